@@ -1,0 +1,155 @@
+"""``App``: the one resource a person edits. Binds a plugin version, a runtime version and components."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from api.meta import Condition, DnsLabel, FreeForm, Model, Quantity, SemanticVersion, StatusModel
+
+Scalar = str | int | float | bool
+ParameterValues = Annotated[dict[str, Scalar], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of the volumes, and of the Secrets that open them, when the App is deleted."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+class Phase(StrEnum):
+    """One word on what the platform is doing with the App; the sentence is in ``status.message``."""
+
+    PENDING = "Pending"
+    DEPLOYING = "Deploying"
+    RUNNING = "Running"
+    UPDATING = "Updating"
+    PAUSED = "Paused"
+    REFUSED = "Refused"
+    WAITING = "Waiting"
+    DELETING = "Deleting"
+
+
+class PluginReference(Model):
+    name: DnsLabel
+    version: SemanticVersion
+
+
+class Resources(Model):
+    """Container resources of the middleware container."""
+
+    requests: dict[str, Quantity] = {}
+    limits: dict[str, Quantity] = {}
+
+
+class Storage(Model):
+    """The volume of each node. ``storageClassName`` is immutable; the cluster's default if left out."""
+
+    size: Quantity
+    storage_class_name: str | None = None
+
+
+class RollingUpdate(Model):
+    """How many nodes of the group may be down at once, and how long a node must have been ready to count."""
+
+    max_unavailable: int = Field(default=1, ge=1)
+    min_ready_seconds: int = Field(default=0, ge=0)
+
+
+class GroupTemplate(Model):
+    """Nodes of one size. What is left out comes from the plugin's topology."""
+
+    name: DnsLabel
+    replicas: int | None = Field(default=None, ge=1, le=99)
+    resources: Resources | None = None
+    storage: Storage | None = None
+    node_selector: dict[str, str] = {}
+    affinity: FreeForm | None = None
+    tolerations: list[FreeForm] = []
+    topology_spread_constraints: list[FreeForm] = []
+    rolling_update: RollingUpdate = RollingUpdate()
+
+
+class ComponentTemplate(Model):
+    """One kind of middleware process, by the plugin's name for it."""
+
+    name: DnsLabel
+    config: ParameterValues = {}
+    groups: list[GroupTemplate] = []
+
+
+class AppSpec(Model):
+    plugin: PluginReference
+    runtime_version: str | None = Field(default=None, min_length=1, max_length=63)
+    topology: DnsLabel | None = None
+    components: list[ComponentTemplate] = []
+    deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
+    paused: bool = False
+
+
+class OperationStatus(StatusModel):
+    """The operation that runs now, or ran last."""
+
+    type: str
+    workflow_id: str
+    step: str = ""
+    state: Literal["Running", "Waiting", "Paused", "Completed", "Failed", "Cancelled"] = "Running"
+
+
+class ComponentStatusSummary(StatusModel):
+    name: str
+    ready: int = 0
+    total: int = 0
+    primary: str | None = None
+
+
+class Endpoint(StatusModel):
+    """Where a client connects: a Service name that resolves inside the cluster, with its port."""
+
+    name: str
+    address: str
+
+
+class AppStatus(StatusModel):
+    """One writer for each field.
+
+    ``operation``, ``phase``, ``message``, ``observedGeneration`` and the conditions Accepted, Progressing and Paused are
+    written by activities; ``ready``, ``primary``, ``components``, ``endpoints``, Ready and Degraded by the watcher.
+    """
+
+    observed_generation: int | None = None
+    phase: Phase = Phase.PENDING
+    message: str = ""
+    ready: str = ""
+    primary: str = ""
+    conditions: list[Condition] = []
+    operation: OperationStatus | None = None
+    components: list[ComponentStatusSummary] = []
+    endpoints: list[Endpoint] = []
+
+
+class App(Model):
+    api_version: Literal["middleware.io/v1alpha1"] = "middleware.io/v1alpha1"
+    kind: Literal["App"] = "App"
+    metadata: dict[str, Any]
+    spec: AppSpec
+    status: AppStatus = AppStatus()
+
+    @property
+    def name(self) -> str:
+        return str(self.metadata["name"])
+
+    @property
+    def namespace(self) -> str:
+        return str(self.metadata["namespace"])
+
+    @property
+    def uid(self) -> str:
+        return str(self.metadata.get("uid", ""))
+
+    @property
+    def generation(self) -> int:
+        return int(self.metadata.get("generation", 0))

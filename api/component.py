@@ -1,0 +1,34 @@
+"""``Component``: one middleware process type of an App. Written by the platform from the App, never by a person."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from api.app import ParameterValues
+from api.meta import Condition, Model, StatusModel
+
+
+class ComponentSpec(Model):
+    app: str
+    component: str
+    config: ParameterValues = {}
+    groups: list[str]
+    bootstrap_node: str | None = None
+    """The node that starts as the first primary: chosen once at the first deploy (of a deploy over kept volumes: the node
+    with the newest data), never changed afterwards; from then on the engine's own peers know better."""
+
+
+class ComponentStatus(StatusModel):
+    observed_generation: int | None = None
+    ready: int = 0
+    total: int = 0
+    primary: str | None = None
+    conditions: list[Condition] = []
+
+
+class Component(Model):
+    api_version: Literal["middleware.io/v1alpha1"] = "middleware.io/v1alpha1"
+    kind: Literal["Component"] = "Component"
+    metadata: dict[str, Any]
+    spec: ComponentSpec
+    status: ComponentStatus = ComponentStatus()

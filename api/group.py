@@ -1,0 +1,52 @@
+"""``Group``: the nodes of one size within a component. Written by the platform; scale works where the App is silent."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from api.app import Resources, RollingUpdate, Storage
+from api.meta import Condition, FreeForm, Model, StatusModel
+
+
+class GroupSpec(Model):
+    app: str
+    component: str
+    group: str
+    replicas: int = Field(ge=1, le=99)
+    image: str
+    agent_image: str
+    resources: Resources = Resources()
+    storage: Storage | None = None
+    node_selector: dict[str, str] = {}
+    affinity: FreeForm | None = None
+    tolerations: list[FreeForm] = []
+    topology_spread_constraints: list[FreeForm] = []
+    rolling_update: RollingUpdate = RollingUpdate()
+
+
+class NodeStatus(StatusModel):
+    name: str
+    role: str = ""
+    ready: bool = False
+    pod: str = ""
+    message: str = ""
+
+
+class GroupStatus(StatusModel):
+    observed_generation: int | None = None
+    replicas: int = 0
+    ready: int = 0
+    selector: str = ""
+    """Label selector of the Group's Pods, for the scale subresource."""
+    nodes: list[NodeStatus] = []
+    conditions: list[Condition] = []
+
+
+class Group(Model):
+    api_version: Literal["middleware.io/v1alpha1"] = "middleware.io/v1alpha1"
+    kind: Literal["Group"] = "Group"
+    metadata: dict[str, Any]
+    spec: GroupSpec
+    status: GroupStatus = GroupStatus()

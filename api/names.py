@@ -1,0 +1,99 @@
+"""Names, labels and derived object names: the one place where a name is put together.
+
+A derived name is part of the contract with users (they type it into clients and dashboards) and with running data
+(a volume is found again by it), so it never changes once released.
+"""
+
+from __future__ import annotations
+
+API_GROUP = "middleware.io"
+API_VERSION = f"{API_GROUP}/v1alpha1"
+PLUGIN_API_VERSION = "plugin.middleware.io/v1alpha1"
+
+FIELD_MANAGER = "middleware-platform"
+"""Server-side apply owner of everything the activities write."""
+STATUS_FIELD_MANAGER = "middleware-status"
+"""Server-side apply owner of what the watcher writes (counts, roles, Ready and Degraded)."""
+FINALIZER = f"{API_GROUP}/finalizer"
+
+LABEL_APP = f"{API_GROUP}/app"
+LABEL_COMPONENT = f"{API_GROUP}/component"
+LABEL_GROUP = f"{API_GROUP}/group"
+LABEL_NODE = f"{API_GROUP}/node"
+LABEL_ROLE = f"{API_GROUP}/role"
+LABEL_PLUGIN = f"{API_GROUP}/plugin"
+LABEL_PLUGIN_VERSION = f"{API_GROUP}/plugin-version"
+
+SYSTEM_NAMESPACE = "middleware-system"
+DNS_LABEL_LIMIT = 63
+"""Longest name of a Service and longest label value (RFC 1123 label)."""
+
+MANAGER_PORT = 50051
+TOOLS_PORT = 50052
+MANAGER_HEALTH_PORT = 50053
+"""Plain HTTP, health only: kubelet probes cannot speak mutual TLS. Agent 1: ``/livez``."""
+TOOLS_HEALTH_PORT = 50054
+"""The same for agent 2, which shares the Pod's network namespace: ``/livez`` and ``/readyz``."""
+
+
+def node_name(app: str, component: str, group: str, ordinal: int) -> str:
+    """Deployment, Service, ConfigMap and volume claim of one node all carry this name."""
+    return f"{app}-{component}-{group}-{ordinal}"
+
+
+def component_name(app: str, component: str) -> str:
+    """The Component resource, and the Service of all nodes of the component."""
+    return f"{app}-{component}"
+
+
+def group_name(app: str, component: str, group: str) -> str:
+    """The Group resource."""
+    return f"{app}-{component}-{group}"
+
+
+def role_service_name(app: str, component: str, role: str) -> str:
+    """The Service that selects the nodes holding one writable role."""
+    return f"{app}-{component}-{role}"
+
+
+def metadata_name(app: str) -> str:
+    """The App's metadata ConfigMap."""
+    return f"{app}-metadata"
+
+
+def credentials_name(app: str) -> str:
+    """The Secret of generated passwords; kept with the volumes under ``deletionPolicy: Retain``."""
+    return f"{app}-credentials"
+
+
+def agent_tls_name(app: str) -> str:
+    """The Secret with the agents' certificate and the CA they trust."""
+    return f"{app}-agent-tls"
+
+
+def agent_tls_server_name(app: str, namespace: str) -> str:
+    """DNS SAN of the App's agent certificate; the platform checks it on every connection."""
+    return f"{app}.{namespace}.agent.{API_GROUP}"
+
+
+PLATFORM_IDENTITY = f"platform.{API_GROUP}"
+"""DNS SAN of the platform's client certificate: the only caller an agent accepts."""
+
+
+def app_labels(
+    app: str, component: str | None = None, group: str | None = None, node: str | None = None
+) -> dict[str, str]:
+    """Selector labels of an object of the App; never changed after release."""
+    labels = {LABEL_APP: app}
+    if component is not None:
+        labels[LABEL_COMPONENT] = component
+    if group is not None:
+        labels[LABEL_GROUP] = group
+    if node is not None:
+        labels[LABEL_NODE] = node
+    return labels
+
+
+def entity_workflow_id(installation: str, namespace: str, app: str) -> str:
+    """Workflow id of the App's entity; operations append ``/<uid>/<type>/<sequence>``."""
+    return f"{installation}/app/{namespace}/{app}"

@@ -1,0 +1,57 @@
+"""The node document: what the platform tells the agents of one node, as ``node.json`` in the node's ConfigMap.
+
+The ConfigMap also holds each rendered file under its ``source`` key. Agents parse the document with plain dataclasses and
+ignore fields they do not know, so a platform one version newer is still understood; ``schema`` changes when it is not.
+Mounted at ``/etc/middleware``; the App's credentials at ``/etc/middleware-secrets`` (one file each), the agents' TLS
+Secret at ``/etc/middleware-tls`` (tls.crt, tls.key, ca.crt). Agent state lives on the node's volume in
+``/middleware/.agent`` (lock, record of the last role, answered requests, pushed documents).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from api.meta import Model
+from api.plugin import Process
+from api.tools import Tool
+
+SCHEMA = 1
+DOCUMENT_KEY = "node.json"
+
+
+class NodeIdentity(Model):
+    app: str
+    app_uid: str
+    """A record on the volume that was written under another uid belongs to a deleted App of the same name."""
+    namespace: str
+    component: str
+    group: str
+    name: str
+    address: str
+    ordinal: int
+
+
+class NodeFile(Model):
+    """Where the agent writes the ConfigMap key ``source``; ``${...}`` in it is filled in at each start."""
+
+    path: str
+    source: str
+    write: Literal["always", "once"]
+    mode: str
+
+
+class NodeDocument(Model):
+    schema_: int = Field(default=SCHEMA, alias="schema")
+    revision: int
+    """Grows with every change; of the mounted and a pushed document the higher revision wins."""
+    hold: bool = False
+    """Do not start the engine by itself: the platform first looks at the volumes, then pushes a document without hold."""
+    node: NodeIdentity
+    process: Process
+    files: list[NodeFile]
+    tools: dict[str, Tool]
+    roles: list[str] = []
+    writable_roles: list[str] = []
+    monitor_interval: float = 0.5

@@ -1,0 +1,86 @@
+"""What watcher, workflows, activities and people say to each other through Temporal: names and messages.
+
+Workflow types, queue names, signal, update and query names are typed by hand by operators and stored in histories: they are
+stable for ever. Every message is one dataclass that becomes one JSON object, with defaults for all that may be left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+WORKFLOW_QUEUE = "middleware"
+ACTIVITY_QUEUE = "middleware-activities"
+
+SEARCH_APP = "MiddlewareApp"
+SEARCH_NAMESPACE = "MiddlewareNamespace"
+SEARCH_OPERATION = "MiddlewareOperation"
+SEARCH_PLUGIN = "MiddlewarePlugin"
+
+ENTITY_WORKFLOW = "App"
+SIGNAL_NOTICE = "notice"
+"""Entity signal, argument Notice: something about the App may have changed; look and plan."""
+UPDATE_ENQUEUE = "enqueue"
+"""Entity update, argument OperationRequest, answers the ticket of the queued operation at once."""
+QUERY_STATUS = "status"
+QUERY_RESULT = "result"
+"""Entity query, argument ticket: OperationResult, or None while it is queued or runs."""
+
+
+class OperationType(StrEnum):
+    """Workflow types of operations, as in ``temporal workflow start --type``."""
+
+    DEPLOY = "Deploy"
+    REPAIR = "Repair"
+    DELETE = "Delete"
+
+
+class NoticeKind(StrEnum):
+    SPEC = "spec"
+    """The App's spec, or its deletion timestamp."""
+    DRIFT = "drift"
+    """An object of the App is gone or was changed by somebody else; ``detail`` names it and says how."""
+    RESYNC = "resync"
+    """Periodic look, in case a watch event was lost."""
+
+
+@dataclass(frozen=True)
+class AppReference:
+    """One App. ``namespace`` and ``app`` are what a person types by hand."""
+
+    namespace: str
+    app: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    kind: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class OperationInput:
+    """Input of every operation's workflow. By hand only ``namespace`` and ``app`` are needed; the entity fills in the rest."""
+
+    namespace: str
+    app: str
+    reason: str = ""
+    ticket: str = ""
+    """Given by the entity; empty in a run started by hand, which then queues itself with the entity and mirrors the result."""
+
+
+@dataclass(frozen=True)
+class OperationRequest:
+    type: str
+    requested_by: str
+    """Workflow id of the run started by hand."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class OperationResult:
+    type: str
+    outcome: str
+    """``completed``, ``nothing to do``, ``refused``, ``failed`` or ``cancelled``."""
+    message: str
+    workflow_id: str = ""

@@ -1,0 +1,175 @@
+"""The plugin format: what ``plugin.yaml`` declares. A new middleware is such a definition plus templates, no code.
+
+Templates are Jinja2, rendered in a sandbox with strict undefined names. They see ``app`` (name, namespace), ``plugin``,
+``runtimeVersion``, ``topology``, ``component`` (name, nodes, ports, service), ``components`` (by name, the same),
+``node`` (name, address, ordinal, id, group; id counts from 1, unique in the component), ``bootstrap`` (the node that starts
+as first primary), ``config`` (effective parameters) and ``resources`` (cpu in cores, memory in bytes; limit, else request).
+``nodes`` entries have name, address, ordinal, id, group.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from api.app import Resources, Scalar, Storage
+from api.meta import DnsLabel, Model, SemanticVersion
+from api.tools import Seconds
+
+RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]*$", max_length=200)]
+
+
+class RuntimeVersion(Model):
+    """``images`` maps the image names that components use to references."""
+
+    version: str
+    images: dict[str, str]
+
+
+class TopologyComponent(Model):
+    """``after``: components that must be ready first. Replica bounds count all groups of the component together."""
+
+    name: DnsLabel
+    after: list[DnsLabel] = []
+    replicas: int = Field(default=1, ge=1)
+    minimum: int = Field(default=1, ge=1)
+    maximum: int = Field(default=99, ge=1)
+    resources: Resources = Resources()
+    storage: Storage | None = None
+
+
+class Topology(Model):
+    name: DnsLabel
+    default: bool = False
+    description: str = ""
+    components: list[TopologyComponent] = Field(min_length=1)
+
+
+class Port(Model):
+    name: DnsLabel
+    port: int = Field(ge=1, le=65535)
+
+
+class Stop(Model):
+    """The plugin's stop signal, and how long the process may take before its group is killed."""
+
+    signal: Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"] = "TERM"
+    timeout: Seconds = 30.0
+
+
+class Process(Model):
+    """The engine's process; ``command`` and ``env`` may hold ``${...}`` (filled in by the agent; no secrets in command)."""
+
+    command: list[str] = Field(min_length=1)
+    env: dict[str, str] = {}
+    working_directory: str = "/middleware"
+    directories: list[RelativePath] = []
+    """Made below /middleware before the first start."""
+    pid_files: list[RelativePath] = []
+    """Removed before a start: a stale one keeps some engines from starting."""
+    start_seconds: Seconds = 1.0
+    """Alive for this long counts as started (supervisor's startsecs)."""
+    stop: Stop = Stop()
+
+
+class ConfigFile(Model):
+    """A template and where the agent writes it. ``once``: only where it is absent, for a file that the engine rewrites."""
+
+    path: Annotated[str, Field(pattern=r"^/(middleware|scripts)/[A-Za-z0-9._/-]+$")]
+    template: RelativePath
+    write: Literal["always", "once"] = "always"
+    mode: Annotated[str, Field(pattern=r"^0[0-7]{3}$")] = "0640"
+
+
+class Parameter(Model):
+    """``schema`` is JSON Schema; ``name`` the engine's own read-back name where it differs."""
+
+    schema_: dict[str, Any] = Field(alias="schema")
+    apply: Literal["dynamic", "restart", "immutable"] = "restart"
+    default: Scalar | None = None
+    read_back: str | None = None
+    description: str = ""
+
+
+class Role(Model):
+    """``upgradeOrder``: lower first; the writable role is last by convention."""
+
+    name: DnsLabel
+    writable: bool = False
+    upgrade_order: int = 0
+    exclusive: bool = True
+    """At most one node of the component may hold it (where writable)."""
+
+
+class Credential(Model):
+    """A password to generate into the App's Secret, readable by the agents as ``${secret.NAME}``."""
+
+    name: DnsLabel
+    length: int = Field(default=32, ge=16, le=128)
+
+
+class Monitor(Model):
+    """How often agent 2 asks for role and readiness."""
+
+    interval: Seconds = 0.5
+
+
+class ComponentDefinition(Model):
+    name: DnsLabel
+    image: str
+    user: int = Field(default=999, ge=1)
+    process: Process
+    ports: list[Port] = Field(min_length=1)
+    files: list[ConfigFile] = []
+    parameters: RelativePath | None = None
+    """YAML file: parameter name -> Parameter."""
+    roles: list[Role] = []
+    tools: RelativePath
+    """Jinja2-rendered YAML file: tool name -> Tool."""
+    monitor: Monitor = Monitor()
+
+
+class PluginSpec(Model):
+    description: str = ""
+    runtime_versions: list[RuntimeVersion] = Field(min_length=1)
+    default_runtime_version: str
+    topologies: list[Topology] = Field(min_length=1)
+    components: list[ComponentDefinition] = Field(min_length=1)
+    credentials: list[Credential] = []
+
+    @model_validator(mode="after")
+    def _references(self) -> Self:
+        defined = {c.name for c in self.components}
+        for topology in self.topologies:
+            names = [c.name for c in topology.components]
+            for component in topology.components:
+                if component.name not in defined:
+                    raise ValueError(
+                        f"topology {topology.name!r} uses component {component.name!r}, which spec.components does not define"
+                    )
+                missing = sorted(set(component.after) - set(names))
+                if missing:
+                    raise ValueError(f"topology {topology.name!r}: {component.name!r} comes after {missing}, not in it")
+        if sum(t.default for t in self.topologies) != 1:
+            raise ValueError("exactly one topology has default: true")
+        versions = {v.version: v for v in self.runtime_versions}
+        if self.default_runtime_version not in versions:
+            raise ValueError(f"defaultRuntimeVersion {self.default_runtime_version!r} is not in runtimeVersions")
+        for version in self.runtime_versions:
+            for definition in self.components:
+                if definition.image not in version.images:
+                    raise ValueError(f"runtimeVersions[{version.version}].images has no {definition.image!r}")
+        return self
+
+
+class PluginMetadata(Model):
+    name: DnsLabel
+    version: SemanticVersion
+
+
+class Plugin(Model):
+    api_version: Literal["plugin.middleware.io/v1alpha1"]
+    kind: Literal["Plugin"] = "Plugin"
+    metadata: PluginMetadata
+    spec: PluginSpec

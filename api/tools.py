@@ -1,0 +1,152 @@
+"""The declarative tool language of a plugin: what the agents do with an engine, without code.
+
+A tool is a list of steps. The platform renders its YAML with Jinja2 (node addresses, options); what only the running node
+knows is written ``${name}`` and filled in by the agent: ``${node.name}``, ``${node.address}``, ``${node.first}`` (``true``
+until this node's engine has once run in this App), ``${last.role}`` and ``${last.position}`` (the agent's own record on the
+volume), ``${secret.NAME}``, ``${arg.NAME}``, ``${item}`` inside ``forEach``/``firstOf``, and whatever an earlier step
+captured or set. ``$${`` is a literal ``${``. An unknown name fails the tool with that name.
+
+Secrets are allowed in ``tcp.send``, ``http.headers``, ``http.body``, ``write.content`` and ``run.env``; never in
+``run.argv``, where every process of the Pod could read them.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from api.meta import Model
+
+
+class ToolName(StrEnum):
+    """The terms the platform knows; a plugin may add others of its own, called by name through ``Run``."""
+
+    READY = "ready"
+    GET_ROLE = "getRole"
+    PRE_START = "preStart"
+    READ_CONFIG = "readConfig"
+    RELOAD_CONFIG = "reloadConfig"
+    FAILOVER = "failover"
+    JOIN = "join"
+    LEAVE = "leave"
+    BACKUP = "backup"
+    RESTORE = "restore"
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class RunAction(Model):
+    """Runs a program without a shell; fails on another exit code. Its standard output is what ``expect`` sees."""
+
+    argv: list[str] = Field(min_length=1)
+    env: dict[str, str] = {}
+    stdin: str | None = None
+    exit_codes: list[int] = [0]
+
+    @model_validator(mode="after")
+    def _no_secret_in_argv(self) -> Self:
+        for word in self.argv:
+            if "${secret." in word:
+                raise ValueError(
+                    f"argv {word!r} holds a secret; pass it by env or stdin, where other processes cannot read it"
+                )
+        return self
+
+
+class TcpAction(Model):
+    """Sends ``send`` (escapes such as ``\\r\\n`` come from YAML) and reads until ``expect`` matches or the deadline passes.
+
+    ``address`` is ``host:port`` or ``unix:/path``. With ``keep`` the agent keeps the connection for the next poll of the
+    same tool and sends ``login`` only when it opens one. Without ``expect`` it reads until the peer closes.
+    """
+
+    address: str
+    send: str = ""
+    keep: bool = False
+    login: str = ""
+    login_expect: Pattern | None = None
+
+
+class HttpAction(Model):
+    """One request; ``expect`` sees the body. ``json`` maps a variable to a dotted path into a JSON body."""
+
+    url: str
+    method: str = "GET"
+    headers: dict[str, str] = {}
+    body: str = ""
+    status: list[int] = [200]
+    json_paths: dict[str, str] = Field(default={}, alias="json")
+
+
+class WriteAction(Model):
+    """Writes a file below ``/middleware`` atomically (temporary file, fsync, rename)."""
+
+    path: str
+    content: str
+    mode: Annotated[str, Field(pattern=r"^0[0-7]{3}$")] = "0640"
+
+
+class Repeat(Model):
+    """Repeats a failing step until it succeeds; the tool's own deadline still holds."""
+
+    every: Seconds = 0.5
+    timeout: Seconds = 30.0
+
+
+class Step(Model):
+    """Exactly one action, with modifiers.
+
+    ``when`` maps a text with ``${...}`` to a regular expression that must match it fully; all must hold, else the step is
+    skipped. ``expect`` must match the action's output (``re.search``, MULTILINE); its named groups become variables.
+    ``table`` is applied with ``finditer``: its groups ``key`` and ``value`` become entries of the tool's result table.
+    ``optional`` turns a failure into "not captured". ``forEach`` runs the step for each item; ``firstOf`` stops at the
+    first item that succeeds, sets ``${item}`` to it for the steps after, and fails where none does (unless optional).
+    """
+
+    name: str = ""
+    run: RunAction | None = None
+    tcp: TcpAction | None = None
+    http: HttpAction | None = None
+    write: WriteAction | None = None
+    set: dict[str, str] | None = None
+    fail: str | None = None
+    when: dict[str, Pattern] = {}
+    expect: Pattern | None = None
+    table: Pattern | None = None
+    timeout: Seconds = 5.0
+    optional: bool = False
+    repeat: Repeat | None = None
+    for_each: list[Any] | str | None = None
+    first_of: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _one_action(self) -> Self:
+        actions = [n for n in ("run", "tcp", "http", "write", "set", "fail") if getattr(self, n) is not None]
+        if len(actions) != 1:
+            found = ", ".join(actions) or "none"
+            raise ValueError(f"a step has exactly one of run, tcp, http, write, set, fail; found {found}")
+        return self
+
+
+class Tool(Model):
+    """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them ``epoch``
+    and ``position``, numbers; ``role`` passes through ``roles`` first). ``timeout`` bounds the whole tool."""
+
+    timeout: Seconds = 10.0
+    steps: list[Step] = Field(min_length=1)
+    result: dict[str, str] = {}
+    roles: dict[str, str] = {}
+    """Engine's word -> role name of the plugin (``slave: replica``)."""

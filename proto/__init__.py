@@ -1,0 +1,1 @@
+"""The gRPC contracts between platform and agents, and their generated code (``make generate``)."""
