@@ -1,0 +1,121 @@
+"""The cluster through kubectl, the way a user meets it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+Value = TypeVar("Value")
+Manifest = dict[str, Any]
+
+
+def eventually(what: str, probe: Callable[[], Value | None], timeout: float = 60.0, every: float = 0.2) -> Value:
+    """The first true value of ``probe``; AssertionError with ``what`` and the last answer when the deadline passes."""
+    deadline = time.monotonic() + timeout
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            last = value = probe()
+        except (OSError, LookupError, ValueError, KubectlError) as error:
+            last, value = error, None
+        if value:
+            return value
+        time.sleep(every)
+    raise AssertionError(f"waited {timeout:.0f} s for: {what}; last answer: {last!r}")
+
+
+class KubectlError(Exception):
+    """kubectl's own words."""
+
+
+@dataclass(frozen=True)
+class Kube:
+    """One cluster. Raises KubectlError where kubectl does."""
+
+    kubeconfig: Path
+    program: str = "kubectl"
+
+    def run(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0) -> str:
+        command = [self.program, f"--kubeconfig={self.kubeconfig}", *arguments]
+        result = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+        if result.returncode != 0:
+            raise KubectlError(f"{' '.join(arguments)}: {result.stderr.strip()}")
+        return result.stdout
+
+    def apply(self, *manifests: Manifest) -> None:
+        self.run("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+
+    def apply_file(self, path: Path) -> None:
+        self.run("apply", "-f", str(path))
+
+    def get(self, kind: str, name: str, namespace: str) -> Manifest | None:
+        text = self.run("get", kind, name, "-n", namespace, "--ignore-not-found", "-o", "json")
+        return json.loads(text) if text.strip() else None
+
+    def list(self, kind: str, namespace: str, selector: str = "") -> list[Manifest]:
+        arguments = ["get", kind, "-n", namespace, "-o", "json"]
+        if selector:
+            arguments += ["-l", selector]
+        items: list[Manifest] = json.loads(self.run(*arguments))["items"]
+        return items
+
+    def delete(self, kind: str, name: str, namespace: str, *options: str, timeout: float = 180.0) -> None:
+        self.run("delete", kind, name, "-n", namespace, "--ignore-not-found", *options, timeout=timeout)
+
+    def namespace(self, name: str) -> None:
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+    def condition(self, kind: str, name: str, namespace: str, type_: str) -> Manifest | None:
+        """A condition of a resource's status."""
+        found = self.get(kind, name, namespace)
+        conditions = (found or {}).get("status", {}).get("conditions", [])
+        return next((c for c in conditions if c["type"] == type_), None)
+
+    def wait_ready(self, app: str, namespace: str, timeout: float = 240.0) -> Manifest:
+        """The App once its condition Ready is True."""
+
+        def ready() -> Manifest | None:
+            condition = self.condition("app.middleware.io", app, namespace, "Ready")
+            return condition if condition and condition["status"] == "True" else None
+
+        try:
+            eventually(f"App {namespace}/{app} Ready", ready, timeout, every=0.5)
+        except AssertionError as error:
+            found = self.get("app.middleware.io", app, namespace) or {}
+            raise AssertionError(f"{error}\nstatus: {json.dumps(found.get('status', {}), indent=1)}") from error
+        result = self.get("app.middleware.io", app, namespace)
+        assert result is not None
+        return result
+
+    def service_address(self, name: str, namespace: str) -> str:
+        service = self.get("service", name, namespace)
+        if service is None:
+            raise LookupError(f"no Service {namespace}/{name}")
+        return str(service["spec"]["clusterIP"])
+
+    def secret(self, name: str, namespace: str, key: str) -> str:
+        secret = self.get("secret", name, namespace)
+        if secret is None:
+            raise LookupError(f"no Secret {namespace}/{name}")
+        return base64.b64decode(secret["data"][key]).decode()
+
+    def pods(self, namespace: str, app: str, component: str = "", role: str = "") -> list[Manifest]:
+        """Pods of an App that are not being deleted."""
+        selector = f"middleware.io/app={app}"
+        if component:
+            selector += f",middleware.io/component={component}"
+        if role:
+            selector += f",middleware.io/role={role}"
+        return [p for p in self.list("pod", namespace, selector) if "deletionTimestamp" not in p["metadata"]]
+
+    def events(self, app: str, namespace: str) -> list[Manifest]:
+        found = self.list("event", namespace)
+        return [e for e in found if e["involvedObject"].get("kind") == "App" and e["involvedObject"]["name"] == app]

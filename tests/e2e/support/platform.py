@@ -1,0 +1,80 @@
+"""The platform's processes as an operator meets them: Temporal's client, and kill -9."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Temporal:
+    """Temporal's own command line. Raises AssertionError with its words where it fails."""
+
+    program: str
+    address: str
+
+    def run(self, *arguments: str, timeout: float = 120.0) -> str:
+        command = [self.program, *arguments, "--address", self.address]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        assert result.returncode == 0, f"{' '.join(arguments)}: {result.stdout} {result.stderr}"
+        return result.stdout
+
+    def execute(self, type_: str, input_: dict[str, str]) -> dict[str, Any]:
+        """Starts a workflow as the documentation says and waits for its result."""
+        text = self.run(
+            "workflow",
+            "execute",
+            "--task-queue",
+            "middleware",
+            "--type",
+            type_,
+            "--input",
+            json.dumps(input_),
+            "-o",
+            "json",
+        )
+        result = json.loads(text)["result"]
+        if isinstance(result, dict) and "data" in result:
+            result = json.loads(base64.b64decode(result["data"]))
+        assert isinstance(result, dict)
+        return result
+
+    def list(self, query: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.run("workflow", "list", "--query", query, "-o", "json"))
+        return found
+
+    def describe(self, workflow_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("workflow", "describe", "-w", workflow_id, "-o", "json"))
+        return found
+
+
+def processes(module: str, installation: str) -> list[int]:
+    """Process ids on this host of the platform's ``python -m <module>`` of one installation."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        runs = any(a == b"-m" and b == module.encode() for a, b in pairwise(words))
+        if runs and f"MW_INSTALLATION={installation}".encode() in environment:
+            found.append(int(entry.name))
+    return found
+
+
+def kill(module: str, installation: str) -> int:
+    """kill -9 of every such process; how many there were."""
+    found = processes(module, installation)
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+    return len(found)

@@ -1,0 +1,103 @@
+"""A reconnecting client that writes without pause and remembers what was acknowledged, and what WAIT acknowledged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import redis
+
+RETRY = 0.05
+"""Seconds between attempts while the service refuses."""
+
+
+@dataclass
+class Outage:
+    """A time without an acknowledged write, in seconds of the monotonic clock."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+
+@dataclass
+class AcknowledgedWriter:
+    """Writes ``<prefix>:<n> = n`` through one address (a Service) until stopped; use as a context manager."""
+
+    host: str
+    password: str
+    port: int = 6379
+    prefix: str = "write"
+    wait_replicas: int = 1
+    pause: float = 0.005
+    acknowledged: set[int] = field(default_factory=set)
+    replicated: set[int] = field(default_factory=set)
+    outages: list[Outage] = field(default_factory=list)
+    errors: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run, name=f"writer-{self.prefix}", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=15)
+
+    def connect(self) -> redis.Redis:
+        return redis.Redis(
+            host=self.host,
+            port=self.port,
+            password=self.password,
+            socket_timeout=2,
+            socket_connect_timeout=1,
+            decode_responses=True,
+        )
+
+    def _run(self) -> None:
+        number, last = 0, time.monotonic()
+        client: redis.Redis | None = None
+        while not self._stop.is_set():
+            number += 1
+            try:
+                client = client or self.connect()
+                client.set(f"{self.prefix}:{number}", number)
+                self.acknowledged.add(number)
+                now = time.monotonic()
+                if now - last > 0.5:
+                    self.outages.append(Outage(last, now))
+                last = now
+                if self.wait_replicas and int(client.wait(self.wait_replicas, 500)) >= self.wait_replicas:
+                    self.replicated.add(number)
+                self._stop.wait(self.pause)
+            except (redis.RedisError, OSError):
+                self.errors += 1
+                if client is not None:
+                    client.close()
+                client = None
+                self._stop.wait(RETRY)
+
+    def lost(self, numbers: set[int]) -> set[int]:
+        """Which of ``numbers`` cannot be read back now."""
+        client = self.connect()
+        try:
+            ordered = sorted(numbers)
+            found: set[int] = set()
+            for start in range(0, len(ordered), 500):
+                keys = ordered[start : start + 500]
+                values = client.mget([f"{self.prefix}:{n}" for n in keys])
+                found |= {n for n, value in zip(keys, values, strict=True) if value == str(n)}
+            return numbers - found
+        finally:
+            client.close()

@@ -1,0 +1,129 @@
+"""Bad input is refused with the field and the remedy, in a condition and an Event; what runs is not touched."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.support.apps import redis_app
+from tests.e2e.support.kube import Kube, KubectlError, Manifest, eventually
+
+pytestmark = pytest.mark.e2e
+NAMESPACE = "bad-input"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def namespace(kube: Kube) -> Iterator[None]:
+    kube.namespace(NAMESPACE)
+    yield
+    for app in kube.list("app.middleware.io", NAMESPACE):
+        kube.delete("app.middleware.io", app["metadata"]["name"], NAMESPACE)
+
+
+def spec(**changes: Any) -> Callable[[Manifest], None]:
+    return lambda app: app["spec"].update(changes)
+
+
+def component(**changes: Any) -> Callable[[Manifest], None]:
+    return lambda app: app["spec"]["components"][0].update(changes)
+
+
+def rename(name: str) -> Callable[[Manifest], None]:
+    return lambda app: app["metadata"].update(name=name)
+
+
+REFUSED: dict[str, tuple[Callable[[Manifest], None], str, list[str]]] = {
+    "unknown plugin": (spec(plugin={"name": "reddis", "version": "1.0.0"}), "spec.plugin.name", ["redis"]),
+    "unknown plugin version": (spec(plugin={"name": "redis", "version": "9.9.9"}), "spec.plugin.version", ["1.0.0"]),
+    "unsupported runtime": (spec(runtimeVersion="5.0"), "spec.runtimeVersion", ["6.0", "7.0", "8.0"]),
+    "unknown topology": (spec(topology="ring"), "spec.topology", ["standalone", "replication", "sentinel"]),
+    "unknown component": (component(name="redis-srever"), "spec.components[0].name", ["redis-server"]),
+    "unknown parameter": (component(config={"maxmemmory": "64mb"}), "config.maxmemmory", ["maxmemory"]),
+    "wrong type": (component(config={"timeout": "soon"}), "config.timeout", ["integer"]),
+    "out of range": (component(config={"databases": 0}), "config.databases", ["1"]),
+    "too few replicas": (
+        component(groups=[{"name": "data", "replicas": 1}]),
+        "spec.components[0].groups",
+        ["2"],
+    ),
+    "name too long": (rename("a-name-that-is-much-too-long-for-what-is-derived-from-it"), "metadata.name", ["63"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_with_field_and_remedy(kube: Kube, case: str) -> None:
+    change, path, remedies = REFUSED[case]
+    manifest = copy.deepcopy(redis_app(case.replace(" ", "-"), NAMESPACE, "replication", 2))
+    change(manifest)
+    name = manifest["metadata"]["name"]
+    kube.apply(manifest)
+
+    def refused() -> Manifest | None:
+        condition = kube.condition("app.middleware.io", name, NAMESPACE, "Ready")
+        return condition if condition and condition["reason"] == "InvalidSpec" else None
+
+    condition = eventually(f"{case} is refused", refused, timeout=30)
+    assert condition["status"] == "False"
+    assert path in condition["message"]
+    for remedy in remedies:
+        assert remedy in condition["message"]
+    messages = eventually("an Event says so", lambda: [e["message"] for e in kube.events(name, NAMESPACE)])
+    assert any(path in m for m in messages)
+    assert kube.pods(NAMESPACE, name) == []
+    kube.delete("app.middleware.io", name, NAMESPACE)
+
+
+@pytest.mark.parametrize("replicas", [0, -1])
+def test_no_replicas_is_refused_at_once(kube: Kube, replicas: int) -> None:
+    manifest = redis_app("none", NAMESPACE, "standalone", replicas)
+    with pytest.raises(KubectlError, match=r"replicas"):
+        kube.apply(manifest)
+
+
+def test_duplicate_names_are_refused_at_once(kube: Kube) -> None:
+    manifest = redis_app("twice", NAMESPACE, "replication", 2)
+    manifest["spec"]["components"] *= 2
+    with pytest.raises(KubectlError, match=r"[Dd]uplicate"):
+        kube.apply(manifest)
+
+
+def test_a_bad_change_leaves_what_runs_alone(kube: Kube) -> None:
+    manifest = redis_app("running", NAMESPACE, "standalone", 1)
+    kube.apply(manifest)
+    kube.wait_ready("running", NAMESPACE)
+    before = [p["metadata"]["uid"] for p in kube.pods(NAMESPACE, "running")]
+    manifest["spec"]["components"][0]["config"] = {"no-such-parameter": 1}
+    kube.apply(manifest)
+
+    def refused() -> bool:
+        condition = kube.condition("app.middleware.io", "running", NAMESPACE, "Ready") or {}
+        return condition.get("reason") == "InvalidSpec" and "no-such-parameter" in condition["message"]
+
+    eventually("the change is refused", refused, timeout=30)
+    assert [p["metadata"]["uid"] for p in kube.pods(NAMESPACE, "running")] == before
+    manifest["spec"]["components"][0]["config"] = {}
+    kube.apply(manifest)
+    kube.wait_ready("running", NAMESPACE, timeout=30)
+    assert [p["metadata"]["uid"] for p in kube.pods(NAMESPACE, "running")] == before
+
+
+def test_a_pod_that_cannot_be_scheduled_is_told_and_goes_on_by_itself(kube: Kube) -> None:
+    manifest = redis_app("waiting", NAMESPACE, "standalone", 1)
+    manifest["spec"]["components"][0]["groups"][0]["nodeSelector"] = {"middleware-test": "here"}
+    kube.apply(manifest)
+
+    def told() -> str:
+        found = kube.get("app.middleware.io", "waiting", NAMESPACE) or {}
+        message = str(found.get("status", {}).get("message", ""))
+        return message if "waiting-redis-server-data-0" in message and "schedul" in message else ""
+
+    eventually("the status says why it waits", told, timeout=60)
+    node = kube.run("get", "nodes", "-o", "name").split()[0]
+    kube.run("label", node, "middleware-test=here")
+    try:
+        kube.wait_ready("waiting", NAMESPACE)
+    finally:
+        kube.run("label", node, "middleware-test-")

@@ -1,0 +1,46 @@
+"""Operations started by hand with Temporal's own client do what the watcher would have, once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.support.apps import redis_app
+from tests.e2e.support.kube import Kube
+from tests.e2e.support.platform import Temporal
+
+pytestmark = pytest.mark.e2e
+NAMESPACE, APP = "by-hand", "cache"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployed(kube: Kube) -> Iterator[None]:
+    kube.namespace(NAMESPACE)
+    kube.apply(redis_app(APP, NAMESPACE, "standalone", 1))
+    kube.wait_ready(APP, NAMESPACE)
+    yield
+    kube.delete("app.middleware.io", APP, NAMESPACE)
+
+
+def test_deploy_by_hand_finds_nothing_to_do(kube: Kube, temporal: Temporal) -> None:
+    before = {p["metadata"]["uid"] for p in kube.pods(NAMESPACE, APP)}
+    result = temporal.execute("Deploy", {"namespace": NAMESPACE, "app": APP})
+    assert result["outcome"] == "nothing to do"
+    assert {p["metadata"]["uid"] for p in kube.pods(NAMESPACE, APP)} == before
+
+
+def test_deploy_by_hand_of_an_app_that_does_not_exist_is_refused(temporal: Temporal) -> None:
+    with pytest.raises(AssertionError, match="nobody"):
+        temporal.execute("Deploy", {"namespace": NAMESPACE, "app": "nobody"})
+
+
+def test_the_operation_reads_well_without_opening_a_payload(temporal: Temporal) -> None:
+    found = temporal.list(f'MiddlewareApp="{APP}" AND MiddlewareNamespace="{NAMESPACE}"')
+    types = {workflow["type"]["name"] for workflow in found}
+    assert {"App", "Deploy", "Component", "Group"} <= types
+    deploys = [w for w in found if w["type"]["name"] == "Deploy"]
+    assert all(w["status"] == "WORKFLOW_EXECUTION_STATUS_COMPLETED" for w in deploys)
+    described = temporal.describe(deploys[-1]["execution"]["workflowId"])
+    assert APP in json.dumps(described)
