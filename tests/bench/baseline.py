@@ -1,0 +1,70 @@
+"""The same final objects applied by plain kubectl: what a deploy costs without the platform."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.e2e.support.kube import Kube, Manifest, eventually
+
+ORDER = ("Secret", "Service", "ConfigMap", "PersistentVolumeClaim", "PodDisruptionBudget", "Deployment")
+KINDS = tuple(kind.lower() for kind in ORDER)
+DROPPED_METADATA = (
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "managedFields",
+    "ownerReferences",
+    "finalizers",
+)
+
+
+def export(kube: Kube, app: str, namespace: str) -> list[Manifest]:
+    """The App's objects as they stand, free of what the API server added.
+
+    Services keep their ClusterIP, since the rendered files hold it. Owners go: the App itself is deleted by then.
+    """
+    found: list[Manifest] = []
+    for kind in KINDS:
+        found += [_plain(item) for item in kube.list(kind, namespace, f"middleware.io/app={app}")]
+    return found
+
+
+def _plain(item: Manifest) -> Manifest:
+    result: dict[str, Any] = {k: v for k, v in item.items() if k != "status"}
+    metadata = dict(item["metadata"])
+    for field in DROPPED_METADATA:
+        metadata.pop(field, None)
+    annotations = {k: v for k, v in metadata.pop("annotations", {}).items() if "kubernetes.io/" not in k}
+    result["metadata"] = metadata | ({"annotations": annotations} if annotations else {})
+    if item["kind"] == "PersistentVolumeClaim":
+        result["spec"] = {k: v for k, v in item["spec"].items() if k != "volumeName"}
+    return result
+
+
+def component_of(item: Manifest) -> str:
+    return str(item["metadata"]["labels"].get("middleware.io/component", ""))
+
+
+def apply_in_order(kube: Kube, objects: list[Manifest], components: list[str], namespace: str, app: str) -> float:
+    """Seconds from the first apply until every Pod of the last component is ready, components one after another."""
+    start = time.monotonic()
+    first = [o for o in objects if o["kind"] in ("Secret", "Service") or not component_of(o)]
+    kube.apply(*first)
+    for component in components:
+        own = [o for o in objects if o not in first and component_of(o) == component]
+        kube.apply(*own)
+        selector = f"middleware.io/app={app},middleware.io/component={component}"
+        nodes = sum(o["kind"] == "Deployment" for o in own)
+        eventually("its Pods exist", lambda s=selector, n=nodes: len(kube.list("pod", namespace, s)) >= n, every=0.05)
+        kube.run("wait", "pod", "-l", selector, "-n", namespace, "--for=condition=Ready", "--timeout=240s", timeout=250)
+    return time.monotonic() - start
+
+
+def remove(kube: Kube, namespace: str, app: str) -> None:
+    """Deletes the objects and waits until they are gone."""
+    selector = f"middleware.io/app={app}"
+    for kind in reversed(KINDS):
+        kube.run("delete", kind, "-l", selector, "-n", namespace, "--wait=true", timeout=180)
+    eventually("the Pods are gone", lambda: not kube.list("pod", namespace, selector), timeout=120)
