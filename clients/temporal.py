@@ -1,0 +1,87 @@
+"""Temporal: connecting with patience, and the one way in which everybody wakes up an App's entity workflow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.runtime import Runtime
+from temporalio.service import RPCError
+
+from api.names import entity_workflow_id
+from api.operations import (
+    ENTITY_WORKFLOW,
+    SEARCH_APP,
+    SEARCH_NAMESPACE,
+    SEARCH_PLUGIN,
+    SIGNAL_NOTICE,
+    WORKFLOW_QUEUE,
+    AppReference,
+    Notice,
+)
+
+log = logging.getLogger(__name__)
+
+RPC_TIMEOUT = timedelta(seconds=10)
+_LONGEST_BACKOFF = 10.0
+
+
+async def connect(
+    address: str | None = None,
+    namespace: str | None = None,
+    *,
+    runtime: Runtime | None = None,
+    patience: float | None = None,
+) -> Client:
+    """Connects, trying again until it works or ``patience`` seconds are over (None: for ever).
+
+    Defaults come from TEMPORAL_ADDRESS (else localhost:7233) and TEMPORAL_NAMESPACE (else ``default``). Raises
+    RuntimeError of the SDK when patience is over.
+    """
+    address = address or os.environ.get("TEMPORAL_ADDRESS", "localhost:7233")
+    namespace = namespace or os.environ.get("TEMPORAL_NAMESPACE", "default")
+    loop = asyncio.get_running_loop()
+    deadline = None if patience is None else loop.time() + patience
+    backoff = 0.5
+    while True:
+        try:
+            client = await Client.connect(address, namespace=namespace, runtime=runtime)
+            await client.service_client.check_health(timeout=RPC_TIMEOUT)
+            return client
+        except (RuntimeError, RPCError) as error:
+            if deadline is not None and loop.time() + backoff > deadline:
+                raise
+            log.warning("Temporal at %s does not answer yet: %s", address, error)
+        await asyncio.sleep(backoff)
+        backoff = min(backoff * 2, _LONGEST_BACKOFF)
+
+
+def search_attributes(reference: AppReference, plugin: str = "") -> TypedSearchAttributes:
+    """What makes an App's workflows findable in the UI: ``MiddlewareApp = "x"``."""
+    values = {SEARCH_APP: reference.app, SEARCH_NAMESPACE: reference.namespace, SEARCH_PLUGIN: plugin}
+    return TypedSearchAttributes(
+        [SearchAttributePair(SearchAttributeKey.for_keyword(key), value) for key, value in values.items() if value]
+    )
+
+
+async def notify_entity(
+    client: Client, installation: str, reference: AppReference, notice: Notice, *, plugin: str = ""
+) -> None:
+    """Signals the App's entity, starting it where it does not run. Raises RPCError; sending twice does no harm."""
+    await client.start_workflow(
+        ENTITY_WORKFLOW,
+        reference,
+        id=entity_workflow_id(installation, reference.namespace, reference.app),
+        task_queue=WORKFLOW_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal=SIGNAL_NOTICE,
+        start_signal_args=[notice],
+        search_attributes=search_attributes(reference, plugin),
+        static_summary=f"App {reference.namespace}/{reference.app}",
+        static_details="Runs this App's operations one at a time; current details say what it does now.",
+        rpc_timeout=RPC_TIMEOUT,
+    )
