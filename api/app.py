@@ -116,8 +116,9 @@ class Endpoint(StatusModel):
 class AppStatus(StatusModel):
     """One writer for each field.
 
-    ``operation``, ``phase``, ``message``, ``observedGeneration`` and the conditions Accepted, Progressing and Paused are
-    written by activities; ``ready``, ``primary``, ``components``, ``endpoints``, Ready and Degraded by the watcher.
+    ``operation``, ``phase``, ``message``, ``observedGeneration`` and the conditions Accepted, Progressing and Paused
+    are written by activities; ``ready``, ``primary``, ``components``, ``endpoints``, Ready and Degraded by the
+    watcher.
     """
 
     observed_generation: int | None = None

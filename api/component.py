@@ -11,11 +11,13 @@ from api.meta import Condition, Model, StatusModel
 class ComponentSpec(Model):
     app: str
     component: str
+    topology: str = ""
+    """Of the App at its creation: API servers without CEL rules do not refuse a change, so the planner compares."""
     config: ParameterValues = {}
     groups: list[str]
     bootstrap_node: str | None = None
-    """The node that starts as the first primary: chosen once at the first deploy (of a deploy over kept volumes: the node
-    with the newest data), never changed afterwards; from then on the engine's own peers know better."""
+    """The node that starts as the first primary: chosen once at the first deploy (of a deploy over kept volumes: the
+    node with the newest data), never changed afterwards; from then on the engine's own peers know better."""
 
 
 class ComponentStatus(StatusModel):

@@ -8,15 +8,23 @@ from pydantic import Field
 
 from api.app import Resources, RollingUpdate, Storage
 from api.meta import Condition, FreeForm, Model, StatusModel
+from api.plugin import Port
 
 
 class GroupSpec(Model):
+    """All that a Pod of the group is made of: the record that Repair applies again, whatever the plugin says by
+    then."""
+
     app: str
     component: str
     group: str
     replicas: int = Field(ge=1, le=99)
+    runtime_version: str
     image: str
     agent_image: str
+    user: int = Field(ge=1)
+    ports: list[Port]
+    termination_grace_period_seconds: int = Field(ge=1)
     resources: Resources = Resources()
     storage: Storage | None = None
     node_selector: dict[str, str] = {}

@@ -45,7 +45,8 @@ def _checked_quantity(text: str) -> str:
 
 Quantity = Annotated[str, AfterValidator(_checked_quantity), Field(pattern=_QUANTITY.pattern, max_length=32)]
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-SemanticVersion = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$", max_length=63)]
+SemanticVersion = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9a-z]+([.-][0-9a-z]+)*)?$", max_length=63)]
+"""Lower case, because it becomes part of a ConfigMap's name."""
 
 FreeForm = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 """A Kubernetes object that we pass on unread (affinity, tolerations ...): the API server checks it."""

@@ -24,6 +24,11 @@ LABEL_ROLE = f"{API_GROUP}/role"
 LABEL_PLUGIN = f"{API_GROUP}/plugin"
 LABEL_PLUGIN_VERSION = f"{API_GROUP}/plugin-version"
 
+ANNOTATION_APP_UID = f"{API_GROUP}/app-uid"
+"""On volume claims: the App whose data they hold. Another uid means data kept from an earlier App of the same name."""
+MANAGED_BY = "middleware-platform"
+"""Value of ``app.kubernetes.io/managed-by``."""
+
 SYSTEM_NAMESPACE = "middleware-system"
 DNS_LABEL_LIMIT = 63
 """Longest name of a Service and longest label value (RFC 1123 label)."""

@@ -1,9 +1,9 @@
 """The node document: what the platform tells the agents of one node, as ``node.json`` in the node's ConfigMap.
 
-The ConfigMap also holds each rendered file under its ``source`` key. Agents parse the document with plain dataclasses and
-ignore fields they do not know, so a platform one version newer is still understood; ``schema`` changes when it is not.
-Mounted at ``/etc/middleware``; the App's credentials at ``/etc/middleware-secrets`` (one file each), the agents' TLS
-Secret at ``/etc/middleware-tls`` (tls.crt, tls.key, ca.crt). Agent state lives on the node's volume in
+The ConfigMap also holds each rendered file under its ``source`` key. Agents parse the document with plain dataclasses
+and ignore fields they do not know, so a platform one version newer is still understood; ``schema`` changes when it is
+not. Mounted at ``/etc/middleware``; the App's credentials at ``/etc/middleware-secrets`` (one file each), the agents'
+TLS Secret at ``/etc/middleware-tls`` (tls.crt, tls.key, ca.crt). Agent state lives on the node's volume in
 ``/middleware/.agent`` (lock, record of the last role, answered requests, pushed documents).
 """
 
@@ -47,7 +47,8 @@ class NodeDocument(Model):
     revision: int
     """Grows with every change; of the mounted and a pushed document the higher revision wins."""
     hold: bool = False
-    """Do not start the engine by itself: the platform first looks at the volumes, then pushes a document without hold."""
+    """Do not start the engine by itself: the platform first looks at the volumes, then pushes a document without
+    hold."""
     node: NodeIdentity
     process: Process
     files: list[NodeFile]

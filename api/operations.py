@@ -1,7 +1,8 @@
 """What watcher, workflows, activities and people say to each other through Temporal: names and messages.
 
-Workflow types, queue names, signal, update and query names are typed by hand by operators and stored in histories: they are
-stable for ever. Every message is one dataclass that becomes one JSON object, with defaults for all that may be left out.
+Workflow types, queue names, signal, update and query names are typed by hand by operators and stored in histories:
+they are stable for ever. Every message is one dataclass that becomes one JSON object, with defaults for all that may
+be left out.
 """
 
 from __future__ import annotations
@@ -60,13 +61,15 @@ class Notice:
 
 @dataclass(frozen=True)
 class OperationInput:
-    """Input of every operation's workflow. By hand only ``namespace`` and ``app`` are needed; the entity fills in the rest."""
+    """Input of every operation's workflow. By hand only ``namespace`` and ``app`` are needed; the entity fills in the
+    rest."""
 
     namespace: str
     app: str
     reason: str = ""
     ticket: str = ""
-    """Given by the entity; empty in a run started by hand, which then queues itself with the entity and mirrors the result."""
+    """Given by the entity; empty in a run started by hand, which then queues itself with the entity and mirrors the
+    result."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The plugin format: what ``plugin.yaml`` declares. A new middleware is such a definition plus templates, no code.
 
-Templates are Jinja2, rendered in a sandbox with strict undefined names. They see ``app`` (name, namespace), ``plugin``,
-``runtimeVersion``, ``topology``, ``component`` (name, nodes, ports, service), ``components`` (by name, the same),
-``node`` (name, address, ordinal, id, group; id counts from 1, unique in the component), ``bootstrap`` (the node that starts
-as first primary), ``config`` (effective parameters) and ``resources`` (cpu in cores, memory in bytes; limit, else request).
-``nodes`` entries have name, address, ordinal, id, group.
+Templates are Jinja2, rendered in a sandbox with strict undefined names. They see ``app`` (name, namespace),
+``plugin``, ``runtimeVersion``, ``topology``, ``component`` (name, nodes, ports, service), ``components`` (by name,
+the same), ``node`` (name, address, ordinal, id, group; id counts from 1, unique in the component), ``bootstrap`` (the
+node that starts as first primary), ``config`` (effective parameters) and ``resources`` (cpu in cores, memory in
+bytes; limit, else request). ``nodes`` entries have name, address, ordinal, id, group.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Topology(Model):
 
 
 class Port(Model):
-    name: DnsLabel
+    name: Annotated[DnsLabel, Field(max_length=15)]
     port: int = Field(ge=1, le=65535)
 
 
@@ -59,7 +59,8 @@ class Stop(Model):
 
 
 class Process(Model):
-    """The engine's process; ``command`` and ``env`` may hold ``${...}`` (filled in by the agent; no secrets in command)."""
+    """The engine's process; ``command`` and ``env`` may hold ``${...}`` (filled in by the agent; no secrets in
+    command)."""
 
     command: list[str] = Field(min_length=1)
     env: dict[str, str] = {}
@@ -74,7 +75,8 @@ class Process(Model):
 
 
 class ConfigFile(Model):
-    """A template and where the agent writes it. ``once``: only where it is absent, for a file that the engine rewrites."""
+    """A template and where the agent writes it. ``once``: only where it is absent, for a file that the engine
+    rewrites."""
 
     path: Annotated[str, Field(pattern=r"^/(middleware|scripts)/[A-Za-z0-9._/-]+$")]
     template: RelativePath
@@ -146,7 +148,7 @@ class PluginSpec(Model):
             for component in topology.components:
                 if component.name not in defined:
                     raise ValueError(
-                        f"topology {topology.name!r} uses component {component.name!r}, which spec.components does not define"
+                        f"topology {topology.name!r} uses {component.name!r}, which spec.components does not define"
                     )
                 missing = sorted(set(component.after) - set(names))
                 if missing:

@@ -1,10 +1,10 @@
 """The declarative tool language of a plugin: what the agents do with an engine, without code.
 
-A tool is a list of steps. The platform renders its YAML with Jinja2 (node addresses, options); what only the running node
-knows is written ``${name}`` and filled in by the agent: ``${node.name}``, ``${node.address}``, ``${node.first}`` (``true``
-until this node's engine has once run in this App), ``${last.role}`` and ``${last.position}`` (the agent's own record on the
-volume), ``${secret.NAME}``, ``${arg.NAME}``, ``${item}`` inside ``forEach``/``firstOf``, and whatever an earlier step
-captured or set. ``$${`` is a literal ``${``. An unknown name fails the tool with that name.
+A tool is a list of steps. The platform renders its YAML with Jinja2 (node addresses, options); what only the running
+node knows is written ``${name}`` and filled in by the agent: ``${node.name}``, ``${node.address}``, ``${node.first}``
+(``true`` until this node's engine has once run in this App), ``${last.role}`` and ``${last.position}`` (the agent's
+own record on the volume), ``${secret.NAME}``, ``${arg.NAME}``, ``${item}`` inside ``forEach``/``firstOf``, and
+whatever an earlier step captured or set. ``$${`` is a literal ``${``. An unknown name fails the tool with that name.
 
 Secrets are allowed in ``tcp.send``, ``http.headers``, ``http.body``, ``write.content`` and ``run.env``; never in
 ``run.argv``, where every process of the Pod could read them.
@@ -67,10 +67,11 @@ class RunAction(Model):
 
 
 class TcpAction(Model):
-    """Sends ``send`` (escapes such as ``\\r\\n`` come from YAML) and reads until ``expect`` matches or the deadline passes.
+    """Sends ``send`` (escapes such as ``\\r\\n`` come from YAML) and reads until ``expect`` matches or the deadline
+    passes.
 
-    ``address`` is ``host:port`` or ``unix:/path``. With ``keep`` the agent keeps the connection for the next poll of the
-    same tool and sends ``login`` only when it opens one. Without ``expect`` it reads until the peer closes.
+    ``address`` is ``host:port`` or ``unix:/path``. With ``keep`` the agent keeps the connection for the next poll of
+    the same tool and sends ``login`` only when it opens one. Without ``expect`` it reads until the peer closes.
     """
 
     address: str
@@ -109,11 +110,12 @@ class Repeat(Model):
 class Step(Model):
     """Exactly one action, with modifiers.
 
-    ``when`` maps a text with ``${...}`` to a regular expression that must match it fully; all must hold, else the step is
-    skipped. ``expect`` must match the action's output (``re.search``, MULTILINE); its named groups become variables.
-    ``table`` is applied with ``finditer``: its groups ``key`` and ``value`` become entries of the tool's result table.
-    ``optional`` turns a failure into "not captured". ``forEach`` runs the step for each item; ``firstOf`` stops at the
-    first item that succeeds, sets ``${item}`` to it for the steps after, and fails where none does (unless optional).
+    ``when`` maps a text with ``${...}`` to a regular expression that must match it fully; all must hold, else the
+    step is skipped. ``expect`` must match the action's output (``re.search``, MULTILINE); its named groups become
+    variables. ``table`` is applied with ``finditer``: its groups ``key`` and ``value`` become entries of the tool's
+    result table. ``optional`` turns a failure into "not captured". ``forEach`` runs the step for each item;
+    ``firstOf`` stops at the first item that succeeds, sets ``${item}`` to it for the steps after, and fails where
+    none does (unless optional).
     """
 
     name: str = ""
@@ -142,8 +144,9 @@ class Step(Model):
 
 
 class Tool(Model):
-    """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them ``epoch``
-    and ``position``, numbers; ``role`` passes through ``roles`` first). ``timeout`` bounds the whole tool."""
+    """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them
+    ``epoch`` and ``position``, numbers; ``role`` passes through ``roles`` first). ``timeout`` bounds the whole
+    tool."""
 
     timeout: Seconds = 10.0
     steps: list[Step] = Field(min_length=1)

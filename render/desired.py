@@ -1,0 +1,297 @@
+"""What should run for an App: components in start order, groups, nodes, images, effective configuration.
+
+Computed from an App that ``validation`` found good. What was recorded earlier wins where a change would restart
+processes without having been asked for: a plugin hot upgrade or a newer platform never changes a Pod (image, user,
+ports and grace period come from the Group's record until the runtime version changes), and ``kubectl scale`` holds
+where the App is silent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.app import App, ComponentTemplate, DeletionPolicy, GroupTemplate, Scalar
+from api.component import ComponentSpec
+from api.group import GroupSpec
+from api.names import component_name, group_name, node_name, role_service_name
+from api.plugin import ComponentDefinition, Credential, Parameter, Topology, TopologyComponent
+from render.bundle import PluginBundle
+
+STOP_MARGIN_SECONDS = 15
+"""Between the plugin's stop timeout and the kubelet's KILL: the agent's own steps around the stop."""
+
+
+@dataclass(frozen=True)
+class RecordedState:
+    """Component and Group resources as they are now. ``components`` by component, ``groups`` by Group resource name."""
+
+    components: Mapping[str, ComponentSpec] = field(default_factory=dict)
+    groups: Mapping[str, GroupSpec] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DesiredNode:
+    """``name``: of the node's Deployment, Service, ConfigMap and claim. ``id``: from 1, unique in the component,
+    stable."""
+
+    name: str
+    component: str
+    group: str
+    ordinal: int
+    id: int
+
+
+@dataclass(frozen=True)
+class DesiredGroup:
+    """``name`` as in the App; ``resource_name`` that of the Group resource."""
+
+    name: str
+    resource_name: str
+    spec: GroupSpec
+    nodes: tuple[DesiredNode, ...]
+
+
+@dataclass(frozen=True)
+class DesiredComponent:
+    """``resource_name``: of the Component resource and the Service of all ready nodes. ``role_services``: role ->
+    Service, for each writable role. ``config``: the App's parameters over the plugin's defaults."""
+
+    name: str
+    resource_name: str
+    definition: ComponentDefinition
+    after: tuple[str, ...]
+    config: Mapping[str, Scalar]
+    parameters: Mapping[str, Parameter]
+    groups: tuple[DesiredGroup, ...]
+    role_services: Mapping[str, str]
+    recorded_bootstrap: str | None
+
+    @property
+    def nodes(self) -> tuple[DesiredNode, ...]:
+        """All nodes, group by group."""
+        return tuple(node for group in self.groups for node in group.nodes)
+
+    @property
+    def bootstrap_node(self) -> str:
+        """The node that starts as first primary: the recorded one, else the first node of the first group."""
+        return self.recorded_bootstrap or self.nodes[0].name
+
+    def group(self, name: str) -> DesiredGroup:
+        return next(group for group in self.groups if group.name == name)
+
+
+@dataclass(frozen=True)
+class DesiredApp:
+    """``components`` are in start order: each after those it depends on."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    bundle: PluginBundle
+    runtime_version: str
+    topology: str
+    components: tuple[DesiredComponent, ...]
+    credentials: tuple[Credential, ...]
+    deletion_policy: DeletionPolicy
+    paused: bool
+    spec_hash: str
+    """sha256 over all that decides objects, files and tools; equal hashes need no operation."""
+
+    @property
+    def nodes(self) -> tuple[DesiredNode, ...]:
+        return tuple(node for component in self.components for node in component.nodes)
+
+    def component(self, name: str) -> DesiredComponent:
+        return next(component for component in self.components if component.name == name)
+
+
+def chosen_topology(app: App, bundle: PluginBundle) -> Topology | None:
+    """The App's topology, the plugin's default where it names none, None where the plugin has no such topology."""
+    for topology in bundle.plugin.spec.topologies:
+        if topology.name == app.spec.topology or (app.spec.topology is None and topology.default):
+            return topology
+    return None
+
+
+def start_order(topology: Topology) -> list[TopologyComponent]:
+    """Components so that each comes after those it names in ``after``; else in the plugin's order. ValueError on a
+    circle."""
+    left = list(topology.components)
+    ordered: list[TopologyComponent] = []
+    while left:
+        done = {component.name for component in ordered}
+        following = next((component for component in left if done.issuperset(component.after)), None)
+        if following is None:
+            names = ", ".join(component.name for component in left)
+            raise ValueError(f"topology {topology.name!r}: {names} wait for each other in 'after'")
+        ordered.append(following)
+        left.remove(following)
+    return ordered
+
+
+def group_templates(template: ComponentTemplate | None, default: TopologyComponent) -> list[GroupTemplate]:
+    """The App's groups of a component, or one group ``default`` where it gives none."""
+    if template is not None and template.groups:
+        return list(template.groups)
+    return [GroupTemplate(name="default")]
+
+
+def replicas_of(
+    app: App, default: TopologyComponent, templates: Iterable[GroupTemplate], recorded: RecordedState | None
+) -> dict[str, int]:
+    """Replicas per group: the App's, else the recorded (scaled) ones, else the topology's (less what other groups
+    have)."""
+    groups = list(templates)
+    counts = {group.name: group.replicas for group in groups if group.replicas is not None}
+    for group in groups:
+        record = recorded.groups.get(group_name(app.name, default.name, group.name)) if recorded else None
+        if group.name not in counts and record is not None:
+            counts[group.name] = record.replicas
+    silent = [group.name for group in groups if group.name not in counts]
+    rest = max(default.replicas - sum(counts.values()), len(silent))
+    for position, name in enumerate(silent):
+        counts[name] = rest // len(silent) + (1 if position < rest % len(silent) else 0)
+    return counts
+
+
+def effective_config(template: ComponentTemplate | None, parameters: Mapping[str, Parameter]) -> dict[str, Scalar]:
+    """The plugin's defaults under the App's values, sorted by name."""
+    values = {name: p.default for name, p in parameters.items() if p.default is not None}
+    given: Mapping[str, Scalar] = template.config if template is not None else {}
+    return dict(sorted({**values, **given}.items()))
+
+
+def desired(app: App, bundle: PluginBundle, *, agent_image: str, recorded: RecordedState | None = None) -> DesiredApp:
+    """What should run. ``agent_image``: of new nodes. Raises ValueError for an App that validation would refuse."""
+    topology = chosen_topology(app, bundle)
+    if topology is None:
+        raise ValueError(f"plugin {bundle.name} has no topology {app.spec.topology!r}")
+    runtime_version = app.spec.runtime_version or bundle.plugin.spec.default_runtime_version
+    components = tuple(
+        _component(app, bundle, default, topology.name, runtime_version, agent_image, recorded)
+        for default in start_order(topology)
+    )
+    return DesiredApp(
+        name=app.name,
+        namespace=app.namespace,
+        uid=app.uid,
+        generation=app.generation,
+        bundle=bundle,
+        runtime_version=runtime_version,
+        topology=topology.name,
+        components=components,
+        credentials=tuple(bundle.plugin.spec.credentials),
+        deletion_policy=app.spec.deletion_policy,
+        paused=app.spec.paused,
+        spec_hash=_spec_hash(bundle, runtime_version, topology.name, components),
+    )
+
+
+def _component(
+    app: App,
+    bundle: PluginBundle,
+    default: TopologyComponent,
+    topology: str,
+    runtime_version: str,
+    agent_image: str,
+    recorded: RecordedState | None,
+) -> DesiredComponent:
+    definition = next(c for c in bundle.plugin.spec.components if c.name == default.name)
+    template = next((c for c in app.spec.components if c.name == default.name), None)
+    image = next(v for v in bundle.plugin.spec.runtime_versions if v.version == runtime_version).images[
+        definition.image
+    ]
+    templates = group_templates(template, default)
+    counts = replicas_of(app, default, templates, recorded)
+    positions = {name: index for index, name in enumerate(sorted(counts))}
+    groups = []
+    for group in templates:
+        resource_name = group_name(app.name, default.name, group.name)
+        record = recorded.groups.get(resource_name) if recorded else None
+        spec = GroupSpec(
+            app=app.name,
+            component=default.name,
+            group=group.name,
+            replicas=counts[group.name],
+            resources=group.resources or default.resources,
+            storage=group.storage or default.storage,
+            node_selector=group.node_selector,
+            affinity=group.affinity,
+            tolerations=group.tolerations,
+            topology_spread_constraints=group.topology_spread_constraints,
+            rolling_update=group.rolling_update,
+            **_pod_facts(definition, runtime_version, image, agent_image, record),
+        )
+        nodes = tuple(
+            DesiredNode(
+                name=node_name(app.name, default.name, group.name, ordinal),
+                component=default.name,
+                group=group.name,
+                ordinal=ordinal,
+                id=ordinal * len(positions) + positions[group.name] + 1,
+            )
+            for ordinal in range(spec.replicas)
+        )
+        groups.append(DesiredGroup(group.name, resource_name, spec, nodes))
+    record_of_component = recorded.components.get(default.name) if recorded else None
+    return DesiredComponent(
+        name=default.name,
+        resource_name=component_name(app.name, default.name),
+        definition=definition,
+        after=tuple(default.after),
+        config=effective_config(template, bundle.parameters[default.name]),
+        parameters=bundle.parameters[default.name],
+        groups=tuple(groups),
+        role_services={
+            role.name: role_service_name(app.name, default.name, role.name)
+            for role in definition.roles
+            if role.writable
+        },
+        recorded_bootstrap=record_of_component.bootstrap_node if record_of_component else None,
+    )
+
+
+def _pod_facts(
+    definition: ComponentDefinition, runtime_version: str, image: str, agent_image: str, record: GroupSpec | None
+) -> dict[str, Any]:
+    if record is not None and record.runtime_version == runtime_version:
+        return {
+            "runtime_version": record.runtime_version,
+            "image": record.image,
+            "agent_image": record.agent_image,
+            "user": record.user,
+            "ports": record.ports,
+            "termination_grace_period_seconds": record.termination_grace_period_seconds,
+        }
+    return {
+        "runtime_version": runtime_version,
+        "image": image,
+        "agent_image": agent_image,
+        "user": definition.user,
+        "ports": definition.ports,
+        "termination_grace_period_seconds": math.ceil(definition.process.stop.timeout) + STOP_MARGIN_SECONDS,
+    }
+
+
+def _spec_hash(
+    bundle: PluginBundle, runtime_version: str, topology: str, components: Iterable[DesiredComponent]
+) -> str:
+    document = {
+        "plugin": [bundle.name, bundle.version, bundle.digest],
+        "runtimeVersion": runtime_version,
+        "topology": topology,
+        "components": {
+            component.name: {
+                "config": dict(component.config),
+                "groups": [group.spec.model_dump(by_alias=True, mode="json") for group in component.groups],
+            }
+            for component in components
+        },
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""What may not change after an App was created, compared with its records.
+
+The CRD's CEL rules say the same at once; API servers before 1.25 have no CEL, and a rule cannot see the plugin's
+defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from api.app import App
+from api.names import group_name
+from api.plugin import Topology
+from render.bundle import PluginBundle
+from render.desired import RecordedState, effective_config, group_templates
+from render.problems import Problem, listing
+
+
+def immutability_problems(app: App, bundle: PluginBundle, topology: Topology, recorded: RecordedState) -> list[Problem]:
+    """Changes of topology, components, groups, storage and immutable parameters; none before the first deploy."""
+    before = next((record.topology for record in recorded.components.values() if record.topology), None)
+    if before is not None and before != topology.name:
+        message = f"cannot change from {before!r} to {topology.name!r} after creation; make a new App and move the data"
+        return [Problem("spec.topology", message)]
+    return [*_groups(app, topology, recorded), *_parameters(app, bundle, topology, recorded)]
+
+
+def _groups(app: App, topology: Topology, recorded: RecordedState) -> Iterator[Problem]:
+    for default in topology.components:
+        record = recorded.components.get(default.name)
+        if record is None:
+            continue
+        index = next((i for i, c in enumerate(app.spec.components) if c.name == default.name), None)
+        path = f"spec.components[{index}].groups" if index is not None else "spec.components"
+        groups = group_templates(app.spec.components[index] if index is not None else None, default)
+        names = {group.name for group in groups}
+        if names != set(record.groups):
+            message = f"the groups of {default.name} cannot change after creation; they are {listing(record.groups)}"
+            yield Problem(path, message)
+            continue
+        for position, group in enumerate(groups):
+            was = recorded.groups.get(group_name(app.name, default.name, group.name))
+            storage = group.storage or default.storage
+            if was is None or was.storage is None or storage is None:
+                continue
+            if was.storage.storage_class_name != storage.storage_class_name:
+                shown = was.storage.storage_class_name or "the cluster's default"
+                message = f"cannot change after creation; it is {shown}"
+                yield Problem(f"{path}[{position}].storage.storageClassName", message)
+
+
+def _parameters(app: App, bundle: PluginBundle, topology: Topology, recorded: RecordedState) -> Iterator[Problem]:
+    for default in topology.components:
+        record = recorded.components.get(default.name)
+        if record is None:
+            continue
+        index = next((i for i, c in enumerate(app.spec.components) if c.name == default.name), None)
+        parameters = bundle.parameters[default.name]
+        config = effective_config(app.spec.components[index] if index is not None else None, parameters)
+        for name, parameter in parameters.items():
+            if parameter.apply == "immutable" and config.get(name) != record.config.get(name):
+                path = f"spec.components[{index}].config.{name}" if index is not None else f"spec.components.{name}"
+                message = f"cannot change after creation; it is {record.config.get(name)!r}"
+                yield Problem(path, message)

@@ -1,0 +1,157 @@
+"""The ConfigMap of one node: ``node.json`` and the rendered files it refers to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from api.meta import parse_quantity
+from api.node import DOCUMENT_KEY, SCHEMA, NodeDocument, NodeFile, NodeIdentity
+from api.plugin import ConfigFile
+from api.tools import Tool
+from render.bundle import CONFIG_MAP_LIMIT
+from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
+from render.labels import metadata, object_labels
+from render.problems import from_pydantic
+from render.templates import TemplateFailure
+
+
+def node_config_map(
+    desired: DesiredApp,
+    component: DesiredComponent,
+    node: DesiredNode,
+    *,
+    addresses: Mapping[str, str],
+    bootstrap: str,
+    revision: int,
+    hold: bool = False,
+) -> dict[str, Any]:
+    """Renders files and tools of one node.
+
+    ``addresses``: node name -> ClusterIP, for all nodes of the App. ``bootstrap``: name of the component's first
+    primary. Raises TemplateFailure, also for a tool that does not follow the tool language.
+    """
+    context = template_context(desired, component, node, addresses=addresses, bootstrap=bootstrap)
+    bundle, definition = desired.bundle, component.definition
+    document = NodeDocument(
+        schema_=SCHEMA,
+        revision=revision,
+        hold=hold,
+        node=NodeIdentity(
+            app=desired.name,
+            app_uid=desired.uid,
+            namespace=desired.namespace,
+            component=component.name,
+            group=node.group,
+            name=node.name,
+            address=addresses[node.name],
+            ordinal=node.ordinal,
+        ),
+        process=definition.process,
+        files=[NodeFile(path=f.path, source=source_key(f), write=f.write, mode=f.mode) for f in definition.files],
+        tools=render_tools(desired, component, context),
+        roles=[role.name for role in definition.roles],
+        writable_roles=[role.name for role in definition.roles if role.writable],
+        monitor_interval=definition.monitor.interval,
+    )
+    data = {source_key(f): bundle.templates.render(f.template, context) for f in definition.files}
+    data[DOCUMENT_KEY] = json.dumps(document.model_dump(by_alias=True, mode="json", exclude_none=True), sort_keys=True)
+    size = sum(len(key) + len(text.encode()) for key, text in data.items())
+    if size > CONFIG_MAP_LIMIT:
+        message = f"the files of node {node.name} are {size} bytes together; {CONFIG_MAP_LIMIT} is the most"
+        raise TemplateFailure(f"{bundle.name} {bundle.version}", component.name, 0, message)
+    labels = object_labels(desired, component.name, node.group, node.name)
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(desired, node.name, labels), "data": data}
+
+
+def source_key(file: ConfigFile) -> str:
+    """ConfigMap key of a rendered file: its path, as such a key may hold no ``/``."""
+    return file.path.strip("/").replace("/", "__")
+
+
+def template_context(
+    desired: DesiredApp,
+    component: DesiredComponent,
+    node: DesiredNode,
+    *,
+    addresses: Mapping[str, str],
+    bootstrap: str,
+) -> dict[str, Any]:
+    """What templates see; the contract is the docstring of ``api.plugin``. Plain values only."""
+    described = {c.name: _describe_component(desired, c, addresses) for c in desired.components}
+    own = next(n for n in described[component.name]["nodes"] if n["name"] == node.name)
+    first = next(n for n in described[component.name]["nodes"] if n["name"] == bootstrap)
+    return {
+        "app": {"name": desired.name, "namespace": desired.namespace},
+        "plugin": {"name": desired.bundle.name, "version": desired.bundle.version},
+        "runtimeVersion": desired.runtime_version,
+        "topology": desired.topology,
+        "component": described[component.name],
+        "components": described,
+        "node": own,
+        "bootstrap": first,
+        "config": dict(component.config),
+        "parameters": {
+            name: {"apply": p.apply, "readBack": p.read_back or name} for name, p in component.parameters.items()
+        },
+        "resources": resource_amounts(component.group(node.group)),
+    }
+
+
+def _describe_component(
+    desired: DesiredApp, component: DesiredComponent, addresses: Mapping[str, str]
+) -> dict[str, Any]:
+    nodes = [
+        {"name": n.name, "address": addresses[n.name], "ordinal": n.ordinal, "id": n.id, "group": n.group}
+        for n in component.nodes
+    ]
+    return {
+        "name": component.name,
+        "nodes": nodes,
+        "ports": {port.name: port.port for port in component.definition.ports},
+        "service": f"{component.resource_name}.{desired.namespace}.svc",
+    }
+
+
+def resource_amounts(group: DesiredGroup) -> dict[str, float | int]:
+    """``cpu`` in cores, ``memory`` in bytes: the limit, else the request, else 0 for "not bounded"."""
+    resources = group.spec.resources
+    amounts = {
+        name: parse_quantity(resources.limits.get(name) or resources.requests.get(name) or "0")
+        for name in ("cpu", "memory")
+    }
+    return {"cpu": float(amounts["cpu"]), "memory": math.floor(amounts["memory"])}
+
+
+def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> dict[str, Tool]:
+    """The component's tools. Raises TemplateFailure with the file and, where YAML knows it, the line."""
+    bundle, file = desired.bundle, component.definition.tools
+    plugin = f"{bundle.name} {bundle.version}"
+    text = bundle.templates.render(file, context)
+    try:
+        loaded = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 0
+        shown = text.splitlines()[mark.line].strip() if mark is not None and mark.line < len(text.splitlines()) else ""
+        message = f"the rendered text is not YAML at its line {line} ({shown!r}): {getattr(error, 'problem', error)}"
+        raise TemplateFailure(plugin, file, 0, message) from error
+    if not isinstance(loaded, dict):
+        raise TemplateFailure(plugin, file, 0, "is not a mapping of tool names")
+    tools: dict[str, Tool] = {}
+    for name, value in loaded.items():
+        try:
+            tools[str(name)] = Tool.model_validate(value)
+        except ValidationError as error:
+            problems = "; ".join(f"{name}.{p.path}: {p.message}" for p in from_pydantic(error))
+            raise TemplateFailure(plugin, file, _line_of(bundle.files[file], f"{name}:"), problems) from error
+    return tools
+
+
+def _line_of(text: str, start: str) -> int:
+    return next((number for number, line in enumerate(text.splitlines(), start=1) if line.startswith(start)), 0)

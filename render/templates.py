@@ -1,0 +1,139 @@
+"""Jinja2 for plugins: sandboxed, strict about undefined names, bounded in work and output.
+
+A plugin is data from somebody else. Its templates see only plain values, cannot reach Python's internals or change
+what they are given, and can neither loop for ever nor fill the memory. Every failure names plugin, file, line and
+variable.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+OUTPUT_LIMIT = 512 * 1024
+"""Characters of one rendered file: half of what a ConfigMap holds."""
+LOOP_LIMIT = 100_000
+"""Items that all ``range`` calls of one rendering may give together."""
+REPEAT_LIMIT = 10_000
+"""Longest result of ``text * number``; largest exponent."""
+
+
+class TemplateFailure(Exception):  # noqa: N818 - the name says whose failure it is
+    """A template that cannot be rendered; its text is a sentence. ``line`` is 0 where none is known."""
+
+    def __init__(self, plugin: str, file: str, line: int, message: str) -> None:
+        self.plugin = plugin
+        self.file = file
+        self.line = line
+        self.message = message
+        where = f"line {line}: " if line else ""
+        super().__init__(f"plugin {plugin}, {file}, {where}{message}")
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Refuses the operators by which one expression could ask for gigabytes."""
+
+    intercepted_binops = frozenset(["*", "**"])
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" and abs(right) > REPEAT_LIMIT:
+            raise jinja2.TemplateRuntimeError(f"exponent {right} is above {REPEAT_LIMIT}")
+        if operator == "*":
+            for sized, times in ((left, right), (right, left)):
+                if isinstance(sized, str | list | tuple) and len(sized) * int(times) > REPEAT_LIMIT:
+                    raise jinja2.TemplateRuntimeError(f"a repetition gives more than {REPEAT_LIMIT} items")
+        return super().call_binop(context, operator, left, right)
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """``7.0.15`` as (7, 0, 15); parts that are not numbers count as 0."""
+    return tuple(int(part) if part.isdigit() else 0 for part in version.replace("-", ".").split("."))
+
+
+def _version_at_least(version: str, other: str) -> bool:
+    return version_key(version) >= version_key(other)
+
+
+def _yesno(value: Any) -> Any:
+    """``yes`` or ``no`` for a boolean, anything else unchanged: how most configuration files write a switch."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value
+
+
+def _bounded_range() -> Callable[..., range]:
+    left = LOOP_LIMIT
+
+    def bounded(*arguments: int) -> range:
+        nonlocal left
+        numbers = range(*arguments)
+        left -= len(numbers) if len(numbers) <= LOOP_LIMIT else LOOP_LIMIT + 1
+        if left < 0:
+            raise jinja2.TemplateRuntimeError(f"range asks for more than {LOOP_LIMIT} items")
+        return numbers
+
+    return bounded
+
+
+class Templates:
+    """The templates of one plugin version. ``plugin`` is what failures call it, ``files`` its files by relative
+    path."""
+
+    def __init__(self, plugin: str, files: Mapping[str, str]) -> None:
+        self._plugin = plugin
+        self._files = files
+        self._environment = _Environment(
+            loader=jinja2.FunctionLoader(self._load),
+            undefined=jinja2.StrictUndefined,
+            autoescape=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        for name in ("lipsum", "cycler", "joiner"):
+            self._environment.globals.pop(name, None)
+        self._environment.tests["version_at_least"] = _version_at_least
+        self._environment.filters["yesno"] = _yesno
+
+    def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
+        source = self._files.get(name)
+        return None if source is None else (source, name, lambda: True)
+
+    def render(self, file: str, context: Mapping[str, Any]) -> str:
+        """The rendered text of ``file``. Raises TemplateFailure."""
+        try:
+            template = self._environment.get_template(file)
+            pieces: list[str] = []
+            size = 0
+            for piece in template.generate({**context, "range": _bounded_range()}):
+                size += len(piece)
+                if size > OUTPUT_LIMIT:
+                    raise jinja2.TemplateRuntimeError(f"the result is longer than {OUTPUT_LIMIT} characters")
+                pieces.append(piece)
+            return "".join(pieces)
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateFailure(
+                self._plugin, error.name or file, error.lineno, error.message or str(error)
+            ) from error
+        except jinja2.TemplateNotFound as error:
+            raise TemplateFailure(self._plugin, file, 0, f"the plugin has no file {error.name!r}") from error
+        except Exception as error:
+            name, line = self._place(error, file)
+            raise TemplateFailure(self._plugin, name, line, _sentence(error)) from error
+
+    def _place(self, error: Exception, file: str) -> tuple[str, int]:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in self._files]
+        return (frames[-1].filename, frames[-1].lineno or 0) if frames else (file, 0)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, jinja2.UndefinedError):
+        return text.replace("'dict object' has no attribute", "there is no entry")
+    if isinstance(error, jinja2.TemplateError):
+        return text
+    return f"{type(error).__name__}: {text}"
