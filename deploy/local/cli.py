@@ -1,0 +1,82 @@
+"""The command line of the embedded cluster."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from deploy.local import stages, status
+from deploy.local.errors import LocalError
+from deploy.local.instance import Instance
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(
+        prog="python -m deploy.local",
+        description="A real single-node Kubernetes and Temporal server on this machine, and the platform on it.",
+        epilog="Environment: MW_STATE (state directory), MW_CACHE (binaries and images), MW_RELEASES (mirror, or off).",
+    )
+    result.add_argument("--instance", default="default", help="its name; several run side by side (default: default)")
+    commands = result.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="bring everything up; may be repeated")
+    up.add_argument("--cluster-only", action="store_true", help="Kubernetes and Temporal, without the platform")
+    up.add_argument(
+        "--cluster", choices=("embedded", "current"), default="embedded",
+        help="current: install into the cluster that the kubeconfig names, and start nothing here",
+    )  # fmt: skip
+    down = commands.add_parser("down", help="end everything; the data stays")
+    down.add_argument("--purge", action="store_true", help="remove the data too")
+    commands.add_parser("status", help="each component: does it run, does it answer")
+    commands.add_parser("env", help="lines for `eval`: KUBECONFIG, TEMPORAL_ADDRESS, PATH")
+    for verb, text in (("start", "start"), ("stop", "stop (SIGTERM)"), ("kill", "kill (SIGKILL)")):
+        command = commands.add_parser(verb, help=f"{text} one component")
+        command.add_argument("component")
+    image = commands.add_parser("image", help="images of the node").add_subparsers(dest="verb", required=True)
+    load = image.add_parser("load", help="load an OCI or Docker archive")
+    load.add_argument("archive", type=Path, nargs="+")
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    console = Console(stderr=True, highlight=False)
+    try:
+        _run(options, Instance(options.instance))
+    except LocalError as error:
+        console.print(f"[red]Error:[/red] {error}", soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Interrupted. What was started goes on; `make up` continues from here, `make down` ends it.")
+        return 130
+    return 0
+
+
+def _run(options: argparse.Namespace, instance: Instance) -> None:
+    match options.command:
+        case "up" if options.cluster == "current":
+            stages.bring_up_current(instance.progress)
+        case "up":
+            stages.bring_up(instance, cluster_only=options.cluster_only)
+            _say_how_to_use(instance)
+        case "down":
+            instance.down(purge=options.purge)
+        case "status":
+            Console().print(status.table(instance))
+        case "env":
+            sys.stdout.write(status.shell_exports(instance) + "\n")
+        case "image":
+            for archive in options.archive:
+                for name in instance.load_image(archive):
+                    sys.stdout.write(name + "\n")
+        case "start" | "stop" | "kill":
+            getattr(instance, options.command)(options.component)
+
+
+def _say_how_to_use(instance: Instance) -> None:
+    flag = "" if instance.name == "default" else f" --instance {instance.name}"
+    instance.progress.note(f'Use it:      eval "$(.venv/bin/python -m deploy.local{flag} env)"; kubectl get nodes')
+    instance.progress.note(f"Temporal UI: {instance.temporal_ui}")

@@ -1,0 +1,126 @@
+"""Build programs from the pinned Go modules in `binaries/` with the machine's Go."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deploy.local import versions
+from deploy.local.commands import run
+from deploy.local.errors import LocalError
+from deploy.local.progress import Progress
+
+_GO_PLACES = ("/usr/local/go/bin", "/usr/lib/go/bin", "/root/go/bin")
+_VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+
+
+def linker_flags() -> str:
+    """No debug tables, and the versions that Kubernetes and helm otherwise do not know of themselves."""
+    major, minor, _ = versions.KUBERNETES.removeprefix("v").split(".")
+    flags = ["-s", "-w", f"-X helm.sh/helm/v3/internal/version.version={versions.HELM}"]
+    for package in _VERSION_PACKAGES:
+        flags += [f"-X {package}.gitVersion={versions.KUBERNETES}", f"-X {package}.gitTreeState=clean"]
+        flags += [f"-X {package}.gitMajor={major}", f"-X {package}.gitMinor={minor}"]
+    return " ".join(flags)
+
+
+def parse_version(text: str) -> tuple[int, int]:
+    """`go version go1.26.8 linux/amd64` -> (1, 26)."""
+    match = re.search(r"go(\d+)\.(\d+)", text)
+    if not match:
+        raise LocalError(f"`go version` says {text.strip()!r}, which names no version")
+    return int(match[1]), int(match[2])
+
+
+def toolchain(version: tuple[int, int]) -> str | None:
+    """What GOTOOLCHAIN must be for this Go to build the modules; None to leave it as it is.
+
+    Raises LocalError where this Go is too old to fetch a newer one.
+    """
+    if version >= versions.GO_NEEDED:
+        return None
+    if version >= versions.GO_SELF_UPDATING:
+        return "auto"
+    raise LocalError(
+        f"Go {_text(version)} is too old to build the cluster's programs (Debian 12's own golang is 1.19). {_advice()}"
+    )
+
+
+def find_go() -> tuple[str, str | None]:
+    """The path of a usable Go and the GOTOOLCHAIN that it needs."""
+    search = os.pathsep.join([os.environ.get("PATH", ""), *_GO_PLACES])
+    go = shutil.which("go", path=search)
+    if go is None:
+        raise LocalError(f"The cluster's programs must be built from source here, and there is no Go. {_advice()}")
+    # `local`, so that asking for the version fetches nothing
+    text = run([go, "version"], environment={**os.environ, "GOTOOLCHAIN": "local"}).stdout
+    return go, toolchain(parse_version(text))
+
+
+def build(module: Path, packages: Mapping[str, str], destination: Path, progress: Progress) -> None:
+    """Build `packages` (program -> Go package) of the module into `destination/<program>`, in one go, so that what they
+    share is compiled once. Minutes when nothing is cached; the console shows how far it is."""
+    go, chosen = find_go()
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    if chosen:
+        environment["GOTOOLCHAIN"] = chosen
+    environment.setdefault("HOME", "/root")  # Go keeps its build cache below it
+    destination.mkdir(parents=True, exist_ok=True)
+    scratch = destination / "building"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    wanted = list(packages.values())
+    total = _count(go, module, wanted, environment, progress)
+    command = [go, "build", "-v", "-mod=readonly", "-trimpath", "-ldflags", linker_flags()]
+    _follow([*command, "-o", f"{scratch}/", *wanted], module, environment, progress, total)
+    for program, package in packages.items():
+        (scratch / package.rpartition("/")[2]).replace(destination / program)
+    shutil.rmtree(scratch)
+
+
+def _count(go: str, module: Path, packages: Sequence[str], environment: Mapping[str, str], progress: Progress) -> int:
+    """How many packages there are to compile; downloads the modules on the way."""
+    progress.update("fetching the modules")
+    command = [go, "list", "-mod=readonly", "-deps", *packages]
+    done = subprocess.run(command, cwd=module, env=dict(environment), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LocalError(_failure(module, done.stderr.splitlines()))
+    return len(done.stdout.splitlines())
+
+
+def _follow(
+    command: Sequence[str], module: Path, environment: Mapping[str, str], progress: Progress, total: int
+) -> None:
+    """Run the build; it names each package that it compiles, what is cached goes unnamed."""
+    compiled, lines = 0, []
+    with subprocess.Popen(
+        list(command), cwd=module, env=dict(environment), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            lines.append(line.rstrip())
+            compiled += 1
+            progress.update(f"compiling {line.strip()}", compiled, total)
+    if process.returncode:
+        raise LocalError(_failure(module, lines))
+
+
+def _failure(module: Path, lines: Sequence[str]) -> str:
+    told = " | ".join([line for line in lines if not line.startswith("go: downloading")][-8:])
+    return f"Go could not build {module}: {told}"
+
+
+def _text(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
+
+
+def _advice() -> str:
+    return (
+        f"Install Go {_text(versions.GO_SELF_UPDATING)} or later (it fetches the {_text(versions.GO_NEEDED)} that is "
+        "needed by itself): `apt-get install -t bookworm-backports golang-go` with Debian's backports enabled, or the "
+        "archive from https://go.dev/dl/ unpacked to /usr/local/go. Then run `make up` again"
+    )

@@ -1,0 +1,66 @@
+"""Images without a registry: the sandbox's own, made here, and any other loaded from a file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+from deploy.local.commands import run
+from deploy.local.errors import LocalError
+from deploy.local.releases import architecture
+
+CTR = "/usr/bin/ctr"
+KUBERNETES_NAMESPACE = "k8s.io"
+
+
+def single_program_image(program: Path, name: str) -> bytes:
+    """A Docker archive of one static program as `/<program>`, run as nobody. The same input gives the same bytes."""
+    layer = _tar({program.name: (program.read_bytes(), 0o755)})
+    config = json.dumps(
+        {
+            "architecture": architecture(),
+            "os": "linux",
+            "created": "1970-01-01T00:00:00Z",
+            "config": {"Entrypoint": [f"/{program.name}"], "User": "65534:65534"},
+            "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]},
+            "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "middleware-platform"}],
+        }
+    ).encode()
+    config_name = hashlib.sha256(config).hexdigest() + ".json"
+    manifest = json.dumps([{"Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"]}]).encode()
+    return _tar({config_name: (config, 0o644), "layer.tar": (layer, 0o644), "manifest.json": (manifest, 0o644)})
+
+
+def load(socket: Path, archive: Path) -> list[str]:
+    """Load an OCI or Docker archive into the instance's containerd; the names of the images that it holds.
+
+    Raises LocalError where the archive cannot be read or holds no image with a name.
+    """
+    if not archive.exists():
+        raise LocalError(f"There is no image archive {archive}")
+    base = [CTR, "--address", str(socket), "--namespace", KUBERNETES_NAMESPACE]
+    done = run([*base, "images", "import", "--snapshotter", "overlayfs", str(archive)], seconds=600)
+    # ctr prints `unpacking <name> (sha256:...)...done` for each
+    names = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("unpacking ")]
+    if not names:
+        raise LocalError(f"{archive} holds no image with a name: tag it before it is saved")
+    return names
+
+
+def listed(socket: Path) -> set[str]:
+    """The names of the images that the instance's containerd has."""
+    base = [CTR, "--address", str(socket), "--namespace", KUBERNETES_NAMESPACE]
+    return set(run([*base, "images", "list", "--quiet"]).stdout.split())
+
+
+def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, (content, mode) in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), mode
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()

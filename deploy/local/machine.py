@@ -1,0 +1,71 @@
+"""What the machine must be and have: checked first, so that `up` refuses in a sentence instead of failing half-way."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from deploy.local.commands import run
+from deploy.local.configs import CNI_PLUGINS
+from deploy.local.errors import LocalError
+from deploy.local.progress import Progress
+
+DISK_NEEDED = 8 * 1024**3  # bytes: sources and build 4 GiB, images and state the rest
+# What must exist, and the Debian package that brings it.
+NEEDED = {
+    "/usr/bin/containerd": "containerd",
+    "/usr/sbin/runc": "runc",
+    f"{CNI_PLUGINS}/bridge": "containernetworking-plugins",
+    "/usr/sbin/iptables": "iptables",
+    "/usr/sbin/conntrack": "conntrack",
+    "/usr/bin/nsenter": "util-linux",
+    "/usr/bin/mount": "mount",
+    "/usr/bin/ss": "iproute2",
+}
+
+
+def check(state: Path) -> None:
+    """Refuse a machine on which nothing of this can work."""
+    if sys.platform != "linux":
+        raise LocalError(f"The embedded cluster needs Linux, this is {platform.system()}: use CLUSTER=current")
+    if os.geteuid():
+        raise LocalError("The embedded cluster makes network namespaces and mounts: run `make up` as root")
+    if platform.machine() not in ("x86_64", "aarch64"):
+        raise LocalError(f"The embedded cluster runs on x86_64 and aarch64, this is {platform.machine()}")
+    existing = next(path for path in (state, *state.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < DISK_NEEDED:
+        raise LocalError(
+            f"{existing} has {free / 1024**3:.1f} GiB free, {DISK_NEEDED / 1024**3:.0f} are needed: free some, or "
+            "name another directory by MW_STATE"
+        )
+
+
+def ensure_packages(progress: Progress) -> None:
+    """Install the Debian packages that are missing. Does nothing, and needs no network, where none is."""
+    missing = sorted({package for path, package in NEEDED.items() if not Path(path).exists()})
+    if not missing:
+        return
+    if not shutil.which("apt-get"):
+        raise LocalError(f"Missing: {', '.join(missing)}. Only Debian's apt-get is known here: install them by hand")
+    progress.update(f"installing {' '.join(missing)}")
+    had_containerd = "containerd" not in missing
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    options = ["-o", "DPkg::Lock::Timeout=300", "-q", "-y"]
+    install = ["apt-get", *options, "install", "--no-install-recommends", *missing]
+    if run(install, seconds=600, check=False, environment=environment).returncode:
+        # a fresh machine has no package lists, an old one has lists of versions that are gone
+        run(["apt-get", *options, "update"], seconds=300, environment=environment)
+        run(install, seconds=600, environment=environment)
+    if not had_containerd:
+        _silence_service("containerd")
+
+
+def _silence_service(name: str) -> None:
+    """The package came for its program: its service, which nobody asked for, is neither run nor started at boot."""
+    if shutil.which("systemctl"):
+        subprocess.run(["systemctl", "disable", "--now", name], capture_output=True, check=False, timeout=60)
