@@ -27,7 +27,7 @@ def export(kube: Kube, app: str, namespace: str) -> list[Manifest]:
     """
     found: list[Manifest] = []
     for kind in KINDS:
-        found += [_plain(item) for item in kube.list(kind, namespace, f"middleware.io/app={app}")]
+        found += [_plain(item) for item in kube.find(kind, namespace, f"middleware.io/app={app}")]
     return found
 
 
@@ -57,7 +57,7 @@ def apply_in_order(kube: Kube, objects: list[Manifest], components: list[str], n
         kube.apply(*own)
         selector = f"middleware.io/app={app},middleware.io/component={component}"
         nodes = sum(o["kind"] == "Deployment" for o in own)
-        eventually("its Pods exist", lambda s=selector, n=nodes: len(kube.list("pod", namespace, s)) >= n, every=0.05)
+        eventually("its Pods exist", lambda s=selector, n=nodes: len(kube.find("pod", namespace, s)) >= n, every=0.05)
         kube.run("wait", "pod", "-l", selector, "-n", namespace, "--for=condition=Ready", "--timeout=240s", timeout=250)
     return time.monotonic() - start
 
@@ -67,4 +67,4 @@ def remove(kube: Kube, namespace: str, app: str) -> None:
     selector = f"middleware.io/app={app}"
     for kind in reversed(KINDS):
         kube.run("delete", kind, "-l", selector, "-n", namespace, "--wait=true", timeout=180)
-    eventually("the Pods are gone", lambda: not kube.list("pod", namespace, selector), timeout=120)
+    eventually("the Pods are gone", lambda: not kube.find("pod", namespace, selector), timeout=120)

@@ -12,7 +12,6 @@ import statistics
 import time
 
 from deploy.local.instance import Instance
-
 from tests.bench import baseline
 from tests.bench.histories import activity_seconds
 from tests.e2e.support.apps import redis_app

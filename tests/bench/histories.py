@@ -12,7 +12,7 @@ from tests.e2e.support.platform import Temporal
 def activity_seconds(temporal: Temporal, uid: str) -> dict[str, float]:
     """Seconds per activity type over all workflows of one App's life, from scheduling to completion."""
     total: dict[str, float] = {}
-    for workflow in temporal.list('WorkflowType IN ("Deploy", "Component", "Group")'):
+    for workflow in temporal.workflows('WorkflowType IN ("Deploy", "Component", "Group")'):
         workflow_id = workflow["execution"]["workflowId"]
         if f"/{uid}/" not in workflow_id:
             continue

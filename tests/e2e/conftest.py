@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from deploy.local import platform
 from deploy.local.instance import Instance
-
 from tests.e2e.support.environment import TEST_INSTANCE, kube_of, temporal_of
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.platform import Temporal

@@ -19,7 +19,7 @@ NAMESPACE = "bad-input"
 def namespace(kube: Kube) -> Iterator[None]:
     kube.namespace(NAMESPACE)
     yield
-    for app in kube.list("app.middleware.io", NAMESPACE):
+    for app in kube.find("app.middleware.io", NAMESPACE):
         kube.delete("app.middleware.io", app["metadata"]["name"], NAMESPACE)
 
 

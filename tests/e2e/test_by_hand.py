@@ -37,7 +37,7 @@ def test_deploy_by_hand_of_an_app_that_does_not_exist_is_refused(temporal: Tempo
 
 
 def test_the_operation_reads_well_without_opening_a_payload(temporal: Temporal) -> None:
-    found = temporal.list(f'MiddlewareApp="{APP}" AND MiddlewareNamespace="{NAMESPACE}"')
+    found = temporal.workflows(f'MiddlewareApp="{APP}" AND MiddlewareNamespace="{NAMESPACE}"')
     types = {workflow["type"]["name"] for workflow in found}
     assert {"App", "Deploy", "Component", "Group"} <= types
     deploys = [w for w in found if w["type"]["name"] == "Deploy"]

@@ -26,7 +26,7 @@ KINDS = (
 
 def left(kube: Kube, app: str) -> dict[str, list[str]]:
     """Objects of the App that still exist, by kind."""
-    found = {k: [o["metadata"]["name"] for o in kube.list(k, NAMESPACE, f"middleware.io/app={app}")] for k in KINDS}
+    found = {k: [o["metadata"]["name"] for o in kube.find(k, NAMESPACE, f"middleware.io/app={app}")] for k in KINDS}
     return {kind: names for kind, names in found.items() if names}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from deploy.local.instance import Instance
 
+from deploy.local.instance import Instance
 from tests.e2e.support import platform
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.kube import Kube, eventually
@@ -48,10 +48,10 @@ def test_deploy_survives(kube: Kube, instance: Instance, temporal: Temporal, fau
     eventually("the Deploy is at work", lambda: kube.pods(NAMESPACE, name), timeout=60)
     FAULTS[fault](instance)
     kube.wait_ready(name, NAMESPACE, timeout=240)
-    deployments = kube.list("deployment", NAMESPACE, f"middleware.io/app={name}")
+    deployments = kube.find("deployment", NAMESPACE, f"middleware.io/app={name}")
     assert len(deployments) == 5
     assert all(d["metadata"]["generation"] == 1 for d in deployments), "each Deployment was written once"
-    started = [w for w in temporal.list(f'MiddlewareApp="{name}"') if w["type"]["name"] == "Deploy"]
+    started = [w for w in temporal.workflows(f'MiddlewareApp="{name}"') if w["type"]["name"] == "Deploy"]
     assert len(started) == 1
     kube.delete("app.middleware.io", name, NAMESPACE)
 

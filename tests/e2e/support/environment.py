@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from deploy.local.instance import Instance
-
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.platform import Temporal
 

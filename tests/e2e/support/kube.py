@@ -60,7 +60,7 @@ class Kube:
         text = self.run("get", kind, name, "-n", namespace, "--ignore-not-found", "-o", "json")
         return json.loads(text) if text.strip() else None
 
-    def list(self, kind: str, namespace: str, selector: str = "") -> list[Manifest]:
+    def find(self, kind: str, namespace: str, selector: str = "") -> list[Manifest]:
         arguments = ["get", kind, "-n", namespace, "-o", "json"]
         if selector:
             arguments += ["-l", selector]
@@ -114,8 +114,8 @@ class Kube:
             selector += f",middleware.io/component={component}"
         if role:
             selector += f",middleware.io/role={role}"
-        return [p for p in self.list("pod", namespace, selector) if "deletionTimestamp" not in p["metadata"]]
+        return [p for p in self.find("pod", namespace, selector) if "deletionTimestamp" not in p["metadata"]]
 
     def events(self, app: str, namespace: str) -> list[Manifest]:
-        found = self.list("event", namespace)
+        found = self.find("event", namespace)
         return [e for e in found if e["involvedObject"].get("kind") == "App" and e["involvedObject"]["name"] == app]

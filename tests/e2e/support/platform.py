@@ -46,7 +46,7 @@ class Temporal:
         assert isinstance(result, dict)
         return result
 
-    def list(self, query: str) -> list[dict[str, Any]]:
+    def workflows(self, query: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.run("workflow", "list", "--query", query, "-o", "json"))
         return found
 
