@@ -74,13 +74,19 @@ class SharedWatch:
         namespace: str | None = None,
         labels: str = "",
         fields: str = "",
+        trim: Callable[[Manifest], None] | None = None,
     ) -> None:
-        """``labels`` and ``fields`` are selectors in the API server's syntax; ``namespace`` None: the whole cluster."""
+        """``labels`` and ``fields`` are selectors in the API server's syntax; ``namespace`` None: the whole cluster.
+
+        ``trim`` removes in place what nobody in this process reads before an object is kept; it still sees
+        ``managedFields``, which are never kept.
+        """
         self.resource = resource
         self._kubernetes = kubernetes
         self._namespace = namespace
         self._labels = labels
         self._fields = fields
+        self._trim = trim
         self._cache: dict[Key, Manifest] = {}
         self._waiters: set[_Waiter] = set()
         self._handlers: list[Callable[[WatchEvent], None]] = []
@@ -221,6 +227,8 @@ class SharedWatch:
         self._contact = asyncio.get_running_loop().time()
 
     def _changed(self, change: Change, manifest: Manifest) -> None:
+        if self._trim is not None:
+            self._trim(manifest)
         manifest["metadata"].pop("managedFields", None)  # the larger half of many objects, and nobody here reads it
         key = _key(manifest)
         before = self._cache.get(key)
