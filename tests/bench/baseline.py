@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from tests.e2e.support.kube import Kube, Manifest, eventually
@@ -56,10 +57,14 @@ def apply_in_order(kube: Kube, objects: list[Manifest], components: list[str], n
         own = [o for o in objects if o not in first and component_of(o) == component]
         kube.apply(*own)
         selector = f"middleware.io/app={app},middleware.io/component={component}"
-        nodes = sum(o["kind"] == "Deployment" for o in own)
-        eventually("its Pods exist", lambda s=selector, n=nodes: len(kube.find("pod", namespace, s)) >= n, every=0.05)
+        exist = partial(_exist, kube, namespace, selector, sum(o["kind"] == "Deployment" for o in own))
+        eventually("its Pods exist", exist, every=0.05)
         kube.run("wait", "pod", "-l", selector, "-n", namespace, "--for=condition=Ready", "--timeout=240s", timeout=250)
     return time.monotonic() - start
+
+
+def _exist(kube: Kube, namespace: str, selector: str, count: int) -> bool:
+    return len(kube.find("pod", namespace, selector)) >= count
 
 
 def remove(kube: Kube, namespace: str, app: str) -> None:
