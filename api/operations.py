@@ -7,7 +7,7 @@ be left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 WORKFLOW_QUEUE = "middleware"
@@ -19,11 +19,16 @@ SEARCH_OPERATION = "MiddlewareOperation"
 SEARCH_PLUGIN = "MiddlewarePlugin"
 
 ENTITY_WORKFLOW = "App"
+COMPONENT_WORKFLOW = "Component"
+GROUP_WORKFLOW = "Group"
 SIGNAL_NOTICE = "notice"
 """Entity signal, argument Notice: something about the App may have changed; look and plan."""
+SIGNAL_CANCEL = "cancel"
+"""Entity signal, argument ticket: the run started by hand was cancelled, so its operation is no longer wanted."""
 UPDATE_ENQUEUE = "enqueue"
 """Entity update, argument OperationRequest, answers the ticket of the queued operation at once."""
 QUERY_STATUS = "status"
+"""Entity query: EntityStatus."""
 QUERY_RESULT = "result"
 """Entity query, argument ticket: OperationResult, or None while it is queued or runs."""
 
@@ -80,10 +85,29 @@ class OperationRequest:
     reason: str = ""
 
 
+class Outcome(StrEnum):
+    COMPLETED = "completed"
+    NOTHING = "nothing to do"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 @dataclass(frozen=True)
 class OperationResult:
+    """``outcome`` is one of ``Outcome``, ``message`` a sentence."""
+
     type: str
     outcome: str
-    """``completed``, ``nothing to do``, ``refused``, ``failed`` or ``cancelled``."""
     message: str
     workflow_id: str = ""
+
+
+@dataclass(frozen=True)
+class EntityStatus:
+    """``doing`` is a sentence; ``operation`` the workflow id of the operation that runs, else empty."""
+
+    doing: str
+    operation: str = ""
+    queued: list[str] = field(default_factory=list)
+    """Tickets in the order in which they will be looked at."""

@@ -2,9 +2,10 @@
 
 Templates are Jinja2, rendered in a sandbox with strict undefined names. They see ``app`` (name, namespace),
 ``plugin``, ``runtimeVersion``, ``topology``, ``component`` (name, nodes, ports, service), ``components`` (by name,
-the same), ``node`` (name, address, ordinal, id, group; id counts from 1, unique in the component), ``bootstrap`` (the
-node that starts as first primary), ``config`` (effective parameters) and ``resources`` (cpu in cores, memory in
-bytes; limit, else request). ``nodes`` entries have name, address, ordinal, id, group.
+the same), ``parameters`` (by name: apply, readBack), ``node`` (name, address, ordinal, id, group; id counts from 1,
+unique in the component), ``bootstrap`` (the node that may start as first primary, or none), ``config`` (effective
+parameters) and ``resources`` (cpu in cores, memory in bytes; limit, else request, else 0). ``nodes`` entries have name,
+address, ordinal, id, group. Beyond Jinja2's own: filter ``yesno``, test ``runtimeVersion is version_at_least("7.0")``.
 """
 
 from __future__ import annotations
@@ -85,11 +86,13 @@ class ConfigFile(Model):
 
 
 class Parameter(Model):
-    """``schema`` is JSON Schema; ``name`` the engine's own read-back name where it differs."""
+    """``schema`` is JSON Schema; ``readBack`` the engine's own name where it differs. Without a default: unset."""
 
     schema_: dict[str, Any] = Field(alias="schema")
     apply: Literal["dynamic", "restart", "immutable"] = "restart"
     default: Scalar | None = None
+    default_expression: str | None = None
+    """Jinja2 expression for a default that follows from the node: it sees what templates see, without ``config``."""
     read_back: str | None = None
     description: str = ""
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from api.app import Scalar
 from api.meta import parse_quantity
 from api.node import DOCUMENT_KEY, SCHEMA, NodeDocument, NodeFile, NodeIdentity
 from api.plugin import ConfigFile
@@ -17,6 +18,7 @@ from api.tools import Tool
 from render.bundle import CONFIG_MAP_LIMIT
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.labels import metadata, object_labels
+from render.parameters import parameter_problems
 from render.problems import from_pydantic
 from render.templates import TemplateFailure
 
@@ -27,14 +29,14 @@ def node_config_map(
     node: DesiredNode,
     *,
     addresses: Mapping[str, str],
-    bootstrap: str,
+    bootstrap: str | None,
     revision: int,
     hold: bool = False,
 ) -> dict[str, Any]:
     """Renders files and tools of one node.
 
-    ``addresses``: node name -> ClusterIP, for all nodes of the App. ``bootstrap``: name of the component's first
-    primary. Raises TemplateFailure, also for a tool that does not follow the tool language.
+    ``addresses``: node name -> ClusterIP, for all nodes of the App. ``bootstrap``: name of the node that may start as
+    first primary without having found another; None once the App has run, when an empty volume must never do so. Raises TemplateFailure, also for a tool that does not follow the tool language.
     """
     context = template_context(desired, component, node, addresses=addresses, bootstrap=bootstrap)
     bundle, definition = desired.bundle, component.definition
@@ -80,13 +82,13 @@ def template_context(
     node: DesiredNode,
     *,
     addresses: Mapping[str, str],
-    bootstrap: str,
+    bootstrap: str | None,
 ) -> dict[str, Any]:
     """What templates see; the contract is the docstring of ``api.plugin``. Plain values only."""
     described = {c.name: _describe_component(desired, c, addresses) for c in desired.components}
     own = next(n for n in described[component.name]["nodes"] if n["name"] == node.name)
-    first = next(n for n in described[component.name]["nodes"] if n["name"] == bootstrap)
-    return {
+    first = next((n for n in described[component.name]["nodes"] if n["name"] == bootstrap), None)
+    context: dict[str, Any] = {
         "app": {"name": desired.name, "namespace": desired.namespace},
         "plugin": {"name": desired.bundle.name, "version": desired.bundle.version},
         "runtimeVersion": desired.runtime_version,
@@ -95,12 +97,28 @@ def template_context(
         "components": described,
         "node": own,
         "bootstrap": first,
-        "config": dict(component.config),
         "parameters": {
             name: {"apply": p.apply, "readBack": p.read_back or name} for name, p in component.parameters.items()
         },
         "resources": resource_amounts(component.group(node.group)),
     }
+    context["config"] = node_config(desired, component, context)
+    return context
+
+
+def node_config(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> dict[str, Scalar]:
+    """The node's parameters: the component's, and the defaults that follow from the node. Raises TemplateFailure."""
+    bundle, file = desired.bundle, component.definition.parameters
+    values = dict(component.config)
+    for name, parameter in component.parameters.items():
+        if name not in values and parameter.default_expression is not None and file is not None:
+            line = line_of(bundle.files[file], f"{name}:")
+            values[name] = bundle.templates.evaluate(parameter.default_expression, file, line, context)
+            wrong = parameter_problems(name, component.name, {name: values[name]}, component.parameters)
+            if wrong:
+                message = f"defaultExpression of {name}: {wrong[0].message}"
+                raise TemplateFailure(f"{bundle.name} {bundle.version}", file, line, message)
+    return dict(sorted(values.items()))
 
 
 def _describe_component(
@@ -149,9 +167,10 @@ def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapp
             tools[str(name)] = Tool.model_validate(value)
         except ValidationError as error:
             problems = "; ".join(f"{name}.{p.path}: {p.message}" for p in from_pydantic(error))
-            raise TemplateFailure(plugin, file, _line_of(bundle.files[file], f"{name}:"), problems) from error
+            raise TemplateFailure(plugin, file, line_of(bundle.files[file], f"{name}:"), problems) from error
     return tools
 
 
-def _line_of(text: str, start: str) -> int:
+def line_of(text: str, start: str) -> int:
+    """Number of the first line that starts so, 0 for none."""
     return next((number for number, line in enumerate(text.splitlines(), start=1) if line.startswith(start)), 0)

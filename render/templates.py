@@ -125,6 +125,15 @@ class Templates:
             name, line = self._place(error, file)
             raise TemplateFailure(self._plugin, name, line, _sentence(error)) from error
 
+    def evaluate(self, expression: str, file: str, line: int, context: Mapping[str, Any]) -> Any:
+        """The value of an expression that stands at ``line`` of ``file``. Raises TemplateFailure."""
+        try:
+            compiled = self._environment.compile_expression(expression, undefined_to_none=False)
+            value = compiled(**context, range=_bounded_range())
+            return str(value) if isinstance(value, jinja2.Undefined) else value
+        except Exception as error:
+            raise TemplateFailure(self._plugin, file, line, f"expression {expression!r}: {_sentence(error)}") from error
+
     def _place(self, error: Exception, file: str) -> tuple[str, int]:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in self._files]
         return (frames[-1].filename, frames[-1].lineno or 0) if frames else (file, 0)
