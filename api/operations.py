@@ -66,15 +66,21 @@ class Notice:
 
 @dataclass(frozen=True)
 class OperationInput:
-    """Input of every operation's workflow. By hand only ``namespace`` and ``app`` are needed; the entity fills in the
-    rest."""
+    """Input of every operation's workflow. By hand only ``namespace`` and ``app`` are needed, ``reason`` is
+    welcome; the entity fills in the rest.
+
+    ``ticket`` is given by the entity; a run without one was started by hand, queues itself with the entity and mirrors
+    the result. ``uid`` and ``spec_hash`` are of the App for which it was planned: it never touches a later App of the
+    same name, and ends, to be planned anew, where it finds another spec.
+    """
 
     namespace: str
     app: str
     reason: str = ""
     ticket: str = ""
-    """Given by the entity; empty in a run started by hand, which then queues itself with the entity and mirrors the
-    result."""
+    uid: str = ""
+    spec_hash: str = ""
+    plugin: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,4 +116,4 @@ class EntityStatus:
     doing: str
     operation: str = ""
     queued: list[str] = field(default_factory=list)
-    """Tickets in the order in which they will be looked at."""
+    """Tickets that have no result yet: the running operation's first, then in the order in which they are looked at."""

@@ -1,0 +1,77 @@
+"""Every activity's time-outs, retries and heartbeat, in one place, and the one way in which workflows call activities.
+
+An activity is retried without end while its error may pass by itself (API server down, quota full): the App waits
+and says why. What will not pass is an ApplicationError that says ``non_retryable``, and ends the operation.
+Cancellation waits until the activity has really ended, so that no two operations ever work on an App at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+with workflow.unsafe.imports_passed_through():
+    from api.operations import ACTIVITY_QUEUE
+    from api.steps import Step
+
+Result = TypeVar("Result")
+
+HEARTBEAT_TIMEOUT = timedelta(seconds=20)
+"""A worker that died is noticed after this long; its activities go on at another."""
+RETRIES = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=20)
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """``total``: of one attempt. ``waits``: it heartbeats, because it waits for something outside."""
+
+    total: timedelta
+    waits: bool = False
+
+
+_QUICK = Limits(timedelta(seconds=60))
+_WAITING = Limits(timedelta(hours=1), waits=True)
+"""It has no end of its own: after an hour the next attempt goes on waiting."""
+
+LIMITS: dict[Step, Limits] = {
+    Step.LOAD: _QUICK,
+    Step.REPORT: _QUICK,
+    Step.PREPARE: _QUICK,
+    Step.SERVICES: _QUICK,
+    Step.APPLY_GROUP: Limits(timedelta(minutes=3), waits=True),
+    Step.WAIT_READY: _WAITING,
+    Step.SURVEY_VOLUMES: _WAITING,
+    Step.START_HELD: Limits(timedelta(minutes=10), waits=True),
+    Step.RECORD: _QUICK,
+    Step.FINISH: _QUICK,
+    Step.PLAN_DELETION: _QUICK,
+    Step.DELETE_COMPONENT: Limits(timedelta(minutes=30), waits=True),
+    Step.DELETE_LEFTOVERS: Limits(timedelta(minutes=5), waits=True),
+    Step.ENQUEUE: _QUICK,
+    Step.AWAIT_RESULT: _WAITING,
+    Step.CANCEL_TICKET: _QUICK,
+}
+
+
+async def run_step(step: Step, argument: Any, result: type[Result], summary: str) -> Result:
+    """Runs an activity. ``summary`` is what the Temporal UI shows beside its type: node, group, reason."""
+    limits = LIMITS[step]
+    answer: Result = await workflow.execute_activity(
+        step.value,
+        argument,
+        result_type=result,
+        task_queue=ACTIVITY_QUEUE,
+        start_to_close_timeout=limits.total,
+        heartbeat_timeout=HEARTBEAT_TIMEOUT if limits.waits else None,
+        retry_policy=RETRIES,
+        cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=summary[:200],
+    )
+    return answer

@@ -1,0 +1,138 @@
+"""What to do next, as a pure function of what is wanted, what is there, and what failed before.
+
+Level-triggered: it never asks what has happened, only what is. So a lost watch event, a crash in mid-operation or a
+second notice of the same thing change nothing but the time at which it is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from api.app import Phase
+    from api.operations import OperationType, Outcome
+    from api.steps import AppSnapshot
+
+ACCEPTED = "Accepted"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An operation that failed for good: not begun again for the same spec before ``due``, unless somebody asks."""
+
+    type: str
+    spec_hash: str
+    message: str
+    due: bool = False
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What the App's status has to say between operations."""
+
+    phase: str
+    message: str
+    accepted: bool = True
+    reason: str = ACCEPTED
+    paused: bool = False
+    failed_operation: str = ""
+
+    def told(self) -> str:
+        """The form in which ``AppSnapshot.told`` says what the status says already."""
+        return f"{self.phase}|{self.reason}|{self.message}"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``gone``: there is no App (any more). ``operation`` empty: nothing to do, and ``telling`` is what holds now."""
+
+    operation: str = ""
+    reason: str = ""
+    gone: bool = False
+    telling: Telling | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """``unrepairable``: drift that a Repair has left as it was; repairing it again and again would help nobody."""
+
+    failure: Failure | None = None
+    unrepairable: frozenset[str] = field(default_factory=frozenset)
+
+
+def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
+    """The next operation, or what the status should say where there is none.
+
+    In this order: an App that is deleted is deleted; a spec that cannot be carried out is refused and nothing that
+    runs is touched; a paused App is left alone; what failed for good waits; a changed spec is deployed; drift is
+    repaired.
+    """
+    if not snapshot.exists:
+        return Decision(gone=True)
+    if snapshot.deleting:
+        return Decision(OperationType.DELETE, "the App was deleted")
+    if snapshot.refusal:
+        return Decision(telling=Telling(Phase.REFUSED, snapshot.refusal, False, snapshot.refusal_reason))
+    if snapshot.paused:
+        message = "paused: nothing is changed until spec.paused is false"
+        return Decision(telling=Telling(Phase.PAUSED, message, paused=True))
+    failure = memory.failure
+    if failure is not None and failure.spec_hash == snapshot.spec_hash and not failure.due:
+        message = f"{failure.type} failed: {failure.message}"
+        return Decision(telling=Telling(Phase.WAITING, message, failed_operation=failure.type))
+    if not snapshot.deployed_hash:
+        return Decision(OperationType.DEPLOY, "first deploy")
+    if snapshot.deployed_hash != snapshot.spec_hash:
+        return Decision(OperationType.DEPLOY, f"the spec changed (generation {snapshot.generation})")
+    drift = [sentence for sentence in snapshot.drift if sentence not in memory.unrepairable]
+    if drift:
+        more = f" and {len(drift) - 1} more" if len(drift) > 1 else ""
+        return Decision(OperationType.REPAIR, drift[0] + more)
+    return Decision(telling=Telling(Phase.RUNNING, "as wanted"))
+
+
+def must_tell(snapshot: AppSnapshot, telling: Telling) -> bool:
+    """Whether the status does not say so yet."""
+    return snapshot.told_generation != snapshot.generation or snapshot.told != telling.told()
+
+
+def interrupts(snapshot: AppSnapshot, operation: str, uid: str, spec_hash: str) -> str:
+    """Why a running operation must end now, to be planned anew; empty where it may go on.
+
+    A Delete is never interrupted; it interrupts everything else, as does a newer spec (also one that is refused: the
+    operation cannot go on with it) and a pause.
+    """
+    if operation == OperationType.DELETE:
+        return ""
+    if not snapshot.exists:
+        return "the App is gone"
+    if snapshot.uid != uid:
+        return "the App was deleted, and another of its name made"
+    if snapshot.deleting:
+        return "the App was deleted"
+    if snapshot.paused:
+        return "the App was paused"
+    if snapshot.spec_hash != spec_hash:
+        return f"a newer spec arrived (generation {snapshot.generation})"
+    return ""
+
+
+def settle(requested: str, decision: Decision) -> tuple[Outcome, str] | None:
+    """What becomes of an operation asked for by hand: its outcome and a sentence, or None where it is to run now.
+
+    It runs where the planner would have run it: by hand one cannot make the platform do what the spec does not say.
+    """
+    if decision.gone:
+        return Outcome.REFUSED, "there is no such App; apply it first"
+    if decision.operation == requested:
+        return None
+    if requested == OperationType.DELETE:
+        return Outcome.REFUSED, "an App is deleted with kubectl delete; the operation follows by itself"
+    if decision.operation:
+        return Outcome.NOTHING, f"{decision.operation} is what is needed, and is done by itself: {decision.reason}"
+    telling = decision.telling
+    if telling is not None and (telling.paused or not telling.accepted):
+        return Outcome.REFUSED, telling.message
+    return Outcome.NOTHING, "everything is as the spec says"
