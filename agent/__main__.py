@@ -1,0 +1,27 @@
+"""``python -m agent manager`` is agent 1 (PID 1 of the engine's container), ``python -m agent tools`` is agent 2."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Runs one agent until it is told to end; the exit status is the container's."""
+    # asyncio loads OpenSSL when it finds the ssl module: 3 MiB per agent for what gRPC brings along itself.
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+    match sys.argv[1:]:
+        case ["manager"]:
+            from agent.process.main import run as run_manager
+
+            return run_manager()
+        case ["tools"]:
+            from agent.tools.main import run as run_tools
+
+            return run_tools()
+        case _:
+            sys.stderr.write("usage: agent manager | agent tools\n")
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""Writes the files that a node document names, with ``${}`` filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.documents import Bundle
+from agent.record import Record
+from agent.settings import Settings
+from agent.storage import write_if_changed
+from agent.tooling.variables import Secrets, Variables
+
+
+def node_names(bundle: Bundle, record: Record | None) -> dict[str, str]:
+    """The names every tool and file may use. A record of another App says nothing about this App's roles."""
+    node = bundle.document.node
+    own = record if record is not None and record.app_uid == node.app_uid else None
+    return {
+        "node.name": node.name,
+        "node.address": node.address,
+        "node.first": "true" if own is None else "false",
+        "last.role": "" if own is None else own.role,
+        "last.position": "" if own is None else str(own.position),
+    }
+
+
+def write_files(bundle: Bundle, settings: Settings, names: Mapping[str, str], secrets: Secrets) -> list[str]:
+    """The paths that were changed. All are filled in before the first is written.
+
+    Raises UnknownNameError, PathRefusedError or OSError.
+    """
+    variables = Variables(names, secrets)
+    filled = [
+        (settings.locate(file.path), variables.fill(bundle.sources[file.source], secrets=True).encode(), file)
+        for file in bundle.document.files
+    ]
+    changed: list[str] = []
+    for path, content, file in filled:
+        if file.write == "once" and path.exists():
+            continue
+        if write_if_changed(path, content, int(file.mode, 8)):
+            changed.append(file.path)
+    return changed

@@ -1,0 +1,113 @@
+"""How agent 2 learns the process's state: a Unix socket in the Pod's own shared directory, one JSON line per
+change.
+
+A socket and not a file: a file still says RUNNING when agent 1 was killed; a broken connection says that it is gone.
+Not on the volume: there the next Pod's agent 2 would find the old Pod's agent 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.decoding import DecodingError, decode
+from agent.process.state import State, Status, StatusBoard
+
+_log = logging.getLogger(__name__)
+_RETRY = 0.2
+
+
+@dataclass(frozen=True)
+class _WireStatus:
+    state: str
+    pid: int = 0
+    starts: int = 0
+    exit_code: int | None = None
+    stop_requested: bool = False
+    message: str = ""
+
+
+def _line(status: Status) -> bytes:
+    data = {
+        "state": status.state.name,
+        "pid": status.pid,
+        "starts": status.starts,
+        "exitCode": status.exit_code,
+        "stopRequested": status.stop_requested,
+        "message": status.message,
+    }
+    return json.dumps(data).encode() + b"\n"
+
+
+class StatusPublisher:
+    """Agent 1's side."""
+
+    def __init__(self, path: Path, board: StatusBoard) -> None:
+        self._path = path
+        self._board = board
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Replaces a socket that an earlier container of the Pod left."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, str(self._path))
+        self._path.chmod(0o600)
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async for status in self._board.watch():
+                writer.write(_line(status))
+                await writer.drain()
+        except (OSError, asyncio.CancelledError):
+            pass  # agent 2 went away and will come again, or we end
+        finally:
+            writer.transport.abort()
+
+
+class StatusFollower:
+    """Agent 2's side: keeps ``board`` at agent 1's state, UNKNOWN while agent 1 does not answer."""
+
+    def __init__(self, path: Path, board: StatusBoard) -> None:
+        self._path = path
+        self._board = board
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(str(self._path))
+            except OSError:
+                self._lost()
+                await asyncio.sleep(_RETRY)
+                continue
+            try:
+                while line := await reader.readline():
+                    self._apply(line)
+            except (OSError, ValueError, DecodingError) as error:
+                _log.warning("agent 1 sent a state that cannot be read: %s", error)
+            finally:
+                writer.transport.abort()
+            self._lost()
+            await asyncio.sleep(_RETRY)
+
+    def _apply(self, line: bytes) -> None:
+        wire = decode(_WireStatus, json.loads(line), "status")
+        self._board.update(
+            state=State.__members__.get(wire.state, State.UNKNOWN),
+            pid=wire.pid,
+            starts=wire.starts,
+            exit_code=wire.exit_code,
+            stop_requested=wire.stop_requested,
+            message=wire.message,
+        )
+
+    def _lost(self) -> None:
+        self._board.update(state=State.UNKNOWN, pid=0, message="agent 1 does not answer")

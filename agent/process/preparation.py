@@ -1,0 +1,64 @@
+"""Everything before ``exec``: directories, stale pid files, ``preStart``, files.
+
+``preStart`` finds the node's role from its peers and its own disk, so a node starts correctly with the platform down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.documents import Bundle
+from agent.nodefiles import node_names, write_files
+from agent.record import read_record
+from agent.settings import PathRefusedError
+from agent.storage import write_atomically
+from agent.tooling.failure import ToolError
+from agent.tooling.interpreter import Interpreter
+from agent.tooling.variables import UnknownNameError, Variables
+
+PRE_START = "preStart"
+VARIABLES_FILE = "variables.json"
+"""What preStart found, for agent 2: it writes the same files when a new configuration is pushed."""
+
+
+class NotPreparedError(Exception):
+    """The engine cannot be started now; a sentence. Worth another try: peers appear, secrets are mounted."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A command with everything filled in."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    directory: str
+
+
+async def prepare(bundle: Bundle, interpreter: Interpreter) -> Launch:
+    """Raises NotPreparedError. The data directory must be locked."""
+    settings = interpreter.settings
+    process = bundle.document.process
+    try:
+        for directory in process.directories:
+            settings.locate(f"{settings.data_dir}/{directory}").mkdir(parents=True, exist_ok=True)
+        for pid_file in process.pid_files:
+            settings.locate(f"{settings.data_dir}/{pid_file}").unlink(missing_ok=True)
+        names: Mapping[str, str] = node_names(bundle, read_record(settings.state_dir))
+        tool = bundle.document.tools.get(PRE_START)
+        if tool is not None:
+            names = (await interpreter.run(PRE_START, tool, names)).variables
+        write_files(bundle, settings, names, interpreter.secrets)
+        write_atomically(settings.run_dir / VARIABLES_FILE, json.dumps(dict(names)).encode(), 0o600)
+        variables = Variables(names, interpreter.secrets)
+        return Launch(
+            argv=tuple(variables.fill(word) for word in process.command),
+            env={**os.environ} | {name: variables.fill(v, secrets=True) for name, v in process.env.items()},
+            directory=str(settings.locate(process.working_directory)),
+        )
+    except ToolError as error:
+        raise NotPreparedError(str(error)) from error
+    except (UnknownNameError, PathRefusedError, OSError) as error:
+        raise NotPreparedError(interpreter.secrets.mask(f"preparing the start: {error}")) from error

@@ -1,0 +1,112 @@
+"""The ``ProcessManager`` service: agent 1 over gRPC."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from agent import VERSION
+from agent.documents import DocumentError, DocumentStore
+from agent.process.state import Status
+from agent.process.supervisor import Supervisor
+from agent.record import read_record
+from agent.requests import RequestMemory
+from agent.settings import Settings
+from proto import agent_pb2 as pb
+from proto import agent_pb2_grpc
+
+SERVICE = "middleware.agent.v1.ProcessManager"
+Context = aio.ServicerContext[Any, Any]
+
+
+class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
+    """Thin: what is asked goes to the supervisor, what it knows comes back as ``ProcessStatus``."""
+
+    def __init__(
+        self, supervisor: Supervisor, documents: DocumentStore, requests: RequestMemory, settings: Settings
+    ) -> None:
+        self._supervisor = supervisor
+        self._documents = documents
+        self._requests = requests
+        self._settings = settings
+
+    async def Start(self, request: pb.StartRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
+        return await self._once("Start", request.request_id, self._supervisor.start)
+
+    async def Stop(self, request: pb.StopRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
+        return await self._once("Stop", request.request_id, self._supervisor.stop)
+
+    async def Restart(self, request: pb.RestartRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
+        return await self._once("Restart", request.request_id, self._supervisor.restart)
+
+    async def Signal(self, request: pb.SignalRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
+        name = "SIG" + request.signal.upper().removeprefix("SIG")
+        number = signal.Signals.__members__.get(name)
+        if number is None:
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"{request.signal!r} is not a signal; write for example HUP or USR1"
+            )
+            raise AssertionError("abort does not return")
+
+        async def send() -> None:
+            if not self._supervisor.signal(number):
+                status = self._supervisor.board.status
+                await context.abort(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    f"no process runs, its state is {status.state.name}: {status.message}",
+                )
+
+        return await self._once("Signal", request.request_id, send)
+
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
+        return self._message(self._supervisor.board.status)
+
+    async def WatchStatus(  # noqa: N802
+        self, request: pb.GetStatusRequest, context: Context
+    ) -> AsyncIterator[pb.ProcessStatus]:
+        async for status in self._supervisor.board.watch():
+            yield self._message(status)
+
+    async def _once(self, method: str, request_id: str, work: Callable[[], Awaitable[None]]) -> pb.ProcessStatus:
+        async def answer() -> pb.ProcessStatus:
+            await work()
+            return self._message(self._supervisor.board.status)
+
+        return await self._requests.once(method, request_id, pb.ProcessStatus, answer)
+
+    def _message(self, status: Status) -> pb.ProcessStatus:
+        record = read_record(self._settings.state_dir)
+        volume = pb.VolumeRecord()
+        if record is not None:
+            volume = pb.VolumeRecord(
+                present=True,
+                app_uid=record.app_uid,
+                role=record.role,
+                last_writable=record.last_writable,
+                last_seen=record.last_seen,
+                position=record.position,
+            )
+        message = pb.ProcessStatus(
+            state=pb.ProcessState.ValueType(status.state.value),
+            pid=status.pid,
+            since=status.since,
+            starts=status.starts,
+            stop_requested=status.stop_requested,
+            message=status.message,
+            revision=self._revision(),
+            volume=volume,
+            agent_version=VERSION,
+        )
+        if status.exit_code is not None:
+            message.exit_code = status.exit_code
+        return message
+
+    def _revision(self) -> int:
+        try:
+            return self._documents.effective().document.revision
+        except DocumentError:
+            return 0

@@ -1,0 +1,96 @@
+"""The state of the engine's process and who is told when it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+
+class State(Enum):
+    """Names and numbers of ``ProcessState`` in proto/agent.proto, usable without protobuf.
+
+    STARTING: preStart runs, or the process is younger than startSeconds. BACKOFF: waits before the next try.
+    EXITED: ended unasked. FATAL: crashed too often; the agent exits next, so that the kubelet acts.
+    """
+
+    UNKNOWN = 0
+    STOPPED = 1
+    STARTING = 2
+    RUNNING = 3
+    BACKOFF = 4
+    STOPPING = 5
+    EXITED = 6
+    FATAL = 7
+    HELD = 8
+
+
+@dataclass(frozen=True)
+class Status:
+    """A snapshot. ``since``: unix milliseconds of the last change of state; ``pid`` 0 while no process lives."""
+
+    state: State = State.STARTING
+    pid: int = 0
+    since: int = 0
+    starts: int = 0
+    exit_code: int | None = None
+    stop_requested: bool = False
+    message: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """There is a process that may answer."""
+        return self.pid != 0
+
+
+class StatusBoard:
+    """The current status; every change reaches every subscriber, in order."""
+
+    def __init__(self) -> None:
+        self._status = Status(since=_now())
+        self._queues: set[asyncio.Queue[Status]] = set()
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    def update(self, **changes: Any) -> None:
+        """Fields of Status; ``since`` follows ``state`` by itself."""
+        changed = replace(self._status, **changes)
+        if changed == self._status:
+            return
+        if changed.state is not self._status.state:
+            changed = replace(changed, since=_now())
+        self._status = changed
+        for queue in self._queues:
+            queue.put_nowait(changed)
+
+    async def watch(self) -> AsyncIterator[Status]:
+        """The current status, then one for each change."""
+        queue: asyncio.Queue[Status] = asyncio.Queue()
+        queue.put_nowait(self._status)
+        self._queues.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._queues.discard(queue)
+
+    async def wait_until(self, condition: Callable[[Status], bool]) -> Status:
+        """Returns the first status for which ``condition`` holds."""
+        queue: asyncio.Queue[Status] = asyncio.Queue()
+        queue.put_nowait(self._status)
+        self._queues.add(queue)
+        try:
+            while not condition(status := await queue.get()):
+                pass
+            return status
+        finally:
+            self._queues.discard(queue)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,45 @@
+"""What the volume remembers of the engine's last run: which data is the newest is decided from it.
+
+Written by agent 2 while the engine runs, read by agent 1 (``GetStatus``) and by ``preStart`` (``${last.role}``).
+``epoch`` is ours: a restarted agent 2 must not make an old claim of a role look new.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agent.decoding import DecodingError, decode
+from agent.storage import write_atomically
+
+
+@dataclass(frozen=True)
+class Record:
+    """Times in unix milliseconds; 0 is never. ``epoch`` orders claims of ``role``."""
+
+    app_uid: str = ""
+    role: str = ""
+    last_writable: int = 0
+    last_seen: int = 0
+    position: int = 0
+    epoch: int = 0
+
+
+def read_record(state_dir: Path) -> Record | None:
+    """None where no engine has run on this volume, or the record is unreadable."""
+    try:
+        return decode(Record, json.loads((state_dir / "record.json").read_text(encoding="utf-8")), "record.json")
+    except (OSError, ValueError, DecodingError):
+        return None
+
+
+def write_record(state_dir: Path, record: Record) -> None:
+    """Atomic; a full disk raises OSError."""
+    data = asdict(record)
+    camel = {
+        "appUid": data.pop("app_uid"),
+        "lastWritable": data.pop("last_writable"),
+        "lastSeen": data.pop("last_seen"),
+    }
+    write_atomically(state_dir / "record.json", json.dumps(camel | data).encode())

@@ -1,0 +1,1 @@
+"""What both agents' servers share: mutual TLS, the caller's identity, health."""

@@ -1,0 +1,253 @@
+"""Asks the engine for its role and readiness, again and again, and tells who listens.
+
+1. Agent 1's state says whether there is a process to ask; without one the role is not known.
+2. ``getRole`` and ``ready`` run at once, each on its own kept connections, so that a hung one does not delay the
+   other.
+3. The claim of a role is dated: the engine's own epoch, else the time when this node took the role. That time is kept
+   on the volume, so a restarted agent does not make an old primary's claim look newer than its successor's.
+4. The record on the volume is written on change and every 5 s, at most once per second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+
+from agent.document import NodeDocument, Tool
+from agent.documents import Bundle, DocumentError, DocumentStore
+from agent.nodefiles import node_names
+from agent.process.state import State, Status, StatusBoard
+from agent.record import Record, read_record, write_record
+from agent.tooling.failure import ToolError
+from agent.tooling.interpreter import Interpreter, Outcome
+from agent.tooling.tcp import ConnectionPool
+
+_log = logging.getLogger(__name__)
+_SIGN_OF_LIFE = 10.0
+_EAGER = 0.1
+_EAGER_FOR = 15.0
+"""A starting engine is asked every 0.1 s for its first 15 s: half an interval on each node of a deploy adds up."""
+_RECORD_AFTER_CHANGE_MS = 1000
+_RECORD_EVERY_MS = 5000
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one poll found; fields as in ``RoleReport``."""
+
+    node: str = ""
+    role: str = ""
+    epoch: int = 0
+    position: int = 0
+    ready: bool = False
+    message: str = "not asked yet"
+    process: State = State.UNKNOWN
+    sequence: int = 0
+
+
+@dataclass(frozen=True)
+class _Finding:
+    role: str = ""
+    epoch: int = 0
+    position: int = 0
+    problem: str = ""
+
+
+class Monitor:
+    """``run`` polls; ``poll`` asks at once; ``watch`` streams reports. ``incarnation`` is of this agent's life."""
+
+    def __init__(self, documents: DocumentStore, interpreter: Interpreter, board: StatusBoard) -> None:
+        self.incarnation = os.urandom(8).hex()
+        self.report = Report()
+        self._documents = documents
+        self._interpreter = interpreter
+        self._state_dir = interpreter.settings.state_dir
+        self._board = board
+        self._lock = asyncio.Lock()
+        self._changed = asyncio.Condition()
+        self._pools = {"getRole": ConnectionPool(), "ready": ConnectionPool()}
+        self._asked: tuple[int, int] = (0, 0)
+        self._alive_since = 0.0
+        self._record: Record | None = read_record(self._state_dir)
+        self._written = self._record
+        self._written_at = 0
+
+    async def run(self) -> None:
+        """Until cancelled. A failing poll is reported, never fatal."""
+        while True:
+            try:
+                await self.poll()
+            except Exception:
+                _log.exception("poll failed")
+            await self._pause()
+
+    async def poll(self) -> Report:
+        """Asks now and returns what was found."""
+        async with self._lock:
+            try:
+                bundle = self._documents.effective()
+            except DocumentError as error:
+                report = replace(
+                    self.report, role="", ready=False, message=str(error), process=self._board.status.state
+                )
+            else:
+                report = await self._ask(bundle)
+            await self._publish(report)
+            return self.report
+
+    async def watch(self) -> AsyncIterator[Report]:
+        """The current report, one for each change, and at least one every 10 s."""
+        while True:
+            sent = self.report
+            yield sent
+            await self._next(sent.sequence)
+
+    async def _next(self, sequence: int) -> None:
+        try:
+            async with asyncio.timeout(_SIGN_OF_LIFE), self._changed:
+                await self._changed.wait_for(lambda: self.report.sequence != sequence)
+        except TimeoutError:
+            return
+
+    def close(self) -> None:
+        """Ends the kept connections."""
+        for pool in self._pools.values():
+            pool.close()
+
+    async def _pause(self) -> None:
+        status = self._board.status
+        try:
+            interval = self._documents.effective().document.monitor_interval
+        except DocumentError:
+            interval = 1.0
+        if status.alive and not self.report.ready and time.monotonic() - self._alive_since < _EAGER_FOR:
+            interval = min(interval, _EAGER)
+        try:
+            async with asyncio.timeout(interval):
+                await self._board.wait_until(lambda s: (s.state, s.pid) != (status.state, status.pid))
+        except TimeoutError:
+            return
+
+    async def _ask(self, bundle: Bundle) -> Report:
+        document = bundle.document
+        status = self._board.status
+        if not status.alive:
+            self.close()
+            message = f"the process is {status.state.name}: {status.message}"
+            return Report(node=document.node.name, message=message, process=status.state)
+        self._reset_for(status)
+        names = node_names(bundle, self._record)
+        finding, unready = await asyncio.gather(self._find_role(document, names), self._find_readiness(document, names))
+        after = self._board.status
+        if (after.pid, after.starts) != (status.pid, status.starts):
+            # The answers are of a process that has ended meanwhile.
+            finding, unready = (
+                _Finding(problem=f"the process is {after.state.name}"),
+                f"the process is {after.state.name}",
+            )
+        problems = [text for text in (finding.problem, unready) if text]
+        report = Report(
+            node=document.node.name,
+            role=finding.role,
+            epoch=finding.epoch,
+            position=finding.position,
+            ready=not problems,
+            message="; ".join(dict.fromkeys(problems)),
+            process=after.state,
+        )
+        observed = not finding.problem and bool(report.role or report.ready)
+        return self._remember(document, report) if observed else report
+
+    def _reset_for(self, status: Status) -> None:
+        if self._asked != (status.pid, status.starts):
+            self._asked = (status.pid, status.starts)
+            self._alive_since = time.monotonic()
+            self.close()
+
+    async def _find_role(self, document: NodeDocument, names: dict[str, str]) -> _Finding:
+        tool = document.tools.get("getRole")
+        if tool is None:
+            return _Finding()
+        try:
+            values = (await self._run("getRole", tool, names)).values
+            return _Finding(values.get("role", ""), _whole(values, "epoch"), _whole(values, "position"))
+        except ToolError as error:
+            return _Finding(problem=str(error))
+
+    async def _find_readiness(self, document: NodeDocument, names: dict[str, str]) -> str:
+        tool = document.tools.get("ready")
+        if tool is None:
+            return (
+                "" if self._board.status.state is State.RUNNING else f"the process is {self._board.status.state.name}"
+            )
+        try:
+            await self._run("ready", tool, names)
+        except ToolError as error:
+            return str(error)
+        return ""
+
+    async def _run(self, name: str, tool: Tool, names: dict[str, str]) -> Outcome:
+        return await self._interpreter.run(name, tool, names, pool=self._pools[name])
+
+    def _remember(self, document: NodeDocument, report: Report) -> Report:
+        now = time.time_ns() // 1_000_000
+        last = self._record if self._record is not None and self._record.app_uid == document.node.app_uid else None
+        epoch = report.epoch
+        if not epoch and report.role:
+            epoch = last.epoch if last is not None and last.role == report.role and last.epoch else now
+        writable = report.role in document.writable_roles
+        self._record = Record(
+            app_uid=document.node.app_uid,
+            role=report.role,
+            last_writable=now if writable else (last.last_writable if last is not None else 0),
+            last_seen=now,
+            position=report.position,
+            epoch=epoch,
+        )
+        self._save(now)
+        return replace(report, epoch=epoch)
+
+    def _save(self, now: int) -> None:
+        record, written = self._record, self._written
+        if record is None:
+            return
+        changed = written is None or (written.app_uid, written.role, written.epoch, written.position) != (
+            record.app_uid,
+            record.role,
+            record.epoch,
+            record.position,
+        )
+        age = now - self._written_at
+        # A new role is written at once: a crash right after a promotion must find it on the disk.
+        urgent = written is None or (written.app_uid, written.role) != (record.app_uid, record.role)
+        if not (urgent or (changed and age >= _RECORD_AFTER_CHANGE_MS) or age >= _RECORD_EVERY_MS or age < 0):
+            return
+        try:
+            write_record(self._state_dir, record)
+        except OSError as error:
+            _log.warning("the record of role and position cannot be written: %s", error)
+            return
+        self._written, self._written_at = record, now
+
+    async def _publish(self, report: Report) -> None:
+        before = replace(self.report, position=0, sequence=0)
+        if replace(report, position=0, sequence=0) == before:
+            self.report = replace(report, sequence=self.report.sequence)
+            return
+        async with self._changed:
+            self.report = replace(report, sequence=self.report.sequence + 1)
+            self._changed.notify_all()
+
+
+def _whole(values: Mapping[str, str], name: str) -> int:
+    text = values.get(name, "")
+    if not text:
+        return 0
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ToolError(f"tool getRole, its result: {name} is {text!r}; it must be a whole number") from error

@@ -1,0 +1,150 @@
+"""The ``Tools`` service: agent 2 over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from agent.documents import DocumentError, DocumentStore
+from agent.nodefiles import node_names
+from agent.process.state import StatusBoard
+from agent.record import read_record
+from agent.requests import RequestMemory
+from agent.tooling.failure import ToolError
+from agent.tooling.interpreter import Interpreter
+from agent.tools.monitor import Monitor, Report
+from agent.tools.reload import PushedSource, PushRefusedError, Reloader
+from proto import agent_pb2 as pb
+from proto import agent_pb2_grpc
+
+SERVICE = "middleware.agent.v1.Tools"
+FAILOVER = "failover"
+Context = aio.ServicerContext[Any, Any]
+
+
+class ToolsService(agent_pb2_grpc.ToolsServicer):
+    """What changes something runs one at a time and once per request id, and goes on when its caller goes away."""
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        documents: DocumentStore,
+        interpreter: Interpreter,
+        board: StatusBoard,
+        requests: RequestMemory,
+    ) -> None:
+        self._monitor = monitor
+        self._documents = documents
+        self._interpreter = interpreter
+        self._board = board
+        self._requests = requests
+        self._reloader = Reloader(documents, interpreter)
+        self._changing = asyncio.Lock()
+
+    async def GetRole(self, request: pb.GetRoleRequest, context: Context) -> pb.RoleReport:  # noqa: N802
+        await self._require_process(context)
+        report = await self._monitor.poll()
+        await self._require_process(context)
+        return self._report(report)
+
+    async def WatchRole(self, request: pb.GetRoleRequest, context: Context) -> AsyncIterator[pb.RoleReport]:  # noqa: N802
+        async for report in self._monitor.watch():
+            yield self._report(report)
+
+    async def Failover(self, request: pb.FailoverRequest, context: Context) -> pb.ToolResult:  # noqa: N802
+        await self._require_process(context)
+        await self._require_tool(context, FAILOVER)
+
+        async def work() -> pb.ToolResult:
+            return await self._run_tool(FAILOVER, dict(request.arguments), None)
+
+        return await self._requests.once("Failover", request.request_id, pb.ToolResult, work)
+
+    async def ReloadConfig(  # noqa: N802
+        self, request: pb.ReloadConfigRequest, context: Context
+    ) -> pb.ReloadConfigResult:
+        async def work() -> pb.ReloadConfigResult:
+            async with self._changing:
+                pushed = self._reloader.check([PushedSource(f.source, f.content, f.sha256) for f in request.files])
+                result = await self._reloader.reload(pushed, dict(request.parameters), self._board.status.alive)
+            return pb.ReloadConfigResult(success=result.success, message=result.message, config=result.config)
+
+        try:
+            return await self._requests.once("ReloadConfig", request.request_id, pb.ReloadConfigResult, work)
+        except PushRefusedError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise
+
+    async def Run(self, request: pb.RunRequest, context: Context) -> AsyncIterator[pb.RunOutput]:  # noqa: N802
+        await self._require_process(context)
+        await self._require_tool(context, request.tool)
+        lines: asyncio.Queue[str | None] = asyncio.Queue()
+
+        async def work() -> pb.ToolResult:
+            return await self._run_tool(request.tool, dict(request.arguments), lines)
+
+        running = asyncio.ensure_future(
+            self._requests.once(f"Run {request.tool}", request.request_id, pb.ToolResult, work)
+        )
+        running.add_done_callback(lambda _: lines.put_nowait(None))
+        try:
+            while (line := await lines.get()) is not None:
+                yield pb.RunOutput(line=line)
+            yield pb.RunOutput(result=await running)
+        finally:
+            running.cancel()  # only the waiting: the work itself is shielded
+
+    async def _run_tool(
+        self, name: str, arguments: Mapping[str, str], lines: asyncio.Queue[str | None] | None
+    ) -> pb.ToolResult:
+        async with self._changing:
+            try:
+                bundle = self._documents.effective()
+                tool = bundle.document.tools[name]
+                outcome = await self._interpreter.run(
+                    name,
+                    tool,
+                    node_names(bundle, read_record(self._interpreter.settings.state_dir)),
+                    arguments=arguments,
+                    line=None if lines is None else lines.put_nowait,
+                )
+            except (ToolError, DocumentError) as error:
+                return pb.ToolResult(success=False, message=str(error))
+        await self._monitor.poll()  # whoever watches learns of a changed role before the caller does
+        return pb.ToolResult(success=True, message=f"tool {name} succeeded", values=outcome.values)
+
+    async def _require_process(self, context: Context) -> None:
+        status = self._board.status
+        if not status.alive:
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"the process does not run, its state is {status.state.name}: {status.message}",
+            )
+
+    async def _require_tool(self, context: Context, name: str) -> None:
+        try:
+            tools = self._documents.effective().document.tools
+        except DocumentError as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            raise
+        if name not in tools:
+            await context.abort(
+                grpc.StatusCode.UNIMPLEMENTED, f"the plugin has no tool {name!r}; it has {', '.join(sorted(tools))}"
+            )
+
+    def _report(self, report: Report) -> pb.RoleReport:
+        return pb.RoleReport(
+            node=report.node,
+            role=report.role,
+            epoch=report.epoch,
+            position=report.position,
+            ready=report.ready,
+            message=report.message,
+            process=pb.ProcessState.ValueType(report.process.value),
+            sequence=report.sequence,
+            incarnation=self._monitor.incarnation,
+        )
