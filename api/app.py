@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from api.meta import Condition, DnsLabel, FreeForm, Model, Quantity, SemanticVersion, StatusModel
+from api.meta import Conditions, DnsLabel, FreeForm, Model, Quantity, SemanticVersion, StatusModel, by_key
 
 Scalar = str | int | float | bool
 ParameterValues = Annotated[dict[str, Scalar], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
@@ -41,15 +41,15 @@ class PluginReference(Model):
 class Resources(Model):
     """Container resources of the middleware container."""
 
-    requests: dict[str, Quantity] = {}
-    limits: dict[str, Quantity] = {}
+    requests: dict[str, Quantity] = Field(default={}, max_length=16)
+    limits: dict[str, Quantity] = Field(default={}, max_length=16)
 
 
 class Storage(Model):
     """The volume of each node. ``storageClassName`` is immutable; the cluster's default if left out."""
 
     size: Quantity
-    storage_class_name: str | None = None
+    storage_class_name: str | None = Field(default=None, min_length=1, max_length=253)
 
 
 class RollingUpdate(Model):
@@ -78,14 +78,14 @@ class ComponentTemplate(Model):
 
     name: DnsLabel
     config: ParameterValues = {}
-    groups: list[GroupTemplate] = []
+    groups: list[GroupTemplate] = Field(default=[], max_length=16, json_schema_extra=by_key("name"))
 
 
 class AppSpec(Model):
     plugin: PluginReference
     runtime_version: str | None = Field(default=None, min_length=1, max_length=63)
     topology: DnsLabel | None = None
-    components: list[ComponentTemplate] = []
+    components: list[ComponentTemplate] = Field(default=[], max_length=16, json_schema_extra=by_key("name"))
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
     paused: bool = False
 
@@ -126,10 +126,10 @@ class AppStatus(StatusModel):
     message: str = ""
     ready: str = ""
     primary: str = ""
-    conditions: list[Condition] = []
+    conditions: Conditions = []
     operation: OperationStatus | None = None
-    components: list[ComponentStatusSummary] = []
-    endpoints: list[Endpoint] = []
+    components: list[ComponentStatusSummary] = Field(default=[], json_schema_extra=by_key("name"))
+    endpoints: list[Endpoint] = Field(default=[], json_schema_extra=by_key("name"))
 
 
 class App(Model):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from api.app import ParameterValues
-from api.meta import Condition, Model, StatusModel
+from api.meta import Conditions, Model, StatusModel
 
 
 class ComponentSpec(Model):
@@ -25,7 +25,7 @@ class ComponentStatus(StatusModel):
     ready: int = 0
     total: int = 0
     primary: str | None = None
-    conditions: list[Condition] = []
+    conditions: Conditions = []
 
 
 class Component(Model):

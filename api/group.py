@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.app import Resources, RollingUpdate, Storage
-from api.meta import Condition, FreeForm, Model, StatusModel
+from api.meta import Conditions, FreeForm, Model, StatusModel, by_key
 from api.plugin import Port
 
 
@@ -48,8 +48,8 @@ class GroupStatus(StatusModel):
     ready: int = 0
     selector: str = ""
     """Label selector of the Group's Pods, for the scale subresource."""
-    nodes: list[NodeStatus] = []
-    conditions: list[Condition] = []
+    nodes: list[NodeStatus] = Field(default=[], json_schema_extra=by_key("name"))
+    conditions: Conditions = []
 
 
 class Group(Model):

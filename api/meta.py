@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 _QUANTITY = re.compile(r"^([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
@@ -38,18 +38,33 @@ def parse_quantity(text: str) -> Decimal:
     return Decimal(match.group(1)) * _SUFFIX[match.group(2) or ""]
 
 
-def _checked_quantity(text: str) -> str:
+def _checked_quantity(value: Any) -> str:
+    """Like Kubernetes, ``cpu: 2`` is as good as ``cpu: "2"``."""
+    text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if not isinstance(text, str):
+        raise ValueError("is not a quantity; write for example 500m, 2, 64Mi or 1Gi")
     parse_quantity(text)
     return text
 
 
-Quantity = Annotated[str, AfterValidator(_checked_quantity), Field(pattern=_QUANTITY.pattern, max_length=32)]
-DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-SemanticVersion = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9a-z]+([.-][0-9a-z]+)*)?$", max_length=63)]
+Quantity = Annotated[
+    str,
+    BeforeValidator(_checked_quantity),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": _QUANTITY.pattern, "maxLength": 32}),
+]
+DNS_LABEL_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+DnsLabel = Annotated[str, Field(pattern=DNS_LABEL_PATTERN, max_length=63)]
+SEMANTIC_VERSION_PATTERN = r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9a-z]+([.-][0-9a-z]+)*)?$"
+SemanticVersion = Annotated[str, Field(pattern=SEMANTIC_VERSION_PATTERN, max_length=63)]
 """Lower case, because it becomes part of a ConfigMap's name."""
 
 FreeForm = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 """A Kubernetes object that we pass on unread (affinity, tolerations ...): the API server checks it."""
+
+
+def by_key(*keys: str) -> dict[str, Any]:
+    """Schema of a list that is a map by these fields: the API server refuses duplicates and merges applies by entry."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
 class Condition(StatusModel):
@@ -61,3 +76,6 @@ class Condition(StatusModel):
     message: str = ""
     observed_generation: int | None = None
     last_transition_time: str
+
+
+Conditions = Annotated[list[Condition], Field(json_schema_extra=by_key("type"))]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from api.app import App
+from api.meta import DNS_LABEL_PATTERN
 from api.names import (
     DNS_LABEL_LIMIT,
     agent_tls_name,
@@ -25,6 +27,9 @@ def name_problems(
     app: App, topology: Topology, bundle: PluginBundle, recorded: RecordedState | None = None
 ) -> list[Problem]:
     """Derived names that are too long (one problem for each path: the longest) or that meet inside the App."""
+    if not re.fullmatch(DNS_LABEL_PATTERN, app.name):
+        message = f"{app.name!r} begins the names of Services: use lower-case letters, digits and dashes, beginning with a letter"
+        return [Problem("metadata.name", message)]
     longest: dict[str, tuple[str, str]] = {}
     seen: dict[tuple[str, str], str] = {}
     collisions: list[Problem] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from api.app import App
+from api.meta import parse_quantity
 from api.names import group_name
 from api.plugin import Topology
 from render.bundle import PluginBundle
@@ -43,6 +44,9 @@ def _groups(app: App, topology: Topology, recorded: RecordedState) -> Iterator[P
             storage = group.storage or default.storage
             if was is None or was.storage is None or storage is None:
                 continue
+            if parse_quantity(storage.size) < parse_quantity(was.storage.size):
+                message = f"a volume cannot shrink; it has {was.storage.size}"
+                yield Problem(f"{path}[{position}].storage.size", message)
             if was.storage.storage_class_name != storage.storage_class_name:
                 shown = was.storage.storage_class_name or "the cluster's default"
                 message = f"cannot change after creation; it is {shown}"

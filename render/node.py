@@ -36,7 +36,8 @@ def node_config_map(
     """Renders files and tools of one node.
 
     ``addresses``: node name -> ClusterIP, for all nodes of the App. ``bootstrap``: name of the node that may start as
-    first primary without having found another; None once the App has run, when an empty volume must never do so. Raises TemplateFailure, also for a tool that does not follow the tool language.
+    first primary without having found another; None once the App has run, when an empty volume must never do so.
+    Raises TemplateFailure, also for a tool that does not follow the tool language.
     """
     context = template_context(desired, component, node, addresses=addresses, bootstrap=bootstrap)
     bundle, definition = desired.bundle, component.definition

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from api.meta import DNS_LABEL_PATTERN, SEMANTIC_VERSION_PATTERN
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def from_pydantic(error: ValidationError) -> list[Problem]:
     for detail in error.errors(include_url=False):
         location = [part for part in detail["loc"] if not _is_union_branch(part)]
         path = field_path(location)
-        problems.setdefault(path, Problem(path, _message(detail["type"], str(detail["msg"]), detail["input"])))
+        problems.setdefault(path, Problem(path, _message(detail)))
     return list(problems.values())
 
 
@@ -57,7 +60,14 @@ def _is_union_branch(part: str | int) -> bool:
     return part in ("str", "int", "float", "bool")
 
 
-def _message(kind: str, text: str, value: object) -> str:
+_PATTERNS = {
+    DNS_LABEL_PATTERN: "use lower-case letters, digits and dashes, beginning with a letter",
+    SEMANTIC_VERSION_PATTERN: "write a version with three numbers, like 1.0.0",
+}
+
+
+def _message(detail: ErrorDetails) -> str:
+    kind, text, value = detail["type"], str(detail["msg"]), detail["input"]
     shown = repr(value) if isinstance(value, str | int | float | bool) else ""
     if kind == "extra_forbidden":
         return "this field does not exist; remove it or check its spelling and indentation"
@@ -65,5 +75,13 @@ def _message(kind: str, text: str, value: object) -> str:
         return "this field is required"
     if kind == "value_error":
         return text.removeprefix("Value error, ")
-    lowered = text[0].lower() + text[1:]
-    return f"{shown} is not allowed: {lowered}" if shown else lowered
+    if kind == "string_pattern_mismatch":
+        pattern = str(detail.get("ctx", {}).get("pattern"))
+        return f"{shown} is not allowed: {_PATTERNS.get(pattern, f'it has to match {pattern}')}"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        low, high = detail.get("ctx", {}).get("ge"), detail.get("ctx", {}).get("le")
+        return f"{shown} is not allowed: write a number " + (
+            f"of at least {low}" if low is not None else f"up to {high}"
+        )
+    lowered = (text[0].lower() + text[1:]).removeprefix("input should be ")
+    return f"{shown} is not allowed: write {lowered}" if shown else f"write {lowered}"
