@@ -1,0 +1,288 @@
+"""A node on this host: directories as in a Pod, certificates, a node document, and the two agents as real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from grpc import aio
+
+from proto import agent_pb2 as pb
+from proto import agent_pb2_grpc
+
+T = TypeVar("T")
+REPOSITORY = Path(__file__).resolve().parents[3]
+SERVER_NAME = "shop.demo.agent.middleware.io"
+PLATFORM = "platform.middleware.io"
+PYTHON = sys.executable
+
+FAST_MANAGER = (
+    "import sys; from agent.process.main import run; from agent.process.supervisor import RestartPolicy; "
+    "sys.exit(run(RestartPolicy(first_delay=0.05, longest_delay=0.2, attempts=3, prepare_delay=0.05)))"
+)
+"""Agent 1 as it is, with delays short enough for tests."""
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[T]] | Callable[[], T], within: float = 15.0, what: str = "the condition"
+) -> T:
+    """Waits until ``condition`` gives something true and returns it; fails with what it gave last."""
+    deadline = time.monotonic() + within
+    while True:
+        found: Any = condition()
+        if asyncio.iscoroutine(found):
+            found = await found
+        if found:
+            return found  # type: ignore[no-any-return]
+        assert time.monotonic() < deadline, f"{what} did not hold within {within} s, last: {found!r}"
+        await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Authority:
+    """A certificate authority of its own, as the installation has one."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        self._certificate = (
+            _builder(name, name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.pem = self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def issue(self, *names: x509.GeneralName) -> tuple[bytes, bytes]:
+        """Private key and certificate in PEM form."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(x509.Name([]), self._certificate.subject, key.public_key())
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        return (
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+            certificate.public_bytes(serialization.Encoding.PEM),
+        )
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+    )
+
+
+def write_secret(directory: Path, files: dict[str, bytes]) -> None:
+    """As the kubelet does it: a new directory, and one atomic swap of the link ``..data``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    version = Path(tempfile.mkdtemp(prefix="..version-", dir=directory))
+    for name, content in files.items():
+        (version / name).write_bytes(content)
+        link = directory / name
+        if not link.is_symlink():
+            link.symlink_to(f"..data/{name}")
+    temporary = directory / "..data_tmp"
+    temporary.symlink_to(version.name)
+    temporary.rename(directory / "..data")
+
+
+@dataclass
+class Node:
+    """``root`` is short: the path of a Unix socket has at most 107 characters."""
+
+    root: Path
+    authority: Authority = field(default_factory=Authority)
+    manager_port: int = field(default_factory=free_port)
+    tools_port: int = field(default_factory=free_port)
+    manager_health_port: int = field(default_factory=free_port)
+    tools_health_port: int = field(default_factory=free_port)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "stdout"
+
+    @property
+    def agent_log(self) -> Path:
+        return self.root / "stderr"
+
+    def environment(self, pod: str = "pod-0") -> dict[str, str]:
+        return {
+            **os.environ,
+            "MW_CONFIG_DIR": str(self.root / "config"),
+            "MW_SECRETS_DIR": str(self.root / "secrets"),
+            "MW_TLS_DIR": str(self.root / "tls"),
+            "MW_DATA_DIR": str(self.data),
+            "MW_SCRIPTS_DIR": str(self.root / "scripts"),
+            "MW_LISTEN": "127.0.0.1",
+            "MW_MANAGER_PORT": str(self.manager_port),
+            "MW_TOOLS_PORT": str(self.tools_port),
+            "MW_MANAGER_HEALTH_PORT": str(self.manager_health_port),
+            "MW_TOOLS_HEALTH_PORT": str(self.tools_health_port),
+            "POD_NAME": pod,
+            "POD_UID": f"uid-of-{pod}",
+        }
+
+    def document(self, **changes: Any) -> dict[str, Any]:
+        """A node document; ``process`` is merged, everything else replaced."""
+        process = {
+            "command": ["/bin/sleep", "1000"],
+            "workingDirectory": "/middleware",
+            "startSeconds": 0.1,
+            "stop": {"signal": "TERM", "timeout": 5},
+        } | changes.pop("process", {})
+        return {
+            "schema": 1,
+            "revision": 1,
+            "hold": False,
+            "node": {
+                "app": "shop",
+                "appUid": "uid-1",
+                "namespace": "demo",
+                "component": "engine",
+                "group": "main",
+                "name": "shop-engine-main-0",
+                "address": "127.0.0.1",
+                "ordinal": 0,
+            },
+            "process": process,
+            "files": [],
+            "tools": {},
+            "roles": [],
+            "writableRoles": [],
+            "monitorInterval": 0.1,
+        } | changes
+
+    def mount(self, document: dict[str, Any], **sources: str) -> None:
+        """Replaces the mounted ConfigMap."""
+        files = {"node.json": json.dumps(document).encode()} | {k: v.encode() for k, v in sources.items()}
+        write_secret(self.root / "config", files)
+
+    def mount_tls(self, names: list[x509.GeneralName] | None = None, authority: Authority | None = None) -> None:
+        issuer = authority or self.authority
+        key, certificate = issuer.issue(*(names or [x509.DNSName(SERVER_NAME)]))
+        write_secret(self.root / "tls", {"tls.key": key, "tls.crt": certificate, "ca.crt": issuer.pem})
+
+    def start(self, *arguments: str, pod: str = "pod-0") -> subprocess.Popen[bytes]:
+        """A Python process with the node's environment; ends with the test."""
+        with self.log.open("ab") as output, self.agent_log.open("ab") as errors:
+            process = subprocess.Popen(
+                [PYTHON, *arguments], cwd=REPOSITORY, env=self.environment(pod), stdout=output, stderr=errors
+            )
+        self.processes.append(process)
+        return process
+
+    def start_manager(self, pod: str = "pod-0") -> subprocess.Popen[bytes]:
+        return self.start("-c", FAST_MANAGER, pod=pod)
+
+    def start_tools(self) -> subprocess.Popen[bytes]:
+        return self.start("-m", "agent", "tools")
+
+    def channel(self, port: int, identity: str | None = PLATFORM, authority: Authority | None = None) -> aio.Channel:
+        names = [] if identity is None else [x509.DNSName(identity)]
+        key, certificate = (authority or self.authority).issue(*names)
+        credentials = grpc.ssl_channel_credentials((authority or self.authority).pem, key, certificate)
+        return aio.secure_channel(
+            f"127.0.0.1:{port}", credentials, options=[("grpc.ssl_target_name_override", SERVER_NAME)]
+        )
+
+    def end(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(5)
+
+
+@contextmanager
+def running_node() -> Iterator[Node]:
+    root = Path(tempfile.mkdtemp(prefix="mw-"))
+    for name in ("data", "scripts", "secrets", "config"):
+        (root / name).mkdir()
+    node = Node(root)
+    node.mount_tls()
+    try:
+        yield node
+    finally:
+        node.end()
+        shutil.rmtree(root)
+
+
+@dataclass
+class Manager:
+    """The platform's side of agent 1."""
+
+    stub: agent_pb2_grpc.ProcessManagerAsyncStub
+
+    async def status(self) -> pb.ProcessStatus:
+        return await self.stub.GetStatus(pb.GetStatusRequest(), wait_for_ready=True, timeout=15)
+
+    async def reaches(self, state: pb.ProcessState.ValueType, within: float = 15.0) -> pb.ProcessStatus:
+        """Waits for a state and returns the status in which it was seen."""
+
+        async def look() -> pb.ProcessStatus | None:
+            status = await self.status()
+            return status if status.state == state else None
+
+        name = pb.ProcessState.Name(state)
+        found = await eventually(look, within, f"state {name}")
+        assert found is not None
+        return found
+
+
+def pushed(document: dict[str, Any], **sources: str) -> list[pb.PushedFile]:
+    """Files of a ReloadConfig request with their checksums."""
+    contents = {"node.json": json.dumps(document)} | sources
+    return [
+        pb.PushedFile(source=name, content=text.encode(), sha256=hashlib.sha256(text.encode()).hexdigest())
+        for name, text in contents.items()
+    ]
+
+
+def alive(pid: int) -> bool:
+    """True while the process exists and is not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,195 @@
+"""Both agents with a real redis-server: what a deploy, a failover and a reconfiguration ask of them."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from proto import agent_pb2 as pb
+from proto import agent_pb2_grpc
+from tests.unit.agent.support import Manager, Node, eventually, free_port, pushed
+
+PASSWORD = "correct-horse-battery-staple"
+
+
+def _step(port: int, send: str, **fields: Any) -> dict[str, Any]:
+    login = "AUTH ${secret.password}\r\n"
+    return {
+        "tcp": {"address": f"127.0.0.1:{port}", "send": send, "keep": True, "login": login, "loginExpect": r"^\+OK\r\n"}
+    } | fields
+
+
+def _document(node: Node, port: int, **changes: Any) -> dict[str, Any]:
+    redis = shutil.which("redis-server")
+    assert redis, "these tests need redis-server on PATH (Debian: apt-get install redis-server)"
+    tools = {
+        "ready": {"steps": [_step(port, "PING\r\n", expect=r"^\+PONG\r\n", timeout=1)]},
+        "getRole": {
+            "steps": [
+                _step(
+                    port,
+                    "INFO replication\r\n",
+                    expect=r"(?s)role:(?P<role>\w+).*master_repl_offset:(?P<position>\d+).*repl_backlog_histlen:\d+\r\n\r\n",
+                )
+            ],
+            "result": {"role": "${role}", "position": "${position}"},
+            "roles": {"master": "primary", "slave": "replica"},
+        },
+        "failover": {"steps": [_step(port, "REPLICAOF ${arg.host} ${arg.port}\r\n", expect=r"^\+OK.*\r\n")]},
+        "reloadConfig": {
+            "steps": [
+                _step(
+                    port,
+                    "CONFIG SET ${item.name} ${item.value}\r\n",
+                    expect=r"^\+OK\r\n",
+                    timeout=0.5,
+                    forEach="arguments",
+                )
+            ]
+        },
+        "readConfig": {
+            "steps": [
+                _step(
+                    port,
+                    "CONFIG GET ${item}\r\n",
+                    expect=r"\A\*2\r\n(\$\d+\r\n[^\r]*\r\n){2}\Z",
+                    table=r"\A\*2\r\n\$\d+\r\n(?P<key>[^\r]*)\r\n\$\d+\r\n(?P<value>[^\r]*)\r\n",
+                    forEach=["maxmemory", "requirepass"],
+                )
+            ]
+        },
+    }
+    return node.document(
+        process={"command": [redis, str(node.data / "redis.conf")], "startSeconds": 0.2},
+        tools=tools,
+        roles=["primary", "replica"],
+        writableRoles=["primary"],
+        files=[{"path": "/middleware/redis.conf", "source": "redis.conf", "write": "always", "mode": "0600"}],
+        **changes,
+    )
+
+
+def _configuration(node: Node, port: int, maxmemory: str = "64mb") -> str:
+    return (
+        f"port {port}\nbind 127.0.0.1\ndir {node.data}\nrequirepass ${{secret.password}}\n"
+        f'maxmemory {maxmemory}\nsave ""\n# started on ${{node.name}}, first: ${{node.first}}\n'
+    )
+
+
+def _ready(node: Node) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{node.tools_health_port}/readyz", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except urllib.error.URLError as error:
+        return 0, str(error)
+
+
+@pytest.fixture
+async def port(node: Node, manager: Manager) -> int:
+    """A node whose two agents run a Redis on this port."""
+    port = free_port()
+    (node.root / "secrets" / "password").write_text(PASSWORD + "\n")
+    node.mount(_document(node, port), **{"redis.conf": _configuration(node, port)})
+    node.start_manager()
+    node.start_tools()
+    await manager.reaches(pb.RUNNING)
+    await eventually(lambda: _ready(node)[0] == 200, what="/readyz of agent 2")
+    return port
+
+
+async def test_role_position_and_readiness_are_reported_and_remembered(
+    node: Node, manager: Manager, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
+) -> None:
+    report = await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+    assert (report.node, report.role, report.ready, report.process) == (
+        "shop-engine-main-0",
+        "primary",
+        True,
+        pb.RUNNING,
+    )
+    assert report.epoch > 1_600_000_000_000, "without an epoch of the engine: the time when the role was taken"
+    record = (await manager.status()).volume
+    assert (record.present, record.app_uid, record.role) == (True, "uid-1", "primary")
+    assert record.last_writable == record.last_seen > 0
+    assert PASSWORD in (node.data / "redis.conf").read_text()
+    assert "first: true" in (node.data / "redis.conf").read_text()
+    assert (node.data / "redis.conf").stat().st_mode & 0o777 == 0o600
+
+
+async def test_failover_changes_the_role_and_everybody_watching_hears_of_it(
+    node: Node, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
+) -> None:
+    watch = tools.WatchRole(pb.GetRoleRequest())
+    first = await anext(aiter(watch))
+    assert first.role == "primary"
+    request = pb.FailoverRequest(request_id="run/1", arguments={"host": "127.0.0.1", "port": str(free_port())})
+    result = await tools.Failover(request, timeout=10)
+    assert result.success, result.message
+    async for report in watch:
+        assert report.sequence > first.sequence
+        assert report.incarnation == first.incarnation
+        if report.role == "replica":
+            assert report.epoch >= first.epoch
+            break
+    watch.cancel()
+    assert await tools.Failover(request, timeout=10) == result
+
+
+async def test_a_dynamic_parameter_is_applied_kept_for_the_next_start_and_read_back_without_secrets(
+    node: Node, manager: Manager, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
+) -> None:
+    files = pushed(_document(node, port, revision=2), **{"redis.conf": _configuration(node, port, "128mb")})
+    result = await tools.ReloadConfig(
+        pb.ReloadConfigRequest(request_id="run/2", files=files, parameters={"maxmemory": "128mb"}), timeout=10
+    )
+    assert result.success, result.message
+    assert result.config == {"maxmemory": str(128 * 1024 * 1024), "requirepass": "***"}
+    assert "maxmemory 128mb" in (node.data / "redis.conf").read_text()
+    assert (await manager.status()).revision == 2
+    await manager.stub.Restart(pb.RestartRequest(request_id="run/3"), timeout=20)
+    assert "maxmemory 128mb" in (node.data / "redis.conf").read_text()
+    assert "first: false" in (node.data / "redis.conf").read_text()
+
+
+async def test_a_refused_parameter_leaves_the_former_files(
+    node: Node, manager: Manager, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
+) -> None:
+    files = pushed(_document(node, port, revision=2), **{"redis.conf": _configuration(node, port, "lots")})
+    result = await tools.ReloadConfig(
+        pb.ReloadConfigRequest(request_id="run/4", files=files, parameters={"maxmemory": "lots"}), timeout=10
+    )
+    assert not result.success
+    assert "step 1" in result.message
+    assert "argument must be a memory value" in result.message
+    assert PASSWORD not in result.message
+    assert "maxmemory 64mb" in (node.data / "redis.conf").read_text()
+    assert (await manager.status()).revision == 1
+
+
+async def test_without_a_running_engine_calls_say_its_state_and_a_push_still_writes(
+    node: Node, manager: Manager, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
+) -> None:
+    await manager.stub.Stop(pb.StopRequest(), timeout=20)
+    await eventually(lambda: _ready(node)[0] == 503)
+    with pytest.raises(Exception, match="FAILED_PRECONDITION") as refused:
+        await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+    assert "STOPPED" in str(refused.value)
+    files = pushed(_document(node, port, revision=2), **{"redis.conf": _configuration(node, port, "32mb")})
+    result = await tools.ReloadConfig(pb.ReloadConfigRequest(files=files), timeout=10)
+    assert result.success
+    assert "maxmemory 32mb" in (node.data / "redis.conf").read_text()
+    status = await manager.stub.Start(pb.StartRequest(), timeout=20)
+    assert (status.state, status.revision) == (pb.RUNNING, 2)
+
+
+async def test_no_secret_reaches_a_log(node: Node, port: int) -> None:
+    assert PASSWORD not in node.agent_log.read_text()
+    assert PASSWORD not in node.log.read_text()
+    assert "Ready to accept connections" in node.log.read_text()
