@@ -1,0 +1,80 @@
+"""``python -m watcher``: waits for the Lease, then watches until it loses it, a part fails, or it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+
+from clients.agents import Agents
+from clients.kubernetes import Kubernetes
+from watcher import logs, metrics
+from watcher.cluster import AppKey, watched
+from watcher.lease import Lease, LostLeaseError
+from watcher.notifier import Notifier
+from watcher.role_record import RoleRecorder
+from watcher.role_rules import RoleRules
+from watcher.roles import RoleMonitor
+from watcher.settings import Settings
+from watcher.status_writer import StatusWriter
+
+log = logging.getLogger("watcher")
+
+LEASE_NAME = "middleware-watcher"
+
+
+async def act(kubernetes: Kubernetes, settings: Settings) -> None:
+    """All that the leader does; runs until cancelled. Its state is built anew each time."""
+    metrics.LEADER.set(1)
+    agents = Agents(settings.tls_directory)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            cluster = await stack.enter_async_context(watched(kubernetes))
+
+            def changed(key: AppKey) -> None:
+                recorder.add(key)
+                writer.add(key)
+
+            monitor = RoleMonitor(cluster, agents, RoleRules(cluster), changed)
+            recorder = RoleRecorder(cluster, monitor.epochs)
+            writer = StatusWriter(cluster, monitor.messages)
+            for part in (Notifier(cluster, settings.installation), recorder, writer, monitor):
+                await stack.enter_async_context(part)
+            log.info("watching", extra={"apps": len(cluster.apps.list()), "pods": len(cluster.pods.list())})
+            await asyncio.Event().wait()
+    finally:
+        metrics.LEADER.set(0)
+        await agents.close()
+
+
+async def run(settings: Settings) -> None:
+    async with metrics.served(settings.metrics_port), await Kubernetes.connect() as kubernetes:
+        lease = Lease(kubernetes, settings.namespace, LEASE_NAME, settings.identity)
+        while True:
+            try:
+                await lease.lead(lambda: act(kubernetes, settings))
+            except LostLeaseError as error:
+                log.warning("not leading any more: %s", error)
+
+
+async def main() -> int:
+    try:
+        settings = Settings.read()
+    except ValueError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 2
+    logs.configure(settings.log_level)
+    task = asyncio.create_task(run(settings), name="watcher")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("ended")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

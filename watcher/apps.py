@@ -1,0 +1,59 @@
+"""Which changes of an App its workflow must hear of. Pure.
+
+The platform itself writes status, finalizer and Events all the time: waking a workflow for each would cost a hundred
+workflow tasks per deploy. What a person can mean something by is the spec (``generation``), the deletion, and our own
+annotations.
+"""
+
+from __future__ import annotations
+
+from api.names import API_GROUP, app_labels
+from api.operations import AppReference, Notice, NoticeKind
+from clients.resources import Manifest
+from clients.shared_watch import Change, WatchEvent
+
+_OWN_ANNOTATIONS = f"{API_GROUP}/"
+
+
+def reference_of(app: Manifest) -> AppReference:
+    metadata = app["metadata"]
+    return AppReference(namespace=str(metadata["namespace"]), app=str(metadata["name"]))
+
+
+def is_living(app: Manifest | None) -> bool:
+    """There, and not being deleted."""
+    return app is not None and not app["metadata"].get("deletionTimestamp")
+
+
+def notice_for(event: WatchEvent) -> Notice | None:
+    """What the App's workflow is to hear of this event, if anything."""
+    app, before = event.object, event.before
+    if event.change is Change.DELETED:
+        if is_living(app) and is_living(before):
+            return Notice(NoticeKind.SPEC, "the App is gone without its finalizer's consent")
+        return None  # its Delete has ended: a signal would only start an entity that finds nothing
+    if before is None or before["metadata"].get("uid") != app["metadata"].get("uid"):
+        seen = (app.get("status") or {}).get("observedGeneration") == app["metadata"].get("generation")
+        return Notice(NoticeKind.RESYNC, "the watcher has started") if seen else Notice(NoticeKind.SPEC, "new")
+    if is_living(before) and not is_living(app):
+        return Notice(NoticeKind.SPEC, "deletion was asked for")
+    if before["metadata"].get("generation") != app["metadata"].get("generation"):
+        return Notice(NoticeKind.SPEC, f"generation {app['metadata'].get('generation')}")
+    if _annotations(before) != _annotations(app):
+        return Notice(NoticeKind.SPEC, "an annotation of the platform changed")
+    return None
+
+
+def uses_plugin(app: Manifest, name: str, version: str) -> bool:
+    plugin = (app.get("spec") or {}).get("plugin") or {}
+    return bool(plugin.get("name") == name and plugin.get("version") == version)
+
+
+def selector(app: str, component: str | None = None) -> dict[str, str]:
+    """Label selector of the App's objects, of one component where given."""
+    return app_labels(app, component)
+
+
+def _annotations(app: Manifest) -> dict[str, str]:
+    annotations = app["metadata"].get("annotations") or {}
+    return {key: value for key, value in annotations.items() if key.startswith(_OWN_ANNOTATIONS)}

@@ -1,0 +1,66 @@
+"""Which roles of a component at most one node may hold, from the plugin that the App names."""
+
+from __future__ import annotations
+
+import logging
+
+import yaml
+from pydantic import ValidationError
+
+from api.names import LABEL_COMPONENT, LABEL_PLUGIN, LABEL_PLUGIN_VERSION
+from api.plugin import Plugin
+from clients.resources import Manifest
+from clients.shared_watch import Change, WatchEvent
+from watcher import pods
+from watcher.cluster import Cluster
+from watcher.status import LABEL_SERVICE_ROLE
+
+log = logging.getLogger(__name__)
+
+_DEFINITION = "plugin.yaml"
+_Rules = dict[str, frozenset[str]]
+
+
+class RoleRules:
+    """Reads each installed plugin version once; its ConfigMap is immutable."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._rules: dict[tuple[str, str], _Rules] = {}
+        cluster.plugins.subscribe(self._changed)
+
+    def exclusive(self, namespace: str, app: str, component: str) -> frozenset[str]:
+        """Where the plugin cannot be read, every role that has a Service: one holder too few is the safe mistake."""
+        manifest = self._cluster.apps.get(namespace, app)
+        plugin = ((manifest or {}).get("spec") or {}).get("plugin") or {}
+        rules = self._of(str(plugin.get("name")), str(plugin.get("version")))
+        if rules is not None and component in rules:
+            return rules[component]
+        services = self._cluster.services_of.of((namespace, app))
+        roles = (pods.label(s, LABEL_SERVICE_ROLE) for s in services if pods.label(s, LABEL_COMPONENT) == component)
+        return frozenset(role for role in roles if role)
+
+    def _of(self, name: str, version: str) -> _Rules | None:
+        if (name, version) not in self._rules:
+            wanted = {LABEL_PLUGIN: name, LABEL_PLUGIN_VERSION: version}
+            found = self._cluster.plugins.list(labels=wanted)
+            parsed = _parse(found[0]) if found else None
+            if parsed is None:
+                return None
+            self._rules[name, version] = parsed
+        return self._rules[name, version]
+
+    def _changed(self, event: WatchEvent) -> None:
+        # A deleted version's rules stay for the Apps that still run with it; one installed anew is read anew.
+        if event.change is not Change.DELETED:
+            key = pods.label(event.object, LABEL_PLUGIN), pods.label(event.object, LABEL_PLUGIN_VERSION)
+            self._rules.pop(key, None)
+
+
+def _parse(config_map: Manifest) -> _Rules | None:
+    try:
+        plugin = Plugin.model_validate(yaml.safe_load((config_map.get("data") or {}).get(_DEFINITION, "")))
+    except (yaml.YAMLError, ValidationError) as error:
+        log.error("plugin cannot be read: %s", error, extra={"config_map": config_map["metadata"]["name"]})
+        return None
+    return {c.name: frozenset(r.name for r in c.roles if r.writable and r.exclusive) for c in plugin.spec.components}
