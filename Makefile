@@ -23,7 +23,7 @@ down: .venv ## End all of it; the data stays (PURGE=1 removes the data too)
 
 .PHONY: lock
 lock: .venv ## Pin the dependencies anew, with hashes
-	$(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	$(PYTHON) -m uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 \
 		pyproject.toml -o requirements.lock
-	$(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev \
+	$(PYTHON) -m uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 --extra dev \
 		pyproject.toml -o requirements-dev.lock

@@ -13,12 +13,13 @@ SEARCH_ATTRIBUTES = ("MiddlewareApp", "MiddlewareNamespace", "MiddlewareOperatio
 
 @dataclass(frozen=True)
 class Health:
-    """What answers when the component serves: an HTTP path on a port, or a Unix socket that accepts."""
+    """What answers when the component serves: an HTTP path on a port (with `status`), or a Unix socket that accepts."""
 
     port: int = 0
     path: str = ""
     local: bool = True  # on 127.0.0.1 of the namespace; otherwise on the node's address
     tls: bool = False
+    status: int = 200
     socket: Path | None = None
 
 
@@ -49,7 +50,7 @@ def all_components(paths: Paths, addresses: Addresses, node_name: str) -> list[C
     return [
         _etcd(paths),
         _containerd(paths),
-        _temporal(paths, addresses),
+        _temporal(paths),
         _apiserver(paths, addresses),
         _controller_manager(paths),
         _scheduler(paths),
@@ -177,15 +178,21 @@ def _volumes(paths: Paths, node_name: str) -> Component:
     return Component("volumes", (str(paths.bin / "volumes"), *flags), Health(8095, "/healthz"), (8095,))
 
 
-def _temporal(paths: Paths, addresses: Addresses) -> Component:
-    """The development server, made durable: SQLite in a file, whose write-ahead log survives any process's end."""
+def _temporal(paths: Paths) -> Component:
+    """The development server, made durable: SQLite in a file, whose write-ahead log survives any process's end.
+
+    It listens on every address of the namespace: its inner services call one another on 127.0.0.1 whatever `--ip`
+    says, and on the node's address alone no workflow would ever start.
+    """
+    everywhere = "0.0.0.0"  # noqa: S104
     command = [str(paths.bin / "temporal"), "server", "start-dev"]
-    command += ["--ip", str(addresses.node), "--port", "7233", "--ui-ip", str(addresses.node), "--ui-port", "8233"]
+    command += ["--ip", everywhere, "--port", "7233", "--ui-ip", everywhere, "--ui-port", "8233"]
     command += ["--http-port", "7243", "--metrics-port", "8234"]
     command += ["--db-filename", str(paths.state / "temporal" / "temporal.db"), "--log-level", "warn"]
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
         command += ["--sqlite-pragma", pragma]
     for attribute in SEARCH_ATTRIBUTES:
         command += ["--search-attribute", f"{attribute}=Keyword"]
-    health = Health(7243, "/api/v1/namespaces/default", local=False)
+    # The frontend answers before it can do anything: this workflow, which does not exist, is asked of the history.
+    health = Health(7243, "/api/v1/namespaces/default/workflows/health", status=404)
     return Component("temporal", tuple(command), health, (7233, 7243, 8233, 8234), wave=0)

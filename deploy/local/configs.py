@@ -25,7 +25,7 @@ def containerd(paths: Paths) -> str:
     """
     return f"""version = 2
 root = "{paths.containerd_root}"
-state = "{paths.run}/containerd"
+state = "{paths.containerd_state}"
 disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs",
   "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
 

@@ -34,8 +34,14 @@ def end_all(socket: Path, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def kill_shims(socket: Path) -> None:
-    """Kill the shims of this containerd: they are known by its socket on their command line."""
+def kill_shims(socket: Path, containerd_state: Path) -> None:
+    """Kill the shims of this containerd, known by its socket on their command line, and remove their own sockets.
+
+    Those lie in /run/containerd/s whatever containerd's state directory is; each bundle names its shim's.
+    """
+    addresses = list(containerd_state.glob("io.containerd.runtime.v2.task/*/*/address"))
+    for shim_socket in [Path(file.read_text().strip().removeprefix("unix://")) for file in addresses]:
+        shim_socket.unlink(missing_ok=True)
     for entry in PROC.iterdir():
         if not entry.name.isdigit():
             continue

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.local import versions
+from deploy.local import machine, versions
 from deploy.local.commands import run
 from deploy.local.errors import LocalError
 from deploy.local.progress import Progress
@@ -68,7 +68,9 @@ def build(module: Path, packages: Mapping[str, str], destination: Path, progress
     environment = {**os.environ, "CGO_ENABLED": "0"}
     if chosen:
         environment["GOTOOLCHAIN"] = chosen
-    environment.setdefault("HOME", "/root")  # Go keeps its build cache below it
+    environment.setdefault("HOME", "/root")
+    go_cache = Path(run([go, "env", "GOCACHE"], environment=environment).stdout.strip())
+    machine.check_disk(go_cache, machine.BUILD_GIB, "the build from source: free some, or set GOCACHE and GOMODCACHE")
     destination.mkdir(parents=True, exist_ok=True)
     scratch = destination / "building"
     shutil.rmtree(scratch, ignore_errors=True)

@@ -14,11 +14,15 @@ from deploy.local.slots import Addresses
 # The certificate is not verified: who answers on the port is checked before (`Instance.check_ports`), and a health
 # path carries no secret.
 _ASK = """
-import ssl, sys, urllib.request
+import ssl, sys, urllib.error, urllib.request
 context = ssl._create_unverified_context() if sys.argv[1].startswith("https") else None
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}),
     *([urllib.request.HTTPSHandler(context=context)] if context else []))
-sys.exit(0 if opener.open(sys.argv[1], timeout=3).status == 200 else 1)
+try:
+    status = opener.open(sys.argv[1], timeout=3).status
+except urllib.error.HTTPError as error:
+    status = error.code
+sys.exit(0 if status == int(sys.argv[2]) else 1)
 """
 
 
@@ -29,6 +33,7 @@ def serves(health: Health, addresses: Addresses, network_namespace: Path) -> boo
     host = "127.0.0.1" if health.local else str(addresses.node)
     url = f"{'https' if health.tls else 'http'}://{host}:{health.port}{health.path}"
     command = ["nsenter", f"--net={network_namespace}", "--", sys.executable, "-I", "-S", "-c", _ASK, url]
+    command.append(str(health.status))
     return subprocess.run(command, capture_output=True, check=False, timeout=15).returncode == 0
 
 

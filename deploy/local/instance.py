@@ -247,7 +247,7 @@ class Instance:
             raise LocalError(f"{state} is not empty and holds no instance: name another directory by MW_STATE")
 
     def _clear_runtime(self) -> None:
-        containers.kill_shims(self.paths.containerd_socket)
+        containers.kill_shims(self.paths.containerd_socket, self.paths.containerd_state)
         self.groups.down()
         unmount_below([self.paths.state, self.paths.run])
         for link in _LEGACY_LOG_LINKS.glob("*.log") if _LEGACY_LOG_LINKS.exists() else ():

@@ -14,7 +14,9 @@ from deploy.local.configs import CNI_PLUGINS
 from deploy.local.errors import LocalError
 from deploy.local.progress import Progress
 
-DISK_NEEDED = 8 * 1024**3  # bytes: sources and build 4 GiB, images and state the rest
+GIB = 1024**3
+STATE_GIB = 3  # an instance with its images
+BUILD_GIB = 6  # Go's modules and build cache, and what they give
 # What must exist, and the Debian package that brings it.
 NEEDED = {
     "/usr/bin/containerd": "containerd",
@@ -36,13 +38,15 @@ def check(state: Path) -> None:
         raise LocalError("The embedded cluster makes network namespaces and mounts: run `make up` as root")
     if platform.machine() not in ("x86_64", "aarch64"):
         raise LocalError(f"The embedded cluster runs on x86_64 and aarch64, this is {platform.machine()}")
-    existing = next(path for path in (state, *state.parents) if path.exists())
+    check_disk(state, STATE_GIB, "the instance: free some, or name another directory by MW_STATE")
+
+
+def check_disk(directory: Path, gib: int, purpose: str) -> None:
+    """Refuse to begin what a full disk would end half-way."""
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    if free < DISK_NEEDED:
-        raise LocalError(
-            f"{existing} has {free / 1024**3:.1f} GiB free, {DISK_NEEDED / 1024**3:.0f} are needed: free some, or "
-            "name another directory by MW_STATE"
-        )
+    if free < gib * GIB:
+        raise LocalError(f"{existing} has {free / GIB:.1f} GiB free, {gib} are needed for {purpose}")
 
 
 def ensure_packages(progress: Progress) -> None:

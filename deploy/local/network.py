@@ -55,21 +55,14 @@ class Network:
 
     def check_free(self) -> None:
         """Refuse address ranges that something else on this machine routes or owns."""
-        for route in _ip_json("route", "show", "table", "all"):
-            device = route.get("dev", "")
-            if device == self.interface or route.get("dst") in (None, "default"):
-                continue
-            try:
-                taken = IPv4Network(route["dst"], strict=False)
-            except ValueError:
-                continue
-            for wanted in (self.addresses.pod_range, self.addresses.service_range):
-                if taken.overlaps(wanted) and taken.prefixlen > 8:
-                    by = " ".join(str(part) for part in (route.get("protocol"), "via", route.get("gateway")) if part)
-                    raise LocalError(
-                        f"The address range {wanted} of instance {self.name} is already routed on this machine: "
-                        f"{taken} through {device or 'no interface'} ({by}). Remove that route, or that interface."
-                    )
+        routes = _ip_json("route", "show", "table", "all")
+        for wanted in (self.addresses.pod_range, self.addresses.service_range):
+            taken = conflict(routes, wanted, self.interface)
+            if taken:
+                raise LocalError(
+                    f"The address range {wanted} of instance {self.name} is already routed on this machine: {taken}. "
+                    "Remove that route, or that interface"
+                )
 
     def up(self) -> None:
         """Make what is missing; leave what is there."""
@@ -132,6 +125,22 @@ class Network:
 
     def _inside(self, command: list[str], *, check: bool = True) -> Any:
         return run(["nsenter", f"--net=/run/netns/{self.namespace}", "--", *command], check=check)
+
+
+def conflict(routes: list[dict[str, Any]], wanted: IPv4Network, own: str) -> str | None:
+    """The first of the routes (as `ip -json route` gives them) that overlaps `wanted` and is not through our own
+    interface: `destination through interface (protocol via gateway)`. Routes wider than a /8 are nobody's network."""
+    for route in routes:
+        if route.get("dev") == own or route.get("dst") in (None, "default"):
+            continue
+        try:
+            taken = IPv4Network(route["dst"], strict=False)
+        except ValueError:  # IPv6
+            continue
+        if taken.prefixlen > 8 and taken.overlaps(wanted):
+            gateway = f" via {route['gateway']}" if "gateway" in route else ""
+            return f"{taken} through {route.get('dev', 'no interface')} ({route.get('protocol', 'kernel')}{gateway})"
+    return None
 
 
 def _ip_json(*arguments: str) -> list[dict[str, Any]]:

@@ -70,6 +70,10 @@ class Paths:
         return self.state / "containerd"
 
     @property
+    def containerd_state(self) -> Path:
+        return self.run / "containerd"
+
+    @property
     def containerd_socket(self) -> Path:
         return self.run / "containerd.sock"
 

@@ -37,15 +37,16 @@ class Progress:
             if self._status:
                 self._status.stop()
                 self._status = None
+            self._step = ""
             self._console.print(f"{mark} {title} [dim]{time.monotonic() - started:.1f} s[/dim]", soft_wrap=True)
 
     def update(self, text: str, done: int = 0, total: int = 0) -> None:
-        """Say how far the running step is."""
+        """Say how far the running step is; says nothing outside one."""
         share = f"{min(done, total)}/{total} " if total else ""
         message = f"{self._step}: {share}{text}"
         if self._status:
             self._status.update(message[: self._console.width - 4])
-        elif time.monotonic() - self._said > QUIET_SECONDS:
+        elif self._step and time.monotonic() - self._said > QUIET_SECONDS:
             self._said = time.monotonic()
             self._console.print(f"  {message}", soft_wrap=True)
 

@@ -1,50 +1,63 @@
-"""The whole of `make up`: the cluster, then the images, then the platform on it, then the example App.
+"""The whole of `make up`: the cluster, then the images, the platform and the example App on it.
 
-The stages after the first are other modules, found when they are needed: the cluster alone must come up with nothing
-but the standard library, rich and cryptography.
+The later stages are other modules, loaded when they are needed: the cluster alone must come up with nothing but the
+standard library, rich and cryptography.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from deploy.local import images
 from deploy.local.errors import LocalError
 from deploy.local.instance import Instance
 from deploy.local.paths import cache_root
 from deploy.local.progress import Progress
 
 PLATFORM = "deploy.local.platform"
-IMAGES = "deploy.images.build"
+IMAGE_BUILD = "deploy.images.build"
 
 
 def bring_up(instance: Instance, *, cluster_only: bool) -> None:
     """An embedded cluster with the platform and the example App on it; with `cluster_only` the bare cluster."""
     instance.up()
-    if cluster_only:
-        return
-    platform = importlib.import_module(PLATFORM)
-    with instance.progress.step("Images"):
-        for archive in build_images(platform.IMAGES, instance.progress).values():
-            instance.load_image(archive)
-    with instance.progress.step("Platform"):
-        platform.install(instance)
-    with instance.progress.step("Example App"):
-        platform.apply_example(instance)
+    if not cluster_only:
+        importlib.import_module(PLATFORM).install(instance, example=True)
 
 
 def bring_up_current(progress: Progress) -> None:
     """The platform on the cluster that the kubeconfig names: nothing of ours is started on this machine."""
-    platform = importlib.import_module(PLATFORM)
-    with progress.step("Platform on the current cluster"):
-        platform.install_current(progress)
+    importlib.import_module(PLATFORM).install_current(progress)
 
 
-def build_images(names: list[str], progress: Progress) -> dict[str, Path]:
-    """The archive of each image, from the cache where its content is unchanged."""
-    progress.update(f"building {', '.join(names)}")
-    built: dict[str, Path] = importlib.import_module(IMAGES).build(names, cache_root() / "images")
-    missing = set(names) - set(built)
-    if missing:
-        raise LocalError(f"The image build gave no {', '.join(sorted(missing))}")
+def load_images(instance: Instance, names: Sequence[str] = ()) -> list[str]:
+    """Build these images (none named: all) where they changed, load into the node what it has not; their references.
+
+    An archive's name tells its content, its reference does not: a newer build has the same version. So what was loaded
+    is remembered by archive.
+    """
+    record = instance.paths.state / "images.json"
+    loaded: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
+    present = images.listed(instance.paths.containerd_socket)
+    with instance.progress.step("Images"):
+        archives = _build(names, instance.progress)
+        for reference, archive in archives.items():
+            if loaded.get(reference) == archive.name and reference in present:
+                continue
+            instance.progress.update(f"loading {reference}")
+            instance.load_image(archive)
+            loaded[reference] = archive.name
+            record.write_text(json.dumps(loaded, indent=2) + "\n")
+    return list(archives)
+
+
+def _build(names: Sequence[str], progress: Progress) -> dict[str, Path]:
+    build_module = importlib.import_module(IMAGE_BUILD)
+    try:
+        built: dict[str, Path] = build_module.build(list(names), cache_root(), report=progress.update)
+    except (build_module.commands.BuildError, ValueError, OSError) as error:
+        raise LocalError(f"The images could not be built: {error}") from error
     return built
