@@ -23,7 +23,27 @@ down: .venv ## End all of it; the data stays (PURGE=1 removes the data too)
 
 .PHONY: lock
 lock: .venv ## Pin the dependencies anew, with hashes
-	$(PYTHON) -m uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 \
+	$(PYTHON) -m uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version 3.11 \
 		pyproject.toml -o requirements.lock
-	$(PYTHON) -m uv pip compile --quiet --no-header --universal --generate-hashes --python-version 3.11 --extra dev \
+	$(PYTHON) -m uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version 3.11 --extra dev \
 		pyproject.toml -o requirements-dev.lock
+
+SOURCES := api clients render watcher workflows activities worker agent cli deploy tests
+
+.PHONY: generate
+generate: .venv ## Write anew what is generated: gRPC code, CRDs
+	PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. \
+		--mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/agent.proto
+	$(PYTHON) -m api.crd
+
+.PHONY: lint
+lint: generate ## Style, types, layers; and that nothing generated was out of date
+	git diff --exit-code --stat -- proto deploy/crds || { echo "Generated files were out of date: commit them."; exit 1; }
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	.venv/bin/lint-imports --no-cache
+	$(PYTHON) -m mypy $(SOURCES)
+
+.PHONY: test
+test: .venv ## Every test; the end-to-end ones on a cluster of their own (instance test)
+	$(PYTHON) -m pytest tests $(TESTS)
