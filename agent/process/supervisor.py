@@ -85,6 +85,7 @@ class Supervisor:
         self._failures = 0
         self._prepare_failures = 0
         self._exit_code = 0
+        self._not_executed = ""
 
     # What others ask for
 
@@ -213,6 +214,7 @@ class Supervisor:
             return
         process = bundle.document.process
         began = time.monotonic()
+        self._not_executed = ""
         code = await self._run_child(launch, bundle.document)
         self._exit_code = code
         if not self._wanted():
@@ -221,7 +223,7 @@ class Supervisor:
             return
         ran = time.monotonic() - began
         self._failures = 1 if ran >= max(self._policy.stable, process.start_seconds) else self._failures + 1
-        message = f"{process.command[0]} ended by itself after {ran:.1f} s with exit code {code}"
+        message = self._not_executed or f"{launch.argv[0]} ended by itself after {ran:.1f} s with exit code {code}"
         _log.error(message)
         self.board.update(state=State.EXITED, pid=0, exit_code=code, message=message)
         if self._failures >= self._policy.attempts:
@@ -262,7 +264,7 @@ class Supervisor:
             )
         except OSError as error:
             os.close(reading)
-            _log.error("cannot start %s: %s", launch.argv[0], error)
+            self._not_executed = f"cannot start {launch.argv[0]}: {error.strerror or error}"
             return 127 if isinstance(error, FileNotFoundError) else 126
         finally:
             os.close(writing)

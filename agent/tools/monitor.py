@@ -159,7 +159,8 @@ class Monitor:
             message="; ".join(dict.fromkeys(problems)),
             process=after.state,
         )
-        observed = not finding.problem and bool(report.role or report.ready)
+        has_roles = "getRole" in document.tools
+        observed = bool(finding.role) if has_roles else after.state is State.RUNNING
         return self._remember(document, report) if observed else report
 
     def _reset_for(self, status: Status) -> None:

@@ -13,11 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from cryptography import x509
@@ -29,7 +29,6 @@ from grpc import aio
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
 
-T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parents[3]
 SERVER_NAME = "shop.demo.agent.middleware.io"
 PLATFORM = "platform.middleware.io"
@@ -42,17 +41,15 @@ FAST_MANAGER = (
 """Agent 1 as it is, with delays short enough for tests."""
 
 
-async def eventually(
-    condition: Callable[[], Awaitable[T]] | Callable[[], T], within: float = 15.0, what: str = "the condition"
-) -> T:
-    """Waits until ``condition`` gives something true and returns it; fails with what it gave last."""
+async def eventually(condition: Callable[[], object], within: float = 15.0, what: str = "the condition") -> Any:
+    """Waits until ``condition`` (plain or a coroutine function) gives something true, and returns that."""
     deadline = time.monotonic() + within
     while True:
-        found: Any = condition()
+        found = condition()
         if asyncio.iscoroutine(found):
             found = await found
         if found:
-            return found  # type: ignore[no-any-return]
+            return found
         assert time.monotonic() < deadline, f"{what} did not hold within {within} s, last: {found!r}"
         await asyncio.sleep(0.02)
 
@@ -266,8 +263,7 @@ class Manager:
             return status if status.state == state else None
 
         name = pb.ProcessState.Name(state)
-        found = await eventually(look, within, f"state {name}")
-        assert found is not None
+        found: pb.ProcessStatus = await eventually(look, within, f"state {name}")
         return found
 
 
@@ -286,3 +282,8 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def arguments(pid: int) -> list[str]:
+    """The command line as any process of the Pod can read it."""
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")

@@ -1,0 +1,139 @@
+"""The agents' plain dataclasses understand what the platform's models write, and a platform one version newer."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Any
+
+import pytest
+
+from agent import VERSION
+from agent.document import Step
+from agent.documents import DocumentError, parse
+from agent.process.state import State
+from agent.serving import identity
+from agent.settings import Settings
+from api import names, node
+from proto import agent_pb2 as pb
+from tests.unit.agent.support import REPOSITORY
+
+PROCESS = {
+    "command": ["/bin/engine"],
+    "workingDirectory": "/middleware/data",
+    "directories": ["data"],
+    "pidFiles": ["engine.pid"],
+    "startSeconds": 2,
+    "stop": {"signal": "INT", "timeout": 7},
+}
+STEPS = [
+    {
+        "name": "a",
+        "run": {"argv": ["/bin/true"], "env": {"A": "b"}, "stdin": "in", "exitCodes": [0, 3]},
+        "optional": True,
+    },
+    {"tcp": {"address": "h:1", "send": "x", "keep": True, "login": "l", "loginExpect": "ok"}, "expect": "(?P<x>.)"},
+    {
+        "http": {"url": "http://h/", "status": [200, 429], "json": {"state": "a.b"}},
+        "repeat": {"every": 1, "timeout": 9},
+    },
+    {"write": {"path": "/middleware/x", "content": "c", "mode": "0600"}, "when": {"${x}": "y"}},
+    {"set": {"y": "1"}, "forEach": [1, {"k": "v"}], "timeout": 3},
+    {"fail": "no", "firstOf": ["a", "b"], "table": "(?P<key>.)(?P<value>.)"},
+]
+
+
+def _platform_document() -> str:
+    document = node.NodeDocument.model_validate(
+        {
+            "revision": 4,
+            "hold": True,
+            "node": {
+                "app": "shop",
+                "appUid": "u",
+                "namespace": "demo",
+                "component": "engine",
+                "group": "main",
+                "name": "shop-engine-main-0",
+                "address": "198.18.0.1",
+                "ordinal": 0,
+            },
+            "process": PROCESS,
+            "files": [{"path": "/middleware/x", "source": "x", "write": "once", "mode": "0600"}],
+            "tools": {"ready": {"steps": STEPS, "result": {"a": "b"}, "roles": {"master": "primary"}, "timeout": 20}},
+            "roles": ["primary"],
+            "writableRoles": ["primary"],
+            "monitorInterval": 0.25,
+        }
+    )
+    return document.model_dump_json(by_alias=True)
+
+
+def test_every_field_the_platform_writes_arrives() -> None:
+    text = _platform_document()
+    document = parse({"node.json": text, "x": ""}, "it").document
+    assert (document.revision, document.hold, document.monitor_interval) == (4, True, 0.25)
+    assert (document.node.app_uid, document.writable_roles) == ("u", ("primary",))
+    assert (document.process.working_directory, document.process.pid_files) == ("/middleware/data", ("engine.pid",))
+    assert (document.process.start_seconds, document.process.stop.signal) == (2.0, "INT")
+    run, tcp, http, write, loop, fail = document.tools["ready"].steps
+    assert run.run is not None
+    assert (run.name, run.run.exit_codes, run.run.stdin, run.optional) == ("a", (0, 3), "in", True)
+    assert tcp.tcp is not None
+    assert (tcp.tcp.keep, tcp.tcp.login_expect, tcp.expect) == (True, "ok", "(?P<x>.)")
+    assert http.http is not None
+    assert http.repeat is not None
+    assert (http.http.json_paths, http.http.status, http.repeat.timeout) == ({"state": "a.b"}, (200, 429), 9.0)
+    assert write.write is not None
+    assert (write.write.mode, write.when) == ("0600", {"${x}": "y"})
+    assert (loop.set, loop.for_each, loop.timeout) == ({"y": "1"}, (1, {"k": "v"}), 3.0)
+    assert (fail.fail, fail.first_of, fail.table) == ("no", ("a", "b"), "(?P<key>.)(?P<value>.)")
+
+
+def test_each_field_of_the_platforms_step_is_known_to_the_agent() -> None:
+    platform = set(json.loads(_platform_document())["tools"]["ready"]["steps"][0])
+    own = {"forEach" if f == "for_each" else "firstOf" if f == "first_of" else f for f in Step.__dataclass_fields__}
+    assert own == platform
+
+
+def test_unknown_fields_of_a_newer_platform_are_ignored() -> None:
+    data = json.loads(_platform_document())
+    data["novelty"] = data["process"]["novelty"] = data["tools"]["ready"]["steps"][0]["novelty"] = {"a": 1}
+    assert parse({"node.json": json.dumps(data), "x": ""}, "it").document.revision == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"revision": "four"}, r"node\.json\.revision must be int, found 'four'"),
+        ({"process": {}}, r"node\.json\.process\.command is missing"),
+        ({"schema": 2}, "schema 2 is not understood by this agent, which knows 1"),
+        (
+            {"tools": {"ready": {"steps": [{"timeout": "x"}]}}},
+            r"node\.json\.tools\.ready\.steps\[0\]\.timeout must be float",
+        ),
+    ],
+)
+def test_an_unusable_document_is_refused_naming_the_field(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(DocumentError, match=sentence):
+        parse({"node.json": json.dumps(json.loads(_platform_document()) | change), "x": ""}, "the mounted ConfigMap")
+
+
+def test_a_document_without_one_of_its_files_is_refused() -> None:
+    with pytest.raises(DocumentError, match="lacks the files x"):
+        parse({"node.json": _platform_document()}, "what was pushed")
+
+
+def test_what_both_sides_write_down_is_the_same() -> None:
+    settings = Settings.from_environment({})
+    assert identity.PLATFORM_IDENTITY == names.PLATFORM_IDENTITY
+    assert (settings.manager_port, settings.tools_port) == (names.MANAGER_PORT, names.TOOLS_PORT)
+    assert (settings.manager_health_port, settings.tools_health_port) == (
+        names.MANAGER_HEALTH_PORT,
+        names.TOOLS_HEALTH_PORT,
+    )
+    assert {s.value: s.name for s in State if s is not State.UNKNOWN} == {
+        number: name for name, number in pb.ProcessState.items() if number
+    }
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    assert project["project"]["version"] == VERSION

@@ -1,0 +1,165 @@
+"""Who may call an agent, how its certificate rotates, and what the kubelet is told."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.error
+import urllib.request
+from typing import Any
+
+import grpc
+import pytest
+from cryptography import x509
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from proto import agent_pb2 as pb
+from proto import agent_pb2_grpc
+from tests.unit.agent.support import SERVER_NAME, Authority, Manager, Node, eventually, write_secret
+
+
+async def _call(channel: aio.Channel) -> pb.ProcessStatus:
+    stub = agent_pb2_grpc.ProcessManagerStub(channel)
+    status: pb.ProcessStatus = await stub.GetStatus(pb.GetStatusRequest(), wait_for_ready=True, timeout=5)
+    return status
+
+
+async def test_only_the_platforms_identity_is_served_by_any_method(node: Node, manager: Manager) -> None:
+    node.mount(node.document())
+    node.start_manager()
+    await manager.reaches(pb.RUNNING)
+    async with node.channel(node.manager_port, identity=SERVER_NAME) as channel:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await _call(channel)
+        assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+        assert refused.value.details() == (f"the caller is {SERVER_NAME}; an agent accepts only platform.middleware.io")
+        with pytest.raises(aio.AioRpcError, match="PERMISSION_DENIED"):
+            await anext(aiter(agent_pb2_grpc.ProcessManagerStub(channel).WatchStatus(pb.GetStatusRequest())))
+        health = health_pb2_grpc.HealthStub(channel)
+        with pytest.raises(aio.AioRpcError, match="PERMISSION_DENIED"):
+            await health.Check(health_pb2.HealthCheckRequest())
+        with pytest.raises(aio.AioRpcError, match="PERMISSION_DENIED"):
+            await anext(aiter(health.Watch(health_pb2.HealthCheckRequest())))
+        unknown: Any = channel.unary_unary("/no.Such/Method")
+        with pytest.raises(aio.AioRpcError, match="PERMISSION_DENIED"):
+            await unknown(b"")
+
+
+async def test_a_certificate_that_names_nobody_or_names_the_platform_elsewhere_is_refused(
+    node: Node, manager: Manager
+) -> None:
+    node.mount(node.document())
+    node.start_manager()
+    await manager.reaches(pb.RUNNING)
+    async with node.channel(node.manager_port, identity=None) as channel:
+        with pytest.raises(aio.AioRpcError, match="names nobody") as refused:
+            await _call(channel)
+        assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    key, certificate = node.authority.issue(x509.RFC822Name("platform.middleware.io@elsewhere.example"))
+    credentials = grpc.ssl_channel_credentials(node.authority.pem, key, certificate)
+    options = [("grpc.ssl_target_name_override", SERVER_NAME)]
+    async with aio.secure_channel(f"127.0.0.1:{node.manager_port}", credentials, options=options) as channel:
+        with pytest.raises(aio.AioRpcError, match="names nobody"):
+            await _call(channel)
+
+
+async def test_another_authority_and_no_certificate_do_not_get_through_the_handshake(
+    node: Node, manager: Manager
+) -> None:
+    node.mount(node.document())
+    node.start_manager()
+    await manager.reaches(pb.RUNNING)
+    stranger = Authority()
+    key, certificate = stranger.issue(x509.DNSName("platform.middleware.io"))
+    for credentials in (
+        grpc.ssl_channel_credentials(node.authority.pem, key, certificate),
+        grpc.ssl_channel_credentials(node.authority.pem),
+    ):
+        options = [("grpc.ssl_target_name_override", SERVER_NAME)]
+        async with aio.secure_channel(f"127.0.0.1:{node.manager_port}", credentials, options=options) as channel:
+            stub = agent_pb2_grpc.ProcessManagerStub(channel)
+            with pytest.raises(aio.AioRpcError, match="UNAVAILABLE"):
+                await stub.GetStatus(pb.GetStatusRequest(), timeout=5)
+
+
+async def test_a_rotated_authority_is_in_effect_without_a_restart_and_open_connections_live_on(
+    node: Node, manager: Manager
+) -> None:
+    node.mount(node.document())
+    agent = node.start_manager()
+    await manager.reaches(pb.RUNNING)
+    following = Authority()
+    node.mount_tls(authority=following)
+    async with node.channel(node.manager_port, authority=following) as channel:
+        assert (await _call(channel)).state == pb.RUNNING
+    assert (await manager.status()).state == pb.RUNNING, "the connection from before is not cut"
+    async with node.channel(node.manager_port) as channel:
+        with pytest.raises(aio.AioRpcError):
+            await agent_pb2_grpc.ProcessManagerStub(channel).GetStatus(pb.GetStatusRequest(), timeout=2)
+    assert agent.poll() is None
+
+
+async def test_a_broken_new_certificate_leaves_the_old_one_in_effect(node: Node, manager: Manager) -> None:
+    node.mount(node.document())
+    node.start_manager()
+    await manager.reaches(pb.RUNNING)
+    write_secret(node.root / "tls", {"tls.key": b"", "tls.crt": b"", "ca.crt": b""})
+    async with node.channel(node.manager_port) as channel:
+        assert (await _call(channel)).state == pb.RUNNING
+    assert "keeping the certificate in effect" in node.agent_log.read_text()
+
+
+async def test_both_agents_serve_grpc_health_to_the_platform(node: Node, manager: Manager) -> None:
+    node.mount(node.document())
+    node.start_manager()
+    node.start_tools()
+    await manager.reaches(pb.RUNNING)
+    for port, service in (
+        (node.manager_port, "middleware.agent.v1.ProcessManager"),
+        (node.tools_port, "middleware.agent.v1.Tools"),
+    ):
+        async with node.channel(port) as channel:
+            request = health_pb2.HealthCheckRequest(service=service)
+            answer = await health_pb2_grpc.HealthStub(channel).Check(request, wait_for_ready=True, timeout=10)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def _get(port: int, path: str) -> tuple[int, str]:
+    return await asyncio.to_thread(_fetch, port, path)
+
+
+def _fetch(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+async def test_the_kubelet_gets_health_and_nothing_else(node: Node, manager: Manager) -> None:
+    node.mount(node.document(tools={"ready": {"steps": [{"fail": "the replica copies its data"}]}}))
+    node.start_manager()
+    node.start_tools()
+    await manager.reaches(pb.RUNNING)
+    async with node.channel(node.tools_port) as channel:
+        report = await agent_pb2_grpc.ToolsStub(channel).GetRole(pb.GetRoleRequest(), wait_for_ready=True, timeout=10)
+    assert not report.ready
+    assert await _get(node.manager_health_port, "/livez") == (200, "ok\n")
+    assert await _get(node.tools_health_port, "/livez") == (200, "ok\n")
+    assert await _get(node.tools_health_port, "/readyz") == (
+        503,
+        "tool ready, step 1: the replica copies its data\n",
+    )
+    assert (await _get(node.manager_health_port, "/readyz"))[0] == 404
+    assert (await _get(node.tools_health_port, "/metrics"))[0] == 404
+
+
+async def test_an_agent_without_tls_files_ends_with_a_sentence(node: Node) -> None:
+    node.mount(node.document())
+    for name in ("tls.key", "tls.crt", "ca.crt"):
+        (node.root / "tls" / name).unlink()
+    (node.root / "tls" / "..data").unlink()
+    agent = node.start_manager()
+    assert await eventually(lambda: agent.poll()) == 1
+    assert "agent 1 cannot start" in node.agent_log.read_text()
