@@ -1,1 +1,3 @@
-"""See docs/architecture.md."""
+"""The process that runs workflows and activities: the composition root, where everything is put together."""
+
+from __future__ import annotations

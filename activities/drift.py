@@ -1,0 +1,135 @@
+"""Drift: objects of a deployed App that are missing, or whose fields somebody else has changed.
+
+One list call for each kind, compared with what the steps of a Repair would apply: what is found here is what Repair
+puts back. Rendered files are compared too, so a hand-edited node ConfigMap is seen.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from activities.differences import differences
+from activities.manifests import (
+    budget_manifests,
+    deployment_manifest,
+    keeps_template,
+    record_manifests,
+    service_manifests,
+)
+from activities.nodes import config_maps_of
+from activities.platform import Platform
+from activities.together import together
+from api.names import agent_tls_name, app_labels, credentials_name, metadata_name
+from clients.certificates import KeyPair
+from clients.resources import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    DISRUPTION_BUDGET_BETA,
+    SECRET,
+    SERVICE,
+    VOLUME_CLAIM,
+    Manifest,
+    Resource,
+)
+from render.desired import DesiredApp
+
+_SHOWN = 10
+"""Sentences in the answer: enough to read, and histories stay small."""
+
+Live = dict[str, Manifest]
+
+
+async def budget_resource(platform: Platform) -> Resource:
+    """``policy/v1`` where the API server has it, else the one before."""
+    return DISRUPTION_BUDGET if await platform.kubernetes.serves(DISRUPTION_BUDGET) else DISRUPTION_BUDGET_BETA
+
+
+async def find_drift(
+    platform: Platform, desired: DesiredApp, components: Mapping[str, Manifest], groups: Mapping[str, Manifest]
+) -> list[str]:
+    """A sentence for each object that is not as it should be, at most ``_SHOWN``."""
+    budget = await budget_resource(platform)
+    kinds = (SERVICE, DEPLOYMENT, CONFIG_MAP, VOLUME_CLAIM, SECRET, budget)
+    lists = await together(
+        platform.kubernetes.list(kind, desired.namespace, labels=app_labels(desired.name)) for kind in kinds
+    )
+    live = {kind.kind: _by_name(items) for kind, (items, _) in zip(kinds, lists, strict=True)}
+    live["Component"], live["Group"] = dict(components), dict(groups)
+    found = [*_missing_secrets(desired, live["Secret"]), *_missing_claims(desired, live["PersistentVolumeClaim"])]
+    if metadata_name(desired.name) not in live["ConfigMap"]:
+        found.append(f"ConfigMap {metadata_name(desired.name)} is missing")
+    wanted = [
+        *record_manifests(desired),
+        *service_manifests(desired),
+        *budget_manifests(desired, budget.api_version),
+    ]
+    for manifest in wanted:
+        found += _compared(manifest, live[manifest["kind"]])
+    found += _deployments(desired, live["Deployment"])
+    found += _config_maps(desired, live["ConfigMap"], live["Service"])
+    return found[:_SHOWN]
+
+
+def _by_name(items: Sequence[Manifest]) -> Live:
+    return {item["metadata"]["name"]: item for item in items if not item["metadata"].get("deletionTimestamp")}
+
+
+def _compared(wanted: Manifest, live: Live) -> list[str]:
+    name = wanted["metadata"]["name"]
+    what = f"{wanted['kind']} {name}"
+    if name not in live:
+        return [f"{what} is missing"]
+    changed = differences(wanted, live[name])
+    return [f"{what} was changed: {', '.join(changed[:4])}"] if changed else []
+
+
+def _missing_secrets(desired: DesiredApp, live: Live) -> Iterator[str]:
+    name = credentials_name(desired.name)
+    if desired.credentials and name not in live:
+        yield f"Secret {name} is missing"
+    name = agent_tls_name(desired.name)
+    secret = live.get(name)
+    if secret is None:
+        yield f"Secret {name} is missing"
+        return
+    data = secret.get("data") or {}
+    try:
+        pair = KeyPair(base64.b64decode(data["tls.crt"]), base64.b64decode(data["tls.key"]))
+        if pair.due(datetime.now(UTC)):
+            yield f"Secret {name}: the agents' certificate must be renewed"
+    except (KeyError, ValueError):
+        yield f"Secret {name}: the agents' certificate is damaged"
+
+
+def _missing_claims(desired: DesiredApp, live: Live) -> Iterator[str]:
+    for component in desired.components:
+        for group in component.groups:
+            if group.spec.storage is not None:
+                yield from (
+                    f"PersistentVolumeClaim {node.name} is missing" for node in group.nodes if node.name not in live
+                )
+
+
+def _deployments(desired: DesiredApp, live: Live) -> Iterator[str]:
+    for component in desired.components:
+        for group in component.groups:
+            for node in group.nodes:
+                wanted = deployment_manifest(desired, component, group, node)
+                if node.name in live and keeps_template(wanted, live[node.name]):
+                    del wanted["spec"]["template"], wanted["metadata"]["annotations"]
+                yield from _compared(wanted, live)
+
+
+def _config_maps(desired: DesiredApp, live: Live, services: Live) -> Iterator[str]:
+    if any(node.name not in services for node in desired.nodes):
+        return  # the Services are drift already, and without their addresses nothing can be rendered
+    addresses = {node.name: str(services[node.name]["spec"].get("clusterIP", "")) for node in desired.nodes}
+    for component in desired.components:
+        for _, manifest, changed in config_maps_of(desired, component, component.nodes, addresses, live):
+            if not changed:
+                continue
+            what = f"ConfigMap {manifest['metadata']['name']}"
+            yield f"{what} was changed" if manifest["metadata"]["name"] in live else f"{what} is missing"

@@ -1,0 +1,106 @@
+"""``applyGroup``: ConfigMaps, volume claims and Deployments of one group's nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from activities.addresses import node_addresses
+from activities.differences import differences
+from activities.kept import NOT_YET, held_nodes
+from activities.manifests import deployment_manifest, keeps_template
+from activities.nodes import config_maps_of
+from activities.objects import check_owner
+from activities.platform import Platform
+from activities.status import tell_step
+from activities.together import together
+from activities.wanted import wanted
+from api.names import ANNOTATION_APP_UID
+from api.steps import Applied, GroupStep, Step, Target
+from clients.resources import CONFIG_MAP, DEPLOYMENT, VOLUME_CLAIM, Manifest, Resource
+from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
+from render.objects import node_volume_claim
+
+
+@dataclass(frozen=True)
+class _Live:
+    """Objects that carry the names of the group's nodes, whoever owns them; each checked before it is used."""
+
+    config_maps: Mapping[str, Manifest]
+    claims: Mapping[str, Manifest]
+    deployments: Mapping[str, Manifest]
+
+
+class Groups:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.APPLY_GROUP)
+    async def apply_group(self, step: GroupStep) -> Applied:
+        platform, target = self._platform, step.target
+        want = await wanted(platform, target)
+        desired = want.desired
+        component = desired.component(step.component)
+        group = component.group(step.group)
+        addresses = await node_addresses(platform, desired)
+        live = await self._live(target, component)
+        held = held_nodes(desired, component, live.claims)
+        if held:  # nodes without a volume yet wait for the same decision
+            held |= {node.name for node in component.nodes if node.name not in live.claims}
+        rendered = list(config_maps_of(desired, component, group.nodes, addresses, live.config_maps, held=held))
+        await tell_step(platform, target, f"{component.name}/{group.name}: apply")
+        counts = await together(
+            self._node(target, desired, component, group, node, manifest if changed else None, live, bool(held))
+            for node, manifest, changed in rendered
+        )
+        return Applied(sum(counts))
+
+    async def _live(self, target: Target, component: DesiredComponent) -> _Live:
+        # By name, not by label: an object of the name without our label is somebody else's, and must be seen too.
+        names = [node.name for node in component.nodes]
+
+        async def read(resource: Resource) -> dict[str, Manifest]:
+            found = await together(self._platform.kubernetes.get(resource, name, target.namespace) for name in names)
+            present = {name: each for name, each in zip(names, found, strict=True) if each is not None}
+            for each in present.values():
+                check_owner(target, each)
+            return present
+
+        config_maps, claims, deployments = await together([read(CONFIG_MAP), read(VOLUME_CLAIM), read(DEPLOYMENT)])
+        return _Live(config_maps, claims, deployments)
+
+    async def _node(
+        self,
+        target: Target,
+        desired: DesiredApp,
+        component: DesiredComponent,
+        group: DesiredGroup,
+        node: DesiredNode,
+        config_map: Manifest | None,
+        live: _Live,
+        beside_kept: bool,
+    ) -> int:
+        """The number of objects written. The Deployment last: its Pod mounts the others."""
+        kubernetes = self._platform.kubernetes
+        first = []
+        if config_map is not None:
+            first.append(kubernetes.apply(config_map))
+        claim = node_volume_claim(desired, component, group, node)
+        if claim is not None and node.name not in live.claims:
+            if beside_kept:
+                claim["metadata"]["annotations"][ANNOTATION_APP_UID] = NOT_YET
+            first.append(kubernetes.create(claim))
+        await together(first)
+        deployment = deployment_manifest(desired, component, group, node)
+        present = live.deployments.get(node.name)
+        if present is None or not keeps_template(deployment, present):
+            if present is not None and not differences(deployment, present):
+                return len(first)
+            await kubernetes.apply(deployment)
+            return len(first) + 1
+        if present["spec"].get("replicas") == 1:
+            return len(first)
+        await kubernetes.patch(DEPLOYMENT, node.name, target.namespace, {"spec": {"replicas": 1}})
+        return len(first) + 1

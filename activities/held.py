@@ -1,0 +1,147 @@
+"""``surveyVolumes`` and ``startHeld``: which of the kept volumes holds the newest data, and starting with it.
+
+1. Wait until both agents of every held node run; ask each agent 1 what its volume remembers.
+2. Newest: highest time of having been writable, then of having been seen, then replication position; only volumes
+with a record. 3. Record the choice in the Component before anything starts: a crash in between finds the same
+choice again. 4. For each node: a document without hold and with a higher revision, applied, pushed, then Start. Its
+claim is this App's from
+   then on. The chosen node first, so that the others find it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.addresses import node_addresses
+from activities.events import tell
+from activities.kept import held_nodes
+from activities.nodes import config_maps_of
+from activities.platform import Platform
+from activities.readiness import NodeState
+from activities.together import together
+from activities.wait import NodeWaiter, heartbeats
+from activities.wanted import Wanted, wanted
+from api.names import ANNOTATION_APP_UID
+from api.steps import ComponentStep, Step, Survey, Target
+from clients.agents import AgentError, AgentTarget
+from clients.resources import COMPONENT, CONFIG_MAP, VOLUME_CLAIM, Manifest
+from proto import agent_pb2
+from render.desired import DesiredComponent
+
+_START_TIMEOUT = 60.0
+_PUSH_TIMEOUT = 20.0
+_RUNS = (agent_pb2.STARTING, agent_pb2.RUNNING, agent_pb2.BACKOFF)
+"""Started: an engine in BACKOFF waits for its peers, which may be the next to start."""
+
+
+def newest(records: Mapping[str, agent_pb2.VolumeRecord]) -> str:
+    """The node whose volume is to be believed, empty where no volume has a record. Ties go to the first name."""
+    present = {node: record for node, record in records.items() if record.present}
+    if not present:
+        return ""
+    return max(
+        sorted(present),
+        key=lambda node: (present[node].last_writable, present[node].last_seen, present[node].position),
+    )
+
+
+class Held:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.SURVEY_VOLUMES)
+    async def survey_volumes(self, step: ComponentStep) -> Survey:
+        async with heartbeats():
+            platform, target = self._platform, step.target
+            want = await wanted(platform, target)
+            component = want.desired.component(step.component)
+            if component.recorded_bootstrap is not None:
+                return Survey(component.recorded_bootstrap, f"{component.recorded_bootstrap} was chosen before")
+            held = await self._held(want, component)
+            waiter = NodeWaiter(platform, target, f"{component.name}: look at kept volumes", sorted(held))
+            states = await waiter.until(lambda state: state.running and bool(state.address))
+            records = await self._records(target, states)
+            chosen = newest(records)
+            bootstrap = chosen or component.bootstrap_node
+            if chosen:
+                message = f"{chosen} holds the newest data of {len(held)} kept volumes"
+            else:
+                message = f"no kept volume remembers any data; {bootstrap} begins"
+            change = {"spec": {"bootstrapNode": bootstrap}}
+            await platform.kubernetes.patch(COMPONENT, component.resource_name, target.namespace, change)
+            await tell(platform, target, "VolumesSurveyed", f"{component.name}: {message}")
+            return Survey(bootstrap, message)
+
+    @activity.defn(name=Step.START_HELD)
+    async def start_held(self, step: ComponentStep) -> None:
+        async with heartbeats():
+            platform, target = self._platform, step.target
+            want = await wanted(platform, target)
+            component = want.desired.component(step.component)
+            held = await self._held(want, component)
+            waiter = NodeWaiter(platform, target, f"{component.name}: start", sorted(held))
+            states = {s.node: s for s in await waiter.until(lambda state: state.running and bool(state.address))}
+            addresses = await node_addresses(platform, want.desired)
+            live = await self._config_maps(target, sorted(held))
+            nodes = sorted((n for n in component.nodes if n.name in held), key=lambda n: n.name != step.bootstrap)
+            for node, manifest, _ in config_maps_of(
+                want.desired, component, nodes, addresses, live, bootstrap=step.bootstrap
+            ):
+                await platform.kubernetes.apply(manifest)
+                await self._start(step, states[node.name], manifest)
+                change = {"metadata": {"annotations": {ANNOTATION_APP_UID: target.uid}}}
+                await platform.kubernetes.patch(VOLUME_CLAIM, node.name, target.namespace, change)
+
+    async def _held(self, want: Wanted, component: DesiredComponent) -> frozenset[str]:
+        names = [node.name for node in component.nodes]
+        namespace = want.desired.namespace
+        found = await together(self._platform.kubernetes.get(VOLUME_CLAIM, name, namespace) for name in names)
+        claims = {name: claim for name, claim in zip(names, found, strict=True) if claim is not None}
+        return held_nodes(want.desired, component, claims)
+
+    async def _config_maps(self, target: Target, names: Sequence[str]) -> dict[str, Manifest]:
+        found = await together(self._platform.kubernetes.get(CONFIG_MAP, name, target.namespace) for name in names)
+        return {name: each for name, each in zip(names, found, strict=True) if each is not None}
+
+    async def _records(self, target: Target, states: Sequence[NodeState]) -> dict[str, agent_pb2.VolumeRecord]:
+        async def ask(state: NodeState) -> agent_pb2.VolumeRecord:
+            status = await self._platform.agents.status(_agent(target, state))
+            return status.volume
+
+        try:
+            records = await together(ask(state) for state in states)
+        except AgentError as error:
+            raise ApplicationError(f"cannot choose among the kept volumes yet: {error}") from error
+        return {state.node: record for state, record in zip(states, records, strict=True)}
+
+    async def _start(self, step: ComponentStep, state: NodeState, manifest: Manifest) -> None:
+        agents, agent = self._platform.agents, _agent(step.target, state)
+        request_id = f"{activity.info().workflow_run_id}/start/{state.node}"
+        push = agent_pb2.ReloadConfigRequest(request_id=f"{request_id}/push", files=pushed_files(manifest))
+        try:
+            result = await agents.reload_config(agent, push, timeout=_PUSH_TIMEOUT)
+            if not result.success:
+                raise ApplicationError(f"{state.node} does not take its configuration: {result.message}")
+            status = await agents.status(agent)
+            if status.state not in _RUNS:
+                await agents.start(agent, request_id, timeout=_START_TIMEOUT)
+        except AgentError as error:
+            if "Start" in str(error) and error.code.name == "DEADLINE_EXCEEDED":
+                return  # it is starting and waits for its peers; readiness is waited for in the next step
+            raise ApplicationError(f"{state.node} cannot be started yet: {error}") from error
+
+
+def _agent(target: Target, state: NodeState) -> AgentTarget:
+    return AgentTarget(target.namespace, target.app, state.node, state.address)
+
+
+def pushed_files(config_map: Manifest) -> list[agent_pb2.PushedFile]:
+    """The ConfigMap's keys as the agents take them, each with its checksum."""
+    return [
+        agent_pb2.PushedFile(source=key, content=text.encode(), sha256=hashlib.sha256(text.encode()).hexdigest())
+        for key, text in config_map["data"].items()
+    ]

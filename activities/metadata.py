@@ -1,0 +1,52 @@
+"""The App's metadata ConfigMap: parts with one writer each, changed under ``resourceVersion``.
+
+On a conflict the part is read again and computed again from what is there; a change that has landed meanwhile (the
+answer got lost) then turns out to be none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from activities.platform import Platform
+from api.names import metadata_name
+from clients.errors import ConflictError
+from clients.resources import CONFIG_MAP, Manifest
+
+Part = Callable[[Any], Any]
+"""From what the part holds (None: nothing yet) to what it should hold."""
+_ATTEMPTS = 8
+
+
+def read_part(config_map: Mapping[str, Any] | None, part: str) -> Any:
+    """The part's value, None where it is missing or not JSON (somebody edited it: it is written anew)."""
+    text = ((config_map or {}).get("data") or {}).get(part)
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return None
+
+
+async def update_metadata(platform: Platform, namespace: str, app: str, parts: Mapping[str, Part]) -> None:
+    """Raises ConflictError where others write without pause, NotFoundError where the ConfigMap is missing."""
+    for attempt in range(_ATTEMPTS):
+        live = await platform.kubernetes.get(CONFIG_MAP, metadata_name(app), namespace)
+        changes: dict[str, str] = {}
+        for part, change in parts.items():
+            before = read_part(live, part)
+            after = change(before)
+            if after != before:
+                changes[part] = json.dumps(after, sort_keys=True)
+        if not changes:
+            return
+        patch: Manifest = {"data": changes}
+        if live is not None:
+            patch["metadata"] = {"resourceVersion": live["metadata"]["resourceVersion"]}
+        try:
+            await platform.kubernetes.patch(CONFIG_MAP, metadata_name(app), namespace, patch)
+            return
+        except ConflictError:
+            if attempt == _ATTEMPTS - 1:
+                raise

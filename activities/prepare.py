@@ -1,0 +1,150 @@
+"""``prepare`` and ``services``: all that must be there before the first node.
+
+``prepare``: finalizer, Secrets, metadata, Component and Group resources. ``services``: every Service of the App,
+whose ClusterIPs are the nodes' addresses, and the disruption budgets.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio import activity
+
+from activities.drift import budget_resource
+from activities.events import tell
+from activities.kept import kept_components
+from activities.manifests import budget_manifests, record_manifests, service_manifests
+from activities.metadata import update_metadata
+from activities.objects import apply_all, apply_owned
+from activities.platform import Platform
+from activities.secrets import ensure_agent_certificate, ensure_credentials
+from activities.status import ConditionChange, StatusChange, tell_step
+from activities.together import together
+from activities.wanted import Wanted, wanted
+from api.app import Phase
+from api.names import FINALIZER, app_labels
+from api.operations import OperationType
+from api.steps import Applied, ComponentPlan, GroupPlan, Plan, Step, Target
+from clients.resources import APP, VOLUME_CLAIM, Manifest
+from render.desired import DesiredApp
+from render.objects import metadata_config_map
+
+
+class Prepare:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.PREPARE)
+    async def prepare(self, target: Target) -> Plan:
+        platform = self._platform
+        want = await wanted(platform, target)
+        await self._add_finalizer(want)
+        await self._tell_start(target, want)
+        claims, _ = await platform.kubernetes.list(VOLUME_CLAIM, target.namespace, labels=app_labels(target.app))
+        kept = kept_components(want.desired, {claim["metadata"]["name"]: claim for claim in claims})
+        await together(
+            [
+                ensure_credentials(platform, target, want.desired),
+                ensure_agent_certificate(platform, target, want.desired),
+                self._records(target, want.desired, kept),
+                self._metadata(target, want.desired),
+            ]
+        )
+        return _plan(want.desired, kept)
+
+    @activity.defn(name=Step.SERVICES)
+    async def services(self, target: Target) -> Applied:
+        platform = self._platform
+        want = await wanted(platform, target)
+        budget = await budget_resource(platform)
+        manifests = [*service_manifests(want.desired), *budget_manifests(want.desired, budget.api_version)]
+        applied = await apply_all(platform, target, manifests)
+        return Applied(sum(changed for _, changed in applied))
+
+    async def _add_finalizer(self, want: Wanted) -> None:
+        metadata = want.manifest["metadata"]
+        finalizers = list(metadata.get("finalizers") or [])
+        if FINALIZER in finalizers:
+            return
+        # With the version it was read at: two writers of a list that is replaced as a whole would lose one's entry.
+        change: Manifest = {
+            "metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": [*finalizers, FINALIZER]}
+        }
+        await self._platform.kubernetes.patch(APP, want.app.name, want.app.namespace, change)
+
+    async def _tell_start(self, target: Target, want: Wanted) -> None:
+        nodes = len(want.desired.nodes)
+        first = target.operation == OperationType.DEPLOY
+        change = StatusChange(
+            phase=Phase.DEPLOYING if first else Phase.UPDATING,
+            message=f"{target.operation} of {nodes} nodes has begun",
+            observed_generation=want.app.generation,
+            conditions={
+                "Accepted": ConditionChange(True, "Accepted"),
+                "Progressing": ConditionChange(True, target.operation),
+                "Paused": ConditionChange(False, "NotPaused"),
+            },
+        )
+        await tell(self._platform, target, f"{target.operation}Started", f"{target.operation} of {nodes} nodes")
+        await tell_step(self._platform, target, "prepare", change)
+
+    async def _records(self, target: Target, desired: DesiredApp, kept: frozenset[str]) -> int:
+        return len(await apply_all(self._platform, target, record_manifests(desired, kept)))
+
+    async def _metadata(self, target: Target, desired: DesiredApp) -> int:
+        await apply_owned(self._platform, target, metadata_config_map(desired))
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        await update_metadata(
+            self._platform,
+            target.namespace,
+            target.app,
+            {"basic": lambda before: basic(before, desired, now), "nodes": lambda before: adding(before, desired)},
+        )
+        return 1
+
+
+def basic(before: Any, desired: DesiredApp, now: str) -> dict[str, Any]:
+    """The ``basic`` part: versions, when the App was made and last changed. ``deployed`` is added by ``finish``."""
+    same = isinstance(before, dict) and before.get("uid") == desired.uid
+    part: dict[str, Any] = dict(before) if same else {"uid": desired.uid, "created": now, "updated": now}
+    facts = {
+        "plugin": desired.bundle.name,
+        "pluginVersion": desired.bundle.version,
+        "runtimeVersion": desired.runtime_version,
+        "topology": desired.topology,
+    }
+    if any(part.get(key) != value for key, value in facts.items()):
+        part.update(facts, updated=now)
+    return part
+
+
+def adding(before: Any, desired: DesiredApp) -> dict[str, list[dict[str, str]]]:
+    """The ``nodes`` part with all wanted nodes that are not normal yet as ``adding``."""
+    part = before if isinstance(before, dict) else {}
+    wanted_names = {node.name for node in desired.nodes}
+    normal = [node for node in part.get("normal") or [] if node.get("name") in wanted_names]
+    known = {node["name"] for node in normal}
+    return {
+        "normal": normal,
+        "adding": [
+            {"name": node.name, "component": node.component, "group": node.group}
+            for node in desired.nodes
+            if node.name not in known
+        ],
+        "deleting": part.get("deleting") or [],
+    }
+
+
+def _plan(desired: DesiredApp, kept: frozenset[str]) -> Plan:
+    return Plan(
+        [
+            ComponentPlan(
+                name=component.name,
+                groups=[GroupPlan(group.name, [node.name for node in group.nodes]) for group in component.groups],
+                after=list(component.after),
+                kept=component.name in kept,
+            )
+            for component in desired.components
+        ]
+    )

@@ -1,0 +1,111 @@
+"""Whether a node is ready, and if not, why, in a sentence that names what a person could do about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from api.names import LABEL_NODE
+from clients.resources import Manifest
+
+_HARMLESS = frozenset({"ContainerCreating", "PodInitializing"})
+"""Waiting reasons that every start goes through."""
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """``reason``: why it is not ready; empty while nothing is wrong and it just takes its time."""
+
+    node: str
+    ready: bool
+    reason: str = ""
+    pod: Manifest | None = None
+
+    @property
+    def address(self) -> str:
+        """The Pod's IP, empty before it has one."""
+        return str(((self.pod or {}).get("status") or {}).get("podIP") or "")
+
+    @property
+    def running(self) -> bool:
+        """All containers run, so the agents can be asked."""
+        statuses = ((self.pod or {}).get("status") or {}).get("containerStatuses") or []
+        return bool(statuses) and all("running" in (each.get("state") or {}) for each in statuses)
+
+
+def node_state(node: str, deployment: Mapping[str, Any] | None, pods: Iterable[Manifest]) -> NodeState:
+    """``deployment``: the node's, None where the cache has none (yet). ``pods``: of the App, any nodes'."""
+    if deployment is None:
+        return NodeState(node, False)
+    metadata, status = deployment["metadata"], deployment.get("status") or {}
+    if status.get("observedGeneration", 0) < metadata.get("generation", 0):
+        return NodeState(node, False)
+    living = [
+        pod
+        for pod in pods
+        if (pod["metadata"].get("labels") or {}).get(LABEL_NODE) == node
+        and not pod["metadata"].get("deletionTimestamp")
+        and (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
+    ]
+    if not living:
+        return NodeState(node, False, _no_pod(status))
+    pod = max(living, key=lambda each: str(each["metadata"].get("creationTimestamp", "")))
+    # updatedReplicas: the Pod is of the present template, not of the one before.
+    ready = _condition(pod, "Ready").get("status") == "True" and status.get("updatedReplicas", 0) >= 1
+    return NodeState(node, ready, "" if ready else _pod_reason(pod), pod)
+
+
+def _no_pod(status: Mapping[str, Any]) -> str:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return f"no Pod can be made: {condition.get('message', '')}"
+    return ""
+
+
+def _condition(pod: Manifest, kind: str) -> Mapping[str, Any]:
+    for condition in (pod.get("status") or {}).get("conditions") or []:
+        if condition.get("type") == kind:
+            found: Mapping[str, Any] = condition
+            return found
+    return {}
+
+
+def _pod_reason(pod: Manifest) -> str:
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return f"cannot be scheduled: {scheduled.get('message', scheduled.get('reason', ''))}"
+    status = pod.get("status") or {}
+    for each in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        reason = _container_reason(each)
+        if reason:
+            return reason
+    return ""
+
+
+def _container_reason(status: Mapping[str, Any]) -> str:
+    name, state = status.get("name"), status.get("state") or {}
+    waiting = state.get("waiting") or {}
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
+        return f"the image {status.get('image')} cannot be pulled ({reason}): {message}"
+    last = (status.get("lastState") or {}).get("terminated") or {}
+    if reason == "CrashLoopBackOff":
+        ended = f", last with exit code {last.get('exitCode')}" if last else ""
+        tail = f": {str(last['message']).strip()}" if last.get("message") else ""
+        return f"container {name} keeps ending ({status.get('restartCount', 0)} restarts{ended}){tail}"
+    if reason and reason not in _HARMLESS:
+        return f"container {name} cannot start ({reason}): {message}"
+    return ""
+
+
+def summary(states: Iterable[NodeState]) -> str:
+    """One sentence over all nodes that have a reason: the first in full, the others by name."""
+    told = [state for state in states if state.reason]
+    if not told:
+        return ""
+    same = [state.node for state in told[1:] if state.reason == told[0].reason]
+    other = [state.node for state in told[1:] if state.reason != told[0].reason]
+    names = ", ".join([told[0].node, *same])
+    rest = f" (also waiting: {', '.join(other)})" if other else ""
+    return f"{names}: {told[0].reason}{rest}"

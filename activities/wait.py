@@ -1,0 +1,156 @@
+"""Waiting for nodes through the shared watch, telling why it takes long, without an end of its own.
+
+The reason goes into the App's status and an Event; when its cause is gone the wait goes on by itself. A heartbeat
+is what a cancellation arrives with: frequent at first, when people try things out, rarer for Apps that wait for hours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from temporalio import activity
+
+from activities.events import tell
+from activities.platform import Platform
+from activities.readiness import NodeState, node_state, summary
+from activities.status import ConditionChange, StatusChange, tell_step
+from activities.wanted import wanted
+from api.app import Phase
+from api.names import app_labels
+from api.operations import OperationType
+from api.steps import GroupStep, Step, Target
+from clients.agents import AgentError, AgentTarget
+
+_FREQUENT_SECONDS, _FREQUENT_FOR, _RARE_SECONDS = 1.0, 60.0, 4.0
+_STEADY_SECONDS = 2.0
+"""A reason counts when it has stood for this long: every start passes through some that mean nothing."""
+_ASK_AGENT_AFTER = 8.0
+"""Seconds after which a Pod that runs without being ready is asked for the engine's own reason."""
+
+
+@contextlib.asynccontextmanager
+async def heartbeats() -> AsyncIterator[None]:
+    """Heartbeats while the body runs."""
+
+    async def beat() -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(_FREQUENT_SECONDS if loop.time() - began < _FREQUENT_FOR else _RARE_SECONDS)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class NodeWaiter:
+    """Waits until all of some nodes satisfy a condition, and keeps the App's status telling why they do not yet."""
+
+    def __init__(self, platform: Platform, target: Target, step: str, nodes: Sequence[str]) -> None:
+        self._platform, self._target, self._step, self._nodes = platform, target, step, nodes
+        self._told = ""
+        self._since: tuple[str, float] = ("", 0.0)
+
+    def states(self) -> list[NodeState]:
+        """From the caches of the shared watches."""
+        target = self._target
+        pods = self._platform.pods.list(target.namespace, app_labels(target.app))
+        return [node_state(node, self._platform.deployments.get(target.namespace, node), pods) for node in self._nodes]
+
+    async def until(self, satisfied: Callable[[NodeState], bool]) -> list[NodeState]:
+        """Returns when all are. Only a cancellation ends it earlier."""
+        await self._platform.deployments.synced(30)
+        await self._platform.pods.synced(30)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            states = await self._changed(satisfied)
+            if all(map(satisfied, states)):
+                await self._tell("")
+                return states
+            left = [state for state in states if not satisfied(state)]
+            if loop.time() - began > _ASK_AGENT_AFTER:
+                left = [await self._asked(state) for state in left]
+            await self._consider(summary(left), loop.time())
+
+    async def _changed(self, satisfied: Callable[[NodeState], bool]) -> list[NodeState]:
+        """The states as soon as all are satisfied, else as they are after a moment."""
+
+        def done() -> list[NodeState] | None:
+            states = self.states()
+            return states if all(map(satisfied, states)) else None
+
+        target = self._target
+        selected = {"namespace": target.namespace, "labels": app_labels(target.app)}
+        waits = [
+            asyncio.ensure_future(watch.wait_for(done, _STEADY_SECONDS, **selected))  # type: ignore[arg-type]
+            for watch in (self._platform.pods, self._platform.deployments)
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        return self.states()
+
+    async def _asked(self, state: NodeState) -> NodeState:
+        if state.reason or not state.running or not state.address:
+            return state
+        target = self._target
+        agent = AgentTarget(target.namespace, target.app, state.node, state.address)
+        try:
+            report = await self._platform.agents.role(agent, timeout=2.0)
+        except AgentError as error:
+            return NodeState(state.node, False, f"agent 2 does not answer: {error.message}", state.pod)
+        return NodeState(state.node, False, report.message, state.pod) if report.message else state
+
+    async def _consider(self, reason: str, now: float) -> None:
+        if reason != self._since[0]:
+            self._since = (reason, now)
+        if now - self._since[1] >= _STEADY_SECONDS or not reason:
+            await self._tell(reason)
+
+    async def _tell(self, reason: str) -> None:
+        if reason == self._told:
+            return
+        platform, target = self._platform, self._target
+        deploy = target.operation == OperationType.DEPLOY
+        if reason:
+            await tell(platform, target, "Waiting", reason, warning=True)
+            change = StatusChange(
+                phase=Phase.WAITING,
+                message=f"waiting: {reason}",
+                operation={"state": "Waiting"},
+                conditions={"Progressing": ConditionChange(True, "Waiting", reason)},
+            )
+        else:
+            change = StatusChange(
+                phase=Phase.DEPLOYING if deploy else Phase.UPDATING,
+                message=f"{target.operation} goes on",
+                conditions={"Progressing": ConditionChange(True, target.operation)},
+            )
+        await tell_step(platform, target, self._step, change)
+        self._told = reason
+
+
+class Wait:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.WAIT_READY)
+    async def wait_ready(self, step: GroupStep) -> None:
+        async with heartbeats():
+            want = await wanted(self._platform, step.target)
+            group = want.desired.component(step.component).group(step.group)
+            name = f"{step.component}/{step.group}: wait until ready"
+            await tell_step(self._platform, step.target, name)
+            waiter = NodeWaiter(self._platform, step.target, name, [node.name for node in group.nodes])
+            await waiter.until(lambda state: state.ready)

@@ -1,0 +1,67 @@
+"""The installation's authority and client certificate as Secrets in the platform's namespace: made once, found again.
+
+Used by the installer and by a worker that starts without mounted files. Two that start at once agree: who comes
+second to create a Secret reads what the first has written.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from api.names import MANAGED_BY, SYSTEM_NAMESPACE
+from clients.certificates import KeyPair, create_authority, issue_platform_certificate
+from clients.errors import AlreadyExistsError
+from clients.kubernetes import Kubernetes
+from clients.resources import SECRET, Manifest
+
+AUTHORITY_SECRET = "platform-ca"  # noqa: S105 - names of Secrets
+CLIENT_SECRET = "platform-client"  # noqa: S105
+
+
+async def ensure_pki(kubernetes: Kubernetes, installation: str) -> tuple[KeyPair, KeyPair]:
+    """The authority, and the platform's client certificate (renewed where it is due). Raises KubernetesError."""
+    authority = _pair(await _ensure(kubernetes, AUTHORITY_SECRET, create_authority(installation), {}))
+    extra = {"ca.crt": authority.certificate}
+    client = _pair(await _ensure(kubernetes, CLIENT_SECRET, issue_platform_certificate(authority), extra))
+    if client.due(datetime.now(UTC)):
+        client = issue_platform_certificate(authority)
+        manifest = secret_manifest(CLIENT_SECRET, SYSTEM_NAMESPACE, _texts(client, extra))
+        await kubernetes.patch(SECRET, CLIENT_SECRET, SYSTEM_NAMESPACE, {"data": manifest["data"]})
+    return authority, client
+
+
+async def _ensure(kubernetes: Kubernetes, name: str, fresh: KeyPair, extra: Mapping[str, bytes]) -> Manifest:
+    found = await kubernetes.get(SECRET, name, SYSTEM_NAMESPACE)
+    if found is not None:
+        return found
+    manifest = secret_manifest(name, SYSTEM_NAMESPACE, _texts(fresh, extra), kind="kubernetes.io/tls")
+    manifest["metadata"]["labels"] = {"app.kubernetes.io/managed-by": MANAGED_BY}
+    try:
+        return await kubernetes.create(manifest)
+    except AlreadyExistsError:
+        found = await kubernetes.get(SECRET, name, SYSTEM_NAMESPACE)
+        if found is None:
+            raise
+        return found
+
+
+def _texts(pair: KeyPair, extra: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {"tls.crt": pair.certificate, "tls.key": pair.key, **extra}
+
+
+def _pair(secret: Manifest) -> KeyPair:
+    data = secret["data"]
+    return KeyPair(base64.b64decode(data["tls.crt"]), base64.b64decode(data["tls.key"]))
+
+
+def secret_manifest(name: str, namespace: str, texts: Mapping[str, bytes], *, kind: str = "Opaque") -> Manifest:
+    """A Secret with its values encoded."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "data": {key: base64.b64encode(text).decode() for key, text in texts.items()},
+    }

@@ -1,0 +1,132 @@
+"""``python -m worker``: connects with patience, runs workflows and activities, ends gracefully on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from prometheus_client import start_http_server
+from temporalio.client import Client
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.worker import Worker
+
+from activities.observe import ObserveActivities
+from activities.platform import Platform, watches
+from activities.plugins import Plugins
+from activities.registry import all_activities
+from api.operations import ACTIVITY_QUEUE, WORKFLOW_QUEUE
+from clients.agents import Agents
+from clients.certificates import KeyPair
+from clients.errors import KubernetesError
+from clients.kubernetes import Kubernetes
+from clients.temporal import connect
+from worker.certificates import certificates
+from worker.logs import configure_logs
+from worker.settings import Settings
+from workflows.registry import ALL_WORKFLOWS
+
+log = logging.getLogger("worker")
+
+GRACE = timedelta(seconds=20)
+"""For running activities after SIGTERM, within the Pod's 30 s. The SDK's default is 0."""
+MOST_ACTIVITIES = 200
+"""Most of them wait; those that work are bounded by the API server's own limits."""
+HEARTBEAT_THROTTLE = timedelta(seconds=1)
+"""The SDK would send only every 16 s of a 20 s time-out, and a cancellation arrives with the answer."""
+
+
+def runtime_for(settings: Settings) -> Runtime:
+    """With metrics of the platform and, at the next port, of the Temporal SDK."""
+    if not settings.metrics_port:
+        return Runtime.default()
+    start_http_server(settings.metrics_port)
+    address = f"0.0.0.0:{settings.metrics_port + 1}"
+    return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
+
+
+async def _certificates(settings: Settings, kubernetes: Kubernetes) -> tuple[KeyPair, Path]:
+    while True:
+        try:
+            return await certificates(settings, kubernetes)
+        except KubernetesError as error:
+            log.warning("waiting for the API server: %s", error)
+            await asyncio.sleep(2)
+
+
+def workers(client: Client, platform: Platform) -> list[Worker]:
+    """One for each queue, so that activities that wait never keep a workflow from being decided."""
+    return [
+        Worker(
+            client,
+            task_queue=WORKFLOW_QUEUE,
+            workflows=ALL_WORKFLOWS,
+            graceful_shutdown_timeout=GRACE,
+        ),
+        Worker(
+            client,
+            task_queue=ACTIVITY_QUEUE,
+            activities=all_activities(platform),
+            interceptors=[ObserveActivities()],
+            max_concurrent_activities=MOST_ACTIVITIES,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            graceful_shutdown_timeout=GRACE,
+        ),
+    ]
+
+
+async def serve(settings: Settings) -> None:
+    """Runs until cancelled."""
+    runtime = runtime_for(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        kubernetes = await stack.enter_async_context(await Kubernetes.connect())
+        authority, tls_directory = await _certificates(settings, kubernetes)
+        client = await connect(runtime=runtime)
+        agents = Agents(tls_directory)
+        stack.push_async_callback(agents.close)
+        deployments, pods = watches(kubernetes)
+        await stack.enter_async_context(deployments)
+        await stack.enter_async_context(pods)
+        platform = Platform(
+            kubernetes=kubernetes,
+            agents=agents,
+            temporal=client,
+            plugins=Plugins(kubernetes),
+            deployments=deployments,
+            pods=pods,
+            authority=authority,
+            installation=settings.installation,
+            agent_image=settings.agent_image,
+        )
+        log.info("running", extra={"queues": [WORKFLOW_QUEUE, ACTIVITY_QUEUE], "agentImage": settings.agent_image})
+        for worker in workers(client, platform):
+            await stack.enter_async_context(worker)
+        await asyncio.Event().wait()
+
+
+async def run(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT; then it takes no new work and lets activities end within ``GRACE``."""
+    serving = asyncio.create_task(serve(settings))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    log.info("stopped")
+
+
+def main() -> None:
+    try:
+        settings = Settings.from_environment()
+    except ValueError as error:
+        sys.exit(f"worker: {error}")
+    configure_logs(settings.log_level)
+    asyncio.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()
