@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 
 from deploy.local.errors import LocalError
+
+
+def search_path() -> str:
+    """PATH with the system's directories, which `su` without a login shell leaves out."""
+    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
 
 
 def run(
@@ -18,7 +24,13 @@ def run(
     """
     try:
         done = subprocess.run(
-            list(command), input=text, capture_output=True, text=True, timeout=seconds, check=False, env=environment
+            list(command),
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            env={**(environment or os.environ), "PATH": search_path()},
         )
     except FileNotFoundError as absent:
         raise LocalError(f"The program {command[0]} is not on this machine") from absent

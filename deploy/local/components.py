@@ -78,7 +78,7 @@ def _etcd(paths: Paths) -> Component:
 
 
 def _containerd(paths: Paths) -> Component:
-    command = ("/usr/bin/containerd", "--config", str(paths.config / "containerd.toml"))
+    command = ("containerd", "--config", str(paths.config / "containerd.toml"))
     return Component("containerd", command, Health(socket=paths.containerd_socket), wave=0)
 
 

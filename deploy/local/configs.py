@@ -21,7 +21,6 @@ def containerd(paths: Paths) -> str:
     """Own root, state and socket: another containerd on the machine is not touched.
 
     `restrict_oom_score_adj`: without it no sandbox starts where CAP_SYS_RESOURCE is missing.
-    `disable_apparmor`, `enable_selinux`: as the machine has it; nothing here asks for either.
     """
     return f"""version = 2
 root = "{paths.containerd_root}"

@@ -12,7 +12,7 @@ from deploy.local.commands import run
 from deploy.local.errors import LocalError
 from deploy.local.releases import architecture
 
-CTR = "/usr/bin/ctr"
+CTR = "ctr"
 KUBERNETES_NAMESPACE = "k8s.io"
 
 

@@ -6,10 +6,14 @@ reboot it goes on with the data in the state directory.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +25,7 @@ from deploy.local.errors import LocalError
 from deploy.local.health import serves
 from deploy.local.mounts import mounts_below, unmount_below
 from deploy.local.network import Network
-from deploy.local.paths import STATE_ROOT, Paths, cache_root, state_directory
+from deploy.local.paths import RUN_ROOT, STATE_ROOT, Paths, cache_root, state_directory
 from deploy.local.processes import Daemon, boot_id
 from deploy.local.progress import Progress
 from deploy.local.slots import Addresses
@@ -70,6 +74,10 @@ class Instance:
 
         Raises LocalError with what is in the way.
         """
+        with self._alone():
+            self._up()
+
+    def _up(self) -> None:
         progress = self.progress
         with progress.step("Machine"):
             machine.check(self.paths.state)
@@ -100,6 +108,13 @@ class Instance:
         """End everything and remove every process, mount, cgroup, interface and route; with `purge` the data too."""
         if not self.exists():
             raise LocalError(f"There is no instance {self.name} in {self.paths.state}")
+        with self._alone():
+            self._down()
+            if purge:
+                with self.progress.step(f"Removing {self.paths.state}"):
+                    self._purge()
+
+    def _down(self) -> None:
         with self.progress.step(f"Ending instance {self.name}"):
             self.stop("kubelet")  # or it would start again what we end
             containers.end_all(self.paths.containerd_socket, CONTAINER_GRACE)
@@ -109,9 +124,6 @@ class Instance:
             self.network.down()
             shutil.rmtree(self.paths.run, ignore_errors=True)
             kernel_settings.restore()
-        if purge:
-            with self.progress.step(f"Removing {self.paths.state}"):
-                self._purge()
 
     def start(self, name: str) -> None:
         """Start one component and wait until it serves."""
@@ -239,6 +251,23 @@ class Instance:
             shutil.rmtree(self.paths.state / "cni", ignore_errors=True)  # addresses of Pods that are gone
         self.paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         mark.write_text(boot_id())
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One `up` or `down` of an instance at a time."""
+        machine.check_user()
+        RUN_ROOT.mkdir(parents=True, exist_ok=True)
+        handle = os.open(RUN_ROOT / f"{self.name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as busy:
+                raise LocalError(
+                    f"Another `up` or `down` of instance {self.name} is at work: wait for its end"
+                ) from busy
+            yield
+        finally:
+            os.close(handle)
 
     def _refuse_foreign_directory(self) -> None:
         """`--purge` removes the whole state directory: it must never have held anything else."""

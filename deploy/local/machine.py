@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.local.commands import run
+from deploy.local.commands import run, search_path
 from deploy.local.configs import CNI_PLUGINS
 from deploy.local.errors import LocalError
 from deploy.local.progress import Progress
@@ -17,25 +17,31 @@ from deploy.local.progress import Progress
 GIB = 1024**3
 STATE_GIB = 3  # an instance with its images
 BUILD_GIB = 6  # Go's modules and build cache, and what they give
-# What must exist, and the Debian package that brings it.
+# Programs, and the Debian packages that bring them.
 NEEDED = {
-    "/usr/bin/containerd": "containerd",
-    "/usr/sbin/runc": "runc",
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
     f"{CNI_PLUGINS}/bridge": "containernetworking-plugins",
-    "/usr/sbin/iptables": "iptables",
-    "/usr/sbin/conntrack": "conntrack",
-    "/usr/bin/nsenter": "util-linux",
-    "/usr/bin/mount": "mount",
-    "/usr/bin/ss": "iproute2",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "nsenter": "util-linux",
+    "mount": "mount",
+    "ip": "iproute2",
+    "ss": "iproute2",
 }
 
 
-def check(state: Path) -> None:
-    """Refuse a machine on which nothing of this can work."""
+def check_user() -> None:
+    """Refuse where no network namespace can be made."""
     if sys.platform != "linux":
         raise LocalError(f"The embedded cluster needs Linux, this is {platform.system()}: use CLUSTER=current")
     if os.geteuid():
         raise LocalError("The embedded cluster makes network namespaces and mounts: run `make up` as root")
+
+
+def check(state: Path) -> None:
+    """Refuse a machine on which nothing of this can work."""
     if platform.machine() not in ("x86_64", "aarch64"):
         raise LocalError(f"The embedded cluster runs on x86_64 and aarch64, this is {platform.machine()}")
     check_disk(state, STATE_GIB, "the instance: free some, or name another directory by MW_STATE")
@@ -51,7 +57,7 @@ def check_disk(directory: Path, gib: int, purpose: str) -> None:
 
 def ensure_packages(progress: Progress) -> None:
     """Install the Debian packages that are missing. Does nothing, and needs no network, where none is."""
-    missing = sorted({package for path, package in NEEDED.items() if not Path(path).exists()})
+    missing = sorted({package for program, package in NEEDED.items() if not shutil.which(program, path=search_path())})
     if not missing:
         return
     if not shutil.which("apt-get"):

@@ -139,13 +139,13 @@ def test_env_is_for_a_shell(tmp_path: Path) -> None:
 def test_only_root_may(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(LocalError, match="as root"):
-        machine.check(tmp_path)
+        Instance("probe", state=tmp_path).up()
 
 
 def test_only_on_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     with pytest.raises(LocalError, match="CLUSTER=current"):
-        machine.check(tmp_path)
+        Instance("probe", state=tmp_path).up()
 
 
 def test_a_full_disk_is_seen_before_it_is_needed(tmp_path: Path) -> None:
