@@ -22,8 +22,6 @@ from deploy.images.store import Store
 DEFAULT_CACHE = Path("/var/cache/middleware-platform")
 # Archives of one image that stay: the current one, and the one before for whoever is just loading it.
 KEPT = 2
-# All files of a build context get this time, or a fresh checkout would look changed to buildah.
-EPOCH = 1_700_000_000
 
 Report = Callable[[str], None]
 
@@ -35,19 +33,26 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Recipe:
-    """An image with all that decides its content but the base: its folder, our sources, and its wheels."""
+    """An image with all that decides its content but what is below it.
+
+    An image with requirements is built in two steps, so that a change of our code never installs them again:
+    `<folder>/runtime` with the wheels, then `<folder>` with our sources above it.
+    """
 
     image: Image
     folder: Path
     repository: Path
     requirements: str | None
 
-    def key(self, base_digest: str) -> str:
-        """The key over everything that goes into the image."""
-        parts = [self.image.reference, base_digest, keys.tree_digest(self.folder), self.requirements or ""]
+    def runtime_key(self, base_digest: str) -> str:
+        """The key over what goes into the first step."""
+        return keys.key([base_digest, keys.tree_digest(self.folder / "runtime"), self.requirements or ""])
+
+    def key(self, below: str) -> str:
+        """The key over everything that goes into the image; `below` is the key of the runtime, or the base's digest."""
+        parts = [self.image.reference, below, keys.tree_digest(self.folder)]
         for source in self.image.sources:
-            folder = self.repository / source
-            parts += [source, keys.tree_digest(folder) if folder.is_dir() else "absent"]
+            parts += [source, keys.tree_digest(self.repository / source)]
         return keys.key(parts)
 
 
@@ -59,24 +64,28 @@ def recipe(image: Image, repository: Path) -> Recipe:
     return Recipe(image, Path(__file__).parent / image.name, repository, wanted)
 
 
-def stage(recipe_: Recipe, key: str, wheels: Path | None, folder: Path) -> Path:
-    """Lays out a build context: the image's own files, `source/`, `requirements.txt`, `wheels/` and `bundle.digest`."""
+def stage_runtime(recipe_: Recipe, wheels: Path, folder: Path) -> Path:
+    """Lays out the first step's context: the runtime's own files, `requirements.txt` and `wheels/`."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(recipe_.folder, folder)
+    shutil.copytree(recipe_.folder / "runtime", folder)
+    (folder / "requirements.txt").write_text(recipe_.requirements or "")
+    shutil.copytree(wheels, folder / "wheels", copy_function=os.link)
+    return folder
+
+
+def stage(recipe_: Recipe, key: str, folder: Path) -> Path:
+    """Lays out the image's context: its own files, and for images of ours `source/` and `bundle.digest`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(recipe_.folder, folder, ignore=shutil.ignore_patterns("runtime"))
     if recipe_.image.sources:
         (folder / "source").mkdir()
-        for source in recipe_.image.sources:
-            origin = recipe_.repository / source
-            for path in keys.files(origin):
-                target = folder / "source" / source / path.relative_to(origin)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, target, follow_symlinks=False)
         (folder / "bundle.digest").write_text(key + "\n")
-    if wheels is not None and recipe_.requirements is not None:
-        (folder / "requirements.txt").write_text(recipe_.requirements)
-        shutil.copytree(wheels, folder / "wheels", copy_function=os.link)
-    for path in (folder, *folder.rglob("*")):
-        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
+    for source in recipe_.image.sources:
+        origin = recipe_.repository / source
+        for path in keys.files(origin):
+            target = folder / "source" / source / path.relative_to(origin)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target, follow_symlinks=False)
     return folder
 
 
@@ -111,7 +120,7 @@ class Builder:
         self._archives = self._archives or host.machine_archives()
         tar, digest = bases.make(suite, self.storage, self._archives, self.run)
         context = bases.context(tar, self.folder / "context" / f"base-{suite}")
-        self.store.build(bases.reference(suite), context, {}, fresh=True)
+        self.store.build(bases.reference(suite), context, {})
         shutil.rmtree(context)
         bases.record(suite, self.storage, digest)
         size = tar.stat().st_size / 1e6
@@ -119,21 +128,44 @@ class Builder:
         self.report(f"debian {suite}: made in {time.monotonic() - started:.1f} s, {size:.0f} MB")
         return digest
 
+    def _runtime(self, recipe_: Recipe) -> tuple[str, str]:
+        """The name in the storage and the key of what an image's own files go onto, made where it is not there yet."""
+        suite = recipe_.image.suite
+        base_digest = self.base(suite)
+        if recipe_.requirements is None:
+            return bases.reference(suite), base_digest
+        reference = f"localhost/middleware-{recipe_.image.name}-runtime"
+        key = recipe_.runtime_key(base_digest)
+        made = self.storage / f"{recipe_.image.name}-runtime.key"
+        if made.exists() and made.read_text() == key and not self.refresh:
+            return reference, key
+        started = time.monotonic()
+        made.unlink(missing_ok=True)
+        wheels = requirements.wheels(recipe_.requirements, self.cache, self.run)
+        context = stage_runtime(recipe_, wheels, self.folder / "context" / f"{recipe_.image.label}-runtime")
+        self.store.build(reference, context, {"BASE": bases.reference(suite)})
+        shutil.rmtree(context)
+        made.write_text(key)
+        self.report(f"{recipe_.image.name} runtime: built in {time.monotonic() - started:.1f} s")
+        return reference, key
+
     def image(self, image: Image) -> Path:
         """The archive of an image, built where it is not there yet. Raises BuildError."""
-        started = time.monotonic()
         recipe_ = recipe(image, self.repository)
-        key = recipe_.key(self.base(image.suite))
+        below, below_key = self._runtime(recipe_)
+        started = time.monotonic()
+        key = recipe_.key(below_key)
         archive = self.folder / f"{image.label}-{key}.tar"
         if archive.exists() and not self.refresh:
             archive.touch()
             self.report(f"{image.name}:{image.tag}: unchanged")
             return archive
-        wheels = None
-        if recipe_.requirements is not None:
-            wheels = requirements.wheels(recipe_.requirements, self.cache, self.run)
-        context = stage(recipe_, key, wheels, self.folder / "context" / image.label)
-        self.store.build(image.reference, context, {"BASE": bases.reference(image.suite)}, fresh=self.refresh)
+        context = stage(recipe_, key, self.folder / "context" / image.label)
+        while key != (now := recipe_.key(below_key)):  # somebody saved a file meanwhile: the key must tell the truth
+            key = now
+            archive = self.folder / f"{image.label}-{key}.tar"
+            context = stage(recipe_, key, self.folder / "context" / image.label)
+        self.store.build(image.reference, context, {"BASE": below})
         self.store.save(image.reference, archive)
         shutil.rmtree(context)
         self._remove_older(image)
@@ -145,6 +177,7 @@ class Builder:
         archives = sorted(self.folder.glob(f"{image.label}-*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
         for archive in archives[KEPT:]:
             archive.unlink()
+        self.store.prune()
 
 
 @contextmanager

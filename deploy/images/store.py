@@ -24,12 +24,11 @@ class Store:
     def _buildah(self, command: str, *arguments: str) -> None:
         self._run(["buildah", *self._options, command, *arguments])
 
-    def build(self, reference: str, context: Path, build_args: Mapping[str, str], *, fresh: bool = False) -> None:
-        """Builds `context`/Containerfile; steps whose inputs did not change come from the storage unless `fresh`."""
+    def build(self, reference: str, context: Path, build_args: Mapping[str, str]) -> None:
+        """Builds `context`/Containerfile, all steps of it: what is unchanged is not built at all (see `keys`)."""
         args = [word for name, value in build_args.items() for word in ("--build-arg", f"{name}={value}")]
-        cached = "--no-cache" if fresh else "--layers"
         self._buildah(
-            "build", "--isolation", "chroot", "--pull=never", cached, "--format", "docker", *args,
+            "build", "--isolation", "chroot", "--pull=never", "--layers=false", "--format", "docker", *args,
             "--tag", reference, "--file", str(context / "Containerfile"), str(context),
         )  # fmt: skip
 
@@ -41,5 +40,10 @@ class Store:
         partial.rename(archive)
 
     def prune(self) -> None:
-        """Removes images that no name leads to and no cached step needs."""
+        """Removes what no name leads to any more: the former content of names that were built again.
+
+        Working containers go first: one of a build that was killed would hold its image for ever. The cache's lock says
+        that no build is running.
+        """
+        self._buildah("rm", "--all")
         self._buildah("rmi", "--prune")

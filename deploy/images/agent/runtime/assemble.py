@@ -31,8 +31,7 @@ UNUSED_MODULES = (
 # (hashlib has its own code for every digest that does not come from OpenSSL).
 UNUSED_EXTENSIONS = (
     "_codecs_*", "_crypt*", "_ctypes_test*", "_curses*", "_dbm*", "_gdbm*", "_hashlib*", "_lsprof*", "_sqlite3*",
-    "_test*",
-    "_tkinter*", "_uuid*", "_xx*", "audioop*", "nis*", "ossaudiodev*", "readline*", "spwd*", "xxlimited*",
+    "_test*", "_tkinter*", "_uuid*", "_xx*", "audioop*", "nis*", "ossaudiodev*", "readline*", "spwd*", "xxlimited*",
     "_multibytecodec*",
 )  # fmt: skip
 UNUSED_IN_WHEELS = ("bin", "grpc/_cython/_credentials", "**/tests", "**/*.proto", "**/*.pyi", "**/*.pyx", "**/*.pxd")
