@@ -7,8 +7,9 @@ import sys
 
 def main() -> int:
     """Runs one agent until it is told to end; the exit status is the container's."""
-    # asyncio loads OpenSSL when it finds the ssl module: 3 MiB per agent for what gRPC brings along itself.
-    sys.modules["ssl"] = None  # type: ignore[assignment]
+    # asyncio and hashlib load OpenSSL where they find it: over 3 MiB per agent for what gRPC and Python bring anyway.
+    for module in ("ssl", "_hashlib"):
+        sys.modules[module] = None  # type: ignore[assignment]
     match sys.argv[1:]:
         case ["manager"]:
             from agent.process.main import run as run_manager
