@@ -28,8 +28,8 @@ def name_problems(
 ) -> list[Problem]:
     """Derived names that are too long (one problem for each path: the longest) or that meet inside the App."""
     if not re.fullmatch(DNS_LABEL_PATTERN, app.name):
-        message = f"{app.name!r} begins the names of Services: use lower-case letters, digits and dashes, beginning with a letter"
-        return [Problem("metadata.name", message)]
+        rule = "use lower-case letters, digits and dashes, beginning with a letter"
+        return [Problem("metadata.name", f"{app.name!r} begins the names of Services: {rule}")]
     longest: dict[str, tuple[str, str]] = {}
     seen: dict[tuple[str, str], str] = {}
     collisions: list[Problem] = []

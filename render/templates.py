@@ -86,6 +86,8 @@ class Templates:
     def __init__(self, plugin: str, files: Mapping[str, str]) -> None:
         self._plugin = plugin
         self._files = files
+        self.loaded: set[str] = set()
+        """Files that were rendered, included or imported so far."""
         self._environment = _Environment(
             loader=jinja2.FunctionLoader(self._load),
             undefined=jinja2.StrictUndefined,
@@ -101,6 +103,7 @@ class Templates:
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
         source = self._files.get(name)
+        self.loaded.add(name)
         return None if source is None else (source, name, lambda: True)
 
     def render(self, file: str, context: Mapping[str, Any]) -> str:

@@ -17,11 +17,12 @@ from api.names import group_name
 from api.plugin import Topology, TopologyComponent
 from render.bundle import PluginBundle
 from render.derived_names import name_problems
-from render.desired import RecordedState, chosen_topology, group_templates, replicas_of
+from render.desired import RecordedState, chosen_topology, desired, group_templates, replicas_of
 from render.immutability import immutability_problems
 from render.parameters import parameter_problems
 from render.problems import Problem, from_pydantic, listing, near
-from render.templates import version_key
+from render.templates import TemplateFailure, version_key
+from render.trial import render_trial
 
 __all__ = ["Problem", "parse_app", "validate"]
 
@@ -61,7 +62,16 @@ def validate(
         problems += name_problems(app, topology, bundle, recorded)
     if recorded is not None:
         problems += immutability_problems(app, bundle, topology, recorded)
-    return problems
+    return problems or _templates(app, bundle, recorded)
+
+
+def _templates(app: App, bundle: PluginBundle, recorded: RecordedState | None) -> list[Problem]:
+    """What the plugin's own check could not see, because only this App's settings lead there."""
+    try:
+        render_trial(desired(app, bundle, agent_image="", recorded=recorded))
+    except TemplateFailure as failure:
+        return [Problem("spec.plugin", f"{failure}; correct the plugin, or the parameters that lead there")]
+    return []
 
 
 def _unknown_plugin(app: App, known_plugins: Mapping[str, Sequence[str]]) -> Problem:
