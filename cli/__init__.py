@@ -1,1 +1,1 @@
-"""See docs/architecture.md."""
+"""``mw``, also ``kubectl mw``: installs the platform and its plugins, and shows what is what."""

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import os
 from datetime import timedelta
+from pathlib import Path
 
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.runtime import Runtime
-from temporalio.service import RPCError
+from temporalio.service import RPCError, TLSConfig
 
 from api.names import entity_workflow_id
 from api.operations import (
@@ -39,7 +40,8 @@ async def connect(
 ) -> Client:
     """Connects, trying again until it works or ``patience`` seconds are over (None: for ever).
 
-    Defaults come from TEMPORAL_ADDRESS (else localhost:7233) and TEMPORAL_NAMESPACE (else ``default``). Raises
+    Defaults come from TEMPORAL_ADDRESS (else localhost:7233) and TEMPORAL_NAMESPACE (else ``default``); TLS from
+    MW_TEMPORAL_TLS_DIR (ca.crt; tls.crt and tls.key for a client certificate) and MW_TEMPORAL_TLS_SERVER_NAME. Raises
     RuntimeError of the SDK when patience is over.
     """
     address = address or os.environ.get("TEMPORAL_ADDRESS", "localhost:7233")
@@ -49,7 +51,7 @@ async def connect(
     backoff = 0.5
     while True:
         try:
-            client = await Client.connect(address, namespace=namespace, runtime=runtime)
+            client = await Client.connect(address, namespace=namespace, runtime=runtime, tls=_tls())
             await client.service_client.check_health(timeout=RPC_TIMEOUT)
             return client
         except (RuntimeError, RPCError) as error:
@@ -58,6 +60,23 @@ async def connect(
             log.warning("Temporal at %s does not answer yet: %s", address, error)
         await asyncio.sleep(backoff)
         backoff = min(backoff * 2, _LONGEST_BACKOFF)
+
+
+def _tls() -> TLSConfig | bool:
+    folder = os.environ.get("MW_TEMPORAL_TLS_DIR")
+    if not folder:
+        return False
+
+    def read(name: str) -> bytes | None:
+        path = Path(folder, name)
+        return path.read_bytes() if path.exists() else None
+
+    return TLSConfig(
+        server_root_ca_cert=read("ca.crt"),
+        domain=os.environ.get("MW_TEMPORAL_TLS_SERVER_NAME") or None,
+        client_cert=read("tls.crt"),
+        client_private_key=read("tls.key"),
+    )
 
 
 def search_attributes(reference: AppReference, plugin: str = "") -> TypedSearchAttributes:

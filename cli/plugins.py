@@ -1,0 +1,148 @@
+"""``mw plugin``: a plugin's folder becomes immutable ConfigMaps; a version's content never changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from rich.table import Table
+
+from api.names import LABEL_PLUGIN, LABEL_PLUGIN_VERSION, SYSTEM_NAMESPACE
+from api.plugin import Plugin
+from cli.session import CommandError
+from clients.errors import AlreadyExistsError
+from clients.kubernetes import Kubernetes
+from clients.resources import APP, CONFIG_MAP, Manifest
+from render.bundle import DEFINITION, DIGEST_ANNOTATION, PluginBundle, PluginRefused, load_folder, to_config_maps
+
+_SELECTOR = "app.kubernetes.io/component=plugin"
+
+
+@dataclass(frozen=True)
+class Installed:
+    name: str
+    version: str
+    digest: str
+    runtime_versions: tuple[str, ...]
+    apps: tuple[str, ...]
+    """``namespace/name`` of the Apps that use this version."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "version": self.version,
+            "digest": self.digest,
+            "runtimeVersions": list(self.runtime_versions),
+            "apps": list(self.apps),
+        }
+
+
+def version_order(version: str) -> tuple[Any, ...]:
+    """Sort key of a semantic version: a pre-release comes before its release, numbers compare as numbers."""
+    core, _, pre = version.partition("-")
+    words = [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in re.split(r"[.-]", pre) if word]
+    return (*(int(part) for part in core.split(".")), not pre, words)
+
+
+def gap_beside(version: str, runtime_versions: Sequence[str], others: Sequence[Installed]) -> str | None:
+    """A sentence where a neighbouring version of the plugin shares no runtime version: an App could not move between
+    the two. Pure."""
+    runtimes = {other.version: set(other.runtime_versions) for other in others}
+    runtimes[version] = set(runtime_versions)
+    for older, newer in pairwise(sorted(runtimes, key=version_order)):
+        if version in (older, newer) and not runtimes[older] & runtimes[newer]:
+            return (
+                f"versions {older} and {newer} would be neighbours without a common runtime version "
+                f"({', '.join(sorted(runtimes[older]))}; {', '.join(sorted(runtimes[newer]))}), so that no App could "
+                "move from one to the other; support one of the neighbour's runtime versions too"
+            )
+    return None
+
+
+async def install(kubernetes: Kubernetes, folder: Path) -> str:
+    """Installs the version in ``folder``; a sentence on what was done. Raises CommandError, KubernetesError."""
+    try:
+        bundle = load_folder(folder)
+        maps = to_config_maps(bundle, SYSTEM_NAMESPACE)
+    except PluginRefused as error:
+        lines = "\n  ".join(str(problem) for problem in error.problems)
+        raise CommandError(f"the plugin in {folder} is refused:\n  {lines}") from error
+    present = await installed(kubernetes)
+    own = [plugin for plugin in present if plugin.name == bundle.name]
+    same = next((plugin for plugin in own if plugin.version == bundle.version), None)
+    if same is not None:
+        if same.digest == bundle.digest:
+            return f"Plugin {bundle.name} {bundle.version} is installed already"
+        raise CommandError(
+            f"plugin {bundle.name} {bundle.version} is installed with other content ({same.digest}, the folder has "
+            f"{bundle.digest}); a version never changes: raise metadata.version in {folder / DEFINITION}"
+        )
+    runtimes = [runtime.version for runtime in bundle.plugin.spec.runtime_versions]
+    gap = gap_beside(bundle.version, runtimes, own)
+    if gap is not None:
+        raise CommandError(f"plugin {bundle.name} {bundle.version}: {gap}")
+    # The definition last: whoever sees it finds all that it refers to.
+    for manifest in reversed(maps):
+        await _create(kubernetes, manifest, bundle)
+    return f"Plugin {bundle.name} {bundle.version} installed (runtime versions {', '.join(runtimes)})"
+
+
+async def _create(kubernetes: Kubernetes, manifest: Manifest, bundle: PluginBundle) -> None:
+    name = str(manifest["metadata"]["name"])
+    try:
+        await kubernetes.create(manifest)
+    except AlreadyExistsError:
+        live = await kubernetes.get(CONFIG_MAP, name, SYSTEM_NAMESPACE)
+        if live is not None and _digest(live) == bundle.digest:
+            return
+        # Left by an installation that was interrupted before its definition: nobody refers to it.
+        await kubernetes.delete(CONFIG_MAP, name, SYSTEM_NAMESPACE)
+        await kubernetes.create(manifest)
+
+
+async def installed(kubernetes: Kubernetes) -> list[Installed]:
+    """By name, then version, oldest first."""
+    maps, _ = await kubernetes.list(CONFIG_MAP, SYSTEM_NAMESPACE, labels=_SELECTOR)
+    apps: Sequence[Manifest] = []
+    if await kubernetes.serves(APP):
+        apps, _ = await kubernetes.list(APP)
+    found = []
+    for config_map in maps:
+        labels = config_map["metadata"].get("labels") or {}
+        name, version = str(labels.get(LABEL_PLUGIN)), str(labels.get(LABEL_PLUGIN_VERSION))
+        users = tuple(
+            f"{app['metadata']['namespace']}/{app['metadata']['name']}"
+            for app in apps
+            if app["spec"]["plugin"] == {"name": name, "version": version}
+        )
+        found.append(Installed(name, version, _digest(config_map), _runtimes(config_map), users))
+    return sorted(found, key=lambda plugin: (plugin.name, version_order(plugin.version)))
+
+
+def table(found: Sequence[Installed]) -> Table | str:
+    if not found:
+        return "No plugin is installed; mw plugin install plugins/redis installs one"
+    result = Table("PLUGIN", "VERSION", "RUNTIME VERSIONS", "APPS", "DIGEST", box=None, pad_edge=False)
+    for plugin in found:
+        digest = plugin.digest.removeprefix("sha256:")[:12]
+        runtimes = ", ".join(plugin.runtime_versions)
+        result.add_row(plugin.name, plugin.version, runtimes, str(len(plugin.apps)), digest)
+    return result
+
+
+def _digest(config_map: Manifest) -> str:
+    return str((config_map["metadata"].get("annotations") or {}).get(DIGEST_ANNOTATION, ""))
+
+
+def _runtimes(config_map: Manifest) -> tuple[str, ...]:
+    try:
+        plugin = Plugin.model_validate(yaml.safe_load((config_map.get("data") or {}).get(DEFINITION, "")))
+    except (yaml.YAMLError, ValidationError):
+        return ()  # of a newer platform, or spoilt: it is listed all the same
+    return tuple(runtime.version for runtime in plugin.spec.runtime_versions)

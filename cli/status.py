@@ -1,0 +1,153 @@
+"""``mw status``: the tree App, component, group, node, from the statuses in the cluster; no Temporal needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from api.names import app_labels
+from cli.session import CommandError
+from clients.errors import NotFoundError
+from clients.kubernetes import Kubernetes
+from clients.resources import APP, COMPONENT, GROUP, Manifest
+
+_NO_PLATFORM = "the cluster knows no Apps; install the platform first: mw install --temporal-address HOST:PORT"
+
+
+class Form(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An App with its Components and Groups; both empty in a list of all Apps."""
+
+    app: Manifest
+    components: Sequence[Manifest] = ()
+    groups: Sequence[Manifest] = ()
+
+
+async def load_all(kubernetes: Kubernetes, namespace: str | None) -> list[Loaded]:
+    try:
+        apps, _ = await kubernetes.list(APP, namespace)
+    except NotFoundError as error:
+        raise CommandError(_NO_PLATFORM) from error
+    return [Loaded(app) for app in apps]
+
+
+async def load_one(kubernetes: Kubernetes, namespace: str, name: str) -> Loaded:
+    """Raises CommandError where there is no such App, naming those of the same name elsewhere."""
+    app = await kubernetes.get(APP, name, namespace)
+    if app is None:
+        elsewhere = [each.app["metadata"]["namespace"] for each in await load_all(kubernetes, None)
+                     if each.app["metadata"]["name"] == name]  # fmt: skip
+        hint = f"; there is one in {', '.join(elsewhere)}: add -n {elsewhere[0]}" if elsewhere else ""
+        raise CommandError(f"there is no App {name} in namespace {namespace}{hint}")
+    components, _ = await kubernetes.list(COMPONENT, namespace, labels=app_labels(name))
+    groups, _ = await kubernetes.list(GROUP, namespace, labels=app_labels(name))
+    return Loaded(app, components, groups)
+
+
+def is_ready(app: Manifest) -> bool:
+    return _ready(app).get("status") == "True"
+
+
+def table(found: Sequence[Loaded]) -> Table | str:
+    if not found:
+        return "There are no Apps"
+    result = Table("NAMESPACE", "APP", "PLUGIN", "RUNTIME", "READY", "PHASE", "PRIMARY", "", box=None, pad_edge=False)
+    for each in found:
+        metadata, spec, status = each.app["metadata"], each.app["spec"], each.app.get("status") or {}
+        plugin = f"{spec['plugin']['name']} {spec['plugin']['version']}"
+        result.add_row(
+            metadata["namespace"], metadata["name"], plugin, str(spec.get("runtimeVersion", "")),
+            _colored(str(status.get("ready", "")), is_ready(each.app)), str(status.get("phase", "")),
+            str(status.get("primary", "")), "" if is_ready(each.app) else escape(_why(each.app)),
+        )  # fmt: skip
+    return result
+
+
+def tree(found: Loaded) -> Tree:
+    app, spec, status = found.app, found.app["spec"], found.app.get("status") or {}
+    name = f"{app['metadata']['namespace']}/{app['metadata']['name']}"
+    plugin = f"{spec['plugin']['name']} {spec['plugin']['version']}"
+    ready = _colored(str(status.get("ready", "0/0")), is_ready(app))
+    root = Tree(f"[bold]{escape(name)}[/bold]  {plugin}  {ready}  {status.get('phase', '')}")
+    if not is_ready(app):
+        root.add(f"[yellow]{escape(_why(app))}[/yellow]")
+    operation = status.get("operation")
+    if operation:
+        step = f", {operation['step']}" if operation.get("step") else ""
+        line = f"{operation.get('type')} {operation.get('state', '')}{step}  {operation.get('workflowId', '')}"
+        root.add(f"[dim]operation[/dim] {escape(line)}")
+    for endpoint in status.get("endpoints") or []:
+        root.add(f"[dim]endpoint[/dim] {escape(str(endpoint['address']))}")
+    for component in sorted(found.components, key=lambda c: str(c["spec"]["component"])):
+        _add_component(root, component, found.groups)
+    return root
+
+
+def _add_component(root: Tree, component: Manifest, groups: Sequence[Manifest]) -> None:
+    name, counts = str(component["spec"]["component"]), component.get("status") or {}
+    complete = counts.get("ready") == counts.get("total")
+    count = _colored(f"{counts.get('ready', 0)}/{counts.get('total', 0)}", complete)
+    branch = root.add(f"[bold]{escape(name)}[/bold]  {count}")
+    for group in (g for g in groups if g["spec"]["component"] == name):
+        spec, status = group["spec"], group.get("status") or {}
+        count = _colored(f"{status.get('ready', 0)}/{spec['replicas']}", status.get("ready") == spec["replicas"])
+        leaves = branch.add(f"{escape(str(spec['group']))}  {count}  {escape(str(spec.get('runtimeVersion', '')))}")
+        for node in status.get("nodes") or []:
+            leaves.add(_node(node))
+
+
+def _node(node: Mapping[str, Any]) -> str:
+    state = "[green]ready[/green]" if node.get("ready") else "[red]not ready[/red]"
+    role = f"  [cyan]{escape(str(node['role']))}[/cyan]" if node.get("role") else ""
+    message = f"  [dim]{escape(str(node['message']))}[/dim]" if node.get("message") and not node.get("ready") else ""
+    return f"{escape(str(node['name']))}{role}  {state}{message}"
+
+
+def app_json(found: Loaded) -> dict[str, Any]:
+    """The same as data: names and statuses, without specs."""
+    status = found.app.get("status") or {}
+    metadata = found.app["metadata"]
+    result: dict[str, Any] = {
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        "plugin": found.app["spec"]["plugin"],
+        "isReady": is_ready(found.app),
+        "status": status,
+    }
+    if found.components:
+        result["components"] = [
+            {"name": c["spec"]["component"], "status": c.get("status") or {}} for c in found.components
+        ]
+    if found.groups:
+        result["groups"] = [
+            {"component": g["spec"]["component"], "name": g["spec"]["group"], "status": g.get("status") or {}}
+            for g in found.groups
+        ]
+    return result
+
+
+def _ready(app: Manifest) -> dict[str, Any]:
+    conditions: list[dict[str, Any]] = (app.get("status") or {}).get("conditions") or []
+    return next((c for c in conditions if c.get("type") == "Ready"), {})
+
+
+def _why(app: Manifest) -> str:
+    condition = _ready(app)
+    if not condition:
+        return "no watcher has looked at it yet; does one run in middleware-system?"
+    return f"{condition.get('reason')}: {condition.get('message')}"
+
+
+def _colored(text: str, good: bool) -> str:
+    return f"[{'green' if good else 'red'}]{escape(text)}[/]"
