@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,19 @@ from cli.session import CommandError
 from clients.errors import AlreadyExistsError
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, CONFIG_MAP, Manifest
-from render.bundle import DEFINITION, DIGEST_ANNOTATION, PluginBundle, PluginRefused, load_folder, to_config_maps
+from render.bundle import (
+    DEFINITION,
+    DIGEST_ANNOTATION,
+    PluginBundle,
+    PluginRefused,
+    config_map_name,
+    from_config_maps,
+    load_folder,
+    template_map_names,
+    to_config_maps,
+)
+from render.check import check_bundle, check_successor
+from render.problems import Problem
 
 _SELECTOR = "app.kubernetes.io/component=plugin"
 
@@ -50,19 +61,11 @@ def version_order(version: str) -> tuple[Any, ...]:
     return (*(int(part) for part in core.split(".")), not pre, words)
 
 
-def gap_beside(version: str, runtime_versions: Sequence[str], others: Sequence[Installed]) -> str | None:
-    """A sentence where a neighbouring version of the plugin shares no runtime version: an App could not move between
-    the two. Pure."""
-    runtimes = {other.version: set(other.runtime_versions) for other in others}
-    runtimes[version] = set(runtime_versions)
-    for older, newer in pairwise(sorted(runtimes, key=version_order)):
-        if version in (older, newer) and not runtimes[older] & runtimes[newer]:
-            return (
-                f"versions {older} and {newer} would be neighbours without a common runtime version "
-                f"({', '.join(sorted(runtimes[older]))}; {', '.join(sorted(runtimes[newer]))}), so that no App could "
-                "move from one to the other; support one of the neighbour's runtime versions too"
-            )
-    return None
+def neighbours(version: str, others: Sequence[str]) -> tuple[str | None, str | None]:
+    """The next older and the next newer of ``others``. Pure."""
+    older = [other for other in others if version_order(other) < version_order(version)]
+    newer = [other for other in others if version_order(other) > version_order(version)]
+    return max(older, key=version_order, default=None), min(newer, key=version_order, default=None)
 
 
 async def install(kubernetes: Kubernetes, folder: Path) -> str:
@@ -71,8 +74,7 @@ async def install(kubernetes: Kubernetes, folder: Path) -> str:
         bundle = load_folder(folder)
         maps = to_config_maps(bundle, SYSTEM_NAMESPACE)
     except PluginRefused as error:
-        lines = "\n  ".join(str(problem) for problem in error.problems)
-        raise CommandError(f"the plugin in {folder} is refused:\n  {lines}") from error
+        raise _refusal(folder, error.problems) from error
     present = await installed(kubernetes)
     own = [plugin for plugin in present if plugin.name == bundle.name]
     same = next((plugin for plugin in own if plugin.version == bundle.version), None)
@@ -83,14 +85,33 @@ async def install(kubernetes: Kubernetes, folder: Path) -> str:
             f"plugin {bundle.name} {bundle.version} is installed with other content ({same.digest}, the folder has "
             f"{bundle.digest}); a version never changes: raise metadata.version in {folder / DEFINITION}"
         )
-    runtimes = [runtime.version for runtime in bundle.plugin.spec.runtime_versions]
-    gap = gap_beside(bundle.version, runtimes, own)
-    if gap is not None:
-        raise CommandError(f"plugin {bundle.name} {bundle.version}: {gap}")
+    problems = list(check_bundle(bundle))
+    before, after = neighbours(bundle.version, [plugin.version for plugin in own])
+    if before is not None:
+        problems += check_successor(await _bundle(kubernetes, bundle.name, before), bundle)
+    if after is not None:
+        problems += check_successor(bundle, await _bundle(kubernetes, bundle.name, after))
+    if problems:
+        raise _refusal(folder, problems)
     # The definition last: whoever sees it finds all that it refers to.
     for manifest in reversed(maps):
         await _create(kubernetes, manifest, bundle)
-    return f"Plugin {bundle.name} {bundle.version} installed (runtime versions {', '.join(runtimes)})"
+    runtimes = ", ".join(runtime.version for runtime in bundle.plugin.spec.runtime_versions)
+    return f"Plugin {bundle.name} {bundle.version} installed (runtime versions {runtimes})"
+
+
+def _refusal(folder: Path, problems: Sequence[Problem]) -> CommandError:
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    return CommandError(f"the plugin in {folder} is refused:{lines}")
+
+
+async def _bundle(kubernetes: Kubernetes, name: str, version: str) -> PluginBundle:
+    definition = await kubernetes.get(CONFIG_MAP, config_map_name(name, version), SYSTEM_NAMESPACE) or {}
+    found = [await kubernetes.get(CONFIG_MAP, each, SYSTEM_NAMESPACE) for each in template_map_names(definition)]
+    try:
+        return from_config_maps(definition, [each for each in found if each is not None])
+    except PluginRefused as error:
+        raise CommandError(f"installed plugin {name} {version} is damaged: {error}; install it again") from error
 
 
 async def _create(kubernetes: Kubernetes, manifest: Manifest, bundle: PluginBundle) -> None:

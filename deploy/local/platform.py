@@ -1,0 +1,181 @@
+"""The platform on the embedded cluster, or on the current one: the same steps as `mw install`, then plugins and an App.
+
+The cluster's own modules need nothing but the standard library; this one is loaded after them and uses the product's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from api.names import SYSTEM_NAMESPACE
+from cli import installation, plugins
+from cli.session import CommandError, kubeconfig_path
+from clients.errors import KubernetesError
+from clients.kubernetes import Kubernetes
+from clients.resources import APP, POD, SECRET, SERVICE, Manifest
+from deploy.local import stages
+from deploy.local.errors import LocalError
+from deploy.local.instance import Instance
+from deploy.local.progress import Progress
+
+T = TypeVar("T")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PLUGINS = ("redis", "zookeeper")
+EXAMPLE = REPOSITORY / "examples" / "production-redis.yaml"
+READY_SECONDS = 300
+_ONE_OF_EACH = ("watcher.replicas=2", "worker.replicas=1")
+"""On a machine of its own a second worker would only take memory; the second watcher shows that one takes over."""
+
+
+def install(instance: Instance, *, example: bool = False) -> None:
+    """Images, CRDs, certificates, watcher, worker, plugins; with `example` the example App until it is Ready.
+
+    May be repeated. Raises LocalError with a sentence and where to look.
+    """
+    progress = instance.progress
+    stages.load_images(instance)
+    os.environ["PATH"] = f"{instance.paths.bin}:{os.environ.get('PATH', '')}"  # Helm
+    options = installation.Options(
+        temporal_address=instance.temporal_address,
+        temporal_namespace="default",
+        installation=instance.name,
+        values=(*_ONE_OF_EACH, f"image.build={_build_of(instance)}"),
+        chart=installation.CHART,
+        crds=installation.CRDS,
+    )
+    kubeconfig = str(instance.paths.kubeconfig)
+    with progress.step("Platform (watcher, worker)"):
+        _run(_install(kubeconfig, options, progress))
+    with progress.step(f"Plugins {', '.join(PLUGINS)}"):
+        _run(_plugins(kubeconfig, progress))
+    if example:
+        with progress.step(f"Example App ({EXAMPLE.name})"):
+            instance.kubectl("apply", "-f", str(EXAMPLE))
+            app = _run(_wait(kubeconfig, *_example_key(), progress, instance))
+        for line in _run(_how_to_reach(kubeconfig, app)):
+            progress.note(line)
+
+
+def install_current(progress: Progress) -> None:
+    """The platform and its plugins on the cluster of KUBECONFIG, with the Temporal server of TEMPORAL_ADDRESS."""
+    address = os.environ.get("TEMPORAL_ADDRESS")
+    if not address:
+        raise LocalError("Set TEMPORAL_ADDRESS to host:port of your Temporal frontend, as the cluster's Pods reach it")
+    kubeconfig = kubeconfig_path(None)
+    options = installation.Options(
+        temporal_address=address,
+        temporal_namespace=os.environ.get("TEMPORAL_NAMESPACE", "default"),
+        installation=os.environ.get("MW_INSTALLATION", "default"),
+        values=(),
+        chart=installation.CHART,
+        crds=installation.CRDS,
+    )
+    with progress.step("Platform (watcher, worker)"):
+        _run(_install(kubeconfig, options, progress))
+    with progress.step(f"Plugins {', '.join(PLUGINS)}"):
+        _run(_plugins(kubeconfig, progress))
+    progress.note(f"Now: kubectl apply -f {EXAMPLE.relative_to(REPOSITORY)}; .venv/bin/python -m cli status")
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except (CommandError, KubernetesError) as error:
+        raise LocalError(str(error)) from error
+
+
+async def _install(kubeconfig: str | None, options: installation.Options, progress: Progress) -> None:
+    async with await Kubernetes.connect(kubeconfig) as kubernetes:
+        await installation.install(kubernetes, options, kubeconfig, progress.update)
+
+
+async def _plugins(kubeconfig: str | None, progress: Progress) -> None:
+    async with await Kubernetes.connect(kubeconfig) as kubernetes:
+        for name in PLUGINS:
+            progress.update(await plugins.install(kubernetes, REPOSITORY / "plugins" / name))
+
+
+def _build_of(instance: Instance) -> str:
+    """Changes with the platform image's content; its tag is the version, which does not."""
+    record = instance.paths.state / "images.json"
+    loaded: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
+    archive = next((file for reference, file in loaded.items() if "/platform:" in reference), "")
+    return Path(archive).stem.rpartition("-")[2]
+
+
+def _example_key() -> tuple[str, str]:
+    documents = yaml.safe_load_all(EXAMPLE.read_text())
+    metadata = next(each["metadata"] for each in documents if each["kind"] == "App")
+    return str(metadata["namespace"]), str(metadata["name"])
+
+
+async def _wait(kubeconfig: str, namespace: str, name: str, progress: Progress, instance: Instance) -> Manifest:
+    deadline = time.monotonic() + READY_SECONDS
+    async with await Kubernetes.connect(kubeconfig) as kubernetes:
+        while True:
+            app = await kubernetes.get(APP, name, namespace) or {}
+            status = app.get("status") or {}
+            ready = _ready(app)
+            if ready.get("status") == "True":
+                return app
+            said = str(status.get("message") or ready.get("message") or "no watcher has looked at it yet")
+            progress.update(f"{status.get('ready', '')} nodes ready; {said}")
+            if ready.get("reason") == "InvalidSpec":
+                raise LocalError(f"App {namespace}/{name} is refused: {ready.get('message')}")
+            if time.monotonic() > deadline:
+                raise LocalError(await _what_is_wrong(kubernetes, namespace, name, said, instance))
+            await asyncio.sleep(0.5)
+
+
+async def _what_is_wrong(kubernetes: Kubernetes, namespace: str, name: str, said: str, instance: Instance) -> str:
+    platform, _ = await kubernetes.list(POD, SYSTEM_NAMESPACE)
+    down = [str(pod["metadata"]["name"]) for pod in platform if not _pod_ready(pod)]
+    lines = [f"App {namespace}/{name} is not Ready after {READY_SECONDS} s: {said}"]
+    if down:
+        lines.append(f"  Not ready in {SYSTEM_NAMESPACE}: {', '.join(down)}")
+    lines += [
+        f"  What it does:   .venv/bin/python -m cli status {name} -n {namespace}"
+        f" --kubeconfig {instance.paths.kubeconfig}",
+        f"  Its Events:     {instance.paths.bin}/kubectl --kubeconfig={instance.paths.kubeconfig}"
+        f" describe app {name} -n {namespace}",
+        f"  Its operations: {instance.temporal_ui}",
+        f"  Logs of Pods:   {instance.paths.logs}/pods",
+    ]
+    return "\n".join(lines)
+
+
+async def _how_to_reach(kubeconfig: str, app: Manifest) -> list[str]:
+    namespace, name = str(app["metadata"]["namespace"]), str(app["metadata"]["name"])
+    lines = [f"App {namespace}/{name} is Ready, primary {app['status'].get('primary') or 'none'}"]
+    async with await Kubernetes.connect(kubeconfig) as kubernetes:
+        for endpoint in app["status"].get("endpoints") or []:
+            host, _, port = str(endpoint["address"]).rpartition(":")
+            service = await kubernetes.get(SERVICE, host.split(".")[0], namespace) or {"spec": {}}
+            address = service["spec"].get("clusterIP", "")
+            lines.append(f"  {endpoint['address']}  (from this machine: {address}:{port})")
+        secret = await kubernetes.get(SECRET, f"{name}-credentials", namespace)
+        for key in sorted((secret or {}).get("data") or {}):
+            path = f"'{{.data.{key}}}'"
+            lines.append(
+                f"  {key}: kubectl get secret {name}-credentials -n {namespace} -o jsonpath={path} | base64 -d"
+            )
+    return lines
+
+
+def _ready(app: Manifest) -> dict[str, Any]:
+    conditions: list[dict[str, Any]] = (app.get("status") or {}).get("conditions") or []
+    return next((each for each in conditions if each.get("type") == "Ready"), {})
+
+
+def _pod_ready(pod: Manifest) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
