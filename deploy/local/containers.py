@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import time
 from pathlib import Path
 
 from deploy.local.commands import run
 from deploy.local.errors import LocalError
 from deploy.local.images import CTR, KUBERNETES_NAMESPACE
-from deploy.local.processes import PROC, Identity, identify, is_alive, send
+from deploy.local.processes import PROC, Identity, identify, is_alive, send, wait_gone
+
+# Where shims listen, whatever containerd's own directories are.
+SHIM_SOCKETS = Path("/run/containerd/s")
+SOCKET_SECONDS = 60
 
 
-def end_all(socket: Path, seconds: float) -> None:
+def end_all(containerd_socket: Path, seconds: float) -> None:
     """SIGTERM to the main process of every container, and wait for them that many seconds at most.
 
     Who is left, and the sandboxes, are killed with their cgroups. A containerd that does not answer ends nobody
     gracefully: its containers are then killed too.
     """
-    base = [CTR, "--address", str(socket), "--namespace", KUBERNETES_NAMESPACE]
+    if not containerd_socket.exists():
+        return
+    base = [CTR, "--address", str(containerd_socket), "--namespace", KUBERNETES_NAMESPACE]
     try:
         listed = run([*base, "tasks", "list"], seconds=10).stdout.splitlines()[1:]
     except LocalError:
@@ -34,14 +42,8 @@ def end_all(socket: Path, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def kill_shims(socket: Path, containerd_state: Path) -> None:
-    """Kill the shims of this containerd, known by its socket on their command line, and remove their own sockets.
-
-    Those lie in /run/containerd/s whatever containerd's state directory is; each bundle names its shim's.
-    """
-    addresses = list(containerd_state.glob("io.containerd.runtime.v2.task/*/*/address"))
-    for shim_socket in [Path(file.read_text().strip().removeprefix("unix://")) for file in addresses]:
-        shim_socket.unlink(missing_ok=True)
+def kill_shims(containerd_socket: Path) -> None:
+    """Kill the shims of this containerd: they are known by its socket on their command line."""
     for entry in PROC.iterdir():
         if not entry.name.isdigit():
             continue
@@ -49,10 +51,23 @@ def kill_shims(socket: Path, containerd_state: Path) -> None:
             arguments = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"containerd-shim" in arguments[0] and str(socket).encode() in arguments:
+        if b"containerd-shim" in arguments[0] and str(containerd_socket).encode() in arguments:
             identity = identify(int(entry.name))
             if identity:
                 send(identity, signal.SIGKILL)
+                wait_gone(identity, 5)
+
+
+def sweep_sockets(directory: Path = SHIM_SOCKETS) -> None:
+    """Remove sockets on which nobody listens: what a killed shim leaves. All containerds of the machine share the
+    directory, so a young socket is left alone: its shim may be about to listen."""
+    for path in directory.glob("*") if directory.exists() else ():
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            if time.time() - path.lstat().st_mtime > SOCKET_SECONDS:
+                try:
+                    client.connect(str(path))
+                except ConnectionRefusedError:
+                    path.unlink()
 
 
 def _name(pid: int) -> str:

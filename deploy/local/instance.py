@@ -26,7 +26,7 @@ from deploy.local.health import serves
 from deploy.local.mounts import mounts_below, unmount_below
 from deploy.local.network import Network
 from deploy.local.paths import RUN_ROOT, STATE_ROOT, Paths, cache_root, state_directory
-from deploy.local.processes import Daemon, boot_id
+from deploy.local.processes import Daemon, boot_id, stop_together
 from deploy.local.progress import Progress
 from deploy.local.slots import Addresses
 
@@ -118,8 +118,7 @@ class Instance:
         with self.progress.step(f"Ending instance {self.name}"):
             self.stop("kubelet")  # or it would start again what we end
             containers.end_all(self.paths.containerd_socket, CONTAINER_GRACE)
-            for component in reversed(self.components.values()):
-                self._daemon(component).stop(component.grace)
+            self._stop_all()
             self._clear_runtime()
             self.network.down()
             shutil.rmtree(self.paths.run, ignore_errors=True)
@@ -244,8 +243,7 @@ class Instance:
         containerd, but not their network. The kubelet makes them anew."""
         mark = self.paths.run / "boot"
         if not (mark.exists() and mark.read_text() == boot_id() and self.network.exists()):
-            for component in reversed(self.components.values()):
-                self._daemon(component).stop(component.grace)
+            self._stop_all()
             self._clear_runtime()
             shutil.rmtree(self.paths.run, ignore_errors=True)
             shutil.rmtree(self.paths.state / "cni", ignore_errors=True)  # addresses of Pods that are gone
@@ -275,8 +273,16 @@ class Instance:
         if not self.exists() and state.exists() and {entry.name for entry in state.iterdir()} - {"bin"}:
             raise LocalError(f"{state} is not empty and holds no instance: name another directory by MW_STATE")
 
+    def _stop_all(self) -> None:
+        """Wave by wave, the last first: who ends still needs those below it."""
+        waves = sorted({component.wave for component in self.components.values()}, reverse=True)
+        for wave in waves:
+            members = [component for component in self.components.values() if component.wave == wave]
+            stop_together({self._daemon(component): component.grace for component in members})
+
     def _clear_runtime(self) -> None:
-        containers.kill_shims(self.paths.containerd_socket, self.paths.containerd_state)
+        containers.kill_shims(self.paths.containerd_socket)
+        containers.sweep_sockets()
         self.groups.down()
         unmount_below([self.paths.state, self.paths.run])
         for link in _LEGACY_LOG_LINKS.glob("*.log") if _LEGACY_LOG_LINKS.exists() else ():

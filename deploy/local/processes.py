@@ -139,13 +139,7 @@ class Daemon:
 
     def stop(self, seconds: float) -> None:
         """SIGTERM, and SIGKILL after that many seconds."""
-        identity = self.find()
-        if identity:
-            send(identity, signal.SIGTERM)
-            if not wait_gone(identity, seconds):
-                send(identity, signal.SIGKILL)
-                wait_gone(identity, 10)
-        self.pid_file.unlink(missing_ok=True)
+        stop_together({self: seconds})
 
     def kill(self) -> None:
         """SIGKILL at once, as a fault would."""
@@ -168,3 +162,17 @@ class Daemon:
     def _rotate(self) -> None:
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
+
+
+def stop_together(graces: Mapping[Daemon, float]) -> None:
+    """SIGTERM to all of them at once, and SIGKILL to each that still lives after its seconds."""
+    started = time.monotonic()
+    running = {daemon: daemon.find() for daemon in graces}
+    for daemon, identity in running.items():
+        if identity:
+            send(identity, signal.SIGTERM)
+    for daemon, identity in running.items():
+        if identity and not wait_gone(identity, max(0, started + graces[daemon] - time.monotonic())):
+            send(identity, signal.SIGKILL)
+            wait_gone(identity, 10)
+        daemon.pid_file.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import processes
-from deploy.local.processes import Daemon, Identity, identify, is_alive, read_pid_file, send, wait_gone
+from deploy.local.processes import Daemon, Identity, identify, is_alive, read_pid_file, send, stop_together, wait_gone
 
 
 @pytest.fixture
@@ -94,3 +94,18 @@ def test_last_words_are_the_end_of_the_log(tmp_path: Path) -> None:
     words = daemon(tmp_path).last_words(2)
     assert words.startswith("line 998 | line 999")
     assert "sleeper.log" in words
+
+
+def test_what_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:
+    script = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-S", "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        identity = identify(process.pid)
+        assert identity is not None
+        stubborn = daemon(tmp_path)
+        stubborn.pid_file.write_text(json.dumps(asdict(identity)))
+        stop_together({stubborn: 0.1})
+        assert not is_alive(identity)
+        assert not stubborn.pid_file.exists()
+        process.returncode = 0  # reaped by the wait
