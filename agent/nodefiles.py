@@ -27,6 +27,8 @@ def node_names(bundle: Bundle, record: Record | None) -> dict[str, str]:
 def write_files(bundle: Bundle, settings: Settings, names: Mapping[str, str], secrets: Secrets) -> list[str]:
     """The paths that were changed. All are filled in before the first is written.
 
+    A ``once`` file that was written for an earlier App of the name is written anew: on kept volumes the engine's own
+    version of it names the addresses of nodes that are gone (a Sentinel would watch a primary that nobody is).
     Raises UnknownNameError, PathRefusedError or OSError.
     """
     variables = Variables(names, secrets)
@@ -34,10 +36,15 @@ def write_files(bundle: Bundle, settings: Settings, names: Mapping[str, str], se
         (settings.locate(file.path), variables.fill(bundle.sources[file.source], secrets=True).encode(), file)
         for file in bundle.document.files
     ]
+    uid = bundle.document.node.app_uid.encode()
+    marker = settings.state_dir / "once-for"
+    of_this_app = not marker.exists() or marker.read_bytes() == uid
     changed: list[str] = []
     for path, content, file in filled:
-        if file.write == "once" and path.exists():
+        if file.write == "once" and path.exists() and of_this_app:
             continue
         if write_if_changed(path, content, int(file.mode, 8)):
             changed.append(file.path)
+    if any(file.write == "once" for _, _, file in filled):
+        write_if_changed(marker, uid)
     return changed

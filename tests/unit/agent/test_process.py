@@ -332,6 +332,9 @@ async def test_files_and_command_are_filled_in_before_each_start(node: Node, man
     await manager.stub.Restart(pb.RestartRequest(), timeout=10)
     assert (node.data / "conf" / "a").read_text().startswith("replicaof node-7")
     assert (node.data / "conf" / "b").read_text() == "rewritten by the engine"
+    (node.data / ".agent" / "once-for").write_text("uid-of-an-earlier-app")
+    await manager.stub.Restart(pb.RestartRequest(), timeout=10)
+    assert (node.data / "conf" / "b").read_text() == "first true last ''"
 
 
 async def test_a_held_engine_waits_for_start(node: Node, manager: Manager) -> None:
