@@ -35,8 +35,8 @@ def differences(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]
 def _compare(path: str, wanted: Any, live: Any) -> list[str]:
     if wanted is None or wanted == {} or wanted == []:
         return []  # names nothing, so claims nothing
-    if wanted is False or wanted == "":
-        return [path] if live else []  # the API server leaves such values out
+    if wanted in (False, 0, ""):
+        return [path] if live not in (None, wanted) else []  # the API server leaves such values out
     if isinstance(wanted, Mapping):
         if not isinstance(live, Mapping):
             return [path]
