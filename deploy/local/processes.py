@@ -168,7 +168,7 @@ def stop_together(graces: Mapping[Daemon, float]) -> None:
     """SIGTERM to all of them at once, and SIGKILL to each that still lives after its seconds."""
     started = time.monotonic()
     running = {daemon: daemon.find() for daemon in graces}
-    for daemon, identity in running.items():
+    for identity in running.values():
         if identity:
             send(identity, signal.SIGTERM)
     for daemon, identity in running.items():
