@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from agent.storage import write_atomically
 
+_log = logging.getLogger(__name__)
 _KEPT = 256
 
 
@@ -61,9 +63,16 @@ class RequestMemory:
 
     async def _work(self, key: str, work: Callable[[], Awaitable[M]]) -> M:
         result = await work()
-        write_atomically(self._directory / key, result.SerializeToString(), 0o600)
-        self._forget_old()
+        try:
+            await asyncio.to_thread(self._keep, key, result.SerializeToString())
+        except OSError as error:
+            # The work is done; a full disk must not make it look failed. Only a repeat would do it again.
+            _log.error("the answer to %s cannot be remembered: %s", key, error)
         return result
+
+    def _keep(self, key: str, answer: bytes) -> None:
+        write_atomically(self._directory / key, answer, 0o600)
+        self._forget_old()
 
     def _supervise(self, task: asyncio.Task[M], key: str | None) -> asyncio.Task[M]:
         name = key or f"anonymous-{id(task)}"

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agent.document import Process
 from agent.documents import Bundle
 from agent.nodefiles import node_names, write_files
 from agent.record import read_record
-from agent.settings import PathRefusedError
+from agent.settings import PathRefusedError, Settings
 from agent.storage import write_atomically
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
@@ -37,21 +39,27 @@ class Launch:
     directory: str
 
 
+def _tidy(process: Process, settings: Settings) -> None:
+    for directory in process.directories:
+        settings.locate(f"{settings.data_dir}/{directory}").mkdir(parents=True, exist_ok=True)
+    for pid_file in process.pid_files:
+        settings.locate(f"{settings.data_dir}/{pid_file}").unlink(missing_ok=True)
+
+
 async def prepare(bundle: Bundle, interpreter: Interpreter) -> Launch:
     """Raises NotPreparedError. The data directory must be locked."""
     settings = interpreter.settings
     process = bundle.document.process
     try:
-        for directory in process.directories:
-            settings.locate(f"{settings.data_dir}/{directory}").mkdir(parents=True, exist_ok=True)
-        for pid_file in process.pid_files:
-            settings.locate(f"{settings.data_dir}/{pid_file}").unlink(missing_ok=True)
+        # The disk's work in threads: a disk that hangs must not make the agent look dead to the kubelet.
+        await asyncio.to_thread(_tidy, process, settings)
         names: Mapping[str, str] = node_names(bundle, read_record(settings.state_dir))
         tool = bundle.document.tools.get(PRE_START)
         if tool is not None:
             names = (await interpreter.run(PRE_START, tool, names)).variables
-        write_files(bundle, settings, names, interpreter.secrets)
-        write_atomically(settings.run_dir / VARIABLES_FILE, json.dumps(dict(names)).encode(), 0o600)
+        await asyncio.to_thread(write_files, bundle, settings, names, interpreter.secrets)
+        kept = json.dumps(dict(names)).encode()
+        await asyncio.to_thread(write_atomically, settings.run_dir / VARIABLES_FILE, kept, 0o600)
         variables = Variables(names, interpreter.secrets)
         return Launch(
             argv=tuple(variables.fill(word) for word in process.command),

@@ -107,7 +107,7 @@ class Reaper:
                 code = os.waitstatus_to_exitcode(status)
                 child.ended(code if code >= 0 else 128 - code)
             else:
-                _log.info("reaped orphan %d", found.si_pid)
+                _log.debug("reaped orphan %d", found.si_pid)
 
 
 def _become_subreaper() -> None:

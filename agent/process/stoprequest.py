@@ -15,15 +15,16 @@ class StopRequest:
         self._app_uid: str | None = None
         self._read = False
 
-    def remember(self, app_uid: str) -> None:
-        """Durable when it returns. Raises OSError; it is then known to this agent, not to its successor."""
+    def set(self, app_uid: str | None) -> None:
+        """Takes effect in this agent; None is a Start. ``save`` makes it durable."""
         self._app_uid, self._read = app_uid, True
-        write_atomically(self._path, app_uid.encode())
 
-    def forget(self) -> None:
-        """Durable when it returns."""
-        remove(self._path)
-        self._app_uid, self._read = None, True
+    def save(self) -> None:
+        """Durable when it returns; may take as long as the disk does, so not for the event loop. Raises OSError."""
+        if self._app_uid is None:
+            remove(self._path)
+        else:
+            write_atomically(self._path, self._app_uid.encode())
 
     def pending(self, app_uid: str) -> bool:
         """A Stop of this App (or one taken while the App was not known) waits for its Start."""

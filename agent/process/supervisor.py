@@ -92,7 +92,7 @@ class Supervisor:
     async def start(self) -> None:
         """Returns when the state is no longer STARTING; where the engine already runs, at once."""
         async with self._commands:
-            self._want_running()
+            await self._want_running()
         await self._settled()
 
     async def stop(self) -> None:
@@ -104,7 +104,7 @@ class Supervisor:
         """A stop and a start, as one command."""
         async with self._commands:
             await self._stop()
-            self._want_running()
+            await self._want_running()
         await self._settled()
 
     def signal(self, number: int) -> bool:
@@ -134,17 +134,23 @@ class Supervisor:
         await self.board.wait_until(lambda s: s.state not in unsettled or s.stop_requested)
 
     async def _stop(self) -> None:
-        try:
-            self._stop_request.remember(self._app_uid)
-        except OSError as error:
-            # A full disk must not keep a primary from being fenced; only the next container will not know of it.
-            _log.error("the stop is carried out but cannot be remembered on the volume: %s", error)
+        self._stop_request.set(self._app_uid)
         self.board.update(stop_requested=True)
         self._changed.set()
-        await self.board.wait_until(lambda s: s.state in (State.STOPPED, State.FATAL))
+        # Beside the stop and not before it: a full or hanging disk must not keep a primary from being fenced.
+        await asyncio.gather(
+            self.board.wait_until(lambda s: s.state in (State.STOPPED, State.FATAL)), self._save_stop_request()
+        )
 
-    def _want_running(self) -> None:
-        self._stop_request.forget()
+    async def _save_stop_request(self) -> None:
+        try:
+            await asyncio.to_thread(self._stop_request.save)
+        except OSError as error:
+            _log.error("carried out, but the next container will not know of it: %s", error)
+
+    async def _want_running(self) -> None:
+        self._stop_request.set(None)
+        await self._save_stop_request()
         self._released = True
         self._failures = 0
         self.board.update(stop_requested=False)

@@ -75,7 +75,7 @@ class Interpreter:
             raise ToolError(self.secrets.mask(f"tool {name}, {position}: {error}")) from error
         except TimeoutError as error:
             raise ToolError(f"tool {name}, {position}: not finished within the tool's {tool.timeout:g} s") from error
-        except OSError as error:
+        except (OSError, re.error, ValueError) as error:
             raise ToolError(self.secrets.mask(f"tool {name}, {position}: {error}")) from error
         finally:
             if pool is None:

@@ -75,6 +75,7 @@ class Monitor:
         self._record: Record | None = read_record(self._state_dir)
         self._written = self._record
         self._written_at = 0
+        self._writing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Until cancelled. A failing poll is reported, never fatal."""
@@ -227,12 +228,18 @@ class Monitor:
         urgent = written is None or (written.app_uid, written.role) != (record.app_uid, record.role)
         if not (urgent or (changed and age >= _RECORD_AFTER_CHANGE_MS) or age >= _RECORD_EVERY_MS or age < 0):
             return
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write(record, now))
+
+    async def _write(self, record: Record, now: int) -> None:
         try:
-            write_record(self._state_dir, record)
+            # In a thread and not awaited by the poll: the role must be told while the disk hangs.
+            await asyncio.to_thread(write_record, self._state_dir, record)
         except OSError as error:
             _log.warning("the record of role and position cannot be written: %s", error)
-            return
-        self._written, self._written_at = record, now
+        else:
+            self._written = record
+        self._written_at = now
 
     async def _publish(self, report: Report) -> None:
         before = replace(self.report, position=0, sequence=0)

@@ -14,6 +14,7 @@ back.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -96,8 +97,7 @@ class Reloader:
         before, former = self._documents.pushed(), self._documents.effective()
         try:
             if pushed is not None:
-                self._documents.push(pushed.sources)
-                self._write(pushed)
+                await asyncio.to_thread(self._take_over, pushed.sources, pushed)
             if not running:
                 return ReloadResult(True, "written; the process does not run, so nothing was applied to it", {})
             if parameters:
@@ -105,7 +105,7 @@ class Reloader:
         except (ToolError, UnknownNameError, PathRefusedError, OSError) as error:
             message = self._interpreter.secrets.mask(str(error))
             if pushed is not None:
-                message += self._put_back(before, former)
+                message += await asyncio.to_thread(self._put_back, before, former)
             return ReloadResult(False, message, {})
         try:
             config = await self._tool("readConfig", {}) if self._has("readConfig") else {}
@@ -114,10 +114,13 @@ class Reloader:
         applied = f"applied {', '.join(sorted(parameters))}" if parameters else "written"
         return ReloadResult(True, applied, config)
 
+    def _take_over(self, sources: Mapping[str, str] | None, bundle: Bundle) -> None:
+        self._documents.push(sources)
+        self._write(bundle)
+
     def _put_back(self, before: Mapping[str, str] | None, former: Bundle) -> str:
         try:
-            self._documents.push(before)
-            self._write(former)
+            self._take_over(before, former)
         except (UnknownNameError, PathRefusedError, OSError) as error:
             return self._interpreter.secrets.mask(f"; and the former files could not be put back: {error}")
         return "; the former files were put back"

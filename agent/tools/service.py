@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ Context = aio.ServicerContext[Any, Any]
 
 
 class ToolsService(agent_pb2_grpc.ToolsServicer):
-    """What changes something runs one at a time and once per request id, and goes on when its caller goes away."""
+    """A tool runs one at a time and once per request id, and goes on when its caller goes away."""
 
     def __init__(
         self,
@@ -43,7 +44,8 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         self._board = board
         self._requests = requests
         self._reloader = Reloader(documents, interpreter)
-        self._changing = asyncio.Lock()
+        # By tool, not for all: a backup of hours must not keep a failover waiting.
+        self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def GetRole(self, request: pb.GetRoleRequest, context: Context) -> pb.RoleReport:  # noqa: N802
         await self._require_process(context)
@@ -68,7 +70,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         self, request: pb.ReloadConfigRequest, context: Context
     ) -> pb.ReloadConfigResult:
         async def work() -> pb.ReloadConfigResult:
-            async with self._changing:
+            async with self._one_at_a_time["ReloadConfig"]:
                 pushed = self._reloader.check([PushedSource(f.source, f.content, f.sha256) for f in request.files])
                 result = await self._reloader.reload(pushed, dict(request.parameters), self._board.status.alive)
             return pb.ReloadConfigResult(success=result.success, message=result.message, config=result.config)
@@ -101,7 +103,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
     async def _run_tool(
         self, name: str, arguments: Mapping[str, str], lines: asyncio.Queue[str | None] | None
     ) -> pb.ToolResult:
-        async with self._changing:
+        async with self._one_at_a_time[name]:
             try:
                 bundle = self._documents.effective()
                 tool = bundle.document.tools[name]

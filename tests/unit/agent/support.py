@@ -216,9 +216,12 @@ class Node:
         names = [] if identity is None else [x509.DNSName(identity)]
         key, certificate = (authority or self.authority).issue(*names)
         credentials = grpc.ssl_channel_credentials((authority or self.authority).pem, key, certificate)
-        return aio.secure_channel(
-            f"127.0.0.1:{port}", credentials, options=[("grpc.ssl_target_name_override", SERVER_NAME)]
-        )
+        options = [
+            ("grpc.ssl_target_name_override", SERVER_NAME),
+            ("grpc.initial_reconnect_backoff_ms", 50),  # the agent is still starting when the first test calls
+            ("grpc.max_reconnect_backoff_ms", 200),
+        ]
+        return aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options)
 
     def end(self) -> None:
         for process in self.processes:

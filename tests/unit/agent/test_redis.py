@@ -115,7 +115,12 @@ async def test_role_position_and_readiness_are_reported_and_remembered(
         pb.RUNNING,
     )
     assert report.epoch > 1_600_000_000_000, "without an epoch of the engine: the time when the role was taken"
-    record = (await manager.status()).volume
+
+    async def recorded() -> pb.VolumeRecord | None:
+        volume = (await manager.status()).volume
+        return volume if volume.present else None
+
+    record = await eventually(recorded)
     assert (record.present, record.app_uid, record.role) == (True, "uid-1", "primary")
     assert record.last_writable == record.last_seen > 0
     assert PASSWORD in (node.data / "redis.conf").read_text()

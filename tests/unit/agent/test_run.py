@@ -129,6 +129,14 @@ async def test_work_goes_on_when_its_caller_goes_away_and_a_repeat_gets_its_answ
     assert (node.data / "runs").read_text() == "x\n"
 
 
+async def test_a_long_backup_does_not_keep_a_failover_waiting(node: Node, manager: Manager, tools: Tools) -> None:
+    await _start(node, manager, backup=_shell("echo begun; sleep 5", timeout=9), failover=_shell("true"))
+    backup = tools.Run(pb.RunRequest(tool="backup"), timeout=20)
+    assert (await anext(aiter(backup))).line == "begun"
+    assert (await tools.Failover(pb.FailoverRequest(request_id="run/1"), timeout=2)).success
+    backup.cancel()
+
+
 async def test_a_tool_the_plugin_lacks_is_refused_with_those_it_has(node: Node, manager: Manager, tools: Tools) -> None:
     await _start(node, manager, custom=_shell("true"))
     with pytest.raises(aio.AioRpcError, match="the plugin has no tool 'other'; it has custom"):
