@@ -36,7 +36,7 @@ def field_path(location: Iterable[str | int]) -> str:
 
 def near(name: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` where something near is known, else nothing."""
-    matches = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
+    matches = difflib.get_close_matches(name, list(known), n=2, cutoff=0.7)
     return f"; did you mean {' or '.join(matches)}?" if matches else ""
 
 

@@ -1,0 +1,91 @@
+"""The generated CRDs: up to date, structural, and with what ``kubectl`` users see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import crd
+
+KINDS = ("App", "Component", "Group")
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def walk(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every schema inside a schema."""
+    yield schema
+    for child in schema.get("properties", {}).values():
+        yield from walk(child)
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from walk(schema[key])
+
+
+def schema_of(kind: str, *, rules: bool) -> dict[str, Any]:
+    version = crd.definition(kind, rules=rules)["spec"]["versions"][0]
+    schema: dict[str, Any] = version["schema"]["openAPIV3Schema"]
+    return schema
+
+
+def test_files_in_the_repository_are_up_to_date() -> None:
+    assert crd.main(["--check", "--output", str(ROOT / "deploy/crds")]) == 0
+
+
+def test_check_names_a_file_that_is_out_of_date(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert crd.main(["--output", str(tmp_path)]) == 0
+    stale = tmp_path / "v1" / "apps.middleware.io.yaml"
+    stale.write_text("old")
+    assert crd.main(["--check", "--output", str(tmp_path)]) == 1
+    assert str(stale) in capsys.readouterr().err
+    assert stale.read_text() == "old"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_schemas_hold_nothing_that_the_api_server_refuses(kind: str) -> None:
+    for part in walk(schema_of(kind, rules=True)):
+        assert not {"$ref", "anyOf", "oneOf", "allOf", "const", "title", "$defs"} & set(part)
+        typed = "type" in part or "x-kubernetes-int-or-string" in part or "x-kubernetes-preserve-unknown-fields" in part
+        assert typed, part
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_variant_for_old_api_servers_has_no_rules(kind: str) -> None:
+    assert all("x-kubernetes-validations" not in part for part in walk(schema_of(kind, rules=False)))
+
+
+def test_rules_are_sentences() -> None:
+    rules = [r for part in walk(schema_of("App", rules=True)) for r in part.get("x-kubernetes-validations", [])]
+    assert len(rules) >= 5
+    for rule in rules:
+        assert rule["message"].endswith(".")
+        assert "quantity(" not in rule["rule"], "came in 1.29; the variant is for 1.25"
+
+
+def test_duplicate_components_and_groups_are_refused_by_list_type() -> None:
+    components = schema_of("App", rules=False)["properties"]["spec"]["properties"]["components"]
+    groups = components["items"]["properties"]["groups"]
+    for part in (components, groups):
+        assert part["x-kubernetes-list-type"] == "map"
+        assert part["x-kubernetes-list-map-keys"] == ["name"]
+
+
+def test_group_has_the_scale_subresource() -> None:
+    subresources = crd.definition("Group", rules=True)["spec"]["versions"][0]["subresources"]
+    assert subresources["scale"]["specReplicasPath"] == ".spec.replicas"
+    assert "scale" not in crd.definition("App", rules=True)["spec"]["versions"][0]["subresources"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_point_at_fields_that_exist(kind: str) -> None:
+    definition = crd.definition(kind, rules=True)
+    schema = schema_of(kind, rules=True)
+    for column in definition["spec"]["versions"][0]["additionalPrinterColumns"]:
+        if column["jsonPath"].startswith(".metadata"):
+            continue
+        part = schema
+        for name in column["jsonPath"].strip(".").split("."):
+            part = part["properties"][name]
+    assert definition["spec"]["names"]["categories"] == ["middleware"]

@@ -1,0 +1,131 @@
+"""Renders a real plugin and runs its tools with the agent's own interpreter against an engine that plays a script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.documents import Bundle, parse
+from agent.nodefiles import node_names
+from agent.process.reaper import Reaper
+from agent.record import Record
+from agent.settings import Settings
+from agent.tooling.failure import ToolError
+from agent.tooling.interpreter import Interpreter, Outcome
+from agent.tooling.variables import Secrets
+from api.app import App
+from render.bundle import PluginBundle, load_folder
+from render.desired import DesiredApp, desired
+from render.node import node_config_map
+
+PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
+UID = "uid-1"
+PASSWORD = "not-a-real-password"
+
+
+def load(plugin: str) -> PluginBundle:
+    return load_folder(PLUGINS / plugin)
+
+
+def wanted(plugin: str, topology: str | None = None, runtime_version: str | None = None, **groups: int) -> DesiredApp:
+    """``groups``: component (with ``_``) -> replicas."""
+    components = [{"name": n.replace("_", "-"), "groups": [{"name": "g", "replicas": r}]} for n, r in groups.items()]
+    spec = {
+        "plugin": {"name": plugin, "version": "1.0.0"},
+        "topology": topology,
+        "runtimeVersion": runtime_version,
+        "components": components,
+    }
+    app = App.model_validate({"metadata": {"name": "orders", "namespace": "shop", "uid": UID}, "spec": spec})
+    return desired(app, load(plugin), agent_image="agent:1")
+
+
+def addresses(of: DesiredApp) -> dict[str, str]:
+    """A loopback address for each node, so that fakes can listen there on the engine's real port."""
+    return {node.name: f"127.77.0.{number}" for number, node in enumerate(of.nodes, start=1)}
+
+
+def files(of: DesiredApp, component: str, index: int = 0, *, bootstrap: bool = True) -> dict[str, str]:
+    """The ConfigMap of one node."""
+    c = of.component(component)
+    first = c.bootstrap_node if bootstrap else None
+    made = node_config_map(of, c, c.nodes[index], addresses=addresses(of), bootstrap=first, revision=1)
+    data: dict[str, str] = made["data"]
+    return data
+
+
+Answer = Callable[[str], bytes | None]
+
+
+@dataclass
+class FakeEngine:
+    """Answers request lines of an engine: the real ones need minutes and cannot be made to hang or lie at will."""
+
+    answer: Answer
+    received: list[str] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := (await reader.readline()).decode().strip():
+            self.received.append(line)
+            reply = self.answer(line)
+            if reply is None:
+                break
+            writer.write(reply)
+        writer.close()
+
+
+@asynccontextmanager
+async def listening(engines: Mapping[tuple[str, int], FakeEngine]) -> AsyncIterator[None]:
+    servers = [await asyncio.start_server(e.serve, host, port) for (host, port), e in engines.items()]
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.close()
+            await server.wait_closed()
+
+
+@dataclass
+class Node:
+    """One node's agent without Pod and engine."""
+
+    directory: Path
+    data: dict[str, str]
+    record: Record | None = None
+
+    def __post_init__(self) -> None:
+        secrets = self.directory / "secrets"
+        secrets.mkdir(parents=True, exist_ok=True)
+        (secrets / "password").write_text(PASSWORD + "\n")
+
+    @property
+    def bundle(self) -> Bundle:
+        document = json.loads(self.data["node.json"])
+        own = document["node"]["address"]
+        return parse({**self.data, "node.json": self.data["node.json"].replace("127.0.0.1:", f"{own}:")}, "test")
+
+    async def run(self, tool: str) -> Outcome:
+        environment = {
+            "MW_SECRETS_DIR": str(self.directory / "secrets"),
+            "MW_DATA_DIR": str(self.directory / "data"),
+        }
+        interpreter = Interpreter(Settings.from_environment(environment), Secrets(self.directory / "secrets"), Reaper())
+        bundle = self.bundle
+        return await interpreter.run(tool, bundle.document.tools[tool], node_names(bundle, self.record))
+
+    async def failure(self, tool: str) -> str:
+        try:
+            outcome = await self.run(tool)
+        except ToolError as error:
+            return str(error)
+        raise AssertionError(f"{tool} succeeded: {dict[str, Any](outcome.values)}")
+
+
+def record(role: str, position: int = 1000) -> Record:
+    """What the volume remembers of an earlier run in this App."""
+    return Record(app_uid=UID, role=role, position=position)

@@ -1,0 +1,231 @@
+"""What the Redis plugin's tools conclude from an engine's answers, and whom a starting node follows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.unit.plugins.support import Answer, FakeEngine, Node, addresses, files, listening, record, wanted
+
+MASTER = (
+    "# Replication\r\nrole:master\r\nconnected_slaves:1\r\n"
+    "slave0:ip=127.77.0.2,port=6379,state=online,offset=42,lag=0\r\n"
+    "master_failover_state:no-failover\r\nmaster_replid:aa\r\nmaster_replid2:00\r\nmaster_repl_offset:42\r\n"
+    "second_repl_offset:-1\r\nrepl_backlog_active:1\r\nrepl_backlog_size:16777216\r\n"
+    "repl_backlog_first_byte_offset:1\r\nrepl_backlog_histlen:42\r\n"
+)
+REPLICA = (
+    "# Replication\r\nrole:slave\r\nmaster_host:127.77.0.1\r\nmaster_port:6379\r\nmaster_link_status:{link}\r\n"
+    "master_last_io_seconds_ago:1\r\nmaster_sync_in_progress:{sync}\r\nslave_repl_offset:41\r\nslave_priority:{priority}\r\n"
+    "slave_read_only:1\r\nconnected_slaves:0\r\nmaster_replid:aa\r\nmaster_repl_offset:41\r\nsecond_repl_offset:-1\r\n"
+    "repl_backlog_active:1\r\nrepl_backlog_size:16777216\r\nrepl_backlog_first_byte_offset:1\r\nrepl_backlog_histlen:41\r\n"
+)
+SYNCED = REPLICA.format(link="up", sync=0, priority=100)
+EMPTY = REPLICA.format(link="up", sync=0, priority=0)
+
+
+def bulk(text: str) -> bytes:
+    return f"${len(text)}\r\n{text}\r\n".encode()
+
+
+def redis(replication: str, loading: int = 0) -> FakeEngine:
+    """A server with this INFO section."""
+
+    def answer(line: str) -> bytes | None:
+        if line == "QUIT":
+            return None
+        if line == "INFO replication":
+            return bulk(replication)
+        if line == "INFO persistence":
+            return bulk(f"# Persistence\r\nloading:{loading}\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\n")
+        return b"+OK\r\n"
+
+    return FakeEngine(answer)
+
+
+def sentinel(
+    master: str, *, quorum: bool = True, flags: str = "master", others: int = 2, runid: str = "ab"
+) -> FakeEngine:
+    """A Sentinel that names ``master``."""
+
+    def answer(line: str) -> bytes | None:
+        command = line.upper().split()
+        if command[0] == "QUIT":
+            return None
+        if command[:2] == ["SENTINEL", "CKQUORUM"]:
+            if not quorum:
+                return b"-NOQUORUM 1 usable Sentinels. Not enough available Sentinels\r\n"
+            return b"+OK 3 usable Sentinels. Quorum and failover authorization can be reached\r\n"
+        if command[:2] == ["SENTINEL", "GET-MASTER-ADDR-BY-NAME"]:
+            return b"*2\r\n" + bulk(master) + bulk("6379")
+        if command[:2] == ["SENTINEL", "MASTER"]:
+            fields = {"name": "orders", "ip": master, "port": "6379", "runid": runid, "flags": flags}
+            fields |= {"num-slaves": "1", "num-other-sentinels": str(others), "quorum": "2", "parallel-syncs": "1"}
+            return f"*{2 * len(fields)}\r\n".encode() + b"".join(bulk(k) + bulk(v) for k, v in fields.items())
+        return b"+OK\r\n"
+
+    return FakeEngine(answer)
+
+
+SENTINEL = wanted("redis", "sentinel", redis_server=2, redis_sentinel=3)
+ADDRESSES = addresses(SENTINEL)
+FIRST, SECOND = (ADDRESSES[node.name] for node in SENTINEL.component("redis-server").nodes)
+SENTINELS = [ADDRESSES[node.name] for node in SENTINEL.component("redis-sentinel").nodes]
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+def server(
+    path: Path, index: int = 0, role: str | None = None, *, position: int = 1000, bootstrap: bool = True
+) -> Node:
+    data = files(SENTINEL, "redis-server", index, bootstrap=bootstrap)
+    return Node(path, data, None if role is None else record(role, position))
+
+
+async def conclusion(node: Node) -> tuple[str, str]:
+    names = (await node.run("preStart")).variables
+    return names["replicaof"], names["priority"]
+
+
+async def test_role_and_position(tmp_path: Path, world: AsyncExitStack) -> None:
+    await world.enter_async_context(listening({(FIRST, 6379): redis(MASTER), (SECOND, 6379): redis(SYNCED)}))
+    assert (await server(tmp_path).run("getRole")).values == {"role": "master", "position": "42"}
+    assert (await server(tmp_path, 1).run("getRole")).values == {"role": "replica", "position": "41"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "reason"),
+    [
+        (redis(MASTER, loading=1), "loading its data from disk"),
+        (redis(REPLICA.format(link="down", sync=0, priority=100)), "no connection to its primary"),
+        (redis(REPLICA.format(link="down", sync=1, priority=100)), "copying the data of its primary"),
+    ],
+)
+async def test_not_ready_says_why(tmp_path: Path, world: AsyncExitStack, engine: FakeEngine, reason: str) -> None:
+    await world.enter_async_context(listening({(FIRST, 6379): engine}))
+    assert reason in await server(tmp_path).failure("ready")
+
+
+async def test_a_replica_may_be_elected_only_after_its_first_sync(tmp_path: Path, world: AsyncExitStack) -> None:
+    engine = redis(EMPTY)
+    await world.enter_async_context(listening({(SECOND, 6379): engine}))
+    await server(tmp_path, 1).run("ready")
+    assert "CONFIG SET replica-priority 100" in engine.received
+
+
+async def test_first_start_makes_the_bootstrap_node_primary_without_delay(tmp_path: Path) -> None:
+    async with asyncio.timeout(2):
+        assert await conclusion(server(tmp_path)) == ("", "100")
+
+
+async def test_first_start_of_another_node_waits_for_the_primary(tmp_path: Path, world: AsyncExitStack) -> None:
+    starting = asyncio.create_task(conclusion(server(tmp_path, 1)))
+    await asyncio.sleep(0.5)
+    assert not starting.done()
+    await world.enter_async_context(listening({(FIRST, 6379): redis(MASTER)}))
+    assert await starting == (f"replicaof {FIRST} 6379", "0")
+
+
+async def test_a_returning_primary_follows_the_one_that_sentinel_chose(tmp_path: Path, world: AsyncExitStack) -> None:
+    await world.enter_async_context(listening({(a, 26379): sentinel(SECOND) for a in SENTINELS}))
+    assert await conclusion(server(tmp_path, 0, "master")) == (f"replicaof {SECOND} 6379", "100")
+
+
+async def test_a_primary_that_sentinel_has_not_missed_goes_on(tmp_path: Path, world: AsyncExitStack) -> None:
+    await world.enter_async_context(listening({(a, 26379): sentinel(FIRST) for a in SENTINELS}))
+    async with asyncio.timeout(2):
+        assert await conclusion(server(tmp_path, 0, "master")) == ("", "100")
+
+
+async def test_a_primary_that_sentinel_is_just_replacing_waits_for_the_news(
+    tmp_path: Path, world: AsyncExitStack
+) -> None:
+    named = [FIRST]
+    engines = {(a, 26379): FakeEngine(_changing(named)) for a in SENTINELS}
+    await world.enter_async_context(listening(engines))
+    starting = asyncio.create_task(conclusion(server(tmp_path, 0, "master")))
+    await asyncio.sleep(0.8)
+    assert not starting.done(), "it started as a second primary"
+    named[0] = SECOND
+    assert await starting == (f"replicaof {SECOND} 6379", "100")
+
+
+def _changing(named: list[str]) -> Answer:
+    return lambda line: sentinel(named[0], flags="master,s_down,o_down").answer(line)
+
+
+async def test_an_empty_volume_never_becomes_primary_because_sentinel_says_so(
+    tmp_path: Path, world: AsyncExitStack
+) -> None:
+    await world.enter_async_context(listening({(a, 26379): sentinel(FIRST) for a in SENTINELS}))
+    assert "its volume is empty" in await server(tmp_path, 0).failure("preStart")
+
+
+async def test_a_sentinel_without_majority_is_not_believed(tmp_path: Path, world: AsyncExitStack) -> None:
+    isolated = {(SENTINELS[0], 26379): sentinel(FIRST, quorum=False)}
+    await world.enter_async_context(
+        listening({**isolated, (FIRST, 6379): redis(SYNCED), (SECOND, 6379): redis(MASTER)})
+    )
+    assert await conclusion(server(tmp_path, 0, "replica")) == (f"replicaof {SECOND} 6379", "100")
+
+
+async def test_a_replica_whose_primary_is_dead_still_starts_so_that_it_can_be_elected(
+    tmp_path: Path, world: AsyncExitStack
+) -> None:
+    await world.enter_async_context(listening({(a, 26379): sentinel(FIRST) for a in SENTINELS}))
+    assert await conclusion(server(tmp_path, 1, "replica")) == (f"replicaof {FIRST} 6379", "100")
+
+
+async def test_a_replica_that_never_synced_is_not_electable(tmp_path: Path, world: AsyncExitStack) -> None:
+    await world.enter_async_context(listening({(a, 26379): sentinel(FIRST) for a in SENTINELS}))
+    assert await conclusion(server(tmp_path, 1, "replica", position=0)) == (f"replicaof {FIRST} 6379", "0")
+
+
+def voter(path: Path, role: str | None = None) -> Node:
+    return Node(path, files(SENTINEL, "redis-sentinel"), None if role is None else record(role))
+
+
+async def test_a_new_sentinel_asks_the_others_before_the_servers(tmp_path: Path, world: AsyncExitStack) -> None:
+    others = {(a, 26379): sentinel(SECOND) for a in SENTINELS[1:]}
+    await world.enter_async_context(listening({**others, (FIRST, 6379): redis(MASTER)}))
+    assert (await voter(tmp_path).run("preStart")).variables["primary"] == SECOND
+
+
+async def test_the_first_sentinel_finds_the_primary_among_the_servers(tmp_path: Path, world: AsyncExitStack) -> None:
+    await world.enter_async_context(listening({(FIRST, 6379): redis(SYNCED), (SECOND, 6379): redis(MASTER)}))
+    assert (await voter(tmp_path).run("preStart")).variables["primary"] == SECOND
+
+
+async def test_a_known_sentinel_starts_though_nobody_answers(tmp_path: Path) -> None:
+    async with asyncio.timeout(3):
+        await voter(tmp_path, "").run("preStart")
+
+
+@pytest.mark.parametrize("flags", ["master", "master,s_down,o_down,disconnected"])
+async def test_sentinels_stay_ready_while_the_primary_is_down(
+    tmp_path: Path, world: AsyncExitStack, flags: str
+) -> None:
+    await world.enter_async_context(listening({(SENTINELS[0], 26379): sentinel(FIRST, flags=flags)}))
+    await voter(tmp_path).run("ready")
+
+
+@pytest.mark.parametrize(
+    ("engine", "reason"),
+    [
+        (sentinel(FIRST, others=1), "knows 1 other Sentinels; there should be 2"),
+        (sentinel(FIRST, runid=""), "not reached"),
+    ],
+)
+async def test_a_lonely_sentinel_is_not_ready(
+    tmp_path: Path, world: AsyncExitStack, engine: FakeEngine, reason: str
+) -> None:
+    await world.enter_async_context(listening({(SENTINELS[0], 26379): engine}))
+    assert reason in await voter(tmp_path).failure("ready")
