@@ -15,6 +15,8 @@ from deploy.local.errors import LocalError
 from deploy.local.progress import Progress
 
 _GO_PLACES = ("/usr/local/go/bin", "/usr/lib/go/bin", "/root/go/bin")
+# No version control: in a checkout that belongs to another user (`sudo make up`) git refuses, and the build with it.
+_FLAGS = ("-mod=readonly", "-buildvcs=false")
 _VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 
 
@@ -77,7 +79,7 @@ def build(module: Path, packages: Mapping[str, str], destination: Path, progress
     scratch.mkdir()
     wanted = list(packages.values())
     total = _count(go, module, wanted, environment, progress)
-    command = [go, "build", "-v", "-mod=readonly", "-trimpath", "-ldflags", linker_flags()]
+    command = [go, "build", "-v", *_FLAGS, "-trimpath", "-ldflags", linker_flags()]
     _follow([*command, "-o", f"{scratch}/", *wanted], module, environment, progress, total)
     for program, package in packages.items():
         (scratch / package.rpartition("/")[2]).replace(destination / program)
@@ -87,7 +89,7 @@ def build(module: Path, packages: Mapping[str, str], destination: Path, progress
 def _count(go: str, module: Path, packages: Sequence[str], environment: Mapping[str, str], progress: Progress) -> int:
     """How many packages there are to compile; downloads the modules on the way."""
     progress.update("fetching the modules")
-    command = [go, "list", "-mod=readonly", "-deps", *packages]
+    command = [go, "list", *_FLAGS, "-deps", *packages]
     done = subprocess.run(command, cwd=module, env=dict(environment), capture_output=True, text=True, check=False)
     if done.returncode:
         raise LocalError(_failure(module, done.stderr.splitlines()))

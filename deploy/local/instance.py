@@ -87,7 +87,7 @@ class Instance:
             programs.link_all(found, self.paths.bin)
         with progress.step("Network, certificates, configuration"):
             self._refuse_foreign_directory()
-            slots.claim(STATE_ROOT / "slots", self.paths.state, self.paths.record)
+            slots.claim(STATE_ROOT / "slots", self.name, self.paths.record)
             self._clear_stale()
             self.network.up()
             self.groups.up()

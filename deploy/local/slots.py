@@ -86,13 +86,15 @@ def recorded_slot(record: Path) -> int | None:
         raise LocalError(f"{record} is damaged ({broken}): remove the instance with `make down PURGE=1`") from broken
 
 
-def claim(registry: Path, state: Path, record: Path) -> int:
+def claim(registry: Path, name: str, record: Path) -> int:
     """Return the instance's slot; choose the first free one at the first call, and remember it in `record`.
 
-    A claim whose state directory no longer says the same (it was deleted by hand) is free again.
+    Raises LocalError where the record is another instance's (the same MW_STATE for both), or no slot is free. A claim whose state directory no longer says the same (it was deleted by hand) is free again.
     """
     with _locked(registry):
-        mine = recorded_slot(record)
+        state, mine = record.parent, recorded_slot(record)
+        if mine is not None and (owner := json.loads(record.read_text()).get("name", name)) != name:
+            raise LocalError(f"{state} is the state directory of instance {owner}, not of {name}: set another MW_STATE")
         owners = {slot: _owner(registry, slot) for slot in range(COUNT)}
         if mine is None:
             free = [slot for slot in range(COUNT) if owners[slot] is None]
@@ -101,7 +103,7 @@ def claim(registry: Path, state: Path, record: Path) -> int:
                 raise LocalError(f"All {COUNT} address ranges are taken by {taken}: remove one (`down --purge`)")
             mine = free[0]
             state.mkdir(parents=True, exist_ok=True)
-            record.write_text(json.dumps({"slot": mine}) + "\n")
+            record.write_text(json.dumps({"name": name, "slot": mine}) + "\n")
         elif owners[mine] not in (None, state):
             raise LocalError(f"Address range {mine} of {state} is also claimed by {owners[mine]}: purge one of the two")
         (registry / str(mine)).write_text(f"{record}\n")

@@ -14,8 +14,7 @@ from deploy.local.slots import Addresses
 
 
 def claim(tmp_path: Path, name: str) -> int:
-    state = tmp_path / name
-    return slots.claim(tmp_path / "slots", state, state / "instance.json")
+    return slots.claim(tmp_path / "slots", name, tmp_path / name / "instance.json")
 
 
 def test_addresses_of_the_first_slot() -> None:
@@ -63,9 +62,15 @@ def test_all_slots_taken_names_who_has_them(tmp_path: Path) -> None:
 
 def test_a_copied_state_directory_is_refused(tmp_path: Path) -> None:
     claim(tmp_path, "one")
-    shutil.copytree(tmp_path / "one", tmp_path / "copy")
+    copy = shutil.copytree(tmp_path / "one", tmp_path / "copy")
     with pytest.raises(LocalError, match="also claimed by"):
-        claim(tmp_path, "copy")
+        slots.claim(tmp_path / "slots", "one", copy / "instance.json")
+
+
+def test_the_state_directory_of_another_instance_is_refused(tmp_path: Path) -> None:
+    claim(tmp_path, "one")
+    with pytest.raises(LocalError, match="of instance one, not of two"):
+        slots.claim(tmp_path / "slots", "two", tmp_path / "one" / "instance.json")
 
 
 def test_a_damaged_record_says_what_to_do(tmp_path: Path) -> None:
