@@ -89,7 +89,8 @@ def recorded_slot(record: Path) -> int | None:
 def claim(registry: Path, name: str, record: Path) -> int:
     """Return the instance's slot; choose the first free one at the first call, and remember it in `record`.
 
-    Raises LocalError where the record is another instance's (the same MW_STATE for both), or no slot is free. A claim whose state directory no longer says the same (it was deleted by hand) is free again.
+    A claim whose state directory no longer says the same (it was deleted by hand) is free again. Raises LocalError
+    where the record is another instance's (the same MW_STATE for both), or no slot is free.
     """
     with _locked(registry):
         state, mine = record.parent, recorded_slot(record)
