@@ -29,6 +29,7 @@ from temporalio.exceptions import (
 )
 from temporalio.workflow import ChildWorkflowCancellationType
 
+from workflows.failures import root_of
 from workflows.options import run_step
 from workflows.planner import Decision, Failure, Memory, Telling, interrupts, must_tell, plan, settle
 from workflows.state import EntityInput, EntityState, Ticket
@@ -275,12 +276,12 @@ class AppWorkflow:
         except asyncio.CancelledError:
             return OperationResult(operation, Outcome.CANCELLED, interruption or "cancelled", child.id)
         except ChildWorkflowError as error:
-            cause = error.cause
+            cause = root_of(error)
             if isinstance(cause, CancelledError):
                 return OperationResult(operation, Outcome.CANCELLED, interruption or "cancelled", child.id)
             if isinstance(cause, ApplicationError) and cause.type in (ErrorType.SPEC_CHANGED, ErrorType.NOT_FOUND):
                 return OperationResult(operation, Outcome.CANCELLED, cause.message, child.id)
-            message = cause.message if isinstance(cause, ApplicationError) else str(cause or error)
+            message = cause.message if isinstance(cause, ApplicationError) else str(cause)
             return OperationResult(operation, Outcome.FAILED, message, child.id)
         return result
 

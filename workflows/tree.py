@@ -17,12 +17,25 @@ T = TypeVar("T")
 async def all_of(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """Results in order. Raises the first failure, or CancelledError, after all have ended."""
     tasks = [asyncio.create_task(each) for each in work]
+    if not tasks:
+        return []
+    failure: BaseException | None = None
     try:
         await workflow.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        # Now, not after the cancellations below: those fail too, and are not why it failed.
+        failure = next((error for task in tasks if (error := _failure(task)) is not None), None)
     finally:
         pending = [task for task in tasks if not task.done()]
         for task in pending:
             task.cancel()
         if pending:
             await workflow.wait(pending)
+        for task in tasks:
+            _failure(task)  # retrieved, else asyncio logs it as forgotten
+    if failure is not None:
+        raise failure
     return [task.result() for task in tasks]
+
+
+def _failure(task: asyncio.Task[Any]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None

@@ -1,0 +1,210 @@
+"""A cluster in memory behind activities of the real names: what is tested is the order of steps, not the steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from activities.platform import Platform
+from activities.requests import Requests
+from api.steps import (
+    Applied,
+    AppSnapshot,
+    ComponentPlan,
+    ComponentStep,
+    ErrorType,
+    GroupPlan,
+    GroupStep,
+    LoadRequest,
+    Plan,
+    ReportRequest,
+    Step,
+    Survey,
+    Target,
+)
+
+INSTALLATION = "test"
+PLAN = Plan(
+    [
+        ComponentPlan("server", [GroupPlan("data", ["x-server-data-0", "x-server-data-1"])]),
+        ComponentPlan("sentinel", [GroupPlan("watch", ["x-sentinel-watch-0"])], after=["server"]),
+    ]
+)
+
+
+@dataclass
+class FakeApp:
+    """``blocked``: components whose nodes do not get ready. ``failing``: step -> sentence with which it fails for
+    good."""
+
+    snapshot: AppSnapshot
+    plan: Plan = PLAN
+    blocked: set[str] = field(default_factory=set)
+    failing: dict[str, str] = field(default_factory=dict)
+    reports: list[ReportRequest] = field(default_factory=list)
+
+
+@dataclass
+class FakeCluster:
+    """``log``: steps in the order in which they ran, as ``step:what``."""
+
+    apps: dict[str, FakeApp] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def add(self, name: str, **changes: Any) -> FakeApp:
+        snapshot = AppSnapshot(exists=True, uid=f"uid-{name}", generation=1, plugin="redis 1.0.0", spec_hash="one")
+        self.apps[name] = FakeApp(replace(snapshot, **changes))
+        return self.apps[name]
+
+    async def change(self, name: str, **changes: Any) -> None:
+        async with self.changed:
+            app = self.apps[name]
+            blocked = changes.pop("blocked", app.blocked)
+            app.blocked = blocked
+            app.snapshot = replace(app.snapshot, **changes)
+            self.changed.notify_all()
+
+    async def until(self, what: Callable[[], object], timeout: float = 20.0) -> None:
+        """Waits for something that a step brings about."""
+
+        async def wait() -> None:
+            async with self.changed:
+                await self.changed.wait_for(lambda: bool(what()))
+
+        await asyncio.wait_for(wait(), timeout)
+
+    async def ran(self, entry: str) -> None:
+        async with self.changed:
+            self.log.append(entry)
+            self.changed.notify_all()
+
+    def steps(self, app: str) -> list[str]:
+        return [entry.removeprefix(f"{app}/") for entry in self.log if entry.startswith(f"{app}/")]
+
+    async def get(self, resource: object, name: str, namespace: str) -> dict[str, Any] | None:
+        """In the place of ``Kubernetes.get``."""
+        return {"metadata": {"name": name, "namespace": namespace}} if name in self.apps else None
+
+
+class FakeActivities:
+    def __init__(self, cluster: FakeCluster) -> None:
+        self._cluster = cluster
+
+    async def _begin(self, step: Step, target: Target, what: str = "") -> FakeApp:
+        await self._cluster.ran(f"{target.app}/{step}:{what}" if what else f"{target.app}/{step}")
+        app = self._cluster.apps.get(target.app)
+        if app is None:
+            raise ApplicationError("gone", type=ErrorType.NOT_FOUND, non_retryable=True)
+        if step in app.failing:
+            raise ApplicationError(app.failing[step], type=ErrorType.REJECTED, non_retryable=True)
+        return app
+
+    @activity.defn(name=Step.LOAD)
+    async def load(self, request: LoadRequest) -> AppSnapshot:
+        app = self._cluster.apps.get(request.app)
+        return app.snapshot if app is not None else AppSnapshot(exists=False)
+
+    @activity.defn(name=Step.REPORT)
+    async def report(self, request: ReportRequest) -> None:
+        app = self._cluster.apps[request.app]
+        app.reports.append(request)
+        told = f"{request.phase}|{request.accepted_reason}|{request.message}"
+        await self._cluster.change(request.app, told=told, told_generation=request.generation)
+
+    @activity.defn(name=Step.PREPARE)
+    async def prepare(self, target: Target) -> Plan:
+        return (await self._begin(Step.PREPARE, target)).plan
+
+    @activity.defn(name=Step.SERVICES)
+    async def services(self, target: Target) -> Applied:
+        await self._begin(Step.SERVICES, target)
+        return Applied(1)
+
+    @activity.defn(name=Step.APPLY_GROUP)
+    async def apply_group(self, step: GroupStep) -> Applied:
+        await self._begin(Step.APPLY_GROUP, step.target, step.component)
+        return Applied(1)
+
+    @activity.defn(name=Step.WAIT_READY)
+    async def wait_ready(self, step: GroupStep) -> None:
+        app = await self._begin(Step.WAIT_READY, step.target, step.component)
+        while step.component in app.blocked:
+            activity.heartbeat()
+            await asyncio.sleep(0.05)
+        await self._cluster.ran(f"{step.target.app}/ready:{step.component}")
+
+    @activity.defn(name=Step.SURVEY_VOLUMES)
+    async def survey_volumes(self, step: ComponentStep) -> Survey:
+        await self._begin(Step.SURVEY_VOLUMES, step.target, step.component)
+        return Survey("x-server-data-1", "it has the newest")
+
+    @activity.defn(name=Step.START_HELD)
+    async def start_held(self, step: ComponentStep) -> None:
+        await self._begin(Step.START_HELD, step.target, step.bootstrap)
+
+    @activity.defn(name=Step.RECORD)
+    async def record(self, step: ComponentStep) -> None:
+        await self._begin(Step.RECORD, step.target, step.component)
+
+    @activity.defn(name=Step.FINISH)
+    async def finish(self, target: Target) -> None:
+        await self._begin(Step.FINISH, target)
+        snapshot = self._cluster.apps[target.app].snapshot
+        told = "Running|Accepted|as wanted"
+        await self._cluster.change(
+            target.app, deployed_hash=target.spec_hash, drift=[], told=told, told_generation=snapshot.generation
+        )
+
+    @activity.defn(name=Step.PLAN_DELETION)
+    async def plan_deletion(self, target: Target) -> Plan:
+        return Plan(list(reversed((await self._begin(Step.PLAN_DELETION, target)).plan.components)))
+
+    @activity.defn(name=Step.DELETE_COMPONENT)
+    async def delete_component(self, step: ComponentStep) -> None:
+        await self._begin(Step.DELETE_COMPONENT, step.target, step.component)
+
+    @activity.defn(name=Step.DELETE_LEFTOVERS)
+    async def delete_leftovers(self, target: Target) -> None:
+        await self._begin(Step.DELETE_LEFTOVERS, target)
+        del self._cluster.apps[target.app]
+
+
+def activities_of(cluster: FakeCluster, client: Client) -> list[Callable[..., Any]]:
+    """The fakes, and the real ones by which a run started by hand speaks to the entity."""
+    fake = FakeActivities(cluster)
+    platform = cast(Platform, _FakePlatform(cluster, client, INSTALLATION))
+    requests = Requests(platform)
+    return [
+        fake.load,
+        fake.report,
+        fake.prepare,
+        fake.services,
+        fake.apply_group,
+        fake.wait_ready,
+        fake.survey_volumes,
+        fake.start_held,
+        fake.record,
+        fake.finish,
+        fake.plan_deletion,
+        fake.delete_component,
+        fake.delete_leftovers,
+        requests.enqueue,
+        requests.await_result,
+        requests.cancel_ticket,
+    ]
+
+
+@dataclass
+class _FakePlatform:
+    """The three things that ``Requests`` uses of a platform."""
+
+    kubernetes: FakeCluster
+    temporal: Client
+    installation: str

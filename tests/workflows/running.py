@@ -1,0 +1,76 @@
+"""Running workers, and speaking to the entity as the watcher does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
+
+from api.names import entity_workflow_id
+from api.operations import (
+    ACTIVITY_QUEUE,
+    WORKFLOW_QUEUE,
+    AppReference,
+    Notice,
+    NoticeKind,
+    OperationInput,
+    OperationResult,
+)
+from clients.temporal import notify_entity
+from tests.workflows.fakes import INSTALLATION, FakeCluster, activities_of
+from workflows.registry import ALL_WORKFLOWS
+
+NAMESPACE = "demo"
+
+
+@asynccontextmanager
+async def workers(client: Client, cluster: FakeCluster) -> AsyncIterator[None]:
+    """As the worker process runs them, with less patience for running activities."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(Worker(client, task_queue=WORKFLOW_QUEUE, workflows=ALL_WORKFLOWS))
+        await stack.enter_async_context(
+            Worker(
+                client,
+                task_queue=ACTIVITY_QUEUE,
+                activities=activities_of(cluster, client),
+                max_heartbeat_throttle_interval=timedelta(milliseconds=100),
+                default_heartbeat_throttle_interval=timedelta(milliseconds=100),
+            )
+        )
+        yield
+
+
+async def notify(client: Client, app: str, kind: NoticeKind = NoticeKind.SPEC) -> None:
+    await notify_entity(client, INSTALLATION, AppReference(NAMESPACE, app), Notice(kind), plugin="redis 1.0.0")
+
+
+async def eventually(probe: Callable[[], Awaitable[bool]], timeout: float = 20.0) -> None:
+    """Asks until it is so. Raises TimeoutError."""
+    async with asyncio.timeout(timeout):
+        while not await probe():  # noqa: ASYNC110 - what is asked is on the server, and nobody here sets an event
+            await asyncio.sleep(0.05)
+
+
+def entity(client: Client, app: str) -> WorkflowHandle[object, object]:
+    return client.get_workflow_handle(entity_workflow_id(INSTALLATION, NAMESPACE, app))
+
+
+def operation(client: Client, app: str, kind: str, sequence: int) -> WorkflowHandle[object, object]:
+    parent = entity_workflow_id(INSTALLATION, NAMESPACE, app)
+    return client.get_workflow_handle(f"{parent}/uid-{app}/{kind}/{sequence}")
+
+
+async def start_by_hand(client: Client, app: str, kind: str = "Deploy") -> WorkflowHandle[object, OperationResult]:
+    """As ``temporal workflow start --type Deploy --input ...`` does."""
+    handle: WorkflowHandle[object, OperationResult] = await client.start_workflow(
+        kind,
+        OperationInput(NAMESPACE, app),
+        id=f"by-hand-{kind}-{app}",
+        task_queue=WORKFLOW_QUEUE,
+        result_type=OperationResult,
+    )
+    return handle

@@ -1,0 +1,84 @@
+"""Operations started with Temporal's own client queue themselves, and mirror what becomes of them."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import ApplicationError, CancelledError
+
+from api.operations import EntityStatus
+from tests.workflows.fakes import FakeCluster
+from tests.workflows.running import entity, eventually, notify, start_by_hand
+
+
+async def failure(handle: object) -> ApplicationError:
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()  # type: ignore[attr-defined]
+    error: BaseException | None = caught.value.cause
+    while error is not None and not isinstance(error, ApplicationError):
+        error = error.__cause__
+    assert isinstance(error, ApplicationError)
+    return error
+
+
+async def test_a_second_deploy_waits_its_turn_and_finds_nothing_to_do(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("second").blocked = {"server"}
+    await notify(client, "second")
+    await cluster.until(lambda: "second/waitReady:server" in cluster.log)
+    handle = await start_by_hand(client, "second")
+
+    async def queued() -> bool:
+        status: EntityStatus = await entity(client, "second").query("status", result_type=EntityStatus)
+        return bool(status.queued)
+
+    await eventually(queued)
+    await cluster.change("second", blocked=set())
+    result = await handle.result()
+    assert result.outcome == "nothing to do"
+    assert cluster.steps("second").count("prepare") == 1
+
+
+async def test_it_runs_where_something_is_to_do(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("first")
+    result = await (await start_by_hand(client, "first")).result()
+    assert result.outcome == "completed"
+    assert result.workflow_id.endswith("/uid-first/Deploy/1")
+
+
+async def test_an_app_that_does_not_exist_is_refused(client: Client, cluster: FakeCluster) -> None:
+    error = await failure(await start_by_hand(client, "nobody"))
+    assert "nobody" in error.message
+
+
+async def test_a_refused_spec_is_told(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("bad", refusal_reason="InvalidSpec", refusal="spec.topology: there is no 'ring'")
+    error = await failure(await start_by_hand(client, "bad"))
+    assert "spec.topology" in error.message
+    assert error.type == "Refused"
+
+
+async def test_a_delete_by_hand_points_to_kubectl(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("alive", deployed_hash="one")
+    error = await failure(await start_by_hand(client, "alive", "Delete"))
+    assert "kubectl delete" in error.message
+
+
+async def test_a_cancellation_reaches_the_operation(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("unwanted").blocked = {"server"}
+    handle = await start_by_hand(client, "unwanted")
+    await cluster.until(lambda: "unwanted/waitReady:server" in cluster.log)
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+
+
+async def test_a_failure_is_mirrored_and_asking_again_tries_again(client: Client, cluster: FakeCluster) -> None:
+    app = cluster.add("rejected")
+    app.failing = {"services": "the API server refuses it: quota"}
+    error = await failure(await start_by_hand(client, "rejected"))
+    assert "quota" in error.message
+    await cluster.until(lambda: app.reports)
+    assert (app.reports[-1].phase, app.reports[-1].failed_operation) == ("Waiting", "Deploy")
+    app.failing = {}
+    assert (await (await start_by_hand(client, "rejected")).result()).outcome == "completed"

@@ -1,0 +1,75 @@
+"""The entity goes on through continue-as-new and worker restarts, and remembers what it must."""
+
+from __future__ import annotations
+
+from temporalio.client import Client
+
+from api.operations import NoticeKind
+from tests.workflows.fakes import FakeCluster
+from tests.workflows.running import entity, notify, workers
+from tests.workflows.server import SUGGESTED_EVENTS
+
+
+async def test_it_continues_as_new_without_losing_a_notice(client: Client, cluster: FakeCluster) -> None:
+    app = cluster.add("long", deployed_hash="one")
+    await notify(client, "long")
+    first = (await entity(client, "long").describe()).run_id
+    for generation in range(2, SUGGESTED_EVENTS // 8):
+        await cluster.change("long", generation=generation)
+        await notify(client, "long")
+        await notify(client, "long", NoticeKind.DRIFT)
+        wanted = generation
+        await cluster.until(lambda wanted=wanted: app.snapshot.told_generation == wanted)  # type: ignore[misc]
+    assert (await entity(client, "long").describe()).run_id != first
+    await cluster.change("long", generation=100, spec_hash="two")
+    await notify(client, "long")
+    await cluster.until(lambda: "long/finish" in cluster.log)
+
+
+async def test_a_worker_that_restarts_in_mid_operation_changes_nothing(client: Client) -> None:
+    cluster = FakeCluster()
+    cluster.add("survivor").blocked = {"server"}
+    async with workers(client, cluster):
+        await notify(client, "survivor")
+        await cluster.until(lambda: "survivor/waitReady:server" in cluster.log)
+    await cluster.change("survivor", blocked=set())
+    async with workers(client, cluster):
+        await cluster.until(lambda: "survivor/finish" in cluster.log, timeout=60)
+    steps = cluster.steps("survivor")
+    assert [steps.count(step) for step in ("prepare", "applyGroup:server", "applyGroup:sentinel", "finish")] == [1] * 4
+
+
+async def test_a_failed_operation_is_not_begun_again_by_itself(client: Client, cluster: FakeCluster) -> None:
+    app = cluster.add("failing")
+    app.failing = {"prepare": "Service demo/failing is there already and belongs to App other"}
+    await notify(client, "failing")
+    await cluster.until(lambda: app.reports)
+    assert "belongs to App other" in app.reports[-1].message
+    await notify(client, "failing")
+    await notify(client, "failing", NoticeKind.DRIFT)
+    await cluster.change("failing", generation=2, spec_hash="two")
+    app.failing = {}
+    await notify(client, "failing")
+    await cluster.until(lambda: "failing/finish" in cluster.log)
+    assert cluster.steps("failing").count("prepare") == 2
+
+
+async def test_a_refused_spec_touches_nothing(client: Client, cluster: FakeCluster) -> None:
+    app = cluster.add("refused", refusal_reason="InvalidSpec", refusal="spec.plugin.name: plugin 'x' is not installed")
+    await notify(client, "refused")
+    await cluster.until(lambda: app.reports)
+    report = app.reports[-1]
+    assert (report.accepted, report.accepted_reason, report.phase) == (False, "InvalidSpec", "Refused")
+    assert cluster.steps("refused") == []
+
+
+async def test_an_app_of_the_same_name_is_begun_anew(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("again")
+    await notify(client, "again")
+    await cluster.until(lambda: "again/finish" in cluster.log)
+    await cluster.change("again", deleting=True)
+    await notify(client, "again")
+    await entity(client, "again").result()
+    cluster.add("again", uid="another")
+    await notify(client, "again")
+    await cluster.until(lambda: cluster.steps("again").count("finish") == 2)

@@ -1,0 +1,62 @@
+"""What may interrupt an operation that waits, and what follows."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+
+from tests.workflows.fakes import FakeCluster
+from tests.workflows.running import entity, notify, operation
+
+
+async def test_a_deletion_ends_a_waiting_deploy(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("deleted").blocked = {"server"}
+    await notify(client, "deleted")
+    await cluster.until(lambda: "deleted/waitReady:server" in cluster.log)
+    await cluster.change("deleted", deleting=True)
+    await notify(client, "deleted")
+    assert "is gone" in str(await entity(client, "deleted").result())
+    assert cluster.steps("deleted")[-4:] == [
+        "planDeletion",
+        "deleteComponent:sentinel",
+        "deleteComponent:server",
+        "deleteLeftovers",
+    ]
+    described = await operation(client, "deleted", "Deploy", 1).describe()
+    assert described.status == WorkflowExecutionStatus.CANCELED
+
+
+async def test_a_newer_spec_ends_the_waiting_and_is_deployed(client: Client, cluster: FakeCluster) -> None:
+    """An App waits for an image that does not exist; the person names another."""
+    cluster.add("corrected").blocked = {"server"}
+    await notify(client, "corrected")
+    await cluster.until(lambda: "corrected/waitReady:server" in cluster.log)
+    await cluster.change("corrected", generation=2, spec_hash="two", blocked=set())
+    await notify(client, "corrected")
+    await cluster.until(lambda: "corrected/finish" in cluster.log)
+    assert cluster.apps["corrected"].snapshot.deployed_hash == "two"
+
+
+async def test_the_same_spec_ends_nothing(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("patient").blocked = {"server"}
+    await notify(client, "patient")
+    await cluster.until(lambda: "patient/waitReady:server" in cluster.log)
+    await notify(client, "patient")
+    await cluster.change("patient", blocked=set())
+    await cluster.until(lambda: "patient/finish" in cluster.log)
+    assert cluster.steps("patient").count("prepare") == 1
+
+
+async def test_a_pause_ends_it_and_its_end_goes_on(client: Client, cluster: FakeCluster) -> None:
+    app = cluster.add("paused")
+    app.blocked = {"server"}
+    await notify(client, "paused")
+    await cluster.until(lambda: "paused/waitReady:server" in cluster.log)
+    await cluster.change("paused", paused=True, generation=2)
+    await notify(client, "paused")
+    await cluster.until(lambda: app.reports and app.reports[-1].paused)
+    with pytest.raises(WorkflowFailureError):
+        await operation(client, "paused", "Deploy", 1).result()
+    await cluster.change("paused", paused=False, generation=3, blocked=set())
+    await notify(client, "paused")
+    await cluster.until(lambda: "paused/finish" in cluster.log)
