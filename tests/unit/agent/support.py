@@ -7,6 +7,7 @@ import datetime
 import hashlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -55,10 +56,15 @@ async def eventually(condition: Callable[[], object], within: float = 15.0, what
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below the range from which the kernel takes the ports of outgoing connections: nobody gets it by chance."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Authority:
@@ -268,6 +274,19 @@ class Manager:
         name = pb.ProcessState.Name(state)
         found: pb.ProcessStatus = await eventually(look, within, f"state {name}")
         return found
+
+
+async def role(tools: agent_pb2_grpc.ToolsAsyncStub) -> pb.RoleReport:
+    """The first answer of agent 2, which for a moment after its start does not know agent 1's state."""
+
+    async def ask() -> pb.RoleReport | None:
+        try:
+            return await tools.GetRole(pb.GetRoleRequest(), wait_for_ready=True, timeout=10)
+        except aio.AioRpcError:
+            return None
+
+    report: pb.RoleReport = await eventually(ask, what="GetRole is answered")
+    return report
 
 
 def pushed(document: dict[str, Any], **sources: str) -> list[pb.PushedFile]:

@@ -158,21 +158,26 @@ async def test_what_the_engine_leaves_in_its_group_dies_with_it(node: Node, mana
         "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "    open('left', 'w').write(str(os.getpid())); time.sleep(1000)\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))\n"
-        "time.sleep(1000)\n"
+        "open('listening', 'w').close(); time.sleep(1000)\n"
     )
     _run(node, code)
     node.start_manager()
     await manager.reaches(pb.RUNNING)
     left = await _pid(node.data / "left")
+    await eventually(lambda: (node.data / "listening").exists())
     status = await manager.stub.Stop(pb.StopRequest(), timeout=10)
     assert status.exit_code == 3, "the engine's own answer to the signal"
     await eventually(lambda: not alive(left))
 
 
 async def test_the_plugins_stop_signal_is_used(node: Node, manager: Manager) -> None:
-    code = "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: sys.exit(11)); time.sleep(1000)"
+    code = (
+        "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: sys.exit(11))\n"
+        "open('listening', 'w').close(); time.sleep(1000)"
+    )
     _run(node, code, stop={"signal": "INT", "timeout": 5})
     node.start_manager()
+    await eventually(lambda: (node.data / "listening").exists())
     await manager.reaches(pb.RUNNING)
     status = await manager.stub.Stop(pb.StopRequest(), timeout=10)
     assert status.exit_code == 11

@@ -12,7 +12,7 @@ from grpc import aio
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import Manager, Node, alive, eventually, pushed
+from tests.unit.agent.support import PYTHON, Manager, Node, alive, eventually, pushed, role
 
 SECRET = "s3cret-value"
 if TYPE_CHECKING:
@@ -26,16 +26,7 @@ async def _start(node: Node, manager: Manager, **tools: dict[str, Any]) -> None:
     node.start_tools()
     await manager.reaches(pb.RUNNING)
     async with node.channel(node.tools_port) as channel:
-        stub = agent_pb2_grpc.ToolsStub(channel)
-
-        async def connected() -> bool:
-            try:
-                await stub.GetRole(pb.GetRoleRequest(), wait_for_ready=True, timeout=10)
-            except aio.AioRpcError:
-                return False
-            return True
-
-        await eventually(connected, what="agent 2 knows agent 1's state")
+        await role(agent_pb2_grpc.ToolsStub(channel))
 
 
 def _shell(script: str, *words: str, **step: Any) -> dict[str, Any]:
@@ -212,13 +203,7 @@ async def test_the_time_of_taking_a_role_survives_the_agents_restart(
     agent.wait(5)
     node.start_tools()
 
-    async def report() -> pb.RoleReport | None:
-        try:
-            return await tools.GetRole(pb.GetRoleRequest(), timeout=5)
-        except aio.AioRpcError:
-            return None
-
-    second = await eventually(report)
+    second = await role(tools)
     assert (second.role, second.epoch) == ("primary", first.epoch)
     assert second.incarnation != first.incarnation
 
@@ -228,17 +213,18 @@ async def test_agent_2_outlives_the_drain_of_agent_1(node: Node, manager: Manage
     slow = (
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1.5), sys.exit(0)))\n"
-        "time.sleep(99)\n"
+        "open('listening', 'w').close(); time.sleep(99)\n"
     )
     document = node.document(
-        process={"command": ["/usr/bin/env", "python3", "-c", slow]},
+        process={"command": [PYTHON, "-c", slow]},
         tools={"getRole": {"steps": [{"set": {"r": "primary"}}], "result": {"role": "${r}"}}},
     )
     node.mount(document)
     manager_process = node.start_manager()
     tools_process = node.start_tools()
+    await eventually(lambda: (node.data / "listening").exists())
     await manager.reaches(pb.RUNNING)
-    report = await tools.GetRole(pb.GetRoleRequest(), wait_for_ready=True, timeout=10)
+    assert (await role(tools)).process == pb.RUNNING
     manager_process.terminate()
     tools_process.terminate()
     await manager.reaches(pb.STOPPING)

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import SERVER_NAME, Authority, Manager, Node, eventually, write_secret
+from tests.unit.agent.support import SERVER_NAME, Authority, Manager, Node, eventually, role, write_secret
 
 
 async def _call(channel: aio.Channel) -> pb.ProcessStatus:
@@ -143,8 +143,7 @@ async def test_the_kubelet_gets_health_and_nothing_else(node: Node, manager: Man
     node.start_tools()
     await manager.reaches(pb.RUNNING)
     async with node.channel(node.tools_port) as channel:
-        report = await agent_pb2_grpc.ToolsStub(channel).GetRole(pb.GetRoleRequest(), wait_for_ready=True, timeout=10)
-    assert not report.ready
+        assert not (await role(agent_pb2_grpc.ToolsStub(channel))).ready
     assert await _get(node.manager_health_port, "/livez") == (200, "ok\n")
     assert await _get(node.tools_health_port, "/livez") == (200, "ok\n")
     assert await _get(node.tools_health_port, "/readyz") == (
