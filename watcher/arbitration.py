@@ -92,13 +92,13 @@ class Arbiter:
             self._claims[pod] = Claim(role, epoch)
 
     def report(self, pod: str, report: Report) -> bool:
-        """Takes a report in. False where it was late and changes nothing."""
+        """Takes a report in. False where it was late, or says what is known."""
         before = self._claims.get(pod)
         claim = accept(before, report)
         if claim is None:
             return False
         self._claims[pod] = claim
-        return before is None or (before.role, before.epoch) != (claim.role, claim.epoch)
+        return (claim.role, claim.epoch) != ((before.role, before.epoch) if before is not None else ("", 0))
 
     def gone(self, pod: str, now: float) -> None:
         """The Pod does not exist any more: it holds nothing."""

@@ -69,7 +69,8 @@ def describe(event: WatchEvent) -> str | None:
         return None
     before, after = event.before.get(AUTHORS) or {}, event.object.get(AUTHORS) or {}
     changed = {key.split("|", 1)[0] for key, time in after.items() if before.get(key) != time}
-    if changed and changed <= _OWN_MANAGERS:
+    managers = changed or {key.split("|", 1)[0] for key in after}  # times have whole seconds: several in one show none
+    if managers and managers <= _OWN_MANAGERS:
         return None
     foreign = sorted(changed - _OWN_MANAGERS)
     return f"{name} was changed by {', '.join(foreign) if foreign else 'somebody unknown'}"

@@ -1,7 +1,7 @@
 """One WatchRole stream for each node's Pod, connected again with bounded backoff for as long as the Pod exists.
 
-A slow agent is one whose stream is open: it gives a sign of life every 10 s whatever its engine does. An agent that
-gives none for 25 s hangs; one that refuses the connection restarts, or its Pod does. None of that says anything about the
+A slow agent is one whose stream is open: it gives a sign of life every 10 s whatever its engine does. One that gives
+none for 25 s hangs; one that refuses the connection restarts, or its Pod does. None of that says anything about the
 engine's role, so none of it is reported as a role.
 """
 

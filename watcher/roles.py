@@ -153,7 +153,7 @@ class RoleMonitor:
         report = Report(said.role, said.epoch, said.sequence, said.incarnation, engine_runs(said))
         if self._arbiter(key).report(name, report):
             log.info(
-                "%s is %s", said.node, said.role or f"without role ({said.message})",
+                "%s is %s", said.node, said.role or f"without role now ({said.message})",
                 extra={"app": f"{key[0]}/{key[1]}", "pod": name, "epoch": said.epoch},
             )  # fmt: skip
             self._heard_at.setdefault(key, _now())

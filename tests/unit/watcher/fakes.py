@@ -1,0 +1,197 @@
+"""An API server and agents in memory: the watcher's own connections, watches and streams run against them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+import grpc
+
+from clients.agents import AgentError, AgentTarget
+from clients.errors import AlreadyExistsError, ConflictError, KubernetesError, NotFoundError, UnavailableError
+from clients.resources import Resource, resource_of
+from proto import agent_pb2
+
+Manifest = dict[str, Any]
+
+
+class FakeKubernetes:
+    """Objects with resourceVersions, conflicts and watches, as the API server has them; fake because a real one takes
+    seconds to start and cannot be told to fail at one call."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str, str], Manifest] = {}
+        self.calls: list[tuple[str, str, Any]] = []
+        self.fail: Callable[[str, str], KubernetesError | None] = lambda verb, name: None
+        self._version = 1000
+        self._queues: list[tuple[Resource, asyncio.Queue[tuple[str, Manifest]]]] = []
+
+    # What tests do
+
+    def put(self, manifest: Manifest) -> Manifest:
+        """Creates or replaces, as somebody else."""
+        key = self._key(manifest)
+        change = "MODIFIED" if key in self.objects else "ADDED"
+        return self._store(key, copy.deepcopy(manifest), change)
+
+    def remove(self, manifest: Manifest) -> None:
+        key = self._key(manifest)
+        gone = self.objects.pop(key)
+        self._publish(key[0], "DELETED", gone)
+
+    def get_now(self, kind: str, namespace: str, name: str) -> Manifest:
+        return self.objects[kind, namespace, name]
+
+    # What the watcher calls
+
+    async def serves(self, resource: Resource) -> bool:
+        return True
+
+    async def list(self, resource: Resource, namespace: str | None = None, **_: Any) -> tuple[Sequence[Manifest], str]:
+        found = [
+            o for (kind, where, _), o in self.objects.items() if kind == resource.kind and namespace in (None, where)
+        ]
+        return copy.deepcopy(found), str(self._version)
+
+    async def watch(
+        self, resource: Resource, namespace: str | None, version: str, **_: Any
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        queue: asyncio.Queue[tuple[str, Manifest]] = asyncio.Queue()
+        for (kind, where, _name), manifest in self.objects.items():
+            newer = int(manifest["metadata"]["resourceVersion"]) > int(version)
+            if newer and kind == resource.kind and namespace in (None, where):
+                queue.put_nowait(("MODIFIED", copy.deepcopy(manifest)))
+        entry = (resource, queue)
+        self._queues.append(entry)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._queues.remove(entry)
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Manifest | None:
+        self._checked("get", name, None)
+        return copy.deepcopy(self.objects.get((resource.kind, namespace or "", name)))
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        key = self._key(manifest)
+        self._checked("create", key[2], manifest)
+        if key in self.objects:
+            raise AlreadyExistsError("creating", 409, "AlreadyExists", key[2])
+        return self._store(key, copy.deepcopy(manifest), "ADDED")
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        key = self._key(manifest)
+        self._checked("replace", key[2], manifest)
+        self._check_version(key, manifest["metadata"].get("resourceVersion"))
+        return self._store(key, copy.deepcopy(manifest), "MODIFIED")
+
+    async def patch(
+        self, resource: Resource, name: str, namespace: str | None, change: Mapping[str, Any], **_: Any
+    ) -> Manifest:
+        self._checked("patch", name, change)
+        key = (resource.kind, namespace or "", name)
+        if key not in self.objects:
+            raise NotFoundError("patching", 404, "NotFound", name)
+        wanted = dict(change)
+        version = (wanted.get("metadata") or {}).get("resourceVersion")
+        if version is not None:
+            self._check_version(key, version)
+        return self._store(key, _merged(self.objects[key], wanted), "MODIFIED")
+
+    async def apply(self, manifest: Manifest, *, subresource: str | None = None, **_: Any) -> Manifest:
+        key = self._key(manifest)
+        self._checked("apply", key[2], manifest)
+        if key not in self.objects:
+            raise NotFoundError("applying", 404, "NotFound", key[2])
+        live = self.objects[key]
+        conditions = {c["type"]: c for c in (live.get("status") or {}).get("conditions") or []}
+        conditions |= {c["type"]: c for c in manifest["status"].get("conditions") or []}
+        status = {**(live.get("status") or {}), **manifest["status"], "conditions": list(conditions.values())}
+        return self._store(key, {**live, "status": status}, "MODIFIED")
+
+    def _checked(self, verb: str, name: str, body: Any) -> None:
+        error = self.fail(verb, name)
+        if error is not None:
+            raise error
+        self.calls.append((verb, name, body))
+
+    def _check_version(self, key: tuple[str, str, str], version: str | None) -> None:
+        if key not in self.objects:
+            raise NotFoundError("updating", 404, "NotFound", key[2])
+        if self.objects[key]["metadata"]["resourceVersion"] != version:
+            raise ConflictError("updating", 409, "Conflict", "the object has been modified")
+
+    def _key(self, manifest: Manifest) -> tuple[str, str, str]:
+        metadata = manifest["metadata"]
+        return resource_of(manifest).kind, str(metadata.get("namespace") or ""), str(metadata["name"])
+
+    def _store(self, key: tuple[str, str, str], manifest: Manifest, change: str) -> Manifest:
+        self._version += 1
+        manifest["metadata"] = {**manifest["metadata"], "resourceVersion": str(self._version)}
+        self.objects[key] = manifest
+        self._publish(key[0], change, manifest)
+        return copy.deepcopy(manifest)
+
+    def _publish(self, kind: str, change: str, manifest: Manifest) -> None:
+        for resource, queue in self._queues:
+            if resource.kind == kind:
+                queue.put_nowait((change, copy.deepcopy(manifest)))
+
+
+def _merged(live: Manifest, change: Mapping[str, Any]) -> Manifest:
+    result = dict(live)
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            result[key] = _merged(result.get(key) or {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def unavailable() -> UnavailableError:
+    return UnavailableError("calling", 503, "ServiceUnavailable", "the API server restarts")
+
+
+class FakeAgents:
+    """Streams that tests write into, by node; fake because a real agent needs an engine to report on."""
+
+    def __init__(self) -> None:
+        self._reports: dict[str, asyncio.Queue[agent_pb2.RoleReport | None]] = {}
+        self._sequence = 0
+        self.targets: list[AgentTarget] = []
+
+    def say(self, node: str, role: str, epoch: int = 0, *, process: int = agent_pb2.RUNNING, message: str = "") -> None:
+        self._sequence += 1
+        report = agent_pb2.RoleReport(
+            node=node, role=role, epoch=epoch, sequence=self._sequence, incarnation="life", message=message,
+            process=process,  # type: ignore[arg-type]
+        )  # fmt: skip
+        self._queue(node).put_nowait(report)
+
+    def break_stream(self, node: str) -> None:
+        self._queue(node).put_nowait(None)
+
+    async def watch_role(self, target: AgentTarget) -> AsyncIterator[agent_pb2.RoleReport]:
+        self.targets.append(target)
+        while True:
+            report = await self._queue(target.node).get()
+            if report is None:
+                raise AgentError(target, "WatchRole", grpc.StatusCode.UNAVAILABLE, "the connection broke")
+            yield report
+
+    def _queue(self, node: str) -> asyncio.Queue[agent_pb2.RoleReport | None]:
+        return self._reports.setdefault(node, asyncio.Queue())
+
+
+async def eventually(probe: Callable[[], bool], timeout: float = 5.0) -> None:
+    """Waits until ``probe`` is true; AssertionError after ``timeout`` seconds."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while not probe():
+        assert loop.time() < deadline, "waited in vain"
+        await asyncio.sleep(0.01)
