@@ -9,7 +9,7 @@ finalizer is last: as long as anything is left that it should take, the App is s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from temporalio import activity
@@ -22,7 +22,16 @@ from activities.together import together
 from activities.wait import heartbeats
 from activities.wanted import live_app
 from api.app import DeletionPolicy, Phase
-from api.names import FINALIZER, LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, app_labels, credentials_name
+from api.names import (
+    FINALIZER,
+    LABEL_APP,
+    LABEL_COMPONENT,
+    LABEL_GROUP,
+    LABEL_NODE,
+    agent_tls_name,
+    app_labels,
+    credentials_name,
+)
 from api.steps import ComponentPlan, ComponentStep, GroupPlan, Plan, Step, Target
 from clients.errors import ConflictError
 from clients.resources import (
@@ -137,22 +146,25 @@ class Delete:
             labels = app_labels(target.app)
             for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP, await budget_resource(platform), GROUP, COMPONENT):
                 await self._delete_all(resource, target.namespace, labels)
-            kept = set() if _deletes_data(app) else {credentials_name(target.app)}
-            await self._delete_all(SECRET, target.namespace, labels, kept=kept)
+            await self._delete_secret(target, agent_tls_name(target.app))
             if _deletes_data(app):
+                await self._delete_secret(target, credentials_name(target.app))
                 await self._delete_all(VOLUME_CLAIM, target.namespace, labels)
             await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
             await self._drop_finalizer(target, app)
 
-    async def _delete_all(
-        self, resource: Resource, namespace: str, labels: Mapping[str, str], *, kept: Iterable[str] = ()
-    ) -> None:
+    async def _delete_all(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> None:
         found, _ = await self._platform.kubernetes.list(resource, namespace, labels=labels)
-        going: Sequence[Manifest] = [each for each in found if each["metadata"]["name"] not in set(kept)]
         await together(
             self._platform.kubernetes.delete(resource, each["metadata"]["name"], namespace, uid=each["metadata"]["uid"])
-            for each in going
+            for each in found
         )
+
+    async def _delete_secret(self, target: Target, name: str) -> None:
+        """By name: the right to list Secrets would be the right to read every Secret of the cluster."""
+        secret = await self._platform.kubernetes.get(SECRET, name, target.namespace)
+        if secret is not None and (secret["metadata"].get("labels") or {}).get(LABEL_APP) == target.app:
+            await self._platform.kubernetes.delete(SECRET, name, target.namespace, uid=secret["metadata"]["uid"])
 
     async def _drop_finalizer(self, target: Target, app: Manifest) -> None:
         for _ in range(5):

@@ -52,13 +52,17 @@ async def find_drift(
 ) -> list[str]:
     """A sentence for each object that is not as it should be, at most ``_SHOWN``."""
     budget = await budget_resource(platform)
-    kinds = (SERVICE, DEPLOYMENT, CONFIG_MAP, VOLUME_CLAIM, SECRET, budget)
+    kinds = (SERVICE, DEPLOYMENT, CONFIG_MAP, VOLUME_CLAIM, budget)
     lists = await together(
         platform.kubernetes.list(kind, desired.namespace, labels=app_labels(desired.name)) for kind in kinds
     )
     live = {kind.kind: _by_name(items) for kind, (items, _) in zip(kinds, lists, strict=True)}
     live["Component"], live["Group"] = dict(components), dict(groups)
-    found = [*_missing_secrets(desired, live["Secret"]), *_missing_claims(desired, live["PersistentVolumeClaim"])]
+    # By name: the right to list Secrets would be the right to read every Secret of the cluster.
+    names = (credentials_name(desired.name), agent_tls_name(desired.name))
+    secrets = await together(platform.kubernetes.get(SECRET, name, desired.namespace) for name in names)
+    present = _by_name([secret for secret in secrets if secret is not None])
+    found = [*_missing_secrets(desired, present), *_missing_claims(desired, live["PersistentVolumeClaim"])]
     if metadata_name(desired.name) not in live["ConfigMap"]:
         found.append(f"ConfigMap {metadata_name(desired.name)} is missing")
     wanted = [

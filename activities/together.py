@@ -15,6 +15,6 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(each) for each in work]
-    except* Exception as failures:
+    except ExceptionGroup as failures:  # not except*: what is raised in there comes out in a group again
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]
