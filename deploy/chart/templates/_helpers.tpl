@@ -33,6 +33,7 @@ capabilities: {drop: [ALL]}
 - {name: MW_INSTALLATION, value: {{ .Values.installation | quote }}}
 - {name: MW_LOG_LEVEL, value: {{ .Values.logLevel | quote }}}
 - {name: MW_METRICS_PORT, value: "9090"}
+- {name: GRPC_VERBOSITY, value: NONE}  # its own lines are not structured; every failure comes as an error too
 - {name: MW_TLS_DIR, value: /etc/middleware-platform-tls}
 - {name: TEMPORAL_ADDRESS, value: {{ .Values.temporal.address | quote }}}
 - {name: TEMPORAL_NAMESPACE, value: {{ .Values.temporal.namespace | quote }}}
