@@ -1,4 +1,8 @@
-"""``applyGroup``: ConfigMaps, volume claims and Deployments of one group's nodes."""
+"""``applyGroup``: ConfigMaps, volume claims and Deployments of one group's nodes.
+
+Until the first Deploy has completed, a spec may also ask for fewer nodes than an earlier one did (30 was meant to
+be 3): those that are not wanted any more go, but for their volumes. Afterwards fewer nodes is an operation of its own.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,17 @@ from activities.addresses import node_addresses
 from activities.differences import differences
 from activities.kept import NOT_YET, held_nodes
 from activities.manifests import deployment_manifest, keeps_template
+from activities.metadata import read_part
 from activities.nodes import config_maps_of
 from activities.objects import check_owner
 from activities.platform import Platform
 from activities.status import tell_step
 from activities.together import together
+from activities.wait import heartbeats
 from activities.wanted import wanted
-from api.names import ANNOTATION_APP_UID
+from api.names import ANNOTATION_APP_UID, app_labels, metadata_name
 from api.steps import Applied, GroupStep, Step, Target
-from clients.resources import CONFIG_MAP, DEPLOYMENT, VOLUME_CLAIM, Manifest, Resource
+from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.objects import node_volume_claim
 
@@ -39,6 +45,10 @@ class Groups:
 
     @activity.defn(name=Step.APPLY_GROUP)
     async def apply_group(self, step: GroupStep) -> Applied:
+        async with heartbeats():
+            return await self._apply(step)
+
+    async def _apply(self, step: GroupStep) -> Applied:
         platform, target = self._platform, step.target
         want = await wanted(platform, target)
         desired = want.desired
@@ -55,7 +65,23 @@ class Groups:
             self._node(target, desired, component, group, node, manifest if changed else None, live, bool(held))
             for node, manifest, changed in rendered
         )
-        return Applied(sum(counts))
+        removed = await self._remove_surplus(target, component, group)
+        return Applied(sum(counts) + removed)
+
+    async def _remove_surplus(self, target: Target, component: DesiredComponent, group: DesiredGroup) -> int:
+        kubernetes = self._platform.kubernetes
+        labels = app_labels(target.app, component.name, group.name)
+        deployments, _ = await kubernetes.list(DEPLOYMENT, target.namespace, labels=labels)
+        names = {str(each["metadata"]["name"]) for each in deployments} - {node.name for node in group.nodes}
+        if not names:
+            return 0
+        metadata = await kubernetes.get(CONFIG_MAP, metadata_name(target.app), target.namespace)
+        if (read_part(metadata, "basic") or {}).get("deployed"):
+            return 0
+        for name in sorted(names):
+            for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP):
+                await kubernetes.delete(resource, name, target.namespace)
+        return len(names)
 
     async def _live(self, target: Target, component: DesiredComponent) -> _Live:
         # By name, not by label: an object of the name without our label is somebody else's, and must be seen too.

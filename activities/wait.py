@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.events import tell
 from activities.platform import Platform
@@ -32,7 +34,12 @@ _ASK_AGENT_AFTER = 8.0
 
 @contextlib.asynccontextmanager
 async def heartbeats() -> AsyncIterator[None]:
-    """Heartbeats while the body runs."""
+    """Heartbeats while the body runs, and leaves it at once when this worker is told to stop.
+
+    A wait would else hold up the shutdown for all of its grace, and its App until the next heartbeat is missed.
+    Raises a retryable ApplicationError then: another worker goes on with the wait.
+    """
+    body, stopping = asyncio.current_task(), False
 
     async def beat() -> None:
         loop = asyncio.get_running_loop()
@@ -41,13 +48,24 @@ async def heartbeats() -> AsyncIterator[None]:
             activity.heartbeat()
             await asyncio.sleep(_FREQUENT_SECONDS if loop.time() - began < _FREQUENT_FOR else _RARE_SECONDS)
 
-    task = asyncio.create_task(beat())
+    async def leave() -> None:
+        nonlocal stopping
+        await activity.wait_for_worker_shutdown()
+        stopping = True
+        if body is not None:
+            body.cancel()
+
+    tasks = [asyncio.create_task(beat()), asyncio.create_task(leave())]
     try:
         yield
+    except asyncio.CancelledError:
+        if not stopping or activity.is_cancelled():
+            raise
+        raise ApplicationError("this worker stops; another goes on", next_retry_delay=timedelta(0)) from None
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class NodeWaiter:
