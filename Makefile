@@ -47,6 +47,11 @@ lint: generate ## Style, types, layers; and that nothing generated was out of da
 	.venv/bin/lint-imports --no-cache
 	$(PYTHON) -m mypy $(SOURCES)
 
+# Debian's redis-tools holds the server's program under another name, and brings no service that would start.
+.venv/bin/redis-server: | .venv
+	command -v redis-check-rdb >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends redis-tools; }
+	ln -sf "$$(command -v redis-check-rdb)" $@
+
 .PHONY: test
-test: .venv ## Every test; the end-to-end ones on a cluster of their own (instance test)
-	$(PYTHON) -m pytest tests $(TESTS)
+test: .venv .venv/bin/redis-server ## Every test; the end-to-end ones on a cluster of their own (instance test)
+	PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m pytest tests $(TESTS)

@@ -42,14 +42,14 @@ REFUSED: dict[str, tuple[Callable[[Manifest], None], str, list[str]]] = {
     "unknown topology": (spec(topology="ring"), "spec.topology", ["standalone", "replication", "sentinel"]),
     "unknown component": (component(name="redis-srever"), "spec.components[0].name", ["redis-server"]),
     "unknown parameter": (component(config={"maxmemmory": "64mb"}), "config.maxmemmory", ["maxmemory"]),
-    "wrong type": (component(config={"timeout": "soon"}), "config.timeout", ["integer"]),
+    "wrong type": (component(config={"timeout": "soon"}), "config.timeout", ["whole number"]),
     "out of range": (component(config={"databases": 0}), "config.databases", ["1"]),
     "too few replicas": (
         component(groups=[{"name": "data", "replicas": 1}]),
         "spec.components[0].groups",
         ["2"],
     ),
-    "name too long": (rename("a-name-that-is-much-too-long-for-what-is-derived-from-it"), "metadata.name", ["63"]),
+    "name too long": (rename("a-name-too-long-for-what-is-derived-from-it-x"), "metadata.name", ["63"]),
 }
 
 

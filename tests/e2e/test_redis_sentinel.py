@@ -13,7 +13,7 @@ from tests.e2e.support.kube import Kube, Manifest, eventually
 from tests.e2e.support.writer import AcknowledgedWriter
 
 pytestmark = pytest.mark.e2e
-NAMESPACE, APP = "demo", "production-redis"
+NAMESPACE, APP = "production", "production-redis"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.e2e.support.apps import redis_app, zookeeper_app
 from tests.e2e.support.kube import Kube, eventually
 
 pytestmark = pytest.mark.e2e
-FIRST, SECOND = "demo", "other"
+FIRST, SECOND = "one-side", "other-side"
 
 
 @pytest.fixture(scope="module")
