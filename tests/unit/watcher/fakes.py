@@ -49,9 +49,13 @@ class FakeKubernetes:
     async def serves(self, resource: Resource) -> bool:
         return True
 
-    async def list(self, resource: Resource, namespace: str | None = None, **_: Any) -> tuple[Sequence[Manifest], str]:
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, labels: str = "", **_: Any
+    ) -> tuple[Sequence[Manifest], str]:
         found = [
-            o for (kind, where, _), o in self.objects.items() if kind == resource.kind and namespace in (None, where)
+            manifest
+            for (kind, where, _name), manifest in self.objects.items()
+            if kind == resource.kind and namespace in (None, where) and _selected(manifest, labels)
         ]
         return copy.deepcopy(found), str(self._version)
 
@@ -139,6 +143,12 @@ class FakeKubernetes:
         for resource, queue in self._queues:
             if resource.kind == kind:
                 queue.put_nowait((change, copy.deepcopy(manifest)))
+
+
+def _selected(manifest: Manifest, selector: str) -> bool:
+    own = manifest["metadata"].get("labels") or {}
+    terms = [term.partition("=") for term in selector.split(",") if term]
+    return all(own.get(key) == value if equals else key in own for key, equals, value in terms)
 
 
 def _merged(live: Manifest, change: Mapping[str, Any]) -> Manifest:
