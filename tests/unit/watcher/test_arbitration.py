@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watcher.arbitration import STALE_CLAIM_SECONDS, Arbiter, LabelChange, Report, accept, label_changes
@@ -141,6 +141,7 @@ events = st.lists(
 )
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(events)
 def test_there_are_never_two_holders_and_no_claim_above_the_holders(
     history: list[tuple[str, str, Report | None]],
@@ -162,6 +163,7 @@ def test_there_are_never_two_holders_and_no_claim_above_the_holders(
             assert not decision.refused or decision.recheck is not None
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.permutations([(pod, epoch) for epoch, pod in enumerate(PODS, start=1)]), st.randoms(use_true_random=False))
 def test_the_order_of_arrival_does_not_matter(order: list[tuple[str, int]], chance: random.Random) -> None:
     """Each Pod's last word is a claim with an epoch of its own; older words arrive in between, or after it."""
@@ -177,6 +179,7 @@ def test_the_order_of_arrival_does_not_matter(order: list[tuple[str, int]], chan
     assert arbiter.decide(MASTER, 0).roles == {"pod-c": "master"}
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(reports, max_size=20))
 def test_a_life_never_goes_back(history: list[Report]) -> None:
     claim, lives = None, []
@@ -195,6 +198,7 @@ def test_a_life_never_goes_back(history: list[Report]) -> None:
 labels = st.dictionaries(st.sampled_from(PODS), st.sampled_from([None, "master", "leader", "replica"]))
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(labels, st.data())
 def test_no_moment_between_two_patches_has_two_holders(present: dict[str, str | None], data: st.DataObject) -> None:
     """Also where patches fail: what is not ``first`` is only sent after all that is."""
