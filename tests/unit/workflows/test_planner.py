@@ -1,0 +1,105 @@
+"""What is done next, from what is wanted, what is there, and what failed before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from api.operations import OperationType, Outcome
+from api.steps import AppSnapshot
+from workflows.planner import Failure, Memory, Telling, interrupts, must_tell, plan, settle
+
+NEW = AppSnapshot(exists=True, uid="u", generation=1, spec_hash="one")
+DEPLOYED = replace(NEW, deployed_hash="one")
+NOTHING = Memory()
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "operation"),
+    [
+        (NEW, "Deploy"),
+        (DEPLOYED, ""),
+        (replace(DEPLOYED, spec_hash="two"), "Deploy"),
+        (replace(DEPLOYED, drift=["Service x is missing"]), "Repair"),
+        (replace(DEPLOYED, drift=["Service x is missing"], spec_hash="two"), "Deploy"),
+        (replace(NEW, deleting=True), "Delete"),
+        (replace(NEW, deleting=True, refusal="spec.topology: none", paused=True), "Delete"),
+        (replace(NEW, paused=True), ""),
+        (replace(DEPLOYED, refusal="spec.topology: none", drift=["Service x is missing"]), ""),
+    ],
+)
+def test_next_operation(snapshot: AppSnapshot, operation: str) -> None:
+    assert plan(snapshot, NOTHING).operation == operation
+
+
+def test_no_app_is_nothing_to_hold_on_to() -> None:
+    assert plan(AppSnapshot(exists=False), NOTHING).gone
+
+
+def test_a_refusal_is_told_with_its_reason() -> None:
+    decision = plan(replace(DEPLOYED, refusal="spec.x: no", refusal_reason="InvalidSpec"), NOTHING)
+    assert decision.telling == Telling("Refused", "spec.x: no", accepted=False, reason="InvalidSpec")
+
+
+def test_what_failed_waits_until_it_is_due_or_the_spec_is_another() -> None:
+    failure = Failure("Deploy", "one", "quota")
+    waiting = plan(NEW, Memory(failure))
+    assert waiting.operation == ""
+    assert waiting.telling is not None
+    assert waiting.telling.message == "Deploy failed: quota"
+    assert plan(NEW, Memory(replace(failure, due=True))).operation == "Deploy"
+    assert plan(replace(NEW, spec_hash="two"), Memory(failure)).operation == "Deploy"
+    assert plan(replace(NEW, deleting=True), Memory(failure)).operation == "Delete"
+
+
+def test_drift_that_a_repair_left_is_not_repaired_again() -> None:
+    drifted = replace(DEPLOYED, drift=["a", "b"])
+    assert plan(drifted, Memory(unrepairable=frozenset({"a", "b"}))).operation == ""
+    decision = plan(drifted, Memory(unrepairable=frozenset({"a"})))
+    assert (decision.operation, decision.reason) == ("Repair", "b")
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "interrupted"),
+    [
+        (NEW, False),
+        (replace(NEW, generation=2), False),
+        (replace(NEW, spec_hash="two"), True),
+        (replace(NEW, deleting=True), True),
+        (replace(NEW, paused=True), True),
+        (replace(NEW, uid="other"), True),
+        (AppSnapshot(exists=False), True),
+    ],
+)
+def test_what_interrupts_a_deploy_interrupts_no_delete(snapshot: AppSnapshot, interrupted: bool) -> None:
+    assert bool(interrupts(snapshot, OperationType.DEPLOY, "u", "one")) == interrupted
+    assert interrupts(snapshot, OperationType.DELETE, "u", "one") == ""
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "requested", "outcome"),
+    [
+        (NEW, "Deploy", None),
+        (DEPLOYED, "Deploy", Outcome.NOTHING),
+        (DEPLOYED, "Repair", Outcome.NOTHING),
+        (replace(DEPLOYED, drift=["x"]), "Repair", None),
+        (replace(DEPLOYED, drift=["x"]), "Deploy", Outcome.NOTHING),
+        (replace(NEW, paused=True), "Deploy", Outcome.REFUSED),
+        (replace(NEW, refusal="no"), "Deploy", Outcome.REFUSED),
+        (NEW, "Delete", Outcome.REFUSED),
+        (replace(NEW, deleting=True), "Delete", None),
+        (AppSnapshot(exists=False), "Deploy", Outcome.REFUSED),
+    ],
+)
+def test_by_hand_runs_only_what_is_needed(snapshot: AppSnapshot, requested: str, outcome: Outcome | None) -> None:
+    settled = settle(requested, plan(snapshot, NOTHING))
+    assert (settled[0] if settled else None) == outcome
+
+
+def test_the_status_is_written_only_where_it_says_something_else() -> None:
+    telling = Telling("Running", "as wanted")
+    told = replace(DEPLOYED, told=telling.told(), told_generation=1)
+    assert not must_tell(told, telling)
+    assert must_tell(replace(told, generation=2), telling)
+    assert must_tell(told, Telling("Paused", "paused"))
