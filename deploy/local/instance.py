@@ -32,6 +32,7 @@ from deploy.local.slots import Addresses
 
 CONTAINER_GRACE = 20.0  # seconds that `down` gives the containers to end by themselves
 NODE_SECONDS = 90
+PORT_SECONDS = 3.0  # for a killed process's ports to close
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
 _LEGACY_LOG_LINKS = Path("/var/log/containers")  # the kubelet knows no other place for them
 
@@ -192,13 +193,7 @@ class Instance:
         daemon = self._daemon(component)
         if daemon.find():
             return
-        listeners = self.network.listeners()
-        for port in component.ports:
-            if port in listeners:
-                raise LocalError(
-                    f"Port {port} of {component.name} in the network namespace {self.network.namespace} is held by "
-                    f"{listeners[port]}: end it, or run `make down` (which ends all that runs in this instance)"
-                )
+        self._refuse_taken_ports(component)
         environment = {
             "PATH": f"{self.paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.paths.state),
@@ -210,6 +205,21 @@ class Instance:
             network_namespace=self.paths.network_namespace,
             cgroups=self.groups.system(),
         )
+
+    def _refuse_taken_ports(self, component: Component) -> None:
+        """The kernel closes the sockets of a killed process a moment after the process is gone, so it looks again."""
+        deadline = time.monotonic() + PORT_SECONDS
+        while True:
+            listeners = self.network.listeners()
+            taken = [port for port in component.ports if port in listeners]
+            if not taken:
+                return
+            if time.monotonic() > deadline:
+                raise LocalError(
+                    f"Port {taken[0]} of {component.name} in the network namespace {self.network.namespace} is held by "
+                    f"{listeners[taken[0]]}: end it, or run `make down` (which ends all that runs in this instance)"
+                )
+            time.sleep(0.1)
 
     def _await(self, component: Component) -> None:
         daemon = self._daemon(component)
