@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from api.names import FIELD_MANAGER, SYSTEM_NAMESPACE
+from cli import search_attributes
 from cli.session import CommandError, embedded_state, kubeconfig_path
 from clients.kubernetes import Kubernetes
 from clients.pki import ensure_pki
@@ -50,6 +51,7 @@ async def install(
     await kubernetes.apply(namespace)
     _, client = await ensure_pki(kubernetes, options.installation)
     report(f"Certificates: platform-ca, platform-client (run `mw install` again before {client.not_after:%Y-%m-%d})")
+    report(await search_attributes.register(options.temporal_address, options.temporal_namespace))
     await run_helm(helm, helm_arguments(options), kubeconfig_path(kubeconfig))
     report(f"Watcher and worker run in {SYSTEM_NAMESPACE}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -57,12 +58,22 @@ def install(instance: Instance, *, example: bool = False) -> None:
         _run(_install(kubeconfig, options, progress))
     with progress.step(f"Plugins {', '.join(PLUGINS)}"):
         _run(_plugins(kubeconfig, progress))
+    _link_mw(instance)
     if example:
         with progress.step(f"Example App ({EXAMPLE.name})"):
             instance.kubectl("apply", "-f", str(EXAMPLE))
             app = _run(_wait(kubeconfig, *_example_key(), progress, instance))
         for line in _run(_how_to_reach(kubeconfig, app)):
             progress.note(line)
+
+
+def _link_mw(instance: Instance) -> None:
+    """`mw` and `kubectl mw` beside the instance's other programs: `deploy.local env` puts them on PATH."""
+    script = f'#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} -m cli "$@"\n'
+    for name in ("mw", "kubectl-mw"):
+        path = instance.paths.bin / name
+        path.write_text(script)
+        path.chmod(0o755)
 
 
 def install_current(progress: Progress) -> None:

@@ -171,7 +171,7 @@ class FakeAgents:
     """Streams that tests write into, by node; fake because a real agent needs an engine to report on."""
 
     def __init__(self) -> None:
-        self._reports: dict[str, asyncio.Queue[agent_pb2.RoleReport | None]] = {}
+        self._reports: dict[str, asyncio.Queue[agent_pb2.RoleReport | grpc.StatusCode]] = {}
         self._sequence = 0
         self.targets: list[AgentTarget] = []
 
@@ -184,17 +184,21 @@ class FakeAgents:
         self._queue(node).put_nowait(report)
 
     def break_stream(self, node: str) -> None:
-        self._queue(node).put_nowait(None)
+        self._queue(node).put_nowait(grpc.StatusCode.UNAVAILABLE)
+
+    def hang(self, node: str) -> None:
+        """As the client finds when nothing has come for its time."""
+        self._queue(node).put_nowait(grpc.StatusCode.DEADLINE_EXCEEDED)
 
     async def watch_role(self, target: AgentTarget) -> AsyncIterator[agent_pb2.RoleReport]:
         self.targets.append(target)
         while True:
             report = await self._queue(target.node).get()
-            if report is None:
-                raise AgentError(target, "WatchRole", grpc.StatusCode.UNAVAILABLE, "the connection broke")
+            if isinstance(report, grpc.StatusCode):
+                raise AgentError(target, "WatchRole", report, "nothing came")
             yield report
 
-    def _queue(self, node: str) -> asyncio.Queue[agent_pb2.RoleReport | None]:
+    def _queue(self, node: str) -> asyncio.Queue[agent_pb2.RoleReport | grpc.StatusCode]:
         return self._reports.setdefault(node, asyncio.Queue())
 
 

@@ -182,3 +182,19 @@ async def test_the_record_survives_another_writers_change_in_between() -> None:
 def test_a_record_spoilt_by_hand_is_no_record() -> None:
     for text in ("{", "3", '[{"node": "a"}]', '["a"]', '[{"node": "a", "role": "b", "epoch": null}]'):
         assert recorded_roles({"data": {"roles": text}}) == []
+
+
+async def test_an_agent_that_hangs_is_named_and_its_role_stands() -> None:
+    """No sign of life says nothing about the engine; readiness is the kubelet's business."""
+    pods = [pod("redis-server", 0), pod("redis-server", 1)]
+    kubernetes, agents = cluster_of(*pods), FakeAgents()
+    name = pods[0]["metadata"]["name"]
+    async with monitored(kubernetes, agents) as monitor:
+        agents.say(FIRST, "master", 7)
+        await eventually(lambda: role(kubernetes, pods[0]) == "master")
+        agents.hang(FIRST)
+        await eventually(lambda: "the agent hangs" in monitor.messages((NAMESPACE, APP)).get(name, ""))
+        assert role(kubernetes, pods[0]) == "master"
+        agents.say(SECOND, "master", 8)
+        await eventually(lambda: role(kubernetes, pods[1]) == "master")
+    assert role(kubernetes, pods[0]) is None
