@@ -47,11 +47,12 @@ def test_deploy_survives(kube: Kube, instance: Instance, temporal: Temporal, fau
     kube.apply(redis_app(name, NAMESPACE, "sentinel"))
     eventually("the Deploy is at work", lambda: kube.pods(NAMESPACE, name), timeout=60)
     FAULTS[fault](instance)
-    kube.wait_ready(name, NAMESPACE, timeout=240)
+    uid = kube.wait_ready(name, NAMESPACE, timeout=240)["metadata"]["uid"]
     deployments = kube.find("deployment", NAMESPACE, f"middleware.io/app={name}")
     assert len(deployments) == 5
     assert all(d["metadata"]["generation"] == 1 for d in deployments), "each Deployment was written once"
-    started = [w for w in temporal.workflows(f'MiddlewareApp="{name}"') if w["type"]["name"] == "Deploy"]
+    deploys = [w for w in temporal.workflows(f'MiddlewareApp="{name}"') if w["type"]["name"] == "Deploy"]
+    started = [w for w in deploys if f"/{uid}/" in w["execution"]["workflowId"]]
     assert len(started) == 1
     kube.delete("app.middleware.io", name, NAMESPACE)
 
