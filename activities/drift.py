@@ -132,7 +132,9 @@ def _config_maps(desired: DesiredApp, live: Live, services: Live) -> Iterator[st
         return  # the Services are drift already, and without their addresses nothing can be rendered
     addresses = {node.name: str(services[node.name]["spec"].get("clusterIP", "")) for node in desired.nodes}
     for component in desired.components:
-        for _, manifest, changed in config_maps_of(desired, component, component.nodes, addresses, live):
+        for _, manifest, changed in config_maps_of(
+            desired, component, component.nodes, addresses, live, bootstrap=None
+        ):
             if not changed:
                 continue
             what = f"ConfigMap {manifest['metadata']['name']}"

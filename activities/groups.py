@@ -16,7 +16,7 @@ from activities.differences import differences
 from activities.kept import NOT_YET, held_nodes
 from activities.manifests import deployment_manifest, keeps_template
 from activities.metadata import read_part
-from activities.nodes import config_maps_of
+from activities.nodes import config_maps_of, first_primary, has_run
 from activities.objects import check_owner
 from activities.platform import Platform
 from activities.status import tell_step
@@ -59,13 +59,18 @@ class Groups:
         held = held_nodes(desired, component, live.claims)
         if held:  # nodes without a volume yet wait for the same decision
             held |= {node.name for node in component.nodes if node.name not in live.claims}
-        rendered = list(config_maps_of(desired, component, group.nodes, addresses, live.config_maps, held=held))
+        metadata = await platform.kubernetes.get(CONFIG_MAP, metadata_name(target.app), target.namespace)
+        ran = has_run(read_part(metadata, "basic"), target.uid)
+        first = first_primary(component, ran=ran, held=held)
+        rendered = list(
+            config_maps_of(desired, component, group.nodes, addresses, live.config_maps, bootstrap=first, held=held)
+        )
         await tell_step(platform, target, f"{component.name}/{group.name}: apply")
         counts = await together(
             self._node(target, desired, component, group, node, manifest if changed else None, live, bool(held))
             for node, manifest, changed in rendered
         )
-        removed = await self._remove_surplus(target, component, group)
+        removed = 0 if ran else await self._remove_surplus(target, component, group)
         return Applied(sum(counts) + removed)
 
     async def _remove_surplus(self, target: Target, component: DesiredComponent, group: DesiredGroup) -> int:
@@ -73,11 +78,6 @@ class Groups:
         labels = app_labels(target.app, component.name, group.name)
         deployments, _ = await kubernetes.list(DEPLOYMENT, target.namespace, labels=labels)
         names = {str(each["metadata"]["name"]) for each in deployments} - {node.name for node in group.nodes}
-        if not names:
-            return 0
-        metadata = await kubernetes.get(CONFIG_MAP, metadata_name(target.app), target.namespace)
-        if (read_part(metadata, "basic") or {}).get("deployed"):
-            return 0
         for name in sorted(names):
             for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP):
                 await kubernetes.delete(resource, name, target.namespace)

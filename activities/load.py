@@ -6,6 +6,7 @@ from temporalio import activity
 
 from activities.drift import find_drift
 from activities.metadata import read_part
+from activities.nodes import has_run
 from activities.platform import Platform
 from activities.unsupported import unsupported_changes
 from activities.wanted import records, spec_hash
@@ -52,7 +53,7 @@ class Load:
         wanted = desired(app, bundle, agent_image=platform.agent_image, recorded=recorded)
         metadata_map = await platform.kubernetes.get(CONFIG_MAP, metadata_name(app.name), app.namespace)
         basic = read_part(metadata_map, "basic") or {}
-        deployed = str(basic.get("deployed", "")) if basic.get("uid") == app.uid else ""
+        deployed = str(basic["deployed"]) if has_run(basic, app.uid) else ""
         problems = unsupported_changes(
             app, wanted, recorded, basic, read_part(metadata_map, "nodes") or {}, changed=deployed != spec_hash(app)
         )

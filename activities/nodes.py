@@ -24,6 +24,22 @@ def revision_of(config_map: Mapping[str, Any] | None) -> int:
         return 0
 
 
+def has_run(basic: Any, uid: str) -> bool:
+    """Whether a Deploy of this App has completed, by the ``basic`` part of its metadata."""
+    return isinstance(basic, dict) and basic.get("uid") == uid and bool(basic.get("deployed"))
+
+
+def first_primary(component: DesiredComponent, *, ran: bool, held: frozenset[str]) -> str | None:
+    """The node that may start as first primary without having found another.
+
+    None once the App has run: a node whose volume was lost would begin empty, and its replicas would follow it.
+    None as well while kept volumes have not been looked at.
+    """
+    if ran or (held and component.recorded_bootstrap is None):
+        return None
+    return component.bootstrap_node
+
+
 def config_maps_of(
     desired: DesiredApp,
     component: DesiredComponent,
@@ -31,12 +47,13 @@ def config_maps_of(
     addresses: Mapping[str, str],
     live: Mapping[str, Manifest],
     *,
+    bootstrap: str | None,
     held: frozenset[str] = frozenset(),
-    bootstrap: str | None = None,
 ) -> Iterator[tuple[DesiredNode, Manifest, bool]]:
     """Each node, its ConfigMap, and whether that differs from the live one. Raises TemplateFailure.
 
-    ``addresses``: of all nodes of the App; ``held``: names of nodes whose engines wait for the platform's word.
+    ``addresses``: of all nodes of the App; ``bootstrap``: see ``first_primary``; ``held``: names of nodes whose
+    engines wait for the platform's word.
     """
     for node in nodes:
         known = live.get(node.name)
@@ -46,7 +63,7 @@ def config_maps_of(
             component,
             node,
             addresses=addresses,
-            bootstrap=bootstrap or component.bootstrap_node,
+            bootstrap=bootstrap,
             revision=max(revision, 1),
             hold=node.name in held,
         )

@@ -8,18 +8,22 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.addresses import node_addresses
 from activities.events import tell
 from activities.metadata import update_metadata
+from activities.nodes import config_maps_of
 from activities.platform import Platform
 from activities.readiness import NodeState, node_state
 from activities.status import ConditionChange, StatusChange, tell_step
+from activities.together import together
 from activities.wanted import wanted
 from api.app import Phase
 from api.names import app_labels
 from api.steps import ComponentStep, Step, Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
-from render.desired import DesiredComponent
+from clients.resources import CONFIG_MAP
+from render.desired import DesiredApp, DesiredComponent
 
 _READ_TIMEOUT = 10.0
 
@@ -72,7 +76,9 @@ class Record:
 
     @activity.defn(name=Step.FINISH)
     async def finish(self, target: Target) -> None:
+        """Notes what is deployed. From now on no node may begin as first primary, should its volume be lost."""
         want = await wanted(self._platform, target)
+        await self._take_back_first_primary(target, want.desired)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
         def deployed(before: Any) -> dict[str, Any]:
@@ -96,6 +102,20 @@ class Record:
             },
         )
         await tell_step(self._platform, target, "", change)
+
+    async def _take_back_first_primary(self, target: Target, desired: DesiredApp) -> None:
+        kubernetes = self._platform.kubernetes
+        addresses = await node_addresses(self._platform, desired)
+        found, _ = await kubernetes.list(CONFIG_MAP, target.namespace, labels=app_labels(target.app))
+        live = {str(each["metadata"]["name"]): each for each in found}
+        await together(
+            kubernetes.apply(manifest)
+            for component in desired.components
+            for _, manifest, changed in config_maps_of(
+                desired, component, component.nodes, addresses, live, bootstrap=None
+            )
+            if changed
+        )
 
 
 def _normal(before: Any, component: DesiredComponent) -> dict[str, Any]:

@@ -1,0 +1,92 @@
+"""A node's document has a revision that grows with its content; a Pod template is not changed by a platform upgrade."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+from activities.manifests import TEMPLATE_HASH, deployment_manifest, keeps_template, record_manifests
+from activities.nodes import config_maps_of, first_primary, revision_of
+from render.desired import DesiredApp
+from tests.unit.render.support import app, records, store, wanted
+
+ADDRESSES = {node.name: f"198.18.0.{index}" for index, node in enumerate(wanted().nodes, start=1)}
+
+
+def rendered(desired: DesiredApp, live: dict[str, dict[str, Any]], **more: Any) -> tuple[dict[str, Any], bool]:
+    component = desired.component("store")
+    more.setdefault("bootstrap", component.bootstrap_node)
+    _, manifest, changed = next(iter(config_maps_of(desired, component, component.nodes, ADDRESSES, live, **more)))
+    return manifest, changed
+
+
+def test_a_revision_grows_only_with_the_content() -> None:
+    desired = wanted()
+    first, changed = rendered(desired, {})
+    assert (revision_of(first), changed) == (1, True)
+    name = first["metadata"]["name"]
+    again, changed = rendered(desired, {name: first})
+    assert (again["data"], changed) == (first["data"], False)
+    held, changed = rendered(desired, {name: first}, held=frozenset({name}))
+    assert (revision_of(held), changed) == (2, True)
+
+
+def test_an_edit_by_hand_is_overruled_by_a_higher_revision() -> None:
+    first, _ = rendered(wanted(), {})
+    edited = copy.deepcopy(first)
+    document = json.loads(edited["data"]["node.json"])
+    document["revision"] = 40
+    edited["data"]["node.json"] = json.dumps(document)
+    edited["data"]["middleware__conf__shelf.conf"] = "spoiled"
+    restored, changed = rendered(wanted(), {first["metadata"]["name"]: edited})
+    assert changed
+    assert revision_of(restored) == 41
+
+
+def test_what_somebody_added_to_a_config_map_is_theirs() -> None:
+    first, _ = rendered(wanted(), {})
+    first["data"]["note"] = "added by hand"
+    assert not rendered(wanted(), {first["metadata"]["name"]: first})[1]
+
+
+def test_once_it_has_run_no_node_may_begin_as_first_primary() -> None:
+    component = wanted().component("store")
+    assert first_primary(component, ran=False, held=frozenset()) == "books-store-default-0"
+    assert first_primary(component, ran=True, held=frozenset()) is None
+    assert first_primary(component, ran=False, held=frozenset({"books-store-default-0"})) is None
+    first, _ = rendered(wanted(), {})
+    later, changed = rendered(wanted(), {first["metadata"]["name"]: first}, bootstrap=None)
+    assert (changed, revision_of(later)) == (True, 2)
+    assert "first -" in later["data"]["middleware__conf__shelf.conf"]
+
+
+def deployment(desired: DesiredApp) -> dict[str, Any]:
+    component = desired.component("store")
+    group = component.groups[0]
+    return deployment_manifest(desired, component, group, group.nodes[0])
+
+
+def test_a_platform_that_renders_differently_leaves_running_pods_alone() -> None:
+    live, now = deployment(wanted()), deployment(wanted())
+    assert not keeps_template(now, live)
+    live["metadata"]["annotations"][TEMPLATE_HASH] = "of an older platform"
+    assert keeps_template(now, live)
+
+
+def test_a_changed_record_is_applied() -> None:
+    live = deployment(wanted(app(components=store(replicas=2))))
+    now = deployment(wanted(app(components=store(replicas=2, nodeSelector={"disk": "fast"}))))
+    assert not keeps_template(now, live)
+
+
+def test_the_first_primary_over_kept_volumes_is_left_open_until_they_were_looked_at() -> None:
+    desired = wanted()
+
+    def bootstrap(of: DesiredApp, kept: frozenset[str]) -> object:
+        manifests = record_manifests(of, kept)
+        return next(m for m in manifests if m["metadata"]["name"] == "books-store")["spec"].get("bootstrapNode")
+
+    assert bootstrap(desired, frozenset()) == "books-store-default-0"
+    assert bootstrap(desired, frozenset({"store"})) is None
+    assert bootstrap(wanted(recorded=records(desired)), frozenset({"store"})) == "books-store-default-0"
