@@ -7,17 +7,12 @@ annotations.
 
 from __future__ import annotations
 
-from api.names import API_GROUP, app_labels
-from api.operations import AppReference, Notice, NoticeKind
+from api.names import API_GROUP
+from api.operations import Notice, NoticeKind
 from clients.resources import Manifest
 from clients.shared_watch import Change, WatchEvent
 
 _OWN_ANNOTATIONS = f"{API_GROUP}/"
-
-
-def reference_of(app: Manifest) -> AppReference:
-    metadata = app["metadata"]
-    return AppReference(namespace=str(metadata["namespace"]), app=str(metadata["name"]))
 
 
 def is_living(app: Manifest | None) -> bool:
@@ -47,11 +42,6 @@ def notice_for(event: WatchEvent) -> Notice | None:
 def uses_plugin(app: Manifest, name: str, version: str) -> bool:
     plugin = (app.get("spec") or {}).get("plugin") or {}
     return bool(plugin.get("name") == name and plugin.get("version") == version)
-
-
-def selector(app: str, component: str | None = None) -> dict[str, str]:
-    """Label selector of the App's objects, of one component where given."""
-    return app_labels(app, component)
 
 
 def _annotations(app: Manifest) -> dict[str, str]:

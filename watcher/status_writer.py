@@ -10,7 +10,7 @@ from typing import Any
 
 from api.names import STATUS_FIELD_MANAGER
 from clients.errors import ConflictError, NotFoundError
-from clients.resources import APP, COMPONENT, GROUP, Manifest, Resource
+from clients.resources import APP, COMPONENT, GROUP, SERVICE, Manifest, Resource
 from clients.shared_watch import Change, WatchEvent
 from watcher import drift, metrics
 from watcher.cluster import AppKey, Cluster
@@ -35,12 +35,10 @@ class StatusWriter:
     async def __aenter__(self) -> None:
         cluster = self._cluster
         cluster.apps.subscribe(self._app_changed)
-        kinds = (APP, COMPONENT, GROUP)
-        for watch in (cluster.pods, *(w for w in cluster.kept if w.resource.kind in ("Component", "Group", "Service"))):
+        for watch in (cluster.pods, *(w for w in cluster.kept if w.resource in (COMPONENT, GROUP, SERVICE))):
             watch.subscribe(self._object_changed)
         for app in cluster.apps.list():
             self._app_changed(WatchEvent(Change.ADDED, app, None))
-        log.debug("status of %s", ", ".join(kind.plural for kind in kinds))
 
     async def __aexit__(self, *_: object) -> None:
         await self._queue.close()
