@@ -18,7 +18,7 @@ from activities.manifests import (
     record_manifests,
     service_manifests,
 )
-from activities.nodes import config_maps_of
+from activities.nodes import rendered_config_maps
 from activities.platform import Platform
 from activities.together import together
 from api.names import agent_tls_name, app_labels, credentials_name, metadata_name
@@ -73,7 +73,7 @@ async def find_drift(
     for manifest in wanted:
         found += _compared(manifest, live[manifest["kind"]])
     found += _deployments(desired, live["Deployment"])
-    found += _config_maps(desired, live["ConfigMap"], live["Service"])
+    found += await _config_maps(desired, live["ConfigMap"], live["Service"])
     return found[:_SHOWN]
 
 
@@ -127,15 +127,14 @@ def _deployments(desired: DesiredApp, live: Live) -> Iterator[str]:
                 yield from _compared(wanted, live)
 
 
-def _config_maps(desired: DesiredApp, live: Live, services: Live) -> Iterator[str]:
+async def _config_maps(desired: DesiredApp, live: Live, services: Live) -> list[str]:
     if any(node.name not in services for node in desired.nodes):
-        return  # the Services are drift already, and without their addresses nothing can be rendered
+        return []  # the Services are drift already, and without their addresses nothing can be rendered
     addresses = {node.name: str(services[node.name]["spec"].get("clusterIP", "")) for node in desired.nodes}
+    found = []
     for component in desired.components:
-        for _, manifest, changed in config_maps_of(
-            desired, component, component.nodes, addresses, live, bootstrap=None
-        ):
-            if not changed:
-                continue
-            what = f"ConfigMap {manifest['metadata']['name']}"
-            yield f"{what} was changed" if manifest["metadata"]["name"] in live else f"{what} is missing"
+        rendered = await rendered_config_maps(desired, component, component.nodes, addresses, live, bootstrap=None)
+        for node, _, changed in rendered:
+            if changed:
+                found.append(f"ConfigMap {node.name} " + ("was changed" if node.name in live else "is missing"))
+    return found

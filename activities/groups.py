@@ -16,7 +16,7 @@ from activities.differences import differences
 from activities.kept import NOT_YET, held_nodes
 from activities.manifests import deployment_manifest, keeps_template
 from activities.metadata import read_part
-from activities.nodes import config_maps_of, first_primary, has_run
+from activities.nodes import first_primary, has_run, rendered_config_maps
 from activities.objects import check_owner
 from activities.platform import Platform
 from activities.status import tell_step
@@ -62,8 +62,8 @@ class Groups:
         metadata = await platform.kubernetes.get(CONFIG_MAP, metadata_name(target.app), target.namespace)
         ran = has_run(read_part(metadata, "basic"), target.uid)
         first = first_primary(component, ran=ran, held=held)
-        rendered = list(
-            config_maps_of(desired, component, group.nodes, addresses, live.config_maps, bootstrap=first, held=held)
+        rendered = await rendered_config_maps(
+            desired, component, group.nodes, addresses, live.config_maps, bootstrap=first, held=held
         )
         await tell_step(platform, target, f"{component.name}/{group.name}: apply")
         counts = await together(

@@ -19,7 +19,7 @@ from temporalio.exceptions import ApplicationError
 from activities.addresses import node_addresses
 from activities.events import tell
 from activities.kept import held_nodes
-from activities.nodes import config_maps_of
+from activities.nodes import rendered_config_maps
 from activities.platform import Platform
 from activities.readiness import NodeState
 from activities.together import together
@@ -88,7 +88,7 @@ class Held:
             addresses = await node_addresses(platform, want.desired)
             live = await self._config_maps(target, sorted(held))
             nodes = sorted((n for n in component.nodes if n.name in held), key=lambda n: n.name != step.bootstrap)
-            for node, manifest, _ in config_maps_of(
+            for node, manifest, _ in await rendered_config_maps(
                 want.desired, component, nodes, addresses, live, bootstrap=step.bootstrap
             ):
                 await platform.kubernetes.apply(manifest)

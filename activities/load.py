@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from temporalio import activity
 
 from activities.drift import find_drift
+from activities.manifests import digest
 from activities.metadata import read_part
 from activities.nodes import has_run
 from activities.platform import Platform
@@ -15,18 +18,20 @@ from api.names import FINALIZER, metadata_name
 from api.steps import AppSnapshot, LoadRequest, Step
 from clients.resources import APP, CONFIG_MAP, Manifest
 from render.bundle import PluginBundle, PluginRefused
-from render.desired import desired
+from render.desired import RecordedState, desired
 from render.problems import Problem
 from render.validation import parse_app, validate
 
 INVALID_SPEC = "InvalidSpec"
 UNSUPPORTED_CHANGE = "UnsupportedChange"
 _SHOWN_PROBLEMS = 8
+_REMEMBERED = 2_000
 
 
 class Load:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
+        self._good: set[str] = set()
 
     @activity.defn(name=Step.LOAD)
     async def load(self, request: LoadRequest) -> AppSnapshot:
@@ -47,7 +52,7 @@ class Load:
         bundle, damage = await self._bundle(app)
         known = await platform.plugins.known() if bundle is None else {}
         recorded, components, groups = await records(platform, app.namespace, app.name, app.uid)
-        problems = damage or validate(app, bundle, known, recorded)
+        problems = damage or await self._problems(app, bundle, known, recorded)
         if problems or bundle is None:
             return _refused(manifest, INVALID_SPEC, problems, app)
         wanted = desired(app, bundle, agent_image=platform.agent_image, recorded=recorded)
@@ -63,6 +68,24 @@ class Load:
         if request.drift and deployed == spec_hash(app):
             drift = await find_drift(platform, wanted, components, groups)
         return _snapshot(manifest, app, deployed=deployed, drift=drift)
+
+    async def _problems(
+        self, app: App, bundle: PluginBundle | None, known: dict[str, list[str]], recorded: RecordedState
+    ) -> list[Problem]:
+        """Remembered for what was found good: validation renders every file of the App, and most looks change
+        nothing."""
+        key = ""
+        if bundle is not None:
+            specs = [*recorded.components.items(), *recorded.groups.items()]
+            key = digest([app.uid, app.generation, bundle.digest, [(k, v.model_dump(mode="json")) for k, v in specs]])
+            if key in self._good:
+                return []
+        problems = await asyncio.to_thread(validate, app, bundle, known, recorded)
+        if key and not problems:
+            if len(self._good) >= _REMEMBERED:
+                self._good.clear()
+            self._good.add(key)
+        return problems
 
     async def _bundle(self, app: App) -> tuple[PluginBundle | None, list[Problem]]:
         reference = app.spec.plugin

@@ -6,6 +6,7 @@ without a difference keeps its revision, and one that somebody edited by hand ge
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -74,3 +75,21 @@ def config_maps_of(
             document["revision"] = revision + 1
             manifest["data"][DOCUMENT_KEY] = json.dumps(document, sort_keys=True)
         yield node, manifest, changed
+
+
+async def rendered_config_maps(
+    desired: DesiredApp,
+    component: DesiredComponent,
+    nodes: Iterable[DesiredNode],
+    addresses: Mapping[str, str],
+    live: Mapping[str, Manifest],
+    *,
+    bootstrap: str | None,
+    held: frozenset[str] = frozenset(),
+) -> list[tuple[DesiredNode, Manifest, bool]]:
+    """``config_maps_of`` in a thread: rendering many nodes would keep the other Apps' steps from their heartbeats."""
+
+    def render() -> list[tuple[DesiredNode, Manifest, bool]]:
+        return list(config_maps_of(desired, component, nodes, addresses, live, bootstrap=bootstrap, held=held))
+
+    return await asyncio.to_thread(render)

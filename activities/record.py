@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from activities.addresses import node_addresses
 from activities.events import tell
 from activities.metadata import update_metadata
-from activities.nodes import config_maps_of
+from activities.nodes import rendered_config_maps
 from activities.platform import Platform
 from activities.readiness import NodeState, node_state
 from activities.status import ConditionChange, StatusChange, tell_step
@@ -108,14 +108,9 @@ class Record:
         addresses = await node_addresses(self._platform, desired)
         found, _ = await kubernetes.list(CONFIG_MAP, target.namespace, labels=app_labels(target.app))
         live = {str(each["metadata"]["name"]): each for each in found}
-        await together(
-            kubernetes.apply(manifest)
-            for component in desired.components
-            for _, manifest, changed in config_maps_of(
-                desired, component, component.nodes, addresses, live, bootstrap=None
-            )
-            if changed
-        )
+        for component in desired.components:
+            rendered = await rendered_config_maps(desired, component, component.nodes, addresses, live, bootstrap=None)
+            await together(kubernetes.apply(manifest) for _, manifest, changed in rendered if changed)
 
 
 def _normal(before: Any, component: DesiredComponent) -> dict[str, Any]:

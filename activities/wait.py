@@ -18,6 +18,7 @@ from activities.events import tell
 from activities.platform import Platform
 from activities.readiness import NodeState, node_state, summary
 from activities.status import ConditionChange, StatusChange, tell_step
+from activities.together import together
 from activities.wanted import wanted
 from api.app import Phase
 from api.names import app_labels
@@ -30,6 +31,8 @@ _STEADY_SECONDS = 2.0
 """A reason counts when it has stood for this long: every start passes through some that mean nothing."""
 _ASK_AGENT_AFTER = 8.0
 """Seconds after which a Pod that runs without being ready is asked for the engine's own reason."""
+_AGENT_IS_DUE_AFTER = 60.0
+"""Seconds after which an agent that does not answer is a reason; before, it may just be starting on a busy machine."""
 
 
 @contextlib.asynccontextmanager
@@ -94,8 +97,9 @@ class NodeWaiter:
                 await self._tell("")
                 return states
             left = [state for state in states if not satisfied(state)]
-            if loop.time() - began > _ASK_AGENT_AFTER:
-                left = [await self._asked(state) for state in left]
+            waited = loop.time() - began
+            if waited > _ASK_AGENT_AFTER:
+                left = await together(self._asked(state, due=waited > _AGENT_IS_DUE_AFTER) for state in left)
             await self._consider(summary(left), loop.time())
 
     async def _changed(self, satisfied: Callable[[NodeState], bool]) -> list[NodeState]:
@@ -119,7 +123,7 @@ class NodeWaiter:
             await asyncio.gather(*waits, return_exceptions=True)
         return self.states()
 
-    async def _asked(self, state: NodeState) -> NodeState:
+    async def _asked(self, state: NodeState, *, due: bool) -> NodeState:
         if state.reason or not state.running or not state.address:
             return state
         target = self._target
@@ -127,7 +131,8 @@ class NodeWaiter:
         try:
             report = await self._platform.agents.role(agent, timeout=2.0)
         except AgentError as error:
-            return NodeState(state.node, False, f"agent 2 does not answer: {error.message}", state.pod)
+            reason = f"agent 2 does not answer ({error.code.name})" if due else ""
+            return NodeState(state.node, False, reason, state.pod)
         return NodeState(state.node, False, report.message, state.pod) if report.message else state
 
     async def _consider(self, reason: str, now: float) -> None:

@@ -21,6 +21,7 @@ from api.names import API_GROUP, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, MANAGED_BY
 from api.plugin import Parameter, Plugin
 from render.problems import Problem, from_pydantic
 from render.templates import Templates
+from render.yaml_text import load_yaml
 
 DEFINITION = "plugin.yaml"
 DIGEST_ANNOTATION = f"{API_GROUP}/digest"
@@ -187,7 +188,7 @@ def from_config_maps(plugin_map: Mapping[str, Any], template_maps: Sequence[Mapp
 
 def _load_yaml(plugin: str, file: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return load_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{file}:{mark.line + 1}" if mark is not None else file

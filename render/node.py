@@ -21,6 +21,7 @@ from render.labels import metadata, object_labels
 from render.parameters import parameter_problems
 from render.problems import from_pydantic
 from render.templates import TemplateFailure
+from render.yaml_text import load_yaml
 
 
 def node_config_map(
@@ -153,7 +154,7 @@ def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapp
     plugin = f"{bundle.name} {bundle.version}"
     text = bundle.templates.render(file, context)
     try:
-        loaded = yaml.safe_load(text) or {}
+        loaded = load_yaml(text) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 0
