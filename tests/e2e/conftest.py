@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.local import platform
 from deploy.local.instance import Instance
+from deploy.local.platform import install
 from tests.e2e.support.environment import TEST_INSTANCE, kube_of, temporal_of
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.platform import Temporal
@@ -18,7 +18,7 @@ from tests.e2e.support.platform import Temporal
 def instance() -> Iterator[Instance]:
     found = Instance(TEST_INSTANCE)
     found.up()
-    platform.install(found, example=False)
+    install(found, example=False)
     yield found
     if not os.environ.get("MW_TEST_KEEP"):
         found.down(purge=True)

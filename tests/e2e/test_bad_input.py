@@ -49,7 +49,7 @@ REFUSED: dict[str, tuple[Callable[[Manifest], None], str, list[str]]] = {
         "spec.components[0].groups",
         ["2"],
     ),
-    "name too long": (rename("a-name-too-long-for-what-is-derived-from-it-x"), "metadata.name", ["63"]),
+    "name too long": (rename("a-name-too-long-for-what-is-derived-from-it-x"), "spec.components[0]", ["63"]),
 }
 
 
