@@ -64,6 +64,8 @@ class GroupTemplate(Model):
 
     name: DnsLabel
     replicas: int | None = Field(default=None, ge=1, le=99)
+    reserve_ordinals: list[Annotated[int, Field(ge=0, le=998)]] = Field(default=[], max_length=99)
+    """Ordinals that no node may have: with ``replicas`` one lower, this is how one chosen node is removed."""
     resources: Resources | None = None
     storage: Storage | None = None
     node_selector: dict[str, str] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import count, islice
 from typing import Any, Literal
 
 from pydantic import Field
@@ -9,6 +11,11 @@ from pydantic import Field
 from api.app import Resources, RollingUpdate, Storage
 from api.meta import Conditions, FreeForm, Model, StatusModel, by_key
 from api.plugin import Port
+
+
+def node_ordinals(replicas: int, reserved: Collection[int]) -> list[int]:
+    """Ordinals of a group's nodes: the first ``replicas`` that are not reserved."""
+    return list(islice((n for n in count() if n not in reserved), replicas))
 
 
 class GroupSpec(Model):
@@ -19,6 +26,7 @@ class GroupSpec(Model):
     component: str
     group: str
     replicas: int = Field(ge=1, le=99)
+    reserve_ordinals: list[int] = []
     runtime_version: str
     image: str
     agent_image: str
@@ -32,6 +40,11 @@ class GroupSpec(Model):
     tolerations: list[FreeForm] = []
     topology_spread_constraints: list[FreeForm] = []
     rolling_update: RollingUpdate = RollingUpdate()
+
+
+    @property
+    def ordinals(self) -> list[int]:
+        return node_ordinals(self.replicas, self.reserve_ordinals)
 
 
 class NodeStatus(StatusModel):

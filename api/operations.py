@@ -25,8 +25,14 @@ SIGNAL_NOTICE = "notice"
 """Entity signal, argument Notice: something about the App may have changed; look and plan."""
 SIGNAL_CANCEL = "cancel"
 """Entity signal, argument ticket: the run started by hand was cancelled, so its operation is no longer wanted."""
+SIGNAL_CONTROL = "control"
+"""Operation signal, argument Verb: what an operator has decided; the entity passes it on."""
+SIGNAL_PROGRESS = "progress"
+"""Entity signal, argument Progress: an operation began to wait for an operator, or goes on."""
 UPDATE_ENQUEUE = "enqueue"
 """Entity update, argument OperationRequest, answers the ticket of the queued operation at once."""
+UPDATE_CONTROL = "control"
+"""Entity update, argument Verb, answers a sentence at once: what will happen to the operation that runs."""
 QUERY_STATUS = "status"
 """Entity query: EntityStatus."""
 QUERY_RESULT = "result"
@@ -39,6 +45,31 @@ class OperationType(StrEnum):
     DEPLOY = "Deploy"
     REPAIR = "Repair"
     DELETE = "Delete"
+    UPGRADE_PLUGIN = "UpgradePlugin"
+    SCALE = "Scale"
+    UPGRADE = "Upgrade"
+    RESIZE = "Resize"
+    RECONFIGURE = "Reconfigure"
+    RESTART = "Restart"
+    SWITCHOVER = "Switchover"
+
+
+BY_REQUEST = frozenset({OperationType.RESTART, OperationType.SWITCHOVER})
+"""Operations that no spec asks for: they run because somebody started them."""
+
+
+class Verb(StrEnum):
+    """What an operator may say to the operation that runs."""
+
+    PAUSE = "pause"
+    """Stop at the next safe point (between two nodes, two steps) and wait there."""
+    RESUME = "resume"
+    RETRY = "retry"
+    """The step that failed for good, once more."""
+    SKIP = "skip"
+    """Go on without the node whose step failed; it stays as it is and is named in the result."""
+    ABORT = "abort"
+    """End the operation; what can be put back is put back. It does not begin again until spec or operator ask."""
 
 
 class NoticeKind(StrEnum):
@@ -81,6 +112,25 @@ class OperationInput:
     uid: str = ""
     spec_hash: str = ""
     plugin: str = ""
+    component: str = ""
+    """Restart and Switchover: only this component; empty for all (Switchover: the one that has a writable role)."""
+    group: str = ""
+    node: str = ""
+    """Restart: only this node, by its full name."""
+    candidate: str = ""
+    """Switchover: the node that is to become primary; empty for the one with the most data."""
+    paused: bool = False
+    """It begins paused, because the operation that it goes on with was."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which part of the App an operation by request is about; fields as in OperationInput."""
+
+    component: str = ""
+    group: str = ""
+    node: str = ""
+    candidate: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +139,25 @@ class OperationRequest:
     requested_by: str
     """Workflow id of the run started by hand."""
     reason: str = ""
+    scope: Scope = field(default_factory=Scope)
+
+
+class OperationState(StrEnum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    """An operator has paused it."""
+    STOPPED = "stopped"
+    """A step failed for good; it waits for retry, skip or abort."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``workflow_id``: of the operation, so that a late word of an earlier one is told from this one's."""
+
+    workflow_id: str
+    state: str
+    """OperationState."""
+    message: str = ""
 
 
 class Outcome(StrEnum):
@@ -97,6 +166,8 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    ABORTED = "aborted"
+    """By an operator: it does not begin again for the same spec until somebody asks."""
 
 
 @dataclass(frozen=True)
@@ -117,3 +188,5 @@ class EntityStatus:
     operation: str = ""
     queued: list[str] = field(default_factory=list)
     """Tickets that have no result yet: the running operation's first, then in the order in which they are looked at."""
+    state: str = ""
+    """OperationState of the operation that runs, else empty."""

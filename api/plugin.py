@@ -26,6 +26,9 @@ class RuntimeVersion(Model):
 
     version: str
     images: dict[str, str]
+    upgrades_from: list[str] | None = None
+    """Versions from which a running App may be moved to this one; by default every lower one. Naming a higher one
+    allows a downgrade."""
 
 
 class TopologyComponent(Model):
@@ -121,7 +124,10 @@ class Monitor(Model):
 
 
 class ComponentDefinition(Model):
+    """``scaling: fixed``: the engine's members are decided at the first deploy; a change of replicas is refused."""
+
     name: DnsLabel
+    scaling: Literal["dynamic", "fixed"] = "dynamic"
     image: str
     user: int = Field(default=999, ge=1)
     process: Process

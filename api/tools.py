@@ -22,16 +22,36 @@ from api.meta import Model
 
 
 class ToolName(StrEnum):
-    """The terms the platform knows; a plugin may add others of its own, called by name through ``Run``."""
+    """The terms the platform knows; a plugin may add others of its own, called by name through ``Run``.
+
+    All but ``ready`` may be missing. Each must do no harm when it is run again: a worker that died is followed by
+    another that begins the step anew.
+    """
 
     READY = "ready"
     GET_ROLE = "getRole"
+    GET_VERSION = "getVersion"
+    """Result ``version``: what the running engine says; an upgrade asks for it before it goes on to the next node."""
     PRE_START = "preStart"
     READ_CONFIG = "readConfig"
     RELOAD_CONFIG = "reloadConfig"
+    """Arguments: the dynamic parameters that changed, by name."""
+    FENCE = "fence"
+    """On the writable node, argument ``seconds``: from now on, for so long or until ``unfence``, no write is
+    acknowledged. Result ``position``: how far a successor must have come."""
+    UNFENCE = "unfence"
     FAILOVER = "failover"
+    """On a candidate, argument ``from`` (address of the node that was writable): become writable."""
+    FOLLOW = "follow"
+    """On every other node, the one that was writable among them, argument ``primary`` (address of the node that is
+    writable now): follow it, and disconnect clients that take this node for writable."""
     JOIN = "join"
+    """On a new node that is ready: whatever its peers do not notice by themselves."""
     LEAVE = "leave"
+    """On a node that is about to be removed and holds no writable role."""
+    FORGET = "forget"
+    """On the nodes that stay, of every component, one after another, arguments ``node`` and ``address`` of one that
+    was removed: drop what is remembered of it."""
     BACKUP = "backup"
     RESTORE = "restore"
 

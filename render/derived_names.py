@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from api.app import App
 from api.meta import DNS_LABEL_PATTERN
+from api.group import node_ordinals
 from api.names import (
     DNS_LABEL_LIMIT,
     agent_tls_name,
@@ -81,7 +82,7 @@ def _of_component(
     for position, group in enumerate(groups):
         at = f"{path}.groups[{position}].name" if template is not None and template.groups else path
         yield "Group", group_name(app.name, default.name, group.name), f"group {group.name} of {label}", at
-        for ordinal in range(counts[group.name]):
+        for ordinal in node_ordinals(counts[group.name], group.reserve_ordinals):
             what = f"node {ordinal} of group {group.name} of {label}"
             name = node_name(app.name, default.name, group.name, ordinal)
             yield "Service", name, what, at

@@ -219,6 +219,7 @@ def _component(
             component=default.name,
             group=group.name,
             replicas=counts[group.name],
+            reserve_ordinals=sorted(set(group.reserve_ordinals)),
             resources=group.resources or default.resources,
             storage=group.storage or default.storage,
             node_selector=group.node_selector,
@@ -236,7 +237,7 @@ def _component(
                 ordinal=ordinal,
                 id=ordinal * len(positions) + positions[group.name] + 1,
             )
-            for ordinal in range(spec.replicas)
+            for ordinal in spec.ordinals
         )
         groups.append(DesiredGroup(group.name, resource_name, spec, nodes))
     record_of_component = recorded.components.get(default.name) if recorded else None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.app import Phase
+from api.group import node_ordinals
 from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, app_labels, node_name
 from clients.resources import Manifest
 from watcher import conditions, pods
@@ -83,7 +84,8 @@ def _group_status(
     group: Manifest, nodes: Mapping[str, Manifest], messages: Mapping[str, str], now: str
 ) -> dict[str, Any]:
     spec = group["spec"]
-    names = [node_name(spec["app"], spec["component"], spec["group"], n) for n in range(int(spec["replicas"]))]
+    ordinals = node_ordinals(int(spec["replicas"]), spec.get("reserveOrdinals") or [])
+    names = [node_name(spec["app"], spec["component"], spec["group"], ordinal) for ordinal in ordinals]
     belonging = {node for node, pod in nodes.items() if pods.label(pod, LABEL_GROUP) == spec["group"]
                  and pods.label(pod, LABEL_COMPONENT) == spec["component"]}  # fmt: skip
     entries = [_node_status(name, nodes.get(name), messages) for name in names]
