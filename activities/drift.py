@@ -7,20 +7,23 @@ puts back. Rendered files are compared too, so a hand-edited node ConfigMap is s
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from activities.differences import differences
+from activities.effective import changed_parameters, unapplied
 from activities.manifests import (
     budget_manifests,
     deployment_manifest,
     keeps_template,
     record_manifests,
     service_manifests,
+    without_template,
 )
 from activities.nodes import rendered_config_maps
 from activities.platform import Platform
 from activities.together import together
+from activities.wanted import Live as LiveState
 from api.names import agent_tls_name, app_labels, credentials_name, metadata_name
 from clients.certificates import KeyPair
 from clients.resources import (
@@ -47,17 +50,15 @@ async def budget_resource(platform: Platform) -> Resource:
     return DISRUPTION_BUDGET if await platform.kubernetes.serves(DISRUPTION_BUDGET) else DISRUPTION_BUDGET_BETA
 
 
-async def find_drift(
-    platform: Platform, desired: DesiredApp, components: Mapping[str, Manifest], groups: Mapping[str, Manifest]
-) -> list[str]:
-    """A sentence for each object that is not as it should be, at most ``_SHOWN``."""
+async def find_drift(platform: Platform, desired: DesiredApp, state: LiveState, *, engines: bool = False) -> list[str]:
+    """A sentence for each object that is not as it should be, at most ``_SHOWN``. ``engines``: ask the engines too."""
     budget = await budget_resource(platform)
     kinds = (SERVICE, DEPLOYMENT, CONFIG_MAP, VOLUME_CLAIM, budget)
     lists = await together(
         platform.kubernetes.list(kind, desired.namespace, labels=app_labels(desired.name)) for kind in kinds
     )
     live = {kind.kind: _by_name(items) for kind, (items, _) in zip(kinds, lists, strict=True)}
-    live["Component"], live["Group"] = dict(components), dict(groups)
+    live["Component"], live["Group"] = state.components, state.groups
     # By name: the right to list Secrets would be the right to read every Secret of the cluster.
     names = (credentials_name(desired.name), agent_tls_name(desired.name))
     secrets = await together(platform.kubernetes.get(SECRET, name, desired.namespace) for name in names)
@@ -74,6 +75,9 @@ async def find_drift(
         found += _compared(manifest, live[manifest["kind"]])
     found += _deployments(desired, live["Deployment"])
     found += await _config_maps(desired, live["ConfigMap"], live["Service"])
+    found += unapplied(desired, live["ConfigMap"], live["Service"])
+    if engines and not found:
+        found += await changed_parameters(platform, desired, live["ConfigMap"])
     return found[:_SHOWN]
 
 
@@ -123,7 +127,7 @@ def _deployments(desired: DesiredApp, live: Live) -> Iterator[str]:
             for node in group.nodes:
                 wanted = deployment_manifest(desired, component, group, node)
                 if node.name in live and keeps_template(wanted, live[node.name]):
-                    del wanted["spec"]["template"], wanted["metadata"]["annotations"]
+                    wanted = without_template(wanted)
                 yield from _compared(wanted, live)
 
 

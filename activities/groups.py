@@ -1,7 +1,8 @@
 """``applyGroup``: ConfigMaps, volume claims and Deployments of one group's nodes.
 
-Until the first Deploy has completed, a spec may also ask for fewer nodes than an earlier one did (30 was meant to
-be 3): those that are not wanted any more go, but for their volumes. Afterwards fewer nodes is an operation of its own.
+Until the first Deploy has completed, a spec may also ask for other Pods or fewer nodes than an earlier one did (30
+was meant to be 3): those that are not wanted any more go, but for their volumes. Afterwards an existing Pod template
+is only changed by operations that roll one node after another, and fewer nodes is an operation of its own.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ from temporalio import activity
 from activities.addresses import node_addresses
 from activities.differences import differences
 from activities.kept import NOT_YET, held_nodes
-from activities.manifests import deployment_manifest, keeps_template
-from activities.metadata import read_part
-from activities.nodes import first_primary, has_run, rendered_config_maps
+from activities.manifests import deployment_manifest, keeps_template, without_template
+from activities.nodes import first_primary, rendered_config_maps
 from activities.objects import check_owner
 from activities.platform import Platform
 from activities.status import tell_step
 from activities.together import together
 from activities.wait import heartbeats
 from activities.wanted import wanted
-from api.names import ANNOTATION_APP_UID, app_labels, metadata_name
+from api.names import ANNOTATION_APP_UID, app_labels
 from api.steps import Applied, GroupStep, Step, Target
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
@@ -32,8 +32,10 @@ from render.objects import node_volume_claim
 
 @dataclass(frozen=True)
 class _Live:
-    """Objects that carry the names of the group's nodes, whoever owns them; each checked before it is used."""
+    """Objects that carry the names of the group's nodes, whoever owns them; each checked before it is used. ``ran``:
+    the App has run, so that Pods change only one after another."""
 
+    ran: bool
     config_maps: Mapping[str, Manifest]
     claims: Mapping[str, Manifest]
     deployments: Mapping[str, Manifest]
@@ -55,12 +57,11 @@ class Groups:
         component = desired.component(step.component)
         group = component.group(step.group)
         addresses = await node_addresses(platform, desired)
-        live = await self._live(target, component)
+        ran = want.live.deployed is not None
+        live = await self._live(target, component, ran=ran)
         held = held_nodes(desired, component, live.claims)
         if held:  # nodes without a volume yet wait for the same decision
             held |= {node.name for node in component.nodes if node.name not in live.claims}
-        metadata = await platform.kubernetes.get(CONFIG_MAP, metadata_name(target.app), target.namespace)
-        ran = has_run(read_part(metadata, "basic"), target.uid)
         first = first_primary(component, ran=ran, held=held)
         rendered = await rendered_config_maps(
             desired, component, group.nodes, addresses, live.config_maps, bootstrap=first, held=held
@@ -83,7 +84,7 @@ class Groups:
                 await kubernetes.delete(resource, name, target.namespace)
         return len(names)
 
-    async def _live(self, target: Target, component: DesiredComponent) -> _Live:
+    async def _live(self, target: Target, component: DesiredComponent, *, ran: bool) -> _Live:
         # By name, not by label: an object of the name without our label is somebody else's, and must be seen too.
         names = [node.name for node in component.nodes]
 
@@ -95,7 +96,7 @@ class Groups:
             return present
 
         config_maps, claims, deployments = await together([read(CONFIG_MAP), read(VOLUME_CLAIM), read(DEPLOYMENT)])
-        return _Live(config_maps, claims, deployments)
+        return _Live(ran, config_maps, claims, deployments)
 
     async def _node(
         self,
@@ -121,12 +122,16 @@ class Groups:
         await together(first)
         deployment = deployment_manifest(desired, component, group, node)
         present = live.deployments.get(node.name)
-        if present is None or not keeps_template(deployment, present):
-            if present is not None and not differences(deployment, present):
-                return len(first)
+        if present is None:
             await kubernetes.apply(deployment)
-            return len(first) + 1
-        if present["spec"].get("replicas") == 1:
+        elif live.ran and keeps_template(deployment, present):
+            kept = without_template(deployment)
+            if not differences(kept, present):
+                return len(first)
+            change = {"metadata": {"labels": kept["metadata"]["labels"]}, "spec": kept["spec"]}
+            await kubernetes.patch(DEPLOYMENT, node.name, target.namespace, change)
+        elif differences(deployment, present):
+            await kubernetes.apply(deployment)
+        else:
             return len(first)
-        await kubernetes.patch(DEPLOYMENT, node.name, target.namespace, {"spec": {"replicas": 1}})
         return len(first) + 1

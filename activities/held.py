@@ -10,7 +10,6 @@ claim is this App's from
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 from temporalio import activity
@@ -21,13 +20,15 @@ from activities.events import tell
 from activities.kept import held_nodes
 from activities.nodes import rendered_config_maps
 from activities.platform import Platform
+from activities.push import pushed_files
+from activities.reach import agent_of
 from activities.readiness import NodeState
 from activities.together import together
 from activities.wait import NodeWaiter, heartbeats
 from activities.wanted import Wanted, wanted
 from api.names import ANNOTATION_APP_UID
 from api.steps import ComponentStep, Step, Survey, Target
-from clients.agents import AgentError, AgentTarget
+from clients.agents import AgentError
 from clients.resources import COMPONENT, CONFIG_MAP, VOLUME_CLAIM, Manifest
 from proto import agent_pb2
 from render.desired import DesiredComponent
@@ -109,7 +110,7 @@ class Held:
 
     async def _records(self, target: Target, states: Sequence[NodeState]) -> dict[str, agent_pb2.VolumeRecord]:
         async def ask(state: NodeState) -> agent_pb2.VolumeRecord:
-            status = await self._platform.agents.status(_agent(target, state))
+            status = await self._platform.agents.status(agent_of(target, state))
             return status.volume
 
         try:
@@ -119,7 +120,7 @@ class Held:
         return {state.node: record for state, record in zip(states, records, strict=True)}
 
     async def _start(self, step: ComponentStep, state: NodeState, manifest: Manifest) -> None:
-        agents, agent = self._platform.agents, _agent(step.target, state)
+        agents, agent = self._platform.agents, agent_of(step.target, state)
         request_id = f"{activity.info().workflow_run_id}/start/{state.node}"
         push = agent_pb2.ReloadConfigRequest(request_id=f"{request_id}/push", files=pushed_files(manifest))
         try:
@@ -133,15 +134,3 @@ class Held:
             if "Start" in str(error) and error.code.name == "DEADLINE_EXCEEDED":
                 return  # it is starting and waits for its peers; readiness is waited for in the next step
             raise ApplicationError(f"{state.node} cannot be started yet: {error}") from error
-
-
-def _agent(target: Target, state: NodeState) -> AgentTarget:
-    return AgentTarget(target.namespace, target.app, state.node, state.address)
-
-
-def pushed_files(config_map: Manifest) -> list[agent_pb2.PushedFile]:
-    """The ConfigMap's keys as the agents take them, each with its checksum."""
-    return [
-        agent_pb2.PushedFile(source=key, content=text.encode(), sha256=hashlib.sha256(text.encode()).hexdigest())
-        for key, text in config_map["data"].items()
-    ]

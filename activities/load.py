@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.drift import find_drift
 from activities.manifests import digest
 from activities.metadata import read_part
-from activities.nodes import has_run
 from activities.platform import Platform
-from activities.unsupported import unsupported_changes
-from activities.wanted import records, spec_hash
+from activities.roll import outdated_nodes
+from activities.volumes import expandable_groups
+from activities.wanted import Live, live_state, spec_hash, stage
 from api.app import App
-from api.names import FINALIZER, metadata_name
+from api.names import FINALIZER
+from api.operations import OperationType
 from api.steps import AppSnapshot, LoadRequest, Step
-from clients.resources import APP, CONFIG_MAP, Manifest
+from clients.resources import APP, Manifest
 from render.bundle import PluginBundle, PluginRefused
-from render.desired import RecordedState, desired
+from render.desired import DesiredApp, RecordedState, desired
 from render.problems import Problem
+from render.stages import Deployed, pending
+from render.transitions import group_path, transition_problems
 from render.validation import parse_app, validate
 
 INVALID_SPEC = "InvalidSpec"
@@ -51,23 +56,59 @@ class Load:
         platform = self._platform
         bundle, damage = await self._bundle(app)
         known = await platform.plugins.known() if bundle is None else {}
-        recorded, components, groups = await records(platform, app.namespace, app.name, app.uid)
-        problems = damage or await self._problems(app, bundle, known, recorded)
+        live = await live_state(platform, app.namespace, app.name, app.uid)
+        problems = damage or await self._problems(app, bundle, known, live.recorded)
         if problems or bundle is None:
             return _refused(manifest, INVALID_SPEC, problems, app)
-        wanted = desired(app, bundle, agent_image=platform.agent_image, recorded=recorded)
-        metadata_map = await platform.kubernetes.get(CONFIG_MAP, metadata_name(app.name), app.namespace)
-        basic = read_part(metadata_map, "basic") or {}
-        deployed = str(basic["deployed"]) if has_run(basic, app.uid) else ""
-        problems = unsupported_changes(
-            app, wanted, recorded, basic, read_part(metadata_map, "nodes") or {}, changed=deployed != spec_hash(app)
-        )
+        wanted = desired(app, bundle, agent_image=platform.agent_image, recorded=live.recorded)
+        if live.deployed is None:
+            problems = list(fewer_nodes(app, wanted, live))
+            return _refused(manifest, UNSUPPORTED_CHANGE, problems, app) if problems else _snapshot(manifest, app)
+        problems = await self._transitions(app, wanted, live.deployed)
         if problems:
-            return _refused(manifest, UNSUPPORTED_CHANGE, problems, app)
+            return _refused(manifest, INVALID_SPEC, problems, app)
+        parts = pending(wanted, live.deployed)
+        operation, sentence = (str(parts[0].operation), parts[0].sentence) if parts else ("", "")
         drift: list[str] = []
-        if request.drift and deployed == spec_hash(app):
-            drift = await find_drift(platform, wanted, components, groups)
-        return _snapshot(manifest, app, deployed=deployed, drift=drift)
+        if request.drift:
+            drift = await self._drift(app, live, engines=request.engines)
+            if not operation:
+                operation, sentence = await self._outdated(app, live)
+        return _snapshot(
+            manifest,
+            app,
+            deployed=str(live.basic.get("deployed", "")),
+            drift=drift,
+            operation=operation,
+            sentence=sentence,
+        )
+
+    async def _drift(self, app: App, live: Live, *, engines: bool) -> list[str]:
+        """Against what runs, not against a newer spec that is yet to be carried out."""
+        try:
+            running = await stage(self._platform, app, live, OperationType.REPAIR)
+        except ApplicationError:
+            return []  # the plugin version that runs was uninstalled: nothing says how its objects should be
+        return await find_drift(self._platform, running, live, engines=engines)
+
+    async def _outdated(self, app: App, live: Live) -> tuple[str, str]:
+        """The operation that rolls nodes which are not as recorded: an earlier one was interrupted."""
+        try:
+            running = await stage(self._platform, app, live, OperationType.REPAIR)
+        except ApplicationError:
+            return "", ""
+        nodes = await outdated_nodes(self._platform, running)
+        if not nodes:
+            return "", ""
+        operation = OperationType.UPGRADE if any(node.other_version for node in nodes) else OperationType.RESIZE
+        return operation, f"not rolled yet: {', '.join(node.name for node in nodes)}"
+
+    async def _transitions(self, app: App, wanted: DesiredApp, deployed: Deployed) -> list[Problem]:
+        installed: dict[str, list[str]] = {}
+        if wanted.bundle.version != deployed.plugin_version:
+            installed = await self._platform.plugins.runtimes(wanted.bundle.name)
+        expandable = await expandable_groups(self._platform, wanted, deployed)
+        return transition_problems(app, wanted, deployed, installed=installed, expandable=expandable)
 
     async def _problems(
         self, app: App, bundle: PluginBundle | None, known: dict[str, list[str]], recorded: RecordedState
@@ -108,6 +149,8 @@ def _snapshot(
     *,
     deployed: str = "",
     drift: list[str] | None = None,
+    operation: str = "",
+    sentence: str = "",
     reason: str = "",
     refusal: str = "",
 ) -> AppSnapshot:
@@ -121,6 +164,8 @@ def _snapshot(
         plugin=f"{app.spec.plugin.name} {app.spec.plugin.version}" if app is not None else "",
         spec_hash=spec_hash(app) if app is not None else "",
         deployed_hash=deployed,
+        operation=operation,
+        change=sentence,
         refusal_reason=reason,
         refusal=refusal,
         drift=drift or [],
@@ -134,3 +179,20 @@ def _refused(manifest: Manifest, reason: str, problems: list[Problem], app: App 
     if len(problems) > _SHOWN_PROBLEMS:
         shown.append(f"and {len(problems) - _SHOWN_PROBLEMS} more problems")
     return _snapshot(manifest, app, reason=reason, refusal="; ".join(shown))
+
+
+def fewer_nodes(app: App, wanted: DesiredApp, live: Live) -> Iterator[Problem]:
+    """Until the first Deploy has completed anything may change, but for a group's nodes that are ready becoming
+    fewer: they may hold data by now."""
+    ready = (read_part(live.metadata, "nodes") or {}).get("normal") or []
+    for component in wanted.components:
+        for group in component.groups:
+            names = {node.name for node in group.nodes}
+            lost = [
+                node["name"]
+                for node in ready
+                if (node["component"], node["group"]) == (component.name, group.name) and node["name"] not in names
+            ]
+            if lost:
+                message = f"{', '.join(lost)} is ready and may hold data; keep it until the first Deploy has completed"
+                yield Problem(f"{group_path(app, component.name, group.name)}.replicas", message)

@@ -23,11 +23,13 @@ from render.objects import (
     pod_disruption_budget,
     role_services,
 )
+from render.stages import pod_facts
 
 TEMPLATE_HASH = f"{API_GROUP}/pod-template-hash"
 """On Deployments: of the Pod template as this platform rendered it."""
-GROUP_HASH = f"{API_GROUP}/group-hash"
-"""On Deployments: of the Group's record from which it was rendered."""
+POD_HASH = f"{API_GROUP}/pod-hash"
+"""On Deployments: of the facts of the Group's record of which the Pod was made (``render.stages.pod_facts``)."""
+VERSION_LABEL = "app.kubernetes.io/version"
 
 
 def digest(value: Any) -> str:
@@ -68,18 +70,35 @@ def deployment_manifest(
     manifest["metadata"].setdefault("annotations", {}).update(
         {
             TEMPLATE_HASH: digest(manifest["spec"]["template"]),
-            GROUP_HASH: digest(group.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)),
+            POD_HASH: digest(pod_facts(group.spec)),
         }
     )
     return manifest
 
 
-def keeps_template(wanted: Manifest, live: Mapping[str, Any]) -> bool:
-    """Whether the live Deployment is of the same record, rendered by another version of the platform.
+def is_outdated(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """Whether the live Deployment's Pod is of another record: an operation rolls it, one node after another."""
+    return bool(_annotation(live, POD_HASH) != _annotation(wanted, POD_HASH))
 
-    Applying it would restart the engine only because the platform was upgraded. Its Pod gets the new template at
-    its next planned restart.
+
+def keeps_template(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """Whether the live Deployment's Pod template must be left alone by all but a rolling operation.
+
+    It is of another record, or of the same record rendered by another version of the platform: applying it would
+    restart the engine only because the platform was upgraded. Its Pod gets the new template at its next planned
+    restart.
     """
-    own = wanted["metadata"]["annotations"]
-    other = live["metadata"].get("annotations") or {}
-    return bool(other.get(GROUP_HASH) == own[GROUP_HASH] and other.get(TEMPLATE_HASH) not in (None, own[TEMPLATE_HASH]))
+    same = _annotation(live, TEMPLATE_HASH) in (None, _annotation(wanted, TEMPLATE_HASH))
+    return is_outdated(wanted, live) or not same
+
+
+def without_template(deployment: Manifest) -> Manifest:
+    """What of a node's Deployment may be put right while its Pod template stays."""
+    labels = {key: value for key, value in deployment["metadata"]["labels"].items() if key != VERSION_LABEL}
+    metadata = {key: value for key, value in deployment["metadata"].items() if key != "annotations"}
+    spec = {key: value for key, value in deployment["spec"].items() if key not in ("template", "selector")}
+    return {**deployment, "metadata": {**metadata, "labels": labels}, "spec": spec}
+
+
+def _annotation(deployment: Mapping[str, Any], name: str) -> Any:
+    return (deployment["metadata"].get("annotations") or {}).get(name)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from api.names import LABEL_PLUGIN, LABEL_PLUGIN_VERSION, SYSTEM_NAMESPACE
 from clients.kubernetes import Kubernetes
 from clients.resources import CONFIG_MAP
-from render.bundle import PluginBundle, config_map_name, from_config_maps, template_map_names
+from render.bundle import PluginBundle, PluginRefused, config_map_name, from_config_maps, template_map_names
 
 _KEPT_SECONDS = 60.0
 """Long enough for all steps of a Deploy, short enough that a version that was uninstalled is missed soon."""
@@ -35,6 +36,15 @@ class Plugins:
         bundle = from_config_maps(definition, templates)
         self._bundles[name, version] = (time.monotonic(), bundle)
         return bundle
+
+    async def runtimes(self, name: str) -> dict[str, list[str]]:
+        """Installed versions of a plugin, with the runtime versions that each supports; damaged ones are left out."""
+        found = {}
+        for version in (await self.known()).get(name, []):
+            with contextlib.suppress(PluginRefused):
+                bundle = await self.bundle(name, version)
+                found[version] = [v.version for v in bundle.plugin.spec.runtime_versions] if bundle else []
+        return found
 
     async def known(self) -> dict[str, list[str]]:
         """Installed versions by name, for the sentence that says what would do."""

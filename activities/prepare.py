@@ -7,10 +7,10 @@ whose ClusterIPs are the nodes' addresses, and the disruption budgets.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from temporalio import activity
 
+from activities import parts
 from activities.drift import budget_resource
 from activities.events import tell
 from activities.kept import kept_components
@@ -47,10 +47,11 @@ class Prepare:
             [
                 ensure_credentials(platform, target, want.desired),
                 ensure_agent_certificate(platform, target, want.desired),
-                self._records(target, want.desired, kept),
                 self._metadata(target, want.desired),
             ]
         )
+        # After the metadata, which is the truth that they are put back to.
+        await self._records(target, want.desired, kept)
         return _plan(want.desired, kept)
 
     @activity.defn(name=Step.SERVICES)
@@ -99,41 +100,13 @@ class Prepare:
             self._platform,
             target.namespace,
             target.app,
-            {"basic": lambda before: basic(before, desired, now), "nodes": lambda before: adding(before, desired)},
+            {
+                "basic": lambda before: parts.basic(before, desired, now),
+                "nodes": lambda before: parts.adding(before, desired),
+                "record": lambda before: parts.record(before, desired, target.operation),
+            },
         )
         return 1
-
-
-def basic(before: Any, desired: DesiredApp, now: str) -> dict[str, Any]:
-    """The ``basic`` part: versions, when the App was made and last changed. ``deployed`` is added by ``finish``."""
-    same = isinstance(before, dict) and before.get("uid") == desired.uid
-    part: dict[str, Any] = dict(before) if same else {"uid": desired.uid, "created": now, "updated": now}
-    facts = {
-        "plugin": desired.bundle.name,
-        "pluginVersion": desired.bundle.version,
-        "runtimeVersion": desired.runtime_version,
-        "topology": desired.topology,
-    }
-    if any(part.get(key) != value for key, value in facts.items()):
-        part.update(facts, updated=now)
-    return part
-
-
-def adding(before: Any, desired: DesiredApp) -> dict[str, list[dict[str, str]]]:
-    """The ``nodes`` part with all wanted nodes that are not normal yet as ``adding``."""
-    part = before if isinstance(before, dict) else {}
-    wanted_names = {node.name for node in desired.nodes}
-    normal = [node for node in part.get("normal") or [] if node.get("name") in wanted_names]
-    known = {node["name"] for node in normal}
-    return {
-        "normal": normal,
-        "adding": [
-            {"name": node.name, "component": node.component, "group": node.group}
-            for node in desired.nodes
-            if node.name not in known
-        ],
-        "deleting": part.get("deleting") or [],
-    }
 
 
 def _plan(desired: DesiredApp, kept: frozenset[str]) -> Plan:

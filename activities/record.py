@@ -8,24 +8,26 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities import parts
 from activities.addresses import node_addresses
+from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, noted
 from activities.events import tell
-from activities.metadata import update_metadata
+from activities.metadata import Part, update_metadata
 from activities.nodes import rendered_config_maps
 from activities.platform import Platform
-from activities.readiness import NodeState, node_state
+from activities.reach import reachable
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.together import together
-from activities.wanted import wanted
+from activities.wanted import Wanted, stage, wanted
 from api.app import Phase
 from api.names import app_labels
+from api.operations import OperationType
 from api.steps import ComponentStep, Step, Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP
 from render.desired import DesiredApp, DesiredComponent
-
-_READ_TIMEOUT = 10.0
+from render.stages import pending
 
 
 class Record:
@@ -38,41 +40,56 @@ class Record:
         target = step.target
         want = await wanted(self._platform, target)
         component = want.desired.component(step.component)
-        config = await self._read_back(target, component)
-        parts = {"nodes": lambda before: _normal(before, component)}
+        answers = await self._read_back(target, component)
+        await self._note(target, want.desired, component, answers)
+        changes: dict[str, Part] = {"nodes": lambda before: parts.normal(before, component)}
+        config = next((answers[node.name] for node in component.nodes if answers.get(node.name)), {})
         if config:
-            parts["config"] = lambda before: {**(before if isinstance(before, dict) else {}), component.name: config}
-        await update_metadata(self._platform, target.namespace, target.app, parts)
+            changes["config"] = lambda before: {**(before if isinstance(before, dict) else {}), component.name: config}
+        await update_metadata(self._platform, target.namespace, target.app, changes)
         message = f"{component.name}: {len(component.nodes)} nodes are ready"
         await tell(self._platform, target, "ComponentReady", message)
 
-    async def _read_back(self, target: Target, component: DesiredComponent) -> dict[str, str]:
-        """From the first node that answers; empty where the plugin has no such tool."""
-        failures = []
-        for state in self._running(target, component):
-            agent = AgentTarget(target.namespace, target.app, state.node, state.address)
-            request_id = f"{activity.info().workflow_run_id}/read/{component.name}"
+    async def _read_back(self, target: Target, component: DesiredComponent) -> dict[str, dict[str, str]]:
+        """What each node's engine says of its parameters; empty where the plugin has no such tool."""
+        agents = reachable(self._platform, target, [node.name for node in component.nodes])
+
+        async def ask(agent: AgentTarget) -> dict[str, str] | str:
             try:
                 result = await self._platform.agents.run(
-                    agent, ToolName.READ_CONFIG, request_id=request_id, timeout=_READ_TIMEOUT
+                    agent, ToolName.READ_CONFIG, request_id="", timeout=READ_TIMEOUT
                 )
             except AgentError as error:
-                if error.code.name in ("NOT_FOUND", "UNIMPLEMENTED"):
-                    return {}
-                failures.append(str(error))
-                continue
-            if result.success:
-                return dict(sorted(result.values.items()))
-            failures.append(f"{state.node}: {result.message}")
-        raise ApplicationError(f"the configuration of {component.name} cannot be read back yet: {'; '.join(failures)}")
+                return {} if error.code.name in ("NOT_FOUND", "UNIMPLEMENTED") else str(error)
+            return dict(sorted(result.values.items())) if result.success else f"{agent.node}: {result.message}"
 
-    def _running(self, target: Target, component: DesiredComponent) -> list[NodeState]:
-        pods = self._platform.pods.list(target.namespace, app_labels(target.app))
-        states = [
-            node_state(node.name, self._platform.deployments.get(target.namespace, node.name), pods)
+        found = dict(zip(agents, await together(ask(agent) for agent in agents.values()), strict=True))
+        answers = {node: answer for node, answer in found.items() if isinstance(answer, dict)}
+        if not answers:
+            failures = "; ".join(str(answer) for answer in found.values()) or "no node runs"
+            raise ApplicationError(f"the configuration of {component.name} cannot be read back yet: {failures}")
+        return answers
+
+    async def _note(
+        self, target: Target, desired: DesiredApp, component: DesiredComponent, answers: dict[str, dict[str, str]]
+    ) -> None:
+        """On each node's ConfigMap that it runs with the parameters of its files, where nothing is noted yet: from
+        then on whoever gives it others says so."""
+        addresses = await node_addresses(self._platform, desired)
+        found, _ = await self._platform.kubernetes.list(
+            CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
+        )
+        new = {str(each["metadata"]["name"]) for each in found if noted(each) is None}
+        await together(
+            note_effective(
+                self._platform,
+                target.namespace,
+                node.name,
+                effective(component, node_parameters(desired, component, node, addresses), answers[node.name]),
+            )
             for node in component.nodes
-        ]
-        return [state for state in states if state.running and state.address]
+            if node.name in new and node.name in answers
+        )
 
     @activity.defn(name=Step.FINISH)
     async def finish(self, target: Target) -> None:
@@ -81,18 +98,23 @@ class Record:
         await self._take_back_first_primary(target, want.desired)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
+        complete = await self._complete(want)
+
         def deployed(before: Any) -> dict[str, Any]:
             part = dict(before) if isinstance(before, dict) else {"uid": target.uid, "created": now}
-            if part.get("deployed") != target.spec_hash:
+            if complete and part.get("deployed") != target.spec_hash:
                 part.update(deployed=target.spec_hash, updated=now)
             return part
 
-        await update_metadata(self._platform, target.namespace, target.app, {"basic": deployed})
+        changes: dict[str, Part] = {"basic": deployed}
+        if target.operation in (OperationType.UPGRADE, OperationType.RESIZE):
+            changes["record"] = parts.settled
+        await update_metadata(self._platform, target.namespace, target.app, changes)
         message = f"{target.operation} completed: {len(want.desired.nodes)} nodes are ready"
         await tell(self._platform, target, f"{target.operation}Completed", message)
         change = StatusChange(
-            phase=Phase.RUNNING,
-            message="as wanted",
+            phase=Phase.RUNNING if complete else Phase.UPDATING,
+            message="as wanted" if complete else f"{target.operation} completed; the rest of the spec comes next",
             observed_generation=want.app.generation,
             operation={"state": "Completed"},
             conditions={
@@ -103,6 +125,13 @@ class Record:
         )
         await tell_step(self._platform, target, "", change)
 
+    async def _complete(self, want: Wanted) -> bool:
+        """Whether the whole spec is carried out, not only this operation's part of it."""
+        if want.live.deployed is None:
+            return True
+        wanted_whole = await stage(self._platform, want.app, want.live, OperationType.DEPLOY)
+        return not pending(wanted_whole, want.live.deployed)
+
     async def _take_back_first_primary(self, target: Target, desired: DesiredApp) -> None:
         kubernetes = self._platform.kubernetes
         addresses = await node_addresses(self._platform, desired)
@@ -111,15 +140,3 @@ class Record:
         for component in desired.components:
             rendered = await rendered_config_maps(desired, component, component.nodes, addresses, live, bootstrap=None)
             await together(kubernetes.apply(manifest) for _, manifest, changed in rendered if changed)
-
-
-def _normal(before: Any, component: DesiredComponent) -> dict[str, Any]:
-    part = before if isinstance(before, dict) else {}
-    own = [{"name": node.name, "component": node.component, "group": node.group} for node in component.nodes]
-    names = {node["name"] for node in own}
-
-    def others(state: str) -> list[dict[str, str]]:
-        return [node for node in part.get(state) or [] if node.get("name") not in names]
-
-    normal = sorted([*others("normal"), *own], key=lambda node: node["name"])
-    return {"normal": normal, "adding": others("adding"), "deleting": others("deleting")}

@@ -15,16 +15,17 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.events import tell
-from activities.platform import Platform
-from activities.readiness import NodeState, node_state, summary
+from activities.platform import Platform, permanent
+from activities.reach import agent_of, node_states
+from activities.readiness import NodeState, summary
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.together import together
 from activities.wanted import wanted
 from api.app import Phase
 from api.names import app_labels
 from api.operations import OperationType
-from api.steps import GroupStep, Step, Target
-from clients.agents import AgentError, AgentTarget
+from api.steps import ErrorType, GroupStep, Step, Target
+from clients.agents import AgentError
 
 _FREQUENT_SECONDS, _FREQUENT_FOR, _RARE_SECONDS = 1.0, 60.0, 4.0
 _STEADY_SECONDS = 2.0
@@ -78,15 +79,18 @@ class NodeWaiter:
         self._platform, self._target, self._step, self._nodes = platform, target, step, nodes
         self._told = ""
         self._since: tuple[str, float] = ("", 0.0)
+        self._stuck: tuple[str, float] = ("", 0.0)
 
     def states(self) -> list[NodeState]:
         """From the caches of the shared watches."""
         target = self._target
-        pods = self._platform.pods.list(target.namespace, app_labels(target.app))
-        return [node_state(node, self._platform.deployments.get(target.namespace, node), pods) for node in self._nodes]
+        return list(node_states(self._platform, target.namespace, target.app, self._nodes).values())
 
-    async def until(self, satisfied: Callable[[NodeState], bool]) -> list[NodeState]:
-        """Returns when all are. Only a cancellation ends it earlier."""
+    async def until(
+        self, satisfied: Callable[[NodeState], bool], *, stuck_after: float | None = None
+    ) -> list[NodeState]:
+        """Returns when all are. Only a cancellation ends it earlier, and, with ``stuck_after`` (seconds), a Pod that
+        stands with the same reason for so long: raises ApplicationError NodeStuck then."""
         await self._platform.deployments.synced(30)
         await self._platform.pods.synced(30)
         loop = asyncio.get_running_loop()
@@ -97,10 +101,19 @@ class NodeWaiter:
                 await self._tell("")
                 return states
             left = [state for state in states if not satisfied(state)]
+            self._give_up(left, loop.time(), stuck_after)
             waited = loop.time() - began
             if waited > _ASK_AGENT_AFTER:
                 left = await together(self._asked(state, due=waited > _AGENT_IS_DUE_AFTER) for state in left)
             await self._consider(summary(left), loop.time())
+
+    def _give_up(self, left: Sequence[NodeState], now: float, stuck_after: float | None) -> None:
+        # Only what Kubernetes says of a Pod: an engine that copies much data is slow, not stuck.
+        reason = summary(left)
+        if reason != self._stuck[0]:
+            self._stuck = (reason, now)
+        if stuck_after is not None and reason and now - self._stuck[1] >= stuck_after:
+            raise permanent(ErrorType.NODE_STUCK, reason)
 
     async def _changed(self, satisfied: Callable[[NodeState], bool]) -> list[NodeState]:
         """The states as soon as all are satisfied, else as they are after a moment."""
@@ -126,10 +139,8 @@ class NodeWaiter:
     async def _asked(self, state: NodeState, *, due: bool) -> NodeState:
         if state.reason or not state.running or not state.address:
             return state
-        target = self._target
-        agent = AgentTarget(target.namespace, target.app, state.node, state.address)
         try:
-            report = await self._platform.agents.role(agent, timeout=2.0)
+            report = await self._platform.agents.role(agent_of(self._target, state), timeout=2.0)
         except AgentError as error:
             reason = f"agent 2 does not answer ({error.code.name})" if due else ""
             return NodeState(state.node, False, reason, state.pod)

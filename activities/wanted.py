@@ -1,35 +1,63 @@
-"""What the App wants, read live by each step: the spec that a step carries out is never older than the step."""
+"""What the App wants, read live by each step: the spec that a step carries out is never older than the step.
+
+What runs is known from the metadata (parts ``basic``, ``nodes``, ``record``), not from the Component and Group
+resources: those a person may edit, and an edit must be seen as one, not be taken for what runs. Only the replicas of a
+Group are a person's to set (``kubectl scale``), where the App is silent.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from pydantic import ValidationError
+
+from activities.metadata import read_part
+from activities.nodes import has_run
 from activities.platform import Platform, permanent
 from api.app import App
-from api.component import Component
-from api.group import Group
-from api.names import app_labels
+from api.component import Component, ComponentSpec
+from api.group import Group, GroupSpec
+from api.names import app_labels, group_name, metadata_name
 from api.steps import ErrorType, Target
-from clients.resources import APP, COMPONENT, GROUP, Manifest
-from render.bundle import PluginRefused
+from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, Manifest
+from render.bundle import PluginBundle, PluginRefused
 from render.desired import DesiredApp, RecordedState, desired
+from render.stages import Deployed, plugin_of, stage_of, staged
 from render.validation import parse_app
 
 
 @dataclass(frozen=True)
+class Live:
+    """An App's resources and metadata as they are. ``deployed``: what runs, None before the first Deploy completed.
+
+    ``components`` and ``groups`` by resource name; ``recorded`` is what new renderings hold on to.
+    """
+
+    components: dict[str, Manifest]
+    groups: dict[str, Manifest]
+    metadata: Manifest | None
+    recorded: RecordedState
+    deployed: Deployed | None
+
+    @property
+    def basic(self) -> dict[str, Any]:
+        part = read_part(self.metadata, "basic")
+        return part if isinstance(part, dict) else {}
+
+
+@dataclass(frozen=True)
 class Wanted:
-    """``manifest`` is the live App, ``components`` and ``groups`` its live resources by resource name."""
+    """``manifest`` is the live App; ``desired`` what should run while this operation's part is carried out."""
 
     manifest: Manifest
     app: App
     desired: DesiredApp
-    recorded: RecordedState
-    components: dict[str, Manifest]
-    groups: dict[str, Manifest]
+    live: Live
 
 
 def spec_hash(app: App) -> str:
@@ -43,21 +71,72 @@ def owned_by(manifest: Manifest, uid: str) -> bool:
     return any(owner.get("uid") == uid for owner in manifest["metadata"].get("ownerReferences") or [])
 
 
-async def records(
-    platform: Platform, namespace: str, app: str, uid: str
-) -> tuple[RecordedState, dict[str, Manifest], dict[str, Manifest]]:
-    """The Components and Groups that belong to this very App."""
+async def live_state(platform: Platform, namespace: str, app: str, uid: str) -> Live:
+    """The resources that belong to this very App, and its metadata."""
     labels = app_labels(app)
-    (components, _), (groups, _) = await asyncio.gather(
+    (components, _), (groups, _), metadata = await asyncio.gather(
         platform.kubernetes.list(COMPONENT, namespace, labels=labels),
         platform.kubernetes.list(GROUP, namespace, labels=labels),
+        platform.kubernetes.get(CONFIG_MAP, metadata_name(app), namespace),
     )
     own_components, own_groups = _own(components, uid), _own(groups, uid)
-    recorded = RecordedState(
-        components={(spec := Component.model_validate(each).spec).component: spec for each in own_components.values()},
-        groups={name: Group.model_validate(each).spec for name, each in own_groups.items()},
+    if metadata is not None and not owned_by(metadata, uid):
+        metadata = None
+    recorded = _recorded(own_components, own_groups, read_part(metadata, "record"))
+    return Live(own_components, own_groups, metadata, recorded, _deployed(app, uid, metadata, recorded))
+
+
+def _recorded(components: Mapping[str, Manifest], groups: Mapping[str, Manifest], record: Any) -> RecordedState:
+    by_component = {(spec := Component.model_validate(each).spec).component: spec for each in components.values()}
+    by_group = {name: Group.model_validate(each).spec for name, each in groups.items()}
+    if isinstance(record, dict):
+        scaled = {name: spec.replicas for name, spec in by_group.items()}
+        # Which node begins as first primary is written into the Component, in mid-deploy over kept volumes.
+        begun = {name: spec.bootstrap_node for name, spec in by_component.items()}
+        by_component |= {
+            name: spec.model_copy(update={"bootstrap_node": begun.get(name) or spec.bootstrap_node})
+            for name, spec in _parsed(record.get("components"), ComponentSpec).items()
+        }
+        by_group |= _parsed(record.get("groups"), GroupSpec)
+        by_group = {
+            name: spec.model_copy(update={"replicas": scaled.get(name, spec.replicas)})
+            for name, spec in by_group.items()
+        }
+    return RecordedState(by_component, by_group)
+
+
+def _parsed(entries: Any, model: Any) -> dict[str, Any]:
+    """What cannot be read (somebody edited it) is as good as missing."""
+    found = {}
+    for name, entry in entries.items() if isinstance(entries, dict) else ():
+        try:
+            found[name] = model.model_validate(entry)
+        except ValidationError:
+            continue
+    return found
+
+
+def _deployed(app: str, uid: str, metadata: Manifest | None, recorded: RecordedState) -> Deployed | None:
+    basic = read_part(metadata, "basic")
+    if not has_run(basic, uid):
+        return None
+    nodes = read_part(metadata, "nodes")
+    ordinals: dict[str, set[int]] = {}
+    versions: dict[str, str] = {}
+    for state in ("normal", "adding"):
+        for node in (nodes or {}).get(state) or []:
+            name = group_name(app, node["component"], node["group"])
+            ordinals.setdefault(name, set()).add(int(node["name"].rpartition("-")[2]))
+            if node.get("version"):
+                versions[node["name"]] = node["version"]
+    return Deployed(
+        plugin_version=str(basic.get("pluginVersion", "")),
+        runtime_version=str(basic.get("runtimeVersion", "")),
+        recorded=recorded,
+        ordinals={name: tuple(sorted(found)) for name, found in ordinals.items()},
+        versions=versions,
+        removing=frozenset(node["name"] for node in (nodes or {}).get("deleting") or []),
     )
-    return recorded, own_components, own_groups
 
 
 def _own(manifests: Sequence[Manifest], uid: str) -> dict[str, Manifest]:
@@ -72,14 +151,14 @@ async def live_app(platform: Platform, target: Target) -> Manifest:
     return manifest
 
 
-async def wanted(platform: Platform, target: Target) -> Wanted:
-    """What a step of this operation has to bring about.
+async def wanted(platform: Platform, target: Target, operation: str = "") -> Wanted:
+    """What a step of this operation has to bring about; ``operation``: as another one would see it.
 
     Raises ApplicationError SpecChanged where the App has another spec by now, or is being deleted: the operation
     then ends and the entity plans anew.
     """
-    manifest, (recorded, components, groups) = await asyncio.gather(
-        live_app(platform, target), records(platform, target.namespace, target.app, target.uid)
+    manifest, live = await asyncio.gather(
+        live_app(platform, target), live_state(platform, target.namespace, target.app, target.uid)
     )
     if manifest["metadata"].get("deletionTimestamp"):
         raise permanent(ErrorType.SPEC_CHANGED, f"App {target.namespace}/{target.app} is being deleted")
@@ -88,19 +167,26 @@ async def wanted(platform: Platform, target: Target) -> Wanted:
         raise permanent(ErrorType.SPEC_CHANGED, "the spec changed: " + "; ".join(map(str, problems)))
     if spec_hash(app) != target.spec_hash:
         raise permanent(ErrorType.SPEC_CHANGED, f"the spec changed (generation {app.generation})")
-    reference = app.spec.plugin
+    return Wanted(manifest, app, await stage(platform, app, live, operation or target.stage or target.operation), live)
+
+
+async def stage(platform: Platform, app: App, live: Live, operation: str) -> DesiredApp:
+    """The App as it should run while ``operation`` is carried out. Raises ApplicationError InvalidSpec."""
+    if live.deployed is None:
+        bundle = await _bundle(platform, app.spec.plugin.name, app.spec.plugin.version)
+        return desired(app, bundle, agent_image=platform.agent_image, recorded=live.recorded)
+    parts = stage_of(operation)
+    bundle = await _bundle(platform, app.spec.plugin.name, plugin_of(app, live.deployed, parts))
+    return staged(app, bundle, live.deployed, parts, agent_image=platform.agent_image)
+
+
+async def _bundle(platform: Platform, name: str, version: str) -> PluginBundle:
     try:
-        bundle = await platform.plugins.bundle(reference.name, reference.version)
+        bundle = await platform.plugins.bundle(name, version)
     except PluginRefused as error:
         raise permanent(ErrorType.INVALID_SPEC, str(error)) from error
     if bundle is None:
-        message = f"spec.plugin: {reference.name} {reference.version} is not installed any more; install it again"
-        raise permanent(ErrorType.INVALID_SPEC, message)
-    return Wanted(
-        manifest,
-        app,
-        desired(app, bundle, agent_image=platform.agent_image, recorded=recorded),
-        recorded,
-        components,
-        groups,
-    )
+        raise permanent(
+            ErrorType.INVALID_SPEC, f"spec.plugin: {name} {version} is not installed any more; install it again"
+        )
+    return bundle

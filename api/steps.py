@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from api.operations import OperationRequest
+from api.operations import OperationRequest, Scope
 
 
 class Step(StrEnum):
@@ -28,6 +28,22 @@ class Step(StrEnum):
     PLAN_DELETION = "planDeletion"
     DELETE_COMPONENT = "deleteComponent"
     DELETE_LEFTOVERS = "deleteLeftovers"
+    BEGIN = "begin"
+    TELL_STATE = "tellState"
+    SYNC_NODES = "syncNodes"
+    PLAN_ROLL = "planRoll"
+    PLAN_MOVE = "planMove"
+    SWITCHOVER = "switchover"
+    ROLL_NODE = "rollNode"
+    EXPAND_VOLUMES = "expandVolumes"
+    ROLL_BACK = "rollBack"
+    PLAN_SCALE = "planScale"
+    JOIN_NODES = "joinNodes"
+    REMOVE_NODE = "removeNode"
+    FORGET_NODE = "forgetNode"
+    PLAN_CONFIG = "planConfig"
+    CONFIGURE_NODE = "configureNode"
+    COMMIT_CONFIG = "commitConfig"
     ENQUEUE = "enqueue"
     AWAIT_RESULT = "awaitResult"
     CANCEL_TICKET = "cancelTicket"
@@ -43,6 +59,12 @@ class ErrorType(StrEnum):
     REJECTED = "Rejected"
     """The API server refuses an object that the platform made."""
     CREDENTIALS_LOST = "CredentialsLost"
+    NODE_STUCK = "NodeStuck"
+    """A node does not come up with what it was given; the others were not touched."""
+    ENGINE_REFUSED = "EngineRefused"
+    """The engine answered that it will not do what was asked."""
+    NO_CANDIDATE = "NoCandidate"
+    """No node can take over a writable role without losing data."""
     TEMPLATE = "TemplateFailure"
 
 
@@ -66,6 +88,10 @@ class AppSnapshot:
     """``spec_hash`` of the last Deploy that completed; empty before."""
     refusal_reason: str = ""
     refusal: str = ""
+    operation: str = ""
+    """OperationType that carries out the next part of the spec that is not as it runs; empty: none is."""
+    change: str = ""
+    """A sentence on that part."""
     drift: list[str] = field(default_factory=list)
     """One sentence for each object that is missing or was changed by somebody else; the first few."""
     told_generation: int = 0
@@ -86,6 +112,8 @@ class Target:
     """OperationType."""
     workflow_id: str
     """Of the operation, not of a child of it."""
+    stage: str = ""
+    """OperationType whose part of the spec is carried out, where that is not the operation's own."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +175,106 @@ class GroupRun:
 
 
 @dataclass(frozen=True)
+class NodeStep:
+    """One node. ``pod``: uid of its Pod when the operation was planned, so that a repeat does not restart its
+    successor; empty: it had none. ``wipe``: begin with an empty volume."""
+
+    target: Target
+    component: str
+    group: str
+    node: str
+    pod: str = ""
+    wipe: bool = False
+
+
+@dataclass(frozen=True)
+class RollNode:
+    name: str
+    component: str
+    group: str
+    pod: str = ""
+    wipe: bool = False
+
+
+@dataclass(frozen=True)
+class RollPlan:
+    """``batches``: nodes that may be down at once, in the order in which they are rolled. Those of one component are
+    together; who is writable is asked again before each."""
+
+    batches: list[list[RollNode]]
+
+
+@dataclass(frozen=True)
+class RollRequest:
+    target: Target
+    scope: Scope = field(default_factory=Scope)
+
+
+@dataclass(frozen=True)
+class MoveRequest:
+    """``node``: its writable role is to go elsewhere, empty: whichever holds it. ``candidate``: who is to get it."""
+
+    target: Target
+    component: str
+    node: str = ""
+    candidate: str = ""
+
+
+@dataclass(frozen=True)
+class Move:
+    """``source`` empty: nothing is to be moved; ``message`` says why."""
+
+    target: Target
+    component: str
+    source: str = ""
+    candidate: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class ScalePlan:
+    """``adding``: groups with new nodes, by component in start order. ``removing``: nodes to go, one after another."""
+
+    adding: list[ComponentPlan] = field(default_factory=list)
+    removing: list[RollNode] = field(default_factory=list)
+    components: list[str] = field(default_factory=list)
+    """All components in start order: whose nodes have to hear of the change."""
+
+
+@dataclass(frozen=True)
+class ConfigPlan:
+    """``nodes``: in the order in which they are configured. ``restart``: a parameter is only read at the start."""
+
+    component: str
+    nodes: list[RollNode] = field(default_factory=list)
+    restart: bool = False
+    changed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ConfigPlans:
+    components: list[ConfigPlan]
+
+
+@dataclass(frozen=True)
+class ConfigureStep:
+    """``revert``: back to the recorded parameters."""
+
+    node: NodeStep
+    revert: bool = False
+
+
+@dataclass(frozen=True)
+class StateRequest:
+    """An operation began to wait for an operator, or goes on. ``state``: OperationState."""
+
+    target: Target
+    step: str
+    state: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Applied:
     """How many objects were created or changed."""
 
@@ -163,11 +291,13 @@ class Survey:
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """``drift`` False: only what is wanted, which is much cheaper."""
+    """``drift`` False: only what is wanted, which is much cheaper. ``engines``: ask the engines too whether their
+    parameters are still those that were set."""
 
     namespace: str
     app: str
     drift: bool = True
+    engines: bool = False
 
 
 @dataclass(frozen=True)

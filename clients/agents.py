@@ -119,6 +119,13 @@ class Agents:
                 agent_pb2.StartRequest(request_id=request_id), timeout=timeout
             )
 
+    async def restart(self, target: AgentTarget, request_id: str, *, timeout: float) -> agent_pb2.ProcessStatus:
+        """Stops and starts the engine; its Pod stays."""
+        async with self._stub(target, MANAGER_PORT, "Restart") as channel:
+            return await agent_pb2_grpc.ProcessManagerStub(channel).Restart(
+                agent_pb2.RestartRequest(request_id=request_id), timeout=timeout
+            )
+
     async def role(self, target: AgentTarget, *, timeout: float = CALL_TIMEOUT) -> agent_pb2.RoleReport:
         async with self._stub(target, TOOLS_PORT, "GetRole") as channel:
             return await agent_pb2_grpc.ToolsStub(channel).GetRole(agent_pb2.GetRoleRequest(), timeout=timeout)

@@ -8,10 +8,8 @@ where the App is silent.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,15 +33,32 @@ class RecordedState:
 
 
 @dataclass(frozen=True)
+class Pinned:
+    """What stays as it runs, whatever the spec says: an operation carries out one part of a changed spec.
+
+    ``ordinals``: of the nodes, by Group resource name. ``config``: by component, instead of the App's.
+    """
+
+    ordinals: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    config: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Runtime versions by node name: in mid-upgrade a node's files and tools are of the version that it runs."""
+
+
+NOTHING_PINNED = Pinned()
+
+
+@dataclass(frozen=True)
 class DesiredNode:
     """``name``: of the node's Deployment, Service, ConfigMap and claim. ``id``: from 1, unique in the component,
-    stable."""
+    stable. ``runtime_version``: what its files and tools are rendered for."""
 
     name: str
     component: str
     group: str
     ordinal: int
     id: int
+    runtime_version: str
 
 
 @dataclass(frozen=True)
@@ -100,8 +115,6 @@ class DesiredApp:
     credentials: tuple[Credential, ...]
     deletion_policy: DeletionPolicy
     paused: bool
-    spec_hash: str
-    """sha256 over all that decides objects, files and tools; equal hashes need no operation."""
 
     @property
     def nodes(self) -> tuple[DesiredNode, ...]:
@@ -167,14 +180,21 @@ def effective_config(template: ComponentTemplate | None, parameters: Mapping[str
     return dict(sorted({**values, **given}.items()))
 
 
-def desired(app: App, bundle: PluginBundle, *, agent_image: str, recorded: RecordedState | None = None) -> DesiredApp:
+def desired(
+    app: App,
+    bundle: PluginBundle,
+    *,
+    agent_image: str,
+    recorded: RecordedState | None = None,
+    pinned: Pinned = NOTHING_PINNED,
+) -> DesiredApp:
     """What should run. ``agent_image``: of new nodes. Raises ValueError for an App that validation would refuse."""
     topology = chosen_topology(app, bundle)
     if topology is None:
         raise ValueError(f"plugin {bundle.name} has no topology {app.spec.topology!r}")
     runtime_version = app.spec.runtime_version or bundle.plugin.spec.default_runtime_version
     components = tuple(
-        _component(app, bundle, default, topology.name, runtime_version, agent_image, recorded)
+        _component(app, bundle, default, runtime_version, agent_image, recorded, pinned)
         for default in start_order(topology)
     )
     return DesiredApp(
@@ -189,7 +209,6 @@ def desired(app: App, bundle: PluginBundle, *, agent_image: str, recorded: Recor
         credentials=tuple(bundle.plugin.spec.credentials),
         deletion_policy=app.spec.deletion_policy,
         paused=app.spec.paused,
-        spec_hash=_spec_hash(bundle, runtime_version, topology.name, components),
     )
 
 
@@ -197,10 +216,10 @@ def _component(
     app: App,
     bundle: PluginBundle,
     default: TopologyComponent,
-    topology: str,
     runtime_version: str,
     agent_image: str,
     recorded: RecordedState | None,
+    pinned: Pinned,
 ) -> DesiredComponent:
     definition = next(c for c in bundle.plugin.spec.components if c.name == default.name)
     template = next((c for c in app.spec.components if c.name == default.name), None)
@@ -231,13 +250,14 @@ def _component(
         )
         nodes = tuple(
             DesiredNode(
-                name=node_name(app.name, default.name, group.name, ordinal),
+                name=(name := node_name(app.name, default.name, group.name, ordinal)),
                 component=default.name,
                 group=group.name,
                 ordinal=ordinal,
                 id=ordinal * len(positions) + positions[group.name] + 1,
+                runtime_version=pinned.versions.get(name, runtime_version),
             )
-            for ordinal in spec.ordinals
+            for ordinal in pinned.ordinals.get(resource_name, spec.ordinals)
         )
         groups.append(DesiredGroup(group.name, resource_name, spec, nodes))
     record_of_component = recorded.components.get(default.name) if recorded else None
@@ -246,7 +266,7 @@ def _component(
         resource_name=component_name(app.name, default.name),
         definition=definition,
         after=tuple(default.after),
-        config=effective_config(template, bundle.parameters[default.name]),
+        config=pinned.config.get(default.name, effective_config(template, bundle.parameters[default.name])),
         parameters=bundle.parameters[default.name],
         groups=tuple(groups),
         role_services={
@@ -278,21 +298,3 @@ def _pod_facts(
         "ports": definition.ports,
         "termination_grace_period_seconds": math.ceil(definition.process.stop.timeout) + STOP_MARGIN_SECONDS,
     }
-
-
-def _spec_hash(
-    bundle: PluginBundle, runtime_version: str, topology: str, components: Iterable[DesiredComponent]
-) -> str:
-    document = {
-        "plugin": [bundle.name, bundle.version, bundle.digest],
-        "runtimeVersion": runtime_version,
-        "topology": topology,
-        "components": {
-            component.name: {
-                "config": dict(component.config),
-                "groups": [group.spec.model_dump(by_alias=True, mode="json") for group in component.groups],
-            }
-            for component in components
-        },
-    }
-    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

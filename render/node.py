@@ -93,7 +93,7 @@ def template_context(
     context: dict[str, Any] = {
         "app": {"name": desired.name, "namespace": desired.namespace},
         "plugin": {"name": desired.bundle.name, "version": desired.bundle.version},
-        "runtimeVersion": desired.runtime_version,
+        "runtimeVersion": node.runtime_version,
         "topology": desired.topology,
         "component": described[component.name],
         "components": described,

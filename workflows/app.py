@@ -5,11 +5,11 @@ started an operation by hand) or its own timer, it loads what is wanted and what
 planner, and runs the operation as a child.
 
 1. While an operation runs, a changed spec, a deletion or a pause interrupts it: the child is cancelled, its
-activities end
-   where they are safe, and everything is planned anew. That is also how an App that waits for an image goes on when its
-   spec names another.
-2. It continues as new only between operations: children do not survive it.
-3. It ends when the App is gone. A notice about a new App of the same name starts it again.
+   activities end where they are safe, and everything is planned anew. That is also how an App that waits for an image
+   goes on when its spec names another. Drift interrupts an operation that waits for an operator.
+2. What an operator says (``control``) is passed on to the operation that runs.
+3. It continues as new only between operations: children do not survive it.
+4. It ends when the App is gone. A notice about a new App of the same name starts it again.
 """
 
 from __future__ import annotations
@@ -19,49 +19,46 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
-from temporalio.exceptions import (
-    ApplicationError,
-    CancelledError,
-    ChildWorkflowError,
-    FailureError,
-    WorkflowAlreadyStartedError,
-)
-from temporalio.workflow import ChildWorkflowCancellationType
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError, FailureError
 
 from workflows.failures import root_of
 from workflows.options import run_step
-from workflows.planner import Decision, Failure, Memory, Telling, interrupts, must_tell, plan, settle
+from workflows.planner import Decision, Memory, Telling, interrupts, must_tell, plan, refuse_by_request, settle
+from workflows.start import start_operation
 from workflows.state import EntityInput, EntityState, Ticket
+from workflows.verbs import SAID, refuse_verb
 
 with workflow.unsafe.imports_passed_through():
     from api.operations import (
+        BY_REQUEST,
         ENTITY_WORKFLOW,
         QUERY_RESULT,
         QUERY_STATUS,
-        SEARCH_APP,
-        SEARCH_NAMESPACE,
-        SEARCH_OPERATION,
         SEARCH_PLUGIN,
         SIGNAL_CANCEL,
+        SIGNAL_CONTROL,
         SIGNAL_NOTICE,
+        SIGNAL_PROGRESS,
+        UPDATE_CONTROL,
         UPDATE_ENQUEUE,
+        AppReference,
         EntityStatus,
         Notice,
         NoticeKind,
-        OperationInput,
         OperationRequest,
         OperationResult,
+        OperationState,
         OperationType,
         Outcome,
+        Progress,
+        Verb,
     )
     from api.steps import AppSnapshot, ErrorType, LoadRequest, ReportRequest, Step
 
 RESYNC = timedelta(minutes=5)
 """How often it looks without having been told to; spread by a tenth either way, so that entities do not march in
 step."""
-FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=1)
-"""After an operation that failed for good: somebody may have removed the cause without touching the App."""
 HISTORY_LIMIT = 1_000
 """Events after which it continues as new: about eight hours of idling, and quick to replay."""
 QUEUE_LIMIT = 50
@@ -75,11 +72,16 @@ class AppWorkflow:
     def __init__(self, request: EntityInput) -> None:
         """With the input, so that a signal that arrives before ``run`` finds the state."""
         self._request = request
+        self._reference = AppReference(request.namespace, request.app)
         self._state = EntityState.decode(request.state)
         self._cancelled: set[str] = set()
         self._spec_notice = False
+        self._drift_notice = False
+        self._resync = False
         self._doing = "starting"
         self._child = ""
+        self._handle: workflow.ChildWorkflowHandle[Any, Any] | None = None
+        self._progress: Progress | None = None
         self._running: Ticket | None = None
 
     @workflow.run
@@ -88,15 +90,18 @@ class AppWorkflow:
             await self._wake()
             if self._may_continue_as_new():
                 workflow.continue_as_new(EntityInput(request.namespace, request.app, self._state.encode()))
-            self._state.notice = self._spec_notice = False
+            self._state.notice = self._spec_notice = self._drift_notice = False
             snapshot = await self._load(drift=True)
-            decision = plan(snapshot, self._memory(snapshot))
-            ticket = self._take(decision)
+            self._resync = False
+            decision = plan(snapshot, self._state.memory(snapshot, workflow.now()))
+            ticket = self._take(snapshot, decision)
             if decision.gone:
                 if self._state.notice or self._state.queue:
                     continue  # something arrived while it looked: a new App of the name, or a request to be refused
                 return f"App {request.namespace}/{request.app} is gone"
-            if ticket is not None and not decision.operation:
+            if ticket is not None and ticket.type in BY_REQUEST:
+                decision = Decision(ticket.type, "no spec asks for it")
+            elif ticket is not None and not decision.operation:
                 decision = plan(snapshot, Memory())
             if decision.operation:
                 await self._operate(snapshot, decision, ticket)
@@ -117,7 +122,7 @@ class AppWorkflow:
                 lambda: self._state.notice or bool(self._state.queue), timeout=pause, timeout_summary="resync"
             )
         except TimeoutError:
-            self._state.notice = True
+            self._state.notice = self._resync = True
 
     def _may_continue_as_new(self) -> bool:
         info = workflow.info()
@@ -126,7 +131,7 @@ class AppWorkflow:
         return long and workflow.all_handlers_finished()
 
     async def _load(self, *, drift: bool) -> AppSnapshot:
-        request = LoadRequest(self._request.namespace, self._request.app, drift)
+        request = LoadRequest(self._request.namespace, self._request.app, drift, engines=drift and self._resync)
         snapshot = await run_step(Step.LOAD, request, AppSnapshot, "what is wanted, what is there")
         if snapshot.plugin and snapshot.plugin != self._state.plugin:
             self._state.plugin = snapshot.plugin
@@ -135,42 +140,31 @@ class AppWorkflow:
             )
         return snapshot
 
-    def _memory(self, snapshot: AppSnapshot) -> Memory:
-        state = self._state
-        failure = None
-        if state.failed_type:
-            due = bool(state.retry_at) and workflow.now() >= datetime.fromisoformat(state.retry_at)
-            failure = Failure(state.failed_type, state.failed_hash, state.failed_message, due)
-            if state.failed_hash != snapshot.spec_hash:
-                self._forget_failure()
-        state.unrepairable = [sentence for sentence in state.unrepairable if sentence in snapshot.drift]
-        return Memory(failure, frozenset(state.unrepairable))
-
-    def _forget_failure(self) -> None:
-        state = self._state
-        state.failed_type = state.failed_hash = state.failed_message = state.retry_at = ""
-        state.failed_times = 0
-
     # Requests by hand
 
-    def _take(self, decision: Decision) -> Ticket | None:
+    def _take(self, snapshot: AppSnapshot, decision: Decision) -> Ticket | None:
         """Answers queued requests that are settled, returns the first that is to run now."""
         remaining, taken = [], None
-        # Asking by hand means trying again what failed, so a remembered failure does not settle it.
         for ticket in self._state.queue:
-            if ticket.id in self._cancelled:
-                self._finish_ticket(ticket, Outcome.CANCELLED, "cancelled before it began")
-                continue
-            failed = decision.telling is not None and decision.telling.failed_operation == ticket.type
-            settled = None if failed else settle(ticket.type, decision)
+            settled = self._settled(snapshot, decision, ticket)
             if settled is not None:
                 self._finish_ticket(ticket, *settled)
-            elif taken is None:
+            elif taken is None and not (ticket.type in BY_REQUEST and decision.operation):
                 taken = ticket
             else:
                 remaining.append(ticket)
         self._state.queue = remaining
         return taken
+
+    def _settled(self, snapshot: AppSnapshot, decision: Decision, ticket: Ticket) -> tuple[Outcome, str] | None:
+        if ticket.id in self._cancelled:
+            return Outcome.CANCELLED, "cancelled before it began"
+        if ticket.type in BY_REQUEST:
+            return refuse_by_request(decision, deployed=bool(snapshot.deployed_hash))
+        # Asking by hand means trying again what failed, so a remembered failure does not settle it.
+        if decision.telling is not None and decision.telling.failed_operation == ticket.type:
+            return None
+        return settle(ticket.type, decision)
 
     def _finish_ticket(self, ticket: Ticket, outcome: Outcome, message: str, workflow_id: str = "") -> None:
         self._cancelled.discard(ticket.id)
@@ -182,57 +176,17 @@ class AppWorkflow:
         reason = decision.reason
         if ticket is not None:
             reason = f"{reason}; asked for by {ticket.requested_by}" + (f": {ticket.reason}" if ticket.reason else "")
-        child = await self._start(snapshot, decision.operation, reason, ticket)
-        self._child = child.id
+        child = await start_operation(self._state, self._reference, snapshot, decision.operation, reason, ticket)
+        self._child, self._handle = child.id, child
         self._running = ticket
+        self._progress = Progress(child.id, OperationState.RUNNING)
         self._say(f"{decision.operation}: {reason}")
         interruption = await self._attend(child, snapshot, decision.operation, ticket)
         result = await self._outcome(child, decision.operation, interruption)
-        self._child, self._running = "", None
+        self._child, self._handle, self._running, self._progress = "", None, None, None
         if ticket is not None:
             self._finish_ticket(ticket, Outcome(result.outcome), result.message, child.id)
-        self._learn(snapshot, result)
-
-    async def _start(
-        self, snapshot: AppSnapshot, operation: str, reason: str, ticket: Ticket | None
-    ) -> workflow.ChildWorkflowHandle[Any, Any]:
-        namespace, app = self._request.namespace, self._request.app
-        while True:
-            self._state.sequence += 1
-            sequence = self._state.sequence
-            operation_id = f"{workflow.info().workflow_id}/{snapshot.uid}/{operation}/{sequence}"
-            try:
-                return await workflow.start_child_workflow(
-                    operation,
-                    OperationInput(
-                        namespace=namespace,
-                        app=app,
-                        reason=reason,
-                        ticket=ticket.id if ticket is not None else f"automatic-{sequence}",
-                        uid=snapshot.uid,
-                        spec_hash=snapshot.spec_hash,
-                        plugin=snapshot.plugin,
-                    ),
-                    id=operation_id,
-                    result_type=OperationResult,
-                    # The next operation may begin only when nothing of this one works any more.
-                    cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-                    search_attributes=self._search_attributes(operation, snapshot.plugin),
-                    static_summary=f"{operation} {namespace}/{app}: {reason}"[:200],
-                )
-            except WorkflowAlreadyStartedError:
-                continue  # left over from an entity that was terminated by hand; take the next number
-
-    def _search_attributes(self, operation: str, plugin: str) -> TypedSearchAttributes:
-        values = {
-            SEARCH_APP: self._request.app,
-            SEARCH_NAMESPACE: self._request.namespace,
-            SEARCH_OPERATION: operation,
-            SEARCH_PLUGIN: plugin,
-        }
-        return TypedSearchAttributes(
-            [SearchAttributePair(SearchAttributeKey.for_keyword(key), value) for key, value in values.items() if value]
-        )
+        self._state.learn(snapshot, result, workflow.now())
 
     async def _attend(
         self,
@@ -247,26 +201,43 @@ class AppWorkflow:
             return ticket is not None and ticket.id in self._cancelled
 
         while True:
-            await workflow.wait_condition(lambda: child.done() or self._spec_notice or unwanted())
+            await workflow.wait_condition(
+                lambda: child.done() or self._spec_notice or unwanted() or (self._drift_notice and self._waits())
+            )
             if child.done():
                 return ""
-            why = ""
-            if unwanted():
-                why = "the run that asked for it was cancelled"
-            else:
+            why = "the run that asked for it was cancelled" if unwanted() else ""
+            if not why:
+                look_for_drift = self._drift_notice and self._waits()
                 self._spec_notice = False
+                self._drift_notice = self._drift_notice and not look_for_drift
                 try:
-                    newest = await self._load(drift=False)
+                    newest = await self._load(drift=look_for_drift)
                 except FailureError:
                     continue  # loading retries by itself; what is left means that it cannot be loaded now
                 if child.done():
                     return ""
                 why = interrupts(newest, operation, snapshot.uid, snapshot.spec_hash)
+                if not why and look_for_drift and self._waits():
+                    why = self._make_room(newest, operation)
             if why:
                 self._say(f"ending {operation}: {why}")
                 child.cancel()
                 await workflow.wait_condition(child.done)
                 return why
+
+    def _waits(self) -> bool:
+        """Whether the running operation waits for an operator."""
+        return self._progress is not None and self._progress.state != OperationState.RUNNING
+
+    def _make_room(self, newest: AppSnapshot, operation: str) -> str:
+        """Why a waiting operation has to end so that drift is repaired; it is begun again, paused if it was."""
+        drift = [sentence for sentence in newest.drift if sentence not in self._state.unrepairable]
+        if not drift or operation == OperationType.REPAIR:
+            return ""
+        if self._progress is not None and self._progress.state == OperationState.PAUSED:
+            self._state.paused_type = operation
+        return f"{drift[0]}: a Repair goes first"
 
     async def _outcome(
         self, child: workflow.ChildWorkflowHandle[Any, Any], operation: str, interruption: str
@@ -284,24 +255,6 @@ class AppWorkflow:
             message = cause.message if isinstance(cause, ApplicationError) else str(cause)
             return OperationResult(operation, Outcome.FAILED, message, child.id)
         return result
-
-    def _learn(self, snapshot: AppSnapshot, result: OperationResult) -> None:
-        """What the end of an operation means for the next plan. All but a success is looked at again at once."""
-        state = self._state
-        if result.outcome == Outcome.FAILED:
-            state.failed_times += 1
-            pause = min(FIRST_RETRY * 2 ** (min(state.failed_times, 8) - 1), LONGEST_RETRY)
-            state.failed_type, state.failed_hash = result.type, snapshot.spec_hash
-            state.failed_message = result.message[:500]
-            state.retry_at = (workflow.now() + pause).isoformat()
-            state.notice = True
-            return
-        self._forget_failure()
-        if result.outcome != Outcome.COMPLETED or result.type == OperationType.DELETE:
-            state.notice = True
-        if result.outcome == Outcome.COMPLETED and result.type == OperationType.REPAIR:
-            # Seen again by the next look, it is something that applying does not change.
-            state.unrepairable = list(snapshot.drift)
 
     async def _tell(self, snapshot: AppSnapshot, telling: Telling) -> None:
         self._say(telling.message)
@@ -331,8 +284,33 @@ class AppWorkflow:
     @workflow.signal(name=SIGNAL_NOTICE)
     def notice(self, notice: Notice) -> None:
         self._state.notice = True
-        if notice.kind != NoticeKind.DRIFT:
+        if notice.kind == NoticeKind.DRIFT:
+            self._drift_notice = True
+        else:
             self._spec_notice = True
+
+    @workflow.signal(name=SIGNAL_PROGRESS)
+    def progress(self, progress: Progress) -> None:
+        if progress.workflow_id == self._child:
+            self._progress = progress
+
+    @workflow.update(name=UPDATE_CONTROL)
+    async def control(self, verb: str) -> str:
+        """Passes an operator's word on; answers what will happen."""
+        self._check_control(verb)  # again: between validation and now the operation may have ended
+        if self._handle is None:
+            self._state.forget_failure()
+            self._state.notice = True
+            return "what failed, or was aborted, begins again"
+        await self._handle.signal(SIGNAL_CONTROL, verb)
+        return SAID[Verb(verb)]
+
+    @control.validator
+    def _check_control(self, verb: str) -> None:
+        state = self._progress.state if self._progress is not None else ""
+        refusal = refuse_verb(verb, self._child, state, failed=bool(self._state.failed_type))
+        if refusal:
+            raise ApplicationError(refusal, type="Refused", non_retryable=True)
 
     @workflow.signal(name=SIGNAL_CANCEL)
     def cancel(self, ticket: str) -> None:
@@ -346,7 +324,7 @@ class AppWorkflow:
             if ticket.requested_by == request.requested_by and ticket.type == request.type:
                 return ticket.id  # the same activity asks again, because its answer got lost
         # Not a count: a later entity of the name would give the same number to somebody else's request.
-        ticket = Ticket(f"ticket-{workflow.uuid4()}", request.type, request.requested_by, request.reason)
+        ticket = Ticket(f"ticket-{workflow.uuid4()}", request.type, request.requested_by, request.reason, request.scope)
         self._state.queue.append(ticket)
         return ticket.id
 
@@ -360,7 +338,8 @@ class AppWorkflow:
     @workflow.query(name=QUERY_STATUS)
     def status(self) -> EntityStatus:
         waiting = [self._running, *self._state.queue] if self._running is not None else self._state.queue
-        return EntityStatus(self._doing, self._child, [ticket.id for ticket in waiting])
+        state = self._progress.state if self._progress is not None else ""
+        return EntityStatus(self._doing, self._child, [ticket.id for ticket in waiting], state)
 
     @workflow.query(name=QUERY_RESULT)
     def result(self, ticket: str) -> OperationResult | None:

@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
         OperationResult,
         OperationType,
         Outcome,
+        Scope,
     )
     from api.steps import EnqueueRequest, Step, TicketRequest
 
@@ -42,7 +43,8 @@ async def by_hand(operation: OperationType, request: OperationInput) -> Operatio
             SearchAttributeKey.for_keyword(SEARCH_OPERATION).value_set(operation),
         ]
     )
-    asked = OperationRequest(operation, workflow.info().workflow_id, request.reason)
+    scope = Scope(request.component, request.group, request.node, request.candidate)
+    asked = OperationRequest(operation, workflow.info().workflow_id, request.reason, scope)
     ticket = await run_step(
         Step.ENQUEUE, EnqueueRequest(request.namespace, request.app, asked), str, f"{operation} of {where}"
     )
@@ -58,7 +60,7 @@ async def by_hand(operation: OperationType, request: OperationInput) -> Operatio
     workflow.set_current_details(f"{operation} of **{where}**, started by hand: {result.outcome}. {result.message}")
     if result.outcome == Outcome.CANCELLED:
         raise ApplicationError(f"{operation} of {where} was ended: {result.message}", type="Ended", non_retryable=True)
-    if result.outcome in (Outcome.REFUSED, Outcome.FAILED):
+    if result.outcome in (Outcome.REFUSED, Outcome.FAILED, Outcome.ABORTED):
         kind = str(result.outcome).capitalize()
         raise ApplicationError(f"{operation} of {where}: {result.message}", type=kind, non_retryable=True)
     return result

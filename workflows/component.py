@@ -14,8 +14,8 @@ from workflows.options import run_step
 from workflows.tree import all_of
 
 with workflow.unsafe.imports_passed_through():
-    from api.operations import COMPONENT_WORKFLOW, GROUP_WORKFLOW
-    from api.steps import ComponentRun, ComponentStep, GroupPlan, GroupRun, Step, Survey
+    from api.operations import COMPONENT_WORKFLOW, GROUP_WORKFLOW, OperationType
+    from api.steps import Applied, ComponentRun, ComponentStep, GroupPlan, GroupRun, Step, Survey
 
 
 @workflow.defn(name=COMPONENT_WORKFLOW)
@@ -36,6 +36,10 @@ class ComponentWorkflow:
                 f"{name}: start, first primary {survey.bootstrap}",
             )
         await self._groups(request, held=False)
+        if request.target.operation != OperationType.DEPLOY and workflow.patched("sync-nodes"):
+            # What runs goes on running, so it has to be told: a mounted file follows late, an engine never by itself.
+            step = ComponentStep(request.target, name)
+            await run_step(Step.SYNC_NODES, step, Applied, f"{name}: files and tools")
         workflow.set_current_details(f"Component **{name}**: recording nodes and configuration")
         await run_step(Step.RECORD, ComponentStep(request.target, name), type(None), f"{name}: metadata")
         workflow.set_current_details(f"Component **{name}** is ready")

@@ -10,17 +10,23 @@ Every step may be repeated, and every boundary between two of them is a safe poi
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
 
 from temporalio import workflow
 from temporalio.workflow import ChildWorkflowCancellationType
 
+from workflows.control import Control, controlled
 from workflows.options import run_step
 from workflows.tree import all_of
 
 with workflow.unsafe.imports_passed_through():
     from api.operations import COMPONENT_WORKFLOW, OperationInput, OperationResult, OperationType, Outcome
     from api.steps import Applied, ComponentPlan, ComponentRun, Plan, Step, Target
+
+
+async def _each(work: list[Coroutine[Any, Any, None]]) -> None:
+    await all_of(work)
 
 
 def target_of(operation: OperationType, request: OperationInput) -> Target:
@@ -34,8 +40,16 @@ def target_of(operation: OperationType, request: OperationInput) -> Target:
     )
 
 
-async def converge(operation: OperationType, request: OperationInput) -> OperationResult:
+async def converge(operation: OperationType, request: OperationInput, control: Control) -> OperationResult:
     """Runs the steps. Raises ApplicationError or ActivityError where one of them failed for good."""
+
+    async def body() -> OperationResult:
+        return await _converge(operation, request, control)
+
+    return await controlled(operation, request, control, body)
+
+
+async def _converge(operation: OperationType, request: OperationInput, control: Control) -> OperationResult:
     target = target_of(operation, request)
     where = f"{request.namespace}/{request.app}"
     workflow.set_current_details(f"{operation} of **{where}**: {request.reason}\n\nStep: prepare")
@@ -51,6 +65,7 @@ async def converge(operation: OperationType, request: OperationInput) -> Operati
 
     async def component(part: ComponentPlan) -> None:
         await workflow.wait_condition(lambda: ready.issuperset(part.after))
+        await control.safe_point(target, f"before component {part.name}")
         workflow.set_current_details(f"{operation} of **{where}**: {request.reason}\n\nStep: component {part.name}")
         await workflow.execute_child_workflow(
             COMPONENT_WORKFLOW,
@@ -62,7 +77,7 @@ async def converge(operation: OperationType, request: OperationInput) -> Operati
         )
         ready.add(part.name)
 
-    await all_of([component(part) for part in plan.components])
+    await control.abortable(lambda: _each([component(part) for part in plan.components]))
     await run_step(Step.FINISH, target, type(None), "note what is deployed")
     nodes = sum(len(group.nodes) for part in plan.components for group in part.groups)
     message = f"{len(plan.components)} components, {nodes} nodes are ready"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from temporalio import workflow
 
 from workflows.by_hand import by_hand
+from workflows.control import Controlled
 from workflows.converge import converge
 
 with workflow.unsafe.imports_passed_through():
@@ -12,9 +13,9 @@ with workflow.unsafe.imports_passed_through():
 
 
 @workflow.defn(name=OperationType.DEPLOY)
-class DeployWorkflow:
+class DeployWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         if not request.ticket:
             return await by_hand(OperationType.DEPLOY, request)
-        return await converge(OperationType.DEPLOY, request)
+        return await converge(OperationType.DEPLOY, request, self.control)

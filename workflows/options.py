@@ -7,7 +7,7 @@ Cancellation waits until the activity has really ended, so that no two operation
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -30,10 +30,12 @@ RETRIES = RetryPolicy(
 
 @dataclass(frozen=True)
 class Limits:
-    """``total``: of one attempt. ``waits``: it heartbeats, because it waits for something outside."""
+    """``total``: of one attempt. ``waits``: it heartbeats, because it waits for something outside. ``attempts``: 0
+    for without end; otherwise what fails so often is an operator's to decide."""
 
     total: timedelta
     waits: bool = False
+    attempts: int = 0
 
 
 _QUICK = Limits(timedelta(seconds=60))
@@ -54,6 +56,22 @@ LIMITS: dict[Step, Limits] = {
     Step.PLAN_DELETION: _QUICK,
     Step.DELETE_COMPONENT: Limits(timedelta(minutes=30), waits=True),
     Step.DELETE_LEFTOVERS: Limits(timedelta(minutes=5), waits=True),
+    Step.BEGIN: _QUICK,
+    Step.TELL_STATE: _QUICK,
+    Step.SYNC_NODES: Limits(timedelta(minutes=3), waits=True),
+    Step.PLAN_ROLL: Limits(timedelta(minutes=2), waits=True),
+    Step.PLAN_MOVE: Limits(timedelta(minutes=3), waits=True, attempts=10),
+    Step.SWITCHOVER: Limits(timedelta(minutes=2), waits=True, attempts=6),
+    Step.ROLL_NODE: _WAITING,
+    Step.EXPAND_VOLUMES: Limits(timedelta(minutes=3), waits=True),
+    Step.ROLL_BACK: _QUICK,
+    Step.PLAN_SCALE: _QUICK,
+    Step.JOIN_NODES: Limits(timedelta(minutes=5), waits=True, attempts=10),
+    Step.REMOVE_NODE: Limits(timedelta(minutes=10), waits=True),
+    Step.FORGET_NODE: Limits(timedelta(minutes=10), waits=True, attempts=20),
+    Step.PLAN_CONFIG: _QUICK,
+    Step.CONFIGURE_NODE: Limits(timedelta(minutes=10), waits=True),
+    Step.COMMIT_CONFIG: _QUICK,
     Step.ENQUEUE: _QUICK,
     Step.AWAIT_RESULT: _WAITING,
     Step.CANCEL_TICKET: _QUICK,
@@ -70,7 +88,7 @@ async def run_step(step: Step, argument: Any, result: type[Result], summary: str
         task_queue=ACTIVITY_QUEUE,
         start_to_close_timeout=limits.total,
         heartbeat_timeout=HEARTBEAT_TIMEOUT if limits.waits else None,
-        retry_policy=RETRIES,
+        retry_policy=replace(RETRIES, maximum_attempts=limits.attempts),
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary[:200],
     )

@@ -26,6 +26,8 @@ class Failure:
     spec_hash: str
     message: str
     due: bool = False
+    how: str = "failed"
+    """``failed``, ``was refused`` or ``was aborted``."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     """The next operation, or what the status should say where there is none.
 
     In this order: an App that is deleted is deleted; a spec that cannot be carried out is refused and nothing that
-    runs is touched; a paused App is left alone; what failed for good waits; a changed spec is deployed; drift is
-    repaired.
+    runs is touched; a paused App is left alone; drift of what runs is repaired, also while a newer spec waits; what
+    failed for good, or was aborted, waits; then the newer spec, one part of it after another.
     """
     if not snapshot.exists:
         return Decision(gone=True)
@@ -79,17 +81,20 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
         message = "paused: nothing is changed until spec.paused is false"
         return Decision(telling=Telling(Phase.PAUSED, message, paused=True))
     failure = memory.failure
-    if failure is not None and failure.spec_hash == snapshot.spec_hash and not failure.due:
-        message = f"{failure.type} failed: {failure.message}"
+    stands = failure is not None and failure.spec_hash == snapshot.spec_hash and not failure.due
+    drift = [sentence for sentence in snapshot.drift if sentence not in memory.unrepairable]
+    if drift and not (stands and failure is not None and failure.type == OperationType.REPAIR):
+        more = f" and {len(drift) - 1} more" if len(drift) > 1 else ""
+        return Decision(OperationType.REPAIR, drift[0] + more)
+    if stands and failure is not None:
+        message = f"{failure.type} {failure.how}: {failure.message}"
         return Decision(telling=Telling(Phase.WAITING, message, failed_operation=failure.type))
     if not snapshot.deployed_hash:
         return Decision(OperationType.DEPLOY, "first deploy")
+    if snapshot.operation:
+        return Decision(snapshot.operation, snapshot.change)
     if snapshot.deployed_hash != snapshot.spec_hash:
         return Decision(OperationType.DEPLOY, f"the spec changed (generation {snapshot.generation})")
-    drift = [sentence for sentence in snapshot.drift if sentence not in memory.unrepairable]
-    if drift:
-        more = f" and {len(drift) - 1} more" if len(drift) > 1 else ""
-        return Decision(OperationType.REPAIR, drift[0] + more)
     return Decision(telling=Telling(Phase.RUNNING, "as wanted"))
 
 
@@ -117,6 +122,18 @@ def interrupts(snapshot: AppSnapshot, operation: str, uid: str, spec_hash: str) 
     if snapshot.spec_hash != spec_hash:
         return f"a newer spec arrived (generation {snapshot.generation})"
     return ""
+
+
+def refuse_by_request(decision: Decision, *, deployed: bool) -> tuple[Outcome, str] | None:
+    """Why an operation that no spec asks for cannot run; None where it may, after what the planner has to do first."""
+    if decision.gone:
+        return Outcome.REFUSED, "there is no such App; apply it first"
+    telling = decision.telling
+    if telling is not None and (telling.paused or not telling.accepted):
+        return Outcome.REFUSED, telling.message
+    if decision.operation == OperationType.DELETE:
+        return Outcome.REFUSED, "the App is being deleted"
+    return None if deployed else (Outcome.REFUSED, "the App's first Deploy has not completed yet")
 
 
 def settle(requested: str, decision: Decision) -> tuple[Outcome, str] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from temporalio import workflow
 
 from workflows.by_hand import by_hand
+from workflows.control import Controlled
 from workflows.converge import converge
 
 with workflow.unsafe.imports_passed_through():
@@ -16,9 +17,9 @@ with workflow.unsafe.imports_passed_through():
 
 
 @workflow.defn(name=OperationType.REPAIR)
-class RepairWorkflow:
+class RepairWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         if not request.ticket:
             return await by_hand(OperationType.REPAIR, request)
-        return await converge(OperationType.REPAIR, request)
+        return await converge(OperationType.REPAIR, request, self.control)

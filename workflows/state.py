@@ -7,15 +7,22 @@ since all that matters can be planned anew from the cluster.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
 
+from workflows.planner import Failure, Memory
+
 with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationResult
+    from api.operations import BY_REQUEST, OperationResult, OperationType, Outcome, Scope
+    from api.steps import AppSnapshot
 
 SCHEMA = 1
+_SCOPE = frozenset(field.name for field in fields(Scope))
+FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=1)
+"""After an operation that failed for good: somebody may have removed the cause without touching the App."""
 KEPT_RESULTS = 30
 """Answers for runs started by hand; each of them asks within seconds."""
 
@@ -37,6 +44,7 @@ class Ticket:
     type: str
     requested_by: str
     reason: str = ""
+    scope: Scope = field(default_factory=Scope)
 
 
 @dataclass
@@ -52,9 +60,52 @@ class EntityState:
     failed_type: str = ""
     failed_hash: str = ""
     failed_message: str = ""
+    failed_how: str = ""
+    """``failed``, ``was refused`` or ``was aborted``."""
     failed_times: int = 0
     retry_at: str = ""
+    paused_type: str = ""
+    """OperationType of a paused operation that had to make room; it begins paused again."""
     unrepairable: list[str] = field(default_factory=list)
+
+    def memory(self, snapshot: AppSnapshot, now: datetime) -> Memory:
+        """What the planner has to know of the past. Forgets what the snapshot shows to be over."""
+        failure = None
+        if self.failed_type:
+            due = bool(self.retry_at) and now >= datetime.fromisoformat(self.retry_at)
+            failure = Failure(self.failed_type, self.failed_hash, self.failed_message, due, self.failed_how or "failed")
+            if self.failed_hash != snapshot.spec_hash:
+                self.forget_failure()
+        self.unrepairable = [sentence for sentence in self.unrepairable if sentence in snapshot.drift]
+        return Memory(failure, frozenset(self.unrepairable))
+
+    def forget_failure(self) -> None:
+        self.failed_type = self.failed_hash = self.failed_message = self.failed_how = self.retry_at = ""
+        self.failed_times = 0
+
+    def learn(self, snapshot: AppSnapshot, result: OperationResult, now: datetime) -> None:
+        """What the end of an operation means for the next plan. Almost every end is looked at again at once."""
+        bad = result.outcome in (Outcome.FAILED, Outcome.REFUSED, Outcome.ABORTED)
+        first = result.type in (OperationType.DEPLOY, OperationType.REPAIR)
+        if result.outcome != Outcome.COMPLETED or not first:
+            self.notice = True
+        if result.type in BY_REQUEST:
+            return  # it stands for nothing that the spec says, so its failure keeps nothing from being done
+        if not bad:
+            self.forget_failure()
+            if result.outcome == Outcome.COMPLETED and result.type == OperationType.REPAIR:
+                # Seen again by the next look, it is something that applying does not change.
+                self.unrepairable = list(snapshot.drift)
+            return
+        self.failed_times += 1
+        self.failed_type, self.failed_hash = result.type, snapshot.spec_hash
+        self.failed_message = result.message[:500]
+        self.failed_how = {Outcome.REFUSED: "was refused", Outcome.ABORTED: "was aborted"}.get(
+            Outcome(result.outcome), "failed"
+        )
+        # What an engine refused, or an operator ended, would end the same way again.
+        pause = min(FIRST_RETRY * 2 ** (min(self.failed_times, 8) - 1), LONGEST_RETRY)
+        self.retry_at = (now + pause).isoformat() if result.outcome == Outcome.FAILED else ""
 
     def encode(self) -> dict[str, Any]:
         return asdict(self)
@@ -91,4 +142,7 @@ def _entries(raw: Any) -> list[dict[str, Any]]:
 def _ticket(entry: dict[str, Any]) -> Ticket | None:
     if not entry.get("id") or not entry.get("type"):
         return None
-    return Ticket(*(str(entry.get(name, "")) for name in ("id", "type", "requested_by", "reason")))
+    scope = entry.get("scope")
+    known = {key: str(value) for key, value in scope.items() if key in _SCOPE} if isinstance(scope, dict) else {}
+    texts = [str(entry.get(name, "")) for name in ("id", "type", "requested_by", "reason")]
+    return Ticket(texts[0], texts[1], texts[2], texts[3], Scope(**known))

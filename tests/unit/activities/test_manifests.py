@@ -6,7 +6,7 @@ import copy
 import json
 from typing import Any
 
-from activities.manifests import TEMPLATE_HASH, deployment_manifest, keeps_template, record_manifests
+from activities.manifests import TEMPLATE_HASH, deployment_manifest, is_outdated, keeps_template, record_manifests
 from activities.nodes import config_maps_of, first_primary, revision_of
 from render.desired import DesiredApp
 from tests.unit.render.support import app, records, store, wanted
@@ -74,10 +74,11 @@ def test_a_platform_that_renders_differently_leaves_running_pods_alone() -> None
     assert keeps_template(now, live)
 
 
-def test_a_changed_record_is_applied() -> None:
+def test_a_changed_record_is_left_to_a_rolling_operation() -> None:
     live = deployment(wanted(app(components=store(replicas=2))))
     now = deployment(wanted(app(components=store(replicas=2, nodeSelector={"disk": "fast"}))))
-    assert not keeps_template(now, live)
+    assert is_outdated(now, live)
+    assert keeps_template(now, live)
 
 
 def test_the_first_primary_over_kept_volumes_is_left_open_until_they_were_looked_at() -> None:

@@ -72,9 +72,3 @@ def test_the_recorded_bootstrap_node_is_kept() -> None:
     chosen = recorded.components["store"].model_copy(update={"bootstrap_node": "books-store-default-1"})
     after = replace(recorded, components={**recorded.components, "store": chosen})
     assert wanted(recorded=after).component("store").bootstrap_node == "books-store-default-1"
-
-
-def test_the_hash_follows_what_is_deployed_and_nothing_else() -> None:
-    assert wanted().spec_hash == wanted(app(paused=True)).spec_hash
-    assert wanted().spec_hash != wanted(app(components=[{"name": "store", "config": {"threads": 3}}])).spec_hash
-    assert wanted().spec_hash != wanted(bundle=shelf(shelf_conf_j2="other\n")).spec_hash

@@ -1,0 +1,200 @@
+"""``planConfig``, ``configureNode``, ``commitConfig``: parameters of a running App, one node first.
+
+1. ``planConfig``: which nodes do not run with the parameters that the spec wants, by what is noted on each, so that an
+   interrupted change goes on where it stopped.
+2. ``configureNode``: the node's files to the cluster and to its agent, the changed dynamic parameters to the engine,
+   and what it then says of them noted. Where a parameter is only read at the start, the engine is restarted by its
+   agent: its Pod and its address stay. ``revert`` does the same with the recorded parameters.
+3. ``commitConfig``: the new parameters become the record. Until then the former ones are, and are put back everywhere
+   where an engine refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities import parts
+from activities.addresses import node_addresses
+from activities.effective import (
+    Effective,
+    dynamic_of,
+    effective,
+    node_parameters,
+    note_effective,
+    noted,
+    read_back,
+)
+from activities.events import tell
+from activities.metadata import update_metadata
+from activities.nodes import rendered_config_maps, revision_of
+from activities.objects import apply_owned
+from activities.platform import Platform, permanent
+from activities.push import PushRefusedError, push
+from activities.reach import agent_of, node_states
+from activities.roll import ordered
+from activities.status import ConditionChange, StatusChange, tell_step
+from activities.wait import NodeWaiter, heartbeats
+from activities.wanted import Wanted, wanted
+from api.app import Phase
+from api.names import app_labels
+from api.operations import OperationType
+from api.steps import ComponentStep, ConfigPlan, ConfigPlans, ConfigureStep, ErrorType, RollNode, Step, Target
+from clients.agents import AgentError, AgentTarget
+from clients.resources import CONFIG_MAP, Manifest
+from render.desired import DesiredComponent, DesiredNode
+from render.objects import component_resource
+from render.stages import changed_parameters
+
+RESTART_TIMEOUT = 120.0
+"""Above the longest stop time-out of the plugins (60 s) and a start from disk."""
+STUCK_AFTER = 45.0
+
+
+class Configure:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.PLAN_CONFIG)
+    async def plan_config(self, target: Target) -> ConfigPlans:
+        platform = self._platform
+        want = await wanted(platform, target)
+        change = StatusChange(
+            phase=Phase.UPDATING,
+            message="new parameters are given to the engines",
+            observed_generation=want.app.generation,
+            conditions={"Progressing": ConditionChange(True, target.operation)},
+        )
+        await tell(platform, target, f"{target.operation}Started", "new parameters are given to the engines")
+        await tell_step(platform, target, "plan", change)
+        await platform.deployments.synced(30)
+        await platform.pods.synced(30)
+        addresses = await node_addresses(platform, want.desired)
+        plans = [await self._plan(target, want, component, addresses) for component in want.desired.components]
+        return ConfigPlans([plan for plan in plans if plan.nodes or plan.changed])
+
+    async def _plan(
+        self, target: Target, want: Wanted, component: DesiredComponent, addresses: Mapping[str, str]
+    ) -> ConfigPlan:
+        record = want.live.recorded.components.get(component.name)
+        changed = changed_parameters(record.config, component.config) if record is not None else []
+        found, _ = await self._platform.kubernetes.list(
+            CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
+        )
+        live = {str(each["metadata"]["name"]): each for each in found}
+        chosen, restart = [], False
+        for node in component.nodes:
+            note, wants = noted(live.get(node.name)), _wants(want, component, node, addresses)
+            if note is not None and (note.dynamic, note.restart) == (wants.dynamic, wants.restart):
+                continue
+            chosen.append(node)
+            restart = restart or (note is not None and note.restart != wants.restart)
+        states = node_states(self._platform, target.namespace, target.app, [node.name for node in chosen])
+        nodes = [
+            RollNode(node.name, node.component, node.group, _uid(states[node.name].pod))
+            for batch in ordered(component, chosen, states)
+            for node in batch
+        ]
+        return ConfigPlan(component.name, nodes, restart, changed)
+
+    @activity.defn(name=Step.CONFIGURE_NODE)
+    async def configure_node(self, step: ConfigureStep) -> None:
+        """Raises EngineRefused where the engine does not take the parameters; its former files are in place then."""
+        async with heartbeats():
+            platform, target = self._platform, step.node.target
+            operation = OperationType.REPAIR if step.revert else OperationType.RECONFIGURE
+            want = await wanted(platform, target, operation)
+            component = want.desired.component(step.node.component)
+            node = next(each for each in component.nodes if each.name == step.node.node)
+            await tell_step(platform, target, f"{node.name}: {'put back' if step.revert else 'set'} the parameters")
+            waiter = NodeWaiter(platform, target, f"{node.name}: set the parameters", [node.name])
+            state = (await waiter.until(lambda each: each.running and bool(each.address), stuck_after=STUCK_AFTER))[0]
+            agent = agent_of(target, state)
+            addresses = await node_addresses(platform, want.desired)
+            live = await platform.kubernetes.get(CONFIG_MAP, node.name, target.namespace)
+            rendered = await rendered_config_maps(
+                want.desired, component, [node], addresses, {node.name: live} if live else {}, bootstrap=None
+            )
+            _, manifest, changed = rendered[0]
+            if changed:
+                await platform.kubernetes.apply(manifest)
+            wants = _wants(want, component, node, addresses)
+            await self._give(step, want, component, node, agent, manifest, noted(live), wants, addresses)
+
+    async def _give(
+        self,
+        step: ConfigureStep,
+        want: Wanted,
+        component: DesiredComponent,
+        node: DesiredNode,
+        agent: AgentTarget,
+        manifest: Manifest,
+        note: Effective | None,
+        wants: Effective,
+        addresses: Mapping[str, str],
+    ) -> None:
+        platform, target = self._platform, step.node.target
+        values = node_parameters(want.desired, component, node, addresses)
+        parameters = dynamic_of(component, values) if note is None or note.dynamic != wants.dynamic else {}
+        restart = note is not None and note.restart != wants.restart
+        if note is not None and (parameters or restart):
+            # Beforehand: what is interrupted from here on left the engine with nobody knows which of the two.
+            begun = Effective("" if parameters else note.dynamic, "" if restart else note.restart, note.read_back)
+            await note_effective(platform, target.namespace, node.name, begun)
+        request_id = f"{activity.info().workflow_run_id}/configure/{node.name}/{revision_of(manifest)}"
+        try:
+            answers = await push(platform, agent, manifest, parameters, request_id)
+        except PushRefusedError as error:
+            raise permanent(ErrorType.ENGINE_REFUSED, f"{node.name}: {error}") from error
+        if restart:
+            await self._restart(step, agent, f"{request_id}/restart")
+            answers = await read_back(platform, agent, "")
+        done = effective(component, values, answers)
+        await note_effective(platform, target.namespace, node.name, done)
+
+    async def _restart(self, step: ConfigureStep, agent: AgentTarget, request_id: str) -> None:
+        platform, target = self._platform, step.node.target
+        try:
+            await platform.agents.restart(agent, request_id, timeout=RESTART_TIMEOUT)
+        except AgentError as error:
+            raise ApplicationError(f"{agent.node} has not restarted yet: {error}") from error
+
+        deadline = asyncio.get_running_loop().time() + RESTART_TIMEOUT
+        # The agent first: the Pod's own readiness follows it by up to a probe's period.
+        while not await self._serves(agent):
+            if asyncio.get_running_loop().time() > deadline:
+                raise permanent(ErrorType.ENGINE_REFUSED, f"{agent.node} does not serve with the new parameters")
+            await asyncio.sleep(0.2)
+        waiter = NodeWaiter(platform, target, f"{agent.node}: wait until it serves again", [agent.node])
+        await waiter.until(lambda state: state.ready, stuck_after=STUCK_AFTER)
+
+    async def _serves(self, agent: AgentTarget) -> bool:
+        try:
+            return bool((await self._platform.agents.role(agent)).ready)
+        except AgentError:
+            return False
+
+    @activity.defn(name=Step.COMMIT_CONFIG)
+    async def commit_config(self, step: ComponentStep) -> None:
+        platform, target = self._platform, step.target
+        want = await wanted(platform, target)
+        component = want.desired.component(step.component)
+        await update_metadata(
+            platform,
+            target.namespace,
+            target.app,
+            {"record": lambda before: parts.reconfigured(before, want.desired, component)},
+        )
+        await apply_owned(platform, target, component_resource(want.desired, component))
+        await tell(platform, target, "ParametersSet", f"{component.name}: every node runs with the new parameters")
+
+
+def _wants(want: Wanted, component: DesiredComponent, node: DesiredNode, addresses: Mapping[str, str]) -> Effective:
+    return effective(component, node_parameters(want.desired, component, node, addresses), {})
+
+
+def _uid(pod: Manifest | None) -> str:
+    return str((pod or {"metadata": {}})["metadata"].get("uid", ""))

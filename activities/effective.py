@@ -1,0 +1,120 @@
+"""Whether a node's engine runs with the parameters that its files say, noted on the node's ConfigMap.
+
+The note has a digest of the dynamic parameters that were given to the engine, one of those that it only reads at its
+start, and what the engine answered when it was read back. So three things are told apart: parameters that are yet to
+be given, an engine that is yet to be restarted, and a parameter that somebody changed behind the platform's back.
+The answers are compared with earlier answers, never with the spec: ``256mb`` comes back as ``268435456``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from activities.manifests import digest
+from activities.platform import Platform
+from activities.reach import reachable
+from activities.together import together
+from api.app import Scalar
+from api.names import API_GROUP
+from api.steps import Target
+from api.tools import ToolName
+from clients.agents import AgentError, AgentTarget
+from clients.resources import CONFIG_MAP, Manifest
+from render.desired import DesiredApp, DesiredComponent, DesiredNode
+from render.node import template_context
+
+EFFECTIVE = f"{API_GROUP}/effective"
+READ_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class Effective:
+    """``dynamic`` and ``restart``: digests of the parameters with which the engine runs."""
+
+    dynamic: str
+    restart: str
+    read_back: dict[str, str] = field(default_factory=dict)
+
+    def annotation(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def noted(config_map: Mapping[str, Any] | None) -> Effective | None:
+    """None where nothing (readable) was noted."""
+    text = ((config_map or {}).get("metadata", {}).get("annotations") or {}).get(EFFECTIVE)
+    try:
+        return Effective(**json.loads(text)) if text else None
+    except (ValueError, TypeError):
+        return None
+
+
+def node_parameters(
+    desired: DesiredApp, component: DesiredComponent, node: DesiredNode, addresses: Mapping[str, str]
+) -> dict[str, Scalar]:
+    """The parameters of the node's files, the defaults that follow from the node included. Raises TemplateFailure."""
+    context = template_context(desired, component, node, addresses=addresses, bootstrap=None)
+    config: dict[str, Scalar] = context["config"]
+    return config
+
+
+def dynamic_of(component: DesiredComponent, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    return {name: value for name, value in values.items() if component.parameters[name].apply == "dynamic"}
+
+
+def effective(component: DesiredComponent, values: Mapping[str, Scalar], read_back: Mapping[str, str]) -> Effective:
+    dynamic = dynamic_of(component, values)
+    restart = {name: value for name, value in values.items() if name not in dynamic}
+    return Effective(digest(dynamic), digest(restart), dict(sorted(read_back.items())))
+
+
+def unapplied(desired: DesiredApp, config_maps: Mapping[str, Manifest], services: Mapping[str, Manifest]) -> list[str]:
+    """A sentence for each node whose engine was not given the parameters that its files say."""
+    addresses = {name: str(each["spec"].get("clusterIP", "")) for name, each in services.items()}
+    found = []
+    for component in desired.components:
+        for node in component.nodes:
+            note = noted(config_maps.get(node.name))
+            if note is None or any(other.name not in addresses for other in desired.nodes):
+                continue
+            values = node_parameters(desired, component, node, addresses)
+            if effective(component, values, {}).dynamic != note.dynamic:
+                found.append(f"{node.name} does not run with the parameters of its files yet")
+    return found
+
+
+async def changed_parameters(platform: Platform, desired: DesiredApp, config_maps: Mapping[str, Manifest]) -> list[str]:
+    """Asks every engine that runs; a sentence for each node whose answer is another than when it was last set."""
+    target = Target(desired.namespace, desired.name, desired.uid, "", "", "")
+    agents = reachable(platform, target, [node.name for node in desired.nodes])
+
+    async def compare(name: str, agent: AgentTarget) -> str:
+        note = noted(config_maps.get(name))
+        now = await read_back(platform, agent, "")
+        if note is None or not note.read_back or not now:
+            return ""
+        changed = sorted(key for key in note.read_back if now.get(key, "") != note.read_back[key])
+        if not changed:
+            return ""
+        first = changed[0]
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        return f"{name}: {first} is {now.get(first, 'unset')}, was set to {note.read_back[first]}{more}"
+
+    answers = await together(compare(name, agent) for name, agent in agents.items())
+    return [answer for answer in answers if answer]
+
+
+async def read_back(platform: Platform, agent: AgentTarget, request_id: str) -> dict[str, str]:
+    """What the engine says; empty where it cannot be asked or the plugin has no such tool."""
+    try:
+        result = await platform.agents.run(agent, ToolName.READ_CONFIG, request_id=request_id, timeout=READ_TIMEOUT)
+    except AgentError:
+        return {}
+    return dict(result.values) if result.success else {}
+
+
+async def note_effective(platform: Platform, namespace: str, node: str, note: Effective) -> None:
+    change = {"metadata": {"annotations": {EFFECTIVE: note.annotation()}}}
+    await platform.kubernetes.patch(CONFIG_MAP, node, namespace, change)

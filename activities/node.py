@@ -1,0 +1,164 @@
+"""``rollNode``: gives one node another Pod, by the record, and waits until it serves again.
+
+1. A volume that the engine of a lower version cannot read is made anew (``wipe``); its data comes from the peers.
+2. The node's files of the new version, then its Deployment: strategy Recreate ends the old Pod first. A Restart that
+   changes nothing deletes the Pod, known by the uid that it had when the operation was planned.
+3. Wait for another Pod that is ready, then ask the engine for its version.
+A node that does not come up for a reason that Kubernetes names ends the step: nothing else has been touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities import parts
+from activities.addresses import node_addresses
+from activities.differences import differences
+from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, read_back
+from activities.events import tell
+from activities.manifests import deployment_manifest
+from activities.metadata import update_metadata
+from activities.nodes import rendered_config_maps
+from activities.objects import check_owner
+from activities.platform import Platform, permanent
+from activities.reach import agent_of
+from activities.readiness import NodeState
+from activities.status import tell_step
+from activities.wait import NodeWaiter, heartbeats
+from activities.wanted import Wanted, wanted
+from api.names import ANNOTATION_APP_UID, API_GROUP, app_labels
+from api.operations import OperationType
+from api.steps import ErrorType, NodeStep, Step
+from api.tools import ToolName
+from clients.agents import AgentError
+from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, VOLUME_CLAIM
+from render.desired import DesiredComponent, DesiredGroup, DesiredNode
+from render.objects import node_volume_claim
+
+STUCK_AFTER = 45.0
+"""Seconds for which a Pod may stand with the same complaint of Kubernetes: longer than an image's first retries."""
+WIPED_FOR = f"{API_GROUP}/wiped-for"
+"""On a claim: the operation that made it anew, so that a repeat of the step does not throw the copy away again."""
+
+
+class Node:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.ROLL_NODE)
+    async def roll_node(self, step: NodeStep) -> None:
+        async with heartbeats():
+            platform, target = self._platform, step.target
+            want = await wanted(platform, target)
+            component, group, node = self._place(want, step)
+            await tell_step(platform, target, f"{node.name}: roll")
+            node = replace(node, runtime_version=group.spec.runtime_version)
+            if step.wipe:
+                await self._wipe(step, want, component, group, node)
+            generation = await self._give(step, want, component, group, node)
+            await update_metadata(
+                platform,
+                target.namespace,
+                target.app,
+                {"nodes": lambda before: parts.rolled(before, node.name, node.runtime_version)},
+            )
+
+            def renewed(state: NodeState) -> bool:
+                deployment = platform.deployments.get(target.namespace, node.name) or {"metadata": {}}
+                seen = int(deployment["metadata"].get("generation", 0)) >= generation
+                uid = str((state.pod or {"metadata": {}})["metadata"].get("uid", ""))
+                return seen and state.ready and uid != (step.pod or "none")
+
+            waiter = NodeWaiter(platform, target, f"{node.name}: wait until it serves again", [node.name])
+            state = (await waiter.until(renewed, stuck_after=STUCK_AFTER))[0]
+            await self._check_version(step, state, node)
+            values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
+            answers = await read_back(platform, agent_of(target, state), "")
+            await note_effective(platform, target.namespace, node.name, effective(component, values, answers))
+            await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {node.runtime_version}")
+
+    def _place(self, want: Wanted, step: NodeStep) -> tuple[DesiredComponent, DesiredGroup, DesiredNode]:
+        component = want.desired.component(step.component)
+        group = component.group(step.group)
+        # The newest agents: this is the planned restart at which they reach a Pod.
+        spec = group.spec.model_copy(update={"agent_image": self._platform.agent_image})
+        node = next((each for each in group.nodes if each.name == step.node), None)
+        if node is None:
+            raise permanent(ErrorType.NOT_FOUND, f"{step.node} is no node of the App any more")
+        return component, replace(group, spec=spec), node
+
+    async def _give(
+        self, step: NodeStep, want: Wanted, component: DesiredComponent, group: DesiredGroup, node: DesiredNode
+    ) -> int:
+        """Writes what differs, or deletes the Pod; the Deployment's generation that has to be observed."""
+        kubernetes, target = self._platform.kubernetes, step.target
+        live_map = await kubernetes.get(CONFIG_MAP, node.name, target.namespace)
+        live = await kubernetes.get(DEPLOYMENT, node.name, target.namespace)
+        for present in (live_map, live):
+            if present is not None:
+                check_owner(target, present)
+        addresses = await node_addresses(self._platform, want.desired)
+        known = {node.name: live_map} if live_map is not None else {}
+        for _, manifest, changed in await rendered_config_maps(
+            want.desired, component, [node], addresses, known, bootstrap=None
+        ):
+            if changed:
+                await kubernetes.apply(manifest)
+        deployment = deployment_manifest(want.desired, component, group, node)
+        if live is None or differences(deployment, live):
+            return int((await kubernetes.apply(deployment))["metadata"].get("generation", 0))
+        if target.operation == OperationType.RESTART and step.pod:
+            await self._delete_pod(step)
+        return int(live["metadata"].get("generation", 0))
+
+    async def _delete_pod(self, step: NodeStep) -> None:
+        pods = self._platform.pods.list(step.target.namespace, app_labels(step.target.app, node=step.node))
+        name = next((pod["metadata"]["name"] for pod in pods if pod["metadata"]["uid"] == step.pod), None)
+        if name is not None:
+            await self._platform.kubernetes.delete(POD, name, step.target.namespace, uid=step.pod)
+
+    async def _check_version(self, step: NodeStep, state: NodeState, node: DesiredNode) -> None:
+        """The image's tag is a promise; the engine knows."""
+        try:
+            result = await self._platform.agents.run(
+                agent_of(step.target, state), ToolName.GET_VERSION, request_id="", timeout=READ_TIMEOUT
+            )
+        except AgentError as error:
+            if error.code.name == "UNIMPLEMENTED":
+                return
+            raise ApplicationError(f"{node.name} does not say its version yet: {error}") from error
+        version = result.values.get("version", "")
+        if not result.success:
+            raise ApplicationError(f"{node.name} does not say its version: {result.message}")
+        if version != node.runtime_version and not version.startswith(f"{node.runtime_version}."):
+            message = f"{node.name} runs version {version}; its image should hold {node.runtime_version}"
+            raise permanent(ErrorType.NODE_STUCK, message)
+
+    async def _wipe(
+        self, step: NodeStep, want: Wanted, component: DesiredComponent, group: DesiredGroup, node: DesiredNode
+    ) -> None:
+        kubernetes, target = self._platform.kubernetes, step.target
+        claim = node_volume_claim(want.desired, component, group, node)
+        live = await kubernetes.get(VOLUME_CLAIM, node.name, target.namespace)
+        if claim is None or _annotation(live, WIPED_FOR) == target.workflow_id:
+            return
+        await tell_step(self._platform, target, f"{node.name}: begin with an empty volume")
+        await kubernetes.patch(DEPLOYMENT, node.name, target.namespace, {"spec": {"replicas": 0}})
+        waiter = NodeWaiter(self._platform, target, f"{node.name}: wait until it has stopped", [node.name])
+        await waiter.until(lambda state: state.pod is None)
+        if live is not None:
+            check_owner(target, live)
+            await kubernetes.delete(VOLUME_CLAIM, node.name, target.namespace, uid=live["metadata"]["uid"])
+            if await kubernetes.get(VOLUME_CLAIM, node.name, target.namespace) is not None:
+                raise ApplicationError(f"the volume of {node.name} is still being removed")
+        claim["metadata"]["annotations"] = {ANNOTATION_APP_UID: target.uid, WIPED_FOR: target.workflow_id}
+        await kubernetes.create(claim)
+
+
+def _annotation(manifest: Mapping[str, Any] | None, name: str) -> str:
+    return str(((manifest or {}).get("metadata", {}).get("annotations") or {}).get(name, ""))

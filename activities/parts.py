@@ -1,0 +1,165 @@
+"""What the parts of an App's metadata hold: what runs, by the platform's own record. Pure: from former value to new.
+
+``basic``: versions and times. ``nodes``: lists normal, adding, deleting; each entry has name, component, group and the
+runtime version that the node runs. ``record``: what Components and Groups were made of, so that a hand-edited resource
+is seen as such, and under ``previous`` what to go back to while a rolling operation runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from api.group import GroupSpec
+from api.operations import OperationType
+from render.desired import DesiredApp, DesiredComponent, DesiredNode
+from render.stages import pod_facts
+
+Entry = dict[str, str]
+_STATES = ("normal", "adding", "deleting")
+
+
+def basic(before: Any, desired: DesiredApp, now: str) -> dict[str, Any]:
+    """Versions, when the App was made and last changed. ``deployed`` is added by ``finish``."""
+    same = isinstance(before, dict) and before.get("uid") == desired.uid
+    part: dict[str, Any] = dict(before) if same else {"uid": desired.uid, "created": now, "updated": now}
+    facts = {
+        "plugin": desired.bundle.name,
+        "pluginVersion": desired.bundle.version,
+        "runtimeVersion": desired.runtime_version,
+        "topology": desired.topology,
+    }
+    if any(part.get(key) != value for key, value in facts.items()):
+        part.update(facts, updated=now)
+    return part
+
+
+def adding(before: Any, desired: DesiredApp) -> dict[str, list[Entry]]:
+    """All wanted nodes that are not normal yet as ``adding``; none of them is on its way out any more."""
+    part = _lists(before)
+    wanted = {node.name for node in desired.nodes}
+    normal = [node for node in part["normal"] if node.get("name") in wanted]
+    known = {node["name"]: node for node in [*normal, *part["adding"]]}
+    versions = {node.name: node.runtime_version for node in desired.nodes}
+    return {
+        "normal": [_versioned(node, versions) for node in normal],
+        "adding": [
+            known.get(node.name, entry(node)) for node in desired.nodes if node.name not in {n["name"] for n in normal}
+        ],
+        "deleting": [node for node in part["deleting"] if node.get("name") not in wanted],
+    }
+
+
+def _versioned(node: Entry, versions: Mapping[str, str]) -> Entry:
+    return node if node.get("version") else {**node, "version": versions[node["name"]]}
+
+
+def entry(node: DesiredNode) -> Entry:
+    return {
+        "name": node.name,
+        "component": node.component,
+        "group": node.group,
+        "version": node.runtime_version,
+    }
+
+
+def normal(before: Any, component: DesiredComponent) -> dict[str, list[Entry]]:
+    """All nodes of the component are there; what is noted of each (its version) stays."""
+    part = _lists(before)
+    known = {node["name"]: node for node in [*part["normal"], *part["adding"]]}
+    own = [known.get(node.name, entry(node)) for node in component.nodes]
+    names = {node["name"] for node in own}
+
+    def others(state: str) -> list[Entry]:
+        return [node for node in part[state] if node.get("name") not in names]
+
+    everybody = sorted([*others("normal"), *own], key=lambda node: node["name"])
+    return {"normal": everybody, "adding": others("adding"), "deleting": others("deleting")}
+
+
+def rolled(before: Any, name: str, version: str) -> dict[str, list[Entry]]:
+    """The node runs ``version`` from now on."""
+    part = _lists(before)
+    return {
+        state: [{**node, "version": version} if node.get("name") == name else node for node in part[state]]
+        for state in _STATES
+    }
+
+
+def deleting(before: Any, names: Collection[str]) -> dict[str, list[Entry]]:
+    """The named nodes are on their way out."""
+    part = _lists(before)
+    moved = [node for state in ("normal", "adding") for node in part[state] if node.get("name") in names]
+    kept = {state: [node for node in part[state] if node.get("name") not in names] for state in ("normal", "adding")}
+    return {**kept, "deleting": sorted([*part["deleting"], *moved], key=lambda node: node["name"])}
+
+
+def gone(before: Any, names: Collection[str]) -> dict[str, list[Entry]]:
+    part = _lists(before)
+    return {state: [node for node in part[state] if node.get("name") not in names] for state in _STATES}
+
+
+def record(before: Any, desired: DesiredApp, operation: str) -> dict[str, Any]:
+    """What ``desired`` is made of. A rolling operation notes once what was before it: it may be begun again."""
+    part: dict[str, Any] = {"uid": desired.uid}
+    if isinstance(before, dict) and before.get("uid") == desired.uid:
+        part = dict(before)
+    groups = {group.resource_name: group.spec for component in desired.components for group in component.groups}
+    former = part.get("groups") or {}
+    changed = any(
+        name in former
+        and _dump(spec) != former[name]
+        and pod_facts(spec) != pod_facts(GroupSpec.model_validate(former[name]))
+        for name, spec in groups.items()
+    )
+    if operation in (OperationType.UPGRADE, OperationType.RESIZE) and changed and "previous" not in part:
+        part["previous"] = {"groups": former, "runtimeVersion": part.get("runtimeVersion", "")}
+    part["runtimeVersion"] = desired.runtime_version
+    part["groups"] = {name: _dump(spec) for name, spec in groups.items()}
+    part["components"] = {component.name: component_record(desired, component) for component in desired.components}
+    return part
+
+
+def reconfigured(before: Any, desired: DesiredApp, component: DesiredComponent) -> dict[str, Any]:
+    """The component's parameters are those of ``component`` from now on."""
+    part: dict[str, Any] = dict(before) if isinstance(before, dict) else {"uid": desired.uid}
+    part["components"] = {**(part.get("components") or {}), component.name: component_record(desired, component)}
+    return part
+
+
+def component_record(desired: DesiredApp, component: DesiredComponent) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "app": desired.name,
+        "component": component.name,
+        "topology": desired.topology,
+        "config": dict(component.config),
+        "groups": [group.name for group in component.groups],
+    }
+    if component.recorded_bootstrap is not None:
+        found["bootstrapNode"] = component.recorded_bootstrap
+    return found
+
+
+def settled(before: Any) -> Any:
+    """Nothing to go back to any more."""
+    if not isinstance(before, dict) or "previous" not in before:
+        return before
+    return {key: value for key, value in before.items() if key != "previous"}
+
+
+def restored(before: Any) -> Any:
+    """What was before the rolling operation is the record again."""
+    if not isinstance(before, dict) or "previous" not in before:
+        return before
+    previous = before["previous"]
+    return {**settled(before), "groups": previous["groups"], "runtimeVersion": previous["runtimeVersion"]}
+
+
+def _dump(spec: Any) -> dict[str, Any]:
+    dumped: dict[str, Any] = spec.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return dumped
+
+
+def _lists(before: Any) -> dict[str, list[Entry]]:
+    part = before if isinstance(before, dict) else {}
+    return {state: list(part.get(state) or []) for state in _STATES}

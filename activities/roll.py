@@ -1,0 +1,129 @@
+"""``planRoll``: which nodes have to be given another Pod, and in which order.
+
+1. Component by component in start order, never two at once.
+2. A node that is not ready comes first: rolling another one beside it would take two down.
+3. Then by the roles' upgrade order, the writable node last; its role is moved away before it is touched.
+4. Nodes of one group go together up to its ``maxUnavailable``, the writable one always alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from activities.manifests import VERSION_LABEL, deployment_manifest, is_outdated
+from activities.metadata import read_part
+from activities.platform import Platform
+from activities.reach import node_states
+from activities.readiness import NodeState
+from activities.wait import heartbeats
+from activities.wanted import wanted
+from api.names import LABEL_ROLE, app_labels
+from api.operations import OperationType, Scope
+from api.steps import RollNode, RollPlan, RollRequest, Step
+from clients.resources import DEPLOYMENT, Manifest
+from render.desired import DesiredApp, DesiredComponent, DesiredNode
+from render.templates import version_key
+
+
+@dataclass(frozen=True)
+class Outdated:
+    """``other_version``: its Pod is of another runtime version than the record's. ``lower``: the record's is the
+    lower one."""
+
+    name: str
+    other_version: bool
+    lower: bool
+
+
+async def outdated_nodes(platform: Platform, desired: DesiredApp) -> list[Outdated]:
+    """Nodes whose Deployment is of another record than ``desired``; a missing one is drift and no matter of rolling."""
+    found, _ = await platform.kubernetes.list(DEPLOYMENT, desired.namespace, labels=app_labels(desired.name))
+    live = {str(each["metadata"]["name"]): each for each in found}
+    outdated = []
+    for component in desired.components:
+        for group in component.groups:
+            for node in group.nodes:
+                present = live.get(node.name)
+                if present is None or not is_outdated(deployment_manifest(desired, component, group, node), present):
+                    continue
+                runs = _version(present)
+                wants = group.spec.runtime_version
+                lower = bool(runs) and version_key(wants) < version_key(runs)
+                outdated.append(Outdated(node.name, bool(runs) and runs != wants, lower))
+    return outdated
+
+
+def _version(deployment: Manifest) -> str:
+    return str((deployment["metadata"].get("labels") or {}).get(VERSION_LABEL, ""))
+
+
+def in_scope(node: DesiredNode, scope: Scope) -> bool:
+    return scope.component in ("", node.component) and scope.group in ("", node.group) and scope.node in ("", node.name)
+
+
+def ordered(
+    component: DesiredComponent, nodes: Iterable[DesiredNode], states: Mapping[str, NodeState]
+) -> list[list[DesiredNode]]:
+    """Batches; see the module's description. Pure."""
+    orders = {role.name: role.upgrade_order for role in component.definition.roles}
+    writable = {role.name for role in component.definition.roles if role.writable}
+
+    def role(node: DesiredNode) -> str:
+        pod = states[node.name].pod or {"metadata": {}}
+        return str((pod["metadata"].get("labels") or {}).get(LABEL_ROLE, ""))
+
+    def place(node: DesiredNode) -> tuple[bool, bool, int, str]:
+        return (role(node) in writable, states[node.name].ready, orders.get(role(node), 0), node.name)
+
+    batches: list[list[DesiredNode]] = []
+    for node in sorted(nodes, key=place):
+        most = component.group(node.group).spec.rolling_update.max_unavailable
+        last = batches[-1] if batches else []
+        alone = role(node) in writable or any(role(other) in writable for other in last)
+        if last and not alone and last[0].group == node.group and len(last) < most:
+            last.append(node)
+        else:
+            batches.append([node])
+    return batches
+
+
+class Roll:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.PLAN_ROLL)
+    async def plan_roll(self, request: RollRequest) -> RollPlan:
+        async with heartbeats():
+            platform, target = self._platform, request.target
+            want = await wanted(platform, target)
+            await platform.deployments.synced(30)
+            await platform.pods.synced(30)
+            outdated = {node.name: node for node in await outdated_nodes(platform, want.desired)}
+            batches: list[list[RollNode]] = []
+            previous = (read_part(want.live.metadata, "record") or {}).get("previous")
+            for component in want.desired.components:
+                if target.operation == OperationType.RESTART:
+                    chosen = [node for node in component.nodes if in_scope(node, request.scope)]
+                else:
+                    chosen = [node for node in component.nodes if node.name in outdated]
+                states = node_states(platform, target.namespace, target.app, [node.name for node in chosen])
+                for batch in ordered(component, chosen, states):
+                    batches.append([_roll_node(node, states, outdated, bool(previous)) for node in batch])
+            return RollPlan(batches)
+
+
+def _roll_node(
+    node: DesiredNode, states: Mapping[str, NodeState], outdated: Mapping[str, Outdated], rolling: bool
+) -> RollNode:
+    known = outdated.get(node.name)
+    # An engine of the lower version cannot read what the higher one has written: it begins empty and syncs anew.
+    wipe = known is not None and known.lower and not rolling
+    uid = str((states[node.name].pod or {"metadata": {}})["metadata"].get("uid", ""))
+    return RollNode(node.name, node.component, node.group, uid, wipe)
+
+
+def names(batches: Sequence[Sequence[RollNode]]) -> list[str]:
+    return [node.name for batch in batches for node in batch]

@@ -1,0 +1,152 @@
+"""``planScale``, ``joinNodes``, ``removeNode``, ``forgetNode``: nodes that come and nodes that go.
+
+New nodes come up as in a Deploy, then ``join``. A node that goes gives its writable role away first (a step of its
+own), is marked ``deleting``, leaves, and ends with its Deployment (agent 1 stops the engine in order). When its Pod is
+gone the nodes that stay forget it, one after another. What belonged to it goes last, its volume by the App's
+``deletionPolicy``, and only then it is gone from the metadata: an interrupted removal is found there and goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities import parts
+from activities.events import tell
+from activities.metadata import read_part, update_metadata
+from activities.objects import check_owner
+from activities.platform import Platform
+from activities.reach import reachable
+from activities.status import tell_step
+from activities.wait import NodeWaiter, heartbeats
+from activities.wanted import Wanted, wanted
+from api.app import DeletionPolicy
+from api.steps import ComponentPlan, ComponentStep, GroupPlan, NodeStep, RollNode, ScalePlan, Step, Target
+from api.tools import ToolName
+from clients.agents import AgentError, AgentTarget
+from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
+
+_TOOL_TIMEOUT = 60.0
+_GONE_WITHIN = 120.0
+
+
+class Scale:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.PLAN_SCALE)
+    async def plan_scale(self, target: Target) -> ScalePlan:
+        """By the metadata: ``adding`` and ``deleting`` say what an interrupted Scale has begun."""
+        want = await wanted(self._platform, target)
+        nodes = read_part(want.live.metadata, "nodes") or {}
+        normal = {str(node["name"]) for node in nodes.get("normal") or []}
+        adding, removing = [], []
+        for component in want.desired.components:
+            groups = []
+            for group in component.groups:
+                ordinals = frozenset(group.spec.ordinals)
+                new = [n.name for n in group.nodes if n.ordinal in ordinals and n.name not in normal]
+                if new:
+                    groups.append(GroupPlan(group.name, new))
+                removing += [RollNode(n.name, n.component, n.group) for n in group.nodes if n.ordinal not in ordinals]
+            if groups:
+                adding.append(ComponentPlan(component.name, groups))
+        known = {node.name for node in removing}
+        removing += [
+            RollNode(str(node["name"]), str(node["component"]), str(node["group"]))
+            for node in nodes.get("deleting") or []
+            if node["name"] not in known
+        ]
+        # The highest ordinal first, as everybody expects of Kubernetes.
+        removing.sort(key=lambda node: (node.component, node.group, -int(node.name.rpartition("-")[2])))
+        return ScalePlan(adding, removing, [component.name for component in want.desired.components])
+
+    @activity.defn(name=Step.JOIN_NODES)
+    async def join_nodes(self, step: ComponentStep) -> None:
+        """Runs ``join`` on every node of the component, the new ones among them: it does no harm where it is done."""
+        async with heartbeats():
+            want = await wanted(self._platform, step.target)
+            component = want.desired.component(step.component)
+            await tell_step(self._platform, step.target, f"{component.name}: join")
+            agents = reachable(self._platform, step.target, [node.name for node in component.nodes])
+            for agent in agents.values():
+                await self._tool(agent, ToolName.JOIN, {})
+
+    @activity.defn(name=Step.REMOVE_NODE)
+    async def remove_node(self, step: NodeStep) -> None:
+        """Marks, leaves, stops; returns when the Pod is gone."""
+        async with heartbeats():
+            platform, target = self._platform, step.target
+            await wanted(platform, target)
+            await tell_step(platform, target, f"{step.node}: remove")
+            await update_metadata(
+                platform, target.namespace, target.app, {"nodes": lambda before: parts.deleting(before, {step.node})}
+            )
+            await platform.deployments.synced(30)
+            await platform.pods.synced(30)
+            agent = reachable(platform, target, [step.node]).get(step.node)
+            if agent is not None:
+                await self._leave(step, agent)
+            if await self._owned(target, DEPLOYMENT, step.node) is not None:
+                await platform.kubernetes.delete(DEPLOYMENT, step.node, target.namespace)
+            waiter = NodeWaiter(platform, target, f"{step.node}: wait until it has stopped", [step.node])
+            await waiter.until(lambda state: state.pod is None, stuck_after=_GONE_WITHIN)
+
+    async def _leave(self, step: NodeStep, agent: AgentTarget) -> None:
+        """A node that cannot leave any more (its engine is down) is removed all the same."""
+        try:
+            await self._tool(agent, ToolName.LEAVE, {})
+        except ApplicationError as error:
+            await tell(self._platform, step.target, "LeaveFailed", f"{step.node}: {error}", warning=True)
+
+    @activity.defn(name=Step.FORGET_NODE)
+    async def forget_node(self, step: NodeStep) -> None:
+        """The nodes that stay forget it, then what belonged to it goes."""
+        async with heartbeats():
+            platform, target = self._platform, step.target
+            want = await wanted(platform, target)
+            await tell_step(platform, target, f"{step.node}: forget")
+            service = await self._owned(target, SERVICE, step.node)
+            if service is not None:
+                arguments = {"node": step.node, "address": str(service["spec"].get("clusterIP", ""))}
+                for agent in self._stayers(want, step).values():
+                    await self._tool(agent, ToolName.FORGET, arguments)
+            for resource in self._belongings(want):
+                live = await self._owned(target, resource, step.node)
+                if live is not None:
+                    await platform.kubernetes.delete(resource, step.node, target.namespace)
+            await update_metadata(
+                platform, target.namespace, target.app, {"nodes": lambda before: parts.gone(before, {step.node})}
+            )
+            await tell(platform, target, "NodeRemoved", f"{step.node} is gone")
+
+    def _belongings(self, want: Wanted) -> tuple[Resource, ...]:
+        """The Service last: its address is what the others know the node by, also for a repeat of the step."""
+        if want.app.spec.deletion_policy == DeletionPolicy.DELETE:
+            return (CONFIG_MAP, VOLUME_CLAIM, SERVICE)
+        return (CONFIG_MAP, SERVICE)
+
+    def _stayers(self, want: Wanted, step: NodeStep) -> Mapping[str, AgentTarget]:
+        names = [node.name for node in want.desired.nodes if node.name != step.node]
+        return reachable(self._platform, step.target, names)
+
+    async def _owned(self, target: Target, resource: Resource, name: str) -> Manifest | None:
+        live = await self._platform.kubernetes.get(resource, name, target.namespace)
+        if live is not None:
+            check_owner(target, live)
+        return live
+
+    async def _tool(self, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str]) -> None:
+        """Not remembered: the tools look before they act. A plugin without the tool has nothing to do."""
+        try:
+            result = await self._platform.agents.run(
+                agent, tool, request_id="", arguments=arguments, timeout=_TOOL_TIMEOUT
+            )
+        except AgentError as error:
+            if error.code.name == "UNIMPLEMENTED":
+                return
+            raise ApplicationError(f"{tool} of {agent.node}: {error}") from error
+        if not result.success:
+            raise ApplicationError(f"{agent.node}: {result.message}")

@@ -1,0 +1,260 @@
+"""``planMove`` and ``switchover``: a writable role goes from one living node to another, and no write is lost.
+
+1. ``planMove`` names both nodes; so a repeat of ``switchover`` knows which way it was going.
+2. The candidate prepares itself (``prepareFailover``), while writes still flow.
+3. The source is fenced: it acknowledges no write from then on. Its position is what the candidate must reach.
+4. The candidate becomes writable. Only while the fence surely still holds: otherwise the source would acknowledge
+   writes that the candidate never sees.
+5. When the Service's label has followed, the source is told to follow and its clients are disconnected; they find the
+   new one. Then the others.
+6. Exactly one node is writable, or the step fails and says who is.
+Any failure before 4 lifts the fence and leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.addresses import node_addresses
+from activities.events import tell
+from activities.platform import Platform, permanent
+from activities.reach import reachable
+from activities.status import tell_step
+from activities.together import together
+from activities.wait import heartbeats
+from activities.wanted import wanted
+from api.names import LABEL_ROLE, app_labels
+from api.steps import ErrorType, Move, MoveRequest, Step
+from api.tools import ToolName
+from clients.agents import AgentError, AgentTarget
+from proto import agent_pb2
+from render.desired import DesiredApp, DesiredComponent
+from render.node import render_tools, template_context
+
+FENCE_SECONDS = 20
+"""The fence lifts itself after this, should everything of the platform be gone."""
+PROMOTE_WITHIN = 10.0
+"""Seconds after the fence within which the promotion must have begun; the rest is left for it to end."""
+_LEVEL_EVERY = 0.05
+_TOOL_TIMEOUT = 15.0
+_LABEL_WITHIN = 3.0
+_CANDIDATE_WITHIN = 60.0
+
+
+@dataclass(frozen=True)
+class _Nodes:
+    """Of one component: agents of the running nodes, and what each said of its role."""
+
+    agents: Mapping[str, AgentTarget]
+    reports: Mapping[str, agent_pb2.RoleReport]
+    writable: frozenset[str]
+    """Names of writable roles."""
+
+    def holders(self) -> list[str]:
+        return sorted(name for name, report in self.reports.items() if report.role in self.writable)
+
+
+class Switchover:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.PLAN_MOVE)
+    async def plan_move(self, request: MoveRequest) -> Move:
+        """Who gives the role to whom. Raises NoCandidate where nobody can take it without losing data."""
+        async with heartbeats():
+            target = request.target
+            want = await wanted(self._platform, target)
+            component = _component(want.desired, request.component)
+            nothing = Move(target, component.name)
+            nodes = await self._nodes(request, component)
+            holders = nodes.holders()
+            if not nodes.writable or (request.node and request.node not in holders):
+                return nothing
+            if request.candidate in holders:
+                return Move(target, component.name, message=f"{request.candidate} is writable already")
+            if len(holders) != 1:
+                raise ApplicationError(f"{component.name}: {_said(holders)}; waiting until exactly one is")
+            addresses = await node_addresses(self._platform, want.desired)
+            node = next(each for each in component.nodes if each.name == holders[0])
+            context = template_context(want.desired, component, node, addresses=addresses, bootstrap=None)
+            if ToolName.FENCE not in render_tools(want.desired, component, context):
+                return Move(target, component.name, message=f"{component.name} has no other node that could take over")
+            candidate = await self._candidate(request, component, holders[0])
+            return Move(target, component.name, holders[0], candidate)
+
+    async def _candidate(self, request: MoveRequest, component: DesiredComponent, source: str) -> str:
+        """The ready node with the highest position; one that was chosen by name must be ready too."""
+        names = {node.name for node in component.nodes}
+        if request.candidate and request.candidate not in names - {source}:
+            others = ", ".join(sorted(names - {source})) or "none"
+            message = f"{request.candidate} is no node that could take over; those of {component.name} are {others}"
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        deadline = asyncio.get_running_loop().time() + _CANDIDATE_WITHIN
+        while True:
+            nodes = await self._nodes(request, component)
+            ready = {
+                name: report.position
+                for name, report in nodes.reports.items()
+                if report.ready and report.role not in nodes.writable and request.candidate in ("", name)
+            }
+            if ready:
+                return max(sorted(ready), key=lambda name: ready[name])
+            if asyncio.get_running_loop().time() > deadline:
+                why = "; ".join(f"{n}: {r.message}" for n, r in sorted(nodes.reports.items()) if not r.ready)
+                message = f"no node of {component.name} is ready to take over from {source}; {why or 'none answers'}"
+                raise permanent(ErrorType.NO_CANDIDATE, message)
+            await asyncio.sleep(1.0)
+
+    async def _nodes(self, request: MoveRequest | Move, component: DesiredComponent) -> _Nodes:
+        await self._platform.deployments.synced(30)
+        await self._platform.pods.synced(30)
+        agents = reachable(self._platform, request.target, [node.name for node in component.nodes])
+
+        async def ask(agent: AgentTarget) -> agent_pb2.RoleReport | None:
+            try:
+                return await self._platform.agents.role(agent, timeout=3.0)
+            except AgentError:
+                return None
+
+        answers = await together(ask(agent) for agent in agents.values())
+        reports = {name: report for name, report in zip(agents, answers, strict=True) if report is not None}
+        writable = frozenset(role.name for role in component.definition.roles if role.writable)
+        return _Nodes(agents, reports, writable)
+
+    @activity.defn(name=Step.SWITCHOVER)
+    async def switchover(self, move: Move) -> None:
+        async with heartbeats():
+            target = move.target
+            want = await wanted(self._platform, target)
+            component = want.desired.component(move.component)
+            await tell_step(self._platform, target, f"{move.source}: move its role to {move.candidate}")
+            nodes = await self._nodes(move, component)
+            missing = sorted({move.source, move.candidate} - set(nodes.reports))
+            if missing:
+                raise ApplicationError(f"{', '.join(missing)} does not answer; the role stays where it is until then")
+            addresses = await node_addresses(self._platform, want.desired)
+            if move.candidate not in nodes.holders():
+                await self._promote(move, nodes, addresses)
+            await self._labelled(move, nodes)
+            await self._follow(move, nodes, addresses[move.candidate])
+            await self._verify(move, component)
+            await tell(self._platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
+
+    async def _promote(self, move: Move, nodes: _Nodes, addresses: Mapping[str, str]) -> None:
+        source, candidate = nodes.agents[move.source], nodes.agents[move.candidate]
+        await self._run(candidate, ToolName.PREPARE_FAILOVER, {}, optional=True)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            fenced = await self._run(source, ToolName.FENCE, {"seconds": str(FENCE_SECONDS)})
+            await self._level(candidate, int(fenced.get("position") or 0), began + PROMOTE_WITHIN)
+        except BaseException:
+            # Shielded: a cancelled step must not leave the clients waiting for the fence's own end.
+            await asyncio.shield(self._unfence(source))
+            raise
+        await self._fail_over(source, addresses[move.source], candidate, nodes.writable)
+
+    async def _level(self, candidate: AgentTarget, position: int, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            report = await self._platform.agents.role(candidate, timeout=3.0)
+            if report.position >= position:
+                return
+            if loop.time() > deadline:
+                behind = position - report.position
+                raise ApplicationError(f"{candidate.node} is {behind} behind and does not catch up; nothing was moved")
+            await asyncio.sleep(_LEVEL_EVERY)
+
+    async def _fail_over(
+        self, source: AgentTarget, source_address: str, candidate: AgentTarget, writable: Collection[str]
+    ) -> None:
+        request_id = f"{activity.info().workflow_run_id}/failover/{candidate.node}/{activity.info().attempt}"
+        try:
+            result = await self._platform.agents.failover(
+                candidate, request_id, {"from": source_address}, timeout=_TOOL_TIMEOUT
+            )
+            failure = "" if result.success else result.message
+        except AgentError as error:
+            failure = str(error)
+        if failure:
+            await self._unfence_unless_moved(source, candidate, writable)
+            raise ApplicationError(f"{candidate.node} has not taken over: {failure}")
+
+    async def _unfence_unless_moved(
+        self, source: AgentTarget, candidate: AgentTarget, writable: Collection[str]
+    ) -> None:
+        """What failed may have happened all the same; then the source must acknowledge nothing any more."""
+        try:
+            report = await self._platform.agents.role(candidate, timeout=3.0)
+        except AgentError:
+            return
+        if report.role not in writable:
+            await self._unfence(source)
+
+    async def _unfence(self, source: AgentTarget) -> None:
+        try:
+            await self._run(source, ToolName.UNFENCE, {})
+        except ApplicationError:
+            return  # it lifts itself
+
+    async def _labelled(self, move: Move, nodes: _Nodes) -> None:
+        """Until the Service leads to the new node. Without a watcher it never will; clients retry until one is back."""
+        pods = self._platform.pods
+        labels = app_labels(move.target.app, move.component, node=move.candidate)
+
+        def done() -> bool | None:
+            found = pods.list(move.target.namespace, labels)
+            return any((pod["metadata"].get("labels") or {}).get(LABEL_ROLE) in nodes.writable for pod in found) or None
+
+        try:
+            await pods.wait_for(done, _LABEL_WITHIN, namespace=move.target.namespace, labels=labels)
+        except TimeoutError:
+            message = f"the role label has not followed to {move.candidate} yet; is a watcher running?"
+            await tell(self._platform, move.target, "LabelBehind", message, warning=True)
+
+    async def _follow(self, move: Move, nodes: _Nodes, primary: str) -> None:
+        others = [name for name in nodes.reports if name != move.candidate]
+        # The one that was writable first: until then its clients wait behind the fence.
+        for name in sorted(others, key=lambda name: name != move.source):
+            await self._run(nodes.agents[name], ToolName.FOLLOW, {"primary": primary})
+
+    async def _verify(self, move: Move, component: DesiredComponent) -> None:
+        holders = (await self._nodes(move, component)).holders()
+        if holders != [move.candidate]:
+            raise ApplicationError(f"after the move {_said(holders)}; it should be {move.candidate} alone")
+
+    async def _run(
+        self, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str], *, optional: bool = False
+    ) -> dict[str, str]:
+        """Not remembered by a request id: each attempt must look anew, and the tools do no harm when repeated."""
+        try:
+            result = await self._platform.agents.run(
+                agent, tool, request_id="", arguments=arguments, timeout=_TOOL_TIMEOUT
+            )
+        except AgentError as error:
+            if error.code.name == "UNIMPLEMENTED" and optional:
+                return {}
+            raise ApplicationError(f"{tool} of {agent.node}: {error}") from error
+        if not result.success:
+            raise ApplicationError(f"{agent.node}: {result.message}")
+        return dict(result.values)
+
+
+def _component(desired: DesiredApp, name: str) -> DesiredComponent:
+    """The named one, else the one that has a writable role, else the first."""
+    if name and all(component.name != name for component in desired.components):
+        known = ", ".join(component.name for component in desired.components)
+        raise permanent(ErrorType.NO_CANDIDATE, f"the App has no component {name}; it has {known}")
+    with_role = [c for c in desired.components if any(role.writable for role in c.definition.roles)]
+    return desired.component(name) if name else (with_role or list(desired.components))[0]
+
+
+def _said(holders: list[str]) -> str:
+    if not holders:
+        return "no node is writable"
+    return f"{', '.join(holders)} {'is' if len(holders) == 1 else 'are'} writable"

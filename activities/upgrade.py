@@ -1,0 +1,67 @@
+"""``expandVolumes`` and ``rollBack``: what a Resize or an Upgrade needs beside rolling nodes."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities import parts
+from activities.events import tell
+from activities.metadata import read_part, update_metadata
+from activities.platform import Platform
+from activities.status import tell_step
+from activities.volumes import claims_of
+from activities.wait import heartbeats
+from activities.wanted import wanted
+from api.meta import parse_quantity
+from api.steps import Applied, Step, Target
+from clients.resources import VOLUME_CLAIM
+from render.desired import DesiredGroup
+
+
+class Upgrade:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.EXPAND_VOLUMES)
+    async def expand_volumes(self, target: Target) -> Applied:
+        """Asks for larger volumes; how many. The class's driver grows them, under the Pods or at their next start."""
+        async with heartbeats():
+            platform = self._platform
+            want = await wanted(platform, target)
+            grown = 0
+            for component in want.desired.components:
+                for group in component.groups:
+                    grown += await self._expand(target, group)
+            return Applied(grown)
+
+    async def _expand(self, target: Target, group: DesiredGroup) -> int:
+        if group.spec.storage is None:
+            return 0
+        platform, size, grown = self._platform, group.spec.storage.size, 0
+        for claim in await claims_of(platform, target.namespace, [node.name for node in group.nodes]):
+            name = str(claim["metadata"]["name"])
+            if parse_quantity(claim["spec"]["resources"]["requests"]["storage"]) < parse_quantity(size):
+                await tell_step(platform, target, f"{name}: expand to {size}")
+                change = {"spec": {"resources": {"requests": {"storage": size}}}}
+                await platform.kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
+                grown += 1
+        return grown
+
+    @activity.defn(name=Step.ROLL_BACK)
+    async def roll_back(self, target: Target) -> Applied:
+        """The record is what it was before the operation; rolling then brings the nodes back. 0: nothing to go back
+        to."""
+        platform = self._platform
+        want = await wanted(platform, target)
+        previous = (read_part(want.live.metadata, "record") or {}).get("previous")
+        if not previous:
+            return Applied(0)
+        version = str(previous["runtimeVersion"])
+
+        def basic(before: object) -> dict[str, object]:
+            part: dict[str, object] = dict(before) if isinstance(before, dict) else {}
+            return {**part, "runtimeVersion": version or part.get("runtimeVersion", "")}
+
+        await update_metadata(platform, target.namespace, target.app, {"record": parts.restored, "basic": basic})
+        await tell(platform, target, "RollingBack", f"{target.operation} was aborted; going back to {version}")
+        return Applied(len(previous["groups"]))

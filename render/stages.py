@@ -1,0 +1,204 @@
+"""Which part of a changed spec comes next, and the App as it is meant while only that part is carried out. Pure.
+
+A person changes several things at once; an operation is about one of them, and what it does not carry out stays as it
+runs. So each operation works on a *stage*: the App's spec in its own part, the record of what runs in all others. The
+order of parts: the plugin first, since the other parts may need what only the newer one knows; nodes come and go
+before all are rolled; settings last, when every node is of the version that takes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.app import App, ComponentTemplate, GroupTemplate, PluginReference
+from api.group import GroupSpec
+from api.names import group_name
+from api.operations import OperationType
+from api.plugin import Topology
+from render.bundle import PluginBundle
+from render.desired import (
+    DesiredApp,
+    Pinned,
+    RecordedState,
+    chosen_topology,
+    desired,
+    group_templates,
+)
+
+POD_FIELDS = ("resources", "node_selector", "affinity", "tolerations", "topology_spread_constraints")
+"""Of a Group: what its Pods are made of beside the runtime version; a change rolls the nodes."""
+PARTS = (
+    OperationType.UPGRADE_PLUGIN,
+    OperationType.SCALE,
+    OperationType.UPGRADE,
+    OperationType.RESIZE,
+    OperationType.RECONFIGURE,
+)
+WHOLE = frozenset({*PARTS})
+"""Stage of a first Deploy: everything as the spec says."""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What runs, by the metadata. ``ordinals``: of the nodes that exist, by Group resource name. ``versions``: runtime
+    version of each node, by its name. ``removing``: names of nodes that a Scale has begun to remove, not among
+    ``ordinals`` any more."""
+
+    plugin_version: str
+    runtime_version: str
+    recorded: RecordedState
+    ordinals: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    removing: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the spec that is not carried out yet, and a sentence on what differs."""
+
+    operation: OperationType
+    sentence: str
+
+
+def stage_of(operation: str) -> frozenset[OperationType]:
+    """The parts that an operation carries out; none for one that only keeps or moves what runs."""
+    if operation == OperationType.DEPLOY:
+        return WHOLE
+    kind = OperationType(operation)
+    return frozenset({kind}) if kind in PARTS else frozenset()
+
+
+def staged(
+    app: App, bundle: PluginBundle, deployed: Deployed, stage: Collection[OperationType], *, agent_image: str
+) -> DesiredApp:
+    """What should run while ``stage`` is carried out. ``bundle``: of the plugin version that ``plugin_of`` names."""
+    if WHOLE.issubset(stage):
+        return desired(app, bundle, agent_image=agent_image, recorded=deployed.recorded)
+    topology = chosen_topology(app, bundle)
+    if topology is None:
+        raise ValueError(f"plugin {bundle.name} has no topology {app.spec.topology!r}")
+    whole = desired(
+        _app_of(app, topology, deployed, stage), bundle, agent_image=agent_image, recorded=deployed.recorded
+    )
+    ordinals = {
+        group.resource_name: _ordinals(deployed, group.resource_name, group.spec, stage)
+        for component in whole.components
+        for group in component.groups
+    }
+    config = {}
+    if OperationType.RECONFIGURE not in stage:
+        known = {c.name: set(c.parameters) for c in whole.components}
+        config = {
+            name: {key: value for key, value in record.config.items() if key in known.get(name, ())}
+            for name, record in deployed.recorded.components.items()
+        }
+    return desired(
+        _app_of(app, topology, deployed, stage),
+        bundle,
+        agent_image=agent_image,
+        recorded=deployed.recorded,
+        pinned=Pinned(ordinals, config, deployed.versions),
+    )
+
+
+def plugin_of(app: App, deployed: Deployed, stage: Collection[OperationType]) -> str:
+    """The plugin version with which ``stage`` is carried out."""
+    return app.spec.plugin.version if OperationType.UPGRADE_PLUGIN in stage else deployed.plugin_version
+
+
+def _ordinals(
+    deployed: Deployed, resource_name: str, spec: GroupSpec, stage: Collection[OperationType]
+) -> tuple[int, ...]:
+    present = deployed.ordinals.get(resource_name)
+    if present is None:
+        return tuple(spec.ordinals)
+    # While it scales, both those that are to come and those that are not yet on their way out.
+    return tuple(sorted({*present, *spec.ordinals})) if OperationType.SCALE in stage else present
+
+
+def _app_of(app: App, topology: Topology, deployed: Deployed, stage: Collection[OperationType]) -> App:
+    spec = app.spec
+    components = []
+    for default in topology.components:
+        template = next((c for c in spec.components if c.name == default.name), None)
+        groups = [_group_of(app, default.name, group, deployed, stage) for group in group_templates(template, default)]
+        given = template.config if template is not None else {}
+        components.append(ComponentTemplate(name=default.name, config=given, groups=groups))
+    changes: dict[str, Any] = {
+        "components": components,
+        "plugin": PluginReference(name=spec.plugin.name, version=plugin_of(app, deployed, stage)),
+    }
+    if OperationType.UPGRADE not in stage:
+        changes["runtime_version"] = deployed.runtime_version
+    return app.model_copy(update={"spec": spec.model_copy(update=changes)})
+
+
+def _group_of(
+    app: App, component: str, group: GroupTemplate, deployed: Deployed, stage: Collection[OperationType]
+) -> GroupTemplate:
+    record = deployed.recorded.groups.get(group_name(app.name, component, group.name))
+    if record is None or OperationType.RESIZE in stage:
+        return group
+    return group.model_copy(update={name: getattr(record, name) for name in (*POD_FIELDS, "storage")})
+
+
+def pending(wanted: DesiredApp, deployed: Deployed) -> list[Part]:
+    """What of the spec (``wanted``: all of it) is not as it runs, in the order in which it is carried out."""
+    found: dict[OperationType, list[str]] = {}
+    if wanted.bundle.version != deployed.plugin_version:
+        sentence = f"plugin {deployed.plugin_version} → {wanted.bundle.version}"
+        found.setdefault(OperationType.UPGRADE_PLUGIN, []).append(sentence)
+    for part, sentence in _of_groups(wanted, deployed):
+        found.setdefault(part, []).append(sentence)
+    if deployed.removing and OperationType.SCALE not in found:
+        found[OperationType.SCALE] = [f"still to be removed: {', '.join(sorted(deployed.removing))}"]
+    for component in wanted.components:
+        record = deployed.recorded.components.get(component.name)
+        if record is not None:
+            changed = changed_parameters(record.config, component.config)
+            if changed:
+                found.setdefault(OperationType.RECONFIGURE, []).append(f"{component.name}: {', '.join(changed)}")
+    return [Part(part, "; ".join(found[part])) for part in PARTS if part in found]
+
+
+def changed_parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Names of parameters whose values differ, or that one of the two does not have."""
+    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+
+
+def _of_groups(wanted: DesiredApp, deployed: Deployed) -> Iterator[tuple[OperationType, str]]:
+    for component in wanted.components:
+        for group in component.groups:
+            present = deployed.ordinals.get(group.resource_name)
+            if present is not None and set(present) != set(group.spec.ordinals):
+                counted = f"{len(present)} → {group.spec.replicas}"
+                if len(present) == group.spec.replicas:
+                    counted = f"ordinals {_listed(present)} → {_listed(group.spec.ordinals)}"
+                yield OperationType.SCALE, f"{group.resource_name} {counted} nodes"
+            record = deployed.recorded.groups.get(group.resource_name)
+            if record is None:
+                continue
+            if record.runtime_version != group.spec.runtime_version:
+                yield OperationType.UPGRADE, f"{record.runtime_version} → {group.spec.runtime_version}"
+            changed = [name for name in POD_FIELDS if getattr(record, name) != getattr(group.spec, name)]
+            if (record.storage and record.storage.size) != (group.spec.storage and group.spec.storage.size):
+                changed.append("storage")
+            if changed:
+                fields = [GroupSpec.model_fields[name].alias or name for name in changed]
+                yield OperationType.RESIZE, f"{group.resource_name}: {', '.join(fields)}"
+
+
+def _listed(ordinals: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(ordinals)))
+
+
+def pod_facts(spec: GroupSpec) -> str:
+    """What a group's Pods are made of, as one text to take a digest of. A newer agent image is not among it: it
+    reaches a Pod at its next planned restart."""
+    included = {"runtime_version", "image", "user", "ports", "termination_grace_period_seconds", *POD_FIELDS}
+    facts = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=included)
+    facts["storage"] = spec.storage is not None
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"))

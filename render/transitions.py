@@ -1,0 +1,102 @@
+"""Changes of a running App that cannot be carried out: refused by field, with what would do. Pure.
+
+What is wrong with a spec by itself is in ``validation``; what may never change in ``immutability``; this is about the
+way from what runs to what is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from api.app import App
+from api.meta import parse_quantity
+from render.bundle import PluginBundle
+from render.desired import DesiredApp
+from render.problems import Problem, listing
+from render.stages import Deployed
+from render.templates import version_key
+
+
+def transition_problems(
+    app: App,
+    wanted: DesiredApp,
+    deployed: Deployed,
+    *,
+    installed: Mapping[str, Sequence[str]],
+    expandable: Collection[str] | None,
+) -> list[Problem]:
+    """``installed``: plugin version -> runtime versions it supports. ``expandable``: Group resource names whose volumes
+    can grow; None where nobody had to ask."""
+    problems = [*_plugin(wanted.bundle, deployed, installed), *_runtime(wanted, deployed)]
+    for component in wanted.components:
+        for group in component.groups:
+            path = group_path(app, component.name, group.name)
+            present = deployed.ordinals.get(group.resource_name)
+            changed = present is not None and set(present) != set(group.spec.ordinals)
+            if changed and component.definition.scaling == "fixed":
+                message = (
+                    f"the members of {component.name} are decided at the first deploy; keep {len(present or ())} nodes"
+                )
+                problems.append(Problem(f"{path}.replicas", message))
+            record = deployed.recorded.groups.get(group.resource_name)
+            if record is None or record.storage is None or group.spec.storage is None or expandable is None:
+                continue
+            grows = parse_quantity(group.spec.storage.size) > parse_quantity(record.storage.size)
+            if grows and group.resource_name not in expandable:
+                name = record.storage.storage_class_name or "the cluster's default"
+                message = (
+                    f"volumes of StorageClass {name} cannot grow (allowVolumeExpansion is not true); keep "
+                    f"{record.storage.size}, or make a new App and move the data"
+                )
+                problems.append(Problem(f"{path}.storage.size", message))
+    return problems
+
+
+def _plugin(bundle: PluginBundle, deployed: Deployed, installed: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    """A plugin is moved under a running engine, so it must support the version that runs (immutable runtime)."""
+    supported = {v.version for v in bundle.plugin.spec.runtime_versions}
+    if bundle.version == deployed.plugin_version or deployed.runtime_version in supported:
+        return
+    fitting = [version for version, runtimes in installed.items() if deployed.runtime_version in runtimes]
+    message = (
+        f"{bundle.name} {bundle.version} does not support the running version {deployed.runtime_version}; "
+        f"installed versions that do: {listing(sorted(fitting, key=version_key))}"
+    )
+    yield Problem("spec.plugin.version", message)
+
+
+def _runtime(wanted: DesiredApp, deployed: Deployed) -> Iterator[Problem]:
+    now, then = deployed.runtime_version, wanted.runtime_version
+    if now == then:
+        return
+    versions = wanted.bundle.plugin.spec.runtime_versions
+    allowed = next(version for version in versions if version.version == then).upgrades_from
+    if allowed is None and version_key(now) < version_key(then):
+        return
+    if allowed is not None and now in allowed:
+        return
+    if version_key(then) < version_key(now):
+        message = (
+            f"cannot go back from {now} to {then}: the older version may not read the newer one's data; keep {now}"
+        )
+    else:
+        steps = [v.version for v in versions if v.version in (allowed or ())]
+        message = f"cannot go from {now} to {then} at once; upgrade to {listing(steps)} first"
+    yield Problem("spec.runtimeVersion", message)
+
+
+def component_path(app: App, component: str) -> str:
+    for index, template in enumerate(app.spec.components):
+        if template.name == component:
+            return f"spec.components[{index}]"
+    return f"spec.components[{component}]"
+
+
+def group_path(app: App, component: str, group: str) -> str:
+    """Where a person wrote the group, or would write it."""
+    for template in app.spec.components:
+        if template.name == component:
+            for index, each in enumerate(template.groups):
+                if each.name == group:
+                    return f"{component_path(app, component)}.groups[{index}]"
+    return f"{component_path(app, component)}.groups[{group}]"

@@ -1,0 +1,72 @@
+"""Giving nodes other Pods, one after another: the part that Upgrade, Resize and Restart share.
+
+Before each batch lies a safe point. A node that holds a writable role first gives it to another, which is verified
+before the node is touched; a switchover that fails leaves everything as it was and stops the operation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from temporalio import workflow
+
+from workflows.control import Control
+from workflows.options import run_step
+from workflows.tree import all_of
+
+with workflow.unsafe.imports_passed_through():
+    from api.operations import Scope
+    from api.steps import Move, MoveRequest, NodeStep, RollNode, RollPlan, RollRequest, Step, Target
+
+
+@dataclass
+class Rolled:
+    """How far it came. ``moved``: a writable role has gone to a node that was rolled already."""
+
+    nodes: int = 0
+    moved: bool = False
+
+
+async def move_away(target: Target, component: str, node: str) -> bool:
+    """Whether the node held a writable role that now is another's."""
+    request = MoveRequest(target, component, node)
+    move = await run_step(Step.PLAN_MOVE, request, Move, f"{node}: does it hold a writable role")
+    if not move.source:
+        return False
+    await run_step(Step.SWITCHOVER, move, type(None), f"{move.source} → {move.candidate}")
+    return True
+
+
+async def roll(control: Control, target: Target, scope: Scope, progress: Rolled) -> None:
+    """Raises AbortedError."""
+    plan = await run_step(Step.PLAN_ROLL, RollRequest(target, scope), RollPlan, "which nodes, in which order")
+    total = sum(len(batch) for batch in plan.batches)
+    for batch in plan.batches:
+        names = ", ".join(node.name for node in batch)
+        await control.safe_point(target, f"before {names}")
+        workflow.set_current_details(
+            f"{target.operation} of **{target.namespace}/{target.app}**: {names} ({progress.nodes} of {total} done)"
+        )
+
+        async def work(batch: list[RollNode] = batch) -> None:
+            await _batch(target, batch, progress)
+
+        if await control.attempt(target, names, work):
+            progress.nodes += len(batch)
+
+
+async def _batch(target: Target, batch: list[RollNode], progress: Rolled) -> None:
+    for node in batch:
+        if await move_away(target, node.component, node.name):
+            progress.moved = True
+    await all_of(
+        [
+            run_step(
+                Step.ROLL_NODE,
+                NodeStep(target, node.component, node.group, node.name, node.pod, node.wipe),
+                type(None),
+                node.name,
+            )
+            for node in batch
+        ]
+    )
