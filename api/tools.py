@@ -40,6 +40,9 @@ class ToolName(StrEnum):
     """On the writable node, argument ``seconds``: from now on, for so long or until ``unfence``, no write is
     acknowledged. Result ``position``: how far a successor must have come."""
     UNFENCE = "unfence"
+    PREPARE_FAILOVER = "prepareFailover"
+    """On a candidate, before the fence: whatever ``failover`` needs and what takes time. Harmless where no failover
+    follows."""
     FAILOVER = "failover"
     """On a candidate, argument ``from`` (address of the node that was writable): become writable."""
     FOLLOW = "follow"
