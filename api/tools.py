@@ -41,7 +41,8 @@ class ToolName(StrEnum):
     acknowledged. Result ``position``: how far a successor must have come."""
     UNFENCE = "unfence"
     PREPARE_FAILOVER = "prepareFailover"
-    """On a candidate, before the fence: whatever takes time and does no harm while writes still flow."""
+    """On a candidate, before the fence: whatever ``failover`` needs and what takes time. Harmless where no failover
+    follows."""
     FAILOVER = "failover"
     """On a candidate, argument ``from`` (address of the node that was writable): become writable."""
     FOLLOW = "follow"

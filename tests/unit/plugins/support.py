@@ -109,18 +109,19 @@ class Node:
         own = document["node"]["address"]
         return parse({**self.data, "node.json": self.data["node.json"].replace("127.0.0.1:", f"{own}:")}, "test")
 
-    async def run(self, tool: str) -> Outcome:
+    async def run(self, tool: str, **arguments: str) -> Outcome:
         environment = {
             "MW_SECRETS_DIR": str(self.directory / "secrets"),
             "MW_DATA_DIR": str(self.directory / "data"),
         }
         interpreter = Interpreter(Settings.from_environment(environment), Secrets(self.directory / "secrets"), Reaper())
         bundle = self.bundle
-        return await interpreter.run(tool, bundle.document.tools[tool], node_names(bundle, self.record))
+        names = node_names(bundle, self.record)
+        return await interpreter.run(tool, bundle.document.tools[tool], names, arguments=arguments)
 
-    async def failure(self, tool: str) -> str:
+    async def failure(self, tool: str, **arguments: str) -> str:
         try:
-            outcome = await self.run(tool)
+            outcome = await self.run(tool, **arguments)
         except ToolError as error:
             return str(error)
         raise AssertionError(f"{tool} succeeded: {dict[str, Any](outcome.values)}")

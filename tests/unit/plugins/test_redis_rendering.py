@@ -53,7 +53,8 @@ def test_a_primary_insists_on_a_replica_only_from_three_nodes(replicas: int, nee
 def test_sentinel_keeps_its_own_file_and_needs_a_majority() -> None:
     d = wanted("redis", "sentinel", redis_server=2, redis_sentinel=5)
     text = files(d, "redis-sentinel")["middleware__conf__sentinel.conf"]
-    assert "sentinel monitor orders ${primary} 6379 3\n" in text
+    assert "sentinel monitor orders ${primary} 6379 ${quorum}\n" in text
+    assert '"quorum": "3"' in files(d, "redis-sentinel")["node.json"]
     assert "sentinel deny-scripts-reconfig yes\n" in text
     (declared,) = d.component("redis-sentinel").definition.files
     assert declared.write == "once"

@@ -48,7 +48,7 @@ def redis(replication: str, loading: int = 0) -> FakeEngine:
 
 
 def sentinel(
-    master: str, *, quorum: bool = True, flags: str = "master", others: int = 2, runid: str = "ab"
+    master: str, *, majority: bool = True, flags: str = "master", others: int = 2, runid: str = "ab", quorum: int = 2
 ) -> FakeEngine:
     """A Sentinel that names ``master``."""
 
@@ -57,14 +57,19 @@ def sentinel(
         if command[0] == "QUIT":
             return None
         if command[:2] == ["SENTINEL", "CKQUORUM"]:
-            if not quorum:
+            if not majority:
                 return b"-NOQUORUM 1 usable Sentinels. Not enough available Sentinels\r\n"
             return b"+OK 3 usable Sentinels. Quorum and failover authorization can be reached\r\n"
         if command[:2] == ["SENTINEL", "GET-MASTER-ADDR-BY-NAME"]:
             return b"*2\r\n" + bulk(master) + bulk("6379")
         if command[:2] == ["SENTINEL", "MASTER"]:
             fields = {"name": "orders", "ip": master, "port": "6379", "runid": runid, "flags": flags}
-            fields |= {"num-slaves": "1", "num-other-sentinels": str(others), "quorum": "2", "parallel-syncs": "1"}
+            fields |= {
+                "num-slaves": "1",
+                "num-other-sentinels": str(others),
+                "quorum": str(quorum),
+                "parallel-syncs": "1",
+            }
             return f"*{2 * len(fields)}\r\n".encode() + b"".join(bulk(k) + bulk(v) for k, v in fields.items())
         return b"+OK\r\n"
 
@@ -170,7 +175,7 @@ async def test_an_empty_volume_never_becomes_primary_because_sentinel_says_so(
 
 
 async def test_a_sentinel_without_majority_is_not_believed(tmp_path: Path, world: AsyncExitStack) -> None:
-    isolated = {(SENTINELS[0], 26379): sentinel(FIRST, quorum=False)}
+    isolated = {(SENTINELS[0], 26379): sentinel(FIRST, majority=False)}
     await world.enter_async_context(
         listening({**isolated, (FIRST, 6379): redis(SYNCED), (SECOND, 6379): redis(MASTER)})
     )
@@ -220,7 +225,8 @@ async def test_sentinels_stay_ready_while_the_primary_is_down(
 @pytest.mark.parametrize(
     ("engine", "reason"),
     [
-        (sentinel(FIRST, others=1), "knows 1 other Sentinels; there should be 2"),
+        (sentinel(FIRST, others=0), "knows 0 other Sentinels, too few for its quorum of 2; there should be 2"),
+        (sentinel(FIRST, others=1, quorum=3), "knows 1 other Sentinels, too few for its quorum of 3"),
         (sentinel(FIRST, runid=""), "not reached"),
     ],
 )

@@ -1,0 +1,254 @@
+"""A real Redis with its real Sentinels: the plugin's own files and tools, the agent's own interpreter, no Pods.
+
+Each node has a loopback address of its own, so that it can listen on the engine's port as in its Pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from agent.nodefiles import node_names, write_files
+from agent.settings import Settings
+from agent.tooling.failure import ToolError
+from agent.tooling.variables import Secrets
+from render.desired import DesiredApp
+from render.node import node_config_map
+from tests.unit.plugins.support import PASSWORD, Node, record, wanted
+
+SERVER, SENTINEL = "redis-server", "redis-sentinel"
+
+
+async def until(check: Callable[[], Awaitable[Any]], what: str, seconds: float = 30) -> Any:
+    """The first true answer; an engine or tool that refuses is asked again."""
+    deadline = time.monotonic() + seconds
+    last: object = None
+    while time.monotonic() < deadline:
+        try:
+            if last := await check():
+                return last
+        except (ToolError, RedisError, OSError) as error:
+            last = error
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{what}: not within {seconds:g} s; last: {last}")
+
+
+@dataclass
+class Engine:
+    """One node: its agent and its process."""
+
+    name: str
+    address: str
+    component: str
+    node: Node
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def data(self) -> Path:
+        return self.node.directory / "data"
+
+    async def start(self) -> None:
+        """As agent 1 does: ``preStart``, files, process."""
+        environment = {"MW_SECRETS_DIR": str(self.node.directory / "secrets"), "MW_DATA_DIR": str(self.data)}
+        settings, secrets = Settings.from_environment(environment), Secrets(self.node.directory / "secrets")
+        for directory in ("conf", "data"):
+            (self.data / directory).mkdir(parents=True, exist_ok=True)
+        bundle = self.node.bundle
+        names = dict((await self.node.run("preStart")).variables) | node_names(bundle, self.node.record)
+        for written in write_files(bundle, settings, names, secrets):
+            file = settings.locate(written)
+            file.write_text(file.read_text().replace("/middleware/", f"{self.data}/") + f"\nbind {self.address}\n")
+        program = shutil.which("redis-server", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        assert program, "these tests need redis-server on PATH: make .venv/bin/redis-server"
+        conf = self.data / "conf" / ("redis.conf" if self.component == SERVER else "sentinel.conf")
+        mode = [] if self.component == SERVER else ["--sentinel"]
+        with (self.node.directory / "log").open("a") as log:
+            self.process = await asyncio.create_subprocess_exec(program, str(conf), *mode, stdout=log, stderr=log)
+
+    async def kill(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+    async def tool(self, name: str, **arguments: str) -> dict[str, str]:
+        return dict((await self.node.run(name, **arguments)).values)
+
+    async def ready(self) -> bool:
+        await self.tool("ready")
+        if self.component == SERVER:
+            role = await self.tool("getRole")
+            self.node.record = record(role["role"], int(role["position"]))
+        return True
+
+    def client(self, timeout: float = 3) -> redis.asyncio.Redis:
+        port = 6379 if self.component == SERVER else 26379
+        # No retries of its own: a write that is sent twice would hide what became of the first.
+        retry = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
+        return redis.asyncio.Redis(
+            host=self.address, port=port, password=PASSWORD, decode_responses=True, socket_timeout=timeout, retry=retry
+        )
+
+    async def ask(self, *words: str) -> Any:
+        async with self.client() as client:
+            return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    async def role(self) -> str:
+        return (await self.tool("getRole"))["role"]
+
+
+@dataclass
+class Cluster:
+    path: Path
+    version: str = "7.0"
+    network: str = field(default_factory=lambda: f"127.{os.getpid() % 200 + 30}.{random.randint(1, 250)}")
+    engines: list[Engine] = field(default_factory=list)
+
+    @property
+    def servers(self) -> list[Engine]:
+        return [e for e in self.engines if e.component == SERVER]
+
+    @property
+    def sentinels(self) -> list[Engine]:
+        return [e for e in self.engines if e.component == SENTINEL]
+
+    def render(self, of: DesiredApp, *, first: bool = False) -> list[Engine]:
+        """Gives every node the documents of ``of``; answers those that are new."""
+        known = {e.name: e for e in self.engines}
+        addresses = {e.name: e.address for e in self.engines}
+        for node in of.nodes:
+            addresses.setdefault(node.name, f"{self.network}.{len(addresses) + 1}")
+        new = []
+        for component in of.components:
+            for node in component.nodes:
+                bootstrap = component.bootstrap_node if first else None
+                data = node_config_map(of, component, node, addresses=addresses, bootstrap=bootstrap, revision=1)[
+                    "data"
+                ]
+                if node.name in known:
+                    known[node.name].node.data = data
+                    continue
+                agent = Node(self.path / node.name, data)
+                new.append(Engine(node.name, addresses[node.name], component.name, agent))
+        self.engines += new
+        return new
+
+    async def start(self, of: DesiredApp) -> None:
+        self.render(of, first=True)
+        for group in (self.servers, self.sentinels):
+            await asyncio.gather(*(e.start() for e in group))
+            await asyncio.gather(*(until(e.ready, f"{e.name} ready") for e in group))
+        if self.sentinels:
+            await until(self.met, "all Sentinels know all nodes")
+
+    async def met(self) -> bool:
+        wanted_numbers = (str(len(self.servers) - 1), str(len(self.sentinels) - 1))
+        return all([await self.known_to(s) == wanted_numbers for s in self.sentinels])
+
+    async def known_to(self, sentinel: Engine) -> tuple[str, str]:
+        """How many replicas and other Sentinels."""
+        fields = await sentinel.ask("SENTINEL", "MASTER", "orders")
+        return str(fields["num-slaves"]), str(fields["num-other-sentinels"])
+
+    async def primary(self) -> Engine:
+        """The only one; AssertionError where there is another number of them."""
+        found = [e for e in self.servers if await e.role() == "master"]
+        assert len(found) == 1, [e.name for e in found]
+        return found[0]
+
+
+@asynccontextmanager
+async def cluster(path: Path, topology: str, version: str = "7.0", **groups: int) -> AsyncIterator[Cluster]:
+    made = Cluster(path, version)
+    try:
+        await made.start(wanted("redis", topology, version, **groups))
+        yield made
+    finally:
+        for engine in made.engines:
+            await engine.kill()
+
+
+@dataclass
+class Writer:
+    """Writes numbered keys to whichever node takes them, as a client behind the Service does, and remembers what was
+    acknowledged."""
+
+    servers: Iterable[Engine]
+    acknowledged: set[int] = field(default_factory=set)
+    errors: list[str] = field(default_factory=list)
+    longest: float = 0.0
+    """Seconds between two acknowledged writes."""
+    _stopping: bool = False
+
+    async def run(self) -> None:
+        number, last = 0, time.monotonic()
+        while not self._stopping:
+            for engine in self.servers:
+                async with engine.client() as client:
+                    try:
+                        while not self._stopping:
+                            number += 1
+                            await client.set(f"key:{number}", number)
+                            self.acknowledged.add(number)
+                            now = time.monotonic()
+                            self.longest, last = max(self.longest, now - last), now
+                            await asyncio.sleep(0.001)
+                    except (RedisError, OSError) as error:
+                        self.errors.append(re.sub(r"\d+\.\d+\.\d+\.\d+", "HOST", f"{type(error).__name__}: {error}"))
+            await asyncio.sleep(0.005)
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    async def lost(self, primary: Engine) -> set[int]:
+        """Acknowledged and not there."""
+        async with primary.client() as client:
+            keys = {int(key.removeprefix("key:")) async for key in client.scan_iter("key:*", count=1000)}
+        return self.acknowledged - keys
+
+
+@asynccontextmanager
+async def writing(servers: Iterable[Engine]) -> AsyncIterator[Writer]:
+    writer = Writer(list(servers))
+    task = asyncio.create_task(writer.run())
+    try:
+        yield writer
+    finally:
+        writer.stop()
+        await task
+
+
+async def switch(made: Cluster, old: Engine, new: Engine, seconds: int = 10) -> dict[str, float]:
+    """What the platform does to move the writable role; how long each call took."""
+    took: dict[str, float] = {}
+
+    async def timed(name: str, work: Awaitable[Any]) -> Any:
+        started = time.monotonic()
+        result = await work
+        took[name] = round(time.monotonic() - started, 3)
+        return result
+
+    if "prepareFailover" in new.node.bundle.document.tools:
+        await timed("prepareFailover", new.tool("prepareFailover"))
+    fenced = await timed("fence", old.tool("fence", seconds=str(seconds)))
+
+    async def level() -> bool:
+        return int((await new.tool("getRole"))["position"]) >= int(fenced["position"])
+
+    await timed("level", until(level, "the candidate has all writes"))
+    await timed("failover", new.tool("failover", **{"from": old.address}))
+    for engine in sorted((e for e in made.servers if e is not new), key=lambda e: e is not old):
+        await timed(f"follow {engine.name}", engine.tool("follow", primary=new.address))
+    return took
