@@ -41,7 +41,6 @@ class GroupSpec(Model):
     topology_spread_constraints: list[FreeForm] = []
     rolling_update: RollingUpdate = RollingUpdate()
 
-
     @property
     def ordinals(self) -> list[int]:
         return node_ordinals(self.replicas, self.reserve_ordinals)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from api.app import App
-from api.meta import DNS_LABEL_PATTERN
 from api.group import node_ordinals
+from api.meta import DNS_LABEL_PATTERN
 from api.names import (
     DNS_LABEL_LIMIT,
     agent_tls_name,
