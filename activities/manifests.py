@@ -1,8 +1,4 @@
-"""Which objects an App has, by the step that writes them. Pure.
-
-Deploy, Repair and the search for drift all go by these lists, so that none of them knows an object that the others
-forget.
-"""
+"""Which objects an App has, by the step that writes them: the lists of ``render``, and the nodes' Deployments. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +10,23 @@ from typing import Any
 from api.names import API_GROUP
 from clients.resources import Manifest
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
-from render.objects import (
-    component_resource,
-    component_service,
-    group_resource,
-    node_deployment,
-    node_service,
-    pod_disruption_budget,
-    role_services,
-)
+from render.manifests import budget_manifests, record_manifests, service_manifests
+from render.objects import node_deployment
 from render.stages import pod_facts
+
+__all__ = [
+    "POD_HASH",
+    "TEMPLATE_HASH",
+    "VERSION_LABEL",
+    "budget_manifests",
+    "deployment_manifest",
+    "digest",
+    "is_outdated",
+    "keeps_template",
+    "record_manifests",
+    "service_manifests",
+    "without_template",
+]
 
 TEMPLATE_HASH = f"{API_GROUP}/pod-template-hash"
 """On Deployments: of the Pod template as this platform rendered it."""
@@ -34,32 +37,6 @@ VERSION_LABEL = "app.kubernetes.io/version"
 
 def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
-
-
-def record_manifests(desired: DesiredApp, kept: frozenset[str] = frozenset()) -> list[Manifest]:
-    """Component and Group resources. Of a ``kept`` component the first primary is left open until it was surveyed."""
-    manifests: list[Manifest] = []
-    for component in desired.components:
-        manifest = component_resource(desired, component)
-        if component.name in kept and component.recorded_bootstrap is None:
-            del manifest["spec"]["bootstrapNode"]
-        manifests.append(manifest)
-        manifests += [group_resource(desired, component, group) for group in component.groups]
-    return manifests
-
-
-def service_manifests(desired: DesiredApp) -> list[Manifest]:
-    manifests: list[Manifest] = []
-    for component in desired.components:
-        manifests.append(component_service(desired, component))
-        manifests += role_services(desired, component)
-        manifests += [node_service(desired, component, node) for node in component.nodes]
-    return manifests
-
-
-def budget_manifests(desired: DesiredApp, api_version: str) -> list[Manifest]:
-    budgets = (pod_disruption_budget(desired, component, api_version) for component in desired.components)
-    return [budget for budget in budgets if budget is not None]
 
 
 def deployment_manifest(

@@ -7,27 +7,13 @@ without a difference keeps its revision, and one that somebody edited by hand ge
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from api.node import DOCUMENT_KEY
 from clients.resources import Manifest
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
-from render.node import node_config_map
+from render.manifests import config_maps_of, has_run, revision_of
 
-
-def revision_of(config_map: Mapping[str, Any] | None) -> int:
-    """0 where there is none, or it cannot be read."""
-    try:
-        return int(json.loads(((config_map or {}).get("data") or {})[DOCUMENT_KEY])["revision"])
-    except (KeyError, ValueError, TypeError):
-        return 0
-
-
-def has_run(basic: Any, uid: str) -> bool:
-    """Whether a Deploy of this App has completed, by the ``basic`` part of its metadata."""
-    return isinstance(basic, dict) and basic.get("uid") == uid and bool(basic.get("deployed"))
+__all__ = ["config_maps_of", "first_primary", "has_run", "rendered_config_maps", "revision_of"]
 
 
 def first_primary(component: DesiredComponent, *, ran: bool, held: frozenset[str]) -> str | None:
@@ -39,42 +25,6 @@ def first_primary(component: DesiredComponent, *, ran: bool, held: frozenset[str
     if ran or (held and component.recorded_bootstrap is None):
         return None
     return component.bootstrap_node
-
-
-def config_maps_of(
-    desired: DesiredApp,
-    component: DesiredComponent,
-    nodes: Iterable[DesiredNode],
-    addresses: Mapping[str, str],
-    live: Mapping[str, Manifest],
-    *,
-    bootstrap: str | None,
-    held: frozenset[str] = frozenset(),
-) -> Iterator[tuple[DesiredNode, Manifest, bool]]:
-    """Each node, its ConfigMap, and whether that differs from the live one. Raises TemplateFailure.
-
-    ``addresses``: of all nodes of the App; ``bootstrap``: see ``first_primary``; ``held``: names of nodes whose
-    engines wait for the platform's word.
-    """
-    for node in nodes:
-        known = live.get(node.name)
-        revision = revision_of(known)
-        manifest = node_config_map(
-            desired,
-            component,
-            node,
-            addresses=addresses,
-            bootstrap=bootstrap,
-            revision=max(revision, 1),
-            hold=node.name in held,
-        )
-        present = (known or {}).get("data") or {}
-        changed = known is None or any(present.get(key) != text for key, text in manifest["data"].items())
-        if changed and revision > 0:
-            document = json.loads(manifest["data"][DOCUMENT_KEY])
-            document["revision"] = revision + 1
-            manifest["data"][DOCUMENT_KEY] = json.dumps(document, sort_keys=True)
-        yield node, manifest, changed
 
 
 async def rendered_config_maps(

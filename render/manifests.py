@@ -1,0 +1,100 @@
+"""Which objects an App has, as lists: what Deploy, Repair, the search for drift and ``mw render`` go by. Pure.
+
+So none of them knows an object that the others forget. Deployments are left to ``activities.manifests``, which knows
+when a Pod's template must be left alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from api.node import DOCUMENT_KEY
+from render.desired import DesiredApp, DesiredComponent, DesiredNode
+from render.node import node_config_map
+from render.objects import (
+    component_resource,
+    component_service,
+    group_resource,
+    node_service,
+    pod_disruption_budget,
+    role_services,
+)
+
+Manifest = dict[str, Any]
+
+
+def record_manifests(desired: DesiredApp, kept: frozenset[str] = frozenset()) -> list[Manifest]:
+    """Component and Group resources. Of a ``kept`` component the first primary is left open until it was surveyed."""
+    manifests: list[Manifest] = []
+    for component in desired.components:
+        manifest = component_resource(desired, component)
+        if component.name in kept and component.recorded_bootstrap is None:
+            del manifest["spec"]["bootstrapNode"]
+        manifests.append(manifest)
+        manifests += [group_resource(desired, component, group) for group in component.groups]
+    return manifests
+
+
+def service_manifests(desired: DesiredApp) -> list[Manifest]:
+    manifests: list[Manifest] = []
+    for component in desired.components:
+        manifests.append(component_service(desired, component))
+        manifests += role_services(desired, component)
+        manifests += [node_service(desired, component, node) for node in component.nodes]
+    return manifests
+
+
+def budget_manifests(desired: DesiredApp, api_version: str) -> list[Manifest]:
+    budgets = (pod_disruption_budget(desired, component, api_version) for component in desired.components)
+    return [budget for budget in budgets if budget is not None]
+
+
+def revision_of(config_map: Mapping[str, Any] | None) -> int:
+    """0 where there is none, or it cannot be read."""
+    try:
+        return int(json.loads(((config_map or {}).get("data") or {})[DOCUMENT_KEY])["revision"])
+    except (KeyError, ValueError, TypeError):
+        return 0
+
+
+def has_run(basic: Any, uid: str) -> bool:
+    """Whether a Deploy of this App has completed, by the ``basic`` part of its metadata."""
+    return isinstance(basic, dict) and basic.get("uid") == uid and bool(basic.get("deployed"))
+
+
+def config_maps_of(
+    desired: DesiredApp,
+    component: DesiredComponent,
+    nodes: Iterable[DesiredNode],
+    addresses: Mapping[str, str],
+    live: Mapping[str, Manifest],
+    *,
+    bootstrap: str | None,
+    held: frozenset[str] = frozenset(),
+) -> Iterator[tuple[DesiredNode, Manifest, bool]]:
+    """Each node, its ConfigMap, and whether that differs from the live one. Raises TemplateFailure.
+
+    ``addresses``: of all nodes of the App; ``bootstrap``: see ``first_primary``; ``held``: names of nodes whose
+    engines wait for the platform's word.
+    """
+    for node in nodes:
+        known = live.get(node.name)
+        revision = revision_of(known)
+        manifest = node_config_map(
+            desired,
+            component,
+            node,
+            addresses=addresses,
+            bootstrap=bootstrap,
+            revision=max(revision, 1),
+            hold=node.name in held,
+        )
+        present = (known or {}).get("data") or {}
+        changed = known is None or any(present.get(key) != text for key, text in manifest["data"].items())
+        if changed and revision > 0:
+            document = json.loads(manifest["data"][DOCUMENT_KEY])
+            document["revision"] = revision + 1
+            manifest["data"][DOCUMENT_KEY] = json.dumps(document, sort_keys=True)
+        yield node, manifest, changed
