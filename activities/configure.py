@@ -64,11 +64,11 @@ class Configure:
         want = await wanted(platform, target)
         change = StatusChange(
             phase=Phase.UPDATING,
-            message="new parameters are given to the engines",
+            message=f"{target.operation}: {target.reason}",
             observed_generation=want.app.generation,
             conditions={"Progressing": ConditionChange(True, target.operation)},
         )
-        await tell(platform, target, f"{target.operation}Started", "new parameters are given to the engines")
+        await tell(platform, target, f"{target.operation}Started", target.reason)
         await tell_step(platform, target, "plan", change)
         await platform.deployments.synced(30)
         await platform.pods.synced(30)

@@ -21,10 +21,10 @@ class Control:
         """For operations that prepare nothing: the App's status and an Event say that they run."""
         change = StatusChange(
             phase=Phase.UPDATING,
-            message=f"{target.operation} has begun",
+            message=f"{target.operation}: {target.reason}",
             conditions={"Progressing": ConditionChange(True, target.operation)},
         )
-        await tell(self._platform, target, f"{target.operation}Started", f"{target.operation} has begun")
+        await tell(self._platform, target, f"{target.operation}Started", target.reason)
         await tell_step(self._platform, target, "begin", change)
 
     @activity.defn(name=Step.TELL_STATE)

@@ -71,7 +71,7 @@ async def find_drift(platform: Platform, desired: DesiredApp, state: LiveState, 
         *service_manifests(desired),
         *budget_manifests(desired, budget.api_version),
     ]
-    for manifest in wanted:
+    for manifest in without_pending_scale(desired, wanted):
         found += _compared(manifest, live[manifest["kind"]])
     found += _deployments(desired, live["Deployment"])
     found += await _config_maps(desired, live["ConfigMap"], live["Service"])
@@ -79,6 +79,21 @@ async def find_drift(platform: Platform, desired: DesiredApp, state: LiveState, 
     if engines and not found:
         found += await changed_parameters(platform, desired, live["ConfigMap"])
     return found[:_SHOWN]
+
+
+def without_pending_scale(desired: DesiredApp, manifests: Sequence[Manifest]) -> Iterator[Manifest]:
+    """A Group's number is no drift while the App asks for another one than there are nodes: a Scale is to come."""
+    pending = {
+        group.resource_name
+        for component in desired.components
+        for group in component.groups
+        if {node.ordinal for node in group.nodes} != set(group.spec.ordinals)
+    }
+    for manifest in manifests:
+        if manifest["kind"] == "Group" and manifest["metadata"]["name"] in pending:
+            spec = {k: v for k, v in manifest["spec"].items() if k not in ("replicas", "reserveOrdinals")}
+            manifest = {**manifest, "spec": spec}
+        yield manifest
 
 
 def _by_name(items: Sequence[Manifest]) -> Live:

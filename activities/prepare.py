@@ -79,7 +79,7 @@ class Prepare:
         first = target.operation == OperationType.DEPLOY
         change = StatusChange(
             phase=Phase.DEPLOYING if first else Phase.UPDATING,
-            message=f"{target.operation} of {nodes} nodes has begun",
+            message=f"{target.operation}: {target.reason}" if target.reason else f"{target.operation} has begun",
             observed_generation=want.app.generation,
             conditions={
                 "Accepted": ConditionChange(True, "Accepted"),
@@ -87,7 +87,8 @@ class Prepare:
                 "Paused": ConditionChange(False, "NotPaused"),
             },
         )
-        await tell(self._platform, target, f"{target.operation}Started", f"{target.operation} of {nodes} nodes")
+        said = target.reason or f"{target.operation} of {nodes} nodes"
+        await tell(self._platform, target, f"{target.operation}Started", said)
         await tell_step(self._platform, target, "prepare", change)
 
     async def _records(self, target: Target, desired: DesiredApp, kept: frozenset[str]) -> int:

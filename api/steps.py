@@ -112,6 +112,8 @@ class Target:
     """OperationType."""
     workflow_id: str
     """Of the operation, not of a child of it."""
+    reason: str = ""
+    """Why the operation runs, a sentence."""
     stage: str = ""
     """OperationType whose part of the spec is carried out, where that is not the operation's own."""
 

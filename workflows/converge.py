@@ -37,6 +37,7 @@ def target_of(operation: OperationType, request: OperationInput) -> Target:
         spec_hash=request.spec_hash,
         operation=operation,
         workflow_id=workflow.info().workflow_id,
+        reason=request.reason,
     )
 
 

@@ -87,7 +87,8 @@ class EntityState:
         """What the end of an operation means for the next plan. Almost every end is looked at again at once."""
         bad = result.outcome in (Outcome.FAILED, Outcome.REFUSED, Outcome.ABORTED)
         first = result.type in (OperationType.DEPLOY, OperationType.REPAIR)
-        if result.outcome != Outcome.COMPLETED or not first:
+        whole = not snapshot.operation and snapshot.deployed_hash in ("", snapshot.spec_hash)
+        if result.outcome != Outcome.COMPLETED or not first or not whole:
             self.notice = True
         if result.type in BY_REQUEST:
             return  # it stands for nothing that the spec says, so its failure keeps nothing from being done
