@@ -7,6 +7,7 @@ without a difference keeps its revision, and one that somebody edited by hand ge
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 
 from clients.resources import Manifest
@@ -37,9 +38,16 @@ async def rendered_config_maps(
     bootstrap: str | None,
     held: frozenset[str] = frozenset(),
 ) -> list[tuple[DesiredNode, Manifest, bool]]:
-    """``config_maps_of`` in a thread: rendering many nodes would keep the other Apps' steps from their heartbeats."""
+    """``config_maps_of`` in a thread: rendering many nodes would keep the other Apps' steps from their heartbeats.
+
+    A new ConfigMap begins with the time as its revision: a kept volume may hold a pushed copy of an earlier one of the
+    same node, which the agent would take for the newer of the two.
+    """
+    initial = int(time.time())
 
     def render() -> list[tuple[DesiredNode, Manifest, bool]]:
-        return list(config_maps_of(desired, component, nodes, addresses, live, bootstrap=bootstrap, held=held))
+        return list(
+            config_maps_of(desired, component, nodes, addresses, live, bootstrap=bootstrap, held=held, initial=initial)
+        )
 
     return await asyncio.to_thread(render)

@@ -73,11 +73,12 @@ def config_maps_of(
     *,
     bootstrap: str | None,
     held: frozenset[str] = frozenset(),
+    initial: int = 1,
 ) -> Iterator[tuple[DesiredNode, Manifest, bool]]:
     """Each node, its ConfigMap, and whether that differs from the live one. Raises TemplateFailure.
 
     ``addresses``: of all nodes of the App; ``bootstrap``: see ``first_primary``; ``held``: names of nodes whose
-    engines wait for the platform's word.
+    engines wait for the platform's word; ``initial``: revision where there is no ConfigMap yet.
     """
     for node in nodes:
         known = live.get(node.name)
@@ -88,7 +89,7 @@ def config_maps_of(
             node,
             addresses=addresses,
             bootstrap=bootstrap,
-            revision=max(revision, 1),
+            revision=revision or initial,
             hold=node.name in held,
         )
         present = (known or {}).get("data") or {}

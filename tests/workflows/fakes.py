@@ -13,17 +13,28 @@ from temporalio.exceptions import ApplicationError
 
 from activities.platform import Platform
 from activities.requests import Requests
+from api.operations import OperationType
 from api.steps import (
     Applied,
     AppSnapshot,
     ComponentPlan,
     ComponentStep,
+    ConfigPlans,
+    ConfigureStep,
     ErrorType,
     GroupPlan,
     GroupStep,
     LoadRequest,
+    Move,
+    MoveRequest,
+    NodeStep,
     Plan,
     ReportRequest,
+    RollNode,
+    RollPlan,
+    RollRequest,
+    ScalePlan,
+    StateRequest,
     Step,
     Survey,
     Target,
@@ -40,13 +51,20 @@ PLAN = Plan(
 
 @dataclass
 class FakeApp:
-    """``blocked``: components whose nodes do not get ready. ``failing``: step -> sentence with which it fails for
-    good."""
+    """``blocked``: components or nodes that do not get ready. ``failing``: step, or ``step:node``, -> sentence with
+    which it fails for good. ``rolls``: nodes that a rolling operation finds to roll; ``writable``: which of them holds
+    the writable role; ``former``: a rolling operation has something to go back to."""
 
     snapshot: AppSnapshot
     plan: Plan = PLAN
     blocked: set[str] = field(default_factory=set)
     failing: dict[str, str] = field(default_factory=dict)
+    rolls: list[str] = field(default_factory=list)
+    writable: str = ""
+    scale: ScalePlan = field(default_factory=ScalePlan)
+    config: ConfigPlans = field(default_factory=lambda: ConfigPlans([]))
+    former: bool = False
+    states: list[StateRequest] = field(default_factory=list)
     reports: list[ReportRequest] = field(default_factory=list)
 
 
@@ -102,8 +120,9 @@ class FakeActivities:
         app = self._cluster.apps.get(target.app)
         if app is None:
             raise ApplicationError("gone", type=ErrorType.NOT_FOUND, non_retryable=True)
-        if step in app.failing:
-            raise ApplicationError(app.failing[step], type=ErrorType.REJECTED, non_retryable=True)
+        for key in (step, f"{step}:{what}"):
+            if key in app.failing:
+                raise ApplicationError(app.failing[key], type=ErrorType.REJECTED, non_retryable=True)
         return app
 
     @activity.defn(name=Step.LOAD)
@@ -158,9 +177,95 @@ class FakeActivities:
         await self._begin(Step.FINISH, target)
         snapshot = self._cluster.apps[target.app].snapshot
         told = "Running|Accepted|as wanted"
+        repair = target.operation == OperationType.REPAIR
         await self._cluster.change(
-            target.app, deployed_hash=target.spec_hash, drift=[], told=told, told_generation=snapshot.generation
+            target.app,
+            deployed_hash=snapshot.deployed_hash if repair else target.spec_hash,
+            operation=snapshot.operation if repair else "",
+            drift=[],
+            told=told,
+            told_generation=snapshot.generation,
         )
+
+    @activity.defn(name=Step.BEGIN)
+    async def begin(self, target: Target) -> None:
+        await self._begin(Step.BEGIN, target)
+
+    @activity.defn(name=Step.TELL_STATE)
+    async def tell_state(self, request: StateRequest) -> None:
+        app = await self._begin(Step.TELL_STATE, request.target, request.state)
+        app.states.append(request)
+        await self._cluster.ran(f"{request.target.app}/told")
+
+    @activity.defn(name=Step.PLAN_ROLL)
+    async def plan_roll(self, request: RollRequest) -> RollPlan:
+        app = await self._begin(Step.PLAN_ROLL, request.target)
+        return RollPlan([[RollNode(name, "server", "data")] for name in app.rolls])
+
+    @activity.defn(name=Step.PLAN_MOVE)
+    async def plan_move(self, request: MoveRequest) -> Move:
+        app = self._cluster.apps[request.target.app]
+        held = app.writable and request.node in ("", app.writable)
+        return Move(request.target, "server", app.writable, "other") if held else Move(request.target, "server")
+
+    @activity.defn(name=Step.SWITCHOVER)
+    async def switchover(self, move: Move) -> None:
+        app = await self._begin(Step.SWITCHOVER, move.target, move.source)
+        app.writable = move.candidate
+
+    @activity.defn(name=Step.ROLL_NODE)
+    async def roll_node(self, step: NodeStep) -> None:
+        app = await self._begin(Step.ROLL_NODE, step.target, step.node)
+        while step.node in app.blocked:
+            activity.heartbeat()
+            await asyncio.sleep(0.05)
+        if step.node in app.rolls:
+            app.rolls.remove(step.node)
+        await self._cluster.ran(f"{step.target.app}/rolled:{step.node}")
+
+    @activity.defn(name=Step.EXPAND_VOLUMES)
+    async def expand_volumes(self, target: Target) -> Applied:
+        await self._begin(Step.EXPAND_VOLUMES, target)
+        return Applied(0)
+
+    @activity.defn(name=Step.ROLL_BACK)
+    async def roll_back(self, target: Target) -> Applied:
+        app = await self._begin(Step.ROLL_BACK, target)
+        return Applied(1 if app.former else 0)
+
+    @activity.defn(name=Step.PLAN_SCALE)
+    async def plan_scale(self, target: Target) -> ScalePlan:
+        return (await self._begin(Step.PLAN_SCALE, target)).scale
+
+    @activity.defn(name=Step.JOIN_NODES)
+    async def join_nodes(self, step: ComponentStep) -> None:
+        await self._begin(Step.JOIN_NODES, step.target, step.component)
+
+    @activity.defn(name=Step.REMOVE_NODE)
+    async def remove_node(self, step: NodeStep) -> None:
+        await self._begin(Step.REMOVE_NODE, step.target, step.node)
+
+    @activity.defn(name=Step.FORGET_NODE)
+    async def forget_node(self, step: NodeStep) -> None:
+        await self._begin(Step.FORGET_NODE, step.target, step.node)
+
+    @activity.defn(name=Step.SYNC_NODES)
+    async def sync_nodes(self, step: ComponentStep) -> Applied:
+        await self._begin(Step.SYNC_NODES, step.target, step.component)
+        return Applied(1)
+
+    @activity.defn(name=Step.PLAN_CONFIG)
+    async def plan_config(self, target: Target) -> ConfigPlans:
+        return (await self._begin(Step.PLAN_CONFIG, target)).config
+
+    @activity.defn(name=Step.CONFIGURE_NODE)
+    async def configure_node(self, step: ConfigureStep) -> None:
+        what = f"{step.node.node}{':back' if step.revert else ''}"
+        await self._begin(Step.CONFIGURE_NODE, step.node.target, what)
+
+    @activity.defn(name=Step.COMMIT_CONFIG)
+    async def commit_config(self, step: ComponentStep) -> None:
+        await self._begin(Step.COMMIT_CONFIG, step.target, step.component)
 
     @activity.defn(name=Step.PLAN_DELETION)
     async def plan_deletion(self, target: Target) -> Plan:
@@ -195,6 +300,22 @@ def activities_of(cluster: FakeCluster, client: Client) -> list[Callable[..., An
         fake.plan_deletion,
         fake.delete_component,
         fake.delete_leftovers,
+        fake.begin,
+        fake.tell_state,
+        fake.plan_roll,
+        fake.plan_move,
+        fake.switchover,
+        fake.roll_node,
+        fake.expand_volumes,
+        fake.roll_back,
+        fake.plan_scale,
+        fake.join_nodes,
+        fake.remove_node,
+        fake.forget_node,
+        fake.sync_nodes,
+        fake.plan_config,
+        fake.configure_node,
+        fake.commit_config,
         requests.enqueue,
         requests.await_result,
         requests.cancel_ticket,

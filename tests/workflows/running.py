@@ -13,6 +13,7 @@ from temporalio.worker import Worker
 from api.names import entity_workflow_id
 from api.operations import (
     ACTIVITY_QUEUE,
+    UPDATE_CONTROL,
     WORKFLOW_QUEUE,
     AppReference,
     Notice,
@@ -64,11 +65,19 @@ def operation(client: Client, app: str, kind: str, sequence: int) -> WorkflowHan
     return client.get_workflow_handle(f"{parent}/uid-{app}/{kind}/{sequence}")
 
 
-async def start_by_hand(client: Client, app: str, kind: str = "Deploy") -> WorkflowHandle[object, OperationResult]:
+async def say(client: Client, app: str, verb: str) -> str:
+    """As ``mw pause`` and its likes do. Raises WorkflowUpdateFailedError where it is refused."""
+    answer: str = await entity(client, app).execute_update(UPDATE_CONTROL, verb, result_type=str)
+    return answer
+
+
+async def start_by_hand(
+    client: Client, app: str, kind: str = "Deploy", node: str = ""
+) -> WorkflowHandle[object, OperationResult]:
     """As ``temporal workflow start --type Deploy --input ...`` does."""
     handle: WorkflowHandle[object, OperationResult] = await client.start_workflow(
         kind,
-        OperationInput(NAMESPACE, app),
+        OperationInput(NAMESPACE, app, node=node),
         id=f"by-hand-{kind}-{app}",
         task_queue=WORKFLOW_QUEUE,
         result_type=OperationResult,

@@ -1,0 +1,125 @@
+"""Each day-2 operation runs its steps in the order that keeps the App serving."""
+
+from __future__ import annotations
+
+from temporalio.client import Client
+
+from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, GroupPlan, RollNode, ScalePlan
+from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.running import notify, operation, start_by_hand
+from tests.workflows.test_by_hand import failure
+
+NODES = [RollNode(name, "server", "data") for name in ("a", "b", "c")]
+
+
+def changed(cluster: FakeCluster, name: str, kind: str) -> FakeApp:
+    return cluster.add(name, deployed_hash="zero", operation=kind, change="what differs")
+
+
+async def test_the_writable_node_gives_its_role_away_before_it_is_rolled(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "up", "Upgrade")
+    app.rolls, app.writable = ["a", "b"], "b"
+    await notify(client, "up")
+    await cluster.until(lambda: "up/finish" in cluster.log)
+    steps = [s for s in cluster.steps("up") if s.split(":")[0] in ("rolled", "switchover")]
+    assert steps == ["rolled:a", "switchover:b", "rolled:b"]
+
+
+async def test_nodes_come_before_others_go_and_everybody_hears_of_it(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "scale", "Scale")
+    app.writable = "b"
+    app.scale = ScalePlan(
+        [ComponentPlan("server", [GroupPlan("data", ["d"])])], [RollNode("b", "server", "data")], ["server", "sentinel"]
+    )
+    await notify(client, "scale")
+    await cluster.until(lambda: "scale/finish" in cluster.log)
+    steps = cluster.steps("scale")
+    order = ["joinNodes:server", "switchover:b", "removeNode:b", "forgetNode:b", "finish"]
+    assert [step for step in steps if step in order] == order
+    between = steps[steps.index("removeNode:b") : steps.index("forgetNode:b")]
+    assert {"syncNodes:server", "syncNodes:sentinel"} <= set(between)
+
+
+async def test_one_node_is_configured_first_then_the_rest(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "config", "Reconfigure")
+    app.config = ConfigPlans([ConfigPlan("server", NODES, changed=["maxmemory"])])
+    await notify(client, "config")
+    await cluster.until(lambda: "config/finish" in cluster.log)
+    steps = [s for s in cluster.steps("config") if s.startswith(("configureNode", "commitConfig"))]
+    assert steps[0] == "configureNode:a"
+    assert set(steps[1:3]) == {"configureNode:b", "configureNode:c"}
+    assert steps[3:] == ["commitConfig:server"]
+
+
+async def test_a_refused_parameter_is_put_back_and_not_tried_again(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "refused", "Reconfigure")
+    app.config = ConfigPlans([ConfigPlan("server", NODES, changed=["save"])])
+    app.failing = {"configureNode:b": "b: the engine answered -ERR"}
+    await notify(client, "refused")
+    await cluster.until(lambda: app.reports)
+    steps = cluster.steps("refused")
+    assert {"configureNode:a:back", "configureNode:b:back"} <= set(steps)
+    assert "commitConfig:server" not in steps
+    assert "-ERR" in app.reports[-1].message
+    assert "put back on" in app.reports[-1].message
+    assert steps.count("planConfig") == 1
+
+
+async def test_a_parameter_that_needs_a_restart_never_takes_two_nodes_down(
+    client: Client, cluster: FakeCluster
+) -> None:
+    app = changed(cluster, "restarting", "Reconfigure")
+    app.writable = "c"
+    app.config = ConfigPlans([ConfigPlan("server", NODES, restart=True, changed=["databases"])])
+    await notify(client, "restarting")
+    await cluster.until(lambda: "restarting/finish" in cluster.log)
+    steps = [s for s in cluster.steps("restarting") if s.startswith(("configureNode", "switchover"))]
+    assert steps == ["configureNode:a", "configureNode:b", "switchover:c", "configureNode:c"]
+
+
+async def test_a_plugin_is_moved_without_rolling_anything(client: Client, cluster: FakeCluster) -> None:
+    changed(cluster, "plugin", "UpgradePlugin")
+    await notify(client, "plugin")
+    await cluster.until(lambda: "plugin/finish" in cluster.log)
+    steps = cluster.steps("plugin")
+    assert {"syncNodes:server", "syncNodes:sentinel"} <= set(steps)
+    assert not [step for step in steps if step.startswith(("rollNode", "applyGroup"))]
+
+
+async def test_a_restart_by_hand_waits_for_what_the_spec_asks_for(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "busy", "Scale")
+    app.rolls = ["a"]
+    result = await (await start_by_hand(client, "busy", "Restart")).result()
+    assert result.outcome == "completed"
+    steps = cluster.steps("busy")
+    assert steps.index("planScale") < steps.index("rolled:a")
+
+
+async def test_a_restart_before_the_first_deploy_is_refused(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("young").blocked = {"server"}
+    await notify(client, "young")
+    await cluster.until(lambda: "young/waitReady:server" in cluster.log)
+    handle = await start_by_hand(client, "young", "Switchover")
+    await cluster.change("young", refusal="spec.topology: none", refusal_reason="InvalidSpec", spec_hash="two")
+    await notify(client, "young")
+    assert "spec.topology" in (await failure(handle)).message
+
+
+async def test_a_switchover_where_nothing_is_writable_does_nothing(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("still", deployed_hash="one")
+    result = await (await start_by_hand(client, "still", "Switchover")).result()
+    assert result.outcome == "nothing to do"
+
+
+async def test_a_newer_spec_is_planned_at_once_and_the_old_one_says_so(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "newer", "Upgrade")
+    app.rolls, app.blocked = ["a", "b"], {"a"}
+    await notify(client, "newer")
+    await cluster.until(lambda: "newer/rollNode:a" in cluster.log)
+    await cluster.change("newer", spec_hash="two", generation=2, blocked=set())
+    await notify(client, "newer")
+    await cluster.until(lambda: "newer/finish" in cluster.log)
+    described = await operation(client, "newer", "Upgrade", 1).describe()
+    assert described.status is not None
+    assert described.status.name == "CANCELED"
+    assert (await operation(client, "newer", "Upgrade", 2).describe()).workflow_type == "Upgrade"

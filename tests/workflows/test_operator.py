@@ -1,0 +1,113 @@
+"""What an operator says to an operation that runs: it stops between two nodes, tries again, goes on without, or ends."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.client import Client, WorkflowUpdateFailedError
+
+from api.operations import NoticeKind
+from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.running import notify, operation, say
+
+NODES = ["x-0", "x-1", "x-2"]
+
+
+def upgrading(cluster: FakeCluster, name: str, **changes: object) -> FakeApp:
+    app = cluster.add(name, deployed_hash="zero", operation="Upgrade", change="7.0 → 8.0")
+    app.rolls = list(NODES)
+    for key, value in changes.items():
+        setattr(app, key, value)
+    return app
+
+
+async def refusal(client: Client, app: str, verb: str) -> str:
+    with pytest.raises(WorkflowUpdateFailedError) as caught:
+        await say(client, app, verb)
+    return str(caught.value.cause)
+
+
+async def test_paused_between_two_nodes_and_resumed(client: Client, cluster: FakeCluster) -> None:
+    app = upgrading(cluster, "pausing", blocked={"x-0"})
+    await notify(client, "pausing")
+    await cluster.until(lambda: "pausing/rollNode:x-0" in cluster.log)
+    assert "safe point" in await say(client, "pausing", "pause")
+    await cluster.change("pausing", blocked=set())
+    await cluster.until(lambda: app.states)
+    assert (app.states[0].state, app.states[0].step) == ("paused", "before x-1")
+    assert "rollNode:x-1" not in cluster.steps("pausing")
+    assert "is paused" in await refusal(client, "pausing", "retry")
+    await say(client, "pausing", "resume")
+    await cluster.until(lambda: "pausing/finish" in cluster.log)
+    assert [s for s in cluster.steps("pausing") if s.startswith("rolled:")] == [f"rolled:{node}" for node in NODES]
+
+
+async def test_a_node_that_fails_stops_the_operation_and_a_retry_goes_on(client: Client, cluster: FakeCluster) -> None:
+    app = upgrading(cluster, "stopping", failing={"rollNode:x-0": "the image cannot be pulled"})
+    await notify(client, "stopping")
+    await cluster.until(lambda: app.states)
+    assert (app.states[0].state, app.states[0].message) == ("stopped", "the image cannot be pulled")
+    assert "rollNode:x-1" not in cluster.steps("stopping"), "no other node was touched"
+    app.failing = {}
+    await say(client, "stopping", "retry")
+    await cluster.until(lambda: "stopping/finish" in cluster.log)
+    assert cluster.steps("stopping").count("rollNode:x-0") == 2
+
+
+async def test_a_skipped_node_is_named_in_the_result(client: Client, cluster: FakeCluster) -> None:
+    app = upgrading(cluster, "skipping", failing={"rollNode:x-1": "no space"})
+    await notify(client, "skipping")
+    await cluster.until(lambda: app.states)
+    await say(client, "skipping", "skip")
+    result = await operation(client, "skipping", "Upgrade", 1).result()
+    assert result["outcome"] == "completed"  # type: ignore[index]
+    assert "skipped: x-1" in result["message"]  # type: ignore[index]
+
+
+async def test_an_abort_rolls_back_and_does_not_begin_again(client: Client, cluster: FakeCluster) -> None:
+    app = upgrading(cluster, "aborting", blocked={"x-1"}, former=True)
+    await notify(client, "aborting")
+    await cluster.until(lambda: "aborting/rollNode:x-1" in cluster.log)
+    await say(client, "aborting", "abort")
+    await cluster.until(lambda: "aborting/rollBack" in cluster.log)
+    await cluster.change("aborting", blocked=set())
+    await cluster.until(lambda: app.reports)
+    assert app.reports[-1].phase == "Waiting"
+    assert "was aborted" in app.reports[-1].message
+    await notify(client, "aborting", NoticeKind.RESYNC)
+    assert "retry" in await refusal(client, "aborting", "pause")
+    assert cluster.steps("aborting").count("rollBack") == 1
+
+
+async def test_too_late_to_go_back_once_the_primary_runs_the_new_version(client: Client, cluster: FakeCluster) -> None:
+    upgrading(cluster, "late", writable="x-1", blocked={"x-1"}, former=True)
+    await notify(client, "late")
+    await cluster.until(lambda: "late/rollNode:x-1" in cluster.log)
+    await say(client, "late", "abort")
+    await cluster.change("late", blocked=set())
+    await cluster.until(lambda: "late/rolled:x-2" in cluster.log)
+    assert "rollBack" not in cluster.steps("late")
+
+
+async def test_drift_is_repaired_under_a_paused_operation_which_stays_paused(
+    client: Client, cluster: FakeCluster
+) -> None:
+    app = upgrading(cluster, "roomy", blocked={"x-0"})
+    await notify(client, "roomy")
+    await cluster.until(lambda: "roomy/rollNode:x-0" in cluster.log)
+    await say(client, "roomy", "pause")
+    await cluster.change("roomy", blocked=set())
+    await cluster.until(lambda: app.states)
+    await cluster.change("roomy", drift=["Service x is missing"])
+    await notify(client, "roomy", NoticeKind.DRIFT)
+    await cluster.until(lambda: "roomy/finish" in cluster.log)
+    await cluster.until(lambda: [state.state for state in app.states].count("paused") == 2)
+    assert app.rolls, "the upgrade begins again, and paused"
+    await say(client, "roomy", "resume")
+    await cluster.until(lambda: not app.rolls)
+
+
+async def test_words_that_make_no_sense_are_refused_with_what_would(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("idle", deployed_hash="one")
+    await notify(client, "idle")
+    assert "no operation runs" in await refusal(client, "idle", "pause")
+    assert "say one of" in await refusal(client, "idle", "hurry")
