@@ -76,11 +76,18 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Undo:
+    tool: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Tool:
     steps: tuple[Step, ...]
     timeout: float = 10.0
     result: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
+    undo: Undo | None = None
 
 
 @dataclass(frozen=True)

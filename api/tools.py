@@ -38,7 +38,7 @@ class ToolName(StrEnum):
     """Arguments: the dynamic parameters that changed, by name."""
     FENCE = "fence"
     """On the writable node, argument ``seconds``: from now on, for so long or until ``unfence``, no write is
-    acknowledged. Result ``position``: how far a successor must have come."""
+    acknowledged. ``seconds`` is a whole number. Result ``position``: how far a successor must have come."""
     UNFENCE = "unfence"
     PREPARE_FAILOVER = "prepareFailover"
     """On a candidate, before the fence: whatever ``failover`` needs and what takes time. Harmless where no failover
@@ -166,6 +166,13 @@ class Step(Model):
         return self
 
 
+class Undo(Model):
+    """``tool`` is run by the agent itself, ``after`` seconds (a text, ``${arg.NAME}`` is known)."""
+
+    tool: str
+    after: str
+
+
 class Tool(Model):
     """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them
     ``epoch`` and ``position``, numbers; ``role`` passes through ``roles`` first). ``timeout`` bounds the whole
@@ -176,3 +183,6 @@ class Tool(Model):
     result: dict[str, str] = {}
     roles: dict[str, str] = {}
     """Engine's word -> role name of the plugin (``slave: replica``)."""
+    undo: Undo | None = None
+    """For what must not outlive a caller that died, where the engine has no time limit of its own. Starts when the tool
+    ends, well or not; another run of the tool starts it anew."""

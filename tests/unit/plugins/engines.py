@@ -67,7 +67,9 @@ class Engine:
         for directory in ("conf", "data"):
             (self.data / directory).mkdir(parents=True, exist_ok=True)
         bundle = self.node.bundle
-        names = dict((await self.node.run("preStart")).variables) | node_names(bundle, self.node.record)
+        names = node_names(bundle, self.node.record)
+        if "preStart" in bundle.document.tools:
+            names = dict((await self.node.run("preStart")).variables) | names
         for written in write_files(bundle, settings, names, secrets):
             file = settings.locate(written)
             file.write_text(file.read_text().replace("/middleware/", f"{self.data}/") + f"\nbind {self.address}\n")
@@ -112,7 +114,6 @@ class Engine:
 @dataclass
 class Cluster:
     path: Path
-    version: str = "7.0"
     network: str = field(default_factory=lambda: f"127.{os.getpid() % 200 + 30}.{random.randint(1, 250)}")
     engines: list[Engine] = field(default_factory=list)
 
@@ -170,10 +171,12 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(path: Path, topology: str, version: str = "7.0", **groups: int) -> AsyncIterator[Cluster]:
-    made = Cluster(path, version)
+async def cluster(
+    path: Path, topology: str, version: str = "7.0", *, plugin: str = "redis", **groups: int
+) -> AsyncIterator[Cluster]:
+    made = Cluster(path)
     try:
-        await made.start(wanted("redis", topology, version, **groups))
+        await made.start(wanted(plugin, topology, version, **groups))
         yield made
     finally:
         for engine in made.engines:

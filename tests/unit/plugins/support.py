@@ -29,20 +29,22 @@ PASSWORD = "not-a-real-password"
 
 
 def load(plugin: str) -> PluginBundle:
+    """By its folder's name."""
     return load_folder(PLUGINS / plugin)
 
 
 def wanted(plugin: str, topology: str | None = None, runtime_version: str | None = None, **groups: int) -> DesiredApp:
     """``groups``: component (with ``_``) -> replicas."""
     components = [{"name": n.replace("_", "-"), "groups": [{"name": "g", "replicas": r}]} for n, r in groups.items()]
+    bundle = load(plugin)
     spec = {
-        "plugin": {"name": plugin, "version": "1.0.0"},
+        "plugin": {"name": bundle.name, "version": bundle.version},
         "topology": topology,
         "runtimeVersion": runtime_version,
         "components": components,
     }
     app = App.model_validate({"metadata": {"name": "orders", "namespace": "shop", "uid": UID}, "spec": spec})
-    return desired(app, load(plugin), agent_image="agent:1")
+    return desired(app, bundle, agent_image="agent:1")
 
 
 def addresses(of: DesiredApp) -> dict[str, str]:

@@ -10,12 +10,12 @@ from render.check import check_bundle
 from tests.unit.plugins.support import PLUGINS, files, load, wanted
 
 
-@pytest.mark.parametrize("plugin", ["redis", "zookeeper"])
+@pytest.mark.parametrize("plugin", ["redis", "redis-1.1", "zookeeper"])
 def test_plugins_pass_their_own_installation_check(plugin: str) -> None:
     assert check_bundle(load(plugin)) == []
 
 
-@pytest.mark.parametrize("plugin", ["redis", "zookeeper"])
+@pytest.mark.parametrize("plugin", ["redis", "redis-1.1", "zookeeper"])
 def test_plugins_are_small_and_hold_no_code(plugin: str) -> None:
     found = [path for path in (PLUGINS / plugin).rglob("*") if path.is_file()]
     assert sum(len(path.read_text().splitlines()) for path in found) < 600

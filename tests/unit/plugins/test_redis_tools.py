@@ -163,8 +163,21 @@ async def test_a_primary_that_sentinel_is_just_replacing_waits_for_the_news(
     assert await starting == (f"replicaof {SECOND} 6379", "100")
 
 
-def _changing(named: list[str]) -> Answer:
-    return lambda line: sentinel(named[0], flags="master,s_down,o_down").answer(line)
+async def test_a_primary_that_was_just_switched_away_waits_for_sentinel_to_say_so(
+    tmp_path: Path, world: AsyncExitStack
+) -> None:
+    named = [FIRST]
+    engines = {(a, 26379): FakeEngine(_changing(named, "master")) for a in SENTINELS}
+    await world.enter_async_context(listening({**engines, (SECOND, 6379): redis(MASTER)}))
+    starting = asyncio.create_task(conclusion(server(tmp_path, 0, "master")))
+    await asyncio.sleep(0.8)
+    assert not starting.done(), "it started as a second primary"
+    named[0] = SECOND
+    assert await starting == (f"replicaof {SECOND} 6379", "100")
+
+
+def _changing(named: list[str], flags: str = "master,s_down,o_down") -> Answer:
+    return lambda line: sentinel(named[0], flags=flags).answer(line)
 
 
 async def test_an_empty_volume_never_becomes_primary_because_sentinel_says_so(

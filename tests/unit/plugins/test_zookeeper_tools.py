@@ -37,6 +37,7 @@ def node(path: Path, *, bootstrap: bool = True, known: bool = False) -> Node:
 async def test_roles(tmp_path: Path, mode: str, role: str) -> None:
     async with listening({(ADDRESS, 2181): zookeeper(SERVING.format(mode=mode))}):
         assert (await node(tmp_path).run("getRole")).values == {"role": role}
+        assert (await node(tmp_path).run("getVersion")).values == {"version": "3.8.0"}
         await node(tmp_path).run("ready")
 
 
