@@ -38,6 +38,7 @@ from render.desired import DesiredApp, RecordedState, desired
 from render.manifests import budget_manifests, config_maps_of, has_run, record_manifests, service_manifests
 from render.objects import metadata_config_map, node_deployment, node_volume_claim
 from render.problems import Problem
+from render.stages import pod_facts
 from render.validation import parse_app, validate
 
 _AT_ONCE = 8
@@ -162,7 +163,7 @@ def _as_recorded(desired: DesiredApp, manifest: Manifest, live: Live) -> Manifes
     node = next(node for node in desired.nodes if node.name == manifest["metadata"]["name"])
     group = desired.component(node.component).group(node.group)
     record = live.get(("Group", group.resource_name))
-    if record is None or Group.model_validate(record).spec != group.spec:
+    if record is None or pod_facts(Group.model_validate(record).spec) != pod_facts(group.spec):
         return manifest
     return {**manifest, "spec": {**manifest["spec"], "template": present["spec"]["template"]}}
 
