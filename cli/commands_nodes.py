@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
+from rich.progress import Progress
 
 from cli import client, logs, rendering
 from cli.nodes import app_nodes, named, primary_of
@@ -107,7 +108,9 @@ def render(
         found = await find(kubernetes, Given())
         wanted, live = await rendering.wanted_app(kubernetes, manifest, found.agent_image)
         objects = rendering.wanted_objects(wanted, live)
-        return await rendering.compare(kubernetes, objects, live)
+        with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+            task = bar.add_task(f"Asking the API server about {len(objects)} objects", total=len(objects))
+            return await rendering.compare(kubernetes, objects, live, lambda: bar.advance(task))
 
     changes = with_cluster(kubeconfig, work)
     _show(changes, form)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,11 +180,20 @@ def _address(live: Live, node: str) -> str:
     return str(service.get("spec", {}).get("clusterIP") or _NO_ADDRESS.format(node))
 
 
-async def compare(kubernetes: Kubernetes, wanted: Iterable[Manifest], live: Live) -> list[Change]:
-    """Raises KubernetesError, also where the person may not apply what a Deploy would."""
+async def compare(
+    kubernetes: Kubernetes, wanted: Iterable[Manifest], live: Live, advance: Callable[[], None] = lambda: None
+) -> list[Change]:
+    """Raises KubernetesError, also where the person may not apply what a Deploy would. ``advance`` after each
+    object."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def change(manifest: Manifest) -> Change:
+        try:
+            return await changed(manifest)
+        finally:
+            advance()
+
+    async def changed(manifest: Manifest) -> Change:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         present = live.get((kind, name))
         if present is None:
