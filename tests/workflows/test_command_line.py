@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from temporalio import workflow
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -50,9 +50,7 @@ class FakeRestart:
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         pairs = [(SEARCH_APP, request.app), (SEARCH_NAMESPACE, request.namespace)]
-        workflow.upsert_search_attributes(
-            TypedSearchAttributes([SearchAttributePair(SearchAttributeKey.for_keyword(k), v) for k, v in pairs])
-        )
+        workflow.upsert_search_attributes([SearchAttributeKey.for_keyword(key).value_set(v) for key, v in pairs])
         if request.reason == "wait":
             await workflow.wait_condition(lambda: False)
         if request.reason == "fail":
@@ -139,9 +137,10 @@ async def begin(platform: Platform, app: str) -> str:
     return entity
 
 
-async def run(platform: Platform, app: str, **scope: str) -> tuple[OperationResult, list[str]]:
+async def run(platform: Platform, app: str, reason: str = "", node: str = "") -> tuple[OperationResult, list[str]]:
+    """Its result, and the steps that were told."""
     told: list[str] = []
-    request = OperationInput(NAMESPACE, app, **scope)
+    request = OperationInput(NAMESPACE, app, reason, node=node)
     handle = await start(platform, OperationType.RESTART, request)
     assert handle.id.startswith(f"by-hand/{NAMESPACE}/{app}/Restart/")
     return await follow(platform, NAMESPACE, app, handle, told.append), told
