@@ -10,6 +10,7 @@ address, ordinal, id, group. Beyond Jinja2's own: filter ``yesno``, test ``runti
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -18,6 +19,7 @@ from api.app import Resources, Scalar, Storage
 from api.meta import DnsLabel, Model, SemanticVersion
 from api.tools import Seconds
 
+SECRET_REFERENCE = re.compile(r"\$\{secret\.([a-z0-9-]+)\}")
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]*$", max_length=200)]
 
 
@@ -123,6 +125,28 @@ class Monitor(Model):
     interval: Seconds = 0.5
 
 
+class ClientProgram(Model):
+    """The engine's own client, run beside the engine (``mw connect``). ``${secret.NAME}`` only in ``env``: arguments
+    show in every process list."""
+
+    command: list[str] = Field(min_length=1)
+    env: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = {}
+
+    @model_validator(mode="after")
+    def _secrets(self) -> Self:
+        if any("${" in word for word in self.command):
+            raise ValueError("command may hold no ${...}; give a password by env")
+        for name, value in self.env.items():
+            if "${" in SECRET_REFERENCE.sub("", value):
+                raise ValueError(f"env.{name}: only ${{secret.NAME}} is known here")
+        return self
+
+    @property
+    def secrets(self) -> set[str]:
+        """Names of the credentials that it needs."""
+        return {name for value in self.env.values() for name in SECRET_REFERENCE.findall(value)}
+
+
 class ComponentDefinition(Model):
     """``scaling: fixed``: the engine's members are decided at the first deploy; a change of replicas is refused."""
 
@@ -139,6 +163,7 @@ class ComponentDefinition(Model):
     tools: RelativePath
     """Jinja2-rendered YAML file: tool name -> Tool."""
     monitor: Monitor = Monitor()
+    client: ClientProgram | None = None
 
 
 class PluginSpec(Model):
@@ -171,6 +196,11 @@ class PluginSpec(Model):
             for definition in self.components:
                 if definition.image not in version.images:
                     raise ValueError(f"runtimeVersions[{version.version}].images has no {definition.image!r}")
+        given = {credential.name for credential in self.credentials}
+        for definition in self.components:
+            unknown = definition.client.secrets - given if definition.client is not None else set()
+            if unknown:
+                raise ValueError(f"client of {definition.name!r} uses {sorted(unknown)}, which credentials do not name")
         return self
 
 

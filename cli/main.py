@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 from rich.markup import escape
 
-from cli import installation, plugins, status
-from cli.session import EXIT_NOT_READY, embedded_state, fail, output, with_cluster
+from cli import commands_nodes, commands_operations, installation, plugins, status, watching
+from cli.options import Form, Installation, Kubeconfig, Output
+from cli.session import EXIT_INTERRUPTED, EXIT_NOT_READY, embedded_state, fail, output, with_cluster
 from clients.kubernetes import Kubernetes
 from clients.pki import ensure_pki
 
 app = typer.Typer(
     name="mw",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    help="Installs the middleware platform and its plugins, and shows what is what.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the App that was asked about is not Ready.",
+    help="Installs the middleware platform and its plugins, shows what is what, and runs Apps day by day.",
+    epilog="Exit codes: 0 done, 1 failed or refused (the sentence says why), 2 wrong usage, 3 the App that was asked "
+    "about is not Ready, 4 render found a difference, 130 interrupted.",
 )
 plugin_app = typer.Typer(no_args_is_help=True, help="Plugins: what the platform can run.")
 app.add_typer(plugin_app, name="plugin")
 
-Kubeconfig = Annotated[
-    str | None, typer.Option("--kubeconfig", help="Default: KUBECONFIG, ~/.kube/config, `make up`'s.")
-]
-Installation = Annotated[str, typer.Option("--installation", help="First part of the workflow ids.")]
+commands_operations.add_to(app)
+commands_nodes.add_to(app)
 
 
 @app.command()
@@ -78,12 +79,10 @@ def plugin_install(
 
 
 @plugin_app.command("list")
-def plugin_list(
-    form: Annotated[status.Form, typer.Option("-o", "--output")] = status.Form.TEXT, kubeconfig: Kubeconfig = None
-) -> None:
+def plugin_list(form: Output = Form.TEXT, kubeconfig: Kubeconfig = None) -> None:
     """Installed plugins, their versions, and which runtime versions each supports."""
     found = with_cluster(kubeconfig, plugins.installed)
-    if form is status.Form.JSON:
+    if form is Form.JSON:
         output.print_json(data=[plugin.as_json() for plugin in found])
     else:
         output.print(plugins.table(found))
@@ -93,23 +92,40 @@ def plugin_list(
 def show_status(
     name: Annotated[str | None, typer.Argument(metavar="[APP]")] = None,
     namespace: Annotated[str | None, typer.Option("-n", "--namespace", help="Default with APP: default.")] = None,
-    form: Annotated[status.Form, typer.Option("-o", "--output")] = status.Form.TEXT,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Draw it anew each second, until Ctrl-C.")] = False,
+    form: Output = Form.TEXT,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """All Apps, or one App as a tree: components, groups, nodes with their roles."""
-    if name is None:
-        found = with_cluster(kubeconfig, lambda kubernetes: status.load_all(kubernetes, namespace))
-        if form is status.Form.JSON:
-            output.print_json(data=[status.app_json(each) for each in found])
-        else:
-            output.print(status.table(found))
-        return
-    one = with_cluster(kubeconfig, lambda kubernetes: status.load_one(kubernetes, namespace or "default", name))
-    if form is status.Form.JSON:
-        output.print_json(data=status.app_json(one))
+    """All Apps, or one App as a tree: components, groups, nodes with their roles. Exit code 3: it is not Ready."""
+    if watch and form is Form.JSON:
+        raise typer.BadParameter("--watch draws for people; ask again for JSON")
+    seen: list[status.Loaded] = []
+
+    async def load(kubernetes: Kubernetes) -> list[status.Loaded]:
+        if name is None:
+            return await status.load_all(kubernetes, namespace)
+        return [await status.load_one(kubernetes, namespace or "default", name)]
+
+    def draw(found: list[status.Loaded]) -> RenderableType:
+        return status.table(found) if name is None else status.tree(found[0])
+
+    def keep(found: list[status.Loaded]) -> None:
+        seen[:] = found
+
+    if watch:
+        try:
+            with_cluster(kubeconfig, lambda kubernetes: watching.watch(lambda: load(kubernetes), draw, keep))
+        except typer.Exit as end:
+            if end.exit_code != EXIT_INTERRUPTED:
+                raise
     else:
-        output.print(status.tree(one))
-    if not status.is_ready(one.app):
+        keep(with_cluster(kubeconfig, load))
+        if form is Form.JSON:
+            data = [status.app_json(each) for each in seen]
+            output.print_json(data=data if name is None else data[0])
+        else:
+            output.print(draw(seen))
+    if name is not None and not all(status.is_ready(each.app) for each in seen):
         raise typer.Exit(EXIT_NOT_READY)
 
 
@@ -129,4 +145,6 @@ def kubectl(context: typer.Context) -> None:
 
 
 def main() -> None:
+    # What the clients log is for servers; here every command says in one sentence what is wrong.
+    logging.basicConfig(level=logging.CRITICAL)
     app()

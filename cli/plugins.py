@@ -88,9 +88,9 @@ async def install(kubernetes: Kubernetes, folder: Path) -> str:
     problems = list(check_bundle(bundle))
     before, after = neighbours(bundle.version, [plugin.version for plugin in own])
     if before is not None:
-        problems += check_successor(await _bundle(kubernetes, bundle.name, before), bundle)
+        problems += check_successor(await installed_bundle(kubernetes, bundle.name, before), bundle)
     if after is not None:
-        problems += check_successor(bundle, await _bundle(kubernetes, bundle.name, after))
+        problems += check_successor(bundle, await installed_bundle(kubernetes, bundle.name, after))
     if problems:
         raise _refusal(folder, problems)
     # The definition last: whoever sees it finds all that it refers to.
@@ -105,8 +105,11 @@ def _refusal(folder: Path, problems: Sequence[Problem]) -> CommandError:
     return CommandError(f"the plugin in {folder} is refused:{lines}")
 
 
-async def _bundle(kubernetes: Kubernetes, name: str, version: str) -> PluginBundle:
-    definition = await kubernetes.get(CONFIG_MAP, config_map_name(name, version), SYSTEM_NAMESPACE) or {}
+async def installed_bundle(kubernetes: Kubernetes, name: str, version: str) -> PluginBundle:
+    """Raises CommandError where it is not installed, or damaged."""
+    definition = await kubernetes.get(CONFIG_MAP, config_map_name(name, version), SYSTEM_NAMESPACE)
+    if definition is None:
+        raise CommandError(f"plugin {name} {version} is not installed; mw plugin list shows what is")
     found = [await kubernetes.get(CONFIG_MAP, each, SYSTEM_NAMESPACE) for each in template_map_names(definition)]
     try:
         return from_config_maps(definition, [each for each in found if each is not None])

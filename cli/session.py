@@ -1,6 +1,7 @@
 """How each command meets cluster and person: which kubeconfig, errors as one sentence, exit codes.
 
-Exit codes: 0 done, 1 failed (the sentence says why), 2 wrong usage, 3 the App that was asked about is not Ready.
+Exit codes: 0 done, 1 failed (the sentence says why), 2 wrong usage, 3 the App that was asked about is not Ready, 4 ``mw
+render`` found a difference, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import typer
 from kubernetes.aio.config import ConfigException
 from rich.console import Console
 from rich.markup import escape
+from temporalio.service import RPCError
 
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
 
 T = TypeVar("T")
 
-EXIT_FAILED, EXIT_NOT_READY = 1, 3
+EXIT_FAILED, EXIT_NOT_READY, EXIT_DIFFERENT, EXIT_INTERRUPTED = 1, 3, 4, 130
 EMBEDDED_STATE = "/var/lib/middleware-platform"
 EMBEDDED_DEFAULT = "default"
 
@@ -69,5 +71,7 @@ def with_cluster(kubeconfig: str | None, work: Callable[[Kubernetes], Awaitable[
         return asyncio.run(connected())
     except ConfigException as error:
         fail(f"no cluster to talk to: {error}; name one with --kubeconfig, or start the embedded one with `make up`")
-    except (CommandError, KubernetesError, OSError) as error:
+    except (CommandError, KubernetesError, OSError, RPCError) as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from api.names import app_labels
+from api.names import LABEL_NODE, app_labels, metadata_name
 from cli.session import CommandError
-from clients.errors import NotFoundError
+from clients.errors import ForbiddenError, NotFoundError
 from clients.kubernetes import Kubernetes
-from clients.resources import APP, COMPONENT, GROUP, Manifest
+from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, POD, Manifest
 
+VERSION_LABEL = "app.kubernetes.io/version"
 _NO_PLATFORM = "the cluster knows no Apps; install the platform first: mw install --temporal-address HOST:PORT"
-
-
-class Form(StrEnum):
-    TEXT = "text"
-    JSON = "json"
 
 
 @dataclass(frozen=True)
@@ -32,6 +28,10 @@ class Loaded:
     app: Manifest
     components: Sequence[Manifest] = ()
     groups: Sequence[Manifest] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Node -> runtime version of its Pod, which is not the Group's while an upgrade is under way."""
+    plugin_version: str = ""
+    """With which it runs, by its metadata; empty where it is not known yet."""
 
 
 async def load_all(kubernetes: Kubernetes, namespace: str | None) -> list[Loaded]:
@@ -52,7 +52,25 @@ async def load_one(kubernetes: Kubernetes, namespace: str, name: str) -> Loaded:
         raise CommandError(f"there is no App {name} in namespace {namespace}{hint}")
     components, _ = await kubernetes.list(COMPONENT, namespace, labels=app_labels(name))
     groups, _ = await kubernetes.list(GROUP, namespace, labels=app_labels(name))
-    return Loaded(app, components, groups)
+    metadata = await kubernetes.get(CONFIG_MAP, metadata_name(name), namespace)
+    return Loaded(app, components, groups, await _versions(kubernetes, namespace, name), _plugin_version(app, metadata))
+
+
+async def _versions(kubernetes: Kubernetes, namespace: str, name: str) -> dict[str, str]:
+    try:
+        pods, _ = await kubernetes.list(POD, namespace, labels=app_labels(name))
+    except ForbiddenError:
+        return {}
+    labels = [pod["metadata"]["labels"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    return {str(each[LABEL_NODE]): str(each.get(VERSION_LABEL, "")) for each in labels if LABEL_NODE in each}
+
+
+def _plugin_version(app: Manifest, config_map: Manifest | None) -> str:
+    try:
+        basic = json.loads(((config_map or {}).get("data") or {}).get("basic", ""))
+    except ValueError:
+        return ""
+    return str(basic.get("pluginVersion", "")) if basic.get("uid") == app["metadata"]["uid"] else ""
 
 
 def is_ready(app: Manifest) -> bool:
@@ -77,9 +95,13 @@ def table(found: Sequence[Loaded]) -> Table | str:
 def tree(found: Loaded) -> Tree:
     app, spec, status = found.app, found.app["spec"], found.app.get("status") or {}
     name = f"{app['metadata']['namespace']}/{app['metadata']['name']}"
-    plugin = f"{spec['plugin']['name']} {spec['plugin']['version']}"
+    wanted = str(spec["plugin"]["version"])
+    move = f" (to be {wanted})" if found.plugin_version not in ("", wanted) else ""
+    plugin = f"{spec['plugin']['name']} {found.plugin_version or wanted}{move}"
     ready = _colored(str(status.get("ready", "0/0")), is_ready(app))
-    root = Tree(f"[bold]{escape(name)}[/bold]  {plugin}  {ready}  {status.get('phase', '')}")
+    root = Tree(f"[bold]{escape(name)}[/bold]  plugin {plugin}  {ready}  {status.get('phase', '')}")
+    if status.get("message"):
+        root.add(f"[dim]{escape(str(status['message']))}[/dim]")
     if not is_ready(app):
         root.add(f"[yellow]{escape(_why(app))}[/yellow]")
     operation = status.get("operation")
@@ -90,28 +112,31 @@ def tree(found: Loaded) -> Tree:
     for endpoint in status.get("endpoints") or []:
         root.add(f"[dim]endpoint[/dim] {escape(str(endpoint['address']))}")
     for component in sorted(found.components, key=lambda c: str(c["spec"]["component"])):
-        _add_component(root, component, found.groups)
+        _add_component(root, component, found)
     return root
 
 
-def _add_component(root: Tree, component: Manifest, groups: Sequence[Manifest]) -> None:
+def _add_component(root: Tree, component: Manifest, found: Loaded) -> None:
     name, counts = str(component["spec"]["component"]), component.get("status") or {}
     complete = counts.get("ready") == counts.get("total")
     count = _colored(f"{counts.get('ready', 0)}/{counts.get('total', 0)}", complete)
     branch = root.add(f"[bold]{escape(name)}[/bold]  {count}")
-    for group in (g for g in groups if g["spec"]["component"] == name):
+    for group in (g for g in found.groups if g["spec"]["component"] == name):
         spec, status = group["spec"], group.get("status") or {}
         count = _colored(f"{status.get('ready', 0)}/{spec['replicas']}", status.get("ready") == spec["replicas"])
         leaves = branch.add(f"{escape(str(spec['group']))}  {count}  {escape(str(spec.get('runtimeVersion', '')))}")
         for node in status.get("nodes") or []:
-            leaves.add(_node(node))
+            version = found.versions.get(str(node["name"]), "")
+            leaves.add(_node(node, version if version != spec.get("runtimeVersion") else ""))
 
 
-def _node(node: Mapping[str, Any]) -> str:
+def _node(node: Mapping[str, Any], version: str) -> str:
+    """``version`` where it is another than the group's."""
     state = "[green]ready[/green]" if node.get("ready") else "[red]not ready[/red]"
     role = f"  [cyan]{escape(str(node['role']))}[/cyan]" if node.get("role") else ""
     message = f"  [dim]{escape(str(node['message']))}[/dim]" if node.get("message") and not node.get("ready") else ""
-    return f"{escape(str(node['name']))}{role}  {state}{message}"
+    other = f"  [yellow]{escape(version)}[/yellow]" if version else ""
+    return f"{escape(str(node['name']))}{role}  {state}{other}{message}"
 
 
 def app_json(found: Loaded) -> dict[str, Any]:
@@ -131,9 +156,16 @@ def app_json(found: Loaded) -> dict[str, Any]:
         ]
     if found.groups:
         result["groups"] = [
-            {"component": g["spec"]["component"], "name": g["spec"]["group"], "status": g.get("status") or {}}
+            {
+                "component": g["spec"]["component"],
+                "name": g["spec"]["group"],
+                "runtimeVersion": g["spec"].get("runtimeVersion", ""),
+                "status": g.get("status") or {},
+            }
             for g in found.groups
         ]
+        result["runtimeVersions"] = dict(found.versions)
+        result["pluginVersion"] = found.plugin_version
     return result
 
 

@@ -22,7 +22,7 @@ from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from api.names import FIELD_MANAGER
 from clients.errors import GoneError, NotFoundError, UnavailableError, error_from, error_from_status
-from clients.resources import Manifest, Resource, resource_of
+from clients.resources import POD, Manifest, Resource, resource_of
 
 CALL_TIMEOUT = 15.0
 """Seconds for one call; the API server itself gives up on most after 60."""
@@ -302,6 +302,35 @@ class Kubernetes:
                 raise UnavailableError(doing, 0, "Unreachable", f"the connection broke: {error}") from error
             except ValueError as error:
                 raise UnavailableError(doing, 0, "Truncated", "the connection ended within an event") from error
+
+    async def pod_log(
+        self, pod: str, namespace: str, container: str, *, follow: bool = False, tail: int | None = None, since: int = 0
+    ) -> AsyncIterator[str]:
+        """Lines of a container's log. ``tail``: only so many of the last, ``since``: only of the last seconds.
+
+        Raises InvalidError while the container has not started, UnavailableError where the connection breaks.
+        """
+        query = {"container": container, "follow": "true" if follow else "false"}
+        query |= {"tailLines": str(tail)} if tail is not None else {}
+        query |= {"sinceSeconds": str(since)} if since else {}
+        doing = f"reading the log of {namespace}/{pod}"
+        limits = aiohttp.ClientTimeout(connect=CONNECT_TIMEOUT, sock_read=None if follow else CALL_TIMEOUT)
+        response = await self._open(doing, "GET", POD.path(namespace, pod, "log"), query, None, None, limits)
+        async with response:
+            try:
+                if response.status >= 300:
+                    raise error_from(doing, response.status, await response.read(), retry_after=_retry_after(response))
+                rest = b""
+                async for chunk in response.content.iter_any():  # by lines, aiohttp refuses long ones
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        yield line.decode("utf-8", "replace")
+                if rest:
+                    yield rest.decode("utf-8", "replace")
+            except TimeoutError as error:
+                raise UnavailableError(doing, 0, "Timeout", "nothing arrived any more") from error
+            except (aiohttp.ClientError, OSError) as error:
+                raise UnavailableError(doing, 0, "Unreachable", f"the connection broke: {error}") from error
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:

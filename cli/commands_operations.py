@@ -1,0 +1,152 @@
+"""``mw history``, the verbs for the operation that runs, ``mw restart`` and ``mw switchover``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from api.operations import OperationInput, OperationResult, OperationType, Verb
+from cli import history, operate
+from cli.options import (
+    AppName,
+    ComponentOption,
+    Form,
+    FoundInstallation,
+    Kubeconfig,
+    Namespace,
+    Output,
+    TemporalAddress,
+    TemporalNamespace,
+)
+from cli.platform import Given, Platform, with_platform
+from cli.progress import Steps
+from cli.session import EXIT_INTERRUPTED, errors, output
+
+_VERBS = {
+    Verb.PAUSE: "Stops the operation that runs at its next safe point, between two nodes or steps.",
+    Verb.RESUME: "Lets a paused operation go on.",
+    Verb.RETRY: "Tries the step that failed for good once more.",
+    Verb.SKIP: "Goes on without the node whose step failed; it stays as it is.",
+    Verb.ABORT: "Ends the operation; what can be put back is put back.",
+}
+Reason = Annotated[str, typer.Option("--reason", help="For the history.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Start it and print its workflow id.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("history")(show_history)
+    for verb in Verb:
+        _add_verb(app, verb)
+    app.command("restart")(restart)
+    app.command("switchover")(switchover)
+
+
+def show_history(
+    name: AppName,
+    namespace: Namespace = "default",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 20,
+    form: Output = Form.TEXT,
+    kubeconfig: Kubeconfig = None,
+    temporal_address: TemporalAddress = None,
+    temporal_namespace: TemporalNamespace = None,
+    installation: FoundInstallation = None,
+) -> None:
+    """The App's operations: what, why, how they ended, also after they ended. Also of an App that is gone."""
+
+    async def work(platform: Platform) -> list[history.Entry]:
+        return await history.history(platform.temporal, platform.entity_id(namespace, name), namespace, name, limit)
+
+    entries = with_platform(Given(kubeconfig, temporal_address, temporal_namespace, installation), work)
+    if form is Form.JSON:
+        output.print_json(data=[entry.as_json() for entry in entries])
+    else:
+        output.print(history.table(entries))
+
+
+def _add_verb(app: typer.Typer, verb: Verb) -> None:
+    def command(
+        name: AppName,
+        namespace: Namespace = "default",
+        form: Output = Form.TEXT,
+        kubeconfig: Kubeconfig = None,
+        temporal_address: TemporalAddress = None,
+        temporal_namespace: TemporalNamespace = None,
+        installation: FoundInstallation = None,
+    ) -> None:
+        given = Given(kubeconfig, temporal_address, temporal_namespace, installation)
+        answer = with_platform(given, lambda platform: operate.control(platform, namespace, name, verb))
+        _say(form, answer, {"message": answer})
+
+    app.command(str(verb), help=_VERBS[verb])(command)
+
+
+def restart(
+    name: AppName,
+    component: ComponentOption = "",
+    group: Annotated[str, typer.Option("--group", help="Only this group.")] = "",
+    node: Annotated[str, typer.Option("--node", help="Only this node, by its full name.")] = "",
+    reason: Reason = "",
+    no_wait: NoWait = False,
+    namespace: Namespace = "default",
+    form: Output = Form.TEXT,
+    kubeconfig: Kubeconfig = None,
+    temporal_address: TemporalAddress = None,
+    temporal_namespace: TemporalNamespace = None,
+    installation: FoundInstallation = None,
+) -> None:
+    """Restarts all nodes of an App, or of a part of it, one after another, the primary last."""
+    request = OperationInput(namespace, name, reason or "mw restart", component=component, group=group, node=node)
+    given = Given(kubeconfig, temporal_address, temporal_namespace, installation)
+    _run(given, OperationType.RESTART, request, form, no_wait=no_wait)
+
+
+def switchover(
+    name: AppName,
+    component: ComponentOption = "",
+    to: Annotated[str, typer.Option("--to", help="The next primary; default: the one with the most data.")] = "",
+    reason: Reason = "",
+    no_wait: NoWait = False,
+    namespace: Namespace = "default",
+    form: Output = Form.TEXT,
+    kubeconfig: Kubeconfig = None,
+    temporal_address: TemporalAddress = None,
+    temporal_namespace: TemporalNamespace = None,
+    installation: FoundInstallation = None,
+) -> None:
+    """Moves the primary to another node, losing nothing."""
+    request = OperationInput(namespace, name, reason or "mw switchover", component=component, candidate=to)
+    given = Given(kubeconfig, temporal_address, temporal_namespace, installation)
+    _run(given, OperationType.SWITCHOVER, request, form, no_wait=no_wait)
+
+
+def _run(given: Given, kind: OperationType, request: OperationInput, form: Form, *, no_wait: bool) -> None:
+    started: list[str] = []
+
+    async def work(platform: Platform) -> OperationResult | None:
+        handle = await operate.start(platform, kind, request)
+        started.append(handle.id)
+        if no_wait:
+            return None
+        with Steps(f"{kind} {request.namespace}/{request.app}") as tell:
+            return await operate.follow(platform, request.namespace, request.app, handle, tell)
+
+    try:
+        result = with_platform(given, work)
+    except typer.Exit as end:
+        if started and end.exit_code == EXIT_INTERRUPTED:
+            errors.print(f"It goes on; what ends it: temporal workflow cancel -w {escape(started[0])}", soft_wrap=True)
+        raise
+    if result is None:
+        _say(form, f"Started as {started[0]}", {"workflowId": started[0]})
+    else:
+        _say(form, f"{kind} {result.outcome}: {result.message}", {**asdict(result), "requestedBy": started[0]})
+
+
+def _say(form: Form, sentence: str, data: dict[str, Any]) -> None:
+    if form is Form.JSON:
+        output.print_json(data=data)
+    else:
+        output.print(escape(sentence), soft_wrap=True)

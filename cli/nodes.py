@@ -1,0 +1,76 @@
+"""An App's nodes and the Pods they have now, for commands that speak to one node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from api.names import LABEL_COMPONENT, LABEL_NODE, app_labels
+from cli.session import CommandError
+from cli.status import Loaded, load_one
+from clients.kubernetes import Kubernetes
+from clients.resources import POD, Manifest
+
+
+@dataclass(frozen=True)
+class Node:
+    name: str
+    component: str
+    pod: str
+    ready: bool
+
+
+def current_pods(pods: Iterable[Manifest]) -> dict[str, Manifest]:
+    """Node -> its Pod: one that stays rather than one that goes, the newer rather than the older."""
+
+    def order(pod: Manifest) -> tuple[bool, str]:
+        return not pod["metadata"].get("deletionTimestamp"), str(pod["metadata"].get("creationTimestamp", ""))
+
+    found: dict[str, Manifest] = {}
+    for pod in sorted(pods, key=order):
+        node = pod["metadata"].get("labels", {}).get(LABEL_NODE)
+        if node:
+            found[str(node)] = pod
+    return found
+
+
+def nodes_of(pods: Mapping[str, Manifest]) -> list[Node]:
+    return [
+        Node(name, str(pod["metadata"]["labels"].get(LABEL_COMPONENT, "")), str(pod["metadata"]["name"]), _ready(pod))
+        for name, pod in sorted(pods.items())
+    ]
+
+
+def _ready(pod: Manifest) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+async def app_nodes(kubernetes: Kubernetes, namespace: str, app: str) -> tuple[Loaded, list[Node]]:
+    """Raises CommandError where there is no such App, or none of its nodes has a Pod."""
+    loaded = await load_one(kubernetes, namespace, app)
+    pods, _ = await kubernetes.list(POD, namespace, labels=app_labels(app))
+    nodes = nodes_of(current_pods(pods))
+    if not nodes:
+        raise CommandError(f"no node of {namespace}/{app} has a Pod; see: mw status {app} -n {namespace}")
+    return loaded, nodes
+
+
+def named(nodes: Sequence[Node], app: str, name: str) -> Node:
+    """By the full name, or the part behind the App's. Raises CommandError with the names there are."""
+    for node in nodes:
+        if node.name in (name, f"{app}-{name}"):
+            return node
+    raise CommandError(f"no node {name} has a Pod; there are {', '.join(node.name for node in nodes)}")
+
+
+def primary_of(loaded: Loaded, component: str = "") -> str:
+    """The primary of the component, or of the only one that has one; empty where there is none now."""
+    return next(
+        (
+            str(primary)
+            for each in loaded.components
+            if component in ("", each["spec"]["component"]) and (primary := (each.get("status") or {}).get("primary"))
+        ),
+        "",
+    )

@@ -1,0 +1,145 @@
+"""What a person tells the platform to do to a running App: verbs for what runs, and operations by request.
+
+Both go the way of Temporal's own client, so nothing here can do what ``temporal workflow`` could not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from temporalio.client import (
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.operations import (
+    QUERY_STATUS,
+    UPDATE_CONTROL,
+    WORKFLOW_QUEUE,
+    EntityStatus,
+    OperationInput,
+    OperationResult,
+    OperationState,
+    OperationType,
+    Outcome,
+    Verb,
+)
+from cli.history import reason_of
+from cli.platform import Platform
+from cli.session import CommandError
+from clients.errors import KubernetesError
+from clients.resources import APP
+from clients.temporal import RPC_TIMEOUT
+
+UPDATE_SECONDS = 10.0
+LOOK_SECONDS = 1.0
+SILENCE_SECONDS = 120.0
+"""How long Temporal may be down before waiting is given up; the operation itself outlives that."""
+
+Handle = WorkflowHandle[object, OperationResult]
+Tell = Callable[[str], None]
+
+
+async def control(platform: Platform, namespace: str, app: str, verb: Verb) -> str:
+    """Says ``verb`` to the App's entity; the sentence it answers. Raises CommandError where it refuses."""
+    handle = platform.temporal.get_workflow_handle(platform.entity_id(namespace, app))
+    try:
+        async with asyncio.timeout(UPDATE_SECONDS):
+            return str(await handle.execute_update(UPDATE_CONTROL, verb, result_type=str))
+    except WorkflowUpdateFailedError as error:
+        raise CommandError(reason_of(error)) from error
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        raise CommandError(
+            f"no worker answered in {UPDATE_SECONDS:.0f} s; it may still be heard: see mw status {app} -n {namespace}"
+        ) from error
+    except RPCError as error:
+        raise _of_entity(error, platform, namespace, app) from error
+
+
+def _of_entity(error: RPCError, platform: Platform, namespace: str, app: str) -> CommandError:
+    if error.status is not RPCStatusCode.NOT_FOUND:
+        return CommandError(f"Temporal: {error.message}")
+    entity = platform.entity_id(namespace, app)
+    return CommandError(f"there is no workflow {entity}: no such App, or no watcher has seen it; mw status lists Apps")
+
+
+async def start(platform: Platform, kind: OperationType, request: OperationInput) -> Handle:
+    """Starts the operation as by hand. Raises CommandError where there is no such App."""
+    if await platform.kubernetes.get(APP, request.app, request.namespace) is None:
+        raise CommandError(f"there is no App {request.app} in namespace {request.namespace}")
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+    return await platform.temporal.start_workflow(
+        kind,
+        request,
+        id=f"by-hand/{request.namespace}/{request.app}/{kind}/{moment}",
+        task_queue=WORKFLOW_QUEUE,
+        result_type=OperationResult,
+        static_summary=f"{kind} {request.namespace}/{request.app}: {request.reason}"[:200],
+        rpc_timeout=RPC_TIMEOUT,
+    )
+
+
+async def follow(platform: Platform, namespace: str, app: str, handle: Handle, tell: Tell) -> OperationResult:
+    """Waits for the end and tells each step. Raises CommandError where it fails, or waits for an operator."""
+    loop = asyncio.get_running_loop()
+    ending = asyncio.ensure_future(handle.result())
+    heard = loop.time()
+    try:
+        while True:
+            await asyncio.wait([ending], timeout=LOOK_SECONDS)
+            if not ending.done():
+                if await _tell(platform, namespace, app, tell):
+                    heard = loop.time()
+            elif isinstance(error := ending.exception(), RPCError):
+                if loop.time() - heard > SILENCE_SECONDS:
+                    raise CommandError(f"Temporal does not answer any more: {error}; {handle.id} goes on without this")
+                tell("Temporal does not answer, trying again")
+                await asyncio.sleep(LOOK_SECONDS)
+                ending = asyncio.ensure_future(handle.result())
+            else:
+                return _ended(ending)
+    finally:
+        ending.cancel()
+
+
+def _ended(ending: asyncio.Future[OperationResult]) -> OperationResult:
+    try:
+        result = ending.result()
+    except WorkflowFailureError as error:
+        raise CommandError(reason_of(error)) from error
+    if result.outcome not in (Outcome.COMPLETED, Outcome.NOTHING):
+        raise CommandError(f"{result.type} {result.outcome}: {result.message}")
+    return result
+
+
+async def _tell(platform: Platform, namespace: str, app: str, tell: Tell) -> bool:
+    """Tells the present step; whether Temporal answered. Raises CommandError where the App waits for an operator."""
+    tell(await _step(platform, namespace, app))
+    entity = platform.temporal.get_workflow_handle(platform.entity_id(namespace, app))
+    try:
+        status = await entity.query(QUERY_STATUS, result_type=EntityStatus, rpc_timeout=RPC_TIMEOUT)
+    except (RPCError, WorkflowQueryFailedError):
+        return False
+    if status.state == OperationState.STOPPED:
+        raise CommandError(
+            f"it waits for an operator: {status.doing}; then: mw retry, skip or abort {app} -n {namespace}"
+        )
+    return True
+
+
+async def _step(platform: Platform, namespace: str, app: str) -> str:
+    try:
+        manifest = await platform.kubernetes.get(APP, app, namespace)
+    except KubernetesError as error:
+        return str(error)
+    operation = ((manifest or {}).get("status") or {}).get("operation") or {}
+    if operation.get("state") in (None, "Completed", "Failed", "Cancelled"):
+        return "waits for its turn"
+    words = [operation.get("type", ""), operation.get("step", ""), "paused" if operation["state"] == "Paused" else ""]
+    return ", ".join(str(word) for word in words if word)

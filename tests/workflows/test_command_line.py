@@ -1,0 +1,207 @@
+"""The command line's way through Temporal: history, an operator's verbs, operations by request, on a real server.
+
+The entity and its operation are fakes under the real names: what is tested is what the command line says and makes of
+the answers, whatever the platform's own workflows do meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from api.names import entity_workflow_id
+from api.operations import (
+    SEARCH_APP,
+    SEARCH_NAMESPACE,
+    WORKFLOW_QUEUE,
+    AppReference,
+    EntityStatus,
+    OperationInput,
+    OperationResult,
+    OperationState,
+    OperationType,
+    Outcome,
+    Verb,
+)
+from cli.history import history
+from cli.operate import control, follow, start
+from cli.platform import Platform
+from cli.session import CommandError
+from clients.kubernetes import Kubernetes
+from clients.temporal import search_attributes
+from tests.workflows.running import eventually
+
+NAMESPACE, INSTALLATION = "demo", "line"
+BEGUN: list[str] = []
+
+
+@workflow.defn(name="Restart")
+class FakeRestart:
+    """Ends as its reason says."""
+
+    @workflow.run
+    async def run(self, request: OperationInput) -> OperationResult:
+        pairs = [(SEARCH_APP, request.app), (SEARCH_NAMESPACE, request.namespace)]
+        workflow.upsert_search_attributes([SearchAttributeKey.for_keyword(key).value_set(v) for key, v in pairs])
+        if request.reason == "wait":
+            await workflow.wait_condition(lambda: False)
+        if request.reason == "fail":
+            raise ApplicationError("x-data-0 did not come up again", non_retryable=True)
+        outcome = Outcome.ABORTED if request.reason == "abort" else Outcome.COMPLETED
+        return OperationResult("Restart", outcome, f"{request.node or 'all nodes'} restarted")
+
+
+@workflow.defn(name="App")
+class FakeEntity:
+    """Runs one operation for each of three reasons, then waits; knows pause and skip."""
+
+    def __init__(self) -> None:
+        self._state = ""
+
+    @workflow.run
+    async def run(self, reference: AppReference) -> None:
+        for number, reason in enumerate(("first", "fail", "wait"), start=1):
+            child = await workflow.start_child_workflow(
+                "Restart",
+                OperationInput(reference.namespace, reference.app, reason, ticket=str(number)),
+                id=f"{workflow.info().workflow_id}/uid/Restart/{number}",
+                result_type=OperationResult,
+                static_summary=f"Restart {reference.namespace}/{reference.app}: {reason}",
+            )
+            if reason != "wait":
+                await asyncio.wait([child])
+                child.exception()
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.update(name="control")
+    def control(self, verb: str) -> str:
+        self._state = OperationState.STOPPED if verb == Verb.PAUSE else ""
+        return f"{verb}: noted"
+
+    @control.validator
+    def _check(self, verb: str) -> None:
+        if verb == Verb.SKIP:
+            raise ApplicationError("no step has failed, so none can be skipped")
+
+    @workflow.query(name="status")
+    def status(self) -> EntityStatus:
+        return EntityStatus("x-data-0 does not start", state=self._state)
+
+
+class FakeApps:
+    """The one App of each test, as far as the command line reads it."""
+
+    async def get(self, resource: object, name: str, namespace: str) -> dict[str, Any] | None:
+        operation = {"type": "Restart", "state": "Running", "step": "data: wait"}
+        return {"status": {"operation": operation}} if name != "nobody" else None
+
+
+@pytest.fixture(autouse=True)
+async def ended(client: Client) -> AsyncIterator[None]:
+    """No fake is left for the workers of other tests."""
+    BEGUN.clear()
+    yield
+    for entity in BEGUN:
+        await client.get_workflow_handle(entity).terminate("the test is over")
+
+
+@pytest.fixture
+async def platform(client: Client) -> AsyncIterator[Platform]:
+    worker = Worker(
+        client,
+        task_queue=WORKFLOW_QUEUE,
+        workflows=[FakeEntity, FakeRestart],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+    async with worker:
+        yield Platform(cast(Kubernetes, FakeApps()), client, INSTALLATION)
+
+
+async def begin(platform: Platform, app: str) -> str:
+    """An entity of that name."""
+    entity = entity_workflow_id(INSTALLATION, NAMESPACE, app)
+    reference = AppReference(NAMESPACE, app)
+    attributes = search_attributes(reference)
+    await platform.temporal.start_workflow(
+        "App", reference, id=entity, task_queue=WORKFLOW_QUEUE, search_attributes=attributes
+    )
+    BEGUN.append(entity)
+    return entity
+
+
+async def run(platform: Platform, app: str, reason: str = "", node: str = "") -> tuple[OperationResult, list[str]]:
+    """Its result, and the steps that were told."""
+    told: list[str] = []
+    request = OperationInput(NAMESPACE, app, reason, node=node)
+    handle = await start(platform, OperationType.RESTART, request)
+    assert handle.id.startswith(f"by-hand/{NAMESPACE}/{app}/Restart/")
+    return await follow(platform, NAMESPACE, app, handle, told.append), told
+
+
+async def test_history_has_the_entitys_operations_newest_first(platform: Platform) -> None:
+    entity = await begin(platform, "past")
+    await run(platform, "past")  # by hand: it mirrors, and is none of the entity's own
+
+    async def all_are_listed() -> bool:
+        return len(await history(platform.temporal, entity, NAMESPACE, "past", 20)) == 3
+
+    await eventually(all_are_listed)
+    entries = await history(platform.temporal, entity, NAMESPACE, "past", 20)
+    assert [(each.type, each.why, each.state) for each in entries] == [
+        ("Restart", "wait", "running"),
+        ("Restart", "fail", "failed"),
+        ("Restart", "first", Outcome.COMPLETED),
+    ]
+    assert entries[1].message == "x-data-0 did not come up again"
+    assert entries[2].message == "all nodes restarted"
+    assert entries[0].ended is None
+    assert entries[2].workflow_id == f"{entity}/uid/Restart/1"
+    assert len(await history(platform.temporal, entity, NAMESPACE, "past", 1)) == 1
+
+
+async def test_a_verb_is_answered_or_refused_with_a_sentence(platform: Platform) -> None:
+    await begin(platform, "verbs")
+    assert await control(platform, NAMESPACE, "verbs", Verb.RETRY) == "retry: noted"
+    with pytest.raises(CommandError, match=r"^no step has failed, so none can be skipped$"):
+        await control(platform, NAMESPACE, "verbs", Verb.SKIP)
+    with pytest.raises(CommandError, match="there is no workflow line/app/demo/nobody"):
+        await control(platform, NAMESPACE, "nobody", Verb.PAUSE)
+
+
+async def test_an_operation_by_request_carries_its_scope_and_result(platform: Platform) -> None:
+    result, _ = await run(platform, "asked", node="x-data-1")
+    assert result.message == "x-data-1 restarted"
+
+
+async def test_a_failure_is_the_reason_and_so_is_an_abort(platform: Platform) -> None:
+    with pytest.raises(CommandError, match=r"^x-data-0 did not come up again$"):
+        await run(platform, "failing", reason="fail")
+    with pytest.raises(CommandError, match="Restart aborted: all nodes restarted"):
+        await run(platform, "failing", reason="abort")
+    with pytest.raises(CommandError, match="there is no App nobody"):
+        await run(platform, "nobody")
+
+
+async def test_waiting_ends_where_an_operator_is_needed(platform: Platform) -> None:
+    await begin(platform, "stopped")
+    await control(platform, NAMESPACE, "stopped", Verb.PAUSE)
+    with pytest.raises(CommandError, match="waits for an operator: x-data-0 does not start; then: mw retry"):
+        await run(platform, "stopped", reason="wait")
+
+
+async def test_without_a_worker_a_verb_is_not_waited_for_for_ever(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.operate.UPDATE_SECONDS", 0.5)
+    platform = Platform(cast(Kubernetes, FakeApps()), client, INSTALLATION)
+    await begin(platform, "unattended")
+    with pytest.raises(CommandError, match="no worker answered"):
+        await control(platform, NAMESPACE, "unattended", Verb.PAUSE)
