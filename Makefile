@@ -18,7 +18,7 @@ help: ## This list
 
 .PHONY: up
 up: .venv ## Kubernetes, Temporal, the platform and an example App on this machine (CLUSTER=current: on your cluster)
-	$(PYTHON) -m deploy.local --instance $(INSTANCE) up --cluster $(CLUSTER)
+	$(PYTHON) -m deploy.local --instance $(INSTANCE) up --cluster $(CLUSTER) $(foreach value,$(SET),--set $(value))
 
 .PHONY: down
 down: .venv ## End all of it; the data stays (PURGE=1 removes the data too)

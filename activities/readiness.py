@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.names import LABEL_NODE
+from clients.pod_reason import condition_of, why_not_ready
 from clients.resources import Manifest
-
-_HARMLESS = frozenset({"ContainerCreating", "PodInitializing"})
-"""Waiting reasons that every start goes through."""
 
 
 @dataclass(frozen=True)
@@ -52,50 +50,14 @@ def node_state(node: str, deployment: Mapping[str, Any] | None, pods: Iterable[M
         return NodeState(node, False, _no_pod(status))
     pod = max(living, key=lambda each: str(each["metadata"].get("creationTimestamp", "")))
     # updatedReplicas: the Pod is of the present template, not of the one before.
-    ready = _condition(pod, "Ready").get("status") == "True" and status.get("updatedReplicas", 0) >= 1
-    return NodeState(node, ready, "" if ready else _pod_reason(pod), pod)
+    ready = condition_of(pod, "Ready").get("status") == "True" and status.get("updatedReplicas", 0) >= 1
+    return NodeState(node, ready, "" if ready else why_not_ready(pod), pod)
 
 
 def _no_pod(status: Mapping[str, Any]) -> str:
     for condition in status.get("conditions") or []:
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
             return f"no Pod can be made: {condition.get('message', '')}"
-    return ""
-
-
-def _condition(pod: Manifest, kind: str) -> Mapping[str, Any]:
-    for condition in (pod.get("status") or {}).get("conditions") or []:
-        if condition.get("type") == kind:
-            found: Mapping[str, Any] = condition
-            return found
-    return {}
-
-
-def _pod_reason(pod: Manifest) -> str:
-    scheduled = _condition(pod, "PodScheduled")
-    if scheduled.get("status") == "False":
-        return f"cannot be scheduled: {scheduled.get('message', scheduled.get('reason', ''))}"
-    status = pod.get("status") or {}
-    for each in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        reason = _container_reason(each)
-        if reason:
-            return reason
-    return ""
-
-
-def _container_reason(status: Mapping[str, Any]) -> str:
-    name, state = status.get("name"), status.get("state") or {}
-    waiting = state.get("waiting") or {}
-    reason, message = waiting.get("reason", ""), waiting.get("message", "")
-    if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
-        return f"the image {status.get('image')} cannot be pulled ({reason}): {message}"
-    last = (status.get("lastState") or {}).get("terminated") or {}
-    if reason == "CrashLoopBackOff":
-        ended = f", last with exit code {last.get('exitCode')}" if last else ""
-        tail = f": {str(last['message']).strip()}" if last.get("message") else ""
-        return f"container {name} keeps ending ({status.get('restartCount', 0)} restarts{ended}){tail}"
-    if reason and reason not in _HARMLESS:
-        return f"container {name} cannot start ({reason}): {message}"
     return ""
 
 

@@ -6,24 +6,28 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from api.names import FIELD_MANAGER, SYSTEM_NAMESPACE
 from cli import search_attributes
 from cli.session import CommandError, embedded_state, kubeconfig_path
+from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
 from clients.pki import ensure_pki
-from clients.resources import Manifest
+from clients.pod_reason import why_not_ready
+from clients.resources import POD, Manifest
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 CHART, CRDS = DEPLOY / "chart", DEPLOY / "crds"
 RELEASE = "middleware-platform"
 HELM_SECONDS = 300
 ESTABLISHED_SECONDS = 30.0
+LOOK_SECONDS = 5.0
 _CRD_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -52,8 +56,35 @@ async def install(
     _, client = await ensure_pki(kubernetes, options.installation)
     report(f"Certificates: platform-ca, platform-client (run `mw install` again before {client.not_after:%Y-%m-%d})")
     report(await search_attributes.register(options.temporal_address, options.temporal_namespace))
-    await run_helm(helm, helm_arguments(options), kubeconfig_path(kubeconfig))
+    await _until_they_run(kubernetes, run_helm(helm, helm_arguments(options), kubeconfig_path(kubeconfig)), report)
     report(f"Watcher and worker run in {SYSTEM_NAMESPACE}")
+
+
+async def _until_they_run(
+    kubernetes: Kubernetes, helm: Coroutine[Any, Any, None], report: Callable[[str], None]
+) -> None:
+    """Helm waits without a word for Pods that may lack their image; so they are looked at meanwhile."""
+    work = asyncio.ensure_future(helm)
+    reasons: list[str] = []
+    try:
+        while not (await asyncio.wait({work}, timeout=LOOK_SECONDS))[0]:
+            reasons = await _why_pods_wait(kubernetes)
+            for reason in reasons[:1]:
+                report(reason)
+        work.result()
+    except CommandError as error:
+        raise CommandError("".join([str(error), *(f"\n  {reason}" for reason in reasons)])) from error
+    finally:
+        work.cancel()
+
+
+async def _why_pods_wait(kubernetes: Kubernetes) -> list[str]:
+    try:
+        pods, _ = await kubernetes.list(POD, SYSTEM_NAMESPACE)
+    except KubernetesError:
+        return []  # Helm asks the same API server and has the last word
+    told = {str(pod["metadata"]["name"]): why_not_ready(pod) for pod in pods}
+    return [f"{name}: {why}" for name, why in sorted(told.items()) if why]
 
 
 async def server_version(kubernetes: Kubernetes) -> tuple[int, int]:

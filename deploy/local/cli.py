@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from deploy.local import stages, status
 from deploy.local.errors import LocalError
@@ -28,6 +29,10 @@ def parser() -> argparse.ArgumentParser:
         "--cluster", choices=("embedded", "current"), default="embedded",
         help="current: install into the cluster that the kubeconfig names, and start nothing here",
     )  # fmt: skip
+    up.add_argument(
+        "--set", dest="values", action="append", default=[], metavar="KEY=VALUE",
+        help="with --cluster current: a value of the chart, as in helm; may be repeated",
+    )  # fmt: skip
     down = commands.add_parser("down", help="end everything; the data stays")
     down.add_argument("--purge", action="store_true", help="remove the data too")
     commands.add_parser("status", help="each component: does it run, does it answer")
@@ -47,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(options, Instance(options.instance))
     except LocalError as error:
-        console.print(f"[red]Error:[/red] {error}", soft_wrap=True)
+        console.print(f"[red]Error:[/red] {escape(str(error))}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("Interrupted. What was started goes on; `make up` continues from here, `make down` ends it.")
@@ -58,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, instance: Instance) -> None:
     match options.command:
         case "up" if options.cluster == "current":
-            stages.bring_up_current(instance.progress)
+            stages.bring_up_current(instance.progress, options.values)
         case "up":
             stages.bring_up(instance, cluster_only=options.cluster_only)
             _say_how_to_use(instance)
@@ -66,6 +71,7 @@ def _run(options: argparse.Namespace, instance: Instance) -> None:
             instance.down(purge=options.purge)
         case "status":
             Console().print(status.table(instance))
+            sys.stdout.write(f"Logs: {instance.paths.logs}/<component>.log\n")
         case "env":
             sys.stdout.write(status.shell_exports(instance) + "\n")
         case "image":

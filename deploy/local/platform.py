@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ import yaml
 
 from api.names import SYSTEM_NAMESPACE
 from cli import installation, plugins
-from cli.session import CommandError, kubeconfig_path
+from cli.session import CommandError
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, POD, SECRET, SERVICE, Manifest
@@ -76,25 +76,37 @@ def _link_mw(instance: Instance) -> None:
         path.chmod(0o755)
 
 
-def install_current(progress: Progress) -> None:
-    """The platform and its plugins on the cluster of KUBECONFIG, with the Temporal server of TEMPORAL_ADDRESS."""
+def install_current(progress: Progress, values: Sequence[str] = ()) -> None:
+    """The platform and its plugins on the cluster of KUBECONFIG, with the Temporal server of TEMPORAL_ADDRESS.
+
+    ``values`` are the chart's, as in Helm's ``--set``.
+    """
+    kubeconfig = _current_kubeconfig()
     address = os.environ.get("TEMPORAL_ADDRESS")
     if not address:
         raise LocalError("Set TEMPORAL_ADDRESS to host:port of your Temporal frontend, as the cluster's Pods reach it")
-    kubeconfig = kubeconfig_path(None)
     options = installation.Options(
         temporal_address=address,
         temporal_namespace=os.environ.get("TEMPORAL_NAMESPACE", "default"),
         installation=os.environ.get("MW_INSTALLATION", "default"),
-        values=(),
+        values=tuple(values),
         chart=installation.CHART,
         crds=installation.CRDS,
     )
+    progress.note(f"Cluster: that of {kubeconfig}; Temporal: {address}, namespace {options.temporal_namespace}")
     with progress.step("Platform (watcher, worker)"):
         _run(_install(kubeconfig, options, progress))
     with progress.step(f"Plugins {', '.join(PLUGINS)}"):
         _run(_plugins(kubeconfig, progress))
     progress.note(f"Now: kubectl apply -f {EXAMPLE.relative_to(REPOSITORY)}; .venv/bin/python -m cli status")
+
+
+def _current_kubeconfig() -> str:
+    """KUBECONFIG or ``~/.kube/config``; never the embedded cluster's, which has its own ``make up``."""
+    path = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    if not any(Path(part).exists() for part in path.split(os.pathsep)):
+        raise LocalError(f"There is no {path}: set KUBECONFIG to the kubeconfig of your cluster")
+    return path
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 QUIET_SECONDS = 15  # where the output is no terminal, a long step is heard of this often
@@ -27,7 +28,7 @@ class Progress:
         started = self._said = time.monotonic()
         self._step = title
         if self._console.is_terminal:
-            self._status = self._console.status(title)
+            self._status = self._console.status(escape(title))
             self._status.start()
         mark = "[red]✗[/red]"
         try:
@@ -38,17 +39,17 @@ class Progress:
                 self._status.stop()
                 self._status = None
             self._step = ""
-            self._console.print(f"{mark} {title} [dim]{time.monotonic() - started:.1f} s[/dim]", soft_wrap=True)
+            self._console.print(f"{mark} {escape(title)} [dim]{time.monotonic() - started:.1f} s[/dim]", soft_wrap=True)
 
     def update(self, text: str, done: int = 0, total: int = 0) -> None:
         """Say how far the running step is; says nothing outside one."""
         share = f"{min(done, total)}/{total} " if total else ""
         message = f"{self._step}: {share}{text}"
         if self._status:
-            self._status.update(message[: self._console.width - 4])
+            self._status.update(escape(message[: self._console.width - 4]))
         elif self._step and time.monotonic() - self._said > QUIET_SECONDS:
             self._said = time.monotonic()
-            self._console.print(f"  {message}", soft_wrap=True)
+            self._console.print(f"  {escape(message)}", soft_wrap=True)
 
     def note(self, text: str) -> None:
-        self._console.print(f"  {text}", soft_wrap=True)
+        self._console.print(f"  {escape(text)}", soft_wrap=True)

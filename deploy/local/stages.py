@@ -28,9 +28,9 @@ def bring_up(instance: Instance, *, cluster_only: bool) -> None:
         importlib.import_module(PLATFORM).install(instance, example=True)
 
 
-def bring_up_current(progress: Progress) -> None:
+def bring_up_current(progress: Progress, values: Sequence[str]) -> None:
     """The platform on the cluster that the kubeconfig names: nothing of ours is started on this machine."""
-    importlib.import_module(PLATFORM).install_current(progress)
+    importlib.import_module(PLATFORM).install_current(progress, values)
 
 
 def load_images(instance: Instance, names: Sequence[str] = ()) -> list[str]:

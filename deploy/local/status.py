@@ -12,18 +12,16 @@ from deploy.local.processes import PROC
 
 
 def table(instance: Instance) -> Table:
-    """One line per component: whether it runs, whether it answers, its memory and its log."""
-    result = Table(
-        "component", "pid", "state", "MiB", "log", title=f"Instance {instance.name} ({instance.paths.state})"
-    )
+    """One line per component: whether it runs, whether it answers, its memory."""
+    result = Table("component", "pid", "state", "MiB", title=f"Instance {instance.name}")
     total = 0
     for name in instance.components:
         pid = instance.pid(name)
         memory = proportional_memory(pid) if pid else 0
         total += memory
         state = "healthy" if instance.healthy(name) else "does not answer" if pid else "not running"
-        result.add_row(name, str(pid or ""), state, str(memory >> 20), str(instance.paths.logs / f"{name}.log"))
-    result.add_row("together", "", "", str(total >> 20), "")
+        result.add_row(name, str(pid or ""), state, str(memory >> 20))
+    result.add_row("together", "", "", str(total >> 20))
     return result
 
 

@@ -1,8 +1,13 @@
-"""The same final objects applied by plain kubectl: what a deploy costs without the platform."""
+"""The same objects applied by plain kubectl: what a deploy costs without the platform."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -21,15 +26,46 @@ DROPPED_METADATA = (
 )
 
 
-def export(kube: Kube, app: str, namespace: str) -> list[Manifest]:
-    """The App's objects as they stand, free of what the API server added.
+@contextmanager
+def first_config_maps(kube: Kube, app: str, namespace: str) -> Iterator[dict[str, Manifest]]:
+    """By name, once the body has ended: an App's ConfigMaps as they were first written while the body deployed it.
+
+    Once an App has run they name no node that may begin as primary, and nothing could be deployed from them.
+    """
+    found: dict[str, Manifest] = {}
+    words = ["get", "configmap", "-n", namespace, "-l", f"middleware.io/app={app}", "--watch", "-o", "json"]
+    with tempfile.TemporaryFile("w+") as output:
+        watch = subprocess.Popen([kube.program, f"--kubeconfig={kube.kubeconfig}", *words], stdout=output)
+        try:
+            yield found
+        finally:
+            watch.terminate()
+            watch.wait(timeout=10)
+        output.seek(0)
+        for item in _json_stream(output.read()):
+            found.setdefault(item["metadata"]["name"], item)
+
+
+def _json_stream(text: str) -> Iterator[Manifest]:
+    decoder, position = json.JSONDecoder(), 0
+    while (position := text.find("{", position)) >= 0:
+        try:
+            item, position = decoder.raw_decode(text, position)
+        except ValueError:
+            return  # cut off when the watch was ended
+        yield item
+
+
+def export(kube: Kube, app: str, namespace: str, first: Mapping[str, Manifest] | None = None) -> list[Manifest]:
+    """The App's objects as they stand, its ConfigMaps as they were at ``first``, free of what the API server added.
 
     Services keep their ClusterIP, since the rendered files hold it. Owners go: the App itself is deleted by then.
     """
     found: list[Manifest] = []
     for kind in KINDS:
-        found += [_plain(item) for item in kube.find(kind, namespace, f"middleware.io/app={app}")]
-    return found
+        found += kube.find(kind, namespace, f"middleware.io/app={app}")
+    begun = first or {}
+    return [_plain(begun.get(i["metadata"]["name"], i) if i["kind"] == "ConfigMap" else i) for i in found]
 
 
 def _plain(item: Manifest) -> Manifest:

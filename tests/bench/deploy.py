@@ -29,6 +29,20 @@ def platform_round(kube: Kube, manifest: Manifest) -> float:
     return time.monotonic() - start
 
 
+def recorded_objects(kube: Kube, manifest: Manifest) -> list[Manifest]:
+    """What the platform makes of the App, from a deploy that is not timed: plain kubectl then applies the very same."""
+    with baseline.first_config_maps(kube, APP, NAMESPACE) as first:
+        platform_round(kube, manifest)
+    objects = baseline.export(kube, APP, NAMESPACE, first)
+    remove_app(kube)
+    return objects
+
+
+def remove_app(kube: Kube) -> None:
+    kube.delete("app.middleware.io", APP, NAMESPACE)
+    eventually("everything is gone", lambda: not baseline.export(kube, APP, NAMESPACE), timeout=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
@@ -38,17 +52,16 @@ def main() -> None:
     kube, temporal = kube_of(instance), temporal_of(instance)
     kube.namespace(NAMESPACE)
     manifest = redis_app(APP, NAMESPACE, "sentinel")
+    objects = recorded_objects(kube, manifest)
     ours: list[float] = []
     plain: list[float] = []
     spent: dict[str, float] = {}
     for number in range(1, options.rounds + 1):
         ours.append(platform_round(kube, manifest))
-        objects = baseline.export(kube, APP, NAMESPACE)
         uid = str((kube.get("app.middleware.io", APP, NAMESPACE) or {})["metadata"]["uid"])
-        kube.delete("app.middleware.io", APP, NAMESPACE)
+        remove_app(kube)
         for name, seconds in activity_seconds(temporal, uid).items():
             spent[name] = spent.get(name, 0.0) + seconds
-        eventually("everything is gone", lambda: not baseline.export(kube, APP, NAMESPACE), timeout=120)
         plain.append(baseline.apply_in_order(kube, objects, COMPONENTS, NAMESPACE, APP))
         baseline.remove(kube, NAMESPACE, APP)
         print(f"round {number}: platform {ours[-1]:.2f} s, plain kubectl {plain[-1]:.2f} s", flush=True)

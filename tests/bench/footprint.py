@@ -11,7 +11,12 @@ import time
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
-PROGRAMS = {"-m watcher": "watcher", "-m worker": "worker", "agent manager": "agent 1", "agent tools": "agent 2"}
+PROGRAMS = {
+    "-m watcher": "watcher",
+    "-m worker": "worker",
+    "/agent/lib/start.py manager": "agent 1",
+    "/agent/lib/start.py tools": "agent 2",
+}
 
 
 def find() -> dict[int, str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from deploy.local.instance import Instance
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.platform import Temporal
 
-TEST_INSTANCE = "test"
+TEST_INSTANCE = os.environ.get("MW_TEST_INSTANCE", "test")
+"""Two people on one machine test side by side under two names."""
 
 
 def kube_of(instance: Instance) -> Kube:

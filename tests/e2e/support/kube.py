@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 Value = TypeVar("Value")
 Manifest = dict[str, Any]
 
@@ -51,7 +49,8 @@ class Kube:
         return result.stdout
 
     def apply(self, *manifests: Manifest) -> None:
-        self.run("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+        # As JSON: YAML's writer leaves a text such as 12e34 bare, and kubectl reads a number.
+        self.run("apply", "-f", "-", stdin="\n---\n".join(json.dumps(manifest) for manifest in manifests))
 
     def apply_file(self, path: Path) -> None:
         self.run("apply", "-f", str(path))

@@ -55,8 +55,8 @@ class Temporal:
         return found
 
 
-def processes(module: str, installation: str) -> list[int]:
-    """Process ids on this host of the platform's ``python -m <module>`` of one installation."""
+def processes(module: str, installation: str, pod: str = "") -> list[int]:
+    """Process ids on this host of the platform's ``python -m <module>`` of one installation, or of one Pod of it."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -67,7 +67,8 @@ def processes(module: str, installation: str) -> list[int]:
         except OSError:
             continue
         runs = any(a == b"-m" and b == module.encode() for a, b in pairwise(words))
-        if runs and f"MW_INSTALLATION={installation}".encode() in environment:
+        wanted = {f"MW_INSTALLATION={installation}".encode()} | ({f"HOSTNAME={pod}".encode()} if pod else set())
+        if runs and wanted <= set(environment):
             found.append(int(entry.name))
     return found
 

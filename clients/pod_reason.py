@@ -1,0 +1,49 @@
+"""Why a Pod is not ready, as its status tells, in a sentence that names what a person could do about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from clients.resources import Manifest
+
+_HARMLESS = frozenset({"ContainerCreating", "PodInitializing"})
+"""Waiting reasons that every start goes through."""
+
+
+def condition_of(pod: Manifest, kind: str) -> Mapping[str, Any]:
+    """The Pod's condition of that type; empty where it has none."""
+    for each in (pod.get("status") or {}).get("conditions") or []:
+        if each.get("type") == kind:
+            found: Mapping[str, Any] = each
+            return found
+    return {}
+
+
+def why_not_ready(pod: Manifest) -> str:
+    """Empty where nothing is wrong, or nothing is known to be."""
+    scheduled = condition_of(pod, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return f"cannot be scheduled: {scheduled.get('message', scheduled.get('reason', ''))}"
+    status = pod.get("status") or {}
+    for each in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        reason = _container_reason(each)
+        if reason:
+            return reason
+    return ""
+
+
+def _container_reason(status: Mapping[str, Any]) -> str:
+    name, state = status.get("name"), status.get("state") or {}
+    waiting = state.get("waiting") or {}
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"):
+        return f"the image {status.get('image')} cannot be pulled ({reason}): {message}"
+    last = (status.get("lastState") or {}).get("terminated") or {}
+    if reason == "CrashLoopBackOff":
+        ended = f", last with exit code {last.get('exitCode')}" if last else ""
+        tail = f": {str(last['message']).strip()}" if last.get("message") else ""
+        return f"container {name} keeps ending ({status.get('restartCount', 0)} restarts{ended}){tail}"
+    if reason and reason not in _HARMLESS:
+        return f"container {name} cannot start ({reason}): {message}"
+    return ""
