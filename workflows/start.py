@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         AppReference,
         OperationInput,
         OperationResult,
+        OperationType,
         Scope,
     )
     from api.steps import AppSnapshot
@@ -30,7 +31,9 @@ async def start_operation(
 ) -> workflow.ChildWorkflowHandle[Any, Any]:
     """The handle of the child. Takes the next sequence number of ``state``."""
     scope = ticket.scope if ticket is not None else Scope()
-    paused, state.paused_type = state.paused_type == operation, ""
+    paused = state.paused_type == operation
+    if operation != OperationType.REPAIR:  # for which it had to make room
+        state.paused_type = ""
     while True:
         state.sequence += 1
         request = OperationInput(

@@ -1,4 +1,4 @@
-"""What an operator says to an operation that runs: it stops between two nodes, tries again, goes on without, or ends."""
+"""What an operator says to an operation that runs: stop between two nodes, try again, go on without, or end."""
 
 from __future__ import annotations
 
