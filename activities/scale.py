@@ -28,7 +28,8 @@ from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
 
-_TOOL_TIMEOUT = 60.0
+_TOOL_TIMEOUT = 95.0
+"""Above the longest of the plugins' tools: Sentinel's ``forget`` takes up to 90 s where it must wait for others."""
 _GONE_WITHIN = 120.0
 
 

@@ -4,7 +4,7 @@
 2. The candidate prepares itself (``prepareFailover``), while writes still flow.
 3. The source is fenced: it acknowledges no write from then on. Its position is what the candidate must reach.
 4. The candidate becomes writable. Only while the fence surely still holds: otherwise the source would acknowledge
-   writes that the candidate never sees.
+   writes that the candidate never sees. From here on nothing interrupts the step.
 5. When the Service's label has followed, the source is told to follow and its clients are disconnected; they find the
    new one. Then the others.
 6. Exactly one node is writable, or the step fails and says who is.
@@ -14,8 +14,9 @@ Any failure before 4 lifts the fence and leaves everything as it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -36,12 +37,15 @@ from proto import agent_pb2
 from render.desired import DesiredApp, DesiredComponent
 from render.node import render_tools, template_context
 
-FENCE_SECONDS = 20
-"""The fence lifts itself after this, should everything of the platform be gone."""
+FENCE_SECONDS = 60
+"""The fence lifts itself after this, should everything of the platform be gone. Longer than it takes to notice that a
+worker died (20 s) and to end its switchover elsewhere: else the source would acknowledge writes beside the candidate."""
 PROMOTE_WITHIN = 10.0
-"""Seconds after the fence within which the promotion must have begun; the rest is left for it to end."""
+"""Seconds after the fence within which the candidate must be level and the promotion begin."""
 _LEVEL_EVERY = 0.05
 _TOOL_TIMEOUT = 15.0
+_PREPARE_TIMEOUT = 45.0
+"""Sentinel looks at a replica's priority every 10 s."""
 _LABEL_WITHIN = 3.0
 _CANDIDATE_WITHIN = 60.0
 
@@ -138,16 +142,25 @@ class Switchover:
             if missing:
                 raise ApplicationError(f"{', '.join(missing)} does not answer; the role stays where it is until then")
             addresses = await node_addresses(self._platform, want.desired)
-            if move.candidate not in nodes.holders():
-                await self._promote(move, nodes, addresses)
-            await self._labelled(move, nodes)
-            await self._follow(move, nodes, addresses[move.candidate])
-            await self._verify(move, component)
+            moved = move.candidate in nodes.holders()
+            if not moved:
+                await self._fence(move, nodes)
+            await to_its_end(self._move(move, component, nodes, addresses, moved=moved))
             await tell(self._platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
 
-    async def _promote(self, move: Move, nodes: _Nodes, addresses: Mapping[str, str]) -> None:
+    async def _move(
+        self, move: Move, component: DesiredComponent, nodes: _Nodes, addresses: Mapping[str, str], *, moved: bool
+    ) -> None:
+        if not moved:
+            await self._fail_over(nodes.agents[move.candidate], addresses[move.source])
+        await self._labelled(move, nodes)
+        await self._follow(move, nodes, addresses[move.candidate])
+        await self._verify(move, component)
+
+    async def _fence(self, move: Move, nodes: _Nodes) -> None:
+        """Returns with the source fenced and the candidate level with it; a failure leaves neither."""
         source, candidate = nodes.agents[move.source], nodes.agents[move.candidate]
-        await self._run(candidate, ToolName.PREPARE_FAILOVER, {}, optional=True)
+        await self._run(candidate, ToolName.PREPARE_FAILOVER, {}, optional=True, timeout=_PREPARE_TIMEOUT)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -157,7 +170,6 @@ class Switchover:
             # Shielded: a cancelled step must not leave the clients waiting for the fence's own end.
             await asyncio.shield(self._unfence(source))
             raise
-        await self._fail_over(source, addresses[move.source], candidate, nodes.writable)
 
     async def _level(self, candidate: AgentTarget, position: int, deadline: float) -> None:
         loop = asyncio.get_running_loop()
@@ -170,31 +182,17 @@ class Switchover:
                 raise ApplicationError(f"{candidate.node} is {behind} behind and does not catch up; nothing was moved")
             await asyncio.sleep(_LEVEL_EVERY)
 
-    async def _fail_over(
-        self, source: AgentTarget, source_address: str, candidate: AgentTarget, writable: Collection[str]
-    ) -> None:
+    async def _fail_over(self, candidate: AgentTarget, source: str) -> None:
+        """What failed may happen all the same (Sentinel cannot be called back), so the fence is left to its own end."""
         request_id = f"{activity.info().workflow_run_id}/failover/{candidate.node}/{activity.info().attempt}"
         try:
             result = await self._platform.agents.failover(
-                candidate, request_id, {"from": source_address}, timeout=_TOOL_TIMEOUT
+                candidate, request_id, {"from": source}, timeout=_TOOL_TIMEOUT
             )
-            failure = "" if result.success else result.message
         except AgentError as error:
-            failure = str(error)
-        if failure:
-            await self._unfence_unless_moved(source, candidate, writable)
-            raise ApplicationError(f"{candidate.node} has not taken over: {failure}")
-
-    async def _unfence_unless_moved(
-        self, source: AgentTarget, candidate: AgentTarget, writable: Collection[str]
-    ) -> None:
-        """What failed may have happened all the same; then the source must acknowledge nothing any more."""
-        try:
-            report = await self._platform.agents.role(candidate, timeout=3.0)
-        except AgentError:
-            return
-        if report.role not in writable:
-            await self._unfence(source)
+            raise ApplicationError(f"{candidate.node} has not taken over: {error}") from error
+        if not result.success:
+            raise ApplicationError(f"{candidate.node} has not taken over: {result.message}")
 
     async def _unfence(self, source: AgentTarget) -> None:
         try:
@@ -229,13 +227,17 @@ class Switchover:
             raise ApplicationError(f"after the move {_said(holders)}; it should be {move.candidate} alone")
 
     async def _run(
-        self, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str], *, optional: bool = False
+        self,
+        agent: AgentTarget,
+        tool: ToolName,
+        arguments: Mapping[str, str],
+        *,
+        optional: bool = False,
+        timeout: float = _TOOL_TIMEOUT,
     ) -> dict[str, str]:
         """Not remembered by a request id: each attempt must look anew, and the tools do no harm when repeated."""
         try:
-            result = await self._platform.agents.run(
-                agent, tool, request_id="", arguments=arguments, timeout=_TOOL_TIMEOUT
-            )
+            result = await self._platform.agents.run(agent, tool, request_id="", arguments=arguments, timeout=timeout)
         except AgentError as error:
             if error.code.name == "UNIMPLEMENTED" and optional:
                 return {}
@@ -243,6 +245,18 @@ class Switchover:
         if not result.success:
             raise ApplicationError(f"{agent.node}: {result.message}")
         return dict(result.values)
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """A cancellation is honoured only when ``work`` has ended: half a promotion is two writable nodes."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # retrieved; the cancellation is what is told
+        raise
 
 
 def _component(desired: DesiredApp, name: str) -> DesiredComponent:

@@ -131,7 +131,9 @@ class AppWorkflow:
         return long and workflow.all_handlers_finished()
 
     async def _load(self, *, drift: bool) -> AppSnapshot:
-        request = LoadRequest(self._request.namespace, self._request.app, drift, engines=drift and self._resync)
+        # Who asks by hand wants it looked at thoroughly; so does the clock.
+        thorough = self._resync or bool(self._state.queue)
+        request = LoadRequest(self._request.namespace, self._request.app, drift, engines=drift and thorough)
         snapshot = await run_step(Step.LOAD, request, AppSnapshot, "what is wanted, what is there")
         if snapshot.plugin and snapshot.plugin != self._state.plugin:
             self._state.plugin = snapshot.plugin

@@ -30,7 +30,7 @@ from deploy.local.progress import Progress
 T = TypeVar("T")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PLUGINS = ("redis", "zookeeper")
+PLUGINS = ("redis", "redis-1.1", "zookeeper")
 EXAMPLE = REPOSITORY / "examples" / "production-redis.yaml"
 READY_SECONDS = 300
 _ONE_OF_EACH = ("watcher.replicas=2", "worker.replicas=1")

@@ -40,6 +40,8 @@ class AcknowledgedWriter:
     replicated: set[int] = field(default_factory=set)
     outages: list[Outage] = field(default_factory=list)
     errors: int = 0
+    error_windows: list[float] = field(default_factory=list)
+    """Seconds from a first error until a write was acknowledged again."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -66,7 +68,7 @@ class AcknowledgedWriter:
         )
 
     def _run(self) -> None:
-        number, last = 0, time.monotonic()
+        number, last, failing = 0, time.monotonic(), 0.0
         client: redis.Redis | None = None
         while not self._stop.is_set():
             number += 1
@@ -78,11 +80,15 @@ class AcknowledgedWriter:
                 if now - last > 0.5:
                     self.outages.append(Outage(last, now))
                 last = now
+                if failing:
+                    self.error_windows.append(now - failing)
+                    failing = 0.0
                 if self.wait_replicas and int(client.wait(self.wait_replicas, 500)) >= self.wait_replicas:
                     self.replicated.add(number)
                 self._stop.wait(self.pause)
             except (redis.RedisError, OSError):
                 self.errors += 1
+                failing = failing or time.monotonic()
                 if client is not None:
                     client.close()
                 client = None
