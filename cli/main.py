@@ -147,4 +147,5 @@ def kubectl(context: typer.Context) -> None:
 def main() -> None:
     # What the clients log is for servers; here every command says in one sentence what is wrong.
     logging.basicConfig(level=logging.CRITICAL)
-    app()
+    # Its own name, though it runs as `python -m cli`: shell completion is made for it.
+    app(prog_name="mw")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,16 @@ def test_the_tree_shows_nodes_roles_step_and_reason() -> None:
         "cache-redis.demo.svc:6379", "cache-redis-data-0  master  ready", "cache-redis-data-1  not ready  has no Pod",
     ):  # fmt: skip
         assert part in text
+
+
+def test_while_versions_move_each_node_shows_its_own() -> None:
+    still = loaded(ready=True)
+    moving = replace(still, versions={"cache-redis-data-0": "8.0"}, plugin_version="0.9.0")
+    text = printed(tree(moving))
+    assert "redis 0.9.0 (to be 1.0.0)" in text
+    assert "cache-redis-data-0  master  ready  8.0" in text
+    assert app_json(moving)["runtimeVersions"] == {"cache-redis-data-0": "8.0"}
+    assert "to be" not in printed(tree(still))
 
 
 def test_the_table_says_why_an_app_is_not_ready() -> None:
