@@ -37,7 +37,9 @@ from cli.platform import Platform
 from cli.session import CommandError
 from clients.kubernetes import Kubernetes
 from clients.temporal import search_attributes
-from tests.workflows.running import eventually
+from tests.workflows import fakes
+from tests.workflows.fakes import FakeCluster
+from tests.workflows.running import eventually, notify
 
 NAMESPACE, INSTALLATION = "demo", "line"
 BEGUN: list[str] = []
@@ -195,6 +197,32 @@ async def test_waiting_ends_where_an_operator_is_needed(platform: Platform) -> N
     await control(platform, NAMESPACE, "stopped", Verb.PAUSE)
     with pytest.raises(CommandError, match="waits for an operator: x-data-0 does not start; then: mw retry"):
         await run(platform, "stopped", reason="wait")
+
+
+async def test_the_real_entity_understands_the_command_line(client: Client, cluster: FakeCluster) -> None:
+    platform = Platform(cast(Kubernetes, FakeApps()), client, fakes.INSTALLATION)
+    cluster.add("real").blocked = {"server"}
+    await notify(client, "real")
+    await cluster.until(lambda: "real/waitReady:server" in cluster.log)
+    assert await control(platform, NAMESPACE, "real", Verb.PAUSE)
+    with pytest.raises(CommandError):
+        await control(platform, NAMESPACE, "real", Verb.SKIP)
+    await cluster.change("real", blocked=set())
+
+    async def resumed() -> bool:
+        try:
+            return bool(await control(platform, NAMESPACE, "real", Verb.RESUME))
+        except CommandError:
+            return False  # it is not at a safe point yet
+
+    await eventually(resumed)
+
+    async def completed() -> bool:
+        entity = platform.entity_id(NAMESPACE, "real")
+        found = await history(client, entity, NAMESPACE, "real", 5)
+        return [(each.type, each.state) for each in found] == [("Deploy", Outcome.COMPLETED)]
+
+    await eventually(completed)
 
 
 async def test_without_a_worker_a_verb_is_not_waited_for_for_ever(

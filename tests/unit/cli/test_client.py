@@ -53,9 +53,9 @@ def test_without_its_secret_the_client_does_not_begin(monkeypatch: pytest.Monkey
     assert run.stdout == ""
 
 
-def test_the_plugins_say_which_client(redis: Plugin) -> None:
-    assert all(each.client is not None for each in redis.spec.components)
-    assert load_folder(PLUGINS / "zookeeper").plugin.spec.components[0].client is not None
+@pytest.mark.parametrize("folder", [path.name for path in sorted(PLUGINS.iterdir())])
+def test_every_component_of_our_plugins_has_a_client(folder: str) -> None:
+    assert all(each.client is not None for each in load_folder(PLUGINS / folder).plugin.spec.components)
 
 
 def test_a_secret_in_an_argument_is_refused() -> None:
