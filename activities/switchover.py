@@ -38,8 +38,8 @@ from render.desired import DesiredApp, DesiredComponent
 from render.node import render_tools, template_context
 
 FENCE_SECONDS = 60
-"""The fence lifts itself after this, should everything of the platform be gone. Longer than it takes to notice that a
-worker died (20 s) and to end its switchover elsewhere: else the source would acknowledge writes beside the candidate."""
+"""The fence lifts itself after this, should all of the platform be gone. Longer than it takes to notice that a worker
+died (20 s) and to end its switchover elsewhere: else the source would acknowledge writes beside the candidate."""
 PROMOTE_WITHIN = 10.0
 """Seconds after the fence within which the candidate must be level and the promotion begin."""
 _LEVEL_EVERY = 0.05

@@ -78,6 +78,7 @@ class AppWorkflow:
         self._spec_notice = False
         self._drift_notice = False
         self._resync = False
+        self._pausing = False
         self._doing = "starting"
         self._child = ""
         self._handle: workflow.ChildWorkflowHandle[Any, Any] | None = None
@@ -182,6 +183,7 @@ class AppWorkflow:
         self._child, self._handle = child.id, child
         self._running = ticket
         self._progress = Progress(child.id, OperationState.RUNNING)
+        self._pausing = False
         self._say(f"{decision.operation}: {reason}")
         interruption = await self._attend(child, snapshot, decision.operation, ticket)
         result = await self._outcome(child, decision.operation, interruption)
@@ -304,13 +306,14 @@ class AppWorkflow:
             self._state.forget_failure()
             self._state.notice = True
             return "what failed, or was aborted, begins again"
+        self._pausing = verb == Verb.PAUSE
         await self._handle.signal(SIGNAL_CONTROL, verb)
         return SAID[Verb(verb)]
 
     @control.validator
     def _check_control(self, verb: str) -> None:
         state = self._progress.state if self._progress is not None else ""
-        refusal = refuse_verb(verb, self._child, state, failed=bool(self._state.failed_type))
+        refusal = refuse_verb(verb, self._child, state, failed=bool(self._state.failed_type), pausing=self._pausing)
         if refusal:
             raise ApplicationError(refusal, type="Refused", non_retryable=True)
 

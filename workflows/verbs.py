@@ -16,10 +16,10 @@ SAID = {
 }
 
 
-def refuse_verb(verb: str, operation: str, state: str, *, failed: bool) -> str:
+def refuse_verb(verb: str, operation: str, state: str, *, failed: bool, pausing: bool = False) -> str:
     """Why not, with what would do; empty where it may be said. ``operation``: workflow id, empty where none runs.
 
-    ``failed``: an operation failed or was aborted, and is not begun again by itself.
+    ``pausing``: a pause was said and not reached yet. ``failed``: an operation failed or was aborted, and is not begun again by itself.
     """
     if verb not in set(Verb):
         return f"there is no {verb!r}; say one of {', '.join(Verb)}"
@@ -29,7 +29,7 @@ def refuse_verb(verb: str, operation: str, state: str, *, failed: bool) -> str:
         return "no operation runs now" + ("; retry begins the one that failed again" if failed else "")
     if f"/{OperationType.DELETE}/" in operation:
         return "a deletion cannot be held up"
-    if verb == Verb.RESUME and state != OperationState.PAUSED:
+    if verb == Verb.RESUME and state != OperationState.PAUSED and not pausing:
         return f"the operation is {state}, not paused" + ("; retry, skip or abort it" if _stopped(state) else "")
     if verb == Verb.PAUSE and state != OperationState.RUNNING:
         return f"the operation is {state} already"
