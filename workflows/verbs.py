@@ -19,7 +19,8 @@ SAID = {
 def refuse_verb(verb: str, operation: str, state: str, *, failed: bool, pausing: bool = False) -> str:
     """Why not, with what would do; empty where it may be said. ``operation``: workflow id, empty where none runs.
 
-    ``pausing``: a pause was said and not reached yet. ``failed``: an operation failed or was aborted, and is not begun again by itself.
+    ``pausing``: a pause was said and not reached yet. ``failed``: an operation failed or was aborted, and is not begun
+    again by itself.
     """
     if verb not in set(Verb):
         return f"there is no {verb!r}; say one of {', '.join(Verb)}"
