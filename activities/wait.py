@@ -30,6 +30,9 @@ from clients.agents import AgentError
 _FREQUENT_SECONDS, _FREQUENT_FOR, _RARE_SECONDS = 1.0, 60.0, 4.0
 _STEADY_SECONDS = 2.0
 """A reason counts when it has stood for this long: every start passes through some that mean nothing."""
+_QUIET_SECONDS = 20.0
+"""A Pod of which nothing is said for this long has got over it; one that crashes again and again is quiet while it
+starts."""
 _ASK_AGENT_AFTER = 8.0
 """Seconds after which a Pod that runs without being ready is asked for the engine's own reason."""
 _AGENT_IS_DUE_AFTER = 60.0
@@ -79,7 +82,7 @@ class NodeWaiter:
         self._platform, self._target, self._step, self._nodes = platform, target, step, nodes
         self._told = ""
         self._since: tuple[str, float] = ("", 0.0)
-        self._stuck: tuple[str, float] = ("", 0.0)
+        self._complaining = self._complained = 0.0
 
     def states(self) -> list[NodeState]:
         """From the caches of the shared watches."""
@@ -89,8 +92,8 @@ class NodeWaiter:
     async def until(
         self, satisfied: Callable[[NodeState], bool], *, stuck_after: float | None = None
     ) -> list[NodeState]:
-        """Returns when all are. Only a cancellation ends it earlier, and, with ``stuck_after`` (seconds), a Pod that
-        stands with the same reason for so long: raises ApplicationError NodeStuck then."""
+        """Returns when all are. Only a cancellation ends it earlier, and, with ``stuck_after`` (seconds), a Pod of
+        which Kubernetes has complained for so long: raises ApplicationError NodeStuck then."""
         await self._platform.deployments.synced(30)
         await self._platform.pods.synced(30)
         loop = asyncio.get_running_loop()
@@ -108,11 +111,14 @@ class NodeWaiter:
             await self._consider(summary(left), loop.time())
 
     def _give_up(self, left: Sequence[NodeState], now: float, stuck_after: float | None) -> None:
-        # Only what Kubernetes says of a Pod: an engine that copies much data is slow, not stuck.
+        # Only what Kubernetes says of a Pod: an engine that copies much data is slow, not stuck. Whatever it says: the
+        # words for one and the same missing image change with each attempt to pull it.
         reason = summary(left)
-        if reason != self._stuck[0]:
-            self._stuck = (reason, now)
-        if stuck_after is not None and reason and now - self._stuck[1] >= stuck_after:
+        if reason:
+            self._complaining, self._complained = self._complaining or now, now
+        elif now - self._complained > _QUIET_SECONDS:
+            self._complaining = 0.0
+        if stuck_after is not None and reason and now - self._complaining >= stuck_after:
             raise permanent(ErrorType.NODE_STUCK, reason)
 
     async def _changed(self, satisfied: Callable[[NodeState], bool]) -> list[NodeState]:

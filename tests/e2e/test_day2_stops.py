@@ -1,4 +1,4 @@
-"""A version that cannot work stops at the first node; the rest serves on, and an operator decides what becomes of it."""
+"""A version that cannot work stops at the first node; the rest serves on, and an operator decides."""
 
 from __future__ import annotations
 
