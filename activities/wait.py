@@ -190,7 +190,8 @@ class Wait:
         async with heartbeats():
             want = await wanted(self._platform, step.target)
             group = want.desired.component(step.component).group(step.group)
+            names = [node.name for node in group.nodes if not step.nodes or node.name in step.nodes]
             name = f"{step.component}/{step.group}: wait until ready"
             await tell_step(self._platform, step.target, name)
-            waiter = NodeWaiter(self._platform, step.target, name, [node.name for node in group.nodes])
+            waiter = NodeWaiter(self._platform, step.target, name, names)
             await waiter.until(lambda state: state.ready)

@@ -153,9 +153,12 @@ class ComponentStep:
 
 @dataclass(frozen=True)
 class GroupStep:
+    """``nodes``: only these; empty: all of the group."""
+
     target: Target
     component: str
     group: str
+    nodes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -278,9 +281,10 @@ class StateRequest:
 
 @dataclass(frozen=True)
 class Applied:
-    """How many objects were created or changed."""
+    """How many objects were created or changed. ``started``: nodes that got a Deployment."""
 
     changed: int
+    started: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@ readiness."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from temporalio import workflow
 
 from workflows.options import run_step
 
 with workflow.unsafe.imports_passed_through():
-    from api.operations import GROUP_WORKFLOW
+    from api.operations import GROUP_WORKFLOW, OperationType
     from api.steps import Applied, GroupRun, GroupStep, Step
 
 
@@ -20,7 +22,13 @@ class GroupWorkflow:
         nodes = ", ".join(request.plan.nodes)
         step = GroupStep(request.target, request.component, request.plan.name)
         workflow.set_current_details(f"Applying {nodes}")
-        await run_step(Step.APPLY_GROUP, step, Applied, nodes)
+        applied = await run_step(Step.APPLY_GROUP, step, Applied, nodes)
+        if request.target.operation == OperationType.REPAIR and workflow.patched("wait-for-repaired"):
+            # What it did not touch may be down for a reason of its own, such as an upgrade that has stopped.
+            step, nodes = replace(step, nodes=applied.started), ", ".join(applied.started)
+            if not applied.started:
+                workflow.set_current_details("No node had to be started")
+                return
         if not request.held:
             workflow.set_current_details(f"Waiting until they are ready: {nodes}")
             await run_step(Step.WAIT_READY, step, type(None), nodes)
