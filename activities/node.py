@@ -26,7 +26,7 @@ from activities.metadata import update_metadata
 from activities.nodes import rendered_config_maps
 from activities.objects import check_owner
 from activities.platform import Platform, permanent
-from activities.reach import agent_of
+from activities.reach import agent_of, reachable
 from activities.readiness import NodeState
 from activities.status import tell_step
 from activities.wait import NodeWaiter, heartbeats
@@ -147,6 +147,7 @@ class Node:
         live = await kubernetes.get(VOLUME_CLAIM, node.name, target.namespace)
         if claim is None or _annotation(live, WIPED_FOR) == target.workflow_id:
             return
+        await self._only_a_copy(step, component, node)
         await tell_step(self._platform, target, f"{node.name}: begin with an empty volume")
         await kubernetes.patch(DEPLOYMENT, node.name, target.namespace, {"spec": {"replicas": 0}})
         waiter = NodeWaiter(self._platform, target, f"{node.name}: wait until it has stopped", [node.name])
@@ -158,6 +159,24 @@ class Node:
                 raise ApplicationError(f"the volume of {node.name} is still being removed")
         claim["metadata"]["annotations"] = {ANNOTATION_APP_UID: target.uid, WIPED_FOR: target.workflow_id}
         await kubernetes.create(claim)
+
+    async def _only_a_copy(self, step: NodeStep, component: DesiredComponent, node: DesiredNode) -> None:
+        """A volume is thrown away only while another node is writable and serves: what it holds is a copy then."""
+        writable = {role.name for role in component.definition.roles if role.writable}
+        others = [each.name for each in component.nodes if each.name != node.name]
+        serving = []
+        for name, agent in reachable(self._platform, step.target, others).items():
+            try:
+                report = await self._platform.agents.role(agent, timeout=3.0)
+            except AgentError:
+                continue
+            if report.role in writable and report.ready:
+                serving.append(name)
+        if len(serving) != 1:
+            message = (
+                f"{node.name} would begin with an empty volume, but no other node is seen to be writable; not done"
+            )
+            raise permanent(ErrorType.NODE_STUCK, message)
 
 
 def _annotation(manifest: Mapping[str, Any] | None, name: str) -> str:

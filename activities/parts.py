@@ -140,6 +140,19 @@ def component_record(desired: DesiredApp, component: DesiredComponent) -> dict[s
     return found
 
 
+def way_back(part: Any) -> str:
+    """The runtime version that an unfinished upgrade can still go back to; empty where there is none."""
+    previous = part.get("previous") if isinstance(part, dict) else None
+    return "" if not previous or previous.get("final") else str(previous.get("runtimeVersion", ""))
+
+
+def final(before: Any) -> Any:
+    """The writable role has moved onto an upgraded node: from now on there is only forward."""
+    if not isinstance(before, dict) or "previous" not in before:
+        return before
+    return {**before, "previous": {**before["previous"], "final": True}}
+
+
 def settled(before: Any) -> Any:
     """Nothing to go back to any more."""
     if not isinstance(before, dict) or "previous" not in before:

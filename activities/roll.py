@@ -8,13 +8,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from temporalio import activity
 
 from activities.manifests import VERSION_LABEL, deployment_manifest, is_outdated
-from activities.metadata import read_part
 from activities.platform import Platform
 from activities.reach import node_states
 from activities.readiness import NodeState
@@ -30,12 +29,12 @@ from render.templates import version_key
 
 @dataclass(frozen=True)
 class Outdated:
-    """``other_version``: its Pod is of another runtime version than the record's. ``lower``: the record's is the
-    lower one."""
+    """``other_version``: its Pod is of another runtime version than the record's. ``unreadable``: the record's is a
+    lower one, and the plugin does not say that it can read what the higher one wrote."""
 
     name: str
     other_version: bool
-    lower: bool
+    unreadable: bool
 
 
 async def outdated_nodes(platform: Platform, desired: DesiredApp) -> list[Outdated]:
@@ -43,6 +42,11 @@ async def outdated_nodes(platform: Platform, desired: DesiredApp) -> list[Outdat
     found, _ = await platform.kubernetes.list(DEPLOYMENT, desired.namespace, labels=app_labels(desired.name))
     live = {str(each["metadata"]["name"]): each for each in found}
     outdated = []
+
+    def readable(version: str) -> list[str]:
+        versions = desired.bundle.plugin.spec.runtime_versions
+        return next((each.upgrades_from or [] for each in versions if each.version == version), [])
+
     for component in desired.components:
         for group in component.groups:
             for node in group.nodes:
@@ -52,7 +56,9 @@ async def outdated_nodes(platform: Platform, desired: DesiredApp) -> list[Outdat
                 runs = _version(present)
                 wants = group.spec.runtime_version
                 lower = bool(runs) and version_key(wants) < version_key(runs)
-                outdated.append(Outdated(node.name, bool(runs) and runs != wants, lower))
+                outdated.append(
+                    Outdated(node.name, bool(runs) and runs != wants, lower and runs not in readable(wants))
+                )
     return outdated
 
 
@@ -103,7 +109,6 @@ class Roll:
             await platform.pods.synced(30)
             outdated = {node.name: node for node in await outdated_nodes(platform, want.desired)}
             batches: list[list[RollNode]] = []
-            previous = (read_part(want.live.metadata, "record") or {}).get("previous")
             for component in want.desired.components:
                 if target.operation == OperationType.RESTART:
                     chosen = [node for node in component.nodes if in_scope(node, request.scope)]
@@ -111,19 +116,12 @@ class Roll:
                     chosen = [node for node in component.nodes if node.name in outdated]
                 states = node_states(platform, target.namespace, target.app, [node.name for node in chosen])
                 for batch in ordered(component, chosen, states):
-                    batches.append([_roll_node(node, states, outdated, bool(previous)) for node in batch])
+                    batches.append([_roll_node(node, states, outdated) for node in batch])
             return RollPlan(batches)
 
 
-def _roll_node(
-    node: DesiredNode, states: Mapping[str, NodeState], outdated: Mapping[str, Outdated], rolling: bool
-) -> RollNode:
-    known = outdated.get(node.name)
+def _roll_node(node: DesiredNode, states: Mapping[str, NodeState], outdated: Mapping[str, Outdated]) -> RollNode:
     # An engine of the lower version cannot read what the higher one has written: it begins empty and syncs anew.
-    wipe = known is not None and known.lower and not rolling
+    wipe = node.name in outdated and outdated[node.name].unreadable
     uid = str((states[node.name].pod or {"metadata": {}})["metadata"].get("uid", ""))
     return RollNode(node.name, node.component, node.group, uid, wipe)
-
-
-def names(batches: Sequence[Sequence[RollNode]]) -> list[str]:
-    return [node.name for batch in batches for node in batch]

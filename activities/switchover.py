@@ -21,8 +21,10 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities import parts
 from activities.addresses import node_addresses
 from activities.events import tell
+from activities.metadata import update_metadata
 from activities.platform import Platform, permanent
 from activities.reach import reachable
 from activities.status import tell_step
@@ -30,6 +32,7 @@ from activities.together import together
 from activities.wait import heartbeats
 from activities.wanted import wanted
 from api.names import LABEL_ROLE, app_labels
+from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest, Step
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
@@ -146,6 +149,8 @@ class Switchover:
             if not moved:
                 await self._fence(move, nodes)
             await to_its_end(self._move(move, component, nodes, addresses, moved=moved))
+            if target.operation == OperationType.UPGRADE:
+                await update_metadata(self._platform, target.namespace, target.app, {"record": parts.final})
             await tell(self._platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
 
     async def _move(

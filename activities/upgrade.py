@@ -50,12 +50,14 @@ class Upgrade:
     @activity.defn(name=Step.ROLL_BACK)
     async def roll_back(self, target: Target) -> Applied:
         """The record is what it was before the operation; rolling then brings the nodes back. 0: nothing to go back
-        to."""
+        to; below 0: it is too late."""
         platform = self._platform
         want = await wanted(platform, target)
         previous = (read_part(want.live.metadata, "record") or {}).get("previous")
         if not previous:
             return Applied(0)
+        if previous.get("final"):
+            return Applied(-1)
         version = str(previous["runtimeVersion"])
 
         def basic(before: object) -> dict[str, object]:

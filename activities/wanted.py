@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from activities import parts
 from activities.metadata import read_part
 from activities.nodes import has_run
 from activities.platform import Platform, permanent
@@ -132,6 +133,7 @@ def _deployed(app: str, uid: str, metadata: Manifest | None, recorded: RecordedS
     return Deployed(
         plugin_version=str(basic.get("pluginVersion", "")),
         runtime_version=str(basic.get("runtimeVersion", "")),
+        base_version=parts.way_back(read_part(metadata, "record")) or str(basic.get("runtimeVersion", "")),
         recorded=recorded,
         ordinals={name: tuple(sorted(found)) for name, found in ordinals.items()},
         versions=versions,
@@ -175,9 +177,9 @@ async def stage(platform: Platform, app: App, live: Live, operation: str) -> Des
     if live.deployed is None:
         bundle = await _bundle(platform, app.spec.plugin.name, app.spec.plugin.version)
         return desired(app, bundle, agent_image=platform.agent_image, recorded=live.recorded)
-    parts = stage_of(operation)
-    bundle = await _bundle(platform, app.spec.plugin.name, plugin_of(app, live.deployed, parts))
-    return staged(app, bundle, live.deployed, parts, agent_image=platform.agent_image)
+    own = stage_of(operation)
+    bundle = await _bundle(platform, app.spec.plugin.name, plugin_of(app, live.deployed, own))
+    return staged(app, bundle, live.deployed, own, agent_image=platform.agent_image)
 
 
 async def _bundle(platform: Platform, name: str, version: str) -> PluginBundle:

@@ -45,10 +45,12 @@ WHOLE = frozenset({*PARTS})
 class Deployed:
     """What runs, by the metadata. ``ordinals``: of the nodes that exist, by Group resource name. ``versions``: runtime
     version of each node, by its name. ``removing``: names of nodes that a Scale has begun to remove, not among
-    ``ordinals`` any more."""
+    ``ordinals`` any more. ``base_version``: what a newer spec may be compared with: while an upgrade has not moved the
+    writable role, that from which it began."""
 
     plugin_version: str
     runtime_version: str
+    base_version: str
     recorded: RecordedState
     ordinals: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

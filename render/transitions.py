@@ -66,8 +66,8 @@ def _plugin(bundle: PluginBundle, deployed: Deployed, installed: Mapping[str, Se
 
 
 def _runtime(wanted: DesiredApp, deployed: Deployed) -> Iterator[Problem]:
-    now, then = deployed.runtime_version, wanted.runtime_version
-    if now == then:
+    now, then = deployed.base_version, wanted.runtime_version
+    if then in (now, deployed.runtime_version):
         return
     versions = wanted.bundle.plugin.spec.runtime_versions
     allowed = next(version for version in versions if version.version == then).upgrades_from

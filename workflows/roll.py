@@ -21,10 +21,9 @@ with workflow.unsafe.imports_passed_through():
 
 @dataclass
 class Rolled:
-    """How far it came. ``moved``: a writable role has gone to a node that was rolled already."""
+    """How far it came."""
 
     nodes: int = 0
-    moved: bool = False
 
 
 async def move_away(target: Target, component: str, node: str) -> bool:
@@ -49,16 +48,15 @@ async def roll(control: Control, target: Target, scope: Scope, progress: Rolled)
         )
 
         async def work(batch: list[RollNode] = batch) -> None:
-            await _batch(target, batch, progress)
+            await _batch(target, batch)
 
         if await control.attempt(target, names, work):
             progress.nodes += len(batch)
 
 
-async def _batch(target: Target, batch: list[RollNode], progress: Rolled) -> None:
+async def _batch(target: Target, batch: list[RollNode]) -> None:
     for node in batch:
-        if await move_away(target, node.component, node.name):
-            progress.moved = True
+        await move_away(target, node.component, node.name)
     await all_of(
         [
             run_step(

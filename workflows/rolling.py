@@ -58,14 +58,14 @@ async def _rolling(operation: OperationType, request: OperationInput, control: C
         return await finished(target, plan, f"{progress.nodes} nodes rolled ({request.reason})")
 
     async def undo() -> str:
-        if progress.moved and operation == OperationType.UPGRADE:
+        restored = await run_step(Step.ROLL_BACK, target, Applied, "the former record")
+        if restored.changed < 0:
             # An older engine cannot follow the newer primary: only forward is safe.
             plan = await prepared(target)
             await roll(control, target, Scope(), progress)
             await finished(target, plan, "")
             return "too late to go back, since the primary runs the new version: it was completed"
         back = replace(target, stage=OperationType.REPAIR)
-        restored = await run_step(Step.ROLL_BACK, target, Applied, "the former record")
         if not restored.changed:
             return "nothing had been changed"
         undone = Rolled()

@@ -15,9 +15,9 @@ from pathlib import Path
 from temporalio.client import Client
 
 from api.operations import NoticeKind
-from api.steps import ComponentPlan, GroupPlan, Plan
+from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, GroupPlan, Plan, RollNode, ScalePlan
 from tests.workflows.fakes import FakeCluster
-from tests.workflows.running import entity, notify, start_by_hand, workers
+from tests.workflows.running import entity, notify, say, start_by_hand, workers
 from tests.workflows.server import dev_server
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -51,6 +51,59 @@ async def play(client: Client, cluster: FakeCluster) -> None:
     await entity(client, "x").result()
 
 
+NODES = [RollNode(f"y-server-data-{n}", "server", "data") for n in range(2)]
+
+
+async def day2(client: Client, cluster: FakeCluster) -> None:
+    """Another App's: each day-2 operation, an operator's words, a refusal, an abort, a Repair under a paused one."""
+    app = cluster.add("y", deployed_hash="zero", operation="Upgrade", change="7.0 → 8.0")
+    names = [node.name for node in NODES]
+    app.rolls, app.writable, app.blocked = list(names), names[1], {names[0]}
+    await notify(client, "y")
+    await cluster.until(lambda: f"y/rollNode:{names[0]}" in cluster.log)
+    await say(client, "y", "pause")
+    await cluster.change("y", blocked=set())
+    await cluster.until(lambda: app.states)
+    await cluster.change("y", drift=["Service y is missing"])
+    await notify(client, "y", NoticeKind.DRIFT)
+    await cluster.until(lambda: [state.state for state in app.states].count("paused") == 2)
+    app.failing = {f"rollNode:{names[1]}": "no image"}
+    await say(client, "y", "resume")
+    await cluster.until(lambda: app.states[-1].state == "stopped")
+    app.failing = {}
+    await say(client, "y", "retry")
+    await cluster.until(lambda: cluster.steps("y").count("finish") == 2)
+    scale = ScalePlan([ComponentPlan("server", [GroupPlan("data", ["y-server-data-2"])])], NODES[:1], ["server"])
+    good = ConfigPlans([ConfigPlan("server", NODES, changed=["maxmemory"])])
+    done = 2
+    for kind in ("Scale", "UpgradePlugin", "Resize", "Reconfigure"):
+        app.scale, app.config, app.rolls = scale, good, list(names)
+        await cluster.change("y", operation=kind, change="what differs", spec_hash=kind)
+        await notify(client, "y")
+        done += 1
+        await cluster.until(lambda done=done: cluster.steps("y").count("finish") == done)  # type: ignore[misc]
+    app.rolls, app.writable = list(names), names[0]
+    await (await start_by_hand(client, "y", "Restart")).result()
+    app.writable = names[1]
+    await (await start_by_hand(client, "y", "Switchover")).result()
+    app.failing = {f"configureNode:{names[1]}": "-ERR"}
+    await cluster.change("y", operation="Reconfigure", change="save", spec_hash="bad")
+    await notify(client, "y")
+    await cluster.until(lambda: app.reports and "was refused" in app.reports[-1].message)
+    app.failing, app.rolls, app.blocked, app.former, app.writable = {}, list(names), {names[0]}, 1, ""
+    seen = cluster.steps("y").count(f"rollNode:{names[0]}")
+    await cluster.change("y", operation="Upgrade", change="8.0 → 9.0", spec_hash="nine")
+    await notify(client, "y")
+    await cluster.until(lambda: cluster.steps("y").count(f"rollNode:{names[0]}") > seen)
+    await say(client, "y", "abort")
+    await cluster.until(lambda: "y/rollBack" in cluster.log)
+    await cluster.change("y", blocked=set())
+    await cluster.until(lambda: "was aborted" in app.reports[-1].message)
+    await cluster.change("y", deleting=True)
+    await notify(client, "y")
+    await entity(client, "y").result()
+
+
 async def record() -> dict[str, str]:
     """File name -> history of each workflow that ran."""
     cluster, histories = FakeCluster(), {}
@@ -58,6 +111,7 @@ async def record() -> dict[str, str]:
         client = environment.client
         async with workers(client, cluster):
             await play(client, cluster)
+            await day2(client, cluster)
         async for found in client.list_workflows():
             history = await client.get_workflow_handle(found.id, run_id=found.run_id).fetch_history()
             name = found.id.replace("/", "~") + (f"@{found.run_id[:8]}" if found.workflow_type == "App" else "")

@@ -53,7 +53,7 @@ PLAN = Plan(
 class FakeApp:
     """``blocked``: components or nodes that do not get ready. ``failing``: step, or ``step:node``, -> sentence with
     which it fails for good. ``rolls``: nodes that a rolling operation finds to roll; ``writable``: which of them holds
-    the writable role; ``former``: a rolling operation has something to go back to."""
+    the writable role; ``former``: what rollBack answers."""
 
     snapshot: AppSnapshot
     plan: Plan = PLAN
@@ -63,7 +63,7 @@ class FakeApp:
     writable: str = ""
     scale: ScalePlan = field(default_factory=ScalePlan)
     config: ConfigPlans = field(default_factory=lambda: ConfigPlans([]))
-    former: bool = False
+    former: int = 0
     states: list[StateRequest] = field(default_factory=list)
     reports: list[ReportRequest] = field(default_factory=list)
 
@@ -231,7 +231,7 @@ class FakeActivities:
     @activity.defn(name=Step.ROLL_BACK)
     async def roll_back(self, target: Target) -> Applied:
         app = await self._begin(Step.ROLL_BACK, target)
-        return Applied(1 if app.former else 0)
+        return Applied(app.former)
 
     @activity.defn(name=Step.PLAN_SCALE)
     async def plan_scale(self, target: Target) -> ScalePlan:
