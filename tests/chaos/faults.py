@@ -1,0 +1,70 @@
+"""What can be killed, as it would die: kill -9 from outside, nobody warned."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.local.instance import Instance
+from tests.e2e.support import platform
+from tests.e2e.support.day2 import RunningApp
+from tests.e2e.support.kube import eventually
+
+Fault = Callable[[Instance, RunningApp], None]
+
+
+def _platform(module: str) -> Fault:
+    def inject(instance: Instance, app: RunningApp) -> None:
+        eventually(f"{module} runs", lambda: platform.processes(module, instance.name), timeout=60)
+        assert platform.kill(module, instance.name) >= 1
+
+    return inject
+
+
+def _component(name: str) -> Fault:
+    def inject(instance: Instance, app: RunningApp) -> None:
+        instance.kill(name)
+        instance.start(name)
+
+    return inject
+
+
+def agent_processes(which: str, pods: set[str]) -> list[int]:
+    """Process ids on this host of the agents (``manager`` or ``tools``) in the named Pods."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        ours = b"agent" in words and which.encode() in words
+        if ours and any(f"HOSTNAME={pod}".encode() in environment for pod in pods):
+            found.append(int(entry.name))
+    return found
+
+
+def _agents(which: str, *, of_primary: bool = False) -> Fault:
+    def inject(instance: Instance, app: RunningApp) -> None:
+        pods = app.pods()
+        primary = app.status().get("primary")
+        chosen = {node: pod for node, pod in pods.items() if not of_primary or node == primary}
+        for pid in agent_processes(which, {pod["metadata"]["name"] for pod in chosen.values()}):
+            os.kill(pid, signal.SIGKILL)
+
+    return inject
+
+
+FAULTS: dict[str, Fault] = {
+    "worker": _platform("worker"),
+    "watcher": _platform("watcher"),
+    "temporal": _component("temporal"),
+    "apiserver": _component("apiserver"),
+    "agent2": _agents("tools"),
+    "agent1-of-the-primary": _agents("manager", of_primary=True),
+}
+"""``agent1`` takes the engine with it, so there it is one node's and not all nodes'."""

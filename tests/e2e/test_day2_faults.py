@@ -1,0 +1,46 @@
+"""A fixed short selection of the fault matrix (``tests/chaos/matrix.py``): the operation ends as if nothing had
+happened, and every acknowledged write is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.instance import Instance
+from tests.chaos.case import run_case
+from tests.chaos.operations import OPERATIONS, UPGRADE
+from tests.e2e.support.apps import redis_app
+from tests.e2e.support.day2 import RunningApp
+from tests.e2e.support.kube import Kube
+from tests.e2e.support.platform import Temporal
+
+pytestmark = pytest.mark.e2e
+NAMESPACE, NAME = "day2-faults", "stock"
+SELECTION = [
+    ("switchover", "switchover#1", "worker"),
+    ("scale", "waitReady#1", "apiserver"),
+    ("reconfigure", "configureNode#1", "temporal"),
+    ("restart", "rollNode#1", "agent2"),
+    ("upgrade", "rollNode#4", "worker"),
+]
+"""The moves that would hurt most: a role half moved, a node half added, a parameter half set, a node half rolled."""
+
+
+@pytest.fixture(scope="module")
+def app(kube: Kube) -> Iterator[RunningApp]:
+    kube.namespace(NAMESPACE)
+    kube.apply(redis_app(NAME, NAMESPACE, "sentinel"))
+    running = RunningApp(kube, NAMESPACE, NAME)
+    running.settled()
+    yield running
+    kube.delete("app.middleware.io", NAME, NAMESPACE)
+
+
+@pytest.mark.parametrize(("operation", "step", "fault"), SELECTION)
+def test_killed_in_mid_operation(
+    app: RunningApp, instance: Instance, temporal: Temporal, operation: str, step: str, fault: str
+) -> None:
+    kind = UPGRADE if operation == "upgrade" else OPERATIONS[operation]
+    result = run_case(instance, app, temporal, operation, kind, step, fault)
+    print(result)
