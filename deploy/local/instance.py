@@ -6,6 +6,7 @@ reboot it goes on with the data in the state directory.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -13,7 +14,6 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -102,6 +102,7 @@ class Instance:
             self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=self._objects())
         with progress.step("Controllers, node, DNS, volumes"):
             self._start_wave(2)
+            self.network.refuse_absent_services()
             self.kubectl("wait", "--for=condition=Ready", f"node/{self.node_name}", f"--timeout={NODE_SECONDS}s",
                          seconds=NODE_SECONDS + 10)  # fmt: skip
 
@@ -260,22 +261,38 @@ class Instance:
         self.paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         mark.write_text(boot_id())
 
-    @contextmanager
+    @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """One `up` or `down` of an instance at a time."""
+        """One `up` or `down` of an instance at a time. The last thing that `down` removes is the lock itself."""
         machine.check_user()
-        RUN_ROOT.mkdir(parents=True, exist_ok=True)
-        handle = os.open(RUN_ROOT / f"{self.name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        path = RUN_ROOT / f"{self.name}.lock"
+        handle = self._lock(path)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as busy:
-                raise LocalError(
-                    f"Another `up` or `down` of instance {self.name} is at work: wait for its end"
-                ) from busy
             yield
         finally:
+            if not self.paths.run.exists():
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    RUN_ROOT.rmdir()  # where this was the last instance
             os.close(handle)
+
+    def _lock(self, path: Path) -> int:
+        while True:
+            RUN_ROOT.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # an owner removes file and directory as its last act
+                handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if path.stat().st_ino == os.fstat(handle).st_ino:
+                        kept, handle = handle, -1
+                        return kept
+                except BlockingIOError as busy:
+                    raise LocalError(
+                        f"Another `up` or `down` of instance {self.name} is at work: wait for its end"
+                    ) from busy
+                finally:
+                    if handle >= 0:
+                        os.close(handle)
 
     def _refuse_foreign_directory(self) -> None:
         """`--purge` removes the whole state directory: it must never have held anything else."""

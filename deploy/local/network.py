@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
@@ -30,6 +31,8 @@ SYSCTLS = {
     "net.ipv4.conf.all.send_redirects": "0",
     "net.ipv4.conf.eth0.send_redirects": "0",
 }
+
+PROXY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,33 @@ class Network:
             found[int(columns[3].rpartition(":")[2])] = f"{who[1]} (pid {who[2]})" if who else "an unknown process"
         return found
 
-    def _route_services(self) -> None:
-        """kube-proxy rewrites a Service's address after the route was looked up: there must be one, whichever. What is
-        still addressed to a Service after the rewriting belongs to none, and would circle between here and the host."""
-        services = str(self.addresses.service_range)
-        self._inside(["ip", "route", "replace", services, "dev", "eth0"])
+    def refuse_absent_services(self) -> None:
+        """Refuse what is still addressed to a Service after kube-proxy's rewriting: it belongs to none, or to one
+        without Pods, and would circle between here and the host.
+
+        Comes after kube-proxy, to be before its rules: those refuse by an ICMP message, on which the kernel wakes a
+        client again and again before it tells it, and a client that keeps connecting (Redis Sentinel) takes a third
+        of a core meanwhile. A TCP reset ends the attempt.
+        """
+        services = ["-d", str(self.addresses.service_range), "-m", "comment", "--comment", "no such Service"]
         for chain in ("FORWARD", "OUTPUT"):
-            rule = [chain, "-d", services, "-m", "comment", "--comment", "no such Service", "-j", "REJECT"]
-            if self._inside(["iptables", "-w", "-C", *rule], check=False).returncode:
-                self._inside(["iptables", "-w", "-A", *rule])
+            self._await_kube_proxy(chain)
+            for rule in ([*services, "-j", "REJECT"],
+                         ["-p", "tcp", *services, "-j", "REJECT", "--reject-with", "tcp-reset"]):  # fmt: skip
+                self._inside(["iptables", "-w", "-D", chain, *rule], check=False)
+                self._inside(["iptables", "-w", "-I", chain, *rule])
+
+    def _await_kube_proxy(self, chain: str) -> None:
+        """It answers before it has written its rules."""
+        deadline = time.monotonic() + PROXY_SECONDS
+        while "-j KUBE-SERVICES" not in self._inside(["iptables", "-w", "-S", chain]).stdout:
+            if time.monotonic() > deadline:
+                raise LocalError(f"kube-proxy has written no rules into {self.namespace} in {PROXY_SECONDS:g} s")
+            time.sleep(0.1)
+
+    def _route_services(self) -> None:
+        """kube-proxy rewrites a Service's address after the route was looked up: there must be one, whichever."""
+        self._inside(["ip", "route", "replace", str(self.addresses.service_range), "dev", "eth0"])
 
     def _has_link(self) -> bool:
         host = run(["ip", "link", "show", self.interface], check=False).returncode == 0
