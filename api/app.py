@@ -119,14 +119,15 @@ class AppStatus(StatusModel):
     """One writer for each field.
 
     ``operation``, ``phase``, ``message``, ``observedGeneration`` and the conditions Accepted, Progressing and Paused
-    are written by activities; ``ready``, ``primary``, ``components``, ``endpoints``, Ready and Degraded by the
-    watcher.
+    are written by activities; ``ready``, ``runtimeVersion``, ``primary``, ``components``, ``endpoints``, Ready and
+    Degraded by the watcher. ``runtimeVersion`` is the one in effect, also where the spec leaves it to the plugin.
     """
 
     observed_generation: int | None = None
     phase: Phase = Phase.PENDING
     message: str = ""
     ready: str = ""
+    runtime_version: str = ""
     primary: str = ""
     conditions: Conditions = []
     operation: OperationStatus | None = None

@@ -37,7 +37,7 @@ _COLUMNS: dict[str, list[dict[str, Any]]] = {
         _column("Phase", ".status.phase"),
         _column("Ready", ".status.ready"),
         _column("Plugin", ".spec.plugin.name"),
-        _column("Version", ".spec.runtimeVersion"),
+        _column("Version", ".status.runtimeVersion"),
         _column("Primary", ".status.primary"),
         _AGE,
         _column("Message", ".status.message"),

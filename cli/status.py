@@ -85,7 +85,7 @@ def table(found: Sequence[Loaded]) -> Table | str:
         metadata, spec, status = each.app["metadata"], each.app["spec"], each.app.get("status") or {}
         plugin = f"{spec['plugin']['name']} {spec['plugin']['version']}"
         result.add_row(
-            metadata["namespace"], metadata["name"], plugin, str(spec.get("runtimeVersion", "")),
+            metadata["namespace"], metadata["name"], plugin, str(status.get("runtimeVersion", "")),
             _colored(str(status.get("ready", "")), is_ready(each.app)), str(status.get("phase", "")),
             str(status.get("primary", "")), "" if is_ready(each.app) else escape(_why(each.app)),
         )  # fmt: skip

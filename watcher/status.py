@@ -174,8 +174,10 @@ def _app_status(snapshot: Snapshot, sums: Sequence[_Component], now: str) -> dic
     if not deployed:
         degraded = Condition("Degraded", False, verdict.reason, verdict.message)
     observed = (app.get("status") or {}).get("observedGeneration")
+    versions = {str(group["spec"].get("runtimeVersion", "")) for group in snapshot.groups} - {""}
     return {
         "ready": f"{ready}/{total}",
+        "runtimeVersion": ", ".join(sorted(versions)),
         "primary": next((s.primary for s in sums if s.primary is not None), ""),
         "components": summaries,
         "endpoints": _endpoints(app, snapshot.services),

@@ -75,6 +75,7 @@ def test_status_reads_well(deployed: Manifest) -> None:
     status = deployed["status"]
     assert status["phase"] == "Running"
     assert status["ready"] == "5/5"
+    assert status["runtimeVersion"] == "7.0"
     assert status["observedGeneration"] == deployed["metadata"]["generation"]
     assert {c["name"]: (c["ready"], c["total"]) for c in status["components"]} == {
         "redis-server": (2, 2),

@@ -56,6 +56,15 @@ def test_an_app_whose_nodes_are_all_ready() -> None:
     assert condition(statuses.app, "Degraded")["status"] == "False"
 
 
+def test_the_runtime_version_in_effect_is_that_of_the_groups() -> None:
+    groups = [group("redis-server", 2), group("redis-sentinel", 3)]
+    for each, version in zip(groups, ("8.0", "7.0"), strict=True):
+        each["spec"]["runtimeVersion"] = version
+    between = summarize(Snapshot(running(), [], groups, [], []), NOW)
+    assert between.app["runtimeVersion"] == "7.0, 8.0"
+    assert summarize(Snapshot(running(), [], groups[:1], [], []), NOW).app["runtimeVersion"] == "8.0"
+
+
 def test_endpoints_are_those_of_components_and_roles_with_the_main_port() -> None:
     endpoints = sentinel(running(), all_pods()).app["endpoints"]
     assert [e["address"] for e in endpoints] == [
