@@ -145,8 +145,10 @@ class Configure:
             begun = Effective("" if parameters else note.dynamic, "" if restart else note.restart, note.read_back)
             await note_effective(platform, target.namespace, node.name, begun)
         request_id = f"{activity.info().workflow_run_id}/configure/{node.name}/{revision_of(manifest)}"
+        # A refusal is remembered too, and another attempt is to ask anew; a restart that has happened is not.
+        push_id = f"{request_id}/{activity.info().attempt}"
         try:
-            answers = await push(platform, agent, manifest, parameters, request_id)
+            answers = await push(platform, agent, manifest, parameters, push_id)
         except PushRefusedError as error:
             raise permanent(ErrorType.ENGINE_REFUSED, f"{node.name}: {error}") from error
         if restart:

@@ -9,7 +9,7 @@ The answers are compared with earlier answers, never with the spec: ``256mb`` co
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,11 +18,11 @@ from activities.platform import Platform
 from activities.reach import reachable
 from activities.together import together
 from api.app import Scalar
-from api.names import API_GROUP
+from api.names import API_GROUP, app_labels
 from api.steps import Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
-from clients.resources import CONFIG_MAP, Manifest
+from clients.resources import CONFIG_MAP, SERVICE, Manifest
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
 from render.node import template_context
 
@@ -72,17 +72,40 @@ def effective(component: DesiredComponent, values: Mapping[str, Scalar], read_ba
 
 def unapplied(desired: DesiredApp, config_maps: Mapping[str, Manifest], services: Mapping[str, Manifest]) -> list[str]:
     """A sentence for each node whose engine was not given the parameters that its files say."""
+    return [
+        f"{name} does not run with the parameters of its files yet"
+        for name, note, wants in _compared(desired, config_maps, services)
+        if note.dynamic != wants.dynamic
+    ]
+
+
+async def unstarted(platform: Platform, desired: DesiredApp) -> list[str]:
+    """Names of nodes whose engine runs with parameters, read at its start, that its files do not say any more."""
+    labels = app_labels(desired.name)
+    (maps, _), (services, _) = await together(
+        platform.kubernetes.list(kind, desired.namespace, labels=labels) for kind in (CONFIG_MAP, SERVICE)
+    )
+    found = _compared(desired, _by_name(maps), _by_name(services))
+    return [name for name, note, wants in found if note.restart != wants.restart]
+
+
+def _by_name(items: Iterable[Manifest]) -> dict[str, Manifest]:
+    return {str(item["metadata"]["name"]): item for item in items}
+
+
+def _compared(
+    desired: DesiredApp, config_maps: Mapping[str, Manifest], services: Mapping[str, Manifest]
+) -> Iterator[tuple[str, Effective, Effective]]:
+    """Each node of which something is noted: what is noted, and what its files say."""
     addresses = {name: str(each["spec"].get("clusterIP", "")) for name, each in services.items()}
-    found = []
+    if any(node.name not in addresses for node in desired.nodes):
+        return
     for component in desired.components:
         for node in component.nodes:
             note = noted(config_maps.get(node.name))
-            if note is None or any(other.name not in addresses for other in desired.nodes):
-                continue
-            values = node_parameters(desired, component, node, addresses)
-            if effective(component, values, {}).dynamic != note.dynamic:
-                found.append(f"{node.name} does not run with the parameters of its files yet")
-    return found
+            if note is not None:
+                values = node_parameters(desired, component, node, addresses)
+                yield node.name, note, effective(component, values, {})
 
 
 async def changed_parameters(platform: Platform, desired: DesiredApp, config_maps: Mapping[str, Manifest]) -> list[str]:

@@ -71,9 +71,8 @@ class Groups:
             self._node(target, desired, component, group, node, manifest if changed else None, live, bool(held))
             for node, manifest, changed in rendered
         )
-        started = [node.name for node, _, _ in rendered if node.name not in live.deployments]
         removed = 0 if ran else await self._remove_surplus(target, component, group)
-        return Applied(sum(counts) + removed, started)
+        return Applied(sum(counts) + removed)
 
     async def _remove_surplus(self, target: Target, component: DesiredComponent, group: DesiredGroup) -> int:
         kubernetes = self._platform.kubernetes

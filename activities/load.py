@@ -9,6 +9,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.drift import find_drift
+from activities.effective import unstarted
 from activities.manifests import digest
 from activities.metadata import read_part
 from activities.platform import Platform
@@ -92,14 +93,16 @@ class Load:
         return await find_drift(self._platform, running, live, engines=engines)
 
     async def _outdated(self, app: App, live: Live) -> tuple[str, str]:
-        """The operation that rolls nodes which are not as recorded: an earlier one was interrupted."""
+        """The operation that brings nodes to what is recorded: an earlier one was interrupted."""
         try:
             running = await stage(self._platform, app, live, OperationType.REPAIR)
         except ApplicationError:
             return "", ""
-        nodes = await outdated_nodes(self._platform, running)
+        nodes = await outdated_nodes(self._platform, running, live)
         if not nodes:
-            return "", ""
+            waiting = await unstarted(self._platform, running)
+            said = f"not restarted with its parameters yet: {', '.join(waiting)}"
+            return (OperationType.RECONFIGURE, said) if waiting else ("", "")
         operation = OperationType.UPGRADE if any(node.other_version for node in nodes) else OperationType.RESIZE
         return operation, f"not rolled yet: {', '.join(node.name for node in nodes)}"
 

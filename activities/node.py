@@ -10,7 +10,7 @@ A node that does not come up for a reason that Kubernetes names ends the step: n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio import activity
@@ -22,7 +22,7 @@ from activities.differences import differences
 from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, read_back
 from activities.events import tell
 from activities.manifests import deployment_manifest
-from activities.metadata import update_metadata
+from activities.metadata import Part, read_part, update_metadata
 from activities.nodes import rendered_config_maps
 from activities.objects import check_owner
 from activities.platform import Platform, permanent
@@ -39,11 +39,20 @@ from clients.agents import AgentError
 from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, VOLUME_CLAIM
 from render.desired import DesiredComponent, DesiredGroup, DesiredNode
 from render.objects import node_volume_claim
+from render.templates import version_key
 
 STUCK_AFTER = 45.0
 """Seconds for which a Pod may stand with the same complaint of Kubernetes: longer than an image's first retries."""
 WIPED_FOR = f"{API_GROUP}/wiped-for"
 """On a claim: the operation that made it anew, so that a repeat of the step does not throw the copy away again."""
+
+
+@dataclass(frozen=True)
+class _Renewal:
+    """``generation``: of the Deployment, which has to be observed; ``replaced``: another Pod comes."""
+
+    generation: int
+    replaced: bool
 
 
 class Node:
@@ -60,27 +69,40 @@ class Node:
             node = replace(node, runtime_version=group.spec.runtime_version)
             if step.wipe:
                 await self._wipe(step, want, component, group, node)
-            generation = await self._give(step, want, component, group, node)
-            await update_metadata(
-                platform,
-                target.namespace,
-                target.app,
-                {"nodes": lambda before: parts.rolled(before, node.name, node.runtime_version)},
-            )
-
-            def renewed(state: NodeState) -> bool:
-                deployment = platform.deployments.get(target.namespace, node.name) or {"metadata": {}}
-                seen = int(deployment["metadata"].get("generation", 0)) >= generation
-                uid = str((state.pod or {"metadata": {}})["metadata"].get("uid", ""))
-                return seen and state.ready and uid != (step.pod or "none")
-
-            waiter = NodeWaiter(platform, target, f"{node.name}: wait until it serves again", [node.name])
-            state = (await waiter.until(renewed, stuck_after=STUCK_AFTER))[0]
+            await self._note(step, lambda before: parts.rolled(before, node.name, node.runtime_version))
+            renewal = await self._give(step, want, component, group, node)
+            state = await self._serves(step, node, renewal)
             await self._check_version(step, state, node)
             values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
             answers = await read_back(platform, agent_of(target, state), "")
             await note_effective(platform, target.namespace, node.name, effective(component, values, answers))
+            await self._note(step, lambda before: parts.verified(before, node.name))
             await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {node.runtime_version}")
+
+    async def _note(self, step: NodeStep, change: Part) -> None:
+        target = step.target
+        await update_metadata(self._platform, target.namespace, target.app, {"nodes": change})
+
+    async def _serves(self, step: NodeStep, node: DesiredNode, renewal: _Renewal) -> NodeState:
+        """Waits for the Pod. Whatever comes of it, it is noted whether the engine may have had the volume."""
+        platform, target = self._platform, step.target
+        ran = False
+
+        def renewed(state: NodeState) -> bool:
+            nonlocal ran
+            deployment = platform.deployments.get(target.namespace, node.name) or {"metadata": {}}
+            seen = int(deployment["metadata"].get("generation", 0)) >= renewal.generation
+            uid = str((state.pod or {"metadata": {}})["metadata"].get("uid", ""))
+            other = seen and (not renewal.replaced or uid != (step.pod or "none"))
+            ran = ran or (other and bool(uid) and state.running)
+            return other and state.ready
+
+        waiter = NodeWaiter(platform, target, f"{node.name}: wait until it serves again", [node.name])
+        try:
+            return (await waiter.until(renewed, stuck_after=STUCK_AFTER))[0]
+        finally:
+            if ran:
+                await self._note(step, lambda before: parts.engine_ran(before, node.name, node.runtime_version))
 
     def _place(self, want: Wanted, step: NodeStep) -> tuple[DesiredComponent, DesiredGroup, DesiredNode]:
         component = want.desired.component(step.component)
@@ -94,8 +116,8 @@ class Node:
 
     async def _give(
         self, step: NodeStep, want: Wanted, component: DesiredComponent, group: DesiredGroup, node: DesiredNode
-    ) -> int:
-        """Writes what differs, or deletes the Pod; the Deployment's generation that has to be observed."""
+    ) -> _Renewal:
+        """Writes what differs; a Restart that starts no other Pod by it deletes the Pod."""
         kubernetes, target = self._platform.kubernetes, step.target
         live_map = await kubernetes.get(CONFIG_MAP, node.name, target.namespace)
         live = await kubernetes.get(DEPLOYMENT, node.name, target.namespace)
@@ -110,11 +132,15 @@ class Node:
             if changed:
                 await kubernetes.apply(manifest)
         deployment = deployment_manifest(want.desired, component, group, node)
+        before = _template(live)
         if live is None or differences(deployment, live):
-            return int((await kubernetes.apply(deployment))["metadata"].get("generation", 0))
-        if target.operation == OperationType.RESTART and step.pod:
+            live = await kubernetes.apply(deployment)
+        # Equal quantities written otherwise, or a change beside the template, start no other Pod.
+        replaced = before != _template(live)
+        if not replaced and target.operation == OperationType.RESTART and step.pod:
             await self._delete_pod(step)
-        return int(live["metadata"].get("generation", 0))
+            replaced = True
+        return _Renewal(int(live["metadata"].get("generation", 0)), replaced)
 
     async def _delete_pod(self, step: NodeStep) -> None:
         pods = self._platform.pods.list(step.target.namespace, app_labels(step.target.app, node=step.node))
@@ -147,7 +173,7 @@ class Node:
         live = await kubernetes.get(VOLUME_CLAIM, node.name, target.namespace)
         if claim is None or _annotation(live, WIPED_FOR) == target.workflow_id:
             return
-        await self._only_a_copy(step, component, node)
+        await self._only_a_copy(step, want, component, node)
         await tell_step(self._platform, target, f"{node.name}: begin with an empty volume")
         await kubernetes.patch(DEPLOYMENT, node.name, target.namespace, {"spec": {"replicas": 0}})
         waiter = NodeWaiter(self._platform, target, f"{node.name}: wait until it has stopped", [node.name])
@@ -159,10 +185,13 @@ class Node:
                 raise ApplicationError(f"the volume of {node.name} is still being removed")
         claim["metadata"]["annotations"] = {ANNOTATION_APP_UID: target.uid, WIPED_FOR: target.workflow_id}
         await kubernetes.create(claim)
+        await self._note(step, lambda before: parts.wiped(before, node.name))
 
-    async def _only_a_copy(self, step: NodeStep, component: DesiredComponent, node: DesiredNode) -> None:
-        """A volume is thrown away only while another node is writable and serves: what it holds is a copy then."""
+    async def _only_a_copy(self, step: NodeStep, want: Wanted, component: DesiredComponent, node: DesiredNode) -> None:
+        """A volume is thrown away only while another node serves from which this one can have its data again: the one
+        that is writable, where the component has such a role, of no higher version than this one will be."""
         writable = {role.name for role in component.definition.roles if role.writable}
+        entries = parts.entries(read_part(want.live.metadata, "nodes"))
         others = [each.name for each in component.nodes if each.name != node.name]
         serving = []
         for name, agent in reachable(self._platform, step.target, others).items():
@@ -170,13 +199,17 @@ class Node:
                 report = await self._platform.agents.role(agent, timeout=3.0)
             except AgentError:
                 continue
-            if report.role in writable and report.ready:
+            data = entries.get(name, {}).get(parts.DATA, "")
+            readable = not data or version_key(data) <= version_key(node.runtime_version)
+            if report.ready and readable and (not writable or report.role in writable):
                 serving.append(name)
-        if len(serving) != 1:
-            message = (
-                f"{node.name} would begin with an empty volume, but no other node is seen to be writable; not done"
-            )
-            raise permanent(ErrorType.NODE_STUCK, message)
+        if not serving or (writable and len(serving) != 1):
+            message = f"{node.name} would begin with an empty volume, but no other node serves that it could copy"
+            raise permanent(ErrorType.NODE_STUCK, f"{message}; not done")
+
+
+def _template(deployment: Mapping[str, Any] | None) -> Any:
+    return ((deployment or {}).get("spec") or {}).get("template")
 
 
 def _annotation(manifest: Mapping[str, Any] | None, name: str) -> str:

@@ -7,15 +7,20 @@ is seen as such, and under ``previous`` what to go back to while a rolling opera
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from api.group import GroupSpec
 from api.operations import OperationType
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
 from render.stages import pod_facts
+from render.templates import version_key
 
 Entry = dict[str, str]
+UNVERIFIED = "unverified"
+"""In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""
+DATA = "data"
+"""In a node's entry: the highest runtime version whose engine has had its volume, where an upgrade noted it."""
 _STATES = ("normal", "adding", "deleting")
 
 
@@ -78,12 +83,39 @@ def normal(before: Any, component: DesiredComponent) -> dict[str, list[Entry]]:
 
 
 def rolled(before: Any, name: str, version: str) -> dict[str, list[Entry]]:
-    """The node runs ``version`` from now on."""
+    """The node's Pod is of ``version`` from now on, which nobody has verified yet."""
+    return _edited(before, name, lambda node: {**node, "version": version, UNVERIFIED: "true"})
+
+
+def engine_ran(before: Any, name: str, version: str) -> dict[str, list[Entry]]:
+    """An engine of ``version`` has had the node's volume: lower ones may not be able to read it any more."""
+
+    def edit(node: Entry) -> Entry:
+        known = node.get(DATA, "")
+        return {**node, DATA: version} if not known or version_key(version) > version_key(known) else node
+
+    return _edited(before, name, edit)
+
+
+def wiped(before: Any, name: str) -> dict[str, list[Entry]]:
+    """The node's volume is empty."""
+    return _edited(before, name, lambda node: {key: value for key, value in node.items() if key != DATA})
+
+
+def verified(before: Any, name: str) -> dict[str, list[Entry]]:
+    """The node serves, with the version that it should have."""
+    return _edited(before, name, lambda node: {key: value for key, value in node.items() if key != UNVERIFIED})
+
+
+def _edited(before: Any, name: str, edit: Callable[[Entry], Entry]) -> dict[str, list[Entry]]:
     part = _lists(before)
-    return {
-        state: [{**node, "version": version} if node.get("name") == name else node for node in part[state]]
-        for state in _STATES
-    }
+    return {state: [edit(node) if node.get("name") == name else node for node in part[state]] for state in _STATES}
+
+
+def entries(part: Any) -> dict[str, Entry]:
+    """All nodes by name, in whichever state."""
+    lists = _lists(part)
+    return {str(node["name"]): node for state in _STATES for node in lists[state]}
 
 
 def deleting(before: Any, names: Collection[str]) -> dict[str, list[Entry]]:

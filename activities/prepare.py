@@ -6,6 +6,7 @@ whose ClusterIPs are the nodes' addresses, and the disruption budgets.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -26,8 +27,8 @@ from api.app import Phase
 from api.names import FINALIZER, app_labels
 from api.operations import OperationType
 from api.steps import Applied, ComponentPlan, GroupPlan, Plan, Step, Target
-from clients.resources import APP, VOLUME_CLAIM, Manifest
-from render.desired import DesiredApp
+from clients.resources import APP, DEPLOYMENT, VOLUME_CLAIM, Manifest
+from render.desired import DesiredApp, DesiredGroup
 from render.objects import metadata_config_map
 
 
@@ -38,7 +39,7 @@ class Prepare:
     @activity.defn(name=Step.PREPARE)
     async def prepare(self, target: Target) -> Plan:
         platform = self._platform
-        want = await wanted(platform, target)
+        want = await wanted(platform, target, extend=True)
         await self._add_finalizer(want)
         await self._tell_start(target, want)
         claims, _ = await platform.kubernetes.list(VOLUME_CLAIM, target.namespace, labels=app_labels(target.app))
@@ -52,12 +53,13 @@ class Prepare:
         )
         # After the metadata, which is the truth that they are put back to.
         await self._records(target, want.desired, kept)
-        return _plan(want.desired, kept)
+        found, _ = await platform.kubernetes.list(DEPLOYMENT, target.namespace, labels=app_labels(target.app))
+        return _plan(want.desired, kept, {str(each["metadata"]["name"]) for each in found})
 
     @activity.defn(name=Step.SERVICES)
     async def services(self, target: Target) -> Applied:
         platform = self._platform
-        want = await wanted(platform, target)
+        want = await wanted(platform, target, extend=True)
         budget = await budget_resource(platform)
         manifests = [*service_manifests(want.desired), *budget_manifests(want.desired, budget.api_version)]
         applied = await apply_all(platform, target, manifests)
@@ -110,15 +112,20 @@ class Prepare:
         return 1
 
 
-def _plan(desired: DesiredApp, kept: frozenset[str]) -> Plan:
+def _plan(desired: DesiredApp, kept: frozenset[str], deployments: Collection[str]) -> Plan:
     return Plan(
         [
             ComponentPlan(
                 name=component.name,
-                groups=[GroupPlan(group.name, [node.name for node in group.nodes]) for group in component.groups],
+                groups=[_group_plan(group, deployments) for group in component.groups],
                 after=list(component.after),
                 kept=component.name in kept,
             )
             for component in desired.components
         ]
     )
+
+
+def _group_plan(group: DesiredGroup, deployments: Collection[str]) -> GroupPlan:
+    names = [node.name for node in group.nodes]
+    return GroupPlan(group.name, names, [name for name in names if name not in deployments])

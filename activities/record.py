@@ -16,6 +16,7 @@ from activities.metadata import Part, update_metadata
 from activities.nodes import rendered_config_maps
 from activities.platform import Platform
 from activities.reach import reachable
+from activities.roll import outdated_nodes
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.together import together
 from activities.wanted import Wanted, stage, wanted
@@ -107,11 +108,13 @@ class Record:
             return part
 
         changes: dict[str, Part] = {"basic": deployed}
-        if target.operation in (OperationType.UPGRADE, OperationType.RESIZE):
+        if want.live.deployed is not None and not await outdated_nodes(self._platform, want.desired, want.live):
             changes["record"] = parts.settled
         await update_metadata(self._platform, target.namespace, target.app, changes)
-        message = f"{target.operation} completed: {len(want.desired.nodes)} nodes are ready"
-        await tell(self._platform, target, f"{target.operation}Completed", message)
+        done = "RolledBack" if target.stage else "Completed"
+        await tell(
+            self._platform, target, f"{target.operation}{done}", target.reason or f"{target.operation} completed"
+        )
         change = StatusChange(
             phase=Phase.RUNNING if complete else Phase.UPDATING,
             message="as wanted" if complete else f"{target.operation} completed; the rest of the spec comes next",

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
+from activities import parts
 from activities.manifests import VERSION_LABEL, deployment_manifest, is_outdated
+from activities.metadata import read_part
 from activities.platform import Platform
 from activities.reach import node_states
 from activities.readiness import NodeState
 from activities.wait import heartbeats
-from activities.wanted import wanted
+from activities.wanted import Live, wanted
 from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
 from api.steps import RollNode, RollPlan, RollRequest, Step
@@ -29,36 +31,36 @@ from render.templates import version_key
 
 @dataclass(frozen=True)
 class Outdated:
-    """``other_version``: its Pod is of another runtime version than the record's. ``unreadable``: the record's is a
-    lower one, and the plugin does not say that it can read what the higher one wrote."""
+    """``other_version``: its Pod is of another runtime version than the record's. ``unreadable``: an engine of a higher
+    version has had its volume, and the plugin does not say that the record's can read what it wrote."""
 
     name: str
     other_version: bool
     unreadable: bool
 
 
-async def outdated_nodes(platform: Platform, desired: DesiredApp) -> list[Outdated]:
-    """Nodes whose Deployment is of another record than ``desired``; a missing one is drift and no matter of rolling."""
+async def outdated_nodes(platform: Platform, desired: DesiredApp, live: Live) -> list[Outdated]:
+    """Nodes whose Deployment is of another record than ``desired``, or that were rolled and not seen to serve since; a
+    missing Deployment is drift and no matter of rolling."""
     found, _ = await platform.kubernetes.list(DEPLOYMENT, desired.namespace, labels=app_labels(desired.name))
-    live = {str(each["metadata"]["name"]): each for each in found}
+    deployments = {str(each["metadata"]["name"]): each for each in found}
+    entries = parts.entries(read_part(live.metadata, "nodes"))
+    readable = {each.version: each.upgrades_from or [] for each in desired.bundle.plugin.spec.runtime_versions}
     outdated = []
-
-    def readable(version: str) -> list[str]:
-        versions = desired.bundle.plugin.spec.runtime_versions
-        return next((each.upgrades_from or [] for each in versions if each.version == version), [])
-
     for component in desired.components:
         for group in component.groups:
+            wants = group.spec.runtime_version
             for node in group.nodes:
-                present = live.get(node.name)
-                if present is None or not is_outdated(deployment_manifest(desired, component, group, node), present):
+                present, entry = deployments.get(node.name), entries.get(node.name, {})
+                if present is None:
                     continue
-                runs = _version(present)
-                wants = group.spec.runtime_version
-                lower = bool(runs) and version_key(wants) < version_key(runs)
-                outdated.append(
-                    Outdated(node.name, bool(runs) and runs != wants, lower and runs not in readable(wants))
-                )
+                stale = is_outdated(deployment_manifest(desired, component, group, node), present)
+                if not stale and parts.UNVERIFIED not in entry:
+                    continue
+                runs, data = _version(present), entry.get(parts.DATA, "")
+                higher = bool(data) and version_key(wants) < version_key(data)
+                unreadable = higher and data not in readable.get(wants, [])
+                outdated.append(Outdated(node.name, bool(runs) and runs != wants, unreadable))
     return outdated
 
 
@@ -107,7 +109,7 @@ class Roll:
             want = await wanted(platform, target)
             await platform.deployments.synced(30)
             await platform.pods.synced(30)
-            outdated = {node.name: node for node in await outdated_nodes(platform, want.desired)}
+            outdated = {node.name: node for node in await outdated_nodes(platform, want.desired, want.live)}
             batches: list[list[RollNode]] = []
             for component in want.desired.components:
                 if target.operation == OperationType.RESTART:

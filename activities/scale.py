@@ -23,6 +23,7 @@ from activities.status import tell_step
 from activities.wait import NodeWaiter, heartbeats
 from activities.wanted import Wanted, wanted
 from api.app import DeletionPolicy
+from api.names import app_labels
 from api.steps import ComponentPlan, ComponentStep, GroupPlan, NodeStep, RollNode, ScalePlan, Step, Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
@@ -93,7 +94,9 @@ class Scale:
             if await self._owned(target, DEPLOYMENT, step.node) is not None:
                 await platform.kubernetes.delete(DEPLOYMENT, step.node, target.namespace)
             waiter = NodeWaiter(platform, target, f"{step.node}: wait until it has stopped", [step.node])
-            await waiter.until(lambda state: state.pod is None, stuck_after=_GONE_WITHIN)
+            labels = app_labels(target.app, node=step.node)
+            # A terminating Pod counts: its engine would be found again by peers that have just forgotten it.
+            await waiter.until(lambda _: not platform.pods.list(target.namespace, labels), stuck_after=_GONE_WITHIN)
 
     async def _leave(self, step: NodeStep, agent: AgentTarget) -> None:
         """A node that cannot leave any more (its engine is down) is removed all the same."""

@@ -30,7 +30,7 @@ from activities.reach import reachable
 from activities.status import tell_step
 from activities.together import together
 from activities.wait import heartbeats
-from activities.wanted import wanted
+from activities.wanted import Wanted, wanted
 from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest, Step
@@ -45,6 +45,8 @@ FENCE_SECONDS = 60
 died (20 s) and to end its switchover elsewhere: else the source would acknowledge writes beside the candidate."""
 PROMOTE_WITHIN = 10.0
 """Seconds after the fence within which the candidate must be level and the promotion begin."""
+_ATTEMPTS = 6
+"""Before the role has moved. Afterwards there is no end of trying: two nodes may hold it until the source follows."""
 _LEVEL_EVERY = 0.05
 _TOOL_TIMEOUT = 15.0
 _PREPARE_TIMEOUT = 45.0
@@ -80,19 +82,31 @@ class Switchover:
             nothing = Move(target, component.name)
             nodes = await self._nodes(request, component)
             holders = nodes.holders()
-            if not nodes.writable or (request.node and request.node not in holders):
+            if not nodes.writable:
                 return nothing
+            if request.node and request.node not in holders:
+                if request.node in nodes.reports or request.node not in nodes.agents or len(holders) == 1:
+                    return nothing
+                if not await self._can_move(want, component, request.node):
+                    return nothing
+                raise ApplicationError(
+                    f"{request.node} does not say whether it is writable; it is not touched until then"
+                )
             if request.candidate in holders:
                 return Move(target, component.name, message=f"{request.candidate} is writable already")
             if len(holders) != 1:
                 raise ApplicationError(f"{component.name}: {_said(holders)}; waiting until exactly one is")
-            addresses = await node_addresses(self._platform, want.desired)
-            node = next(each for each in component.nodes if each.name == holders[0])
-            context = template_context(want.desired, component, node, addresses=addresses, bootstrap=None)
-            if ToolName.FENCE not in render_tools(want.desired, component, context):
+            if not await self._can_move(want, component, holders[0]):
                 return Move(target, component.name, message=f"{component.name} has no other node that could take over")
             candidate = await self._candidate(request, component, holders[0])
             return Move(target, component.name, holders[0], candidate)
+
+    async def _can_move(self, want: Wanted, component: DesiredComponent, name: str) -> bool:
+        """Whether the topology has anything to move a role with: a single node has not."""
+        addresses = await node_addresses(self._platform, want.desired)
+        node = next(each for each in component.nodes if each.name == name)
+        context = template_context(want.desired, component, node, addresses=addresses, bootstrap=None)
+        return ToolName.FENCE in render_tools(want.desired, component, context)
 
     async def _candidate(self, request: MoveRequest, component: DesiredComponent, source: str) -> str:
         """The ready node with the highest position; one that was chosen by name must be ready too."""
@@ -147,15 +161,19 @@ class Switchover:
             addresses = await node_addresses(self._platform, want.desired)
             moved = move.candidate in nodes.holders()
             if not moved:
+                if activity.info().attempt > _ATTEMPTS:
+                    message = f"{move.candidate} did not take over from {move.source} in {_ATTEMPTS} attempts"
+                    raise permanent(ErrorType.NO_CANDIDATE, f"{message}; nothing was moved")
                 await self._fence(move, nodes)
             await to_its_end(self._move(move, component, nodes, addresses, moved=moved))
-            if target.operation == OperationType.UPGRADE:
-                await update_metadata(self._platform, target.namespace, target.app, {"record": parts.final})
             await tell(self._platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
 
     async def _move(
         self, move: Move, component: DesiredComponent, nodes: _Nodes, addresses: Mapping[str, str], *, moved: bool
     ) -> None:
+        if move.target.operation == OperationType.UPGRADE and not move.target.stage:
+            # Beforehand: whatever becomes of this step, the primary may run the new version from now on.
+            await update_metadata(self._platform, move.target.namespace, move.target.app, {"record": parts.final})
         if not moved:
             await self._fail_over(nodes.agents[move.candidate], addresses[move.source])
         await self._labelled(move, nodes)

@@ -80,7 +80,7 @@ class Sync:
         lacks = note is not None and (note.dynamic != wants.dynamic or _differs(note.read_back, answers))
         if not lacks and await self._revision(agent) >= revision_of(manifest):
             return changed
-        request_id = f"{activity.info().workflow_run_id}/sync/{node.name}/{revision_of(manifest)}"
+        request_id = f"{activity.info().workflow_run_id}/sync/{node.name}/{activity.info().attempt}"
         try:
             after = await push(
                 self._platform, agent, manifest, dynamic_of(component, values) if lacks else {}, request_id

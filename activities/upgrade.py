@@ -11,11 +11,13 @@ from activities.platform import Platform
 from activities.status import tell_step
 from activities.volumes import claims_of
 from activities.wait import heartbeats
-from activities.wanted import wanted
+from activities.wanted import Wanted, wanted
 from api.meta import parse_quantity
+from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.steps import Applied, Step, Target
 from clients.resources import VOLUME_CLAIM
 from render.desired import DesiredGroup
+from render.templates import version_key
 
 
 class Upgrade:
@@ -33,6 +35,19 @@ class Upgrade:
                 for group in component.groups:
                     grown += await self._expand(target, group)
             return Applied(grown)
+
+    async def _primary_is_new(self, want: Wanted, target: Target, version: str) -> bool:
+        """Also an engine's own election may have moved a writable role onto a node of the new version."""
+        entries = parts.entries(read_part(want.live.metadata, "nodes"))
+        for component in want.desired.components:
+            writable = {role.name for role in component.definition.roles if role.writable}
+            pods = self._platform.pods.list(target.namespace, app_labels(target.app, component.name))
+            for pod in pods:
+                labels = pod["metadata"].get("labels") or {}
+                data = entries.get(labels.get(LABEL_NODE, ""), {}).get(parts.DATA, "")
+                if labels.get(LABEL_ROLE) in writable and data and version_key(data) > version_key(version):
+                    return True
+        return False
 
     async def _expand(self, target: Target, group: DesiredGroup) -> int:
         if group.spec.storage is None:
@@ -56,7 +71,7 @@ class Upgrade:
         previous = (read_part(want.live.metadata, "record") or {}).get("previous")
         if not previous:
             return Applied(0)
-        if previous.get("final"):
+        if previous.get("final") or await self._primary_is_new(want, target, str(previous["runtimeVersion"])):
             return Applied(-1)
         version = str(previous["runtimeVersion"])
 

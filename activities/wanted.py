@@ -24,6 +24,7 @@ from api.app import App
 from api.component import Component, ComponentSpec
 from api.group import Group, GroupSpec
 from api.names import app_labels, group_name, metadata_name
+from api.operations import OperationType
 from api.steps import ErrorType, Target
 from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, Manifest
 from render.bundle import PluginBundle, PluginRefused
@@ -153,8 +154,9 @@ async def live_app(platform: Platform, target: Target) -> Manifest:
     return manifest
 
 
-async def wanted(platform: Platform, target: Target, operation: str = "") -> Wanted:
-    """What a step of this operation has to bring about; ``operation``: as another one would see it.
+async def wanted(platform: Platform, target: Target, operation: str = "", *, extend: bool = False) -> Wanted:
+    """What a step of this operation has to bring about; ``operation``: as another one would see it; ``extend``: with
+    the nodes that a Scale is to add.
 
     Raises ApplicationError SpecChanged where the App has another spec by now, or is being deleted: the operation
     then ends and the entity plans anew.
@@ -169,17 +171,19 @@ async def wanted(platform: Platform, target: Target, operation: str = "") -> Wan
         raise permanent(ErrorType.SPEC_CHANGED, "the spec changed: " + "; ".join(map(str, problems)))
     if spec_hash(app) != target.spec_hash:
         raise permanent(ErrorType.SPEC_CHANGED, f"the spec changed (generation {app.generation})")
-    return Wanted(manifest, app, await stage(platform, app, live, operation or target.stage or target.operation), live)
+    kind = operation or target.stage or target.operation
+    extend = extend and kind == OperationType.SCALE
+    return Wanted(manifest, app, await stage(platform, app, live, kind, extend=extend), live)
 
 
-async def stage(platform: Platform, app: App, live: Live, operation: str) -> DesiredApp:
+async def stage(platform: Platform, app: App, live: Live, operation: str, *, extend: bool = False) -> DesiredApp:
     """The App as it should run while ``operation`` is carried out. Raises ApplicationError InvalidSpec."""
     if live.deployed is None:
         bundle = await _bundle(platform, app.spec.plugin.name, app.spec.plugin.version)
         return desired(app, bundle, agent_image=platform.agent_image, recorded=live.recorded)
     own = stage_of(operation)
     bundle = await _bundle(platform, app.spec.plugin.name, plugin_of(app, live.deployed, own))
-    return staged(app, bundle, live.deployed, own, agent_image=platform.agent_image)
+    return staged(app, bundle, live.deployed, own, agent_image=platform.agent_image, extend=extend)
 
 
 async def _bundle(platform: Platform, name: str, version: str) -> PluginBundle:

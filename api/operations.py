@@ -178,6 +178,8 @@ class OperationResult:
     outcome: str
     message: str
     workflow_id: str = ""
+    skipped: list[str] = field(default_factory=list)
+    """Nodes that an operator decided to leave as they are."""
 
 
 @dataclass(frozen=True)

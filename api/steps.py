@@ -120,8 +120,11 @@ class Target:
 
 @dataclass(frozen=True)
 class GroupPlan:
+    """``missing``: nodes without a Deployment when it was planned."""
+
     name: str
     nodes: list[str]
+    missing: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -281,10 +284,9 @@ class StateRequest:
 
 @dataclass(frozen=True)
 class Applied:
-    """How many objects were created or changed. ``started``: nodes that got a Deployment."""
+    """How many objects were created or changed."""
 
     changed: int
-    started: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

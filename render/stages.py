@@ -15,6 +15,7 @@ from typing import Any
 
 from api.app import App, ComponentTemplate, GroupTemplate, PluginReference
 from api.group import GroupSpec
+from api.meta import parse_quantity
 from api.names import group_name
 from api.operations import OperationType
 from api.plugin import Topology
@@ -74,9 +75,19 @@ def stage_of(operation: str) -> frozenset[OperationType]:
 
 
 def staged(
-    app: App, bundle: PluginBundle, deployed: Deployed, stage: Collection[OperationType], *, agent_image: str
+    app: App,
+    bundle: PluginBundle,
+    deployed: Deployed,
+    stage: Collection[OperationType],
+    *,
+    agent_image: str,
+    extend: bool = False,
 ) -> DesiredApp:
-    """What should run while ``stage`` is carried out. ``bundle``: of the plugin version that ``plugin_of`` names."""
+    """What should run while ``stage`` is carried out. ``bundle``: of the plugin version that ``plugin_of`` names.
+
+    ``extend``: a Scale begins, so the nodes that are to come are wanted too. Later steps go by those that it has noted:
+    ``kubectl scale`` in the middle of it is for the next one.
+    """
     if WHOLE.issubset(stage):
         return desired(app, bundle, agent_image=agent_image, recorded=deployed.recorded)
     topology = chosen_topology(app, bundle)
@@ -86,7 +97,7 @@ def staged(
         _app_of(app, topology, deployed, stage), bundle, agent_image=agent_image, recorded=deployed.recorded
     )
     ordinals = {
-        group.resource_name: _ordinals(deployed, group.resource_name, group.spec, stage)
+        group.resource_name: _ordinals(deployed, group.resource_name, group.spec, extend=extend)
         for component in whole.components
         for group in component.groups
     }
@@ -111,14 +122,11 @@ def plugin_of(app: App, deployed: Deployed, stage: Collection[OperationType]) ->
     return app.spec.plugin.version if OperationType.UPGRADE_PLUGIN in stage else deployed.plugin_version
 
 
-def _ordinals(
-    deployed: Deployed, resource_name: str, spec: GroupSpec, stage: Collection[OperationType]
-) -> tuple[int, ...]:
+def _ordinals(deployed: Deployed, resource_name: str, spec: GroupSpec, *, extend: bool) -> tuple[int, ...]:
     present = deployed.ordinals.get(resource_name)
     if present is None:
         return tuple(spec.ordinals)
-    # While it scales, both those that are to come and those that are not yet on their way out.
-    return tuple(sorted({*present, *spec.ordinals})) if OperationType.SCALE in stage else present
+    return tuple(sorted({*present, *spec.ordinals})) if extend else present
 
 
 def _app_of(app: App, topology: Topology, deployed: Deployed, stage: Collection[OperationType]) -> App:
@@ -185,7 +193,7 @@ def _of_groups(wanted: DesiredApp, deployed: Deployed) -> Iterator[tuple[Operati
                 continue
             if record.runtime_version != group.spec.runtime_version:
                 yield OperationType.UPGRADE, f"{record.runtime_version} → {group.spec.runtime_version}"
-            changed = [name for name in POD_FIELDS if getattr(record, name) != getattr(group.spec, name)]
+            changed = [name for name in POD_FIELDS if _canonical(record, name) != _canonical(group.spec, name)]
             if (record.storage and record.storage.size) != (group.spec.storage and group.spec.storage.size):
                 changed.append("storage")
             if changed:
@@ -197,10 +205,22 @@ def _listed(ordinals: Sequence[int]) -> str:
     return ", ".join(map(str, sorted(ordinals)))
 
 
+def _canonical(spec: GroupSpec, name: str) -> Any:
+    """A field's value, where equal quantities are equal: ``1000m`` is no change of ``1``, and starts no new Pod."""
+    value = getattr(spec, name)
+    if name != "resources":
+        return value
+    return {
+        part: {key: str(parse_quantity(text).normalize()) for key, text in amounts.items()}
+        for part, amounts in (("requests", value.requests), ("limits", value.limits))
+    }
+
+
 def pod_facts(spec: GroupSpec) -> str:
     """What a group's Pods are made of, as one text to take a digest of. A newer agent image is not among it: it
     reaches a Pod at its next planned restart."""
     included = {"runtime_version", "image", "user", "ports", "termination_grace_period_seconds", *POD_FIELDS}
     facts = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=included)
+    facts["resources"] = _canonical(spec, "resources")
     facts["storage"] = spec.storage is not None
     return json.dumps(facts, sort_keys=True, separators=(",", ":"))

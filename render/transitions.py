@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from api.app import App
 from api.meta import parse_quantity
 from render.bundle import PluginBundle
-from render.desired import DesiredApp
+from render.desired import DesiredApp, DesiredComponent
 from render.problems import Problem, listing
 from render.stages import Deployed
 from render.templates import version_key
@@ -29,6 +29,7 @@ def transition_problems(
     can grow; None where nobody had to ask."""
     problems = [*_plugin(wanted.bundle, deployed, installed), *_runtime(wanted, deployed)]
     for component in wanted.components:
+        problems += _unset(app, component, deployed)
         for group in component.groups:
             path = group_path(app, component.name, group.name)
             present = deployed.ordinals.get(group.resource_name)
@@ -83,6 +84,18 @@ def _runtime(wanted: DesiredApp, deployed: Deployed) -> Iterator[Problem]:
         steps = [v.version for v in versions if v.version in (allowed or ())]
         message = f"cannot go from {now} to {then} at once; upgrade to {listing(steps)} first"
     yield Problem("spec.runtimeVersion", message)
+
+
+def _unset(app: App, component: DesiredComponent, deployed: Deployed) -> Iterator[Problem]:
+    """An engine cannot be told to take back a parameter for which nobody knows a default."""
+    record = deployed.recorded.components.get(component.name)
+    for name in sorted(set(record.config if record is not None else ()) - set(component.config)):
+        parameter = component.parameters.get(name)
+        if parameter is not None and parameter.default_expression is None and parameter.apply == "dynamic":
+            message = (
+                f"has no default to go back to; set it to the value that it should have instead of removing {name}"
+            )
+            yield Problem(f"{component_path(app, component.name)}.config.{name}", message)
 
 
 def component_path(app: App, component: str) -> str:

@@ -205,16 +205,13 @@ class AppWorkflow:
             return ticket is not None and ticket.id in self._cancelled
 
         while True:
-            await workflow.wait_condition(
-                lambda: child.done() or self._spec_notice or unwanted() or (self._drift_notice and self._waits())
-            )
+            await workflow.wait_condition(lambda: child.done() or self._spec_notice or unwanted() or self._drift_notice)
             if child.done():
                 return ""
             why = "the run that asked for it was cancelled" if unwanted() else ""
             if not why:
-                look_for_drift = self._drift_notice and self._waits()
-                self._spec_notice = False
-                self._drift_notice = self._drift_notice and not look_for_drift
+                look_for_drift = self._drift_notice
+                self._spec_notice = self._drift_notice = False
                 try:
                     newest = await self._load(drift=look_for_drift)
                 except FailureError:
@@ -222,7 +219,7 @@ class AppWorkflow:
                 if child.done():
                     return ""
                 why = interrupts(newest, operation, snapshot.uid, snapshot.spec_hash)
-                if not why and look_for_drift and self._waits():
+                if not why and look_for_drift:
                     why = self._make_room(newest, operation)
             if why:
                 self._say(f"ending {operation}: {why}")
@@ -235,9 +232,17 @@ class AppWorkflow:
         return self._progress is not None and self._progress.state != OperationState.RUNNING
 
     def _make_room(self, newest: AppSnapshot, operation: str) -> str:
-        """Why a waiting operation has to end so that drift is repaired; it is begun again, paused if it was."""
+        """Why the operation has to end so that drift is repaired; it is begun again, paused if it was.
+
+        One that waits for an operator makes room for any drift; one that is at work only where something is missing,
+        for which its steps would wait without end.
+        """
+        if operation == OperationType.DELETE:
+            return ""
         drift = [sentence for sentence in newest.drift if sentence not in self._state.unrepairable]
-        if not drift or operation == OperationType.REPAIR:
+        if not self._waits():
+            drift = [sentence for sentence in drift if sentence.endswith(" is missing")]
+        if operation == OperationType.REPAIR or not drift:
             return ""
         if self._progress is not None and self._progress.state == OperationState.PAUSED:
             self._state.paused_type = operation
@@ -288,10 +293,9 @@ class AppWorkflow:
     @workflow.signal(name=SIGNAL_NOTICE)
     def notice(self, notice: Notice) -> None:
         self._state.notice = True
-        if notice.kind == NoticeKind.DRIFT:
-            self._drift_notice = True
-        else:
-            self._spec_notice = True
+        # The watcher sends one notice for several things: of the stronger kind, with all details.
+        self._drift_notice = self._drift_notice or notice.kind == NoticeKind.DRIFT or " was " in notice.detail
+        self._spec_notice = self._spec_notice or notice.kind != NoticeKind.DRIFT
 
     @workflow.signal(name=SIGNAL_PROGRESS)
     def progress(self, progress: Progress) -> None:

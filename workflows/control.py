@@ -151,16 +151,36 @@ async def controlled(
 ) -> OperationResult:
     """Runs ``body``. After an abort ``undo`` puts back what can be put back, and says what it did."""
     control.paused = control.paused or request.paused
+    results: list[OperationResult] = []
+
+    async def work() -> None:
+        results.append(await body())
+
     try:
-        result = await body()
+        await control.abortable(work)
     except AbortedError:
         control.aborted = False
-        done = await undo() if undo is not None else "what was done stays"
+        done = await _undone(undo)
         return OperationResult(operation, Outcome.ABORTED, f"aborted by an operator; {done}", _own_id())
+    result = results[0]
     if not control.skipped:
         return result
-    message = f"{result.message}; skipped: {', '.join(control.skipped)}"
-    return OperationResult(operation, result.outcome, message, _own_id())
+    message = f"{result.message}; left out: {', '.join(control.skipped)}"
+    return OperationResult(operation, result.outcome, message, _own_id(), list(control.skipped))
+
+
+async def _undone(undo: Callable[[], Awaitable[str]] | None) -> str:
+    if undo is None:
+        return "what was done stays"
+    try:
+        return await undo()
+    except AbortedError:
+        return "the way back was ended too: what is done stays"
+    except (ActivityError, ChildWorkflowError) as error:
+        message = own_failure(error)
+        if message is None:
+            raise
+        return f"the way back failed: {message}"
 
 
 def _own_id() -> str:

@@ -22,11 +22,11 @@ class GroupWorkflow:
         nodes = ", ".join(request.plan.nodes)
         step = GroupStep(request.target, request.component, request.plan.name)
         workflow.set_current_details(f"Applying {nodes}")
-        applied = await run_step(Step.APPLY_GROUP, step, Applied, nodes)
+        await run_step(Step.APPLY_GROUP, step, Applied, nodes)
         if request.target.operation == OperationType.REPAIR and workflow.patched("wait-for-repaired"):
             # What it did not touch may be down for a reason of its own, such as an upgrade that has stopped.
-            step, nodes = replace(step, nodes=applied.started), ", ".join(applied.started)
-            if not applied.started:
+            step, nodes = replace(step, nodes=request.plan.missing), ", ".join(request.plan.missing)
+            if not request.plan.missing:
                 workflow.set_current_details("No node had to be started")
                 return
         if not request.held:

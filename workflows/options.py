@@ -61,7 +61,7 @@ LIMITS: dict[Step, Limits] = {
     Step.SYNC_NODES: Limits(timedelta(minutes=3), waits=True),
     Step.PLAN_ROLL: Limits(timedelta(minutes=2), waits=True),
     Step.PLAN_MOVE: Limits(timedelta(minutes=3), waits=True, attempts=10),
-    Step.SWITCHOVER: Limits(timedelta(minutes=3), waits=True, attempts=6),
+    Step.SWITCHOVER: Limits(timedelta(minutes=3), waits=True),
     Step.ROLL_NODE: _WAITING,
     Step.EXPAND_VOLUMES: Limits(timedelta(minutes=3), waits=True),
     Step.ROLL_BACK: _QUICK,

@@ -28,7 +28,7 @@ class ReconfigureWorkflow(Controlled):
         if not request.ticket:
             return await by_hand(OperationType.RECONFIGURE, request)
         target = target_of(OperationType.RECONFIGURE, request)
-        touched: list[RollNode] = []
+        touched: list[tuple[RollNode, bool]] = []
 
         async def body() -> OperationResult:
             plans = await run_step(Step.PLAN_CONFIG, target, ConfigPlans, "which nodes lack which parameters")
@@ -49,15 +49,15 @@ class ReconfigureWorkflow(Controlled):
             return OperationResult(target.operation, Outcome.COMPLETED, message, target.workflow_id)
 
         async def undo() -> str:
-            for node in reversed(touched):
-                await _node(target, node, restart=False, revert=True)
-            names = ", ".join(node.name for node in touched)
+            for node, restart in reversed(touched):
+                await _node(target, node, restart=restart, revert=True)
+            names = ", ".join(node.name for node, _ in touched)
             return f"the former parameters were put back on {names}" if names else "no engine was touched"
 
         return await controlled(OperationType.RECONFIGURE, request, self.control, body, undo)
 
 
-async def _component(control: Control, target: Target, plan: ConfigPlan, touched: list[RollNode]) -> None:
+async def _component(control: Control, target: Target, plan: ConfigPlan, touched: list[tuple[RollNode, bool]]) -> None:
     first, rest = plan.nodes[:1], plan.nodes[1:]
     # An engine that has to be restarted takes its clients along: then never two at once.
     batches = [[node] for node in plan.nodes] if plan.restart else [first, rest]
@@ -65,7 +65,7 @@ async def _component(control: Control, target: Target, plan: ConfigPlan, touched
         if not batch:
             continue
         await control.safe_point(target, f"before {', '.join(node.name for node in batch)}")
-        touched += batch
+        touched += [(node, plan.restart) for node in batch]
         await all_of([_node(target, node, restart=plan.restart) for node in batch])
     step = ComponentStep(target, plan.component)
     await run_step(Step.COMMIT_CONFIG, step, type(None), f"{plan.component}: the new parameters are the record")

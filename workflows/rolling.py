@@ -66,13 +66,11 @@ async def _rolling(operation: OperationType, request: OperationInput, control: C
             await finished(target, plan, "")
             return "too late to go back, since the primary runs the new version: it was completed"
         back = replace(target, stage=OperationType.REPAIR)
-        if not restored.changed:
-            return "nothing had been changed"
         undone = Rolled()
         plan = await prepared(back)
         await roll(control, back, Scope(), undone)
         await finished(back, plan, "")
-        return f"{undone.nodes} nodes were rolled back"
+        return f"{undone.nodes} nodes were rolled back" if undone.nodes else "nothing had to be put back"
 
     return await controlled(operation, request, control, body, undo)
 

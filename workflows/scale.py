@@ -6,6 +6,8 @@ once (``syncNodes``): a node's peers are in its files and tools.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from temporalio import workflow
 
 from workflows.by_hand import by_hand
@@ -71,7 +73,8 @@ async def _add(target: Target, component: ComponentPlan, everybody: list[str]) -
         step = GroupStep(target, component.name, part.name)
         workflow.set_current_details(f"Scale of **{target.namespace}/{target.app}**: {nodes} come up")
         await run_step(Step.APPLY_GROUP, step, Applied, nodes)
-        await run_step(Step.WAIT_READY, step, type(None), nodes)
+        # Not for the others of the group: one that is dead may be just why another comes.
+        await run_step(Step.WAIT_READY, replace(step, nodes=part.nodes), type(None), nodes)
 
     await _sync(target, everybody)
     await all_of([group(part) for part in component.groups])

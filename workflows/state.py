@@ -85,10 +85,13 @@ class EntityState:
 
     def learn(self, snapshot: AppSnapshot, result: OperationResult, now: datetime) -> None:
         """What the end of an operation means for the next plan. Almost every end is looked at again at once."""
-        bad = result.outcome in (Outcome.FAILED, Outcome.REFUSED, Outcome.ABORTED)
+        bad = result.outcome in (Outcome.FAILED, Outcome.REFUSED, Outcome.ABORTED) or bool(result.skipped)
         first = result.type in (OperationType.DEPLOY, OperationType.REPAIR)
         whole = not snapshot.operation and snapshot.deployed_hash in ("", snapshot.spec_hash)
-        if result.outcome != Outcome.COMPLETED or not first or not whole:
+        # A Repair is looked after at once: what it could not mend must not be taken for new drift later, nor new
+        # drift for what it could not mend.
+        again = result.type == OperationType.REPAIR and workflow.patched("look-after-repair")
+        if result.outcome != Outcome.COMPLETED or not first or not whole or again:
             self.notice = True
         if result.type in BY_REQUEST:
             return  # it stands for nothing that the spec says, so its failure keeps nothing from being done
@@ -101,9 +104,7 @@ class EntityState:
         self.failed_times += 1
         self.failed_type, self.failed_hash = result.type, snapshot.spec_hash
         self.failed_message = result.message[:500]
-        self.failed_how = {Outcome.REFUSED: "was refused", Outcome.ABORTED: "was aborted"}.get(
-            Outcome(result.outcome), "failed"
-        )
+        self.failed_how = _HOW[Outcome(result.outcome)]
         # What an engine refused, or an operator ended, would end the same way again.
         pause = min(FIRST_RETRY * 2 ** (min(self.failed_times, 8) - 1), LONGEST_RETRY)
         self.retry_at = (now + pause).isoformat() if result.outcome == Outcome.FAILED else ""
@@ -130,10 +131,17 @@ class EntityState:
         results = raw.get("results")
         for key, entry in results.items() if isinstance(results, dict) else ():
             if isinstance(entry, dict):
-                state.results[str(key)] = OperationResult(
-                    *(str(entry.get(name, "")) for name in ("type", "outcome", "message", "workflow_id"))
-                )
+                texts = [str(entry.get(name, "")) for name in ("type", "outcome", "message", "workflow_id")]
+                state.results[str(key)] = OperationResult(texts[0], texts[1], texts[2], texts[3])
         return state
+
+
+_HOW = {
+    Outcome.FAILED: "failed",
+    Outcome.REFUSED: "was refused",
+    Outcome.ABORTED: "was aborted",
+    Outcome.COMPLETED: "is not complete",  # an operator has left nodes out
+}
 
 
 def _entries(raw: Any) -> list[dict[str, Any]]:
