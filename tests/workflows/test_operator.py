@@ -6,6 +6,7 @@ import pytest
 from temporalio.client import Client, WorkflowUpdateFailedError
 
 from api.operations import NoticeKind
+from api.steps import ComponentPlan, GroupPlan, ScalePlan
 from tests.workflows.fakes import FakeApp, FakeCluster
 from tests.workflows.running import notify, operation, say
 
@@ -53,14 +54,21 @@ async def test_a_node_that_fails_stops_the_operation_and_a_retry_goes_on(client:
     assert cluster.steps("stopping").count("rollNode:x-0") == 2
 
 
-async def test_a_skipped_node_is_named_in_the_result(client: Client, cluster: FakeCluster) -> None:
+async def test_a_skipped_node_is_named_and_not_begun_again_by_itself(client: Client, cluster: FakeCluster) -> None:
     app = upgrading(cluster, "skipping", failing={"rollNode:x-1": "no space"})
     await notify(client, "skipping")
     await cluster.until(lambda: app.states)
     await say(client, "skipping", "skip")
     result = await operation(client, "skipping", "Upgrade", 1).result()
     assert result["outcome"] == "completed"  # type: ignore[index]
-    assert "skipped: x-1" in result["message"]  # type: ignore[index]
+    assert "left out: x-1" in result["message"]  # type: ignore[index]
+    await cluster.change("skipping", operation="Upgrade", change="not rolled yet: x-1")
+    await notify(client, "skipping", NoticeKind.RESYNC)
+    await cluster.until(lambda: app.reports)
+    assert "is not complete" in app.reports[-1].message
+    app.failing = {}
+    assert "begins again" in await say(client, "skipping", "retry")
+    await cluster.until(lambda: "skipping/rolled:x-1" in cluster.log)
 
 
 async def test_an_abort_rolls_back_and_does_not_begin_again(client: Client, cluster: FakeCluster) -> None:
@@ -110,3 +118,49 @@ async def test_words_that_make_no_sense_are_refused_with_what_would(client: Clie
     await notify(client, "idle")
     assert "no operation runs" in await refusal(client, "idle", "pause")
     assert "say one of" in await refusal(client, "idle", "hurry")
+
+
+async def test_an_abort_is_heard_while_a_new_node_is_waited_for(client: Client, cluster: FakeCluster) -> None:
+    app = cluster.add("waiting", deployed_hash="zero", operation="Scale", change="2 → 3 nodes")
+    app.scale = ScalePlan([ComponentPlan("server", [GroupPlan("data", ["d"])])], [], ["server"])
+    app.blocked = {"server"}
+    await notify(client, "waiting")
+    await cluster.until(lambda: "waiting/waitReady:server" in cluster.log)
+    await say(client, "waiting", "abort")
+    await cluster.until(lambda: app.reports)
+    assert "was aborted" in app.reports[-1].message
+
+
+async def test_a_second_abort_ends_the_way_back_and_a_deletion_goes_on(client: Client, cluster: FakeCluster) -> None:
+    app = upgrading(cluster, "twice", blocked={"x-0"}, former=1)
+    await notify(client, "twice")
+    await cluster.until(lambda: "twice/rollNode:x-0" in cluster.log)
+    await say(client, "twice", "abort")
+    await cluster.until(lambda: cluster.steps("twice").count("rollNode:x-0") == 2)
+    await say(client, "twice", "abort")
+    await cluster.until(lambda: app.reports)
+    assert "the way back was ended too" in app.reports[-1].message
+    await cluster.change("twice", deleting=True)
+    await notify(client, "twice")
+    await cluster.until(lambda: "twice" not in cluster.apps)
+
+
+async def test_what_is_missing_is_repaired_under_an_operation_that_waits_for_it(
+    client: Client, cluster: FakeCluster
+) -> None:
+    app = upgrading(cluster, "stuck", blocked={"x-0"})
+    await notify(client, "stuck")
+    await cluster.until(lambda: "stuck/rollNode:x-0" in cluster.log)
+    await cluster.change("stuck", drift=["Service x is missing"])
+    await notify(client, "stuck", NoticeKind.DRIFT)
+    await cluster.until(lambda: "stuck/finish" in cluster.log)
+    await cluster.change("stuck", blocked=set())
+    await cluster.until(lambda: not app.rolls)
+
+
+async def test_the_same_drift_is_repaired_each_time(client: Client, cluster: FakeCluster) -> None:
+    cluster.add("again", deployed_hash="one")
+    for times in (1, 2):
+        await cluster.change("again", drift=["Service x is missing"])
+        await notify(client, "again", NoticeKind.DRIFT)
+        await cluster.until(lambda times=times: cluster.steps("again").count("finish") == times)  # type: ignore[misc]
