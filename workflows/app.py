@@ -89,6 +89,8 @@ class AppWorkflow:
     async def run(self, request: EntityInput) -> str:
         while True:
             await self._wake()
+            if self._drift_notice:
+                self._state.unrepairable = []  # somebody did something anew, maybe just what was repaired
             if self._may_continue_as_new():
                 workflow.continue_as_new(EntityInput(request.namespace, request.app, self._state.encode()))
             self._state.notice = self._spec_notice = self._drift_notice = False
@@ -204,14 +206,19 @@ class AppWorkflow:
         def unwanted() -> bool:
             return ticket is not None and ticket.id in self._cancelled
 
+        def drifted() -> bool:
+            # A Repair is looked after when it has ended; until then the notice stands.
+            return self._drift_notice and operation != OperationType.REPAIR
+
         while True:
-            await workflow.wait_condition(lambda: child.done() or self._spec_notice or unwanted() or self._drift_notice)
+            await workflow.wait_condition(lambda: child.done() or self._spec_notice or unwanted() or drifted())
             if child.done():
                 return ""
             why = "the run that asked for it was cancelled" if unwanted() else ""
             if not why:
-                look_for_drift = self._drift_notice
-                self._spec_notice = self._drift_notice = False
+                look_for_drift = drifted()
+                self._spec_notice = False
+                self._drift_notice = self._drift_notice and not look_for_drift
                 try:
                     newest = await self._load(drift=look_for_drift)
                 except FailureError:
@@ -242,7 +249,7 @@ class AppWorkflow:
         drift = [sentence for sentence in newest.drift if sentence not in self._state.unrepairable]
         if not self._waits():
             drift = [sentence for sentence in drift if sentence.endswith(" is missing")]
-        if operation == OperationType.REPAIR or not drift:
+        if not drift:
             return ""
         if self._progress is not None and self._progress.state == OperationState.PAUSED:
             self._state.paused_type = operation
