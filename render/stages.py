@@ -171,7 +171,8 @@ def pending(wanted: DesiredApp, deployed: Deployed) -> list[Part]:
             changed = changed_parameters(record.config, component.config)
             if changed:
                 found.setdefault(OperationType.RECONFIGURE, []).append(f"{component.name}: {', '.join(changed)}")
-    return [Part(part, "; ".join(found[part])) for part in PARTS if part in found]
+    # Once each: all groups of an App change their version together.
+    return [Part(part, "; ".join(dict.fromkeys(found[part]))) for part in PARTS if part in found]
 
 
 def changed_parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
