@@ -1,7 +1,7 @@
 """Where a live object differs from what we want of it. Pure.
 
 Only fields that we name count: what others added (a sidecar, an annotation, a default) is theirs, as in server-side
-apply.
+apply. In our own resources an empty list is a claim as well: of lists there nobody else has a part.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.meta import parse_quantity
+from api.names import API_VERSION
 
 _COMPARED_METADATA = ("labels", "annotations", "ownerReferences")
 _KEYS = ("name", "mountPath", "uid", "containerPort", "port")
@@ -28,11 +29,13 @@ def differences(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]
                 if part in value:
                     found += _compare(f"metadata.{part}", value[part], own.get(part))
             continue
-        found += _compare(key, value, live.get(key))
+        found += _compare(key, value, live.get(key), ours=wanted.get("apiVersion") == API_VERSION)
     return found
 
 
-def _compare(path: str, wanted: Any, live: Any) -> list[str]:
+def _compare(path: str, wanted: Any, live: Any, *, ours: bool = False) -> list[str]:
+    if ours and wanted == []:
+        return [path] if live else []
     if wanted is None or wanted == {} or wanted == []:
         return []  # names nothing, so claims nothing
     if wanted in (False, 0, ""):
@@ -40,7 +43,9 @@ def _compare(path: str, wanted: Any, live: Any) -> list[str]:
     if isinstance(wanted, Mapping):
         if not isinstance(live, Mapping):
             return [path]
-        return [at for key, value in wanted.items() for at in _compare(f"{path}.{key}", value, live.get(key))]
+        return [
+            at for key, value in wanted.items() for at in _compare(f"{path}.{key}", value, live.get(key), ours=ours)
+        ]
     if isinstance(wanted, list):
         return _compare_lists(path, wanted, live)
     return [] if _same(wanted, live) else [path]

@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 from activities.differences import differences
 from activities.platform import Platform, permanent
 from activities.together import together
-from api.names import LABEL_APP
+from api.names import API_VERSION, LABEL_APP
 from api.steps import ErrorType, Target
 from clients.resources import Manifest, resource_of
 
@@ -45,9 +45,14 @@ async def apply_owned(platform: Platform, target: Target, manifest: Manifest) ->
     live = await platform.kubernetes.get(resource, manifest["metadata"]["name"], target.namespace)
     if live is not None:
         check_owner(target, live)
-        if not differences(manifest, live):
+        if not differences(manifest, live) and not _shrinks(manifest, live):
             return live, False
     return await platform.kubernetes.apply(manifest), True
+
+
+def _shrinks(manifest: Manifest, live: Manifest) -> bool:
+    """Whether something is to go from a resource of ours (a parameter, a node selector) that only applying removes."""
+    return bool(manifest["apiVersion"] == API_VERSION and manifest["spec"] != live.get("spec"))
 
 
 async def apply_all(platform: Platform, target: Target, manifests: Iterable[Manifest]) -> list[tuple[Manifest, bool]]:

@@ -59,3 +59,15 @@ def test_a_lost_label_is_a_difference() -> None:
     manifest = live()
     del manifest["metadata"]["labels"]["a"]
     assert differences(WANTED, manifest) == ["metadata.labels.a"]
+
+
+def group(**spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "middleware.io/v1alpha1", "kind": "Group", "metadata": {"name": "x"}, "spec": spec}
+
+
+def test_of_a_list_in_our_own_resources_nobody_else_has_a_part() -> None:
+    """Reserved by hand, an ordinal would make the counts be of other nodes than those that run."""
+    wanted = group(replicas=2, reserveOrdinals=[], nodeSelector={})
+    assert differences(wanted, group(replicas=2, reserveOrdinals=[0])) == ["spec.reserveOrdinals"]
+    assert differences(wanted, group(replicas=2)) == []
+    assert differences(wanted, group(replicas=2, nodeSelector={"theirs": "1"})) == []
