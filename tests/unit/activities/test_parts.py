@@ -1,0 +1,173 @@
+"""What the metadata notes of nodes and of the record, and what it gives back after an abort."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from activities import parts
+from api.app import App
+from api.operations import OperationType
+from tests.unit.activities.ledger import UID, Ledger
+from tests.unit.render.support import app, store
+
+NODE = "books-store-g-0"
+
+
+def books(*, version: str = "1", **group: Any) -> App:
+    return app(runtimeVersion=version, components=store(**{"replicas": 2, **group}))
+
+
+def record(ledger: Ledger) -> dict[str, Any]:
+    part: dict[str, Any] = ledger.metadata["record"]
+    return part
+
+
+def image(part: dict[str, Any]) -> str:
+    return str(part["groups"]["books-store-g"]["image"])
+
+
+# basic
+
+
+def test_the_time_of_the_last_change_moves_only_with_a_change() -> None:
+    ledger = Ledger(books())
+    basic = {**ledger.metadata["basic"], "updated": "then"}
+    assert parts.basic(basic, ledger.runs(), "now") == basic
+    ledger.app = books(version="2")
+    later = parts.basic(basic, ledger.stage(OperationType.UPGRADE), "now")
+    assert (later["runtimeVersion"], later["updated"], later["created"]) == ("2", "now", basic["created"])
+
+
+def test_a_new_app_of_the_name_has_nothing_of_the_former_one() -> None:
+    ledger = Ledger(books())
+    former = {**ledger.metadata["basic"], "uid": "another", "deployed": "hash"}
+    assert "deployed" not in parts.basic(former, ledger.runs(), "now")
+    strange = {**record(ledger), "uid": "another", "previous": {"groups": {}, "runtimeVersion": "0"}}
+    assert "previous" not in parts.record(strange, ledger.runs(), OperationType.DEPLOY)
+
+
+# nodes
+
+
+def test_a_node_keeps_its_version_when_an_operation_begins() -> None:
+    ledger = Ledger(books())
+    ledger.app = books(version="2", replicas=3)
+    ledger.prepare(OperationType.UPGRADE)
+    assert {node["name"]: node["version"] for node in ledger.metadata["nodes"]["normal"]}[NODE] == "1"
+    ledger.roll(NODE, "2")
+    ledger.note_normal(ledger.stage(OperationType.UPGRADE))
+    versions = {node["name"]: node["version"] for node in ledger.metadata["nodes"]["normal"]}
+    assert (versions[NODE], versions["books-store-g-1"]) == ("2", "1")
+
+
+def test_nodes_noted_by_a_platform_without_versions_get_theirs() -> None:
+    ledger = Ledger(books())
+    old = copy.deepcopy(ledger.metadata["nodes"])
+    for node in old["normal"]:
+        del node["version"]
+    assert {node["version"] for node in parts.adding(old, ledger.runs())["normal"]} == {"1"}
+
+
+def test_a_node_is_in_one_list_at_a_time() -> None:
+    ledger = Ledger(books())
+    ledger.app = books(replicas=3)
+    ledger.prepare(OperationType.SCALE)
+    assert ledger.nodes("adding") == ["books-store-g-2"]
+    ledger.note_normal(ledger.stage(OperationType.SCALE))
+    assert (ledger.nodes("adding"), "books-store-g-2" in ledger.nodes("normal")) == ([], True)
+    ledger.begin_removal("books-store-g-2")
+    ledger.begin_removal("books-store-g-2")  # the step is repeated
+    assert (ledger.nodes("deleting"), "books-store-g-2" in ledger.nodes("normal")) == (["books-store-g-2"], False)
+    ledger.end_removal("books-store-g-2")
+    assert ledger.nodes("deleting") == []
+
+
+def test_one_component_becoming_ready_says_nothing_of_the_others() -> None:
+    ledger = Ledger(books(), runs=False)
+    want = ledger.prepare(OperationType.DEPLOY)
+    ready = parts.normal(ledger.metadata["nodes"], want.component("store"))
+    assert [node["name"] for node in ready["normal"]] == ["books-store-g-0", "books-store-g-1"]
+    assert {node["component"] for node in ready["adding"]} == {"watch"}
+
+
+def test_spoiled_metadata_is_written_anew() -> None:
+    ledger = Ledger(books())
+    for spoiled in (None, "text", 5, []):
+        want = ledger.runs()
+        assert [node["name"] for node in parts.adding(spoiled, want)["adding"]] == [node.name for node in want.nodes]
+        assert parts.record(spoiled, want, OperationType.REPAIR)["uid"] == UID
+        assert parts.basic(spoiled, want, "now")["pluginVersion"] == "1.0.0"
+        assert parts.restored(spoiled) == parts.settled(spoiled) == spoiled
+
+
+# record
+
+
+def test_what_to_go_back_to_is_noted_once_and_given_back() -> None:
+    ledger = Ledger(books())
+    before = copy.deepcopy(record(ledger))
+    ledger.app = books(version="2")
+    ledger.prepare(OperationType.UPGRADE)
+    assert (image(record(ledger)), image(record(ledger)["previous"])) == ("shelf:2", "shelf:1")
+    ledger.prepare(OperationType.UPGRADE)  # a worker died, the operation began again
+    assert image(record(ledger)["previous"]) == "shelf:1"
+    restored = parts.restored(record(ledger))
+    assert (restored["groups"], restored["runtimeVersion"]) == (before["groups"], "1")
+    assert "previous" not in restored
+
+
+def test_a_change_of_mind_during_a_resize_still_goes_back_to_what_ran_before() -> None:
+    ledger = Ledger(books())
+    before = record(ledger)["groups"]
+    for disk in ("fast", "slow"):
+        ledger.app = books(nodeSelector={"disk": disk})
+        ledger.prepare(OperationType.RESIZE)
+    assert parts.restored(record(ledger))["groups"] == before
+
+
+def test_once_completed_there_is_nothing_to_go_back_to() -> None:
+    ledger = Ledger(books())
+    ledger.app = books(version="2")
+    ledger.carry_out(OperationType.UPGRADE)
+    assert "previous" not in record(ledger)
+    assert parts.restored(record(ledger)) == record(ledger)
+
+
+def test_what_rolls_no_node_is_nothing_to_go_back_from() -> None:
+    """A volume that has grown stays grown; Scale, Repair and UpgradePlugin give no node another Pod."""
+    ledger = Ledger(books(storage={"size": "1Gi"}))
+    ledger.app = books(storage={"size": "2Gi"})
+    ledger.prepare(OperationType.RESIZE)
+    assert "previous" not in record(ledger)
+    ledger.app = books(storage={"size": "2Gi"}, replicas=3)
+    ledger.prepare(OperationType.SCALE)
+    assert "previous" not in record(ledger)
+
+
+def test_a_repair_in_mid_upgrade_keeps_what_to_go_back_to() -> None:
+    ledger = Ledger(books())
+    ledger.app = books(version="2")
+    ledger.prepare(OperationType.UPGRADE)
+    noted = record(ledger)["previous"]
+    ledger.carry_out(OperationType.REPAIR)
+    assert record(ledger)["previous"] == noted
+
+
+def test_parameters_of_one_component_become_the_record_alone() -> None:
+    ledger = Ledger(books())
+    before = record(ledger)
+    ledger.app = app(runtimeVersion="1", components=[{**store(replicas=2)[0], "config": {"threads": 4}}])
+    want = ledger.stage(OperationType.RECONFIGURE)
+    after = parts.reconfigured(before, want, want.component("store"))
+    assert after["components"]["store"]["config"]["threads"] == 4
+    assert after["components"]["watch"] == before["components"]["watch"]
+    assert after["groups"] == before["groups"]
+
+
+def test_the_first_primary_is_noted_only_when_it_was_chosen() -> None:
+    ledger = Ledger(books(), runs=False)
+    assert "bootstrapNode" not in parts.record(None, ledger.whole(), OperationType.DEPLOY)["components"]["store"]
+    ledger.carry_out(OperationType.DEPLOY)
+    part = parts.record(record(ledger), ledger.runs(), OperationType.REPAIR)
+    assert part["components"]["store"]["bootstrapNode"] == NODE
