@@ -96,7 +96,9 @@ class EntityState:
         if result.type in BY_REQUEST:
             return  # it stands for nothing that the spec says, so its failure keeps nothing from being done
         if not bad:
-            self.forget_failure()
+            # A Repair goes before what failed, or was aborted, and says nothing of it.
+            if result.type != OperationType.REPAIR or self.failed_type == OperationType.REPAIR:
+                self.forget_failure()
             if result.outcome == Outcome.COMPLETED and result.type == OperationType.REPAIR:
                 # Seen again by the next look, it is something that applying does not change.
                 self.unrepairable = list(snapshot.drift)

@@ -3,9 +3,34 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
-from api.operations import OperationResult
-from workflows.state import KEPT_RESULTS, EntityState, Ticket
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.operations import OperationResult, OperationType, Outcome, Scope
+from api.steps import AppSnapshot
+from workflows.planner import plan
+from workflows.state import FIRST_RETRY, KEPT_RESULTS, LONGEST_RETRY, EntityState, Ticket
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+APP = AppSnapshot(exists=True, uid="u", generation=2, spec_hash="two", deployed_hash="one", operation="Upgrade")
+
+
+def after(*ends: tuple[str, str], state: EntityState | None = None, snapshot: AppSnapshot = APP) -> EntityState:
+    """What the entity remembers after operations (type, outcome), all at once."""
+    state = state or EntityState(notice=False)
+    for kind, outcome in ends:
+        state.learn(snapshot, OperationResult(kind, outcome, "because"), NOW)
+    return state
+
+
+def following(state: EntityState, *, minutes: float = 0, snapshot: AppSnapshot = APP) -> str:
+    """The operation that it begins by itself then."""
+    now = NOW + timedelta(minutes=minutes)
+    return plan(snapshot, state.memory(snapshot, now)).operation
 
 
 def test_what_was_written_is_read_again() -> None:
@@ -42,3 +67,128 @@ def test_only_the_last_results_are_kept() -> None:
         state.remember(f"ticket-{number}", OperationResult("Deploy", "completed", ""))
     assert len(state.results) == KEPT_RESULTS
     assert "ticket-4" not in state.results
+
+
+def test_what_an_operation_is_about_outlives_continuing_as_new() -> None:
+    scope = Scope(component="server", node="x-server-data-1", candidate="x-server-data-0")
+    state = EntityState(queue=[Ticket("ticket-1", "Restart", "somebody", "", scope)])
+    (ticket,) = EntityState.decode(json.loads(json.dumps(state.encode()))).queue
+    assert ticket.scope == scope
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (None, Scope()),
+        ("text", Scope()),
+        ({"node": "x", "from_the_future": True}, Scope(node="x")),
+        ({"group": 5}, Scope(group="5")),
+    ],
+)
+def test_a_scope_of_another_version_is_read_as_far_as_it_goes(written: object, read: Scope) -> None:
+    state = EntityState.decode({"queue": [{"id": "t", "type": "Restart", "scope": written}]})
+    assert state.queue[0].scope == read
+
+
+# What the end of an operation means
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("kind", list(OperationType))
+def test_a_notice_that_arrived_meanwhile_is_never_lost(kind: OperationType, outcome: Outcome) -> None:
+    for snapshot in (APP, replace(APP, operation=""), replace(APP, operation="", deployed_hash="two")):
+        assert after((kind, outcome), state=EntityState(notice=True), snapshot=snapshot).notice
+
+
+@pytest.mark.parametrize("kind", ["UpgradePlugin", "Scale", "Upgrade", "Resize", "Reconfigure", "Restart"])
+def test_one_part_being_done_the_next_is_looked_for_at_once(kind: str) -> None:
+    assert after((kind, Outcome.COMPLETED)).notice
+
+
+def test_after_a_repair_a_newer_spec_is_looked_at_at_once() -> None:
+    assert after(("Repair", Outcome.COMPLETED)).notice
+    assert not after(("Repair", Outcome.COMPLETED), snapshot=replace(APP, operation="", deployed_hash="two")).notice
+
+
+@pytest.mark.parametrize("kind", ["Restart", "Switchover"])
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REFUSED, Outcome.ABORTED])
+def test_what_was_only_asked_for_keeps_nothing_from_being_done(kind: str, outcome: str) -> None:
+    state = after((kind, outcome))
+    assert following(state) == "Upgrade"
+    assert not state.retry_at
+
+
+@pytest.mark.parametrize("kind", ["Restart", "Switchover"])
+@pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.FAILED])
+def test_what_was_only_asked_for_begins_nothing_that_was_aborted(kind: str, outcome: str) -> None:
+    assert following(after(("Upgrade", Outcome.ABORTED), (kind, outcome))) == ""
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.ABORTED])
+def test_what_was_refused_or_aborted_waits_for_another_spec(outcome: str) -> None:
+    state = after(("Upgrade", outcome))
+    assert following(state, minutes=24 * 60) == ""
+    assert following(state, snapshot=replace(APP, spec_hash="three")) == "Upgrade"
+    assert following(state) == "Upgrade", "the spec was changed and changed back: that asks for it too"
+
+
+def test_what_failed_is_tried_again_after_growing_pauses() -> None:
+    state, pauses = EntityState(), []
+    for _ in range(8):
+        after(("Upgrade", Outcome.FAILED), state=state)
+        pauses.append(datetime.fromisoformat(state.retry_at) - NOW)
+        assert following(state, minutes=pauses[-1].total_seconds() / 60 - 0.1) == ""
+        assert following(state, minutes=pauses[-1].total_seconds() / 60) == "Upgrade"
+    assert pauses[:3] == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_RETRY
+    after(("Upgrade", Outcome.COMPLETED), state=state)
+    assert (state.failed_type, state.failed_times, state.retry_at) == ("", 0, "")
+
+
+def test_another_spec_begins_with_the_first_pause_again() -> None:
+    state = after(*[("Upgrade", Outcome.FAILED)] * 3)
+    newer = replace(APP, spec_hash="three")
+    assert following(state, snapshot=newer) == "Upgrade"
+    after(("Upgrade", Outcome.FAILED), state=state, snapshot=newer)
+    assert datetime.fromisoformat(state.retry_at) == NOW + FIRST_RETRY
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REFUSED, Outcome.ABORTED])
+def test_a_repair_meanwhile_does_not_begin_again_what_failed_or_was_aborted(outcome: str) -> None:
+    state = after(("Upgrade", outcome))
+    drifted = replace(APP, drift=["Service x is missing"])
+    assert following(state, snapshot=drifted) == "Repair"
+    after(("Repair", Outcome.COMPLETED), state=state, snapshot=drifted)
+    assert following(state) == ""
+
+
+def test_a_repair_that_succeeds_makes_up_for_one_that_failed() -> None:
+    drifted = replace(APP, drift=["Service x is missing"])
+    state = after(("Repair", Outcome.FAILED), snapshot=drifted)
+    assert following(state, snapshot=drifted) == ""
+    assert following(state, minutes=5, snapshot=drifted) == "Repair"
+    after(("Repair", Outcome.COMPLETED), state=state, snapshot=drifted)
+    assert following(state) == "Upgrade"
+
+
+def test_drift_that_a_repair_left_is_repaired_once_until_it_was_gone_for_a_while() -> None:
+    drifted = replace(APP, operation="", deployed_hash="two", drift=["a"])
+    state = after(("Repair", Outcome.COMPLETED), snapshot=drifted)
+    assert following(state, snapshot=drifted) == ""
+    assert following(state, snapshot=replace(drifted, drift=["a", "b"])) == "Repair"
+    assert following(state, snapshot=replace(drifted, drift=[])) == ""
+    assert following(state, snapshot=drifted) == "Repair"
+
+
+def test_how_it_ended_is_told() -> None:
+    for outcome, words in (("failed", "failed"), ("refused", "was refused"), ("aborted", "was aborted")):
+        telling = plan(APP, after(("Upgrade", outcome)).memory(APP, NOW)).telling
+        assert telling is not None
+        assert telling.message == f"Upgrade {words}: because"
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(OperationType)), st.sampled_from(list(Outcome))), max_size=6))
+def test_the_memory_survives_continuing_as_new_at_any_time(ends: list[tuple[str, str]]) -> None:
+    state = after(*ends)
+    assert EntityState.decode(json.loads(json.dumps(state.encode()))) == state
