@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from api import crd
+from api.app import GroupTemplate
 
 KINDS = ("App", "Component", "Group")
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,6 +72,23 @@ def test_duplicate_components_and_groups_are_refused_by_list_type() -> None:
     for part in (components, groups):
         assert part["x-kubernetes-list-type"] == "map"
         assert part["x-kubernetes-list-map-keys"] == ["name"]
+
+
+def test_an_app_may_reserve_ordinals_and_the_group_keeps_them() -> None:
+    """Not bounded, a list would make the estimated cost of the rules too high, and the API server refuse the CRD."""
+    components = schema_of("App", rules=True)["properties"]["spec"]["properties"]["components"]
+    reserved = components["items"]["properties"]["groups"]["items"]["properties"]["reserveOrdinals"]
+    assert reserved["maxItems"] == 99
+    assert (reserved["items"]["minimum"], reserved["items"]["maximum"]) == (0, 998)
+    recorded = schema_of("Group", rules=True)["properties"]["spec"]["properties"]["reserveOrdinals"]
+    assert recorded["type"] == "array"
+    assert "x-kubernetes-list-type" not in recorded, "replaced as a whole: what the App names no more is gone"
+
+
+@pytest.mark.parametrize("value", [[-1], [999], list(range(100))])
+def test_ordinals_that_no_node_could_have_are_refused(value: list[int]) -> None:
+    with pytest.raises(ValidationError, match="reserveOrdinals"):
+        GroupTemplate.model_validate({"name": "g", "reserveOrdinals": value})
 
 
 def test_group_has_the_scale_subresource() -> None:

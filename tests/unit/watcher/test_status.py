@@ -162,6 +162,27 @@ def test_a_group_counts_existing_nodes_and_carries_its_selector_for_scale() -> N
     )
 
 
+def test_a_group_with_a_reserved_ordinal_counts_the_nodes_that_it_has() -> None:
+    data = group("redis-server", 2)
+    data["spec"]["reserveOrdinals"] = [1]
+    pods = [pod("redis-server", n, role="master" if n == 2 else "replica") for n in (0, 2)]
+    services = [service(f"{APP}-redis-server-master", "redis-server", 6379, role="master")]
+    statuses = summarize(Snapshot(running(), [component("redis-server")], [data], pods, services), NOW)
+    nodes = statuses.groups[f"{APP}-redis-server-data"]["nodes"]
+    assert [node["name"] for node in nodes] == [f"{APP}-redis-server-data-0", f"{APP}-redis-server-data-2"]
+    assert (statuses.app["ready"], statuses.app["primary"]) == ("2/2", f"{APP}-redis-server-data-2")
+    assert condition(statuses.app, "Ready")["status"] == "True"
+
+
+def test_a_node_on_its_way_out_is_counted_by_kubectl_scale_and_missed_by_nobody() -> None:
+    data = group("redis-server", 2)
+    data["spec"]["reserveOrdinals"] = [1]
+    pods = [pod("redis-server", n) for n in (0, 1, 2)]
+    statuses = summarize(Snapshot(running(), [component("redis-server")], [data], pods, []), NOW)
+    assert statuses.groups[f"{APP}-redis-server-data"]["replicas"] == 3
+    assert statuses.app["ready"] == "2/2"
+
+
 def test_an_app_without_any_object_yet() -> None:
     statuses = summarize(Snapshot(app(), [], [], [], []), NOW)
     assert statuses.app["ready"] == "0/0"

@@ -8,7 +8,7 @@ import pytest
 
 from api.operations import OperationType, Outcome
 from api.steps import AppSnapshot
-from workflows.planner import Failure, Memory, Telling, interrupts, must_tell, plan, settle
+from workflows.planner import Failure, Memory, Telling, interrupts, must_tell, plan, refuse_by_request, settle
 
 NEW = AppSnapshot(exists=True, uid="u", generation=1, spec_hash="one")
 DEPLOYED = replace(NEW, deployed_hash="one")
@@ -105,3 +105,76 @@ def test_the_status_is_written_only_where_it_says_something_else() -> None:
     assert not must_tell(told, telling)
     assert must_tell(replace(told, generation=2), telling)
     assert must_tell(told, Telling("Paused", "paused"))
+
+
+def test_the_order_of_what_is_done() -> None:
+    """From the most to the least: each line removed, the next is what happens."""
+    failure = Memory(Failure("Scale", "two", "quota"))
+    snapshot = replace(
+        DEPLOYED, spec_hash="two", operation="Scale", drift=["x"], paused=True, refusal="spec.x: no", deleting=True
+    )
+    assert plan(snapshot, failure).operation == "Delete"
+    snapshot = replace(snapshot, deleting=False)
+    refused = plan(snapshot, failure).telling
+    assert refused is not None
+    assert not refused.accepted
+    snapshot = replace(snapshot, refusal="")
+    paused = plan(snapshot, failure).telling
+    assert paused is not None
+    assert paused.paused
+    snapshot = replace(snapshot, paused=False)
+    assert plan(snapshot, failure).operation == "Repair"
+    snapshot = replace(snapshot, drift=[])
+    waiting = plan(snapshot, failure).telling
+    assert waiting is not None
+    assert waiting.failed_operation == "Scale"
+    assert plan(snapshot, NOTHING).operation == "Scale"
+    snapshot = replace(snapshot, operation="")
+    assert plan(snapshot, NOTHING).operation == "Deploy"
+    assert plan(replace(snapshot, deployed_hash="two"), NOTHING).telling == Telling("Running", "as wanted")
+
+
+@pytest.mark.parametrize("how", ["was aborted", "was refused"])
+def test_a_part_that_was_aborted_keeps_the_next_from_beginning(how: str) -> None:
+    """Parts have an order: a Reconfigure may need what the Upgrade was to bring."""
+    snapshot = replace(DEPLOYED, spec_hash="two", operation="Upgrade", change="1 to 2")
+    decision = plan(snapshot, Memory(Failure("Upgrade", "two", "by an operator", how=how)))
+    assert decision.telling is not None
+    assert decision.telling.message == f"Upgrade {how}: by an operator"
+
+
+def test_a_repair_that_failed_does_not_run_in_circles() -> None:
+    drifted = replace(DEPLOYED, drift=["x"])
+    decision = plan(drifted, Memory(Failure("Repair", "one", "quota")))
+    assert decision.operation == ""
+    assert decision.telling is not None
+    assert decision.telling.failed_operation == "Repair"
+
+
+def test_the_reason_names_the_first_drift_and_how_many_more() -> None:
+    assert plan(replace(DEPLOYED, drift=["a is missing"]), NOTHING).reason == "a is missing"
+    assert plan(replace(DEPLOYED, drift=["a is missing", "b", "c"]), NOTHING).reason == "a is missing and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "words"),
+    [
+        (AppSnapshot(exists=False), "apply it first"),
+        (replace(DEPLOYED, paused=True), "spec.paused is false"),
+        (replace(DEPLOYED, refusal="spec.x: no such thing"), "spec.x: no such thing"),
+        (replace(DEPLOYED, deleting=True), "being deleted"),
+        (NEW, "first Deploy has not completed"),
+    ],
+)
+def test_why_an_operation_by_request_cannot_run(snapshot: AppSnapshot, words: str) -> None:
+    refused = refuse_by_request(plan(snapshot, NOTHING), deployed=bool(snapshot.deployed_hash))
+    assert refused is not None
+    assert refused[0] == Outcome.REFUSED
+    assert words in refused[1]
+
+
+@pytest.mark.parametrize("failure", [None, Failure("Upgrade", "one", "quota"), Failure("Repair", "one", "quota")])
+def test_an_operation_by_request_runs_also_where_another_failed(failure: Failure | None) -> None:
+    """A Restart is what an operator may cure it with."""
+    for snapshot in (DEPLOYED, replace(DEPLOYED, drift=["x"]), replace(DEPLOYED, operation="Upgrade")):
+        assert refuse_by_request(plan(snapshot, Memory(failure)), deployed=True) is None
