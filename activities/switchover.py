@@ -14,6 +14,7 @@ Any failure before 4 lifts the fence and leaves everything as it was.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -271,12 +272,17 @@ class Switchover:
 
 
 async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """A cancellation is honoured only when ``work`` has ended: half a promotion is two writable nodes."""
+    """A cancellation is honoured only when ``work`` has ended: half a promotion is two writable nodes.
+
+    There may be a second one: the operation is interrupted, and the worker told to stop.
+    """
     task = asyncio.create_task(work)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         if not task.cancelled():
             task.exception()  # retrieved; the cancellation is what is told
         raise
