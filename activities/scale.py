@@ -20,7 +20,7 @@ from activities.objects import check_owner
 from activities.platform import Platform
 from activities.reach import reachable
 from activities.status import tell_step
-from activities.wait import NodeWaiter, heartbeats
+from activities.wait import heartbeats
 from activities.wanted import Wanted, wanted
 from api.app import DeletionPolicy
 from api.names import app_labels
@@ -31,7 +31,8 @@ from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Man
 
 _TOOL_TIMEOUT = 95.0
 """Above the longest of the plugins' tools: Sentinel's ``forget`` takes up to 90 s where it must wait for others."""
-_GONE_WITHIN = 120.0
+_GONE_WITHIN = 30.0
+"""Seconds beyond a Pod's grace period after which it is not waited for."""
 
 
 class Scale:
@@ -93,10 +94,27 @@ class Scale:
                 await self._leave(step, agent)
             if await self._owned(target, DEPLOYMENT, step.node) is not None:
                 await platform.kubernetes.delete(DEPLOYMENT, step.node, target.namespace)
-            waiter = NodeWaiter(platform, target, f"{step.node}: wait until it has stopped", [step.node])
-            labels = app_labels(target.app, node=step.node)
-            # A terminating Pod counts: its engine would be found again by peers that have just forgotten it.
-            await waiter.until(lambda _: not platform.pods.list(target.namespace, labels), stuck_after=_GONE_WITHIN)
+            await tell_step(platform, target, f"{step.node}: wait until it has stopped")
+            await self._stopped(step)
+
+    async def _stopped(self, step: NodeStep) -> None:
+        """Until its Pod is gone. The Deployment is gone at once, while the engine runs on until its Pod has ended: who
+        forgot the node before that would find it again."""
+        pods, target = self._platform.pods, step.target
+        labels = app_labels(target.app, step.component, step.group, step.node)
+        found = pods.list(target.namespace, labels)
+        grace = max((float(pod["spec"].get("terminationGracePeriodSeconds", 30)) for pod in found), default=0.0)
+        try:
+            await pods.wait_for(
+                lambda: None if pods.list(target.namespace, labels) else True,
+                grace + _GONE_WITHIN,
+                namespace=target.namespace,
+                labels=labels,
+            )
+        except TimeoutError:
+            # Its machine is gone, most likely: then it is removed all the same, as where it cannot leave.
+            message = f"the Pod of {step.node} did not end in {grace + _GONE_WITHIN:.0f} s and is left behind"
+            await tell(self._platform, target, "PodLeftBehind", message, warning=True)
 
     async def _leave(self, step: NodeStep, agent: AgentTarget) -> None:
         """A node that cannot leave any more (its engine is down) is removed all the same."""
