@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from activities.manifests import deployment_manifest
+from activities.platform import Platform
 from activities.readiness import NodeState
-from activities.roll import Outdated, _roll_node, in_scope, names, ordered
+from activities.roll import Outdated, _roll_node, in_scope, ordered, outdated_nodes
 from api.operations import Scope
-from api.steps import RollNode
-from render.desired import DesiredComponent
-from tests.unit.render.support import app, wanted
+from render.bundle import PluginBundle
+from render.desired import DesiredApp, DesiredComponent
+from tests.unit.render.support import DEFINITION, app, shelf, store, wanted
 
 A, B = "books-store-a-", "books-store-b-"
 
@@ -111,26 +114,80 @@ def test_a_restart_is_of_what_was_named(scope: Scope, chosen: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "rolling", "wipe"),
+    ("known", "wipe"),
     [
-        (None, False, False),
-        (Outdated(f"{A}0", other_version=True, lower=False), False, False),
-        (Outdated(f"{A}0", other_version=True, lower=True), True, False),
-        (Outdated(f"{A}0", other_version=True, lower=True), False, True),
+        (None, False),
+        (Outdated(f"{A}0", other_version=True, unreadable=False), False),
+        (Outdated(f"{A}0", other_version=True, unreadable=True), True),
+        (Outdated(f"{A}1", other_version=True, unreadable=True), False),
     ],
 )
-def test_only_a_node_that_goes_back_begins_empty(known: Outdated | None, rolling: bool, wipe: bool) -> None:
-    """An older engine cannot read what the newer one has written; a downgrade that the plugin allows can."""
+def test_only_a_node_that_cannot_read_its_volume_begins_empty(known: Outdated | None, wipe: bool) -> None:
     node = component().nodes[0]
-    outdated = {node.name: known} if known is not None else {}
-    planned = _roll_node(node, {node.name: state(node.name)}, outdated, rolling)
+    outdated = {known.name: known} if known is not None else {}
+    planned = _roll_node(node, {node.name: state(node.name)}, outdated)
     assert (planned.wipe, planned.pod) == (wipe, f"pod-of-{A}0")
 
 
 def test_a_node_without_a_pod_can_be_rolled() -> None:
     node = component().nodes[0]
-    assert _roll_node(node, {node.name: state(node.name, pod=False)}, {}, False).pod == ""
+    assert _roll_node(node, {node.name: state(node.name, pod=False)}, {}).pod == ""
 
 
-def test_names_in_the_order_of_rolling() -> None:
-    assert names([[RollNode("b", "c", "g")], [RollNode("a", "c", "g")]]) == ["b", "a"]
+class FakeKubernetes:
+    """``list`` answers the Deployments of a cluster."""
+
+    def __init__(self, deployments: list[dict[str, Any]]) -> None:
+        self.deployments = deployments
+
+    async def list(self, *_: Any, **__: Any) -> tuple[list[dict[str, Any]], str]:
+        return self.deployments, ""
+
+
+class FakePlatform:
+    def __init__(self, deployments: list[dict[str, Any]]) -> None:
+        self.kubernetes = FakeKubernetes(deployments)
+
+
+async def outdated(desired: DesiredApp, live: DesiredApp, *, but: str = "") -> list[Outdated]:
+    """Those of ``desired`` where the cluster has the nodes of ``live``, but for one."""
+    deployments = [
+        deployment_manifest(live, each, group, node)
+        for each in live.components
+        for group in each.groups
+        for node in group.nodes
+        if node.name != but
+    ]
+    return await outdated_nodes(cast(Platform, FakePlatform(deployments)), desired)
+
+
+def running(version: str, bundle: PluginBundle | None = None) -> DesiredApp:
+    return wanted(app(runtimeVersion=version, components=store(replicas=2)), bundle=bundle)
+
+
+async def test_nodes_of_an_older_version_are_found_and_can_read_what_is_there() -> None:
+    assert await outdated(running("2"), running("2")) == []
+    found = await outdated(running("2"), running("1"))
+    assert len(found) == 5
+    assert all(node.other_version and not node.unreadable for node in found)
+
+
+async def test_back_to_a_lower_version_only_what_the_plugin_says_can_be_read() -> None:
+    assert all(node.unreadable for node in await outdated(running("1"), running("2")))
+    readable = shelf(plugin_yaml=DEFINITION.replace('"shelf:1"}}', '"shelf:1"}, upgradesFrom: ["2"]}'))
+    found = await outdated(running("1", readable), running("2", readable))
+    assert found
+    assert not any(node.unreadable for node in found)
+
+
+async def test_a_missing_node_is_drift_and_no_matter_of_rolling() -> None:
+    found = await outdated(running("2"), running("1"), but="books-store-g-0")
+    assert "books-store-g-0" not in {node.name for node in found}
+    assert len(found) == 4
+
+
+async def test_another_size_is_no_other_version() -> None:
+    larger = wanted(app(runtimeVersion="1", components=store(replicas=2, nodeSelector={"disk": "fast"})))
+    assert await outdated(larger, running("1")) == [
+        Outdated(f"books-store-g-{n}", other_version=False, unreadable=False) for n in range(2)
+    ]
