@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
+
 from activities import parts
 from api.app import App
 from api.operations import OperationType
@@ -124,6 +126,24 @@ def test_a_change_of_mind_during_a_resize_still_goes_back_to_what_ran_before() -
         ledger.app = books(nodeSelector={"disk": disk})
         ledger.prepare(OperationType.RESIZE)
     assert parts.restored(record(ledger))["groups"] == before
+
+
+def test_the_way_back_is_open_until_the_primary_runs_the_new_version() -> None:
+    ledger = Ledger(books())
+    assert ledger.deployed.base_version == "1"
+    ledger.app = books(version="2")
+    ledger.prepare(OperationType.UPGRADE)
+    assert (ledger.deployed.runtime_version, ledger.deployed.base_version) == ("2", "1")
+    ledger.metadata["record"] = parts.final(record(ledger))
+    assert ledger.deployed.base_version == "2"
+    ledger.prepare(OperationType.UPGRADE)  # it begins again, and is still final
+    assert ledger.deployed.base_version == "2"
+
+
+@pytest.mark.parametrize("part", [None, "text", {}, {"groups": {}}])
+def test_without_an_unfinished_upgrade_there_is_no_way_back(part: Any) -> None:
+    assert parts.way_back(part) == ""
+    assert parts.final(part) == part
 
 
 def test_once_completed_there_is_nothing_to_go_back_to() -> None:
