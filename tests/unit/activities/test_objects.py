@@ -16,7 +16,7 @@ from render.manifests import record_manifests, service_manifests
 from tests.unit.activities.ledger import UID
 from tests.unit.render.support import app, store, wanted
 
-TARGET = Target("library", "books", UID, "Repair", "", "")
+TARGET = Target("library", "books", UID, "hash", "Repair", "")
 Manifest = dict[str, Any]
 
 

@@ -13,7 +13,7 @@ from activities.platform import Platform
 from activities.scale import Scale
 from api.steps import NodeStep, Target
 
-TARGET = Target("library", "books", "uid-1", "Scale", "", "")
+TARGET = Target("library", "books", "uid-1", "hash", "Scale", "")
 STEP = NodeStep(TARGET, "store", "g", "books-store-g-2")
 
 
