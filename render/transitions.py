@@ -12,7 +12,7 @@ from api.app import App
 from api.meta import parse_quantity
 from render.bundle import PluginBundle
 from render.desired import DesiredApp, DesiredComponent
-from render.problems import Problem, listing
+from render.problems import Problem
 from render.stages import Deployed
 from render.templates import version_key
 
@@ -61,7 +61,7 @@ def _plugin(bundle: PluginBundle, deployed: Deployed, installed: Mapping[str, Se
     fitting = [version for version, runtimes in installed.items() if deployed.runtime_version in runtimes]
     message = (
         f"{bundle.name} {bundle.version} does not support the running version {deployed.runtime_version}; "
-        f"installed versions that do: {listing(sorted(fitting, key=version_key))}"
+        f"installed versions that do: {', '.join(sorted(fitting, key=version_key)) or 'none'}"
     )
     yield Problem("spec.plugin.version", message)
 
@@ -81,8 +81,11 @@ def _runtime(wanted: DesiredApp, deployed: Deployed) -> Iterator[Problem]:
             f"cannot go back from {now} to {then}: the older version may not read the newer one's data; keep {now}"
         )
     else:
-        steps = [v.version for v in versions if v.version in (allowed or ())]
-        message = f"cannot go from {now} to {then} at once; upgrade to {listing(steps)} first"
+        steps = [
+            v.version for v in versions if v.version in (allowed or ()) and version_key(now) < version_key(v.version)
+        ]
+        remedy = f"upgrade to {' or '.join(sorted(steps, key=version_key))} first" if steps else f"keep {now}"
+        message = f"cannot go from {now} to {then} at once; {remedy}"
     yield Problem("spec.runtimeVersion", message)
 
 
