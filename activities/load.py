@@ -197,5 +197,8 @@ def fewer_nodes(app: App, wanted: DesiredApp, live: Live) -> Iterator[Problem]:
                 if (node["component"], node["group"]) == (component.name, group.name) and node["name"] not in names
             ]
             if lost:
-                message = f"{', '.join(lost)} is ready and may hold data; keep it until the first Deploy has completed"
+                them, are = ("it", "is") if len(lost) == 1 else ("them", "are")
+                message = (
+                    f"{', '.join(lost)} {are} ready and may hold data; keep {them} until the first Deploy has completed"
+                )
                 yield Problem(f"{group_path(app, component.name, group.name)}.replicas", message)

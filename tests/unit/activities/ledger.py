@@ -13,7 +13,7 @@ from activities.wanted import Live, _deployed, _recorded
 from api.app import App
 from api.operations import OperationType
 from render.bundle import PluginBundle
-from render.desired import DesiredApp, desired
+from render.desired import DesiredApp, DesiredComponent, desired
 from render.manifests import record_manifests
 from render.stages import Deployed, Part, pending, plugin_of, stage_of, staged
 from tests.unit.render.support import DEFINITION, shelf
@@ -104,7 +104,10 @@ class Ledger:
 
     def note_normal(self, want: DesiredApp) -> None:
         for component in want.components:
-            self._update("nodes", parts.normal(self.metadata["nodes"], component))
+            self.note_component(component)
+
+    def note_component(self, component: DesiredComponent) -> None:
+        self._update("nodes", parts.normal(self.metadata["nodes"], component))
 
     def roll(self, name: str, version: str) -> None:
         self._update("nodes", parts.rolled(self.metadata["nodes"], name, version))

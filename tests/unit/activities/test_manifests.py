@@ -44,6 +44,25 @@ def test_an_edit_by_hand_is_overruled_by_a_higher_revision() -> None:
     assert revision_of(restored) == 41
 
 
+def test_a_node_that_comes_again_is_newer_than_any_copy_of_the_former_one() -> None:
+    """A kept volume may hold a document that was pushed to the node of the name before."""
+    first, changed = rendered(wanted(), {}, initial=1_700_000_000)
+    assert (revision_of(first), changed) == (1_700_000_000, True)
+    name = first["metadata"]["name"]
+    assert not rendered(wanted(), {name: first}, initial=1_800_000_000)[1], "only where there is none yet"
+    held, _ = rendered(wanted(), {name: first}, initial=1_800_000_000, held=frozenset({name}))
+    assert revision_of(held) == 1_700_000_001
+
+
+def test_a_document_that_cannot_be_read_is_written_anew_from_the_beginning() -> None:
+    first, _ = rendered(wanted(), {}, initial=50)
+    for spoiled in ("{", "[]", '{"revision": "x"}', "{}"):
+        edited = copy.deepcopy(first)
+        edited["data"]["node.json"] = spoiled
+        restored, changed = rendered(wanted(), {first["metadata"]["name"]: edited}, initial=1_700_000_000)
+        assert (revision_of(restored), changed) == (1_700_000_000, True)
+
+
 def test_what_somebody_added_to_a_config_map_is_theirs() -> None:
     first, _ = rendered(wanted(), {})
     first["data"]["note"] = "added by hand"
