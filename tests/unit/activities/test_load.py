@@ -36,7 +36,8 @@ def test_during_the_first_deploy_a_node_that_is_ready_may_hold_data() -> None:
     ledger.app = books(2)
     assert refused(ledger) == {
         "spec.components[0].groups[0].replicas": (
-            "books-store-g-2, books-store-g-3 are ready and may hold data; keep them until the first Deploy has completed"
+            "books-store-g-2, books-store-g-3 are ready and may hold data; "
+            "keep them until the first Deploy has completed"
         )
     }
 

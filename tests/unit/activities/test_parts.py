@@ -95,7 +95,8 @@ def test_one_component_becoming_ready_says_nothing_of_the_others() -> None:
 
 def test_spoiled_metadata_is_written_anew() -> None:
     ledger = Ledger(books())
-    for spoiled in (None, "text", 5, []):
+    broken: list[Any] = [None, "text", 5, []]
+    for spoiled in broken:
         want = ledger.runs()
         assert [node["name"] for node in parts.adding(spoiled, want)["adding"]] == [node.name for node in want.nodes]
         assert parts.record(spoiled, want, OperationType.REPAIR)["uid"] == UID
