@@ -63,6 +63,13 @@ def test_a_node_keeps_its_version_when_an_operation_begins() -> None:
     assert (versions[NODE], versions["books-store-g-1"]) == ("2", "1")
 
 
+def test_what_a_node_runs_is_not_what_the_spec_asks_for() -> None:
+    ledger = Ledger(books())
+    ledger.app = books(version="2")
+    noted = parts.adding(ledger.metadata["nodes"], ledger.whole())
+    assert {node["version"] for node in noted["normal"]} == {"1"}
+
+
 def test_nodes_noted_by_a_platform_without_versions_get_theirs() -> None:
     ledger = Ledger(books())
     old = copy.deepcopy(ledger.metadata["nodes"])
