@@ -73,12 +73,12 @@ class Ledger:
     def whole(self) -> DesiredApp:
         return desired(self.app, self.bundle(), agent_image=AGENT, recorded=self.live.recorded)
 
-    def stage(self, operation: OperationType) -> DesiredApp:
+    def stage(self, operation: OperationType, *, extend: bool = False) -> DesiredApp:
         if self.live.deployed is None:
             return self.whole()
         chosen = stage_of(operation)
         bundle = self.bundle(plugin_of(self.app, self.deployed, chosen))
-        return staged(self.app, bundle, self.deployed, chosen, agent_image=AGENT)
+        return staged(self.app, bundle, self.deployed, chosen, agent_image=AGENT, extend=extend)
 
     def pending(self) -> list[Part]:
         return pending(self.whole(), self.deployed)
@@ -93,7 +93,7 @@ class Ledger:
         self.metadata[part] = json.loads(json.dumps(value))
 
     def prepare(self, operation: OperationType) -> DesiredApp:
-        want = self.stage(operation)
+        want = self.stage(operation, extend=operation == OperationType.SCALE)
         self._update("basic", parts.basic(self.metadata.get("basic"), want, "now"))
         self._update("nodes", parts.adding(self.metadata.get("nodes"), want))
         self._update("record", parts.record(self.metadata.get("record"), want, operation))
@@ -110,7 +110,8 @@ class Ledger:
         self._update("nodes", parts.normal(self.metadata["nodes"], component))
 
     def roll(self, name: str, version: str) -> None:
-        self._update("nodes", parts.rolled(self.metadata["nodes"], name, version))
+        """The node has another Pod, which was seen to serve."""
+        self._update("nodes", parts.verified(parts.rolled(self.metadata["nodes"], name, version), name))
 
     def begin_removal(self, *names: str) -> None:
         self._update("nodes", parts.deleting(self.metadata["nodes"], names))

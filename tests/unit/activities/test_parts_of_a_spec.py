@@ -75,7 +75,7 @@ def test_an_operation_leaves_all_other_parts_as_they_run(operation: str) -> None
     ledger = Ledger(books())
     before = ledger.runs()
     ledger.app = EVERYTHING
-    now = ledger.stage(OperationType(operation))
+    now = ledger.stage(OperationType(operation), extend=operation == "Scale")
     store, was = now.component("store"), before.component("store")
     group, former = store.group("g"), was.group("g")
     assert (now.bundle.version != before.bundle.version) == (operation == "UpgradePlugin")
@@ -135,6 +135,15 @@ def test_kubectl_scale_counts_where_the_app_is_silent() -> None:
     assert ledger.pending() == []
 
 
+def test_kubectl_scale_in_the_middle_of_a_scale_is_for_the_next_one() -> None:
+    ledger = Ledger(books(replicas=None))
+    ledger.groups["books-store-g"]["spec"]["replicas"] = 3
+    ledger.prepare(OperationType.SCALE)
+    ledger.groups["books-store-g"]["spec"]["replicas"] = 5
+    assert len(ledger.stage(OperationType.SCALE).component("store").nodes) == 3
+    assert [part.operation for part in ledger.pending()] == ["Scale"]
+
+
 def test_kubectl_scale_counts_for_nothing_where_the_app_says_a_number() -> None:
     ledger = Ledger(books(replicas=2))
     ledger.groups["books-store-g"]["spec"]["replicas"] = 4
@@ -156,7 +165,7 @@ def test_an_ordinal_reserved_without_a_smaller_number_replaces_the_node() -> Non
     ledger.app = books(replicas=2, reserveOrdinals=[0])
     (part,) = ledger.pending()
     assert (part.operation, part.sentence) == ("Scale", "books-store-g ordinals 0, 1 → 1, 2 nodes")
-    present = [node.ordinal for node in ledger.stage(OperationType.SCALE).component("store").nodes]
+    present = [node.ordinal for node in ledger.stage(OperationType.SCALE, extend=True).component("store").nodes]
     assert present == [0, 1, 2], "the new node comes before the old one goes"
 
 

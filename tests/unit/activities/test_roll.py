@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, cast
@@ -14,9 +15,10 @@ from activities.manifests import deployment_manifest
 from activities.platform import Platform
 from activities.readiness import NodeState
 from activities.roll import Outdated, _roll_node, in_scope, ordered, outdated_nodes
+from activities.wanted import Live
 from api.operations import Scope
 from render.bundle import PluginBundle
-from render.desired import DesiredApp, DesiredComponent
+from render.desired import DesiredApp, DesiredComponent, RecordedState
 from tests.unit.render.support import DEFINITION, app, shelf, store, wanted
 
 A, B = "books-store-a-", "books-store-b-"
@@ -149,8 +151,8 @@ class FakePlatform:
         self.kubernetes = FakeKubernetes(deployments)
 
 
-async def outdated(desired: DesiredApp, live: DesiredApp, *, but: str = "") -> list[Outdated]:
-    """Those of ``desired`` where the cluster has the nodes of ``live``, but for one."""
+async def outdated(desired: DesiredApp, live: DesiredApp, *, but: str = "", **noted: str) -> list[Outdated]:
+    """Those of ``desired`` where the cluster has the nodes of ``live``, but for one. ``noted``: more in each entry."""
     deployments = [
         deployment_manifest(live, each, group, node)
         for each in live.components
@@ -158,7 +160,9 @@ async def outdated(desired: DesiredApp, live: DesiredApp, *, but: str = "") -> l
         for node in group.nodes
         if node.name != but
     ]
-    return await outdated_nodes(cast(Platform, FakePlatform(deployments)), desired)
+    nodes = {"normal": [{"name": node.name, **noted} for node in live.nodes]}
+    state = Live({}, {}, {"data": {"nodes": json.dumps(nodes)}}, RecordedState(), None)
+    return await outdated_nodes(cast(Platform, FakePlatform(deployments)), desired, state)
 
 
 def running(version: str, bundle: PluginBundle | None = None) -> DesiredApp:
@@ -173,11 +177,18 @@ async def test_nodes_of_an_older_version_are_found_and_can_read_what_is_there() 
 
 
 async def test_back_to_a_lower_version_only_what_the_plugin_says_can_be_read() -> None:
-    assert all(node.unreadable for node in await outdated(running("1"), running("2")))
+    assert all(node.unreadable for node in await outdated(running("1"), running("2"), data="2"))
+    assert not any(node.unreadable for node in await outdated(running("1"), running("2"))), "it never had the volume"
     readable = shelf(plugin_yaml=DEFINITION.replace('"shelf:1"}}', '"shelf:1"}, upgradesFrom: ["2"]}'))
-    found = await outdated(running("1", readable), running("2", readable))
+    found = await outdated(running("1", readable), running("2", readable), data="2")
     assert found
     assert not any(node.unreadable for node in found)
+
+
+async def test_a_node_that_was_rolled_and_not_seen_to_serve_is_not_passed_over() -> None:
+    found = await outdated(running("2"), running("2"), unverified="true")
+    assert len(found) == 5
+    assert not any(node.other_version for node in found)
 
 
 async def test_a_missing_node_is_drift_and_no_matter_of_rolling() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +18,13 @@ from workflows.state import FIRST_RETRY, KEPT_RESULTS, LONGEST_RETRY, EntityStat
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 APP = AppSnapshot(exists=True, uid="u", generation=2, spec_hash="two", deployed_hash="one", operation="Upgrade")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _as_in_a_new_history() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("workflows.state.workflow.patched", lambda _: True)
+        yield
 
 
 def after(*ends: tuple[str, str], state: EntityState | None = None, snapshot: AppSnapshot = APP) -> EntityState:
@@ -107,7 +115,17 @@ def test_one_part_being_done_the_next_is_looked_for_at_once(kind: str) -> None:
 
 def test_after_a_repair_a_newer_spec_is_looked_at_at_once() -> None:
     assert after(("Repair", Outcome.COMPLETED)).notice
-    assert not after(("Repair", Outcome.COMPLETED), snapshot=replace(APP, operation="", deployed_hash="two")).notice
+
+
+def test_after_the_last_part_there_is_nothing_to_look_at() -> None:
+    assert not after(("Deploy", Outcome.COMPLETED), snapshot=replace(APP, operation="", deployed_hash="two")).notice
+
+
+def test_a_node_that_a_person_left_out_stays_left_out() -> None:
+    state = EntityState()
+    state.learn(APP, OperationResult("Upgrade", Outcome.COMPLETED, "but x-1", skipped=["x-1"]), NOW)
+    assert following(state, minutes=24 * 60) == ""
+    assert following(state, snapshot=replace(APP, spec_hash="three")) == "Upgrade"
 
 
 @pytest.mark.parametrize("kind", ["Restart", "Switchover"])
