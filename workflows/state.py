@@ -97,7 +97,8 @@ class EntityState:
             return  # it stands for nothing that the spec says, so its failure keeps nothing from being done
         if not bad:
             # A Repair goes before what failed, or was aborted, and says nothing of it.
-            if result.type != OperationType.REPAIR or self.failed_type == OperationType.REPAIR:
+            other = result.type == OperationType.REPAIR and self.failed_type not in ("", OperationType.REPAIR)
+            if not (other and workflow.patched("repair-keeps-failure")):
                 self.forget_failure()
             if result.outcome == Outcome.COMPLETED and result.type == OperationType.REPAIR:
                 # Seen again by the next look, it is something that applying does not change.
