@@ -15,6 +15,7 @@ planner, and runs the operation as a child.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -62,6 +63,8 @@ step."""
 HISTORY_LIMIT = 1_000
 """Events after which it continues as new: about eight hours of idling, and quick to replay."""
 QUEUE_LIMIT = 50
+LOOK_AGAIN = timedelta(seconds=15)
+"""An object that an operation itself replaces is there again by then."""
 
 
 @workflow.defn(name=ENTITY_WORKFLOW)
@@ -78,7 +81,7 @@ class AppWorkflow:
         self._spec_notice = False
         self._drift_notice = False
         self._resync = False
-        self._pausing = False
+        self._pausing = self._aborting = False
         self._doing = "starting"
         self._child = ""
         self._handle: workflow.ChildWorkflowHandle[Any, Any] | None = None
@@ -185,7 +188,7 @@ class AppWorkflow:
         self._child, self._handle = child.id, child
         self._running = ticket
         self._progress = Progress(child.id, OperationState.RUNNING)
-        self._pausing = False
+        self._pausing = self._aborting = False
         self._say(f"{decision.operation}: {reason}")
         interruption = await self._attend(child, snapshot, decision.operation, ticket)
         result = await self._outcome(child, decision.operation, interruption)
@@ -206,9 +209,11 @@ class AppWorkflow:
         def unwanted() -> bool:
             return ticket is not None and ticket.id in self._cancelled
 
+        missing: frozenset[str] = frozenset()
+
         def drifted() -> bool:
-            # A Repair is looked after when it has ended; until then the notice stands.
-            return self._drift_notice and operation != OperationType.REPAIR
+            # A Repair is looked after when it has ended, and so is the way back of an aborted operation.
+            return self._drift_notice and operation != OperationType.REPAIR and not self._aborting
 
         while True:
             await workflow.wait_condition(lambda: child.done() or self._spec_notice or unwanted() or drifted())
@@ -227,7 +232,9 @@ class AppWorkflow:
                     return ""
                 why = interrupts(newest, operation, snapshot.uid, snapshot.spec_hash)
                 if not why and look_for_drift:
-                    why = self._make_room(newest, operation)
+                    why, missing = self._make_room(newest, operation, missing)
+                    if not why and missing:
+                        await self._look_again(child)
             if why:
                 self._say(f"ending {operation}: {why}")
                 child.cancel()
@@ -238,22 +245,30 @@ class AppWorkflow:
         """Whether the running operation waits for an operator."""
         return self._progress is not None and self._progress.state != OperationState.RUNNING
 
-    def _make_room(self, newest: AppSnapshot, operation: str) -> str:
-        """Why the operation has to end so that drift is repaired; it is begun again, paused if it was.
+    def _make_room(self, newest: AppSnapshot, operation: str, before: frozenset[str]) -> tuple[str, frozenset[str]]:
+        """Why the operation has to end so that drift is repaired (it is begun again, paused if it was), and what is
+        missing.
 
-        One that waits for an operator makes room for any drift; one that is at work only where something is missing,
-        for which its steps would wait without end.
+        One that waits for an operator makes room for any drift. One that is at work only for what was missing at the
+        look ``before`` too: its steps would wait for that without end, while they themselves put other things away.
         """
+        drift = frozenset(newest.drift) - frozenset(self._state.unrepairable)
+        missing = frozenset(sentence for sentence in drift if sentence.endswith(" is missing"))
         if operation == OperationType.DELETE:
-            return ""
-        drift = [sentence for sentence in newest.drift if sentence not in self._state.unrepairable]
-        if not self._waits():
-            drift = [sentence for sentence in drift if sentence.endswith(" is missing")]
-        if not drift:
-            return ""
+            return "", frozenset()
+        due = drift if self._waits() else missing & before
+        if not due:
+            return "", missing
         if self._progress is not None and self._progress.state == OperationState.PAUSED:
             self._state.paused_type = operation
-        return f"{drift[0]}: a Repair goes first"
+        return f"{min(due)}: a Repair goes first", missing
+
+    async def _look_again(self, child: workflow.ChildWorkflowHandle[Any, Any]) -> None:
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: child.done() or self._spec_notice, timeout=LOOK_AGAIN, timeout_summary="is it still missing"
+            )
+        self._drift_notice = True
 
     async def _outcome(
         self, child: workflow.ChildWorkflowHandle[Any, Any], operation: str, interruption: str
@@ -317,7 +332,7 @@ class AppWorkflow:
             self._state.forget_failure()
             self._state.notice = True
             return "what failed, or was aborted, begins again"
-        self._pausing = verb == Verb.PAUSE
+        self._pausing, self._aborting = verb == Verb.PAUSE, self._aborting or verb == Verb.ABORT
         await self._handle.signal(SIGNAL_CONTROL, verb)
         return SAID[Verb(verb)]
 
