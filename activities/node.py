@@ -29,6 +29,7 @@ from activities.platform import Platform, permanent
 from activities.reach import agent_of, reachable
 from activities.readiness import NodeState
 from activities.status import tell_step
+from activities.tools import run_tool
 from activities.wait import NodeWaiter, heartbeats
 from activities.wanted import Wanted, wanted
 from api.names import ANNOTATION_APP_UID, API_GROUP, app_labels
@@ -150,17 +151,11 @@ class Node:
 
     async def _check_version(self, step: NodeStep, state: NodeState, node: DesiredNode) -> None:
         """The image's tag is a promise; the engine knows."""
-        try:
-            result = await self._platform.agents.run(
-                agent_of(step.target, state), ToolName.GET_VERSION, request_id="", timeout=READ_TIMEOUT
-            )
-        except AgentError as error:
-            if error.code.name == "UNIMPLEMENTED":
-                return
-            raise ApplicationError(f"{node.name} does not say its version yet: {error}") from error
-        version = result.values.get("version", "")
-        if not result.success:
-            raise ApplicationError(f"{node.name} does not say its version: {result.message}")
+        agent = agent_of(step.target, state)
+        result = await run_tool(self._platform, agent, ToolName.GET_VERSION, {}, timeout=READ_TIMEOUT)
+        if result is None:
+            return
+        version = result.get("version", "")
         if version != node.runtime_version and not version.startswith(f"{node.runtime_version}."):
             message = f"{node.name} runs version {version}; its image should hold {node.runtime_version}"
             raise permanent(ErrorType.NODE_STUCK, message)

@@ -20,13 +20,14 @@ from activities.objects import check_owner
 from activities.platform import Platform
 from activities.reach import reachable
 from activities.status import tell_step
+from activities.tools import run_tool
 from activities.wait import heartbeats
 from activities.wanted import Wanted, wanted
 from api.app import DeletionPolicy
 from api.names import app_labels
 from api.steps import ComponentPlan, ComponentStep, GroupPlan, NodeStep, RollNode, ScalePlan, Step, Target
 from api.tools import ToolName
-from clients.agents import AgentError, AgentTarget
+from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
 
 _TOOL_TIMEOUT = 95.0
@@ -75,7 +76,7 @@ class Scale:
             await tell_step(self._platform, step.target, f"{component.name}: join")
             agents = reachable(self._platform, step.target, [node.name for node in component.nodes])
             for agent in agents.values():
-                await self._tool(agent, ToolName.JOIN, {})
+                await run_tool(self._platform, agent, ToolName.JOIN, {}, timeout=_TOOL_TIMEOUT)
 
     @activity.defn(name=Step.REMOVE_NODE)
     async def remove_node(self, step: NodeStep) -> None:
@@ -119,7 +120,7 @@ class Scale:
     async def _leave(self, step: NodeStep, agent: AgentTarget) -> None:
         """A node that cannot leave any more (its engine is down) is removed all the same."""
         try:
-            await self._tool(agent, ToolName.LEAVE, {})
+            await run_tool(self._platform, agent, ToolName.LEAVE, {}, timeout=_TOOL_TIMEOUT)
         except ApplicationError as error:
             await tell(self._platform, step.target, "LeaveFailed", f"{step.node}: {error}", warning=True)
 
@@ -134,7 +135,7 @@ class Scale:
             if service is not None:
                 arguments = {"node": step.node, "address": str(service["spec"].get("clusterIP", ""))}
                 for agent in self._stayers(want, step).values():
-                    await self._tool(agent, ToolName.FORGET, arguments)
+                    await run_tool(self._platform, agent, ToolName.FORGET, arguments, timeout=_TOOL_TIMEOUT)
             for resource in self._belongings(want):
                 live = await self._owned(target, resource, step.node)
                 if live is not None:
@@ -159,16 +160,3 @@ class Scale:
         if live is not None:
             check_owner(target, live)
         return live
-
-    async def _tool(self, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str]) -> None:
-        """Not remembered: the tools look before they act. A plugin without the tool has nothing to do."""
-        try:
-            result = await self._platform.agents.run(
-                agent, tool, request_id="", arguments=arguments, timeout=_TOOL_TIMEOUT
-            )
-        except AgentError as error:
-            if error.code.name == "UNIMPLEMENTED":
-                return
-            raise ApplicationError(f"{tool} of {agent.node}: {error}") from error
-        if not result.success:
-            raise ApplicationError(f"{agent.node}: {result.message}")

@@ -30,6 +30,7 @@ from activities.platform import Platform, permanent
 from activities.reach import reachable
 from activities.status import tell_step
 from activities.together import together
+from activities.tools import run_tool
 from activities.wait import heartbeats
 from activities.wanted import Wanted, wanted
 from api.names import LABEL_ROLE, app_labels
@@ -184,7 +185,7 @@ class Switchover:
     async def _fence(self, move: Move, nodes: _Nodes) -> None:
         """Returns with the source fenced and the candidate level with it; a failure leaves neither."""
         source, candidate = nodes.agents[move.source], nodes.agents[move.candidate]
-        await self._run(candidate, ToolName.PREPARE_FAILOVER, {}, optional=True, timeout=_PREPARE_TIMEOUT)
+        await run_tool(self._platform, candidate, ToolName.PREPARE_FAILOVER, {}, timeout=_PREPARE_TIMEOUT)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -250,25 +251,8 @@ class Switchover:
         if holders != [move.candidate]:
             raise ApplicationError(f"after the move {_said(holders)}; it should be {move.candidate} alone")
 
-    async def _run(
-        self,
-        agent: AgentTarget,
-        tool: ToolName,
-        arguments: Mapping[str, str],
-        *,
-        optional: bool = False,
-        timeout: float = _TOOL_TIMEOUT,
-    ) -> dict[str, str]:
-        """Not remembered by a request id: each attempt must look anew, and the tools do no harm when repeated."""
-        try:
-            result = await self._platform.agents.run(agent, tool, request_id="", arguments=arguments, timeout=timeout)
-        except AgentError as error:
-            if error.code.name == "UNIMPLEMENTED" and optional:
-                return {}
-            raise ApplicationError(f"{tool} of {agent.node}: {error}") from error
-        if not result.success:
-            raise ApplicationError(f"{agent.node}: {result.message}")
-        return dict(result.values)
+    async def _run(self, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str]) -> dict[str, str]:
+        return await run_tool(self._platform, agent, tool, arguments, timeout=_TOOL_TIMEOUT) or {}
 
 
 async def to_its_end(work: Coroutine[Any, Any, None]) -> None:

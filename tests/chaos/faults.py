@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 from deploy.local.instance import Instance
 from tests.e2e.support import platform
@@ -33,19 +32,10 @@ def _component(name: str) -> Fault:
 
 def agent_processes(which: str, pods: set[str]) -> list[int]:
     """Process ids on this host of the agents (``manager`` or ``tools``) in the named Pods."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            environment = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        ours = b"agent" in words and which.encode() in words
-        if ours and any(f"HOSTNAME={pod}".encode() in environment for pod in pods):
-            found.append(int(entry.name))
-    return found
+    names = {f"HOSTNAME={pod}".encode() for pod in pods}
+    return platform.matching(
+        lambda words, environment: b"agent" in words and which.encode() in words and bool(names & environment)
+    )
 
 
 def _agents(which: str, *, of_primary: bool = False) -> Fault:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -57,6 +58,17 @@ class Temporal:
 
 def processes(module: str, installation: str, pod: str = "") -> list[int]:
     """Process ids on this host of the platform's ``python -m <module>`` of one installation, or of one Pod of it."""
+    wanted = {f"MW_INSTALLATION={installation}".encode()} | ({f"HOSTNAME={pod}".encode()} if pod else set())
+
+    def ours(words: list[bytes], environment: set[bytes]) -> bool:
+        runs = any(a == b"-m" and b == module.encode() for a, b in pairwise(words))
+        return runs and wanted <= environment
+
+    return matching(ours)
+
+
+def matching(ours: Callable[[list[bytes], set[bytes]], bool]) -> list[int]:
+    """Process ids on this host by command line and environment."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -66,9 +78,7 @@ def processes(module: str, installation: str, pod: str = "") -> list[int]:
             environment = (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        runs = any(a == b"-m" and b == module.encode() for a, b in pairwise(words))
-        wanted = {f"MW_INSTALLATION={installation}".encode()} | ({f"HOSTNAME={pod}".encode()} if pod else set())
-        if runs and wanted <= set(environment):
+        if ours(words, set(environment)):
             found.append(int(entry.name))
     return found
 
