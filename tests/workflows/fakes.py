@@ -125,6 +125,11 @@ class FakeActivities:
                 raise ApplicationError(app.failing[key], type=ErrorType.REJECTED, non_retryable=True)
         return app
 
+    async def _held(self, app: FakeApp, what: str) -> None:
+        while what in app.blocked:
+            activity.heartbeat()
+            await asyncio.sleep(0.05)
+
     @activity.defn(name=Step.LOAD)
     async def load(self, request: LoadRequest) -> AppSnapshot:
         app = self._cluster.apps.get(request.app)
@@ -154,9 +159,7 @@ class FakeActivities:
     @activity.defn(name=Step.WAIT_READY)
     async def wait_ready(self, step: GroupStep) -> None:
         app = await self._begin(Step.WAIT_READY, step.target, step.component)
-        while step.component in app.blocked:
-            activity.heartbeat()
-            await asyncio.sleep(0.05)
+        await self._held(app, step.component)
         await self._cluster.ran(f"{step.target.app}/ready:{step.component}")
 
     @activity.defn(name=Step.SURVEY_VOLUMES)
@@ -216,9 +219,7 @@ class FakeActivities:
     @activity.defn(name=Step.ROLL_NODE)
     async def roll_node(self, step: NodeStep) -> None:
         app = await self._begin(Step.ROLL_NODE, step.target, step.node)
-        while step.node in app.blocked:
-            activity.heartbeat()
-            await asyncio.sleep(0.05)
+        await self._held(app, step.node)
         if step.node in app.rolls:
             app.rolls.remove(step.node)
         await self._cluster.ran(f"{step.target.app}/rolled:{step.node}")
@@ -251,7 +252,8 @@ class FakeActivities:
 
     @activity.defn(name=Step.SYNC_NODES)
     async def sync_nodes(self, step: ComponentStep) -> Applied:
-        await self._begin(Step.SYNC_NODES, step.target, step.component)
+        app = await self._begin(Step.SYNC_NODES, step.target, step.component)
+        await self._held(app, step.component)
         return Applied(1)
 
     @activity.defn(name=Step.PLAN_CONFIG)
@@ -261,7 +263,8 @@ class FakeActivities:
     @activity.defn(name=Step.CONFIGURE_NODE)
     async def configure_node(self, step: ConfigureStep) -> None:
         what = f"{step.node.node}{':back' if step.revert else ''}"
-        await self._begin(Step.CONFIGURE_NODE, step.node.target, what)
+        app = await self._begin(Step.CONFIGURE_NODE, step.node.target, what)
+        await self._held(app, step.node.node)
 
     @activity.defn(name=Step.COMMIT_CONFIG)
     async def commit_config(self, step: ComponentStep) -> None:

@@ -73,3 +73,28 @@ async def test_an_app_of_the_same_name_is_begun_anew(client: Client, cluster: Fa
     cluster.add("again", uid="another")
     await notify(client, "again")
     await cluster.until(lambda: cluster.steps("again").count("finish") == 2)
+
+
+async def test_what_is_queued_survives_continue_as_new_and_runs_once(client: Client, cluster: FakeCluster) -> None:
+    """The server suggests to continue as new after few events, so several operations go through it."""
+    app = cluster.add("queue", deployed_hash="zero", operation="Upgrade", change="7.0 → 8.0")
+    app.rolls, app.blocked = ["a"], {"a"}
+    await notify(client, "queue")
+    await cluster.until(lambda: "queue/rollNode:a" in cluster.log)
+    handles = []
+    for number in range(6):
+        handle: WorkflowHandle[object, OperationResult] = await client.start_workflow(
+            "Restart",
+            OperationInput("demo", "queue", reason=f"number {number}"),
+            id=f"queued-{number}",
+            task_queue=WORKFLOW_QUEUE,
+            result_type=OperationResult,
+        )
+        handles.append(handle)
+    await cluster.change("queue", blocked=set())
+    results = [await handle.result() for handle in handles]
+    assert {result.outcome for result in results} == {"completed"}
+    assert len({result.workflow_id for result in results}) == 6
+    assert cluster.steps("queue").count("begin") == 6
+    first = await client.get_workflow_handle(entity(client, "queue").id).describe()
+    assert first.run_id != first.raw_description.workflow_execution_info.first_run_id

@@ -60,3 +60,56 @@ async def test_a_pause_ends_it_and_its_end_goes_on(client: Client, cluster: Fake
     await cluster.change("paused", paused=False, generation=3, blocked=set())
     await notify(client, "paused")
     await cluster.until(lambda: "paused/finish" in cluster.log)
+
+
+KINDS = ["Scale", "Upgrade", "Resize", "Reconfigure", "UpgradePlugin"]
+
+
+def held(cluster: FakeCluster, name: str, kind: str) -> FakeApp:
+    """An App whose operation waits in the middle of its work."""
+    app = cluster.add(name, deployed_hash="zero", operation=kind, change="what differs")
+    app.rolls, app.blocked = ["a", "b"], {"a", "server"}
+    app.scale = ScalePlan([ComponentPlan("server", [GroupPlan("data", ["c"])])], [], ["server"])
+    app.config = ConfigPlans([ConfigPlan("server", [RollNode("a", "server", "data")], changed=["timeout"])])
+    return app
+
+
+def at_work(cluster: FakeCluster, name: str) -> bool:
+    return any(step.split(":")[0] in ("rollNode", "configureNode", "syncNodes") for step in cluster.steps(name))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_deletion_ends_each_operation(client: Client, cluster: FakeCluster, kind: str) -> None:
+    name = f"delete-{kind.lower()}"
+    held(cluster, name, kind)
+    await notify(client, name)
+    await cluster.until(lambda: at_work(cluster, name))
+    await cluster.change(name, deleting=True)
+    await notify(client, name)
+    await cluster.until(lambda: name not in cluster.apps)
+    assert "finish" not in cluster.steps(name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_newer_spec_overtakes_each_operation(client: Client, cluster: FakeCluster, kind: str) -> None:
+    name = f"newer-{kind.lower()}"
+    held(cluster, name, kind)
+    await notify(client, name)
+    await cluster.until(lambda: at_work(cluster, name))
+    await cluster.change(name, spec_hash="two", generation=2, operation="Resize", blocked=set())
+    await notify(client, name)
+    await cluster.until(lambda: "finish" in cluster.steps(name))
+    assert "expandVolumes" in cluster.steps(name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_second_operation_by_hand_waits_for_each(client: Client, cluster: FakeCluster, kind: str) -> None:
+    name = f"second-{kind.lower()}"
+    app = held(cluster, name, kind)
+    await notify(client, name)
+    await cluster.until(lambda: at_work(cluster, name))
+    handle = await start_by_hand(client, name, "Switchover")
+    app.writable = "a"
+    await cluster.change(name, blocked=set())
+    assert (await handle.result()).outcome in ("completed", "nothing to do")
+    assert cluster.steps(name).index("finish") < cluster.steps(name).index("begin")
