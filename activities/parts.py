@@ -39,8 +39,11 @@ def basic(before: Any, desired: DesiredApp, now: str) -> dict[str, Any]:
     return part
 
 
-def adding(before: Any, desired: DesiredApp) -> dict[str, list[Entry]]:
-    """All wanted nodes that are not normal yet as ``adding``; none of them is on its way out any more."""
+def adding(before: Any, desired: DesiredApp, *, ran: bool = False) -> dict[str, list[Entry]]:
+    """All wanted nodes that are not normal yet as ``adding``; none of them is on its way out any more.
+
+    ``ran``: the App has run, so what an interrupted Scale has begun to add stays noted for the next one.
+    """
     part = _lists(before)
     wanted = {node.name for node in desired.nodes}
     normal = [node for node in part["normal"] if node.get("name") in wanted]
@@ -49,7 +52,8 @@ def adding(before: Any, desired: DesiredApp) -> dict[str, list[Entry]]:
     return {
         "normal": [_versioned(node, versions) for node in normal],
         "adding": [
-            known.get(node.name, entry(node)) for node in desired.nodes if node.name not in {n["name"] for n in normal}
+            *(known.get(n.name, entry(n)) for n in desired.nodes if n.name not in {each["name"] for each in normal}),
+            *(node for node in part["adding"] if ran and node.get("name") not in wanted),
         ],
         "deleting": [node for node in part["deleting"] if node.get("name") not in wanted],
     }

@@ -48,7 +48,7 @@ class Prepare:
             [
                 ensure_credentials(platform, target, want.desired),
                 ensure_agent_certificate(platform, target, want.desired),
-                self._metadata(target, want.desired),
+                self._metadata(target, want),
             ]
         )
         # After the metadata, which is the truth that they are put back to.
@@ -96,7 +96,8 @@ class Prepare:
     async def _records(self, target: Target, desired: DesiredApp, kept: frozenset[str]) -> int:
         return len(await apply_all(self._platform, target, record_manifests(desired, kept)))
 
-    async def _metadata(self, target: Target, desired: DesiredApp) -> int:
+    async def _metadata(self, target: Target, want: Wanted) -> int:
+        desired, ran = want.desired, want.live.deployed is not None
         await apply_owned(self._platform, target, metadata_config_map(desired))
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         await update_metadata(
@@ -105,7 +106,7 @@ class Prepare:
             target.app,
             {
                 "basic": lambda before: parts.basic(before, desired, now),
-                "nodes": lambda before: parts.adding(before, desired),
+                "nodes": lambda before: parts.adding(before, desired, ran=ran),
                 "record": lambda before: parts.record(before, desired, target.operation),
             },
         )

@@ -125,10 +125,11 @@ def _deployed(app: str, uid: str, metadata: Manifest | None, recorded: RecordedS
     nodes = read_part(metadata, "nodes")
     ordinals: dict[str, set[int]] = {}
     versions: dict[str, str] = {}
-    for state in ("normal", "adding"):
+    joining: dict[str, set[int]] = {}
+    for state, found in (("normal", ordinals), ("adding", joining)):
         for node in (nodes or {}).get(state) or []:
             name = group_name(app, node["component"], node["group"])
-            ordinals.setdefault(name, set()).add(int(node["name"].rpartition("-")[2]))
+            found.setdefault(name, set()).add(int(node["name"].rpartition("-")[2]))
             if node.get("version"):
                 versions[node["name"]] = node["version"]
     return Deployed(
@@ -137,6 +138,7 @@ def _deployed(app: str, uid: str, metadata: Manifest | None, recorded: RecordedS
         base_version=parts.way_back(read_part(metadata, "record")) or str(basic.get("runtimeVersion", "")),
         recorded=recorded,
         ordinals={name: tuple(sorted(found)) for name, found in ordinals.items()},
+        joining={name: tuple(sorted(found)) for name, found in joining.items()},
         versions=versions,
         removing=frozenset(node["name"] for node in (nodes or {}).get("deleting") or []),
     )

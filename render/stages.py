@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.app import App, ComponentTemplate, GroupTemplate, PluginReference
+from api.app import App, ComponentTemplate, GroupTemplate, PluginReference, Scalar
 from api.group import GroupSpec
 from api.meta import parse_quantity
 from api.names import group_name
@@ -22,6 +22,7 @@ from api.plugin import Topology
 from render.bundle import PluginBundle
 from render.desired import (
     DesiredApp,
+    DesiredComponent,
     Pinned,
     RecordedState,
     chosen_topology,
@@ -54,6 +55,8 @@ class Deployed:
     base_version: str
     recorded: RecordedState
     ordinals: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    joining: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Ordinals of nodes that a Scale has begun to add, by Group resource name; not among ``ordinals`` yet."""
     versions: Mapping[str, str] = field(default_factory=dict)
     removing: frozenset[str] = frozenset()
 
@@ -97,17 +100,13 @@ def staged(
         _app_of(app, topology, deployed, stage), bundle, agent_image=agent_image, recorded=deployed.recorded
     )
     ordinals = {
-        group.resource_name: _ordinals(deployed, group.resource_name, group.spec, extend=extend)
+        group.resource_name: _ordinals(deployed, group.resource_name, group.spec, stage, extend=extend)
         for component in whole.components
         for group in component.groups
     }
     config = {}
     if OperationType.RECONFIGURE not in stage:
-        known = {c.name: set(c.parameters) for c in whole.components}
-        config = {
-            name: {key: value for key, value in record.config.items() if key in known.get(name, ())}
-            for name, record in deployed.recorded.components.items()
-        }
+        config = {c.name: _pinned_config(c, deployed) for c in whole.components}
     return desired(
         _app_of(app, topology, deployed, stage),
         bundle,
@@ -122,11 +121,25 @@ def plugin_of(app: App, deployed: Deployed, stage: Collection[OperationType]) ->
     return app.spec.plugin.version if OperationType.UPGRADE_PLUGIN in stage else deployed.plugin_version
 
 
-def _ordinals(deployed: Deployed, resource_name: str, spec: GroupSpec, *, extend: bool) -> tuple[int, ...]:
+def _pinned_config(component: DesiredComponent, deployed: Deployed) -> dict[str, Scalar]:
+    """The recorded parameters that the plugin version knows. A newer one's own templates may read what only it has:
+    those begin with their defaults."""
+    record = deployed.recorded.components.get(component.name)
+    known = {name: p.default for name, p in component.parameters.items() if p.default is not None}
+    recorded = record.config if record is not None else component.config
+    return known | {name: value for name, value in recorded.items() if name in component.parameters}
+
+
+def _ordinals(
+    deployed: Deployed, resource_name: str, spec: GroupSpec, stage: Collection[OperationType], *, extend: bool
+) -> tuple[int, ...]:
     present = deployed.ordinals.get(resource_name)
     if present is None:
         return tuple(spec.ordinals)
-    return tuple(sorted({*present, *spec.ordinals})) if extend else present
+    if OperationType.SCALE not in stage:
+        return present
+    more = spec.ordinals if extend else ()
+    return tuple(sorted({*present, *deployed.joining.get(resource_name, ()), *more}))
 
 
 def _app_of(app: App, topology: Topology, deployed: Deployed, stage: Collection[OperationType]) -> App:
@@ -163,8 +176,10 @@ def pending(wanted: DesiredApp, deployed: Deployed) -> list[Part]:
         found.setdefault(OperationType.UPGRADE_PLUGIN, []).append(sentence)
     for part, sentence in _of_groups(wanted, deployed):
         found.setdefault(part, []).append(sentence)
-    if deployed.removing and OperationType.SCALE not in found:
+    if OperationType.SCALE not in found and deployed.removing:
         found[OperationType.SCALE] = [f"still to be removed: {', '.join(sorted(deployed.removing))}"]
+    if OperationType.SCALE not in found and any(deployed.joining.values()):
+        found[OperationType.SCALE] = [f"still to be added: nodes of {', '.join(sorted(deployed.joining))}"]
     for component in wanted.components:
         record = deployed.recorded.components.get(component.name)
         if record is not None:

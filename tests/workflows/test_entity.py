@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 
-from api.operations import NoticeKind
+from api.operations import WORKFLOW_QUEUE, NoticeKind, OperationInput, OperationResult
 from tests.workflows.fakes import FakeCluster
 from tests.workflows.running import entity, notify, workers
 from tests.workflows.server import SUGGESTED_EVENTS

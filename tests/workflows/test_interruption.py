@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 
-from tests.workflows.fakes import FakeCluster
-from tests.workflows.running import entity, notify, operation
+from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, GroupPlan, RollNode, ScalePlan
+from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.running import entity, notify, operation, start_by_hand
 
 
 async def test_a_deletion_ends_a_waiting_deploy(client: Client, cluster: FakeCluster) -> None:

@@ -206,9 +206,6 @@ def test_nodes_on_their_way_in_are_removed_where_they_are_wanted_no_more() -> No
     assert ledger.pending() == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a node on its way in counts as one that runs: a Repair makes it, nobody joins it"
-)
 def test_an_interrupted_scale_out_is_found_again() -> None:
     ledger = Ledger(books(replicas=2))
     ledger.app = books(replicas=3)
