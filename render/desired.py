@@ -192,7 +192,7 @@ def desired(
     topology = chosen_topology(app, bundle)
     if topology is None:
         raise ValueError(f"plugin {bundle.name} has no topology {app.spec.topology!r}")
-    runtime_version = app.spec.runtime_version or bundle.plugin.spec.default_runtime_version
+    runtime_version = app.spec.runtime_version or _unspoken_version(bundle, recorded)
     components = tuple(
         _component(app, bundle, default, runtime_version, agent_image, recorded, pinned)
         for default in start_order(topology)
@@ -210,6 +210,15 @@ def desired(
         deletion_policy=app.spec.deletion_policy,
         paused=app.spec.paused,
     )
+
+
+def _unspoken_version(bundle: PluginBundle, recorded: RecordedState | None) -> str:
+    """Of an App that names none: what runs, as another default of a newer plugin is no wish to upgrade an engine."""
+    supported = {version.version for version in bundle.plugin.spec.runtime_versions}
+    runs = {group.runtime_version for group in recorded.groups.values()} if recorded is not None else set()
+    if len(runs) == 1 and runs <= supported:
+        return runs.pop()
+    return bundle.plugin.spec.default_runtime_version
 
 
 def _component(

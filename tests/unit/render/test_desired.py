@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from render.desired import RecordedState
-from tests.unit.render.support import FILES, app, records, shelf, store, wanted
+from tests.unit.render.support import DEFINITION, FILES, app, records, shelf, store, wanted
 
 
 def test_components_come_in_start_order() -> None:
@@ -72,3 +72,11 @@ def test_the_recorded_bootstrap_node_is_kept() -> None:
     chosen = recorded.components["store"].model_copy(update={"bootstrap_node": "books-store-default-1"})
     after = replace(recorded, components={**recorded.components, "store": chosen})
     assert wanted(recorded=after).component("store").bootstrap_node == "books-store-default-1"
+
+
+def test_an_app_that_names_no_version_keeps_what_runs_under_a_plugin_with_another_default() -> None:
+    silent = wanted(app())
+    assert silent.runtime_version == "2"
+    newer = shelf(plugin_yaml=DEFINITION.replace('defaultRuntimeVersion: "2"', 'defaultRuntimeVersion: "1"'))
+    assert wanted(app(), bundle=newer).runtime_version == "1"
+    assert wanted(app(), bundle=newer, recorded=records(silent)).runtime_version == "2"
