@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 
-from api.operations import SEARCH_APP, SEARCH_NAMESPACE, OperationResult, OperationType, Outcome
+from api.operations import MEMO_ENDED, SEARCH_APP, SEARCH_NAMESPACE, OperationResult, OperationType, Outcome
 
 _AT_ONCE = 8
 _GOOD = {Outcome.COMPLETED, Outcome.NOTHING}
@@ -79,10 +79,12 @@ async def _entry(client: Client, execution: WorkflowExecution, where: str) -> En
     handle: WorkflowHandle[Any, OperationResult] = client.get_workflow_handle(
         execution.id, run_id=execution.run_id, result_type=OperationResult
     )
-    summary = await (await handle.describe()).static_summary() or ""
+    described = await handle.describe()
+    summary = await described.static_summary() or ""
     state, message = "running", ""
     if execution.status is not WorkflowExecutionStatus.RUNNING:
         state, message = await _result(handle, execution)
+        message = str((await described.memo()).get(MEMO_ENDED, message))
     return Entry(
         execution.workflow_type,
         summary.removeprefix(f"{execution.workflow_type} {where}: "),

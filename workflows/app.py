@@ -39,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
         SEARCH_PLUGIN,
         SIGNAL_CANCEL,
         SIGNAL_CONTROL,
+        SIGNAL_ENDING,
         SIGNAL_NOTICE,
         SIGNAL_PROGRESS,
         UPDATE_CONTROL,
@@ -237,6 +238,9 @@ class AppWorkflow:
                         await self._look_again(child)
             if why:
                 self._say(f"ending {operation}: {why}")
+                if workflow.patched("say-why-it-ends"):
+                    with contextlib.suppress(FailureError):  # it has ended by itself meanwhile
+                        await child.signal(SIGNAL_ENDING, why)
                 child.cancel()
                 await workflow.wait_condition(child.done)
                 return why

@@ -22,7 +22,9 @@ from workflows.options import run_step
 
 with workflow.unsafe.imports_passed_through():
     from api.operations import (
+        MEMO_ENDED,
         SIGNAL_CONTROL,
+        SIGNAL_ENDING,
         SIGNAL_PROGRESS,
         OperationInput,
         OperationResult,
@@ -140,6 +142,11 @@ class Controlled:
     @workflow.signal(name=SIGNAL_CONTROL)
     def on_control(self, verb: str) -> None:
         self.control.say(verb)
+
+    @workflow.signal(name=SIGNAL_ENDING)
+    def on_ending(self, why: str) -> None:
+        workflow.upsert_memo({MEMO_ENDED: why})
+        workflow.set_current_details(f"Ended: {why}")
 
 
 async def controlled(

@@ -122,4 +122,5 @@ async def test_a_newer_spec_is_planned_at_once_and_the_old_one_says_so(client: C
     described = await operation(client, "newer", "Upgrade", 1).describe()
     assert described.status is not None
     assert described.status.name == "CANCELED"
+    assert "newer spec" in (await described.memo())["ended"]
     assert (await operation(client, "newer", "Upgrade", 2).describe()).workflow_type == "Upgrade"
