@@ -78,7 +78,7 @@ async def test_the_former_primary_follows_before_it_is_told_and_keeps_its_client
             number = await client.client_id()
             await writer.ping()
             fence = await old.tool("fence", seconds="30")
-            waiting = asyncio.create_task(writer.set("behind the fence", 1))
+            waiting = asyncio.ensure_future(writer.set("behind the fence", 1))
             await until(lambda: _level(new, int(fence["position"])), "the candidate has all writes")
             await new.tool("failover", **{"from": old.address})
             assert await made.primary() is new, "two nodes are primary until the platform goes on"
