@@ -47,7 +47,8 @@ class ToolName(StrEnum):
     """On a candidate, argument ``from`` (address of the node that was writable): become writable."""
     FOLLOW = "follow"
     """On every other node, the one that was writable among them, argument ``primary`` (address of the node that is
-    writable now): follow it, and disconnect clients that take this node for writable."""
+    writable now): follow it, lift the fence, and disconnect clients that take this node for writable. Also where the
+    node follows it already. Its success settles an ``undo`` of ``fence``."""
     JOIN = "join"
     """On a new node that is ready: whatever its peers do not notice by themselves."""
     LEAVE = "leave"
@@ -167,7 +168,10 @@ class Step(Model):
 
 
 class Undo(Model):
-    """``tool`` is run by the agent itself, ``after`` seconds (a text, ``${arg.NAME}`` is known)."""
+    """``tool`` is run by the agent itself, ``after`` seconds (a text, ``${arg.NAME}`` is known), until it succeeds.
+
+    What is due is on the volume before the tool runs, so an agent that is killed leaves it to the next one. Whoever
+    runs ``tool`` successfully before that settles it."""
 
     tool: str
     after: str

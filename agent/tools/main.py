@@ -61,6 +61,7 @@ async def _serve(settings: Settings) -> None:
     service = ToolsService(monitor, documents, interpreter, board, requests)
     agent_pb2_grpc.add_ToolsServicer_to_server(service, server)
     await add_health(server, SERVICE)
+    await service.resume()
     await server.start()
     probes = ProbeServer(
         settings.listen,

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import math
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 from grpc import aio
 
 from agent.document import Tool
-from agent.documents import DocumentError, DocumentStore
+from agent.documents import Bundle, DocumentError, DocumentStore
 from agent.nodefiles import node_names
 from agent.process.state import StatusBoard
 from agent.record import read_record
 from agent.requests import RequestMemory
 from agent.tooling.failure import ToolError
-from agent.tooling.interpreter import Interpreter
+from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.variables import UnknownNameError, Variables
 from agent.tools.monitor import Monitor, Report
 from agent.tools.reload import PushedSource, PushRefusedError, Reloader
+from agent.tools.undo import Undoing
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
 
-_log = logging.getLogger(__name__)
 SERVICE = "middleware.agent.v1.Tools"
 FAILOVER = "failover"
 Context = aio.ServicerContext[Any, Any]
@@ -51,7 +51,11 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         self._reloader = Reloader(documents, interpreter)
         # By tool, not for all: a backup of hours must not keep a failover waiting.
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._undoing: dict[str, asyncio.Task[None]] = {}
+        self._undoing = Undoing(interpreter.settings.state_dir, documents, board, self._undo)
+
+    async def resume(self) -> None:
+        """Takes up what an earlier agent 2 has left to be undone; before the first call is served."""
+        await self._undoing.resume()
 
     async def GetRole(self, request: pb.GetRoleRequest, context: Context) -> pb.RoleReport:  # noqa: N802
         await self._require_process(context)
@@ -109,25 +113,37 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
     async def _run_tool(
         self, name: str, arguments: Mapping[str, str], lines: asyncio.Queue[str | None] | None
     ) -> pb.ToolResult:
-        async with self._one_at_a_time[name]:
-            try:
-                bundle = self._documents.effective()
-                tool = bundle.document.tools[name]
-                with self._undone_later(name, tool, arguments):
-                    outcome = await self._interpreter.run(
-                        name,
-                        tool,
-                        node_names(bundle, read_record(self._interpreter.settings.state_dir)),
-                        arguments=arguments,
-                        line=None if lines is None else lines.put_nowait,
-                    )
-            except (ToolError, DocumentError) as error:
-                return pb.ToolResult(success=False, message=str(error))
+        try:
+            outcome = await self._run(name, arguments, lines)
+        except (ToolError, DocumentError) as error:
+            return pb.ToolResult(success=False, message=str(error))
         await self._monitor.poll()  # whoever watches learns of a changed role before the caller does
         return pb.ToolResult(success=True, message=f"tool {name} succeeded", values=outcome.values)
 
-    @contextmanager
-    def _undone_later(self, name: str, tool: Tool, arguments: Mapping[str, str]) -> Iterator[None]:
+    async def _run(
+        self, name: str, arguments: Mapping[str, str], lines: asyncio.Queue[str | None] | None = None
+    ) -> Outcome:
+        async with self._one_at_a_time[name]:
+            bundle = self._documents.effective()
+            tool = bundle.document.tools.get(name)
+            if tool is None:
+                raise ToolError(f"the plugin has no tool {name!r}")
+            settled = self._undoing.ended_by(name)
+            async with self._undone_later(bundle, name, tool, arguments):
+                outcome = await self._interpreter.run(
+                    name,
+                    tool,
+                    node_names(bundle, read_record(self._interpreter.settings.state_dir)),
+                    arguments=arguments,
+                    line=None if lines is None else lines.put_nowait,
+                )
+            await self._undoing.settle(settled)
+            return outcome
+
+    @asynccontextmanager
+    async def _undone_later(
+        self, bundle: Bundle, name: str, tool: Tool, arguments: Mapping[str, str]
+    ) -> AsyncIterator[None]:
         """Raises ToolError where ``after`` is no number of seconds."""
         undo = tool.undo
         if undo is None:
@@ -136,20 +152,20 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         known = Variables({f"arg.{key}": value for key, value in arguments.items()}, self._interpreter.secrets)
         try:
             seconds = float(known.fill(undo.after))
+            if not math.isfinite(seconds):
+                raise ValueError("it must have an end")
         except (ValueError, UnknownNameError) as error:
             raise ToolError(f"tool {name}, undo after {undo.after!r} seconds: {error}") from error
-        # Before the run: what an earlier run has due must not undo this one.
-        if (earlier := self._undoing.pop(name, None)) is not None:
-            earlier.cancel()
-        try:
+        async with self._undoing.later(bundle.document.node.app_uid, name, undo.tool, seconds):
             yield
-        finally:
-            self._undoing[name] = asyncio.create_task(self._undo(undo.tool, seconds))
 
-    async def _undo(self, name: str, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        result = await asyncio.shield(self._run_tool(name, {}, None))
-        _log.info("%s after %g s: %s", name, seconds, result.message)
+    async def _undo(self, name: str) -> None:
+        """Raises ToolError."""
+        try:
+            await self._run(name, {})
+        except DocumentError as error:
+            raise ToolError(str(error)) from error
+        await self._monitor.poll()
 
     async def _require_process(self, context: Context) -> None:
         status = self._board.status

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ReadOnlyError, RedisError
 
-from tests.unit.plugins.engines import Cluster, cluster, switch, until, writing
+from tests.unit.plugins.engines import Cluster, Engine, cluster, switch, until, writing
 
 LONGEST_GAP = 3.0
 """Seconds without an acknowledged write. Alone on the machine it is 0.1, with Sentinel 0.35; the tests share it."""
@@ -58,3 +60,65 @@ async def test_with_sentinel_that_elects_whom_it_is_told_and_does_not_fight(tmp_
             assert await made.primary() is primary
             await asyncio.sleep(0.2)
         assert all([await s.ready() for s in made.sentinels])
+
+
+async def _connected(engine: Engine, number: int) -> bool:
+    return f"id={number} " in await engine.ask("CLIENT", "LIST")
+
+
+# The tools of 6.0 are tried on the server at hand, a 7.0.
+@pytest.mark.parametrize("version", ["6.0", "7.0"])
+async def test_the_former_primary_follows_before_it_is_told_and_keeps_its_clients_until_then(
+    tmp_path: Path, version: str
+) -> None:
+    async with cluster(tmp_path, "replication", version, redis_server=2) as made:
+        old = await made.primary()
+        new = next(e for e in made.servers if e is not old)
+        async with old.client(timeout=20) as client, old.client(timeout=20) as writer, old.client(2) as late:
+            number = await client.client_id()
+            await writer.ping()
+            fence = await old.tool("fence", seconds="30")
+            waiting = asyncio.ensure_future(writer.set("behind the fence", 1))
+            await until(lambda: _level(new, int(fence["position"])), "the candidate has all writes")
+            await new.tool("failover", **{"from": old.address})
+            assert await made.primary() is new, "two nodes are primary until the platform goes on"
+            assert await _connected(old, number)
+            if version == "7.0":
+                assert not waiting.done()
+            async with new.client() as after:
+                await after.set("after", 1)
+
+            await old.tool("follow", primary=new.address)
+            with pytest.raises((RedisError, OSError)):
+                await waiting
+            assert not await _connected(old, number)
+            await until(lambda: _has(old, "after"), "the former primary has what was written since")
+            with pytest.raises(ReadOnlyError):
+                await late.set("plain", 1)
+            assert await old.ask("CONFIG", "GET", "replica-priority") == {"replica-priority": "100"}
+            assert (await new.ask("INFO", "stats"))["sync_full"] == 0, "it copied everything anew"
+
+            stays = await late.client_id()
+            await old.tool("follow", primary=new.address)
+            assert await _connected(old, stays), "who reads from a replica is disconnected for nothing"
+
+
+async def test_a_former_primary_that_does_not_answer_holds_no_failover_up(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "replication", redis_server=2) as made:
+        old = await made.primary()
+        new = next(e for e in made.servers if e is not old)
+        await until(new.ready, "the candidate is ready")
+        assert old.process is not None
+        old.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        await new.tool("failover", **{"from": old.address})
+        assert time.monotonic() - began < 3
+        assert await new.role() == "master"
+
+
+async def _level(engine: Engine, position: int) -> bool:
+    return int((await engine.tool("getRole"))["position"]) >= position
+
+
+async def _has(engine: Engine, key: str) -> bool:
+    return int(await engine.ask("EXISTS", key)) == 1
