@@ -24,6 +24,7 @@ from activities.status import ConditionChange, StatusChange, tell_step
 from activities.together import together
 from activities.wanted import Wanted, wanted
 from api.app import Phase
+from api.meta import counted
 from api.names import FINALIZER, app_labels
 from api.operations import OperationType
 from api.steps import Applied, ComponentPlan, GroupPlan, Plan, Step, Target
@@ -89,7 +90,7 @@ class Prepare:
                 "Paused": ConditionChange(False, "NotPaused"),
             },
         )
-        said = target.reason or f"{target.operation} of {nodes} nodes"
+        said = target.reason or f"{target.operation} of {counted(nodes, 'node')}"
         await tell(self._platform, target, f"{target.operation}Started", said)
         await tell_step(self._platform, target, "prepare", change)
 

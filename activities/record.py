@@ -21,6 +21,7 @@ from activities.status import ConditionChange, StatusChange, tell_step
 from activities.together import together
 from activities.wanted import Wanted, stage, wanted
 from api.app import Phase
+from api.meta import counted
 from api.names import app_labels
 from api.operations import OperationType
 from api.steps import ComponentStep, Step, Target
@@ -48,7 +49,7 @@ class Record:
         if config:
             changes["config"] = lambda before: {**(before if isinstance(before, dict) else {}), component.name: config}
         await update_metadata(self._platform, target.namespace, target.app, changes)
-        message = f"{component.name}: {len(component.nodes)} nodes are ready"
+        message = f"{component.name}: {counted(len(component.nodes), 'node')} ready"
         await tell(self._platform, target, "ComponentReady", message)
 
     async def _read_back(self, target: Target, component: DesiredComponent) -> dict[str, dict[str, str]]:

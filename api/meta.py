@@ -52,6 +52,13 @@ Quantity = Annotated[
     BeforeValidator(_checked_quantity),
     WithJsonSchema({"x-kubernetes-int-or-string": True, "pattern": _QUANTITY.pattern, "maxLength": 32}),
 ]
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 node``, ``2 nodes``: for sentences."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 DNS_LABEL_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 DnsLabel = Annotated[str, Field(pattern=DNS_LABEL_PATTERN, max_length=63)]
 SEMANTIC_VERSION_PATTERN = r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9a-z]+([.-][0-9a-z]+)*)?$"

@@ -21,6 +21,7 @@ from workflows.options import run_step
 from workflows.tree import all_of
 
 with workflow.unsafe.imports_passed_through():
+    from api.meta import counted
     from api.operations import COMPONENT_WORKFLOW, OperationInput, OperationResult, OperationType, Outcome
     from api.steps import Applied, ComponentPlan, ComponentRun, Plan, Step, Target
 
@@ -81,6 +82,6 @@ async def _converge(operation: OperationType, request: OperationInput, control: 
     await control.abortable(lambda: _each([component(part) for part in plan.components]))
     await run_step(Step.FINISH, target, type(None), "note what is deployed")
     nodes = sum(len(group.nodes) for part in plan.components for group in part.groups)
-    message = f"{len(plan.components)} components, {nodes} nodes are ready"
+    message = f"{counted(len(plan.components), 'component')}, {counted(nodes, 'node')} ready"
     workflow.set_current_details(f"{operation} of **{where}**: {message}")
     return OperationResult(operation, Outcome.COMPLETED, message, target.workflow_id)

@@ -20,6 +20,7 @@ from workflows.roll import Rolled, roll
 from workflows.tree import all_of
 
 with workflow.unsafe.imports_passed_through():
+    from api.meta import counted
     from api.operations import OperationInput, OperationResult, OperationType, Outcome, Scope
     from api.steps import Applied, ComponentStep, Plan, Step, Target
 
@@ -55,7 +56,7 @@ async def _rolling(operation: OperationType, request: OperationInput, control: C
         if operation == OperationType.RESIZE:
             await run_step(Step.EXPAND_VOLUMES, target, Applied, "larger volumes")
         await roll(control, target, Scope(), progress)
-        return await finished(target, plan, f"{progress.nodes} nodes rolled ({request.reason})")
+        return await finished(target, plan, f"{counted(progress.nodes, 'node')} rolled ({request.reason})")
 
     async def undo() -> str:
         restored = await run_step(Step.ROLL_BACK, target, Applied, "the former record")
@@ -70,7 +71,7 @@ async def _rolling(operation: OperationType, request: OperationInput, control: C
         plan = await prepared(back)
         await roll(control, back, Scope(), undone)
         await finished(back, plan, "")
-        return f"{undone.nodes} nodes were rolled back" if undone.nodes else "nothing had to be put back"
+        return f"{counted(undone.nodes, 'node')} rolled back" if undone.nodes else "nothing had to be put back"
 
     return await controlled(operation, request, control, body, undo)
 
@@ -107,6 +108,6 @@ class RestartWorkflow(Controlled):
             progress = Rolled()
             await run_step(Step.BEGIN, target, type(None), "say that it begins")
             await roll(self.control, target, scope, progress)
-            return await finished(target, Plan([]), f"{progress.nodes} nodes restarted")
+            return await finished(target, Plan([]), f"{counted(progress.nodes, 'node')} restarted")
 
         return await controlled(OperationType.RESTART, request, self.control, body)
