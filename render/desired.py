@@ -237,7 +237,6 @@ def _component(
     ]
     templates = group_templates(template, default)
     counts = replicas_of(app, default, templates, recorded)
-    positions = {name: index for index, name in enumerate(sorted(counts))}
     groups = []
     for group in templates:
         resource_name = group_name(app.name, default.name, group.name)
@@ -257,18 +256,8 @@ def _component(
             rolling_update=group.rolling_update,
             **_pod_facts(definition, runtime_version, image, agent_image, record),
         )
-        nodes = tuple(
-            DesiredNode(
-                name=(name := node_name(app.name, default.name, group.name, ordinal)),
-                component=default.name,
-                group=group.name,
-                ordinal=ordinal,
-                id=ordinal * len(positions) + positions[group.name] + 1,
-                runtime_version=pinned.versions.get(name, runtime_version),
-            )
-            for ordinal in pinned.ordinals.get(resource_name, spec.ordinals)
-        )
-        groups.append(DesiredGroup(group.name, resource_name, spec, nodes))
+        ordinals = pinned.ordinals.get(resource_name, spec.ordinals)
+        groups.append(DesiredGroup(group.name, resource_name, spec, _nodes(spec, ordinals, sorted(counts), pinned)))
     record_of_component = recorded.components.get(default.name) if recorded else None
     return DesiredComponent(
         name=default.name,
@@ -284,6 +273,24 @@ def _component(
             if role.writable
         },
         recorded_bootstrap=record_of_component.bootstrap_node if record_of_component else None,
+    )
+
+
+def _nodes(
+    spec: GroupSpec, ordinals: Iterable[int], group_names: Sequence[str], pinned: Pinned
+) -> tuple[DesiredNode, ...]:
+    """``group_names``: of all groups of the component, in an order that gives each node an id of its own."""
+    names = {ordinal: node_name(spec.app, spec.component, spec.group, ordinal) for ordinal in ordinals}
+    return tuple(
+        DesiredNode(
+            name=name,
+            component=spec.component,
+            group=spec.group,
+            ordinal=ordinal,
+            id=ordinal * len(group_names) + group_names.index(spec.group) + 1,
+            runtime_version=pinned.versions.get(name, spec.runtime_version),
+        )
+        for ordinal, name in names.items()
     )
 
 
