@@ -17,10 +17,13 @@ from tests.e2e.support.platform import Temporal
 @pytest.fixture(scope="session")
 def instance() -> Iterator[Instance]:
     found = Instance(TEST_INSTANCE)
+    keep = bool(os.environ.get("MW_TEST_KEEP"))
+    if not keep and found.paths.state.exists():
+        found.down(purge=True)  # what a run that was killed has left would be of another version
     found.up()
     install(found, example=False)
     yield found
-    if not os.environ.get("MW_TEST_KEEP"):
+    if not keep:
         found.down(purge=True)
 
 

@@ -159,7 +159,8 @@ class FakeActivities:
     @activity.defn(name=Step.WAIT_READY)
     async def wait_ready(self, step: GroupStep) -> None:
         app = await self._begin(Step.WAIT_READY, step.target, step.component)
-        await self._held(app, step.component)
+        for what in (step.component, *step.nodes):
+            await self._held(app, what)
         await self._cluster.ran(f"{step.target.app}/ready:{step.component}")
 
     @activity.defn(name=Step.SURVEY_VOLUMES)

@@ -123,7 +123,7 @@ async def test_words_that_make_no_sense_are_refused_with_what_would(client: Clie
 async def test_an_abort_is_heard_while_a_new_node_is_waited_for(client: Client, cluster: FakeCluster) -> None:
     app = cluster.add("waiting", deployed_hash="zero", operation="Scale", change="2 → 3 nodes")
     app.scale = ScalePlan([ComponentPlan("server", [GroupPlan("data", ["d"])])], [], ["server"])
-    app.blocked = {"server"}
+    app.blocked = {"d"}
     await notify(client, "waiting")
     await cluster.until(lambda: "waiting/waitReady:server" in cluster.log)
     await say(client, "waiting", "abort")
