@@ -37,7 +37,7 @@ from activities.push import PushRefusedError, push
 from activities.reach import agent_of, node_states
 from activities.roll import ordered
 from activities.status import ConditionChange, StatusChange, tell_step
-from activities.wait import NodeWaiter, heartbeats
+from activities.wait import STUCK_AFTER, NodeWaiter, heartbeats
 from activities.wanted import Wanted, wanted
 from api.app import Phase
 from api.names import app_labels
@@ -51,7 +51,6 @@ from render.stages import changed_parameters
 
 RESTART_TIMEOUT = 120.0
 """Above the longest stop time-out of the plugins (60 s) and a start from disk."""
-STUCK_AFTER = 45.0
 
 
 class Configure:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from activities.differences import differences
-from activities.effective import changed_parameters, unapplied
+from activities.effective import changed_in_engines, unapplied
 from activities.manifests import (
     budget_manifests,
     deployment_manifest,
@@ -77,7 +77,7 @@ async def find_drift(platform: Platform, desired: DesiredApp, state: LiveState, 
     found += await _config_maps(desired, live["ConfigMap"], live["Service"])
     found += unapplied(desired, live["ConfigMap"], live["Service"])
     if engines and not found:
-        found += await changed_parameters(platform, desired, live["ConfigMap"])
+        found += await changed_in_engines(platform, desired, live["ConfigMap"])
     return found[:_SHOWN]
 
 

@@ -108,7 +108,7 @@ def _compared(
                 yield node.name, note, effective(component, values, {})
 
 
-async def changed_parameters(platform: Platform, desired: DesiredApp, config_maps: Mapping[str, Manifest]) -> list[str]:
+async def changed_in_engines(platform: Platform, desired: DesiredApp, config_maps: Mapping[str, Manifest]) -> list[str]:
     """Asks every engine that runs; a sentence for each node whose answer is another than when it was last set."""
     target = Target(desired.namespace, desired.name, desired.uid, "", "", "")
     agents = reachable(platform, target, [node.name for node in desired.nodes])

@@ -21,7 +21,7 @@ from activities.addresses import node_addresses
 from activities.differences import differences
 from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, read_back
 from activities.events import tell
-from activities.manifests import deployment_manifest
+from activities.manifests import VERSION_LABEL, deployment_manifest
 from activities.metadata import Part, read_part, update_metadata
 from activities.nodes import rendered_config_maps
 from activities.objects import check_owner
@@ -30,7 +30,7 @@ from activities.reach import agent_of, reachable
 from activities.readiness import NodeState
 from activities.status import tell_step
 from activities.tools import run_tool
-from activities.wait import NodeWaiter, heartbeats
+from activities.wait import STUCK_AFTER, NodeWaiter, heartbeats
 from activities.wanted import Wanted, wanted
 from api.names import ANNOTATION_APP_UID, API_GROUP, app_labels
 from api.operations import OperationType
@@ -42,8 +42,6 @@ from render.desired import DesiredComponent, DesiredGroup, DesiredNode
 from render.objects import node_volume_claim
 from render.templates import version_key
 
-STUCK_AFTER = 45.0
-"""Seconds for which a Pod may stand with the same complaint of Kubernetes: longer than an image's first retries."""
 WIPED_FOR = f"{API_GROUP}/wiped-for"
 """On a claim: the operation that made it anew, so that a repeat of the step does not throw the copy away again."""
 
@@ -166,7 +164,10 @@ class Node:
         kubernetes, target = self._platform.kubernetes, step.target
         claim = node_volume_claim(want.desired, component, group, node)
         live = await kubernetes.get(VOLUME_CLAIM, node.name, target.namespace)
-        if claim is None or _annotation(live, WIPED_FOR) == target.workflow_id:
+        if claim is None:
+            return
+        if _annotation(live, WIPED_FOR) == target.workflow_id:
+            await self._note(step, lambda before: parts.wiped(before, node.name))
             return
         await self._only_a_copy(step, want, component, node)
         await tell_step(self._platform, target, f"{node.name}: begin with an empty volume")
@@ -194,7 +195,9 @@ class Node:
                 report = await self._platform.agents.role(agent, timeout=3.0)
             except AgentError:
                 continue
-            data = entries.get(name, {}).get(parts.DATA, "")
+            deployment = self._platform.deployments.get(step.target.namespace, name) or {"metadata": {}}
+            runs = str((deployment["metadata"].get("labels") or {}).get(VERSION_LABEL, ""))
+            data = parts.had(entries.get(name, {}), runs)
             readable = not data or version_key(data) <= version_key(node.runtime_version)
             if report.ready and readable and (not writable or report.role in writable):
                 serving.append(name)

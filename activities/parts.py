@@ -21,6 +21,8 @@ UNVERIFIED = "unverified"
 """In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""
 DATA = "data"
 """In a node's entry: the highest runtime version whose engine has had its volume, where an upgrade noted it."""
+PREVIOUS_PLUGIN = "previousPlugin"
+"""In ``basic`` while an UpgradePlugin runs: the version that an abort goes back to."""
 _STATES = ("normal", "adding", "deleting")
 
 
@@ -34,9 +36,16 @@ def basic(before: Any, desired: DesiredApp, now: str) -> dict[str, Any]:
         "runtimeVersion": desired.runtime_version,
         "topology": desired.topology,
     }
+    former = part.get("pluginVersion")
+    if former not in (None, facts["pluginVersion"]) and PREVIOUS_PLUGIN not in part:
+        part[PREVIOUS_PLUGIN] = former
     if any(part.get(key) != value for key, value in facts.items()):
         part.update(facts, updated=now)
     return part
+
+
+def without_previous_plugin(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key != PREVIOUS_PLUGIN}
 
 
 def adding(before: Any, desired: DesiredApp, *, ran: bool = False) -> dict[str, list[Entry]]:
@@ -72,11 +81,12 @@ def entry(node: DesiredNode) -> Entry:
     }
 
 
-def normal(before: Any, component: DesiredComponent) -> dict[str, list[Entry]]:
-    """All nodes of the component are there; what is noted of each (its version) stays."""
+def normal(before: Any, component: DesiredComponent, runs: Mapping[str, str] | None = None) -> dict[str, list[Entry]]:
+    """All nodes of the component are there; what is noted of each stays. ``runs``: of which version each Deployment is:
+    a Repair may have made it anew, of another one than was noted."""
     part = _lists(before)
     known = {node["name"]: node for node in [*part["normal"], *part["adding"]]}
-    own = [known.get(node.name, entry(node)) for node in component.nodes]
+    own = [_running(known.get(node.name, entry(node)), (runs or {}).get(node.name, "")) for node in component.nodes]
     names = {node["name"] for node in own}
 
     def others(state: str) -> list[Entry]:
@@ -84,6 +94,15 @@ def normal(before: Any, component: DesiredComponent) -> dict[str, list[Entry]]:
 
     everybody = sorted([*others("normal"), *own], key=lambda node: node["name"])
     return {"normal": everybody, "adding": others("adding"), "deleting": others("deleting")}
+
+
+def _running(node: Entry, runs: str) -> Entry:
+    if not runs or UNVERIFIED in node:
+        return node
+    found = {**node, "version": runs}
+    if DATA in node or runs != node.get("version", runs):
+        found[DATA] = had(node, runs)
+    return found
 
 
 def rolled(before: Any, name: str, version: str) -> dict[str, list[Entry]]:
@@ -99,6 +118,13 @@ def engine_ran(before: Any, name: str, version: str) -> dict[str, list[Entry]]:
         return {**node, DATA: version} if not known or version_key(version) > version_key(known) else node
 
     return _edited(before, name, edit)
+
+
+def had(entry: Mapping[str, str], runs: str) -> str:
+    """The highest runtime version whose engine has had the node's volume, as far as anybody knows. ``runs``: what its
+    Deployment is of; that of a node that was just rolled may not have started."""
+    known = [version for version in (entry.get(DATA, ""), "" if UNVERIFIED in entry else runs) if version]
+    return max(known, key=version_key, default="")
 
 
 def wiped(before: Any, name: str) -> dict[str, list[Entry]]:
@@ -182,11 +208,21 @@ def way_back(part: Any) -> str:
     return "" if not previous or previous.get("final") else str(previous.get("runtimeVersion", ""))
 
 
-def final(before: Any) -> Any:
-    """The writable role has moved onto an upgraded node: from now on there is only forward."""
+def final(before: Any, version: str) -> Any:
+    """The writable role goes to a node of ``version``: where an upgrade is under way there is only forward from it."""
     if not isinstance(before, dict) or "previous" not in before:
         return before
+    former = str(before["previous"].get("runtimeVersion", ""))
+    if not former or not version or version_key(version) <= version_key(former):
+        return before
     return {**before, "previous": {**before["previous"], "final": True}}
+
+
+def reopened(before: Any) -> Any:
+    """It did not go there after all."""
+    if not isinstance(before, dict) or "previous" not in before:
+        return before
+    return {**before, "previous": {key: value for key, value in before["previous"].items() if key != "final"}}
 
 
 def settled(before: Any) -> Any:

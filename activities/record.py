@@ -12,6 +12,7 @@ from activities import parts
 from activities.addresses import node_addresses
 from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, noted
 from activities.events import tell
+from activities.manifests import VERSION_LABEL
 from activities.metadata import Part, update_metadata
 from activities.nodes import rendered_config_maps
 from activities.platform import Platform
@@ -44,7 +45,12 @@ class Record:
         component = want.desired.component(step.component)
         answers = await self._read_back(target, component)
         await self._note(target, want.desired, component, answers)
-        changes: dict[str, Part] = {"nodes": lambda before: parts.normal(before, component)}
+        deployments = self._platform.deployments.list(target.namespace, app_labels(target.app, component.name))
+        runs = {
+            str(each["metadata"]["name"]): str(each["metadata"]["labels"].get(VERSION_LABEL, ""))
+            for each in deployments
+        }
+        changes: dict[str, Part] = {"nodes": lambda before: parts.normal(before, component, runs)}
         config = next((answers[node.name] for node in component.nodes if answers.get(node.name)), {})
         if config:
             changes["config"] = lambda before: {**(before if isinstance(before, dict) else {}), component.name: config}
@@ -106,7 +112,7 @@ class Record:
             part = dict(before) if isinstance(before, dict) else {"uid": target.uid, "created": now}
             if complete and part.get("deployed") != target.spec_hash:
                 part.update(deployed=target.spec_hash, updated=now)
-            return part
+            return parts.without_previous_plugin(part) if target.operation == OperationType.UPGRADE_PLUGIN else part
 
         changes: dict[str, Part] = {"basic": deployed}
         if want.live.deployed is not None and not await outdated_nodes(self._platform, want.desired, want.live):

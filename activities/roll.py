@@ -57,7 +57,8 @@ async def outdated_nodes(platform: Platform, desired: DesiredApp, live: Live) ->
                 stale = is_outdated(deployment_manifest(desired, component, group, node), present)
                 if not stale and parts.UNVERIFIED not in entry:
                     continue
-                runs, data = _version(present), entry.get(parts.DATA, "")
+                runs = _version(present)
+                data = parts.had(entry, runs)
                 higher = bool(data) and version_key(wants) < version_key(data)
                 unreadable = higher and data not in readable.get(wants, [])
                 outdated.append(Outdated(node.name, bool(runs) and runs != wants, unreadable))

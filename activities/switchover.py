@@ -25,7 +25,8 @@ from temporalio.exceptions import ApplicationError
 from activities import parts
 from activities.addresses import node_addresses
 from activities.events import tell
-from activities.metadata import update_metadata
+from activities.manifests import VERSION_LABEL
+from activities.metadata import Part, update_metadata
 from activities.platform import Platform, permanent
 from activities.reach import reachable
 from activities.status import tell_step
@@ -87,7 +88,11 @@ class Switchover:
             if not nodes.writable:
                 return nothing
             if request.node and request.node not in holders:
-                if request.node in nodes.reports or request.node not in nodes.agents or len(holders) == 1:
+                down = request.node not in nodes.agents
+                if len(holders) == 1 or request.node in nodes.reports:
+                    return nothing
+                # To be rolled, a node that does not run holds nothing; to be removed, it may have the newest data.
+                if down and target.operation != OperationType.SCALE:
                     return nothing
                 if not await self._can_move(want, component, request.node):
                     return nothing
@@ -157,15 +162,14 @@ class Switchover:
             component = want.desired.component(move.component)
             await tell_step(self._platform, target, f"{move.source}: move its role to {move.candidate}")
             nodes = await self._nodes(move, component)
-            missing = sorted({move.source, move.candidate} - set(nodes.reports))
-            if missing:
-                raise ApplicationError(f"{', '.join(missing)} does not answer; the role stays where it is until then")
-            addresses = await node_addresses(self._platform, want.desired)
             moved = move.candidate in nodes.holders()
             if not moved:
-                if activity.info().attempt > _ATTEMPTS:
-                    message = f"{move.candidate} did not take over from {move.source} in {_ATTEMPTS} attempts"
-                    raise permanent(ErrorType.NO_CANDIDATE, f"{message}; nothing was moved")
+                await self._bounded(move, nodes)
+            missing = sorted({move.source, move.candidate} - set(nodes.reports))
+            if missing:
+                raise ApplicationError(f"{', '.join(missing)} does not answer; waiting until it does")
+            addresses = await node_addresses(self._platform, want.desired)
+            if not moved:
                 await self._fence(move, nodes)
             await to_its_end(self._move(move, component, nodes, addresses, moved=moved))
             await tell(self._platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
@@ -173,14 +177,32 @@ class Switchover:
     async def _move(
         self, move: Move, component: DesiredComponent, nodes: _Nodes, addresses: Mapping[str, str], *, moved: bool
     ) -> None:
-        if move.target.operation == OperationType.UPGRADE and not move.target.stage:
-            # Beforehand: whatever becomes of this step, the primary may run the new version from now on.
-            await update_metadata(self._platform, move.target.namespace, move.target.app, {"record": parts.final})
+        # Beforehand: whatever becomes of this step, the primary may run the candidate's version from now on.
+        version = self._version_of(move)
+        await self._note(move, lambda before: parts.final(before, version))
         if not moved:
             await self._fail_over(nodes.agents[move.candidate], addresses[move.source])
         await self._labelled(move, nodes)
         await self._follow(move, nodes, addresses[move.candidate])
         await self._verify(move, component)
+
+    async def _bounded(self, move: Move, nodes: _Nodes) -> None:
+        """Until the role has moved there is an end of trying; then an operator decides, and the way back is open."""
+        if activity.info().attempt <= _ATTEMPTS:
+            return
+        if nodes.holders() == [move.source]:
+            await self._note(move, parts.reopened)
+        silent = ", ".join(sorted({move.source, move.candidate} - set(nodes.reports)))
+        why = f"; {silent} does not answer" if silent else ""
+        message = f"{move.candidate} did not take over from {move.source} in {_ATTEMPTS} attempts{why}"
+        raise permanent(ErrorType.NO_CANDIDATE, f"{message}; nothing was moved")
+
+    def _version_of(self, move: Move) -> str:
+        deployment = self._platform.deployments.get(move.target.namespace, move.candidate) or {"metadata": {}}
+        return str((deployment["metadata"].get("labels") or {}).get(VERSION_LABEL, ""))
+
+    async def _note(self, move: Move, change: Part) -> None:
+        await update_metadata(self._platform, move.target.namespace, move.target.app, {"record": change})
 
     async def _fence(self, move: Move, nodes: _Nodes) -> None:
         """Returns with the source fenced and the candidate level with it; a failure leaves neither."""

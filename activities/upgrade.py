@@ -6,7 +6,8 @@ from temporalio import activity
 
 from activities import parts
 from activities.events import tell
-from activities.metadata import read_part, update_metadata
+from activities.manifests import VERSION_LABEL
+from activities.metadata import Part, read_part, update_metadata
 from activities.platform import Platform
 from activities.status import tell_step
 from activities.volumes import claims_of
@@ -14,7 +15,8 @@ from activities.wait import heartbeats
 from activities.wanted import Wanted, wanted
 from api.meta import parse_quantity
 from api.names import LABEL_NODE, LABEL_ROLE, app_labels
-from api.steps import Applied, Step, Target
+from api.operations import OperationType
+from api.steps import Applied, RolledBack, Step, Target
 from clients.resources import VOLUME_CLAIM
 from render.desired import DesiredGroup
 from render.templates import version_key
@@ -44,7 +46,7 @@ class Upgrade:
             pods = self._platform.pods.list(target.namespace, app_labels(target.app, component.name))
             for pod in pods:
                 labels = pod["metadata"].get("labels") or {}
-                data = entries.get(labels.get(LABEL_NODE, ""), {}).get(parts.DATA, "")
+                data = parts.had(entries.get(labels.get(LABEL_NODE, ""), {}), str(labels.get(VERSION_LABEL, "")))
                 if labels.get(LABEL_ROLE) in writable and data and version_key(data) > version_key(version):
                     return True
         return False
@@ -63,22 +65,28 @@ class Upgrade:
         return grown
 
     @activity.defn(name=Step.ROLL_BACK)
-    async def roll_back(self, target: Target) -> Applied:
-        """The record is what it was before the operation; rolling then brings the nodes back. 0: nothing to go back
-        to; below 0: it is too late."""
+    async def roll_back(self, target: Target) -> RolledBack:
+        """The record is what it was before the operation; rolling, or syncing, then brings the nodes back. Whoever has
+        asked once finds nothing to put back the second time, and goes by the nodes."""
         platform = self._platform
         want = await wanted(platform, target)
+        basic = want.live.basic
+        if target.operation == OperationType.UPGRADE_PLUGIN:
+            former = str(basic.get(parts.PREVIOUS_PLUGIN) or basic.get("pluginVersion", ""))
+            await self._write(target, {"basic": lambda before: {**(before or {}), "pluginVersion": former}})
+            return RolledBack()
         previous = (read_part(want.live.metadata, "record") or {}).get("previous")
         if not previous:
-            return Applied(0)
-        if previous.get("final") or await self._primary_is_new(want, target, str(previous["runtimeVersion"])):
-            return Applied(-1)
+            return RolledBack()
         version = str(previous["runtimeVersion"])
-
-        def basic(before: object) -> dict[str, object]:
-            part: dict[str, object] = dict(before) if isinstance(before, dict) else {}
-            return {**part, "runtimeVersion": version or part.get("runtimeVersion", "")}
-
-        await update_metadata(platform, target.namespace, target.app, {"record": parts.restored, "basic": basic})
+        if previous.get("final") or await self._primary_is_new(want, target, version):
+            return RolledBack(too_late=True)
+        changes: dict[str, Part] = {"record": parts.restored}
+        if version:
+            changes["basic"] = lambda before: {**(before or {}), "runtimeVersion": version}
+        await self._write(target, changes)
         await tell(platform, target, "RollingBack", f"{target.operation} was aborted; going back to {version}")
-        return Applied(len(previous["groups"]))
+        return RolledBack()
+
+    async def _write(self, target: Target, changes: dict[str, Part]) -> None:
+        await update_metadata(self._platform, target.namespace, target.app, changes)

@@ -30,6 +30,9 @@ from clients.agents import AgentError
 _FREQUENT_SECONDS, _FREQUENT_FOR, _RARE_SECONDS = 1.0, 60.0, 4.0
 _STEADY_SECONDS = 2.0
 """A reason counts when it has stood for this long: every start passes through some that mean nothing."""
+STUCK_AFTER = 45.0
+"""Seconds for which Kubernetes may complain of a Pod before an operator is asked: longer than an image's first
+retries."""
 _QUIET_SECONDS = 20.0
 """A Pod of which nothing is said for this long has got over it; one that crashes again and again is quiet while it
 starts."""

@@ -99,6 +99,11 @@ class Notice:
     detail: str = ""
 
 
+def is_drift(detail: str) -> bool:
+    """Whether a notice's detail tells what somebody did to an object, in the words of ``watcher.drift``."""
+    return " was deleted" in detail or " was changed by " in detail
+
+
 @dataclass(frozen=True)
 class OperationInput:
     """Input of every operation's workflow. By hand only ``namespace`` and ``app`` are needed, ``reason`` is

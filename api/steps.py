@@ -240,6 +240,13 @@ class Move:
 
 
 @dataclass(frozen=True)
+class RolledBack:
+    """``too_late``: the primary runs the new version, so only forward is safe."""
+
+    too_late: bool = False
+
+
+@dataclass(frozen=True)
 class ScalePlan:
     """``adding``: groups with new nodes, by component in start order. ``removing``: nodes to go, one after another."""
 

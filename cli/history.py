@@ -84,7 +84,8 @@ async def _entry(client: Client, execution: WorkflowExecution, where: str) -> En
     state, message = "running", ""
     if execution.status is not WorkflowExecutionStatus.RUNNING:
         state, message = await _result(handle, execution)
-        message = str((await described.memo()).get(MEMO_ENDED, message))
+        if state == Outcome.CANCELLED:
+            message = str((await described.memo()).get(MEMO_ENDED, message))
     return Entry(
         execution.workflow_type,
         summary.removeprefix(f"{execution.workflow_type} {where}: "),

@@ -19,6 +19,7 @@ from clients.resources import Manifest
 from watcher import conditions, pods
 from watcher.conditions import Condition
 
+LABEL_VERSION = "app.kubernetes.io/version"
 LABEL_SERVICE_ROLE = "middleware.io/service-role"
 """On a role's Service: the writable role that it selects."""
 
@@ -174,7 +175,8 @@ def _app_status(snapshot: Snapshot, sums: Sequence[_Component], now: str) -> dic
     if not deployed:
         degraded = Condition("Degraded", False, verdict.reason, verdict.message)
     observed = (app.get("status") or {}).get("observedGeneration")
-    versions = {str(group["spec"].get("runtimeVersion", "")) for group in snapshot.groups} - {""}
+    # Of the Pods, not of the Groups: those say at once what an upgrade is only about to bring.
+    versions = {pods.label(pod, LABEL_VERSION) for pod in snapshot.pods if pods.exists(pod)} - {""}
     return {
         "ready": f"{ready}/{total}",
         "runtimeVersion": ", ".join(sorted(versions)),

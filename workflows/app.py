@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,6 +56,7 @@ with workflow.unsafe.imports_passed_through():
         Outcome,
         Progress,
         Verb,
+        is_drift,
     )
     from api.steps import AppSnapshot, ErrorType, LoadRequest, ReportRequest, Step
 
@@ -94,7 +96,7 @@ class AppWorkflow:
         while True:
             await self._wake()
             if self._drift_notice:
-                self._state.unrepairable = []  # somebody did something anew, maybe just what was repaired
+                self._state.drifted_anew(workflow.now())
             if self._may_continue_as_new():
                 workflow.continue_as_new(EntityInput(request.namespace, request.app, self._state.encode()))
             self._state.notice = self._spec_notice = self._drift_notice = False
@@ -211,10 +213,13 @@ class AppWorkflow:
             return ticket is not None and ticket.id in self._cancelled
 
         missing: frozenset[str] = frozenset()
+        again = False
 
         def drifted() -> bool:
             # A Repair is looked after when it has ended, and so is the way back of an aborted operation.
-            return self._drift_notice and operation != OperationType.REPAIR and not self._aborting
+            if operation == OperationType.REPAIR or (self._aborting and not self._waits()):
+                return False
+            return self._drift_notice or again
 
         while True:
             await workflow.wait_condition(lambda: child.done() or self._spec_notice or unwanted() or drifted())
@@ -234,8 +239,9 @@ class AppWorkflow:
                 why = interrupts(newest, operation, snapshot.uid, snapshot.spec_hash)
                 if not why and look_for_drift:
                     why, missing = self._make_room(newest, operation, missing)
-                    if not why and missing:
-                        await self._look_again(child)
+                    again = bool(not why and missing)
+                    if again:
+                        await self._before_another_look(lambda: child.done() or self._spec_notice or unwanted())
             if why:
                 self._say(f"ending {operation}: {why}")
                 if workflow.patched("say-why-it-ends"):
@@ -260,19 +266,18 @@ class AppWorkflow:
         missing = frozenset(sentence for sentence in drift if sentence.endswith(" is missing"))
         if operation == OperationType.DELETE:
             return "", frozenset()
-        due = drift if self._waits() else missing & before
+        # A plugin, or parameters, half moved look like drift, and a Repair would move them one way or the other.
+        half_moved = operation in (OperationType.UPGRADE_PLUGIN, OperationType.RECONFIGURE)
+        due = drift if self._waits() and not half_moved else missing & before
         if not due:
             return "", missing
         if self._progress is not None and self._progress.state == OperationState.PAUSED:
             self._state.paused_type = operation
         return f"{min(due)}: a Repair goes first", missing
 
-    async def _look_again(self, child: workflow.ChildWorkflowHandle[Any, Any]) -> None:
+    async def _before_another_look(self, sooner: Callable[[], bool]) -> None:
         with contextlib.suppress(TimeoutError):
-            await workflow.wait_condition(
-                lambda: child.done() or self._spec_notice, timeout=LOOK_AGAIN, timeout_summary="is it still missing"
-            )
-        self._drift_notice = True
+            await workflow.wait_condition(sooner, timeout=LOOK_AGAIN, timeout_summary="is it still missing")
 
     async def _outcome(
         self, child: workflow.ChildWorkflowHandle[Any, Any], operation: str, interruption: str
@@ -320,7 +325,7 @@ class AppWorkflow:
     def notice(self, notice: Notice) -> None:
         self._state.notice = True
         # The watcher sends one notice for several things: of the stronger kind, with all details.
-        self._drift_notice = self._drift_notice or notice.kind == NoticeKind.DRIFT or " was " in notice.detail
+        self._drift_notice = self._drift_notice or notice.kind == NoticeKind.DRIFT or is_drift(notice.detail)
         self._spec_notice = self._spec_notice or notice.kind != NoticeKind.DRIFT
 
     @workflow.signal(name=SIGNAL_PROGRESS)
@@ -333,8 +338,7 @@ class AppWorkflow:
         """Passes an operator's word on; answers what will happen."""
         self._check_control(verb)  # again: between validation and now the operation may have ended
         if self._handle is None:
-            self._state.forget_failure()
-            self._state.notice = True
+            self._state.ask_again()
             return "what failed, or was aborted, begins again"
         self._pausing, self._aborting = verb == Verb.PAUSE, self._aborting or verb == Verb.ABORT
         await self._handle.signal(SIGNAL_CONTROL, verb)
@@ -343,7 +347,13 @@ class AppWorkflow:
     @control.validator
     def _check_control(self, verb: str) -> None:
         state = self._progress.state if self._progress is not None else ""
-        refusal = refuse_verb(verb, self._child, state, failed=bool(self._state.failed_type), pausing=self._pausing)
+        refusal = refuse_verb(
+            verb,
+            self._child,
+            state,
+            failed=bool(self._state.failed_type or self._state.repair_retry_at),
+            pausing=self._pausing,
+        )
         if refusal:
             raise ApplicationError(refusal, type="Refused", non_retryable=True)
 

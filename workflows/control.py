@@ -45,7 +45,7 @@ class AbortedError(Exception):
 
 @dataclass
 class Control:
-    """``skipped``: what an operator decided to leave as it is. ``abortable``: False from where there is no way back."""
+    """What was said and is to be looked at. ``skipped``: what an operator decided to leave as it is."""
 
     paused: bool = False
     aborted: bool = False
@@ -104,6 +104,27 @@ class Control:
             await _end(task)
             raise AbortedError
         task.result()
+
+    async def undone(self, undo: Callable[[], Awaitable[str]] | None) -> str:
+        """What came of putting back: never an error, so that what was wrong first is what is told."""
+        if undo is None:
+            return "what was done stays"
+        said: list[str] = []
+
+        async def work() -> None:
+            said.append(await undo())
+
+        try:
+            await self.abortable(work)
+            return said[0]
+        except AbortedError:
+            self.aborted = False
+            return "the way back was ended too: what is done stays"
+        except (ActivityError, ChildWorkflowError) as error:
+            message = own_failure(error)
+            if message is None:
+                raise
+            return f"the way back failed: {message}"
 
 
 async def _end(task: asyncio.Task[None]) -> None:
@@ -166,28 +187,17 @@ async def controlled(
     try:
         await control.abortable(work)
     except AbortedError:
-        control.aborted = False
-        done = await _undone(undo)
-        return OperationResult(operation, Outcome.ABORTED, f"aborted by an operator; {done}", _own_id())
+        control.aborted = control.paused = False
+        control.decision = ""
+        done = await control.undone(undo)
+        return OperationResult(
+            operation, Outcome.ABORTED, f"aborted by an operator; {done}", _own_id(), list(control.skipped)
+        )
     result = results[0]
     if not control.skipped:
         return result
     message = f"{result.message}; left out: {', '.join(control.skipped)}"
     return OperationResult(operation, result.outcome, message, _own_id(), list(control.skipped))
-
-
-async def _undone(undo: Callable[[], Awaitable[str]] | None) -> str:
-    if undo is None:
-        return "what was done stays"
-    try:
-        return await undo()
-    except AbortedError:
-        return "the way back was ended too: what is done stays"
-    except (ActivityError, ChildWorkflowError) as error:
-        message = own_failure(error)
-        if message is None:
-            raise
-        return f"the way back failed: {message}"
 
 
 def _own_id() -> str:

@@ -62,6 +62,8 @@ class Memory:
 
     failure: Failure | None = None
     unrepairable: frozenset[str] = field(default_factory=frozenset)
+    repair: str = ""
+    """Why the last Repair failed, while it is not to be tried again yet."""
 
 
 def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
@@ -83,7 +85,10 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     failure = memory.failure
     stands = failure is not None and failure.spec_hash == snapshot.spec_hash and not failure.due
     drift = [sentence for sentence in snapshot.drift if sentence not in memory.unrepairable]
-    if drift and not (stands and failure is not None and failure.type == OperationType.REPAIR):
+    if drift and memory.repair:
+        message = f"{OperationType.REPAIR} failed: {memory.repair}"
+        return Decision(telling=Telling(Phase.WAITING, message, failed_operation=OperationType.REPAIR))
+    if drift:
         more = f" and {len(drift) - 1} more" if len(drift) > 1 else ""
         return Decision(OperationType.REPAIR, drift[0] + more)
     if stands and failure is not None:

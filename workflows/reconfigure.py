@@ -40,7 +40,10 @@ class ReconfigureWorkflow(Controlled):
                     if message is None:
                         raise
                     return OperationResult(
-                        target.operation, Outcome.REFUSED, f"{message}; {await undo()}", target.workflow_id
+                        target.operation,
+                        Outcome.REFUSED,
+                        f"{message}; {await self.control.undone(undo)}",
+                        target.workflow_id,
                     )
                 touched.clear()
             await run_step(Step.FINISH, target, type(None), "note what runs")

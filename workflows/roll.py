@@ -26,14 +26,12 @@ class Rolled:
     nodes: int = 0
 
 
-async def move_away(target: Target, component: str, node: str) -> bool:
-    """Whether the node held a writable role that now is another's."""
+async def move_away(target: Target, component: str, node: str) -> None:
+    """Where the node holds a writable role it is another's afterwards."""
     request = MoveRequest(target, component, node)
     move = await run_step(Step.PLAN_MOVE, request, Move, f"{node}: does it hold a writable role")
-    if not move.source:
-        return False
-    await run_step(Step.SWITCHOVER, move, type(None), f"{move.source} → {move.candidate}")
-    return True
+    if move.source:
+        await run_step(Step.SWITCHOVER, move, type(None), f"{move.source} → {move.candidate}")
 
 
 async def roll(control: Control, target: Target, scope: Scope, progress: Rolled) -> None:

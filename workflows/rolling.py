@@ -22,7 +22,7 @@ from workflows.tree import all_of
 with workflow.unsafe.imports_passed_through():
     from api.meta import counted
     from api.operations import OperationInput, OperationResult, OperationType, Outcome, Scope
-    from api.steps import Applied, ComponentStep, Plan, Step, Target
+    from api.steps import Applied, ComponentStep, Plan, RolledBack, Step, Target
 
 
 async def prepared(target: Target) -> Plan:
@@ -59,8 +59,8 @@ async def _rolling(operation: OperationType, request: OperationInput, control: C
         return await finished(target, plan, f"{counted(progress.nodes, 'node')} rolled ({request.reason})")
 
     async def undo() -> str:
-        restored = await run_step(Step.ROLL_BACK, target, Applied, "the former record")
-        if restored.changed < 0:
+        restored = await run_step(Step.ROLL_BACK, target, RolledBack, "the former record")
+        if restored.too_late:
             # An older engine cannot follow the newer primary: only forward is safe.
             plan = await prepared(target)
             await roll(control, target, Scope(), progress)

@@ -23,6 +23,7 @@ SCHEMA = 1
 _SCOPE = frozenset(field.name for field in fields(Scope))
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=1)
 """After an operation that failed for good: somebody may have removed the cause without touching the App."""
+CLEARED_FOR = timedelta(seconds=20)
 KEPT_RESULTS = 30
 """Answers for runs started by hand; each of them asks within seconds."""
 
@@ -64,6 +65,13 @@ class EntityState:
     """``failed``, ``was refused`` or ``was aborted``."""
     failed_times: int = 0
     retry_at: str = ""
+    repair_message: str = ""
+    repair_hash: str = ""
+    repair_times: int = 0
+    repair_retry_at: str = ""
+    """Of a Repair that failed for good. Beside the other failure: that one may be an operator's word."""
+    cleared_at: str = ""
+    """When drift was last taken for new that a Repair had left."""
     paused_type: str = ""
     """OperationType of a paused operation that had to make room; it begins paused again."""
     unrepairable: list[str] = field(default_factory=list)
@@ -77,11 +85,19 @@ class EntityState:
             if self.failed_hash != snapshot.spec_hash:
                 self.forget_failure()
         self.unrepairable = [sentence for sentence in self.unrepairable if sentence in snapshot.drift]
-        return Memory(failure, frozenset(self.unrepairable))
+        waits = bool(self.repair_retry_at) and now < datetime.fromisoformat(self.repair_retry_at)
+        stands = waits and self.repair_hash == snapshot.spec_hash
+        return Memory(failure, frozenset(self.unrepairable), self.repair_message if stands else "")
 
     def forget_failure(self) -> None:
         self.failed_type = self.failed_hash = self.failed_message = self.failed_how = self.retry_at = ""
         self.failed_times = 0
+
+    def ask_again(self) -> None:
+        """Somebody asks: whatever failed, or was ended, may begin again."""
+        self.forget_failure()
+        self.repair_retry_at = ""
+        self.notice = True
 
     def learn(self, snapshot: AppSnapshot, result: OperationResult, now: datetime) -> None:
         """What the end of an operation means for the next plan. Almost every end is looked at again at once."""
@@ -95,22 +111,37 @@ class EntityState:
             self.notice = True
         if result.type in BY_REQUEST:
             return  # it stands for nothing that the spec says, so its failure keeps nothing from being done
+        if result.type == OperationType.REPAIR:
+            self._learn_repair(snapshot, result, now)
+            return
         if not bad:
-            # A Repair goes before what failed, or was aborted, and says nothing of it.
-            other = result.type == OperationType.REPAIR and self.failed_type not in ("", OperationType.REPAIR)
-            if not (other and workflow.patched("repair-keeps-failure")):
-                self.forget_failure()
-            if result.outcome == Outcome.COMPLETED and result.type == OperationType.REPAIR:
-                # Seen again by the next look, it is something that applying does not change.
-                self.unrepairable = list(snapshot.drift)
+            self.forget_failure()
             return
         self.failed_times += 1
         self.failed_type, self.failed_hash = result.type, snapshot.spec_hash
         self.failed_message = result.message[:500]
         self.failed_how = _HOW[Outcome(result.outcome)]
         # What an engine refused, or an operator ended, would end the same way again.
-        pause = min(FIRST_RETRY * 2 ** (min(self.failed_times, 8) - 1), LONGEST_RETRY)
-        self.retry_at = (now + pause).isoformat() if result.outcome == Outcome.FAILED else ""
+        self.retry_at = (now + _pause(self.failed_times)).isoformat() if result.outcome == Outcome.FAILED else ""
+
+    def _learn_repair(self, snapshot: AppSnapshot, result: OperationResult, now: datetime) -> None:
+        if result.outcome == Outcome.CANCELLED:
+            return
+        if result.outcome == Outcome.COMPLETED:
+            self.repair_message, self.repair_times, self.repair_retry_at = "", 0, ""
+            # Seen again by the next look, it is something that applying does not change.
+            self.unrepairable = list(snapshot.drift)
+            return
+        self.repair_times += 1
+        self.repair_message, self.repair_hash = result.message[:500], snapshot.spec_hash
+        self.repair_retry_at = (now + _pause(self.repair_times)).isoformat()
+
+    def drifted_anew(self, now: datetime) -> None:
+        """Somebody did something, maybe just what a Repair had put back, so that is tried again; but not in a race with
+        another controller that never lets go."""
+        if self.cleared_at and now < datetime.fromisoformat(self.cleared_at) + CLEARED_FOR:
+            return
+        self.cleared_at, self.unrepairable = now.isoformat(), []
 
     def encode(self) -> dict[str, Any]:
         return asdict(self)
@@ -137,6 +168,11 @@ class EntityState:
                 texts = [str(entry.get(name, "")) for name in ("type", "outcome", "message", "workflow_id")]
                 state.results[str(key)] = OperationResult(texts[0], texts[1], texts[2], texts[3])
         return state
+
+
+def _pause(times: int) -> timedelta:
+    doubled: timedelta = FIRST_RETRY * 2 ** (min(times, 8) - 1)
+    return min(doubled, LONGEST_RETRY)
 
 
 _HOW = {

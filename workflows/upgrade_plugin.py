@@ -6,6 +6,8 @@ no connection ends. Back to an older version is the same.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from temporalio import workflow
 
 from workflows.by_hand import by_hand
@@ -16,7 +18,7 @@ from workflows.rolling import finished, prepared
 
 with workflow.unsafe.imports_passed_through():
     from api.operations import OperationInput, OperationResult, OperationType
-    from api.steps import Applied, ComponentStep, Step
+    from api.steps import Applied, ComponentStep, RolledBack, Step
 
 
 @workflow.defn(name=OperationType.UPGRADE_PLUGIN)
@@ -36,4 +38,14 @@ class UpgradePluginWorkflow(Controlled):
                 given += (await run_step(Step.SYNC_NODES, step, Applied, f"{component.name}: files and tools")).changed
             return await finished(target, plan, f"{request.reason}: {given} nodes have it, none was restarted")
 
-        return await controlled(OperationType.UPGRADE_PLUGIN, request, self.control, body)
+        async def undo() -> str:
+            await run_step(Step.ROLL_BACK, target, RolledBack, "the former version")
+            back = replace(target, stage=OperationType.REPAIR)
+            plan = await prepared(back)
+            for component in plan.components:
+                step = ComponentStep(back, component.name)
+                await run_step(Step.SYNC_NODES, step, Applied, f"{component.name}: the former files and tools")
+            await finished(back, plan, "")
+            return "every node has the former version's files and tools again"
+
+        return await controlled(OperationType.UPGRADE_PLUGIN, request, self.control, body, undo)

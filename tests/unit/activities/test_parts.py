@@ -142,16 +142,33 @@ def test_the_way_back_is_open_until_the_primary_runs_the_new_version() -> None:
     ledger.app = books(version="2")
     ledger.prepare(OperationType.UPGRADE)
     assert (ledger.deployed.runtime_version, ledger.deployed.base_version) == ("2", "1")
-    ledger.metadata["record"] = parts.final(record(ledger))
+    ledger.metadata["record"] = parts.final(record(ledger), "1")
+    assert ledger.deployed.base_version == "1", "the role went to a node that was not upgraded yet"
+    ledger.metadata["record"] = parts.final(record(ledger), "2")
     assert ledger.deployed.base_version == "2"
     ledger.prepare(OperationType.UPGRADE)  # it begins again, and is still final
     assert ledger.deployed.base_version == "2"
+    ledger.metadata["record"] = parts.reopened(record(ledger))
+    assert ledger.deployed.base_version == "1", "the role did not go there after all"
+
+
+def test_an_engine_that_a_repair_started_has_had_the_volume_too() -> None:
+    ledger = Ledger(books())
+    component = ledger.runs().component("store")
+    first = component.nodes[0].name
+    part = parts.normal(None, component)
+    assert parts.DATA not in parts.entries(part)[first]
+    entry = parts.entries(parts.normal(part, component, {first: "2"}))[first]
+    assert (entry["version"], parts.had(entry, "2")) == ("2", "2")
+    rolled = parts.entries(parts.rolled(part, first, "2"))[first]
+    assert parts.had(rolled, "2") == "", "its Pod may not have started"
 
 
 @pytest.mark.parametrize("part", [None, "text", {}, {"groups": {}}])
 def test_without_an_unfinished_upgrade_there_is_no_way_back(part: Any) -> None:
     assert parts.way_back(part) == ""
-    assert parts.final(part) == part
+    assert parts.final(part, "9") == part
+    assert parts.reopened(part) == part
 
 
 def test_once_completed_there_is_nothing_to_go_back_to() -> None:

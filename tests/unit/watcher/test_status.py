@@ -56,13 +56,14 @@ def test_an_app_whose_nodes_are_all_ready() -> None:
     assert condition(statuses.app, "Degraded")["status"] == "False"
 
 
-def test_the_runtime_version_in_effect_is_that_of_the_groups() -> None:
-    groups = [group("redis-server", 2), group("redis-sentinel", 3)]
-    for each, version in zip(groups, ("8.0", "7.0"), strict=True):
-        each["spec"]["runtimeVersion"] = version
-    between = summarize(Snapshot(running(), [], groups, [], []), NOW)
+def test_the_runtime_version_in_effect_is_that_of_the_pods() -> None:
+    """The Groups say at once what an upgrade is only about to bring."""
+    found = [pod("redis-server", 0), pod("redis-server", 1)]
+    for each, version in zip(found, ("8.0", "7.0"), strict=True):
+        each["metadata"]["labels"]["app.kubernetes.io/version"] = version
+    between = summarize(Snapshot(running(), [], [group("redis-server", 2)], found, []), NOW)
     assert between.app["runtimeVersion"] == "7.0, 8.0"
-    assert summarize(Snapshot(running(), [], groups[:1], [], []), NOW).app["runtimeVersion"] == "8.0"
+    assert summarize(Snapshot(running(), [], [], found[:1], []), NOW).app["runtimeVersion"] == "8.0"
 
 
 def test_endpoints_are_those_of_components_and_roles_with_the_main_port() -> None:

@@ -210,3 +210,11 @@ def test_how_it_ended_is_told() -> None:
 def test_the_memory_survives_continuing_as_new_at_any_time(ends: list[tuple[str, str]]) -> None:
     state = after(*ends)
     assert EntityState.decode(json.loads(json.dumps(state.encode()))) == state
+
+
+def test_a_failed_repair_does_not_make_an_aborted_operation_begin_again() -> None:
+    drifted = replace(APP, drift=["Service x is missing"])
+    state = after(("Upgrade", Outcome.ABORTED))
+    after(("Repair", Outcome.FAILED), state=state, snapshot=drifted)
+    after(("Repair", Outcome.COMPLETED), state=state, snapshot=drifted)
+    assert following(state, minutes=60) == ""
