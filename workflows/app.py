@@ -95,7 +95,7 @@ class AppWorkflow:
     async def run(self, request: EntityInput) -> str:
         while True:
             await self._wake()
-            if self._drift_notice:
+            if self._drift_notice or self._state.anew:
                 self._state.drifted_anew(workflow.now())
             if self._may_continue_as_new():
                 workflow.continue_as_new(EntityInput(request.namespace, request.app, self._state.encode()))
@@ -126,6 +126,8 @@ class AppWorkflow:
         pause = RESYNC * workflow.random().uniform(0.9, 1.1)
         if self._state.retry_at:
             pause = min(pause, max(datetime.fromisoformat(self._state.retry_at) - workflow.now(), timedelta(seconds=1)))
+        if self._state.anew:
+            pause = min(pause, max(self._state.try_again_at() - workflow.now(), timedelta(seconds=1)))
         try:
             await workflow.wait_condition(
                 lambda: self._state.notice or bool(self._state.queue), timeout=pause, timeout_summary="resync"

@@ -8,7 +8,7 @@ since all that matters can be planned anew from the cluster.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -24,6 +24,7 @@ _SCOPE = frozenset(field.name for field in fields(Scope))
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=1)
 """After an operation that failed for good: somebody may have removed the cause without touching the App."""
 CLEARED_FOR = timedelta(seconds=20)
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 KEPT_RESULTS = 30
 """Answers for runs started by hand; each of them asks within seconds."""
 
@@ -70,8 +71,10 @@ class EntityState:
     repair_times: int = 0
     repair_retry_at: str = ""
     """Of a Repair that failed for good. Beside the other failure: that one may be an operator's word."""
+    anew: bool = False
+    """Drift was told of since, so what a Repair has left is to be tried again, once ``CLEARED_FOR`` has passed."""
     cleared_at: str = ""
-    """When drift was last taken for new that a Repair had left."""
+    """When that was last done."""
     paused_type: str = ""
     """OperationType of a paused operation that had to make room; it begins paused again."""
     unrepairable: list[str] = field(default_factory=list)
@@ -137,11 +140,14 @@ class EntityState:
         self.repair_retry_at = (now + _pause(self.repair_times)).isoformat()
 
     def drifted_anew(self, now: datetime) -> None:
-        """Somebody did something, maybe just what a Repair had put back, so that is tried again; but not in a race with
-        another controller that never lets go."""
-        if self.cleared_at and now < datetime.fromisoformat(self.cleared_at) + CLEARED_FOR:
-            return
-        self.cleared_at, self.unrepairable = now.isoformat(), []
+        """Somebody did something, maybe just what a Repair had put back, so what it left is tried again; but not in a
+        race with another controller that never lets go."""
+        self.anew = self.try_again_at() > now
+        if not self.anew:
+            self.cleared_at, self.unrepairable = now.isoformat(), []
+
+    def try_again_at(self) -> datetime:
+        return datetime.fromisoformat(self.cleared_at) + CLEARED_FOR if self.cleared_at else _LONG_AGO
 
     def encode(self) -> dict[str, Any]:
         return asdict(self)
