@@ -45,7 +45,7 @@ def redis_app(
     return app(
         name,
         namespace,
-        plugin=REDIS_PLUGIN,
+        plugin=dict(REDIS_PLUGIN),
         runtimeVersion=version,
         topology=topology,
         components=components,
@@ -58,7 +58,7 @@ def zookeeper_app(name: str, namespace: str) -> dict[str, Any]:
     return app(
         name,
         namespace,
-        plugin=ZOOKEEPER_PLUGIN,
+        plugin=dict(ZOOKEEPER_PLUGIN),
         components=[{"name": "zookeeper", "groups": [group("ensemble", 3, resources=memory)]}],
         deletionPolicy="Delete",
     )
