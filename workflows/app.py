@@ -219,7 +219,7 @@ class AppWorkflow:
 
         def drifted() -> bool:
             # A Repair is looked after when it has ended, and so is the way back of an aborted operation.
-            if operation == OperationType.REPAIR or (self._aborting and not self._waits()):
+            if operation == OperationType.REPAIR or self._aborting:
                 return False
             return self._drift_notice or again
 
@@ -343,6 +343,8 @@ class AppWorkflow:
             self._state.ask_again()
             return "what failed, or was aborted, begins again"
         self._pausing, self._aborting = verb == Verb.PAUSE, self._aborting or verb == Verb.ABORT
+        if verb != Verb.PAUSE:
+            self._progress = Progress(self._child, OperationState.RUNNING)  # what waited does not wait any more
         await self._handle.signal(SIGNAL_CONTROL, verb)
         return SAID[Verb(verb)]
 

@@ -164,3 +164,19 @@ async def test_the_same_drift_is_repaired_each_time(client: Client, cluster: Fak
         await cluster.change("again", drift=["Service x is missing"])
         await notify(client, "again", NoticeKind.DRIFT)
         await cluster.until(lambda times=times: cluster.steps("again").count("finish") == times, timeout=60)  # type: ignore[misc]
+
+
+async def test_the_way_back_is_not_interrupted_by_what_it_puts_away_itself(
+    client: Client, cluster: FakeCluster
+) -> None:
+    app = upgrading(cluster, "own", failing={"rollNode:x-0": "no image"}, former=1)
+    await notify(client, "own")
+    await cluster.until(lambda: app.states)
+    app.failing, app.blocked = {}, {"x-0"}
+    await say(client, "own", "abort")
+    await cluster.until(lambda: cluster.steps("own").count("rollNode:x-0") == 2)
+    await cluster.change("own", drift=["Deployment x-0 was changed: spec.replicas"])
+    await notify(client, "own", NoticeKind.DRIFT)
+    await cluster.change("own", blocked=set())
+    await cluster.until(lambda: app.reports)
+    assert "was aborted" in app.reports[-1].message
