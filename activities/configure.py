@@ -93,7 +93,7 @@ class Configure:
             restart = restart or (note is not None and note.restart != wants.restart)
         states = node_states(self._platform, target.namespace, target.app, [node.name for node in chosen])
         nodes = [
-            RollNode(node.name, node.component, node.group, _uid(states[node.name].pod))
+            RollNode(node.name, node.component, node.group, states[node.name].uid)
             for batch in ordered(component, chosen, states)
             for node in batch
         ]
@@ -195,7 +195,3 @@ class Configure:
 
 def _wants(want: Wanted, component: DesiredComponent, node: DesiredNode, addresses: Mapping[str, str]) -> Effective:
     return effective(component, node_parameters(want.desired, component, node, addresses), {})
-
-
-def _uid(pod: Manifest | None) -> str:
-    return str((pod or {"metadata": {}})["metadata"].get("uid", ""))

@@ -71,10 +71,11 @@ class Load:
         parts = pending(wanted, live.deployed)
         operation, sentence = (str(parts[0].operation), parts[0].sentence) if parts else ("", "")
         drift: list[str] = []
-        if request.drift:
-            drift = await self._drift(app, live, engines=request.engines)
+        running = await self._running(app, live) if request.drift else None
+        if running is not None:
+            drift = await find_drift(self._platform, running, live, engines=request.engines)
             if not operation:
-                operation, sentence = await self._outdated(app, live)
+                operation, sentence = await self._outdated(running, live)
         return _snapshot(
             manifest,
             app,
@@ -84,20 +85,16 @@ class Load:
             sentence=sentence,
         )
 
-    async def _drift(self, app: App, live: Live, *, engines: bool) -> list[str]:
-        """Against what runs, not against a newer spec that is yet to be carried out."""
+    async def _running(self, app: App, live: Live) -> DesiredApp | None:
+        """What runs, not a newer spec that is yet to be carried out; None where the plugin version that runs was
+        uninstalled: nothing says then how its objects should be."""
         try:
-            running = await stage(self._platform, app, live, OperationType.REPAIR)
+            return await stage(self._platform, app, live, OperationType.REPAIR)
         except ApplicationError:
-            return []  # the plugin version that runs was uninstalled: nothing says how its objects should be
-        return await find_drift(self._platform, running, live, engines=engines)
+            return None
 
-    async def _outdated(self, app: App, live: Live) -> tuple[str, str]:
+    async def _outdated(self, running: DesiredApp, live: Live) -> tuple[str, str]:
         """The operation that brings nodes to what is recorded: an earlier one was interrupted."""
-        try:
-            running = await stage(self._platform, app, live, OperationType.REPAIR)
-        except ApplicationError:
-            return "", ""
         nodes = await outdated_nodes(self._platform, running, live)
         if not nodes:
             waiting = await unstarted(self._platform, running)

@@ -25,6 +25,7 @@ __all__ = [
     "keeps_template",
     "record_manifests",
     "service_manifests",
+    "version_of",
     "without_template",
 ]
 
@@ -75,6 +76,11 @@ def without_template(deployment: Manifest) -> Manifest:
     metadata = {key: value for key, value in deployment["metadata"].items() if key != "annotations"}
     spec = {key: value for key, value in deployment["spec"].items() if key not in ("template", "selector")}
     return {**deployment, "metadata": {**metadata, "labels": labels}, "spec": spec}
+
+
+def version_of(deployment: Mapping[str, Any] | None) -> str:
+    """The runtime version of a node's Deployment; empty where there is none."""
+    return str(((deployment or {}).get("metadata", {}).get("labels") or {}).get(VERSION_LABEL, ""))
 
 
 def _annotation(deployment: Mapping[str, Any], name: str) -> Any:

@@ -21,12 +21,12 @@ from activities.addresses import node_addresses
 from activities.differences import differences
 from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, read_back
 from activities.events import tell
-from activities.manifests import VERSION_LABEL, deployment_manifest
+from activities.manifests import deployment_manifest, version_of
 from activities.metadata import Part, read_part, update_metadata
 from activities.nodes import rendered_config_maps
 from activities.objects import check_owner
 from activities.platform import Platform, permanent
-from activities.reach import agent_of, reachable
+from activities.reach import agent_of, reachable, reports
 from activities.readiness import NodeState
 from activities.status import tell_step
 from activities.tools import run_tool
@@ -36,7 +36,6 @@ from api.names import ANNOTATION_APP_UID, API_GROUP, app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, NodeStep, Step
 from api.tools import ToolName
-from clients.agents import AgentError
 from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, VOLUME_CLAIM
 from render.desired import DesiredComponent, DesiredGroup, DesiredNode
 from render.objects import node_volume_claim
@@ -91,7 +90,7 @@ class Node:
             nonlocal ran
             deployment = platform.deployments.get(target.namespace, node.name) or {"metadata": {}}
             seen = int(deployment["metadata"].get("generation", 0)) >= renewal.generation
-            uid = str((state.pod or {"metadata": {}})["metadata"].get("uid", ""))
+            uid = state.uid
             other = seen and (not renewal.replaced or uid != (step.pod or "none"))
             ran = ran or (other and bool(uid) and state.running)
             return other and state.ready
@@ -190,13 +189,9 @@ class Node:
         entries = parts.entries(read_part(want.live.metadata, "nodes"))
         others = [each.name for each in component.nodes if each.name != node.name]
         serving = []
-        for name, agent in reachable(self._platform, step.target, others).items():
-            try:
-                report = await self._platform.agents.role(agent, timeout=3.0)
-            except AgentError:
-                continue
-            deployment = self._platform.deployments.get(step.target.namespace, name) or {"metadata": {}}
-            runs = str((deployment["metadata"].get("labels") or {}).get(VERSION_LABEL, ""))
+        answers = await reports(self._platform, reachable(self._platform, step.target, others))
+        for name, report in answers.items():
+            runs = version_of(self._platform.deployments.get(step.target.namespace, name))
             data = parts.had(entries.get(name, {}), runs)
             readable = not data or version_key(data) <= version_key(node.runtime_version)
             if report.ready and readable and (not writable or report.role in writable):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from activities.platform import Platform
 from activities.readiness import NodeState, node_state
+from activities.together import together
 from api.names import app_labels
 from api.steps import Target
-from clients.agents import AgentTarget
+from clients.agents import AgentError, AgentTarget
+from proto import agent_pb2
+
+_ASK_TIMEOUT = 3.0
 
 
 def node_states(platform: Platform, namespace: str, app: str, nodes: Iterable[str]) -> dict[str, NodeState]:
@@ -24,3 +28,16 @@ def reachable(platform: Platform, target: Target, nodes: Iterable[str]) -> dict[
     """By node name, those whose containers run."""
     states = node_states(platform, target.namespace, target.app, nodes)
     return {name: agent_of(target, state) for name, state in states.items() if state.running and state.address}
+
+
+async def reports(platform: Platform, agents: Mapping[str, AgentTarget]) -> dict[str, agent_pb2.RoleReport]:
+    """What each agent says of its node's role, by node name; without those that do not answer in time."""
+
+    async def ask(agent: AgentTarget) -> agent_pb2.RoleReport | None:
+        try:
+            return await platform.agents.role(agent, timeout=_ASK_TIMEOUT)
+        except AgentError:
+            return None
+
+    answers = await together(ask(agent) for agent in agents.values())
+    return {name: report for name, report in zip(agents, answers, strict=True) if report is not None}

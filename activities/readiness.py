@@ -21,6 +21,11 @@ class NodeState:
     pod: Manifest | None = None
 
     @property
+    def uid(self) -> str:
+        """The Pod's, empty where there is none."""
+        return str((self.pod or {"metadata": {}})["metadata"].get("uid", ""))
+
+    @property
     def address(self) -> str:
         """The Pod's IP, empty before it has one."""
         return str(((self.pod or {}).get("status") or {}).get("podIP") or "")

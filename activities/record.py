@@ -12,7 +12,7 @@ from activities import parts
 from activities.addresses import node_addresses
 from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, noted
 from activities.events import tell
-from activities.manifests import VERSION_LABEL
+from activities.manifests import version_of
 from activities.metadata import Part, update_metadata
 from activities.nodes import rendered_config_maps
 from activities.platform import Platform
@@ -46,10 +46,7 @@ class Record:
         answers = await self._read_back(target, component)
         await self._note(target, want.desired, component, answers)
         deployments = self._platform.deployments.list(target.namespace, app_labels(target.app, component.name))
-        runs = {
-            str(each["metadata"]["name"]): str(each["metadata"]["labels"].get(VERSION_LABEL, ""))
-            for each in deployments
-        }
+        runs = {str(each["metadata"]["name"]): version_of(each) for each in deployments}
         changes: dict[str, Part] = {"nodes": lambda before: parts.normal(before, component, runs)}
         config = next((answers[node.name] for node in component.nodes if answers.get(node.name)), {})
         if config:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from temporalio import activity
 
 from activities import parts
-from activities.manifests import VERSION_LABEL, deployment_manifest, is_outdated
+from activities.manifests import deployment_manifest, is_outdated, version_of
 from activities.metadata import read_part
 from activities.platform import Platform
 from activities.reach import node_states
@@ -24,7 +24,7 @@ from activities.wanted import Live, wanted
 from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
 from api.steps import RollNode, RollPlan, RollRequest, Step
-from clients.resources import DEPLOYMENT, Manifest
+from clients.resources import DEPLOYMENT
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
 from render.templates import version_key
 
@@ -57,16 +57,12 @@ async def outdated_nodes(platform: Platform, desired: DesiredApp, live: Live) ->
                 stale = is_outdated(deployment_manifest(desired, component, group, node), present)
                 if not stale and parts.UNVERIFIED not in entry:
                     continue
-                runs = _version(present)
+                runs = version_of(present)
                 data = parts.had(entry, runs)
                 higher = bool(data) and version_key(wants) < version_key(data)
                 unreadable = higher and data not in readable.get(wants, [])
                 outdated.append(Outdated(node.name, bool(runs) and runs != wants, unreadable))
     return outdated
-
-
-def _version(deployment: Manifest) -> str:
-    return str((deployment["metadata"].get("labels") or {}).get(VERSION_LABEL, ""))
 
 
 def in_scope(node: DesiredNode, scope: Scope) -> bool:
@@ -126,5 +122,4 @@ class Roll:
 def _roll_node(node: DesiredNode, states: Mapping[str, NodeState], outdated: Mapping[str, Outdated]) -> RollNode:
     # An engine of the lower version cannot read what the higher one has written: it begins empty and syncs anew.
     wipe = node.name in outdated and outdated[node.name].unreadable
-    uid = str((states[node.name].pod or {"metadata": {}})["metadata"].get("uid", ""))
-    return RollNode(node.name, node.component, node.group, uid, wipe)
+    return RollNode(node.name, node.component, node.group, states[node.name].uid, wipe)

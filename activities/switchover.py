@@ -25,12 +25,11 @@ from temporalio.exceptions import ApplicationError
 from activities import parts
 from activities.addresses import node_addresses
 from activities.events import tell
-from activities.manifests import VERSION_LABEL
+from activities.manifests import version_of
 from activities.metadata import Part, update_metadata
 from activities.platform import Platform, permanent
-from activities.reach import reachable
+from activities.reach import reachable, reports
 from activities.status import tell_step
-from activities.together import together
 from activities.tools import run_tool
 from activities.wait import heartbeats
 from activities.wanted import Wanted, wanted
@@ -142,17 +141,8 @@ class Switchover:
         await self._platform.deployments.synced(30)
         await self._platform.pods.synced(30)
         agents = reachable(self._platform, request.target, [node.name for node in component.nodes])
-
-        async def ask(agent: AgentTarget) -> agent_pb2.RoleReport | None:
-            try:
-                return await self._platform.agents.role(agent, timeout=3.0)
-            except AgentError:
-                return None
-
-        answers = await together(ask(agent) for agent in agents.values())
-        reports = {name: report for name, report in zip(agents, answers, strict=True) if report is not None}
         writable = frozenset(role.name for role in component.definition.roles if role.writable)
-        return _Nodes(agents, reports, writable)
+        return _Nodes(agents, await reports(self._platform, agents), writable)
 
     @activity.defn(name=Step.SWITCHOVER)
     async def switchover(self, move: Move) -> None:
@@ -198,8 +188,7 @@ class Switchover:
         raise permanent(ErrorType.NO_CANDIDATE, f"{message}; nothing was moved")
 
     def _version_of(self, move: Move) -> str:
-        deployment = self._platform.deployments.get(move.target.namespace, move.candidate) or {"metadata": {}}
-        return str((deployment["metadata"].get("labels") or {}).get(VERSION_LABEL, ""))
+        return version_of(self._platform.deployments.get(move.target.namespace, move.candidate))
 
     async def _note(self, move: Move, change: Part) -> None:
         await update_metadata(self._platform, move.target.namespace, move.target.app, {"record": change})
