@@ -100,7 +100,16 @@ async def port(node: Node, manager: Manager) -> int:
     node.start_manager()
     node.start_tools()
     await manager.reaches(pb.RUNNING)
-    await eventually(lambda: _ready(node)[0] == 200, what="/readyz of agent 2")
+    answers: list[tuple[int, str]] = []
+
+    def ready() -> bool:
+        answers.append(_ready(node))
+        return answers[-1][0] == 200
+
+    try:
+        await eventually(ready, what="/readyz of agent 2")
+    except AssertionError as failure:
+        raise AssertionError(f"{failure}; it answered {answers[-1]}") from None
     return port
 
 
