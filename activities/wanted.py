@@ -62,10 +62,14 @@ class Wanted:
     live: Live
 
 
+_NO_OPERATION = {"paused", "deletion_policy", "failover"}
+"""Fields of the spec that are looked at when they matter, and that nothing has to carry out."""
+
+
 def spec_hash(app: App) -> str:
     """Over what operations carry out. Defaults are left out, so that a platform with more fields finds the same
     hash."""
-    spec = app.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"paused", "deletion_policy"})
+    spec = app.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NO_OPERATION)
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
 
 

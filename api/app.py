@@ -83,12 +83,30 @@ class ComponentTemplate(Model):
     groups: list[GroupTemplate] = Field(default=[], max_length=16, json_schema_extra=by_key("name"))
 
 
+class DataLoss(StrEnum):
+    """Whether a failover may take a replica that was not in sync with the lost primary."""
+
+    REFUSE = "Refuse"
+    ALLOW = "Allow"
+
+
+class FailoverPolicy(Model):
+    """For topologies in which the platform, not the engine, replaces a lost primary. What somebody starts by hand
+    does not ask ``automatic`` and ``coolDownSeconds``."""
+
+    automatic: bool = True
+    data_loss: DataLoss = DataLoss.REFUSE
+    cool_down_seconds: int = Field(default=60, ge=0, le=86_400)
+    """After a failover of a component the next one waits for so long, so that two bad nodes do not take turns."""
+
+
 class AppSpec(Model):
     plugin: PluginReference
     runtime_version: str | None = Field(default=None, min_length=1, max_length=63)
     topology: DnsLabel | None = None
     components: list[ComponentTemplate] = Field(default=[], max_length=16, json_schema_extra=by_key("name"))
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
+    failover: FailoverPolicy = FailoverPolicy()
     paused: bool = False
 
 
@@ -108,6 +126,16 @@ class ComponentStatusSummary(StatusModel):
     primary: str | None = None
 
 
+class FencedNode(StatusModel):
+    """A node that was replaced as primary and has not been taken in again. Until then the watcher neither renews its
+    lease nor sends clients to it. ``since``: RFC 3339."""
+
+    node: str
+    component: str
+    since: str
+    reason: str = ""
+
+
 class Endpoint(StatusModel):
     """Where a client connects: a Service name that resolves inside the cluster, with its port."""
 
@@ -118,7 +146,7 @@ class Endpoint(StatusModel):
 class AppStatus(StatusModel):
     """One writer for each field.
 
-    ``operation``, ``phase``, ``message``, ``observedGeneration`` and the conditions Accepted, Progressing and Paused
+    ``operation``, ``phase``, ``message``, ``observedGeneration``, ``fenced`` and the conditions Accepted, Progressing and Paused
     are written by activities; ``ready``, ``runtimeVersion``, ``primary``, ``components``, ``endpoints``, Ready and
     Degraded by the watcher. ``runtimeVersion`` is the one in effect, also where the spec leaves it to the plugin.
     """
@@ -131,6 +159,7 @@ class AppStatus(StatusModel):
     primary: str = ""
     conditions: Conditions = []
     operation: OperationStatus | None = None
+    fenced: list[FencedNode] = Field(default=[], json_schema_extra=by_key("node"))
     components: list[ComponentStatusSummary] = Field(default=[], json_schema_extra=by_key("name"))
     endpoints: list[Endpoint] = Field(default=[], json_schema_extra=by_key("name"))
 

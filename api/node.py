@@ -42,6 +42,18 @@ class NodeFile(Model):
     mode: str
 
 
+class Lease(Model):
+    """Where the platform replaces a lost primary: a node with a writable role stops taking writes (tool ``fence``)
+    ``seconds`` after the last renewal.
+
+    The platform renews by call; the node's own replicas by following: ``getRole`` says in ``followers`` how many were
+    heard from within the last 2 s, and ``followers`` of them are enough.
+    """
+
+    seconds: float
+    followers: int
+
+
 class NodeDocument(Model):
     schema_: int = Field(default=SCHEMA, alias="schema")
     revision: int
@@ -56,3 +68,4 @@ class NodeDocument(Model):
     roles: list[str] = []
     writable_roles: list[str] = []
     monitor_interval: float = 0.5
+    lease: Lease | None = None

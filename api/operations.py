@@ -23,6 +23,8 @@ COMPONENT_WORKFLOW = "Component"
 GROUP_WORKFLOW = "Group"
 SIGNAL_NOTICE = "notice"
 """Entity signal, argument Notice: something about the App may have changed; look and plan."""
+SIGNAL_SUSPECT = "suspect"
+"""Entity signal, argument Suspicion: the holder of a writable role is lost, or one that was replaced is back."""
 SIGNAL_CANCEL = "cancel"
 """Entity signal, argument ticket: the run started by hand was cancelled, so its operation is no longer wanted."""
 SIGNAL_CONTROL = "control"
@@ -56,9 +58,10 @@ class OperationType(StrEnum):
     RECONFIGURE = "Reconfigure"
     RESTART = "Restart"
     SWITCHOVER = "Switchover"
+    FAILOVER = "Failover"
 
 
-BY_REQUEST = frozenset({OperationType.RESTART, OperationType.SWITCHOVER})
+BY_REQUEST = frozenset({OperationType.RESTART, OperationType.SWITCHOVER, OperationType.FAILOVER})
 """Operations that no spec asks for: they run because somebody started them."""
 
 
@@ -99,6 +102,20 @@ class Notice:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class Suspicion:
+    """What the watcher has seen of a node whose writable role the platform has to move.
+
+    ``why`` is a sentence. ``seen``: unix milliseconds at which the node was last known to be well, 0 for not known:
+    whoever is to take over must have been in sync then.
+    """
+
+    component: str
+    node: str
+    why: str
+    seen: int = 0
+
+
 def is_drift(detail: str) -> bool:
     """Whether a notice's detail tells what somebody did to an object, in the words of ``watcher.drift``."""
     return " was deleted" in detail or " was changed by " in detail
@@ -127,7 +144,11 @@ class OperationInput:
     node: str = ""
     """Restart: only this node, by its full name."""
     candidate: str = ""
-    """Switchover: the node that is to become primary; empty for the one with the most data."""
+    """Switchover, Failover: the node that is to become primary; empty for the one with the most data."""
+    force: bool = False
+    """Failover: also where the primary is well, or acknowledged writes would be lost."""
+    seen: int = 0
+    """Failover: ``Suspicion.seen``."""
     paused: bool = False
     """It begins paused, because the operation that it goes on with was."""
 
@@ -140,6 +161,8 @@ class Scope:
     group: str = ""
     node: str = ""
     candidate: str = ""
+    force: bool = False
+    seen: int = 0
 
 
 @dataclass(frozen=True)

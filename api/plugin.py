@@ -49,6 +49,9 @@ class Topology(Model):
     name: DnsLabel
     default: bool = False
     description: str = ""
+    failover: Literal["engine", "platform"] = "engine"
+    """Who replaces a lost holder of a writable role. ``platform``: its agents hold a lease (``api.node.Lease``), and
+    the workflow Failover needs the tools fence, unfence, detach, failover and follow."""
     components: list[TopologyComponent] = Field(min_length=1)
 
 

@@ -42,6 +42,10 @@ class Step(StrEnum):
     REMOVE_NODE = "removeNode"
     FORGET_NODE = "forgetNode"
     PLAN_CONFIG = "planConfig"
+    PLAN_FAILOVER = "planFailover"
+    FENCE = "fence"
+    PROMOTE = "promote"
+    READMIT = "readmit"
     CONFIGURE_NODE = "configureNode"
     COMMIT_CONFIG = "commitConfig"
     ENQUEUE = "enqueue"
@@ -83,7 +87,7 @@ class AppSnapshot:
     paused: bool = False
     plugin: str = ""
     spec_hash: str = ""
-    """Over the App's spec without ``paused`` and ``deletionPolicy``, which need no operation."""
+    """Over the App's spec without ``paused``, ``deletionPolicy`` and ``failover``, which need no operation."""
     deployed_hash: str = ""
     """``spec_hash`` of the last Deploy that completed; empty before."""
     refusal_reason: str = ""
@@ -237,6 +241,69 @@ class Move:
     source: str = ""
     candidate: str = ""
     message: str = ""
+
+
+@dataclass(frozen=True)
+class FailoverRequest:
+    """``node`` empty: whichever was primary. ``seen``: when it was last known to be well, unix milliseconds, or 0."""
+
+    target: Target
+    component: str = ""
+    node: str = ""
+    candidate: str = ""
+    force: bool = False
+    seen: int = 0
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """What a Failover has to do. ``source`` empty: nothing, and ``message`` says why.
+
+    ``primary``: another node holds the role already, so ``source`` has only to be taken in again. ``candidate``: the
+    one that was asked for, else empty: chosen when all replicas have stopped following.
+    """
+
+    target: Target
+    component: str
+    source: str = ""
+    candidate: str = ""
+    primary: str = ""
+    force: bool = False
+    seen: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Fenced:
+    """``proof``: why the source acknowledges no write any more, a sentence. ``position``: the last one that its volume
+    remembers, 0 where nobody could ask. ``seconds``: how long it took."""
+
+    proof: str
+    position: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class PromoteRequest:
+    takeover: Takeover
+    fenced: Fenced
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """``message``: who took over, with what data, a sentence."""
+
+    candidate: str
+    position: int
+    message: str
+
+
+@dataclass(frozen=True)
+class ReadmitRequest:
+    takeover: Takeover
+    primary: str
+    lost: str = ""
+    """A sentence on the writes that only the source has; empty where it has none."""
 
 
 @dataclass(frozen=True)

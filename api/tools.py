@@ -43,10 +43,13 @@ class ToolName(StrEnum):
     PREPARE_FAILOVER = "prepareFailover"
     """On a candidate, before the fence: whatever ``failover`` needs and what takes time. Harmless where no failover
     follows."""
+    DETACH = "detach"
+    """On a replica: stop following, stay read-only. Result ``position``: how far it came. Fails on a node that must not
+    take over: that never had the primary's data, or is just copying it."""
     FAILOVER = "failover"
     """On a candidate, argument ``from`` (address of the node that was writable): become writable."""
     FOLLOW = "follow"
-    """On every other node, the one that was writable among them, argument ``primary`` (address of the node that is
+    """On every other node, one that was writable or detached among them, argument ``primary`` (address of the node that is
     writable now): follow it, lift the fence, and disconnect clients that take this node for writable. Also where the
     node follows it already. Its success settles an ``undo`` of ``fence``."""
     JOIN = "join"
@@ -137,7 +140,7 @@ class Step(Model):
     ``when`` maps a text with ``${...}`` to a regular expression that must match it fully; all must hold, else the
     step is skipped. ``expect`` must match the action's output (``re.search``, MULTILINE); its named groups become
     variables. ``table`` is applied with ``finditer``: its groups ``key`` and ``value`` become entries of the tool's
-    result table. ``optional`` turns a failure into "not captured". ``forEach`` runs the step for each item;
+    result table. ``count`` maps a variable to a pattern: how often it is found in the output. ``optional`` turns a failure into "not captured". ``forEach`` runs the step for each item;
     ``firstOf`` stops at the first item that succeeds, sets ``${item}`` to it for the steps after, and fails where
     none does (unless optional).
     """
@@ -152,6 +155,7 @@ class Step(Model):
     when: dict[str, Pattern] = {}
     expect: Pattern | None = None
     table: Pattern | None = None
+    count: dict[str, Pattern] = {}
     timeout: Seconds = 5.0
     optional: bool = False
     repeat: Repeat | None = None
@@ -179,7 +183,7 @@ class Undo(Model):
 
 class Tool(Model):
     """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them
-    ``epoch`` and ``position``, numbers; ``role`` passes through ``roles`` first). ``timeout`` bounds the whole
+    ``epoch``, ``position`` and ``followers``, numbers; ``role`` passes through ``roles`` first). ``timeout`` bounds the whole
     tool."""
 
     timeout: Seconds = 10.0

@@ -126,6 +126,18 @@ class Agents:
                 agent_pb2.RestartRequest(request_id=request_id), timeout=timeout
             )
 
+    async def stop(
+        self, target: AgentTarget, request_id: str, *, grace: float, timeout: float
+    ) -> agent_pb2.ProcessStatus:
+        """Stops the engine, KILL after ``grace`` seconds; remembered on the volume until ``start``."""
+        request = agent_pb2.StopRequest(request_id=request_id, timeout_seconds=grace)
+        async with self._stub(target, MANAGER_PORT, "Stop") as channel:
+            return await agent_pb2_grpc.ProcessManagerStub(channel).Stop(request, timeout=timeout)
+
+    async def renew_lease(self, target: AgentTarget, *, timeout: float) -> agent_pb2.LeaseStatus:
+        async with self._stub(target, TOOLS_PORT, "RenewLease") as channel:
+            return await agent_pb2_grpc.ToolsStub(channel).RenewLease(agent_pb2.RenewLeaseRequest(), timeout=timeout)
+
     async def role(self, target: AgentTarget, *, timeout: float = CALL_TIMEOUT) -> agent_pb2.RoleReport:
         async with self._stub(target, TOOLS_PORT, "GetRole") as channel:
             return await agent_pb2_grpc.ToolsStub(channel).GetRole(agent_pb2.GetRoleRequest(), timeout=timeout)

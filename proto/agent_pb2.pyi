@@ -75,18 +75,23 @@ Global___StartRequest: _TypeAlias = StartRequest  # noqa: Y015
 
 @_typing.final
 class StopRequest(_message.Message):
+    """timeout_seconds: after the stop signal, before KILL; 0: the plugin's own."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    timeout_seconds: _builtins.float
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
+        timeout_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -162,6 +167,8 @@ class ProcessStatus(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     VOLUME_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
+    CPU_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    KERNEL_STATE_FIELD_NUMBER: _builtins.int
     state: Global___ProcessState.ValueType
     pid: _builtins.int
     since: _builtins.int
@@ -176,6 +183,11 @@ class ProcessStatus(_message.Message):
     revision: _builtins.int
     """Revision of the node document in effect."""
     agent_version: _builtins.str
+    cpu_milliseconds: _builtins.int
+    """Processor time that the process has used, and the kernel's letter for its state (T: stopped, D: waits for the disk).
+    GetStatus only. One that answers nothing and uses no processor hangs; one that uses it is busy.
+    """
+    kernel_state: _builtins.str
     @_builtins.property
     def volume(self) -> Global___VolumeRecord:
         """What the volume remembers of the last run, from whichever App it was."""
@@ -193,10 +205,12 @@ class ProcessStatus(_message.Message):
         revision: _builtins.int = ...,
         volume: Global___VolumeRecord | None = ...,
         agent_version: _builtins.str = ...,
+        cpu_milliseconds: _builtins.int = ...,
+        kernel_state: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "agent_version", b"agent_version", "exit_code", b"exit_code", "message", b"message", "pid", b"pid", "revision", b"revision", "since", b"since", "starts", b"starts", "state", b"state", "stop_requested", b"stop_requested", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "agent_version", b"agent_version", "cpu_milliseconds", b"cpu_milliseconds", "exit_code", b"exit_code", "kernel_state", b"kernel_state", "message", b"message", "pid", b"pid", "revision", b"revision", "since", b"since", "starts", b"starts", "state", b"state", "stop_requested", b"stop_requested", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -216,6 +230,7 @@ class VolumeRecord(_message.Message):
     LAST_WRITABLE_FIELD_NUMBER: _builtins.int
     LAST_SEEN_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    LAST_READY_FIELD_NUMBER: _builtins.int
     present: _builtins.bool
     app_uid: _builtins.str
     role: _builtins.str
@@ -225,6 +240,8 @@ class VolumeRecord(_message.Message):
     """Unix milliseconds of the last observation."""
     position: _builtins.int
     """Engine's replication position, where the plugin reports one."""
+    last_ready: _builtins.int
+    """Unix milliseconds at which this node was last ready (a replica: in sync)."""
     def __init__(
         self,
         *,
@@ -234,10 +251,11 @@ class VolumeRecord(_message.Message):
         last_writable: _builtins.int = ...,
         last_seen: _builtins.int = ...,
         position: _builtins.int = ...,
+        last_ready: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_uid", b"app_uid", "last_seen", b"last_seen", "last_writable", b"last_writable", "position", b"position", "present", b"present", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_uid", b"app_uid", "last_ready", b"last_ready", "last_seen", b"last_seen", "last_writable", b"last_writable", "position", b"position", "present", b"present", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -271,6 +289,9 @@ class RoleReport(_message.Message):
     PROCESS_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
+    LAST_READY_FIELD_NUMBER: _builtins.int
+    VOLUME_FULL_FIELD_NUMBER: _builtins.int
+    FENCED_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     role: _builtins.str
     """Empty: not known now (engine not running, not answering)."""
@@ -286,6 +307,12 @@ class RoleReport(_message.Message):
     """Counts reports of this agent's life: a later one never has a lower number."""
     incarnation: _builtins.str
     """Identifies this agent's life."""
+    last_ready: _builtins.int
+    """Unix milliseconds at which this node was last ready (a replica: in sync); kept on the volume."""
+    volume_full: _builtins.bool
+    """The volume has no space left worth the name: an engine that ends for that would end elsewhere too."""
+    fenced: _builtins.bool
+    """The lease ran out, and this agent has stopped the writes."""
     def __init__(
         self,
         *,
@@ -298,14 +325,56 @@ class RoleReport(_message.Message):
         process: Global___ProcessState.ValueType = ...,
         sequence: _builtins.int = ...,
         incarnation: _builtins.str = ...,
+        last_ready: _builtins.int = ...,
+        volume_full: _builtins.bool = ...,
+        fenced: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "incarnation", b"incarnation", "message", b"message", "node", b"node", "position", b"position", "process", b"process", "ready", b"ready", "role", b"role", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fenced", b"fenced", "incarnation", b"incarnation", "last_ready", b"last_ready", "message", b"message", "node", b"node", "position", b"position", "process", b"process", "ready", b"ready", "role", b"role", "sequence", b"sequence", "volume_full", b"volume_full"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RoleReport: _TypeAlias = RoleReport  # noqa: Y015
+
+@_typing.final
+class RenewLeaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewLeaseRequest: _TypeAlias = RenewLeaseRequest  # noqa: Y015
+
+@_typing.final
+class LeaseStatus(_message.Message):
+    """held: renewed just now. Not held: this node has no lease (topology, role), and message says why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    held: _builtins.bool
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        held: _builtins.bool = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeaseStatus: _TypeAlias = LeaseStatus  # noqa: Y015
 
 @_typing.final
 class FailoverRequest(_message.Message):

@@ -338,6 +338,11 @@ class ToolsStub:
                 request_serializer=proto_dot_agent__pb2.GetRoleRequest.SerializeToString,
                 response_deserializer=proto_dot_agent__pb2.RoleReport.FromString,
                 _registered_method=True)
+        self.RenewLease = channel.unary_unary(
+                '/middleware.agent.v1.Tools/RenewLease',
+                request_serializer=proto_dot_agent__pb2.RenewLeaseRequest.SerializeToString,
+                response_deserializer=proto_dot_agent__pb2.LeaseStatus.FromString,
+                _registered_method=True)
         self.Failover = channel.unary_unary(
                 '/middleware.agent.v1.Tools/Failover',
                 request_serializer=proto_dot_agent__pb2.FailoverRequest.SerializeToString,
@@ -367,6 +372,13 @@ class ToolsServicer:
 
     def WatchRole(self, request, context):
         """The current report, then one for each change, and at least one every 10 s as a sign of life.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewLease(self, request, context):
+        """The platform knows this node and nobody else as primary: it may take writes for the lease's time from now on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -404,6 +416,11 @@ def add_ToolsServicer_to_server(servicer, server):
                     servicer.WatchRole,
                     request_deserializer=proto_dot_agent__pb2.GetRoleRequest.FromString,
                     response_serializer=proto_dot_agent__pb2.RoleReport.SerializeToString,
+            ),
+            'RenewLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewLease,
+                    request_deserializer=proto_dot_agent__pb2.RenewLeaseRequest.FromString,
+                    response_serializer=proto_dot_agent__pb2.LeaseStatus.SerializeToString,
             ),
             'Failover': grpc.unary_unary_rpc_method_handler(
                     servicer.Failover,
@@ -476,6 +493,33 @@ class Tools:
             '/middleware.agent.v1.Tools/WatchRole',
             proto_dot_agent__pb2.GetRoleRequest.SerializeToString,
             proto_dot_agent__pb2.RoleReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/middleware.agent.v1.Tools/RenewLease',
+            proto_dot_agent__pb2.RenewLeaseRequest.SerializeToString,
+            proto_dot_agent__pb2.LeaseStatus.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from api.app import Scalar
 from api.meta import parse_quantity
-from api.node import DOCUMENT_KEY, SCHEMA, NodeDocument, NodeFile, NodeIdentity
+from api.node import DOCUMENT_KEY, SCHEMA, Lease, NodeDocument, NodeFile, NodeIdentity
 from api.plugin import ConfigFile
 from api.tools import Tool
 from render.bundle import CONFIG_MAP_LIMIT
@@ -22,6 +22,10 @@ from render.parameters import parameter_problems
 from render.problems import from_pydantic
 from render.templates import TemplateFailure
 from render.yaml_text import load_yaml
+
+LEASE_SECONDS = 4.0
+"""Of a primary in a topology with ``failover: platform``. A failover that cannot stop the old primary waits this out,
+so it is short; the watcher renews every second, so three losses in a row do no harm."""
 
 
 def node_config_map(
@@ -62,6 +66,7 @@ def node_config_map(
         roles=[role.name for role in definition.roles],
         writable_roles=[role.name for role in definition.roles if role.writable],
         monitor_interval=definition.monitor.interval,
+        lease=_lease(desired, component),
     )
     data = {source_key(f): bundle.templates.render(f.template, context) for f in definition.files}
     data[DOCUMENT_KEY] = json.dumps(document.model_dump(by_alias=True, mode="json", exclude_none=True), sort_keys=True)
@@ -71,6 +76,16 @@ def node_config_map(
         raise TemplateFailure(f"{bundle.name} {bundle.version}", component.name, 0, message)
     labels = object_labels(desired, component.name, node.group, node.name)
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(desired, node.name, labels), "data": data}
+
+
+def _lease(desired: DesiredApp, component: DesiredComponent) -> Lease | None:
+    """None where nobody could take over."""
+    replicas = len(component.nodes) - 1
+    topology = next(t for t in desired.bundle.plugin.spec.topologies if t.name == desired.topology)
+    writable = any(role.writable for role in component.definition.roles)
+    if topology.failover != "platform" or not writable or not replicas:
+        return None
+    return Lease(seconds=LEASE_SECONDS, followers=replicas // 2 + 1)
 
 
 def source_key(file: ConfigFile) -> str:
