@@ -30,12 +30,14 @@ def reachable(platform: Platform, target: Target, nodes: Iterable[str]) -> dict[
     return {name: agent_of(target, state) for name, state in states.items() if state.running and state.address}
 
 
-async def reports(platform: Platform, agents: Mapping[str, AgentTarget]) -> dict[str, agent_pb2.RoleReport]:
+async def reports(
+    platform: Platform, agents: Mapping[str, AgentTarget], *, timeout: float = _ASK_TIMEOUT
+) -> dict[str, agent_pb2.RoleReport]:
     """What each agent says of its node's role, by node name; without those that do not answer in time."""
 
     async def ask(agent: AgentTarget) -> agent_pb2.RoleReport | None:
         try:
-            return await platform.agents.role(agent, timeout=_ASK_TIMEOUT)
+            return await platform.agents.role(agent, timeout=timeout)
         except AgentError:
             return None
 

@@ -14,10 +14,7 @@ Any failure before 4 lifts the fence and leaves everything as it was.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -25,21 +22,18 @@ from temporalio.exceptions import ApplicationError
 from activities import parts
 from activities.addresses import node_addresses
 from activities.events import tell
-from activities.manifests import version_of
-from activities.metadata import Part, update_metadata
-from activities.platform import Platform, permanent
-from activities.reach import reachable, reports
+from activities.metadata import update_metadata
+from activities.platform import permanent
 from activities.status import tell_step
+from activities.takeover import Nodes, RoleMover, component_of, said, to_its_end
 from activities.tools import run_tool
 from activities.wait import heartbeats
 from activities.wanted import Wanted, wanted
-from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest, Step
 from api.tools import ToolName
-from clients.agents import AgentError, AgentTarget
-from proto import agent_pb2
-from render.desired import DesiredApp, DesiredComponent
+from clients.agents import AgentTarget
+from render.desired import DesiredComponent
 from render.node import render_tools, template_context
 
 FENCE_SECONDS = 60
@@ -50,39 +44,21 @@ PROMOTE_WITHIN = 10.0
 _ATTEMPTS = 6
 """Before the role has moved. Afterwards there is no end of trying: two nodes may hold it until the source follows."""
 _LEVEL_EVERY = 0.05
-_TOOL_TIMEOUT = 15.0
 _PREPARE_TIMEOUT = 45.0
 """Sentinel looks at a replica's priority every 10 s."""
-_LABEL_WITHIN = 3.0
 _CANDIDATE_WITHIN = 60.0
 
 
-@dataclass(frozen=True)
-class _Nodes:
-    """Of one component: agents of the running nodes, and what each said of its role."""
-
-    agents: Mapping[str, AgentTarget]
-    reports: Mapping[str, agent_pb2.RoleReport]
-    writable: frozenset[str]
-    """Names of writable roles."""
-
-    def holders(self) -> list[str]:
-        return sorted(name for name, report in self.reports.items() if report.role in self.writable)
-
-
-class Switchover:
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
-
+class Switchover(RoleMover):
     @activity.defn(name=Step.PLAN_MOVE)
     async def plan_move(self, request: MoveRequest) -> Move:
         """Who gives the role to whom. Raises NoCandidate where nobody can take it without losing data."""
         async with heartbeats():
             target = request.target
-            want = await wanted(self._platform, target)
-            component = _component(want.desired, request.component)
+            want = await wanted(self.platform, target)
+            component = component_of(want.desired, request.component)
             nothing = Move(target, component.name)
-            nodes = await self._nodes(request, component)
+            nodes = await self.nodes(request.target, component)
             holders = nodes.holders()
             if not nodes.writable:
                 return nothing
@@ -101,7 +77,7 @@ class Switchover:
             if request.candidate in holders:
                 return Move(target, component.name, message=f"{request.candidate} is writable already")
             if len(holders) != 1:
-                raise ApplicationError(f"{component.name}: {_said(holders)}; waiting until exactly one is")
+                raise ApplicationError(f"{component.name}: {said(holders)}; waiting until exactly one is")
             if not await self._can_move(want, component, holders[0]):
                 return Move(target, component.name, message=f"{component.name} has no other node that could take over")
             candidate = await self._candidate(request, component, holders[0])
@@ -109,7 +85,7 @@ class Switchover:
 
     async def _can_move(self, want: Wanted, component: DesiredComponent, name: str) -> bool:
         """Whether the topology has anything to move a role with: a single node has not."""
-        addresses = await node_addresses(self._platform, want.desired)
+        addresses = await node_addresses(self.platform, want.desired)
         node = next(each for each in component.nodes if each.name == name)
         context = template_context(want.desired, component, node, addresses=addresses, bootstrap=None)
         return ToolName.FENCE in render_tools(want.desired, component, context)
@@ -123,7 +99,7 @@ class Switchover:
             raise permanent(ErrorType.NO_CANDIDATE, message)
         deadline = asyncio.get_running_loop().time() + _CANDIDATE_WITHIN
         while True:
-            nodes = await self._nodes(request, component)
+            nodes = await self.nodes(request.target, component)
             ready = {
                 name: report.position
                 for name, report in nodes.reports.items()
@@ -137,70 +113,58 @@ class Switchover:
                 raise permanent(ErrorType.NO_CANDIDATE, message)
             await asyncio.sleep(1.0)
 
-    async def _nodes(self, request: MoveRequest | Move, component: DesiredComponent) -> _Nodes:
-        await self._platform.deployments.synced(30)
-        await self._platform.pods.synced(30)
-        agents = reachable(self._platform, request.target, [node.name for node in component.nodes])
-        writable = frozenset(role.name for role in component.definition.roles if role.writable)
-        return _Nodes(agents, await reports(self._platform, agents), writable)
-
     @activity.defn(name=Step.SWITCHOVER)
     async def switchover(self, move: Move) -> None:
         async with heartbeats():
             target = move.target
-            want = await wanted(self._platform, target)
+            want = await wanted(self.platform, target)
             component = want.desired.component(move.component)
-            await tell_step(self._platform, target, f"{move.source}: move its role to {move.candidate}")
-            nodes = await self._nodes(move, component)
+            await tell_step(self.platform, target, f"{move.source}: move its role to {move.candidate}")
+            nodes = await self.nodes(move.target, component)
             moved = move.candidate in nodes.holders()
             if not moved:
                 await self._bounded(move, nodes)
             missing = sorted({move.source, move.candidate} - set(nodes.reports))
             if missing:
                 raise ApplicationError(f"{', '.join(missing)} does not answer; waiting until it does")
-            addresses = await node_addresses(self._platform, want.desired)
+            addresses = await node_addresses(self.platform, want.desired)
             if not moved:
                 await self._fence(move, nodes)
             await to_its_end(self._move(move, component, nodes, addresses, moved=moved))
-            await tell(self._platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
+            await tell(self.platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
 
     async def _move(
-        self, move: Move, component: DesiredComponent, nodes: _Nodes, addresses: Mapping[str, str], *, moved: bool
+        self, move: Move, component: DesiredComponent, nodes: Nodes, addresses: Mapping[str, str], *, moved: bool
     ) -> None:
-        # Beforehand: whatever becomes of this step, the primary may run the candidate's version from now on.
-        version = self._version_of(move)
-        await self._note(move, lambda before: parts.final(before, version))
+        await self.note_final(move.target, move.candidate)
         if not moved:
-            await self._fail_over(nodes.agents[move.candidate], addresses[move.source])
-        await self._labelled(move, nodes)
+            await self.fail_over(nodes.agents[move.candidate], addresses[move.source])
+        await self.labelled(move.target, component, move.candidate)
         await self._follow(move, nodes, addresses[move.candidate])
         await self._verify(move, component)
 
-    async def _bounded(self, move: Move, nodes: _Nodes) -> None:
+    async def _bounded(self, move: Move, nodes: Nodes) -> None:
         """Until the role has moved there is an end of trying; then an operator decides, and the way back is open."""
         if activity.info().attempt <= _ATTEMPTS:
             return
         if nodes.holders() == [move.source]:
-            await self._note(move, parts.reopened)
+            await self._reopen(move)
         silent = ", ".join(sorted({move.source, move.candidate} - set(nodes.reports)))
         why = f"; {silent} does not answer" if silent else ""
         message = f"{move.candidate} did not take over from {move.source} in {_ATTEMPTS} attempts{why}"
         raise permanent(ErrorType.NO_CANDIDATE, f"{message}; nothing was moved")
 
-    def _version_of(self, move: Move) -> str:
-        return version_of(self._platform.deployments.get(move.target.namespace, move.candidate))
+    async def _reopen(self, move: Move) -> None:
+        await update_metadata(self.platform, move.target.namespace, move.target.app, {"record": parts.reopened})
 
-    async def _note(self, move: Move, change: Part) -> None:
-        await update_metadata(self._platform, move.target.namespace, move.target.app, {"record": change})
-
-    async def _fence(self, move: Move, nodes: _Nodes) -> None:
+    async def _fence(self, move: Move, nodes: Nodes) -> None:
         """Returns with the source fenced and the candidate level with it; a failure leaves neither."""
         source, candidate = nodes.agents[move.source], nodes.agents[move.candidate]
-        await run_tool(self._platform, candidate, ToolName.PREPARE_FAILOVER, {}, timeout=_PREPARE_TIMEOUT)
+        await run_tool(self.platform, candidate, ToolName.PREPARE_FAILOVER, {}, timeout=_PREPARE_TIMEOUT)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            fenced = await self._run(source, ToolName.FENCE, {"seconds": str(FENCE_SECONDS)})
+            fenced = await self.run(source, ToolName.FENCE, {"seconds": str(FENCE_SECONDS)})
             await self._level(candidate, int(fenced.get("position") or 0), began + PROMOTE_WITHIN)
         except BaseException:
             # Shielded: a cancelled step must not leave the clients waiting for the fence's own end.
@@ -210,7 +174,7 @@ class Switchover:
     async def _level(self, candidate: AgentTarget, position: int, deadline: float) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            report = await self._platform.agents.role(candidate, timeout=3.0)
+            report = await self.platform.agents.role(candidate, timeout=3.0)
             if report.position >= position:
                 return
             if loop.time() > deadline:
@@ -218,81 +182,19 @@ class Switchover:
                 raise ApplicationError(f"{candidate.node} is {behind} behind and does not catch up; nothing was moved")
             await asyncio.sleep(_LEVEL_EVERY)
 
-    async def _fail_over(self, candidate: AgentTarget, source: str) -> None:
-        """What failed may happen all the same (Sentinel cannot be called back), so the fence is left to its own end."""
-        request_id = f"{activity.info().workflow_run_id}/failover/{candidate.node}/{activity.info().attempt}"
-        try:
-            result = await self._platform.agents.failover(
-                candidate, request_id, {"from": source}, timeout=_TOOL_TIMEOUT
-            )
-        except AgentError as error:
-            raise ApplicationError(f"{candidate.node} has not taken over: {error}") from error
-        if not result.success:
-            raise ApplicationError(f"{candidate.node} has not taken over: {result.message}")
-
     async def _unfence(self, source: AgentTarget) -> None:
         try:
-            await self._run(source, ToolName.UNFENCE, {})
+            await self.run(source, ToolName.UNFENCE, {})
         except ApplicationError:
             return  # it lifts itself
 
-    async def _labelled(self, move: Move, nodes: _Nodes) -> None:
-        """Until the Service leads to the new node. Without a watcher it never will; clients retry until one is back."""
-        pods = self._platform.pods
-        labels = app_labels(move.target.app, move.component, node=move.candidate)
-
-        def done() -> bool | None:
-            found = pods.list(move.target.namespace, labels)
-            return any((pod["metadata"].get("labels") or {}).get(LABEL_ROLE) in nodes.writable for pod in found) or None
-
-        try:
-            await pods.wait_for(done, _LABEL_WITHIN, namespace=move.target.namespace, labels=labels)
-        except TimeoutError:
-            message = f"the role label has not followed to {move.candidate} yet; is a watcher running?"
-            await tell(self._platform, move.target, "LabelBehind", message, warning=True)
-
-    async def _follow(self, move: Move, nodes: _Nodes, primary: str) -> None:
+    async def _follow(self, move: Move, nodes: Nodes, primary: str) -> None:
         others = [name for name in nodes.reports if name != move.candidate]
         # The one that was writable first: until then its clients wait behind the fence.
         for name in sorted(others, key=lambda name: name != move.source):
-            await self._run(nodes.agents[name], ToolName.FOLLOW, {"primary": primary})
+            await self.follow(nodes.agents[name], primary)
 
     async def _verify(self, move: Move, component: DesiredComponent) -> None:
-        holders = (await self._nodes(move, component)).holders()
+        holders = (await self.nodes(move.target, component)).holders()
         if holders != [move.candidate]:
-            raise ApplicationError(f"after the move {_said(holders)}; it should be {move.candidate} alone")
-
-    async def _run(self, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str]) -> dict[str, str]:
-        return await run_tool(self._platform, agent, tool, arguments, timeout=_TOOL_TIMEOUT) or {}
-
-
-async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """A cancellation is honoured only when ``work`` has ended: half a promotion is two writable nodes.
-
-    There may be a second one: the operation is interrupted, and the worker told to stop.
-    """
-    task = asyncio.create_task(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # retrieved; the cancellation is what is told
-        raise
-
-
-def _component(desired: DesiredApp, name: str) -> DesiredComponent:
-    """The named one, else the one that has a writable role, else the first."""
-    if name and all(component.name != name for component in desired.components):
-        known = ", ".join(component.name for component in desired.components)
-        raise permanent(ErrorType.NO_CANDIDATE, f"the App has no component {name}; it has {known}")
-    with_role = [c for c in desired.components if any(role.writable for role in c.definition.roles)]
-    return desired.component(name) if name else (with_role or list(desired.components))[0]
-
-
-def _said(holders: list[str]) -> str:
-    if not holders:
-        return "no node is writable"
-    return f"{', '.join(holders)} {'is' if len(holders) == 1 else 'are'} writable"
+            raise ApplicationError(f"after the move {said(holders)}; it should be {move.candidate} alone")

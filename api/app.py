@@ -146,8 +146,8 @@ class Endpoint(StatusModel):
 class AppStatus(StatusModel):
     """One writer for each field.
 
-    ``operation``, ``phase``, ``message``, ``observedGeneration``, ``fenced`` and the conditions Accepted, Progressing and Paused
-    are written by activities; ``ready``, ``runtimeVersion``, ``primary``, ``components``, ``endpoints``, Ready and
+    ``operation``, ``phase``, ``message``, ``observedGeneration``, ``fenced`` and the conditions Accepted, Progressing
+    and Paused are written by activities; ``ready``, ``runtimeVersion``, ``primary``, ``components``, ``endpoints``, Ready and
     Degraded by the watcher. ``runtimeVersion`` is the one in effect, also where the spec leaves it to the plugin.
     """
 

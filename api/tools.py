@@ -49,9 +49,9 @@ class ToolName(StrEnum):
     FAILOVER = "failover"
     """On a candidate, argument ``from`` (address of the node that was writable): become writable."""
     FOLLOW = "follow"
-    """On every other node, one that was writable or detached among them, argument ``primary`` (address of the node that is
-    writable now): follow it, lift the fence, and disconnect clients that take this node for writable. Also where the
-    node follows it already. Its success settles an ``undo`` of ``fence``."""
+    """On every other node, one that was writable or detached among them, argument ``primary`` (address of the node
+    that is writable now): follow it, lift the fence, and disconnect clients that take this node for writable. Also
+    where the node follows it already. Its success settles an ``undo`` of ``fence``."""
     JOIN = "join"
     """On a new node that is ready: whatever its peers do not notice by themselves."""
     LEAVE = "leave"
@@ -140,8 +140,8 @@ class Step(Model):
     ``when`` maps a text with ``${...}`` to a regular expression that must match it fully; all must hold, else the
     step is skipped. ``expect`` must match the action's output (``re.search``, MULTILINE); its named groups become
     variables. ``table`` is applied with ``finditer``: its groups ``key`` and ``value`` become entries of the tool's
-    result table. ``count`` maps a variable to a pattern: how often it is found in the output. ``optional`` turns a failure into "not captured". ``forEach`` runs the step for each item;
-    ``firstOf`` stops at the first item that succeeds, sets ``${item}`` to it for the steps after, and fails where
+    result table. ``count`` maps a variable to a pattern: how often it is found in the output. ``optional`` turns a
+    failure into "not captured". ``forEach`` runs the step for each item; ``firstOf`` stops at the first item that succeeds, sets ``${item}`` to it for the steps after, and fails where
     none does (unless optional).
     """
 
@@ -183,8 +183,8 @@ class Undo(Model):
 
 class Tool(Model):
     """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them
-    ``epoch``, ``position`` and ``followers``, numbers; ``role`` passes through ``roles`` first). ``timeout`` bounds the whole
-    tool."""
+    ``epoch``, ``position`` and ``followers``, numbers; ``role`` passes through ``roles`` first). ``timeout`` bounds
+    the whole tool."""
 
     timeout: Seconds = 10.0
     steps: list[Step] = Field(min_length=1)

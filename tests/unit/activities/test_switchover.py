@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from activities.switchover import _component, _Nodes, _said, to_its_end
+from activities.takeover import Nodes, component_of, said, to_its_end
 from proto import agent_pb2
 from tests.unit.render.support import wanted
 
@@ -74,19 +74,19 @@ def test_who_is_writable_is_what_the_nodes_themselves_say() -> None:
         "c": agent_pb2.RoleReport(role="replica"),
         "d": agent_pb2.RoleReport(),
     }
-    nodes = _Nodes({}, reports, frozenset({"primary"}))
+    nodes = Nodes({}, reports, frozenset({"primary"}))
     assert nodes.holders() == ["a", "b"]
-    assert _said(nodes.holders()) == "a, b are writable"
-    assert _said(["a"]) == "a is writable"
-    assert _said([]) == "no node is writable"
+    assert said(nodes.holders()) == "a, b are writable"
+    assert said(["a"]) == "a is writable"
+    assert said([]) == "no node is writable"
 
 
 def test_unless_named_it_is_about_the_component_that_has_a_writable_role() -> None:
     desired = wanted()
-    assert _component(desired, "").name == "store"
-    assert _component(desired, "watch").name == "watch"
+    assert component_of(desired, "").name == "store"
+    assert component_of(desired, "watch").name == "watch"
 
 
 def test_a_component_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(Exception, match=r"no component shop; it has store, watch"):
-        _component(wanted(), "shop")
+        component_of(wanted(), "shop")
