@@ -16,7 +16,7 @@ from activities.platform import Platform
 from activities.roll import outdated_nodes
 from activities.volumes import expandable_groups
 from activities.wanted import Live, live_state, spec_hash, stage
-from api.app import App
+from api.app import App, FailoverPolicy
 from api.names import FINALIZER
 from api.operations import OperationType
 from api.steps import AppSnapshot, LoadRequest, Step
@@ -161,6 +161,7 @@ def _snapshot(
         uid=manifest["metadata"]["uid"],
         generation=int(manifest["metadata"].get("generation", 0)),
         paused=app.spec.paused if app is not None else bool(spec.get("paused")),
+        cool_down=app.spec.failover.cool_down_seconds if app is not None else FailoverPolicy().cool_down_seconds,
         plugin=f"{app.spec.plugin.name} {app.spec.plugin.version}" if app is not None else "",
         spec_hash=spec_hash(app) if app is not None else "",
         deployed_hash=deployed,

@@ -8,6 +8,7 @@ from typing import Any
 from activities.configure import Configure
 from activities.control import Control
 from activities.delete import Delete
+from activities.failover import Failover
 from activities.groups import Groups
 from activities.held import Held
 from activities.load import Load
@@ -31,6 +32,8 @@ def all_activities(platform: Platform) -> list[Callable[..., Any]]:
     delete, requests, control = Delete(platform), Requests(platform), Control(platform)
     roll, node, switchover = Roll(platform), Node(platform), Switchover(platform)
     scale, configure, sync, upgrade = Scale(platform), Configure(platform), Sync(platform), Upgrade(platform)
+    failover = Failover(platform)
+    failover = Failover(platform)
     return [
         load.load,
         report.report,
@@ -51,6 +54,16 @@ def all_activities(platform: Platform) -> list[Callable[..., Any]]:
         node.roll_node,
         switchover.plan_move,
         switchover.switchover,
+        failover.plan_failover,
+        failover.fence,
+        failover.choose,
+        failover.promote,
+        failover.readmit,
+        failover.plan_failover,
+        failover.fence,
+        failover.choose,
+        failover.promote,
+        failover.readmit,
         scale.plan_scale,
         scale.join_nodes,
         scale.remove_node,

@@ -36,7 +36,7 @@ class Report:
         live = app.get("status") or {}
         if live.get("operation") and live["operation"].get("state") in ("Running", "Waiting"):
             state = {"state": "Failed" if request.failed_operation else "Cancelled"}
-        change = StatusChange(Phase(request.phase), request.message, request.generation, state, conditions)
+        change = StatusChange(Phase(request.phase), request.message, request.generation, state, conditions=conditions)
         target = Target(request.namespace, request.app, request.uid, "", "", f"generation {request.generation}")
         # The Event first: a repeat counts it up, while after the status nobody would know that it is still to be told.
         if not request.accepted:

@@ -1,4 +1,5 @@
-"""The part of an App's status that activities write: phase, message, operation, Accepted, Progressing, Paused.
+"""The part of an App's status that activities write: phase, message, operation, fenced nodes, Accepted, Progressing,
+Paused.
 
 Server-side apply takes away what its owner does not name any more, so each write names all of it: what is live,
 with what has changed.
@@ -6,8 +7,8 @@ with what has changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,13 +39,14 @@ class StatusChange:
     message: str | None = None
     observed_generation: int | None = None
     operation: Mapping[str, str] | None = None
+    fenced: Sequence[Mapping[str, str]] | None = None
     conditions: Mapping[str, ConditionChange] = field(default_factory=dict)
 
 
 def changed_status(live: Mapping[str, Any], generation: int, change: StatusChange, now: datetime) -> dict[str, Any]:
     """All fields that activities own, as they should be. Pure; times only move where a condition's status does."""
     status: dict[str, Any] = {
-        key: live[key] for key in ("phase", "message", "observedGeneration", "operation") if key in live
+        key: live[key] for key in ("phase", "message", "observedGeneration", "operation", "fenced") if key in live
     }
     if change.phase is not None:
         status["phase"] = str(change.phase)
@@ -52,6 +54,8 @@ def changed_status(live: Mapping[str, Any], generation: int, change: StatusChang
         status["message"] = change.message
     if change.observed_generation is not None:
         status["observedGeneration"] = change.observed_generation
+    if change.fenced is not None:
+        status["fenced"] = [dict(entry) for entry in change.fenced]
     if change.operation is not None:
         status["operation"] = {**(status.get("operation") or {}), **change.operation}
     before = {each["type"]: each for each in live.get("conditions") or []}
@@ -125,5 +129,5 @@ async def tell_step(platform: Platform, target: Target, step: str, change: Statu
     await write_status(
         platform,
         app,
-        StatusChange(change.phase, change.message, change.observed_generation, operation, change.conditions),
+        replace(change, operation=operation),
     )

@@ -147,8 +147,9 @@ class AppStatus(StatusModel):
     """One writer for each field.
 
     ``operation``, ``phase``, ``message``, ``observedGeneration``, ``fenced`` and the conditions Accepted, Progressing
-    and Paused are written by activities; ``ready``, ``runtimeVersion``, ``primary``, ``components``, ``endpoints``, Ready and
-    Degraded by the watcher. ``runtimeVersion`` is the one in effect, also where the spec leaves it to the plugin.
+    and Paused are written by activities; ``ready``, ``runtimeVersion``, ``primary``, ``components``, ``endpoints``,
+    Ready and Degraded by the watcher. ``runtimeVersion`` is the one in effect, also where the spec leaves it to the
+    plugin.
     """
 
     observed_generation: int | None = None

@@ -114,6 +114,8 @@ class Suspicion:
     node: str
     why: str
     seen: int = 0
+    back: bool = False
+    """It was replaced already, and can be reached again."""
 
 
 def is_drift(detail: str) -> bool:

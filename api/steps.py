@@ -44,6 +44,7 @@ class Step(StrEnum):
     PLAN_CONFIG = "planConfig"
     PLAN_FAILOVER = "planFailover"
     FENCE = "fence"
+    CHOOSE = "choose"
     PROMOTE = "promote"
     READMIT = "readmit"
     CONFIGURE_NODE = "configureNode"
@@ -98,6 +99,8 @@ class AppSnapshot:
     """A sentence on that part."""
     drift: list[str] = field(default_factory=list)
     """One sentence for each object that is missing or was changed by somebody else; the first few."""
+    cool_down: int = 0
+    """``spec.failover.coolDownSeconds``."""
     told_generation: int = 0
     """``status.observedGeneration``."""
     told: str = ""
@@ -284,18 +287,26 @@ class Fenced:
 
 
 @dataclass(frozen=True)
-class PromoteRequest:
+class FenceRequest:
     takeover: Takeover
-    fenced: Fenced
 
 
 @dataclass(frozen=True)
-class Promoted:
-    """``message``: who took over, with what data, a sentence."""
+class Chosen:
+    """``position``: where the candidate begins. ``message``: why this one, a sentence."""
 
-    candidate: str
-    position: int
-    message: str
+    candidate: str = ""
+    position: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class PromoteRequest:
+    """``chosen`` is empty while it is to be found out."""
+
+    takeover: Takeover
+    fenced: Fenced
+    chosen: Chosen = field(default_factory=Chosen)
 
 
 @dataclass(frozen=True)

@@ -141,8 +141,8 @@ class Step(Model):
     step is skipped. ``expect`` must match the action's output (``re.search``, MULTILINE); its named groups become
     variables. ``table`` is applied with ``finditer``: its groups ``key`` and ``value`` become entries of the tool's
     result table. ``count`` maps a variable to a pattern: how often it is found in the output. ``optional`` turns a
-    failure into "not captured". ``forEach`` runs the step for each item; ``firstOf`` stops at the first item that succeeds, sets ``${item}`` to it for the steps after, and fails where
-    none does (unless optional).
+    failure into "not captured". ``forEach`` runs the step for each item; ``firstOf`` stops at the first item that
+    succeeds, sets ``${item}`` to it for the steps after, and fails where none does (unless optional).
     """
 
     name: str = ""

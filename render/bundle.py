@@ -18,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from api.names import API_GROUP, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, MANAGED_BY
-from api.plugin import Parameter, Plugin
+from api.plugin import Parameter, Plugin, Topology
 from render.problems import Problem, from_pydantic
 from render.templates import Templates
 from render.yaml_text import load_yaml
@@ -52,6 +52,9 @@ class PluginBundle:
     digest: str
     parameters: Mapping[str, Mapping[str, Parameter]]
     templates: Templates = field(compare=False, repr=False)
+
+    def topology(self, name: str) -> Topology:
+        return next(each for each in self.plugin.spec.topologies if each.name == name)
 
     @property
     def name(self) -> str:

@@ -81,9 +81,8 @@ def node_config_map(
 def _lease(desired: DesiredApp, component: DesiredComponent) -> Lease | None:
     """None where nobody could take over."""
     replicas = len(component.nodes) - 1
-    topology = next(t for t in desired.bundle.plugin.spec.topologies if t.name == desired.topology)
     writable = any(role.writable for role in component.definition.roles)
-    if topology.failover != "platform" or not writable or not replicas:
+    if desired.bundle.topology(desired.topology).failover != "platform" or not writable or not replicas:
         return None
     return Lease(seconds=LEASE_SECONDS, followers=replicas // 2 + 1)
 

@@ -43,6 +43,7 @@ with workflow.unsafe.imports_passed_through():
         SIGNAL_ENDING,
         SIGNAL_NOTICE,
         SIGNAL_PROGRESS,
+        SIGNAL_SUSPECT,
         UPDATE_CONTROL,
         UPDATE_ENQUEUE,
         AppReference,
@@ -55,6 +56,7 @@ with workflow.unsafe.imports_passed_through():
         OperationType,
         Outcome,
         Progress,
+        Suspicion,
         Verb,
         is_drift,
     )
@@ -100,9 +102,13 @@ class AppWorkflow:
             if self._may_continue_as_new():
                 workflow.continue_as_new(EntityInput(request.namespace, request.app, self._state.encode()))
             self._state.notice = self._spec_notice = self._drift_notice = False
-            snapshot = await self._load(drift=True)
+            # Clients wait for a new primary: what else is not as it should be is looked at afterwards.
+            snapshot = await self._load(drift=self._state.failovers.due(workflow.now()) is None)
             self._resync = False
+            self._state.failovers.cool_down = snapshot.cool_down
             decision = plan(snapshot, self._state.memory(snapshot, workflow.now()))
+            if decision.suspicion is None:
+                self._state.failovers.let_go(workflow.now())
             ticket = self._take(snapshot, decision)
             if decision.gone:
                 if self._state.notice or self._state.queue:
@@ -126,6 +132,9 @@ class AppWorkflow:
         pause = RESYNC * workflow.random().uniform(0.9, 1.1)
         if self._state.retry_at:
             pause = min(pause, max(datetime.fromisoformat(self._state.retry_at) - workflow.now(), timedelta(seconds=1)))
+        due = self._state.failovers.next_at()
+        if due is not None:
+            pause = min(pause, max(due - workflow.now(), timedelta(seconds=0.05)))
         if self._state.anew:
             pause = min(pause, max(self._state.try_again_at() - workflow.now(), timedelta(seconds=1)))
         try:
@@ -162,7 +171,9 @@ class AppWorkflow:
             settled = self._settled(snapshot, decision, ticket)
             if settled is not None:
                 self._finish_ticket(ticket, *settled)
-            elif taken is None and not (ticket.type in BY_REQUEST and decision.operation):
+            elif taken is None and (
+                ticket.type == OperationType.FAILOVER or not (ticket.type in BY_REQUEST and decision.operation)
+            ):
                 taken = ticket
             else:
                 remaining.append(ticket)
@@ -173,7 +184,7 @@ class AppWorkflow:
         if ticket.id in self._cancelled:
             return Outcome.CANCELLED, "cancelled before it began"
         if ticket.type in BY_REQUEST:
-            return refuse_by_request(decision, deployed=bool(snapshot.deployed_hash))
+            return refuse_by_request(ticket.type, decision, deployed=bool(snapshot.deployed_hash))
         # Asking by hand means trying again what failed, so a remembered failure does not settle it.
         if decision.telling is not None and decision.telling.failed_operation == ticket.type:
             return None
@@ -189,7 +200,9 @@ class AppWorkflow:
         reason = decision.reason
         if ticket is not None:
             reason = f"{reason}; asked for by {ticket.requested_by}" + (f": {ticket.reason}" if ticket.reason else "")
-        child = await start_operation(self._state, self._reference, snapshot, decision.operation, reason, ticket)
+        if decision.suspicion is not None:
+            self._state.failovers.begin(decision.suspicion)
+        child = await start_operation(self._state, self._reference, snapshot, decision, reason, ticket)
         self._child, self._handle = child.id, child
         self._running = ticket
         self._progress = Progress(child.id, OperationState.RUNNING)
@@ -212,22 +225,25 @@ class AppWorkflow:
         """Waits for the child; why it was interrupted, or empty."""
 
         def unwanted() -> bool:
-            return ticket is not None and ticket.id in self._cancelled
+            held = operation == OperationType.FAILOVER  # it ends what it began
+            return ticket is not None and ticket.id in self._cancelled and not held
 
         missing: frozenset[str] = frozenset()
         again = False
 
         def drifted() -> bool:
             # A Repair is looked after when it has ended, and so is the way back of an aborted operation.
-            if operation == OperationType.REPAIR or self._aborting:
+            if operation in (OperationType.REPAIR, OperationType.FAILOVER) or self._aborting:
                 return False
             return self._drift_notice or again
 
         while True:
-            await workflow.wait_condition(lambda: child.done() or self._spec_notice or unwanted() or drifted())
+            await workflow.wait_condition(
+                lambda: child.done() or self._spec_notice or unwanted() or drifted() or bool(self._first(operation))
+            )
             if child.done():
                 return ""
-            why = "the run that asked for it was cancelled" if unwanted() else ""
+            why = "the run that asked for it was cancelled" if unwanted() else self._first(operation)
             if not why:
                 look_for_drift = drifted()
                 self._spec_notice = False
@@ -252,6 +268,19 @@ class AppWorkflow:
                 child.cancel()
                 await workflow.wait_condition(child.done)
                 return why
+
+    def _first(self, operation: str) -> str:
+        """Why a Failover goes before the running operation; empty where none does. Begun anew, a paused one is paused
+        again."""
+        if operation in (OperationType.DELETE, OperationType.FAILOVER):
+            return ""
+        lost = self._state.failovers.due(workflow.now()) if self._state.failovers.suspicions else None
+        asked = next((ticket for ticket in self._state.queue if ticket.type == OperationType.FAILOVER), None)
+        if lost is None and asked is None:
+            return ""
+        if self._progress is not None and self._progress.state == OperationState.PAUSED:
+            self._state.paused_type = operation
+        return f"{lost.why if lost is not None else 'somebody asked for it'}: a Failover goes first"
 
     def _waits(self) -> bool:
         """Whether the running operation waits for an operator."""
@@ -329,6 +358,11 @@ class AppWorkflow:
         # The watcher sends one notice for several things: of the stronger kind, with all details.
         self._drift_notice = self._drift_notice or notice.kind == NoticeKind.DRIFT or is_drift(notice.detail)
         self._spec_notice = self._spec_notice or notice.kind != NoticeKind.DRIFT
+
+    @workflow.signal(name=SIGNAL_SUSPECT)
+    def suspect(self, suspicion: Suspicion) -> None:
+        self._state.failovers.suspect(suspicion)
+        self._state.notice = True
 
     @workflow.signal(name=SIGNAL_PROGRESS)
     def progress(self, progress: Progress) -> None:

@@ -43,7 +43,7 @@ async def by_hand(operation: OperationType, request: OperationInput) -> Operatio
             SearchAttributeKey.for_keyword(SEARCH_OPERATION).value_set(operation),
         ]
     )
-    scope = Scope(request.component, request.group, request.node, request.candidate)
+    scope = Scope(request.component, request.group, request.node, request.candidate, request.force)
     asked = OperationRequest(operation, workflow.info().workflow_id, request.reason, scope)
     ticket = await run_step(
         Step.ENQUEUE, EnqueueRequest(request.namespace, request.app, asked), str, f"{operation} of {where}"

@@ -12,7 +12,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from api.app import Phase
-    from api.operations import OperationType, Outcome
+    from api.operations import OperationType, Outcome, Suspicion
     from api.steps import AppSnapshot
 
 ACCEPTED = "Accepted"
@@ -54,6 +54,8 @@ class Decision:
     reason: str = ""
     gone: bool = False
     telling: Telling | None = None
+    suspicion: Suspicion | None = None
+    """Of a Failover: on whom."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,17 @@ class Memory:
     unrepairable: frozenset[str] = field(default_factory=frozenset)
     repair: str = ""
     """Why the last Repair failed, while it is not to be tried again yet."""
+    suspicion: Suspicion | None = None
+    """A lost primary that is to be replaced now."""
+    failover: str = ""
+    """Why the last Failover failed, or what the next one waits for."""
 
 
 def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     """The next operation, or what the status should say where there is none.
 
-    In this order: an App that is deleted is deleted; a spec that cannot be carried out is refused and nothing that
+    In this order: an App that is deleted is deleted; a lost primary is replaced, whatever the spec says by now, unless
+    the App is paused; a spec that cannot be carried out is refused and nothing that
     runs is touched; a paused App is left alone; drift of what runs is repaired, also while a newer spec waits; what
     failed for good, or was aborted, waits; then the newer spec, one part of it after another.
     """
@@ -77,6 +84,8 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
         return Decision(gone=True)
     if snapshot.deleting:
         return Decision(OperationType.DELETE, "the App was deleted")
+    if memory.suspicion is not None and snapshot.deployed_hash and not snapshot.paused:
+        return Decision(OperationType.FAILOVER, memory.suspicion.why, suspicion=memory.suspicion)
     if snapshot.refusal:
         return Decision(telling=Telling(Phase.REFUSED, snapshot.refusal, False, snapshot.refusal_reason))
     if snapshot.paused:
@@ -91,6 +100,9 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     if drift:
         more = f" and {len(drift) - 1} more" if len(drift) > 1 else ""
         return Decision(OperationType.REPAIR, drift[0] + more)
+    if memory.failover and not snapshot.operation:
+        telling = Telling(Phase.WAITING, memory.failover, failed_operation=OperationType.FAILOVER)
+        return Decision(telling=telling)
     if stands and failure is not None:
         message = f"{failure.type} {failure.how}: {failure.message}"
         return Decision(telling=Telling(Phase.WAITING, message, failed_operation=failure.type))
@@ -122,6 +134,8 @@ def interrupts(snapshot: AppSnapshot, operation: str, uid: str, spec_hash: str) 
         return "the App was deleted, and another of its name made"
     if snapshot.deleting:
         return "the App was deleted"
+    if operation == OperationType.FAILOVER:
+        return ""  # half a failover is an App without a primary
     if snapshot.paused:
         return "the App was paused"
     if snapshot.spec_hash != spec_hash:
@@ -129,12 +143,13 @@ def interrupts(snapshot: AppSnapshot, operation: str, uid: str, spec_hash: str) 
     return ""
 
 
-def refuse_by_request(decision: Decision, *, deployed: bool) -> tuple[Outcome, str] | None:
+def refuse_by_request(requested: str, decision: Decision, *, deployed: bool) -> tuple[Outcome, str] | None:
     """Why an operation that no spec asks for cannot run; None where it may, after what the planner has to do first."""
     if decision.gone:
         return Outcome.REFUSED, "there is no such App; apply it first"
     telling = decision.telling
-    if telling is not None and (telling.paused or not telling.accepted):
+    # What runs can lose its primary whatever the spec says, and who starts a Failover by hand knows of the pause.
+    if requested != OperationType.FAILOVER and telling is not None and (telling.paused or not telling.accepted):
         return Outcome.REFUSED, telling.message
     if decision.operation == OperationType.DELETE:
         return Outcome.REFUSED, "the App is being deleted"

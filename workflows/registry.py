@@ -6,6 +6,7 @@ from workflows.app import AppWorkflow
 from workflows.component import ComponentWorkflow
 from workflows.delete import DeleteWorkflow
 from workflows.deploy import DeployWorkflow
+from workflows.failover import FailoverWorkflow
 from workflows.group import GroupWorkflow
 from workflows.reconfigure import ReconfigureWorkflow
 from workflows.repair import RepairWorkflow
@@ -26,6 +27,7 @@ ALL_WORKFLOWS: list[type] = [
     ReconfigureWorkflow,
     RestartWorkflow,
     SwitchoverWorkflow,
+    FailoverWorkflow,
     ComponentWorkflow,
     GroupWorkflow,
 ]

@@ -9,6 +9,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType
 
+from workflows.planner import Decision
 from workflows.state import EntityState, Ticket
 
 with workflow.unsafe.imports_passed_through():
@@ -27,10 +28,10 @@ with workflow.unsafe.imports_passed_through():
 
 
 async def start_operation(
-    state: EntityState, app: AppReference, snapshot: AppSnapshot, operation: str, reason: str, ticket: Ticket | None
+    state: EntityState, app: AppReference, snapshot: AppSnapshot, decision: Decision, reason: str, ticket: Ticket | None
 ) -> workflow.ChildWorkflowHandle[Any, Any]:
     """The handle of the child. Takes the next sequence number of ``state``."""
-    scope = ticket.scope if ticket is not None else Scope()
+    operation, scope = decision.operation, ticket.scope if ticket is not None else _scope(decision)
     paused = state.paused_type == operation
     if operation != OperationType.REPAIR:  # for which it had to make room
         state.paused_type = ""
@@ -48,6 +49,8 @@ async def start_operation(
             group=scope.group,
             node=scope.node,
             candidate=scope.candidate,
+            force=scope.force,
+            seen=scope.seen,
             paused=paused,
         )
         try:
@@ -63,6 +66,11 @@ async def start_operation(
             )
         except WorkflowAlreadyStartedError:
             continue  # left over from an entity that was terminated by hand; take the next number
+
+
+def _scope(decision: Decision) -> Scope:
+    lost = decision.suspicion
+    return Scope() if lost is None else Scope(lost.component, node=lost.node, seen=lost.seen)
 
 
 def _search_attributes(app: AppReference, operation: str, plugin: str) -> TypedSearchAttributes:

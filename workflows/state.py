@@ -13,6 +13,7 @@ from typing import Any
 
 from temporalio import workflow
 
+from workflows.failovers import Failovers
 from workflows.planner import Failure, Memory
 
 with workflow.unsafe.imports_passed_through():
@@ -78,6 +79,7 @@ class EntityState:
     paused_type: str = ""
     """OperationType of a paused operation that had to make room; it begins paused again."""
     unrepairable: list[str] = field(default_factory=list)
+    failovers: Failovers = field(default_factory=Failovers)
 
     def memory(self, snapshot: AppSnapshot, now: datetime) -> Memory:
         """What the planner has to know of the past. Forgets what the snapshot shows to be over."""
@@ -90,7 +92,13 @@ class EntityState:
         self.unrepairable = [sentence for sentence in self.unrepairable if sentence in snapshot.drift]
         waits = bool(self.repair_retry_at) and now < datetime.fromisoformat(self.repair_retry_at)
         stands = waits and self.repair_hash == snapshot.spec_hash
-        return Memory(failure, frozenset(self.unrepairable), self.repair_message if stands else "")
+        return Memory(
+            failure,
+            frozenset(self.unrepairable),
+            self.repair_message if stands else "",
+            self.failovers.due(now),
+            self.failovers.waiting(now) or self.failovers.failure(now),
+        )
 
     def forget_failure(self) -> None:
         self.failed_type = self.failed_hash = self.failed_message = self.failed_how = self.retry_at = ""
@@ -112,6 +120,8 @@ class EntityState:
         again = result.type == OperationType.REPAIR and workflow.patched("look-after-repair")
         if result.outcome != Outcome.COMPLETED or not first or not whole or again:
             self.notice = True
+        if result.type == OperationType.FAILOVER:
+            self.failovers.learn(result, now)
         if result.type in BY_REQUEST:
             return  # it stands for nothing that the spec says, so its failure keeps nothing from being done
         if result.type == OperationType.REPAIR:
@@ -164,10 +174,15 @@ class EntityState:
         raw = raw or {}
         for name, value in raw.items():
             default = getattr(state, name, None)
-            if name in ("queue", "results", "schema") or default is None or type(value) is not type(default):
+            if (
+                name in ("queue", "results", "schema", "failovers")
+                or default is None
+                or type(value) is not type(default)
+            ):
                 continue
             setattr(state, name, value)
         state.queue = [ticket for entry in _entries(raw.get("queue")) if (ticket := _ticket(entry)) is not None]
+        state.failovers = Failovers.decode(raw.get("failovers"))
         results = raw.get("results")
         for key, entry in results.items() if isinstance(results, dict) else ():
             if isinstance(entry, dict):
@@ -197,6 +212,6 @@ def _ticket(entry: dict[str, Any]) -> Ticket | None:
     if not entry.get("id") or not entry.get("type"):
         return None
     scope = entry.get("scope")
-    known = {key: str(value) for key, value in scope.items() if key in _SCOPE} if isinstance(scope, dict) else {}
+    known = {key: value for key, value in scope.items() if key in _SCOPE} if isinstance(scope, dict) else {}
     texts = [str(entry.get(name, "")) for name in ("id", "type", "requested_by", "reason")]
     return Ticket(texts[0], texts[1], texts[2], texts[3], Scope(**known))

@@ -30,6 +30,8 @@ def refuse_verb(verb: str, operation: str, state: str, *, failed: bool, pausing:
         return "no operation runs now" + ("; retry begins the one that failed again" if failed else "")
     if f"/{OperationType.DELETE}/" in operation:
         return "a deletion cannot be held up"
+    if f"/{OperationType.FAILOVER}/" in operation:
+        return "a failover cannot be held up: the App would be left without a primary"
     if verb == Verb.RESUME and state != OperationState.PAUSED and not pausing:
         return f"the operation is {state}, not paused" + ("; retry, skip or abort it" if _stopped(state) else "")
     if verb == Verb.PAUSE and state != OperationState.RUNNING:

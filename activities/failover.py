@@ -1,0 +1,379 @@
+"""``planFailover``, ``fence``, ``choose``, ``promote``, ``readmit``: a lost primary is replaced, and taken in again.
+
+1. ``planFailover`` asks everybody again: a primary that is well is left alone, one that has been replaced already is
+   only taken in again, and where nobody could take over nothing is touched.
+2. ``fence``: the source acknowledges no write from here on (``activities.fencing`` says how that is proved).
+3. ``choose``: all replicas stop following, so that their positions do not move any more; the furthest is to take over.
+   Its name is in the workflow's history before it is made writable, so that a repeat never makes another one so.
+4. ``promote``: it becomes writable, the label follows, the others follow it, and exactly one is writable.
+5. ``readmit``: the source starts as a replica, if it can be reached; else the watcher says when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities import fencing
+from activities.addresses import node_addresses
+from activities.events import tell
+from activities.platform import permanent
+from activities.reach import reachable
+from activities.status import ConditionChange, StatusChange, tell_step
+from activities.takeover import Nodes, RoleMover, component_of, said, to_its_end
+from activities.together import together
+from activities.wait import heartbeats
+from activities.wanted import Wanted, live_app, live_state, stage
+from api.app import DataLoss, Phase
+from api.names import LABEL_NODE, LABEL_ROLE, app_labels
+from api.operations import OperationType
+from api.steps import (
+    Chosen,
+    ErrorType,
+    FailoverRequest,
+    Fenced,
+    FenceRequest,
+    PromoteRequest,
+    ReadmitRequest,
+    Step,
+    Takeover,
+    Target,
+)
+from api.tools import ToolName
+from clients.agents import AgentError, AgentTarget
+from proto import agent_pb2
+from render.desired import DesiredComponent
+from render.validation import parse_app
+
+ASK_WITHIN = 1.5
+"""Seconds: of several nodes one or two may not answer at all, and clients wait."""
+IN_SYNC_WITHIN = 10_000
+"""Milliseconds between a replica's last moment in sync and the primary's last good one. Clocks of two machines differ,
+and a replica that hears nothing says so after 4 s."""
+_READMITTED_WITHIN = 60.0
+
+
+class Failover(RoleMover):
+    @activity.defn(name=Step.PLAN_FAILOVER)
+    async def plan_failover(self, request: FailoverRequest) -> Takeover:
+        """What there is to do. Raises NoCandidate where nobody can take over, or only with a loss that is refused."""
+        async with heartbeats():
+            target = request.target
+            want = await self._running(target)
+            component = component_of(want.desired, request.component)
+            self._check_topology(want, component)
+            nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
+            source, primary = self._who(request, want, component, nodes)
+            if not source:
+                return Takeover(target, component.name, message=primary)
+            takeover = Takeover(target, component.name, source, request.candidate, primary, request.force, request.seen)
+            if not primary:
+                await self._check_candidates(want, component, nodes, takeover)
+            change = StatusChange(
+                phase=Phase.UPDATING,
+                message=f"Failover: {target.reason}",
+                conditions={"Progressing": ConditionChange(True, OperationType.FAILOVER)},
+            )
+            await tell(self.platform, target, "FailoverStarted", target.reason, warning=True)
+            await tell_step(self.platform, target, f"{source} is lost", change)
+            return takeover
+
+    async def _running(self, target: Target) -> Wanted:
+        """The App as it runs, whatever its spec says by now: a failover does not wait for that."""
+        manifest, live = await asyncio.gather(
+            live_app(self.platform, target), live_state(self.platform, target.namespace, target.app, target.uid)
+        )
+        app, problems = parse_app(manifest)
+        if app is None or live.deployed is None:
+            why = "; ".join(map(str, problems)) or "it has not been deployed yet"
+            raise permanent(ErrorType.NO_CANDIDATE, f"App {target.namespace}/{target.app} cannot be read: {why}")
+        return Wanted(manifest, app, await stage(self.platform, app, live, OperationType.REPAIR), live)
+
+    def _check_topology(self, want: Wanted, component: DesiredComponent) -> None:
+        topology = want.desired.bundle.topology(want.desired.topology)
+        if topology.failover != "platform":
+            message = (
+                f"in topology {topology.name} the engine itself replaces a lost primary; "
+                "to move the role while both live, start a Switchover"
+            )
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        if len(component.nodes) < 2:
+            raise permanent(ErrorType.NO_CANDIDATE, f"{component.name} has no other node that could take over")
+
+    def _who(
+        self, request: FailoverRequest, want: Wanted, component: DesiredComponent, nodes: Nodes
+    ) -> tuple[str, str]:
+        """The node to replace and, where another holds the role already, that one. Nothing to do: empty, and why."""
+        marked = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
+        holders = nodes.holders()
+        source = request.node or self._last_holder(request.target, component, nodes)
+        if not source:
+            raise permanent(ErrorType.NO_CANDIDATE, f"nobody knows who was primary of {component.name}; name the node")
+        if all(node.name != source for node in component.nodes):
+            raise permanent(ErrorType.NO_CANDIDATE, f"{component.name} has no node {source}")
+        others = [name for name in holders if name != source and name not in marked]
+        labelled = [name for name in self._labelled(request.target, component, nodes) if name not in {source, *marked}]
+        if source in holders and source not in marked and others:
+            # Two claim it: the later one took over from the other.
+            newest = max([source, *others], key=lambda name: nodes.reports[name].epoch)
+            return (source, newest) if newest != source else (others[0], source)
+        if others or labelled:
+            return source, (others or labelled)[0]
+        if is_well(nodes.reports.get(source), nodes) and not request.force:
+            if source in marked:
+                return source, source  # nobody has replaced it: it only has to be let in again
+            return "", f"{source} is primary and well; to move the role of a living primary start a Switchover"
+        return source, ""
+
+    def _last_holder(self, target: Target, component: DesiredComponent, nodes: Nodes) -> str:
+        """Who says so, else who is labelled so, else whose volume remembers it is asked by its name only."""
+        found = nodes.holders() or self._labelled(target, component, nodes)
+        return found[0] if len(found) == 1 else ""
+
+    def _labelled(self, target: Target, component: DesiredComponent, nodes: Nodes) -> list[str]:
+        pods = self.platform.pods.list(target.namespace, app_labels(target.app, component.name))
+        labels = [pod["metadata"].get("labels") or {} for pod in pods]
+        return sorted({each[LABEL_NODE] for each in labels if each.get(LABEL_ROLE) in nodes.writable})
+
+    async def _check_candidates(
+        self, want: Wanted, component: DesiredComponent, nodes: Nodes, takeover: Takeover
+    ) -> None:
+        """Before anything is touched: somebody could take over."""
+        names = {node.name for node in component.nodes} - {takeover.source}
+        if takeover.candidate and takeover.candidate not in names:
+            message = f"{takeover.candidate} is no node that could take over; those are {', '.join(sorted(names))}"
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        since = takeover.seen or await self._last_writable(takeover)
+        replicas = {name: report for name, report in nodes.reports.items() if name in names}
+        able = able_to_take_over(replicas, since, lossy=lossy(want, takeover))
+        needed = quorum(component)
+        if not able or (len(replicas) < needed and not lossy(want, takeover)):
+            said_by = [f"{name}: {why_not(report, since)}" for name, report in sorted(replicas.items())]
+            silent = sorted(names - set(replicas))
+            said_by += [f"{name} does not answer" for name in silent]
+            message = f"{takeover.source} is lost, and nobody can take over without losing data: {'; '.join(said_by)}"
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+
+    async def _last_writable(self, takeover: Takeover) -> int:
+        """As the source's volume remembers it, unix milliseconds; 0 where nobody can ask."""
+        agents = reachable(self.platform, takeover.target, [takeover.source])
+        if takeover.source not in agents:
+            return 0
+        try:
+            status = await self.platform.agents.status(agents[takeover.source], timeout=ASK_WITHIN)
+        except AgentError:
+            return 0
+        return int(status.volume.last_writable)
+
+    @activity.defn(name=Step.FENCE)
+    async def fence(self, request: FenceRequest) -> Fenced:
+        async with heartbeats():
+            takeover = request.takeover
+            began = time.monotonic()
+            want = await self._running(takeover.target)
+            component = want.desired.component(takeover.component)
+            await fencing.mark(self.platform, takeover)
+            proof = fencing.Proof(self.platform, takeover)
+            sentence = await proof.attempt()
+            if not sentence:
+                await self._detach(takeover, component)  # so that nobody renews its lease
+                patience = fencing.LEASE_OUT_AFTER + (0 if takeover.seen else fencing.WATCHER_WITHIN)
+                sentence = await fencing.wait_out(proof, time.monotonic(), patience)
+            await tell(self.platform, takeover.target, "Fenced", f"{takeover.source}: {sentence}")
+            return fencing.outcome(proof, sentence, began)
+
+    async def _detach(self, takeover: Takeover, component: DesiredComponent) -> tuple[dict[str, int], list[str]]:
+        """Position of each replica that stopped following, and why others did not."""
+        others = [node.name for node in component.nodes if node.name != takeover.source]
+        agents = reachable(self.platform, takeover.target, others)
+        positions: dict[str, int] = {}
+        refused = [f"{name} does not run" for name in others if name not in agents]
+
+        async def detach(agent: AgentTarget) -> None:
+            try:
+                result = await self.run(agent, ToolName.DETACH, {})
+                positions[agent.node] = int(result.get("position") or 0)
+            except ApplicationError as error:
+                refused.append(error.message)
+
+        await together(detach(agent) for agent in agents.values())
+        return positions, refused
+
+    @activity.defn(name=Step.CHOOSE)
+    async def choose(self, request: PromoteRequest) -> Chosen:
+        """The replica with the most data. Raises NoCandidate, with the source running again, where none may."""
+        async with heartbeats():
+            takeover = request.takeover
+            want = await self._running(takeover.target)
+            component = want.desired.component(takeover.component)
+            positions, refused = await self._detach(takeover, component)
+            try:
+                return self._best(takeover, positions, refused, quorum(component), lossy(want, takeover))
+            except ApplicationError:
+                await self._give_up(takeover, want, component)
+                raise
+
+    def _best(
+        self, takeover: Takeover, positions: Mapping[str, int], refused: list[str], needed: int, may_lose: bool
+    ) -> Chosen:
+        why = f" ({'; '.join(refused)})" if refused else ""
+        if not positions or (len(positions) < needed and not may_lose):
+            message = f"{len(positions)} of {needed} replicas needed can take over from {takeover.source}{why}"
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        furthest = furthest_of(positions)
+        candidate = takeover.candidate or furthest
+        if candidate not in positions:
+            raise permanent(ErrorType.NO_CANDIDATE, f"{candidate} cannot take over{why}")
+        behind = positions[furthest] - positions[candidate]
+        if behind and not takeover.force:
+            message = f"{candidate} is {behind} behind {furthest}; choose that one, or force it"
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        return Chosen(candidate, positions[candidate], f"{candidate} has the most data ({positions[candidate]}){why}")
+
+    async def _give_up(self, takeover: Takeover, want: Wanted, component: DesiredComponent) -> None:
+        """The source is to serve again, if it can, and the others to follow it: better an old primary than none."""
+        addresses = await node_addresses(self.platform, want.desired)
+        await fencing.unmark(self.platform, takeover.target, takeover.source)
+        agents = reachable(self.platform, takeover.target, [node.name for node in component.nodes])
+        if takeover.source in agents:
+            await self._start(agents[takeover.source])
+        for name, agent in agents.items():
+            if name != takeover.source:
+                try:
+                    await self.follow(agent, addresses[takeover.source])
+                except ApplicationError as error:
+                    activity.logger.warning("%s does not follow %s again yet: %s", name, takeover.source, error)
+
+    async def _start(self, agent: AgentTarget) -> None:
+        request_id = f"{activity.info().workflow_run_id}/start/{agent.node}/{activity.info().attempt}"
+        try:
+            await self.platform.agents.start(agent, request_id, timeout=_READMITTED_WITHIN)
+        except AgentError as error:
+            raise ApplicationError(f"{agent.node} does not start again yet: {error}") from error
+
+    @activity.defn(name=Step.PROMOTE)
+    async def promote(self, request: PromoteRequest) -> None:
+        """Makes the chosen node writable and everybody follow it."""
+        async with heartbeats():
+            takeover, chosen = request.takeover, request.chosen
+            want = await self._running(takeover.target)
+            component = want.desired.component(takeover.component)
+            await tell_step(self.platform, takeover.target, f"{chosen.candidate} takes over from {takeover.source}")
+            addresses = await node_addresses(self.platform, want.desired)
+            await to_its_end(self._promote(request, component, addresses))
+            message = f"{chosen.candidate} has taken over from {takeover.source}: {chosen.message}"
+            await tell(self.platform, takeover.target, "FailedOver", message)
+
+    async def _promote(
+        self, request: PromoteRequest, component: DesiredComponent, addresses: Mapping[str, str]
+    ) -> None:
+        takeover, candidate = request.takeover, request.chosen.candidate
+        target = takeover.target
+        others = [node.name for node in component.nodes if node.name != takeover.source]
+        agents = reachable(self.platform, target, others)
+        if candidate not in agents:
+            raise ApplicationError(f"{candidate} was chosen and does not run now; waiting until it does")
+        await self.note_final(target, candidate)
+        await self.fail_over(agents[candidate], addresses[takeover.source])
+        await self.labelled(target, component, candidate)
+        for name in sorted(set(agents) - {candidate}):
+            await self.follow(agents[name], addresses[candidate])
+        nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
+        holders = [name for name in nodes.holders() if name != takeover.source]
+        if holders != [candidate]:
+            raise ApplicationError(f"after the move {said(holders)}; it should be {candidate} alone")
+
+    @activity.defn(name=Step.READMIT)
+    async def readmit(self, request: ReadmitRequest) -> str:
+        """A sentence on what became of the source."""
+        async with heartbeats():
+            takeover = request.takeover
+            target = takeover.target
+            want = await self._running(target)
+            component = want.desired.component(takeover.component)
+            await tell_step(self.platform, target, f"{takeover.source}: take it in again")
+            agents = reachable(self.platform, target, [takeover.source])
+            message = f"{takeover.source} does not run now; it is taken in again when it is back"
+            if takeover.source in agents:
+                message = await self._take_in(request, component, want, agents[takeover.source])
+            if request.lost:
+                await tell(self.platform, target, "WritesSetAside", f"{takeover.source}: {request.lost}", warning=True)
+            await tell(self.platform, target, "FailoverCompleted", message)
+            change = StatusChange(
+                phase=Phase.RUNNING,
+                message=message,
+                operation={"state": "Completed"},
+                conditions={"Progressing": ConditionChange(False, "Settled")},
+            )
+            await tell_step(self.platform, target, "", change)
+            return message
+
+    async def _take_in(
+        self, request: ReadmitRequest, component: DesiredComponent, want: Wanted, agent: AgentTarget
+    ) -> str:
+        source, primary = request.takeover.source, request.primary
+        if source == primary:
+            await fencing.unmark(self.platform, request.takeover.target, source)
+            await self._start(agent)
+            return f"{source} is primary again"
+        addresses = await node_addresses(self.platform, want.desired)
+        deadline = time.monotonic() + _READMITTED_WITHIN
+        await self._start(agent)
+        while True:
+            nodes = await self.nodes(request.takeover.target, component, timeout=ASK_WITHIN)
+            report = nodes.reports.get(source)
+            if report is not None and report.role:
+                # Also where it follows already: it may hold a fence of its own, and clients that took it for writable.
+                await self.follow(agent, addresses[primary])
+                if report.role not in nodes.writable:
+                    break
+            if time.monotonic() > deadline:
+                raise ApplicationError(f"{source} does not become a replica of {primary}; waiting until it does")
+            await asyncio.sleep(0.3)
+        await fencing.unmark(self.platform, request.takeover.target, source)
+        return f"{source} follows {primary}"
+
+
+def quorum(component: DesiredComponent) -> int:
+    """How many replicas must have stopped following before one becomes writable: with fewer, those that still follow
+    the old primary could be the majority that renews its lease."""
+    return math.ceil((len(component.nodes) - 1) / 2)
+
+
+def lossy(want: Wanted, takeover: Takeover) -> bool:
+    return takeover.force or want.app.spec.failover.data_loss == DataLoss.ALLOW
+
+
+def is_well(report: agent_pb2.RoleReport | None, nodes: Nodes) -> bool:
+    """Writable and serving."""
+    return report is not None and report.role in nodes.writable and report.ready and not report.fenced
+
+
+def able_to_take_over(replicas: Mapping[str, agent_pb2.RoleReport], since: int, *, lossy: bool) -> list[str]:
+    """By name. ``since``: when the primary was last well, unix milliseconds; 0: not known, and only those that are in
+    sync now are taken. Whoever never had the data is refused by its own tool ``detach``, also where loss is allowed."""
+    return sorted(name for name, report in replicas.items() if report.role and (lossy or not why_not(report, since)))
+
+
+def why_not(report: agent_pb2.RoleReport, since: int) -> str:
+    """Why it may lack acknowledged writes, or empty."""
+    if not report.role:
+        return report.message or "its role is not known"
+    if report.ready:
+        return ""
+    if since and report.last_ready >= since - IN_SYNC_WITHIN:
+        return ""
+    if not report.last_ready:
+        return "it has not been in sync since it started"
+    late = (since - report.last_ready) // 1000 if since else 0
+    return f"it was last in sync {late} s before {'the primary was lost' if since else 'now'}"
+
+
+def furthest_of(positions: Mapping[str, int]) -> str:
+    """The first by name of those that came furthest."""
+    return max(sorted(positions), key=lambda name: positions[name])

@@ -1,0 +1,152 @@
+"""Proving that a lost primary acknowledges no write any more, before anybody takes over from it.
+
+1. The node is named in the App's status (``fenced``). From then on the watcher neither renews its lease nor sends
+   clients to it, and whatever becomes of this operation, that stays so until the node is taken in again.
+2. Its agent 1 is told to stop the engine, on each of its Pods that can be reached. That is remembered on the volume, so
+   a successor of the Pod does not start it either. An engine that answers nothing is killed.
+3. Where that is no proof (nobody answers; only a Pod answers that was made later; the Pod is gone, which says nothing
+   of its processes), its lease is waited out: the replicas stop following first, so nobody renews it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio import activity
+
+from activities.platform import Platform
+from activities.status import StatusChange, tell_step, write_status
+from activities.together import together
+from api.names import LABEL_NODE, app_labels
+from api.steps import Fenced, Takeover, Target
+from clients.agents import AgentError, AgentTarget
+from clients.resources import APP, Manifest
+from proto import agent_pb2
+from render.node import LEASE_SECONDS
+from render.pod import MIDDLEWARE_CONTAINER
+
+LEASE_OUT_AFTER = LEASE_SECONDS + 2.0
+"""Seconds after the last renewal at which an agent has surely stopped the writes (``agent.tools.lease``)."""
+WATCHER_WITHIN = 10.0
+"""A watcher that has not raised the suspicion itself learns from the App's status that it may not renew; one that
+cannot read the API server has ended by then (``watcher.lease.Timing``)."""
+STOP_GRACE = 1.0
+"""Seconds between the stop signal and KILL: the node does not serve, and every second counts."""
+_STOP_TIMEOUT = 4.0
+_AGAIN = 0.2
+_ENDED = frozenset({agent_pb2.ProcessState.STOPPED, agent_pb2.ProcessState.FATAL, agent_pb2.ProcessState.HELD})
+
+
+async def mark(platform: Platform, takeover: Takeover) -> None:
+    """Names the source in the App's status; more than once does no harm."""
+    target = takeover.target
+    entry = {
+        "node": takeover.source,
+        "component": takeover.component,
+        "since": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "reason": target.reason[:500],
+    }
+    await _change(platform, target, [entry], without=())
+    await tell_step(platform, target, f"{takeover.source}: stop its writes")
+
+
+async def unmark(platform: Platform, target: Target, node: str) -> None:
+    await _change(platform, target, [], without=(node,))
+
+
+async def _change(platform: Platform, target: Target, added: Sequence[dict[str, Any]], without: Iterable[str]) -> None:
+    app = await platform.kubernetes.get(APP, target.app, target.namespace)
+    if app is None or app["metadata"]["uid"] != target.uid:
+        return
+    gone = {*without, *(each["node"] for each in added)}
+    kept = [each for each in fenced_nodes(app) if each["node"] not in gone]
+    known = {each["node"]: each for each in fenced_nodes(app)}
+    wanted = [*kept, *(known.get(each["node"], each) for each in added)]
+    if wanted != fenced_nodes(app):
+        await write_status(platform, app, StatusChange(fenced=wanted))
+
+
+def fenced_nodes(app: Manifest) -> list[dict[str, Any]]:
+    return list((app.get("status") or {}).get("fenced") or [])
+
+
+def pods_of(platform: Platform, target: Target, component: str, node: str) -> list[Manifest]:
+    """All Pods of the node that are not known to have ended, terminating ones too."""
+    found = platform.pods.list(target.namespace, app_labels(target.app, component))
+    own = [pod for pod in found if (pod["metadata"].get("labels") or {}).get(LABEL_NODE) == node]
+    return [pod for pod in own if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
+
+
+class Proof:
+    """Collects what is known of the source's engine. ``lost_at``: unix seconds when it was last known to be well; a Pod
+    made after that says nothing about the one before."""
+
+    def __init__(self, platform: Platform, takeover: Takeover) -> None:
+        self._platform, self._takeover = platform, takeover
+        self._lost_at = takeover.seen / 1000
+        self.position = 0
+
+    async def attempt(self) -> str:
+        """Stops what can be stopped; the proof, or empty."""
+        takeover = self._takeover
+        pods = pods_of(self._platform, takeover.target, takeover.component, takeover.source)
+        running = [pod for pod in pods if not engine_ended(pod)]
+        answers = await together(self._stop(pod) for pod in running)
+        older = [pod for pod in pods if self._is_the_lost_one(pod)]
+        if older and all(answer for answer in answers):
+            return f"its agent has stopped it ({takeover.source})" if running else f"{takeover.source} has ended"
+        if running and all(answer == "started" for answer in answers):
+            return f"another Pod of {takeover.source} had its volume since, and was stopped"
+        return ""
+
+    def _is_the_lost_one(self, pod: Manifest) -> bool:
+        if not self._lost_at:
+            return False
+        made = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"])).timestamp()
+        return made <= self._lost_at
+
+    async def _stop(self, pod: Manifest) -> str:
+        """``stopped``; ``started`` where this very Pod had the volume, and so nobody else has it; empty: not known."""
+        address = str((pod.get("status") or {}).get("podIP") or "")
+        if not address:
+            return ""
+        takeover = self._takeover
+        agent = AgentTarget(takeover.target.namespace, takeover.target.app, takeover.source, address)
+        request_id = f"{activity.info().workflow_run_id}/fence/{pod['metadata']['uid']}"
+        try:
+            status = await self._platform.agents.stop(agent, request_id, grace=STOP_GRACE, timeout=_STOP_TIMEOUT)
+        except AgentError:
+            return ""
+        self.position = max(self.position, status.volume.position)
+        if status.state not in _ENDED:
+            return ""
+        return "started" if status.starts else "stopped"
+
+
+def engine_ended(pod: Manifest) -> bool:
+    """The kubelet says that the engine's container, its agent 1 included, has ended, and it is not started again."""
+    if not pod["metadata"].get("deletionTimestamp"):
+        return False
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    engine = next((each for each in statuses if each.get("name") == MIDDLEWARE_CONTAINER), None)
+    return engine is not None and "terminated" in (engine.get("state") or {})
+
+
+async def wait_out(proof: Proof, since: float, seconds: float) -> str:
+    """Until there is a proof; the lease's end ``seconds`` after ``since`` (monotonic) is one too."""
+    while True:
+        found = await proof.attempt()
+        if found:
+            return found
+        left = since + seconds - time.monotonic()
+        if left <= 0:
+            return f"its lease has run out ({seconds:g} s without renewal)"
+        await asyncio.sleep(min(_AGAIN, left))
+
+
+def outcome(proof: Proof, sentence: str, began: float) -> Fenced:
+    return Fenced(sentence, proof.position, round(time.monotonic() - began, 2))
