@@ -36,6 +36,8 @@ class Failovers:
     failed_times: int = 0
     running: str = ""
     """Component whose primary is being replaced now."""
+    running_node: str = ""
+    """That primary."""
 
     def suspect(self, suspicion: Suspicion) -> None:
         self.suspicions[suspicion.node] = suspicion
@@ -86,6 +88,7 @@ class Failovers:
         """It is acted on: told again from here on, it is another one."""
         self.suspicions.pop(suspicion.node, None)
         self.running = "" if suspicion.back else suspicion.component
+        self.running_node = suspicion.node
 
     def learn(self, result: OperationResult, now: datetime) -> None:
         """How a failover ended; ``running`` is its component."""
@@ -96,9 +99,9 @@ class Failovers:
         self.failed_message, self.failed_at, self.failed_times = "", "", 0
         if result.outcome == Outcome.COMPLETED and self.running:
             self.replaced[self.running] = now.isoformat()
-            # What was said meanwhile was said of the state before.
-            self.suspicions = {n: s for n, s in self.suspicions.items() if s.component != self.running}
-        self.running = ""
+        # What was said of it meanwhile was said of the state before; if it still stands, it is said again.
+        self.suspicions.pop(self.running_node, None)
+        self.running = self.running_node = ""
 
     @classmethod
     def decode(cls, raw: Any) -> Failovers:

@@ -33,7 +33,7 @@ async def start_operation(
     """The handle of the child. Takes the next sequence number of ``state``."""
     operation, scope = decision.operation, ticket.scope if ticket is not None else _scope(decision)
     paused = state.paused_type == operation
-    if operation != OperationType.REPAIR:  # for which it had to make room
+    if operation not in (OperationType.REPAIR, OperationType.FAILOVER):  # for which it had to make room
         state.paused_type = ""
     while True:
         state.sequence += 1

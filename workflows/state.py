@@ -7,7 +7,7 @@ since all that matters can be planned anew from the cluster.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,6 @@ with workflow.unsafe.imports_passed_through():
     from api.steps import AppSnapshot
 
 SCHEMA = 1
-_SCOPE = frozenset(field.name for field in fields(Scope))
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=1)
 """After an operation that failed for good: somebody may have removed the cause without touching the App."""
 CLEARED_FOR = timedelta(seconds=20)
@@ -212,6 +211,13 @@ def _ticket(entry: dict[str, Any]) -> Ticket | None:
     if not entry.get("id") or not entry.get("type"):
         return None
     scope = entry.get("scope")
-    known = {key: value for key, value in scope.items() if key in _SCOPE} if isinstance(scope, dict) else {}
+    given = scope if isinstance(scope, dict) else {}
+    component, group, node, candidate = (
+        str(given.get(name, "")) for name in ("component", "group", "node", "candidate")
+    )
+    seen = given.get("seen", 0)
+    found = Scope(
+        component, group, node, candidate, force=given.get("force") is True, seen=seen if isinstance(seen, int) else 0
+    )
     texts = [str(entry.get(name, "")) for name in ("id", "type", "requested_by", "reason")]
-    return Ticket(texts[0], texts[1], texts[2], texts[3], Scope(**known))
+    return Ticket(texts[0], texts[1], texts[2], texts[3], found)

@@ -17,11 +17,15 @@ from api.operations import OperationType
 from api.steps import (
     Applied,
     AppSnapshot,
+    Chosen,
     ComponentPlan,
     ComponentStep,
     ConfigPlans,
     ConfigureStep,
     ErrorType,
+    FailoverRequest,
+    Fenced,
+    FenceRequest,
     GroupPlan,
     GroupStep,
     LoadRequest,
@@ -29,6 +33,8 @@ from api.steps import (
     MoveRequest,
     NodeStep,
     Plan,
+    PromoteRequest,
+    ReadmitRequest,
     ReportRequest,
     RollNode,
     RollPlan,
@@ -37,6 +43,7 @@ from api.steps import (
     StateRequest,
     Step,
     Survey,
+    Takeover,
     Target,
 )
 
@@ -217,6 +224,35 @@ class FakeActivities:
         app = await self._begin(Step.SWITCHOVER, move.target, move.source)
         app.writable = move.candidate
 
+    @activity.defn(name=Step.PLAN_FAILOVER)
+    async def plan_failover(self, request: FailoverRequest) -> Takeover:
+        """The suspected node is replaced by ``other``, which holds the role already where it is ``writable``."""
+        app = await self._begin(Step.PLAN_FAILOVER, request.target, request.node)
+        primary = app.writable if app.writable != request.node else ""
+        return Takeover(request.target, "server", request.node, request.candidate, primary, request.force)
+
+    @activity.defn(name=Step.FENCE)
+    async def fence(self, request: FenceRequest) -> Fenced:
+        app = await self._begin(Step.FENCE, request.takeover.target, request.takeover.source)
+        await self._held(app, f"fence:{request.takeover.source}")
+        return Fenced("stopped", position=7)
+
+    @activity.defn(name=Step.CHOOSE)
+    async def choose(self, request: PromoteRequest) -> Chosen:
+        await self._begin(Step.CHOOSE, request.takeover.target)
+        return Chosen(request.takeover.candidate or "other", 5)
+
+    @activity.defn(name=Step.PROMOTE)
+    async def promote(self, request: PromoteRequest) -> None:
+        app = await self._begin(Step.PROMOTE, request.takeover.target, request.chosen.candidate)
+        app.writable = request.chosen.candidate
+
+    @activity.defn(name=Step.READMIT)
+    async def readmit(self, request: ReadmitRequest) -> str:
+        what = f"{request.takeover.source}{':' + request.lost if request.lost else ''}"
+        await self._begin(Step.READMIT, request.takeover.target, what)
+        return f"{request.takeover.source} follows {request.primary}"
+
     @activity.defn(name=Step.ROLL_NODE)
     async def roll_node(self, step: NodeStep) -> None:
         app = await self._begin(Step.ROLL_NODE, step.target, step.node)
@@ -309,6 +345,11 @@ def activities_of(cluster: FakeCluster, client: Client) -> list[Callable[..., An
         fake.plan_roll,
         fake.plan_move,
         fake.switchover,
+        fake.plan_failover,
+        fake.fence,
+        fake.choose,
+        fake.promote,
+        fake.readmit,
         fake.roll_node,
         fake.expand_volumes,
         fake.roll_back,

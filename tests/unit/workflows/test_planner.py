@@ -167,7 +167,7 @@ def test_the_reason_names_the_first_drift_and_how_many_more() -> None:
     ],
 )
 def test_why_an_operation_by_request_cannot_run(snapshot: AppSnapshot, words: str) -> None:
-    refused = refuse_by_request(plan(snapshot, NOTHING), deployed=bool(snapshot.deployed_hash))
+    refused = refuse_by_request(OperationType.RESTART, plan(snapshot, NOTHING), deployed=bool(snapshot.deployed_hash))
     assert refused is not None
     assert refused[0] == Outcome.REFUSED
     assert words in refused[1]
@@ -177,4 +177,4 @@ def test_why_an_operation_by_request_cannot_run(snapshot: AppSnapshot, words: st
 def test_an_operation_by_request_runs_also_where_another_failed(failure: Failure | None) -> None:
     """A Restart is what an operator may cure it with."""
     for snapshot in (DEPLOYED, replace(DEPLOYED, drift=["x"]), replace(DEPLOYED, operation="Upgrade")):
-        assert refuse_by_request(plan(snapshot, Memory(failure)), deployed=True) is None
+        assert refuse_by_request(OperationType.RESTART, plan(snapshot, Memory(failure)), deployed=True) is None

@@ -1,0 +1,141 @@
+"""A lost primary: a Failover goes before everything but a deletion, and what it interrupts is planned anew."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.client import Client, WorkflowUpdateFailedError
+
+from api.operations import SIGNAL_SUSPECT, Suspicion
+from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.running import entity, notify, operation, say, start_by_hand
+
+STEPS = ["planFailover:x-0", "fence:x-0", "choose", "promote:other"]
+LOST = (
+    "it had come to 7, and its successor begins at 5: what lies between was not replicated, and is kept on its volume"
+)
+
+
+async def suspect(client: Client, app: str, node: str = "x-0", **more: bool) -> None:
+    await entity(client, app).signal(SIGNAL_SUSPECT, Suspicion("server", node, f"{node} is dead", **more))
+
+
+def serving(cluster: FakeCluster, name: str, **changes: object) -> FakeApp:
+    app = cluster.add(name, **{"deployed_hash": "one"} | changes)
+    app.writable = "x-0"
+    return app
+
+
+async def test_a_lost_primary_is_fenced_replaced_and_taken_in_again(client: Client, cluster: FakeCluster) -> None:
+    serving(cluster, "lost")
+    await notify(client, "lost")
+    await suspect(client, "lost")
+    result = await failover(client, cluster, "lost", 1)
+    assert cluster.steps("lost") == [*STEPS, f"readmit:x-0:{LOST}"]
+    assert result == "other has taken over from x-0 (stopped); x-0 follows other"
+
+
+async def failover(client: Client, cluster: FakeCluster, app: str, sequence: int) -> str:
+    await cluster.until(lambda: any(step.startswith("readmit") for step in cluster.steps(app)))
+    result = await operation(client, app, "Failover", sequence).result()
+    message: str = result["message"]  # type: ignore[index]
+    return message
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_it_interrupts_an_operation_which_goes_on_afterwards(
+    client: Client, cluster: FakeCluster, paused: bool
+) -> None:
+    name = f"interrupted-{paused}".lower()
+    app = serving(cluster, name, deployed_hash="zero", operation="Upgrade", change="7.0 → 8.0")
+    app.rolls, app.blocked = ["x-1", "x-2"], {"x-1"}
+    await notify(client, name)
+    await cluster.until(lambda: "rollNode:x-1" in cluster.steps(name))
+    if paused:
+        await say(client, name, "pause")
+        await cluster.change(name, blocked=set())
+        await cluster.until(lambda: app.states)
+    await suspect(client, name)
+    await cluster.until(lambda: any(step.startswith("readmit") for step in cluster.steps(name)))
+    await cluster.change(name, blocked=set())
+    if paused:
+        await cluster.until(lambda: len(app.states) == 2)
+        assert app.states[1].state == "paused"
+        await say(client, name, "resume")
+    await cluster.until(lambda: "finish" in cluster.steps(name))
+    steps = cluster.steps(name)
+    assert steps.index("promote:other") < steps.index("finish")
+    assert not app.rolls
+
+
+async def test_a_newer_spec_does_not_interrupt_it_and_a_deletion_does(client: Client, cluster: FakeCluster) -> None:
+    app = serving(cluster, "held")
+    app.blocked = {"fence:x-0"}
+    await notify(client, "held")
+    await suspect(client, "held")
+    await cluster.until(lambda: "fence:x-0" in cluster.steps("held"))
+    for verb in ("pause", "abort"):
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await say(client, "held", verb)
+        assert "without a primary" in str(refused.value.cause)
+    await cluster.change("held", spec_hash="two", generation=2, operation="Resize", change="more memory")
+    await notify(client, "held")
+    await cluster.change("held", blocked=set())
+    await cluster.until(lambda: "expandVolumes" in cluster.steps("held"))
+    steps = cluster.steps("held")
+    assert steps[:4] == STEPS
+
+    app = serving(cluster, "deleted")
+    app.blocked = {"fence:x-0"}
+    await notify(client, "deleted")
+    await suspect(client, "deleted")
+    await cluster.until(lambda: "fence:x-0" in cluster.steps("deleted"))
+    await cluster.change("deleted", deleting=True)
+    await notify(client, "deleted")
+    await cluster.until(lambda: "deleted" not in cluster.apps)
+
+
+async def test_the_next_one_waits_for_the_cool_down_and_says_so(client: Client, cluster: FakeCluster) -> None:
+    app = serving(cluster, "flapping", cool_down=2)
+    await notify(client, "flapping")
+    await suspect(client, "flapping")
+    await failover(client, cluster, "flapping", 1)
+    await suspect(client, "flapping", node="other")
+    await cluster.until(lambda: any("coolDownSeconds" in report.message for report in app.reports))
+    assert "fence:other" not in cluster.steps("flapping")
+    app.writable = "other"
+    await cluster.until(lambda: "fence:other" in cluster.steps("flapping"))
+
+
+async def test_one_that_cannot_be_carried_out_says_why_and_is_tried_again(client: Client, cluster: FakeCluster) -> None:
+    app = serving(cluster, "nobody")
+    app.failing = {"planFailover": "nobody can take over without losing data"}
+    await notify(client, "nobody")
+    await suspect(client, "nobody")
+    await cluster.until(lambda: app.reports and "nobody can take over" in app.reports[-1].message)
+    app.failing = {}
+    await suspect(client, "nobody")
+    await cluster.until(lambda: "promote:other" in cluster.steps("nobody"))
+
+
+async def test_who_was_replaced_and_is_back_is_only_taken_in_again(client: Client, cluster: FakeCluster) -> None:
+    app = serving(cluster, "back")
+    app.writable = "x-1"
+    await notify(client, "back")
+    await suspect(client, "back", back=True)
+    assert await failover(client, cluster, "back", 1) == "x-0 follows x-1"
+    assert cluster.steps("back") == ["planFailover:x-0", "readmit:x-0"]
+
+
+async def test_by_hand_it_runs_whatever_the_spec_says_by_now(client: Client, cluster: FakeCluster) -> None:
+    serving(cluster, "by-hand-lost", refusal="spec.components[0].name: no such component", refusal_reason="InvalidSpec")
+    handle = await start_by_hand(client, "by-hand-lost", "Failover", node="x-0")
+    assert (await handle.result()).outcome == "completed"
+    assert cluster.steps("by-hand-lost")[:4] == STEPS
+
+
+async def test_a_paused_app_is_left_alone(client: Client, cluster: FakeCluster) -> None:
+    app = serving(cluster, "left-alone", paused=True)
+    await notify(client, "left-alone")
+    await suspect(client, "left-alone")
+    await cluster.until(lambda: app.reports)
+    assert cluster.steps("left-alone") == []
