@@ -68,6 +68,7 @@ class Step:
     when: Mapping[str, str] = field(default_factory=dict)
     expect: str | None = None
     table: str | None = None
+    count: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 5.0
     optional: bool = False
     repeat: Repeat | None = None
@@ -128,6 +129,12 @@ class NodeFile:
 
 
 @dataclass(frozen=True)
+class Lease:
+    seconds: float
+    followers: int
+
+
+@dataclass(frozen=True)
 class NodeDocument:
     revision: int
     node: NodeIdentity
@@ -139,3 +146,4 @@ class NodeDocument:
     roles: tuple[str, ...] = ()
     writable_roles: tuple[str, ...] = ()
     monitor_interval: float = 0.5
+    lease: Lease | None = None

@@ -24,6 +24,7 @@ class Record:
     last_seen: int = 0
     position: int = 0
     epoch: int = 0
+    last_ready: int = 0
 
 
 def read_record(state_dir: Path) -> Record | None:
@@ -41,5 +42,6 @@ def write_record(state_dir: Path, record: Record) -> None:
         "appUid": data.pop("app_uid"),
         "lastWritable": data.pop("last_writable"),
         "lastSeen": data.pop("last_seen"),
+        "lastReady": data.pop("last_ready"),
     }
     write_atomically(state_dir / "record.json", json.dumps(camel | data).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -11,6 +12,7 @@ from grpc import aio
 
 from agent import VERSION
 from agent.documents import DocumentError, DocumentStore
+from agent.process.kernel import look
 from agent.process.state import Status
 from agent.process.supervisor import Supervisor
 from agent.record import read_record
@@ -38,7 +40,12 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
         return await self._once("Start", request.request_id, self._supervisor.start)
 
     async def Stop(self, request: pb.StopRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
-        return await self._once("Stop", request.request_id, self._supervisor.stop)
+        seconds = request.timeout_seconds
+        if not math.isfinite(seconds) or seconds < 0:
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, f"timeout_seconds is {seconds}; it must be a number of seconds"
+            )
+        return await self._once("Stop", request.request_id, lambda: self._supervisor.stop(seconds or None))
 
     async def Restart(self, request: pb.RestartRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
         return await self._once("Restart", request.request_id, self._supervisor.restart)
@@ -63,7 +70,12 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
         return await self._once("Signal", request.request_id, send)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
-        return self._message(self._supervisor.board.status)
+        status = self._supervisor.board.status
+        message = self._message(status)
+        seen = look(status.pid) if status.alive else None
+        if seen is not None:
+            message.cpu_milliseconds, message.kernel_state = seen.cpu_milliseconds, seen.state
+        return message
 
     async def WatchStatus(  # noqa: N802
         self, request: pb.GetStatusRequest, context: Context
@@ -89,6 +101,7 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
                 last_writable=record.last_writable,
                 last_seen=record.last_seen,
                 position=record.position,
+                last_ready=record.last_ready,
             )
         message = pb.ProcessStatus(
             state=pb.ProcessState.ValueType(status.state.value),

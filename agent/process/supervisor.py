@@ -6,8 +6,8 @@
 4. Start. Younger than startSeconds is STARTING, then RUNNING.
 5. An end that nobody asked for is EXITED, then BACKOFF with a growing delay. After too many ends in a row: FATAL, and
    the agent exits with the engine's exit code, so that the kubelet restarts the container and shows the crash loop.
-6. A stop: the plugin's signal to the group, its time-out, KILL to the group. SIGTERM to the agent is a stop, then
-   exit.
+6. A stop: the plugin's signal to the group, its time-out or the caller's, KILL to the group. SIGTERM to the agent is a
+   stop, then exit.
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ class Supervisor:
         self._prepare_failures = 0
         self._exit_code = 0
         self._not_executed = ""
+        self._kill_at: float | None = None
+        """When whoever asked for the stop wants no more patience, by the monotonic clock."""
 
     # What others ask for
 
@@ -95,8 +97,16 @@ class Supervisor:
             await self._want_running()
         await self._settled()
 
-    async def stop(self) -> None:
-        """Returns when no process is left. Remembered on the volume: no automatic start until ``start``."""
+    async def stop(self, patience: float | None = None) -> None:
+        """Returns when no process is left. Remembered on the volume: no automatic start until ``start``.
+
+        ``patience`` replaces the plugin's time-out, also that of a stop which is under way: who fences a lost primary
+        must not wait for one that hangs in an orderly stop.
+        """
+        if patience is not None:
+            kill_at = time.monotonic() + patience
+            self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
+            self._changed.set()
         async with self._commands:
             await self._stop()
 
@@ -150,6 +160,7 @@ class Supervisor:
 
     async def _want_running(self) -> None:
         self._stop_request.set(None)
+        self._kill_at = None
         await self._save_stop_request()
         self._released = True
         self._failures = 0
@@ -303,16 +314,24 @@ class Supervisor:
 
     async def _stop_child(self, child: Child, document: NodeDocument) -> None:
         stop = document.process.stop
-        self.board.update(state=State.STOPPING, message=f"sent {stop.signal}, waits at most {stop.timeout:g} s")
+        began = time.monotonic()
+        patience = stop.timeout if self._kill_at is None else max(0.0, self._kill_at - began)
+        self.board.update(state=State.STOPPING, message=f"sent {stop.signal}, waits at most {patience:.3g} s")
         child.signal_group(_number(document))
-        await asyncio.wait([child.exited], timeout=stop.timeout)
+        while not child.exited.done():
+            self._changed.clear()
+            kill_at = began + stop.timeout if self._kill_at is None else self._kill_at
+            remaining = kill_at - time.monotonic()
+            if remaining <= 0:
+                break
+            await self._race(child.exited, remaining)
         if not child.exited.done():
-            _log.warning(
-                "process %d did not end within %g s of %s: killing its group", child.pid, stop.timeout, stop.signal
-            )
-            self.board.update(message=f"did not end within {stop.timeout:g} s of {stop.signal}; killed")
+            waited = f"{time.monotonic() - began:.1f} s of {stop.signal}"
+            _log.warning("process %d did not end within %s: killing its group", child.pid, waited)
+            self.board.update(message=f"did not end within {waited}; killed")
             child.signal_group(signal.SIGKILL)
             await asyncio.wait([child.exited], timeout=_KILL_PATIENCE)
+        self._kill_at = None
 
     # Small helpers
 
@@ -329,11 +348,12 @@ class Supervisor:
         except TimeoutError:
             return
 
-    async def _race(self, other: Awaitable[T]) -> None:
-        """Returns when ``other`` is done or something else is wanted; cancels neither."""
+    async def _race(self, other: Awaitable[T], timeout: float | None = None) -> None:
+        """Returns when ``other`` is done, something else is wanted or the time is over; cancels nothing."""
         changed = asyncio.ensure_future(self._changed.wait())
         try:
-            await asyncio.wait({asyncio.ensure_future(other), changed}, return_when=asyncio.FIRST_COMPLETED)
+            waited_for = {asyncio.ensure_future(other), changed}
+            await asyncio.wait(waited_for, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             changed.cancel()
 

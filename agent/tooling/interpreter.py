@@ -3,7 +3,7 @@
 Beyond what is written there: ``forEach`` may be a list of texts or of objects (``${item.FIELD}``), the word
 ``arguments`` (each argument of the call, by name, as ``${item.name}`` and ``${item.value}``) or any other text,
 filled in and split at white space. ``when`` is asked once per step, or for each item where it mentions ``${item``.
-Values inside ``expect`` and ``table`` patterns are filled in literally.
+Values inside ``expect``, ``table`` and ``count`` patterns are filled in literally.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ def _assignable(tool: Tool) -> Iterator[str]:
     for step in tool.steps:
         if step.expect is not None:
             yield from re.compile(step.expect).groupindex
+        yield from step.count
         if step.set is not None:
             yield from step.set
         if step.http is not None:
@@ -180,6 +181,8 @@ class _Run:
             for entry in self.variables.pattern(step.table).finditer(output):
                 groups = entry.groupdict()
                 self.table[groups.get("key") or ""] = groups.get("value") or ""
+        for name, text in step.count.items():
+            self.variables.known[name] = str(sum(1 for _ in self.variables.pattern(text).finditer(output)))
 
     def _late(self, step: Step, exchange: Exchange | None) -> str:
         if exchange is None:

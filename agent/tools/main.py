@@ -24,6 +24,7 @@ from agent.serving.server import add_health, make_server
 from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.variables import Secrets
+from agent.tools.lease import LeaseKeeper
 from agent.tools.monitor import Monitor
 from agent.tools.service import SERVICE, ToolsService
 from proto import agent_pb2_grpc
@@ -54,11 +55,12 @@ async def _serve(settings: Settings) -> None:
     board = StatusBoard()
     documents = DocumentStore(settings)
     interpreter = Interpreter(settings, Secrets(settings.secrets_dir), reaper)
-    monitor = Monitor(documents, interpreter, board)
+    lease = LeaseKeeper(documents, interpreter, board)
+    monitor = Monitor(documents, interpreter, board, lease)
     requests = RequestMemory(settings.state_dir / "requests" / "tools")
 
     server = make_server(settings, settings.tools_port)
-    service = ToolsService(monitor, documents, interpreter, board, requests)
+    service = ToolsService(monitor, documents, interpreter, board, requests, lease)
     agent_pb2_grpc.add_ToolsServicer_to_server(service, server)
     await add_health(server, SERVICE)
     await service.resume()
@@ -70,7 +72,7 @@ async def _serve(settings: Settings) -> None:
     )
     await probes.start()
     follower = StatusFollower(settings.manager_socket, board)
-    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(monitor.run())]
+    tasks = [asyncio.create_task(work) for work in (follower.run(), lease.run(), monitor.run())]
     ended = asyncio.create_task(told_to_end.wait())
     gc.freeze()
     try:

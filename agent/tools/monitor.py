@@ -6,6 +6,7 @@
 3. The claim of a role is dated: the engine's own epoch, else the time when this node took the role. That time is kept
    on the volume, so a restarted agent does not make an old primary's claim look newer than its successor's.
 4. The record on the volume is written on change and every 5 s, at most once per second.
+5. Whether the lease (``lease``) is held and the volume (``volume``) is full is added to what was found.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from agent.record import Record, read_record, write_record
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.tcp import ConnectionPool
+from agent.tools.lease import LeaseKeeper
+from agent.tools.volume import Volume
 
 _log = logging.getLogger(__name__)
 _SIGN_OF_LIFE = 10.0
@@ -47,6 +50,9 @@ class Report:
     message: str = "not asked yet"
     process: State = State.UNKNOWN
     sequence: int = 0
+    last_ready: int = 0
+    volume_full: bool = False
+    fenced: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,19 +60,24 @@ class _Finding:
     role: str = ""
     epoch: int = 0
     position: int = 0
+    followers: int = 0
     problem: str = ""
 
 
 class Monitor:
     """``run`` polls; ``poll`` asks at once; ``watch`` streams reports. ``incarnation`` is of this agent's life."""
 
-    def __init__(self, documents: DocumentStore, interpreter: Interpreter, board: StatusBoard) -> None:
+    def __init__(
+        self, documents: DocumentStore, interpreter: Interpreter, board: StatusBoard, lease: LeaseKeeper
+    ) -> None:
         self.incarnation = os.urandom(8).hex()
-        self.report = Report()
+        self.report = self._found = Report()
         self._documents = documents
         self._interpreter = interpreter
         self._state_dir = interpreter.settings.state_dir
         self._board = board
+        self._lease = lease
+        self._volume = Volume(interpreter.settings.data_dir)
         self._lock = asyncio.Lock()
         self._changed = asyncio.Condition()
         self._pools = {"getRole": ConnectionPool(), "ready": ConnectionPool()}
@@ -76,6 +87,7 @@ class Monitor:
         self._written = self._record
         self._written_at = 0
         self._writing: asyncio.Task[None] | None = None
+        lease.listen(self._tell_again)
 
     async def run(self) -> None:
         """Until cancelled. A failing poll is reported, never fatal."""
@@ -93,7 +105,7 @@ class Monitor:
                 bundle = self._documents.effective()
             except DocumentError as error:
                 report = replace(
-                    self.report, role="", ready=False, message=str(error), process=self._board.status.state
+                    self._found, role="", ready=False, message=str(error), process=self._board.status.state
                 )
             else:
                 report = await self._ask(bundle)
@@ -139,9 +151,10 @@ class Monitor:
         if not status.alive:
             self.close()
             message = f"the process is {status.state.name}: {status.message}"
-            return Report(node=document.node.name, message=message, process=status.state)
+            last_ready = self._last_ready(document)
+            return Report(node=document.node.name, message=message, process=status.state, last_ready=last_ready)
         self._reset_for(status)
-        names = node_names(bundle, self._record)
+        names, asked_at = node_names(bundle, self._record), self._lease.now()
         finding, unready = await asyncio.gather(self._find_role(document, names), self._find_readiness(document, names))
         after = self._board.status
         if (after.pid, after.starts) != (status.pid, status.starts):
@@ -150,6 +163,7 @@ class Monitor:
                 _Finding(problem=f"the process is {after.state.name}"),
                 f"the process is {after.state.name}",
             )
+        self._lease.observe(document, names, finding.role, finding.followers, asked_at)
         problems = [text for text in (finding.problem, unready) if text]
         report = Report(
             node=document.node.name,
@@ -159,6 +173,7 @@ class Monitor:
             ready=not problems,
             message="; ".join(dict.fromkeys(problems)),
             process=after.state,
+            last_ready=self._last_ready(document),
         )
         has_roles = "getRole" in document.tools
         observed = bool(finding.role) if has_roles else after.state is State.RUNNING
@@ -176,7 +191,8 @@ class Monitor:
             return _Finding()
         try:
             values = (await self._run("getRole", tool, names)).values
-            return _Finding(values.get("role", ""), _whole(values, "epoch"), _whole(values, "position"))
+            epoch, position, followers = (_whole(values, name) for name in ("epoch", "position", "followers"))
+            return _Finding(values.get("role", ""), epoch, position, followers)
         except ToolError as error:
             return _Finding(problem=str(error))
 
@@ -197,11 +213,12 @@ class Monitor:
 
     def _remember(self, document: NodeDocument, report: Report) -> Report:
         now = time.time_ns() // 1_000_000
-        last = self._record if self._record is not None and self._record.app_uid == document.node.app_uid else None
+        last = self._last(document)
         epoch = report.epoch
         if not epoch and report.role:
             epoch = last.epoch if last is not None and last.role == report.role and last.epoch else now
         writable = report.role in document.writable_roles
+        ready = report.ready and not self._lease.problem
         self._record = Record(
             app_uid=document.node.app_uid,
             role=report.role,
@@ -209,20 +226,24 @@ class Monitor:
             last_seen=now,
             position=report.position,
             epoch=epoch,
+            last_ready=now if ready else report.last_ready,
         )
         self._save(now)
-        return replace(report, epoch=epoch)
+        return replace(report, epoch=epoch, last_ready=self._record.last_ready)
+
+    def _last(self, document: NodeDocument) -> Record | None:
+        record = self._record
+        return record if record is not None and record.app_uid == document.node.app_uid else None
+
+    def _last_ready(self, document: NodeDocument) -> int:
+        last = self._last(document)
+        return 0 if last is None else last.last_ready
 
     def _save(self, now: int) -> None:
         record, written = self._record, self._written
         if record is None:
             return
-        changed = written is None or (written.app_uid, written.role, written.epoch, written.position) != (
-            record.app_uid,
-            record.role,
-            record.epoch,
-            record.position,
-        )
+        changed = written is None or _what_matters(written) != _what_matters(record)
         age = now - self._written_at
         # A new role is written at once: a crash right after a promotion must find it on the disk.
         urgent = written is None or (written.app_uid, written.role) != (record.app_uid, record.role)
@@ -241,14 +262,36 @@ class Monitor:
             self._written = record
         self._written_at = now
 
-    async def _publish(self, report: Report) -> None:
-        before = replace(self.report, position=0, sequence=0)
-        if replace(report, position=0, sequence=0) == before:
-            self.report = replace(report, sequence=self.report.sequence)
+    async def _tell_again(self) -> None:
+        """Not through the lock of ``poll``: an engine that hangs must not delay what is known without it."""
+        await self._publish(self._found)
+
+    async def _publish(self, found: Report) -> None:
+        self._found = found
+        problem = self._lease.problem if self._board.status.alive else ""
+        report = replace(
+            found,
+            ready=found.ready and not problem,
+            message="; ".join(text for text in (problem, found.message) if text),
+            fenced=self._lease.fenced,
+            volume_full=self._volume.full(),
+            sequence=self.report.sequence,
+        )
+        before, self.report = self.report, report
+        if _without_progress(report) == _without_progress(before):
             return
+        self.report = replace(report, sequence=report.sequence + 1)
         async with self._changed:
-            self.report = replace(report, sequence=self.report.sequence + 1)
             self._changed.notify_all()
+
+
+def _without_progress(report: Report) -> Report:
+    """Without what grows at each poll of a node that is well."""
+    return replace(report, position=0, last_ready=0)
+
+
+def _what_matters(record: Record) -> tuple[str, str, int, int, bool]:
+    return record.app_uid, record.role, record.epoch, record.position, record.last_ready == record.last_seen
 
 
 def _whole(values: Mapping[str, str], name: str) -> int:

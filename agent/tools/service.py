@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
@@ -21,6 +22,7 @@ from agent.requests import RequestMemory
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.variables import UnknownNameError, Variables
+from agent.tools.lease import LeaseKeeper
 from agent.tools.monitor import Monitor, Report
 from agent.tools.reload import PushedSource, PushRefusedError, Reloader
 from agent.tools.undo import Undoing
@@ -29,6 +31,8 @@ from proto import agent_pb2_grpc
 
 SERVICE = "middleware.agent.v1.Tools"
 FAILOVER = "failover"
+_log = logging.getLogger(__name__)
+_CANCELLED_WITHIN = 0.05
 Context = aio.ServicerContext[Any, Any]
 
 
@@ -42,12 +46,14 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         interpreter: Interpreter,
         board: StatusBoard,
         requests: RequestMemory,
+        lease: LeaseKeeper,
     ) -> None:
         self._monitor = monitor
         self._documents = documents
         self._interpreter = interpreter
         self._board = board
         self._requests = requests
+        self._lease = lease
         self._reloader = Reloader(documents, interpreter)
         # By tool, not for all: a backup of hours must not keep a failover waiting.
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -55,6 +61,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
 
     async def resume(self) -> None:
         """Takes up what an earlier agent 2 has left to be undone; before the first call is served."""
+        await self._lease.resume()  # first: no undo may lift a fence that the lease keeps
         await self._undoing.resume()
 
     async def GetRole(self, request: pb.GetRoleRequest, context: Context) -> pb.RoleReport:  # noqa: N802
@@ -66,6 +73,14 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
     async def WatchRole(self, request: pb.GetRoleRequest, context: Context) -> AsyncIterator[pb.RoleReport]:  # noqa: N802
         async for report in self._monitor.watch():
             yield self._report(report)
+
+    async def RenewLease(self, request: pb.RenewLeaseRequest, context: Context) -> pb.LeaseStatus:  # noqa: N802
+        # A call that a partition has held back arrives together with its cancellation, as its caller gave it up long
+        # ago: it must not renew. The cancellation ends this wait.
+        arrived = self._lease.now()
+        await asyncio.sleep(_CANCELLED_WITHIN)
+        refusal = self._lease.renew(arrived)
+        return pb.LeaseStatus(held=not refusal, message=refusal)
 
     async def Failover(self, request: pb.FailoverRequest, context: Context) -> pb.ToolResult:  # noqa: N802
         await self._require_process(context)
@@ -118,25 +133,34 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         except (ToolError, DocumentError) as error:
             return pb.ToolResult(success=False, message=str(error))
         await self._monitor.poll()  # whoever watches learns of a changed role before the caller does
-        return pb.ToolResult(success=True, message=f"tool {name} succeeded", values=outcome.values)
+        kept = "; the lease is out, so the fence stays until it is renewed" if self._lease.keeps_fenced(name) else ""
+        return pb.ToolResult(success=True, message=f"tool {name} succeeded{kept}", values=outcome.values)
 
     async def _run(
         self, name: str, arguments: Mapping[str, str], lines: asyncio.Queue[str | None] | None = None
     ) -> Outcome:
+        if self._lease.keeps_fenced(name):
+            _log.warning("%s is not run: the lease is out, so the fence stays until it is renewed", name)
+            self._lease.ran(name, arguments)
+            await self._undoing.settle(self._undoing.ended_by(name))
+            return Outcome({}, {})
         async with self._one_at_a_time[name]:
             bundle = self._documents.effective()
             tool = bundle.document.tools.get(name)
             if tool is None:
                 raise ToolError(f"the plugin has no tool {name!r}")
             settled = self._undoing.ended_by(name)
-            async with self._undone_later(bundle, name, tool, arguments):
-                outcome = await self._interpreter.run(
-                    name,
-                    tool,
-                    node_names(bundle, read_record(self._interpreter.settings.state_dir)),
-                    arguments=arguments,
-                    line=None if lines is None else lines.put_nowait,
-                )
+            try:
+                async with self._undone_later(bundle, name, tool, arguments):
+                    outcome = await self._interpreter.run(
+                        name,
+                        tool,
+                        node_names(bundle, read_record(self._interpreter.settings.state_dir)),
+                        arguments=arguments,
+                        line=None if lines is None else lines.put_nowait,
+                    )
+            finally:
+                self._lease.ran(name, arguments)  # also a failed one may have reached the engine
             await self._undoing.settle(settled)
             return outcome
 
@@ -197,4 +221,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
             process=pb.ProcessState.ValueType(report.process.value),
             sequence=report.sequence,
             incarnation=self._monitor.incarnation,
+            last_ready=report.last_ready,
+            volume_full=report.volume_full,
+            fenced=report.fenced,
         )

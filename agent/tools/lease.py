@@ -1,0 +1,336 @@
+"""The lease of a node with a writable role: it takes writes only while those who could replace it know that it does.
+
+Where the platform replaces a lost primary (``lease`` in the node document), it cannot stop one that it does not reach.
+So the primary stops by itself, and the platform waits that out before it promotes another.
+
+1. Renewed by the platform's call, from its arrival; and by a poll in which enough of the node's own replicas were heard
+   from: within 2 s before the answer, so it counts from 2 s before the question. A replica that has stopped following,
+   as all have before one is promoted, renews nothing.
+2. Granted when the node becomes writable, and to an engine of which nothing is known; once. What was granted or renewed
+   is remembered over ends of the engine and of this agent, so no restart lengthens it.
+3. Runs out ``seconds`` after the last renewal: tool ``fence`` at once, again for each new process of the engine and
+   every 20 s (it asks for 60 s), 0.5 s after a failure. While it is out no ``unfence`` reaches the engine, whoever
+   asks for it.
+4. Renewed again: tool ``unfence``. Where the platform has asked for a fence too: ``fence`` for the rest of its time,
+   and ``unfence`` when that is over or the platform says so.
+5. No longer writable (tool ``follow`` lifts the fence): forgotten.
+
+From the last renewal to the last acknowledged write it is at most: ``seconds`` + 0.1 s (the timer looks that often, as
+a suspended machine's timers stand still) + the first run of ``fence`` (milliseconds; an engine that does not answer it
+acknowledges nothing either) + 0.5 s and another run, should the first have failed. Renewed by replicas it is counted
+from no later than the moment at which the last of them was heard. A failover waits ``seconds`` + 2 s after the
+platform's last renewal has ended and the replicas have stopped following: more than 1 s is left.
+
+The clock is CLOCK_BOOTTIME: it goes on while the machine is suspended, and nobody sets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from agent.document import Lease, NodeDocument
+from agent.documents import DocumentError, DocumentStore
+from agent.nodefiles import node_names
+from agent.process.state import StatusBoard
+from agent.tooling.failure import ToolError
+from agent.tooling.interpreter import Interpreter
+from agent.tools.leasememory import LeaseMemory, Remembered
+
+_log = logging.getLogger(__name__)
+FENCE, UNFENCE, FAILOVER, FOLLOW = "fence", "unfence", "failover", "follow"
+_LIFTING = frozenset({UNFENCE, FAILOVER, FOLLOW})
+HEARD_WITHIN = 2.0
+"""Seconds in which a follower that ``getRole`` counts was heard from (``api.node.Lease``)."""
+_FENCE_SECONDS = 60
+_FENCE_AGAIN = 20.0
+_RETRY = 0.5
+_LOOK = 0.1
+NEVER = -math.inf
+Clock = Callable[[], float]
+
+
+def boot_time() -> float:
+    """Seconds since the machine started, those in which it was suspended among them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class LeaseKeeper:
+    """``run`` is the timer, and alone runs ``fence`` and ``unfence`` here; all else notes and returns, so an engine
+    that does not answer holds up neither polls nor renewals."""
+
+    def __init__(
+        self, documents: DocumentStore, interpreter: Interpreter, board: StatusBoard, clock: Clock = boot_time
+    ) -> None:
+        self._documents = documents
+        self._interpreter = interpreter
+        self._board = board
+        self._clock = clock
+        self._memory = LeaseMemory(interpreter.settings)
+        self._tell: Callable[[], Awaitable[None]] = _nobody
+        self._woken = asyncio.Event()
+        self._lease: Lease | None = None
+        self._app_uid = ""
+        self._names: Mapping[str, str] | None = None
+        self._writable = False
+        self._since: float | None = None
+        """Of the last renewal; None where there is no lease or no writable role."""
+        self._was_out = False
+        self._touched = False
+        """The engine may be fenced by us, also by an attempt that seemed to fail."""
+        self._process_seen: tuple[int, int] | None = None
+        self._fenced_process: tuple[int, int] | None = None
+        self._next = NEVER
+        self._asked_until = NEVER
+        """For so long somebody else has asked for a fence, whatever the lease says."""
+        self._handed_over = False
+        """The lease is held again, and that fence goes on."""
+        self._failure = ""
+        self._telling: asyncio.Task[None] | None = None
+
+    async def resume(self) -> None:
+        """What an earlier agent 2 has left; before any tool is run."""
+        remembered = await asyncio.to_thread(self._memory.read)
+        self._note_document()
+        if remembered is None or self._app_uid not in ("", remembered.app_uid):
+            return
+        self._since = remembered.since
+        if remembered.fenced:
+            self._writable = self._touched = True
+            _log.warning("an earlier agent 2 fenced this node as its lease had run out; it stays so until renewed")
+
+    def listen(self, tell: Callable[[], Awaitable[None]]) -> None:
+        """``tell`` is called when ``problem`` or ``fenced`` have changed."""
+        self._tell = tell
+
+    # What others see
+
+    @property
+    def out(self) -> bool:
+        """It must take no writes."""
+        return self._lease is not None and self._writable and self._clock() >= self._until(self._lease)
+
+    @property
+    def fenced(self) -> bool:
+        """The engine that runs now takes no writes, by our doing."""
+        return self._touched and self._fenced_process == self._process()
+
+    @property
+    def problem(self) -> str:
+        """Why the node is not ready, a sentence; empty where the lease is held or there is none."""
+        if self.out:
+            assert self._lease is not None
+            reason = f"no contact with the platform nor with a majority of its replicas for {self._lease.seconds:g} s"
+            if self.fenced:
+                return f"{reason}: it takes no writes until it has one again"
+            return f"{reason}: its writes are about to be stopped"
+        lifting = self._touched and not self._handed_over
+        return "the lease is renewed, its writes are about to flow again" if lifting else ""
+
+    # What others say
+
+    def observe(
+        self, document: NodeDocument, names: Mapping[str, str], role: str, followers: int, asked_at: float
+    ) -> None:
+        """After each poll; ``asked_at`` by our clock. An unknown role changes nothing: a hung primary is still one."""
+        self._names = names
+        self._take_up(document)
+        if not role:
+            return
+        if role not in document.writable_roles:
+            self._end()
+            return
+        self._writable = True
+        if self._lease is not None and self._since is None:
+            self._renewed(self._clock())
+        if self._lease is not None and followers >= self._lease.followers:
+            self._renewed(asked_at - HEARD_WITHIN)
+        if self.out and not self.fenced:
+            self._next = NEVER
+        self._woken.set()
+
+    def renew(self, at: float) -> str:
+        """By the platform. Empty: renewed; else a sentence why there is nothing to renew."""
+        failure = self._note_document()
+        if failure:
+            return failure
+        if self._lease is None:
+            return "the node document has no lease: the platform replaces no primary of this topology"
+        if not self._writable:
+            return "this node is not known to have a writable role"
+        self._renewed(at)
+        self._woken.set()
+        return ""
+
+    def now(self) -> float:
+        """By the lease's clock."""
+        return self._clock()
+
+    def keeps_fenced(self, tool: str) -> bool:
+        """Whether this tool must not reach the engine now."""
+        return tool == UNFENCE and self.out
+
+    def ran(self, tool: str, arguments: Mapping[str, str]) -> None:
+        """Somebody else has run ``tool``, or would have."""
+        if tool == FENCE:
+            text = arguments.get("seconds", "")
+            self._asked_until = self._clock() + int(text) if text.isdecimal() else NEVER
+        elif tool in _LIFTING:
+            self._asked_until = NEVER
+            # Should it have lifted ours: it was under way when the lease ran out.
+            self._fenced_process, self._next = None, NEVER
+            self._woken.set()
+
+    # The timer
+
+    async def run(self) -> None:
+        """Until cancelled. A failure is logged, never fatal."""
+        while True:
+            self._woken.clear()
+            try:
+                await self._turn()
+            except Exception:
+                _log.exception("the lease cannot be looked after")
+                await asyncio.sleep(_RETRY)
+            try:
+                async with asyncio.timeout(self._patience()):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def _turn(self) -> None:
+        out, process = self.out, self._process()
+        if out is not self._was_out:
+            await self._turned(out)
+        if process != self._process_seen:
+            self._process_seen, self._next = process, NEVER
+        if process is None or self._clock() < self._next:
+            return
+        if out:
+            await self._fence(process)
+        elif self._touched:
+            await self._lift(process)
+
+    async def _turned(self, out: bool) -> None:
+        self._was_out = out
+        self._next, self._failure = NEVER, ""
+        if out:
+            _log.warning("the lease has run out: %s", self.problem)
+        elif self._writable and self._lease is not None:
+            _log.info("the lease is renewed")
+        self._telling = asyncio.create_task(self._told())  # not awaited: the fence comes first
+
+    async def _fence(self, process: tuple[int, int]) -> None:
+        again = self._touched and self._fenced_process == process
+        self._handed_over = False
+        if not self._touched:
+            self._touched = True
+            self._remember()
+        if not await self._attempt(FENCE, _FENCE_SECONDS):
+            return
+        self._next = self._clock() + _FENCE_AGAIN
+        self._fenced_process = process
+        if not again:
+            late = math.inf if self._lease is None else self._clock() - self._until(self._lease)
+            _log.warning("fenced%s", f", {late:.3f} s after it ran out" if math.isfinite(late) else "")
+            await self._told()
+
+    async def _lift(self, process: tuple[int, int]) -> None:
+        until = self._asked_until
+        rest = math.ceil(until - self._clock()) if until > self._clock() else 0
+        self._fenced_process = None
+        done = await self._attempt(FENCE, rest) if rest else await self._attempt(UNFENCE)
+        if not done or self.out:
+            return
+        if not rest:
+            self._touched = self._handed_over = False
+            self._remember()
+            _log.info("the lease keeps no writes back any more")
+        elif until == self._asked_until:
+            self._handed_over, self._next = True, until
+            _log.info("still fenced, as was asked for, for %d s", rest)
+        await self._told()
+
+    async def _attempt(self, tool: str, seconds: int = 0) -> bool:
+        """Not through the lock of the service: a run of the same tool that somebody else waits for may be hanging."""
+        try:
+            bundle = self._documents.effective()
+            definition = bundle.document.tools.get(tool)
+            if definition is None:
+                raise ToolError(f"the plugin has no tool {tool!r}")
+            arguments = {"seconds": str(seconds)} if seconds else {}
+            names = self._names or node_names(bundle, None)
+            await self._interpreter.run(tool, definition, names, arguments=arguments)
+        except (ToolError, DocumentError) as error:
+            if str(error) != self._failure:
+                _log.error("tried again every %g s: %s", _RETRY, error)
+            self._failure = str(error)
+            self._next = self._clock() + _RETRY
+            return False
+        self._failure = ""
+        return True
+
+    def _patience(self) -> float | None:
+        if self._lease is None and not self._touched:
+            return None
+        if not self._writable:
+            return None
+        until = self._next if self._touched else self._until(self._lease) if self._lease is not None else math.inf
+        return max(0.0, min(until - self._clock(), _LOOK)) if self._process() is not None else _LOOK
+
+    # Small helpers
+
+    def _until(self, lease: Lease) -> float:
+        return math.inf if self._since is None else self._since + lease.seconds
+
+    def _renewed(self, at: float) -> None:
+        if self._since is None or at > self._since:
+            self._since = at
+            self._remember()
+
+    def _end(self) -> None:
+        """Not writable: whoever made it so has lifted the fence."""
+        if self._touched:
+            _log.info("no longer writable, so the lease's fence is over")
+        self._writable = self._touched = self._handed_over = False
+        self._since, self._fenced_process, self._next, self._asked_until = None, None, NEVER, NEVER
+        self._remember()
+        self._woken.set()
+
+    def _remember(self) -> None:
+        if self._touched or self._since is not None:
+            since = NEVER if self._since is None else self._since
+            self._memory.keep(Remembered(since, self._touched, self._app_uid))
+        else:
+            self._memory.forget()
+
+    def _take_up(self, document: NodeDocument) -> None:
+        self._lease, self._app_uid = document.lease, document.node.app_uid
+        if self._lease is None:
+            self._since = None  # one that comes later, with a first replica, begins with a grace
+
+    def _note_document(self) -> str:
+        """Empty, or why no document can be used."""
+        try:
+            document = self._documents.effective().document
+        except DocumentError as error:
+            return str(error)
+        self._take_up(document)
+        return ""
+
+    def _process(self) -> tuple[int, int] | None:
+        status = self._board.status
+        return (status.pid, status.starts) if status.alive else None
+
+    async def _told(self) -> None:
+        try:
+            await self._tell()
+        except Exception:
+            _log.exception("the change of the lease could not be told")
+
+
+async def _nobody() -> None:
+    """Until somebody listens."""
