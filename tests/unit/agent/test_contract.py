@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent import VERSION
-from agent.document import Step
+from agent.document import Lease, Step
 from agent.documents import DocumentError, parse
 from agent.process.state import State
 from agent.serving import identity
@@ -39,7 +39,7 @@ STEPS = [
     },
     {"write": {"path": "/middleware/x", "content": "c", "mode": "0600"}, "when": {"${x}": "y"}},
     {"set": {"y": "1"}, "forEach": [1, {"k": "v"}], "timeout": 3},
-    {"fail": "no", "firstOf": ["a", "b"], "table": "(?P<key>.)(?P<value>.)"},
+    {"fail": "no", "firstOf": ["a", "b"], "table": "(?P<key>.)(?P<value>.)", "count": {"n": "x"}},
 ]
 
 
@@ -64,6 +64,7 @@ def _platform_document() -> str:
             "roles": ["primary"],
             "writableRoles": ["primary"],
             "monitorInterval": 0.25,
+            "lease": {"seconds": 4, "followers": 2},
         }
     )
     return document.model_dump_json(by_alias=True)
@@ -74,6 +75,7 @@ def test_every_field_the_platform_writes_arrives() -> None:
     document = parse({"node.json": text, "x": ""}, "it").document
     assert (document.revision, document.hold, document.monitor_interval) == (4, True, 0.25)
     assert (document.node.app_uid, document.writable_roles) == ("u", ("primary",))
+    assert document.lease == Lease(seconds=4.0, followers=2)
     assert (document.process.working_directory, document.process.pid_files) == ("/middleware/data", ("engine.pid",))
     assert (document.process.start_seconds, document.process.stop.signal) == (2.0, "INT")
     run, tcp, http, write, loop, fail = document.tools["ready"].steps
@@ -88,6 +90,7 @@ def test_every_field_the_platform_writes_arrives() -> None:
     assert (write.write.mode, write.when) == ("0600", {"${x}": "y"})
     assert (loop.set, loop.for_each, loop.timeout) == ({"y": "1"}, (1, {"k": "v"}), 3.0)
     assert (fail.fail, fail.first_of, fail.table) == ("no", ("a", "b"), "(?P<key>.)(?P<value>.)")
+    assert fail.count == {"n": "x"}
 
 
 def test_each_field_of_the_platforms_step_is_known_to_the_agent() -> None:

@@ -428,3 +428,24 @@ async def test_http_failures_say_what_was_answered(interpreter: Interpreter) -> 
             await _http(answer, interpreter, http)
     with pytest.raises(ToolError, match="https is not spoken"):
         await _run(interpreter, {"http": {"url": "https://127.0.0.1/"}})
+
+
+async def test_count_says_how_often_a_pattern_is_found(interpreter: Interpreter) -> None:
+    lines = "slave0:lag=0\r\nslave1:lag=1\r\nslave2:lag=7\r\nend\r\n"
+    async with _engine(ask=lines) as engine:
+        step = {"tcp": {"address": engine.address, "send": "ask\n"}, "expect": "^end\r\n"}
+        outcome = await _run(
+            interpreter,
+            {"set": {"limit": "1"}},
+            step | {"count": {"near": r"^slave\d+:lag=[0${limit}]\r$", "all": "^slave", "none": "^master"}},
+            {"when": {"${near}": "[2-9]"}, "set": {"enough": "yes"}},
+            result={name: f"${{{name}}}" for name in ("near", "all", "none", "enough")},
+        )
+    assert outcome.values == {"near": "2", "all": "3", "none": "0", "enough": "yes"}
+
+
+async def test_what_was_not_counted_is_empty(interpreter: Interpreter) -> None:
+    step = {"set": {"a": "b"}, "when": {"never": "ever"}, "count": {"found": "x"}}
+    assert (await _run(interpreter, step, result={"found": "${found}"})).values == {"found": ""}
+    with pytest.raises(ToolError, match=r"\$\{secret\.password\} is not allowed here"):
+        await _run(interpreter, {"set": {"a": "b"}, "count": {"found": "${secret.password}"}})

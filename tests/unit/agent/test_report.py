@@ -1,0 +1,123 @@
+"""What a report says beside role and readiness, and how soon: when a node was last ready, a full volume, a death."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proto import agent_pb2 as pb
+from proto import agent_pb2_grpc
+from tests.unit.agent.support import PYTHON, Manager, Node, eventually, role
+
+if TYPE_CHECKING:
+    Tools = agent_pb2_grpc.ToolsAsyncStub
+
+READY = {"steps": [{"run": {"argv": ["/bin/test", "-e", "well"]}, "timeout": 1}]}
+ROLE = {"steps": [{"set": {"r": "replica"}}], "result": {"role": "${r}"}}
+
+
+async def _start(node: Node, manager: Manager, **changes: Any) -> None:
+    node.mount(node.document(tools={"ready": READY, "getRole": ROLE}, roles=["replica"], **changes))
+    node.start_manager()
+    node.start_tools()
+    await manager.reaches(pb.RUNNING)
+
+
+async def test_the_time_when_it_was_last_ready_is_told_and_kept_on_the_volume(
+    node: Node, manager: Manager, tools: Tools
+) -> None:
+    (node.data / "well").touch()
+    before = time.time_ns() // 1_000_000
+    await _start(node, manager)
+    await eventually(lambda: _ready(tools, True), what="ready")
+    (node.data / "well").unlink()
+    await eventually(lambda: _ready(tools, False), what="no longer ready")
+    last = (await role(tools)).last_ready
+    assert before <= last <= time.time_ns() // 1_000_000
+    await asyncio.sleep(0.3)
+    assert (await role(tools)).last_ready == last, "it does not grow while the node is not ready"
+
+    async def kept() -> bool:
+        return (await manager.status()).volume.last_ready == last
+
+    await eventually(kept, what="it is on the volume")
+    node.processes[-1].kill()
+    node.processes[-1].wait(5)
+    node.start_tools()
+    report = await role(tools)
+    assert (report.ready, report.last_ready) == (False, last)
+    await manager.stub.Stop(pb.StopRequest(), timeout=10)
+    async for stopped in tools.WatchRole(pb.GetRoleRequest(), timeout=10):
+        if stopped.process == pb.STOPPED:
+            assert stopped.last_ready == last, "also of an engine that has ended"
+            break
+
+
+async def _ready(tools: Tools, wanted: bool) -> bool:
+    return (await role(tools)).ready is wanted
+
+
+async def test_a_full_volume_is_told_at_once_and_again_when_there_is_room(
+    node: Node, manager: Manager, tools: Tools
+) -> None:
+    with _volume(node.data, "4m"):
+        (node.data / "well").touch()
+        await _start(node, manager)
+        await eventually(lambda: _ready(tools, True), what="ready")
+        first = await role(tools)
+        assert not first.volume_full
+        ballast = node.data / "ballast"
+        ballast.write_bytes(bytes(_free(node.data) - 512 * 1024))
+        full = await _seen(tools, volume_full=True)
+        assert full.sequence > first.sequence
+        assert full.ready, "a full volume is no reason to be not ready"
+        ballast.unlink()
+        again = await _seen(tools, volume_full=False)
+        assert again.sequence > full.sequence
+        node.end()
+
+
+def _free(path: Path) -> int:
+    seen = os.statvfs(path)
+    return seen.f_bavail * seen.f_frsize
+
+
+async def _seen(tools: Tools, volume_full: bool) -> pb.RoleReport:
+    async for report in tools.WatchRole(pb.GetRoleRequest(), timeout=8):
+        if report.volume_full is volume_full:
+            return report
+    raise AssertionError("the stream ended")
+
+
+@contextmanager
+def _volume(path: Path, size: str) -> Iterator[None]:
+    """A small file system of its own; needs root, as the agents' containers have in these tests."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+async def test_the_death_of_an_engine_is_told_at_once(node: Node, manager: Manager, tools: Tools) -> None:
+    (node.data / "well").touch()
+    await _start(node, manager, monitorInterval=5, process={"command": [PYTHON, "-c", "import time; time.sleep(999)"]})
+    await eventually(lambda: _ready(tools, True), what="ready")
+    watch = tools.WatchRole(pb.GetRoleRequest(), timeout=20)
+    reports = aiter(watch)
+    assert (await anext(reports)).role == "replica"
+    engine = (await manager.status()).pid
+    began = time.monotonic()
+    os.kill(engine, signal.SIGKILL)
+    while (report := await anext(reports)).role:
+        pass
+    assert time.monotonic() - began < 1, "and not at the next poll"
+    assert report.process in (pb.EXITED, pb.BACKOFF)
+    watch.cancel()
