@@ -36,7 +36,8 @@ class RoleRules:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._rules: dict[tuple[str, str], _Rules] = {}
+        self._rules: dict[tuple[str, str], _Rules | None] = {}
+        """None: one that cannot be read; it is looked at again when its ConfigMap changes."""
         cluster.plugins.subscribe(self._changed)
 
     def exclusive(self, namespace: str, app: str, component: str) -> frozenset[str]:
@@ -67,10 +68,9 @@ class RoleRules:
         if (name, version) not in self._rules:
             wanted = {LABEL_PLUGIN: name, LABEL_PLUGIN_VERSION: version}
             found = self._cluster.plugins.list(labels=wanted)
-            parsed = _parse(found[0]) if found else None
-            if parsed is None:
+            if not found:
                 return None
-            self._rules[name, version] = parsed
+            self._rules[name, version] = _parse(found[0])
         return self._rules[name, version]
 
     def _changed(self, event: WatchEvent) -> None:
