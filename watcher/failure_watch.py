@@ -50,6 +50,7 @@ class _Component:
     last: dict[str, str] = field(default_factory=dict)
     decision: Decision = field(default_factory=lambda: Decision({}, {}))
     claiming_since: dict[str, float] = field(default_factory=dict)
+    vacant_since: dict[str, float] = field(default_factory=dict)
     seen: dict[str, Sighting] = field(default_factory=dict)
     """By Pod."""
     well: dict[str, int] = field(default_factory=dict)
@@ -216,6 +217,10 @@ class FailureWatch:
         own = [pod for pod in self._cluster.pods_of.of(key[:2]) if pods.component_of(pod) == key]
         holding = {name for name, held in component.decision.roles.items() if held == role}
         holder = next((pods.label(p, LABEL_NODE) for p in own if p["metadata"]["name"] in holding), "")
+        if holder:
+            component.vacant_since.pop(role, None)
+        else:
+            component.vacant_since.setdefault(role, _now())
         if not holder and role not in component.last and not component.record_read:
             await self._read_record(key, component)
         spec = app.get("spec") or {}
@@ -231,6 +236,7 @@ class FailureWatch:
             operation=apps.operation(app),
             paused=bool(spec.get("paused")),
             automatic=bool((spec.get("failover") or {}).get("automatic", True)),
+            vacant_since=component.vacant_since.get(role),
             begun=heard or _now() - component.began >= BEGIN_SECONDS,
         )
 
@@ -313,7 +319,7 @@ class FailureWatch:
         )
         notes = [f"{f.why}; {f.blocked}" for f in found if f.blocked]
         for reason, finding in standing.items():
-            told = "a failover was asked for" if self._suspicions.taken(reason) else "Temporal has not been told yet"
+            told = "its workflow has been told" if self._suspicions.taken(reason) else "Temporal has not been told yet"
             notes.append(f"{finding.why}; {told}")
         self._note(key, tuple(notes))
 

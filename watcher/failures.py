@@ -11,7 +11,8 @@ The node asked about is whichever holds the role, or held it last:
    long script, a load) and has until ``BUSY_AFTER``.
 3. It cannot be reached for ``ISOLATED_AFTER``: lost where most of the other nodes have lost it too. Where they follow
    it still, only the platform cannot see it; where none can be reached, nobody could take over.
-4. An operation whose step names the node deals with its stops, starts and missing Pods; not with what happens to a
+4. It runs, with another role, and nobody has held its own for ``VACANT_AFTER``, nor does an operation run.
+5. An operation whose step names the node deals with its stops, starts and missing Pods; not with what happens to a
    running process by itself.
 
 Besides: a node that was replaced and is back, and one that claims the role beside its holder.
@@ -28,6 +29,8 @@ HUNG_AFTER = 3.0
 BUSY_AFTER = 30.0
 ISOLATED_AFTER = 3.0
 TWO_HOLDERS_AFTER = 2.0
+VACANT_AFTER = 15.0
+"""Longer than the Arbiter may hold back a claim that is older than a lost holder's."""
 REACHED_WITHIN = 2.5
 """Other nodes count as reached where they have answered so recently; they are asked every second."""
 HEARD_WITHIN = 15.0
@@ -62,6 +65,7 @@ class Kind(StrEnum):
     STARTING = "starting"
     ISOLATED = "isolated"
     UNFINISHED = "unfinished"
+    VACANT = "vacant"
     BACK = "back"
     TWO_HOLDERS = "two-holders"
 
@@ -128,9 +132,9 @@ class Operation:
 class Facts:
     """About one writable exclusive role of one component.
 
-    ``holder``: who has it now, a node or empty; ``last``: who had it last. ``nodes``: the Pods of each node, the one
-    that counts last. ``claimants``: nodes that claim the role beside its holder, and since when. ``begun``: each agent
-    has been heard, or has had the time for it.
+    ``holder``: who has it now, a node or empty; ``vacant_since``: since when nobody; ``last``: who had it last.
+    ``nodes``: the Pods of each node, the one that counts last. ``claimants``: nodes that claim the role beside its
+    holder, and since when. ``begun``: each agent has been heard, or has had the time for it.
     """
 
     role: str
@@ -142,6 +146,7 @@ class Facts:
     operation: Operation | None = None
     paused: bool = False
     automatic: bool = True
+    vacant_since: float | None = None
     begun: bool = True
 
     def pod(self, node: str) -> PodFacts | None:
@@ -192,7 +197,7 @@ def _lost(facts: Facts, now: float) -> list[Finding]:
     else:
         finding = _process(facts, node, pod, now, planned=planned)
     if finding is None and not planned:
-        finding = _unfinished(facts, node)
+        finding = _unfinished(facts, node) or _vacant(facts, node, pod, now)
     return [finding] if finding is not None else []
 
 
@@ -207,6 +212,18 @@ def _unfinished(facts: Facts, node: str) -> Finding | None:
     if facts.holder or failing_over or node not in facts.fenced:
         return None
     return Finding(Kind.UNFINISHED, node, f"{node} was fenced, and nobody has taken over its role {facts.role}")
+
+
+def _vacant(facts: Facts, node: str, pod: PodFacts | None, now: float) -> Finding | None:
+    """It came back as a replica of nobody, say."""
+    since = facts.vacant_since
+    if facts.holder or facts.operation is not None or since is None or now - since < VACANT_AFTER:
+        return None
+    if pod is None or pod.process is not Process.RUNNING or not pod.role:
+        return None
+    return Finding(
+        Kind.VACANT, node, f"nobody holds the role {facts.role}: {node}, which had it last, runs as {pod.role}"
+    )
 
 
 def _process(facts: Facts, node: str, pod: PodFacts, now: float, *, planned: bool) -> Finding | None:
@@ -269,7 +286,8 @@ def _isolated(facts: Facts, node: str, pod: PodFacts, now: float) -> Finding:
 
 
 def _reached(pod: PodFacts, now: float) -> bool:
-    return pod.heard_at is not None and now - pod.heard_at <= REACHED_WITHIN and pod.failing_since is None
+    heard = pod.heard_at is not None and now - pod.heard_at <= REACHED_WITHIN and pod.failing_since is None
+    return heard and pod.process is Process.RUNNING
 
 
 def _back(facts: Facts, now: float) -> list[Finding]:

@@ -3,8 +3,9 @@
 One call each second and each primary; every call has its own second, so one that hangs delays no other. Whether a
 primary may have its lease is asked before each call, of what the caches say then.
 
-An idle App costs one call per second for each such component; all else about failover is driven by events. Measured on
-one 2 GHz core with mutual TLS on kept connections: about 0.6 ms of processor time for a call, 6 % for 100 Apps.
+An idle App costs one call per second for each such component; all else about failover is driven by events. Measured
+on a 2-core machine, mutual TLS, connections kept: 2 ms of processor time for the call of one App, 1 ms each for 50,
+which then take 5 % of a core.
 """
 
 from __future__ import annotations
@@ -66,10 +67,6 @@ class LeaseRenewal:
         for holder in holders:
             if holder not in self._loops:
                 self._loops[holder] = asyncio.create_task(self._keep(holder), name=f"lease of {holder.pod}")
-
-    def has_none(self, holder: Holder) -> bool:
-        """Whether the agent is older than leases."""
-        return holder in self._without
 
     async def _keep(self, holder: Holder) -> None:
         loop = asyncio.get_running_loop()

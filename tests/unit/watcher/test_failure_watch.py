@@ -209,7 +209,7 @@ async def test_a_dead_process_is_told_at_once_with_when_it_was_last_well(monkeyp
         began = loop.time()
         await eventually(lambda: len(known.suspicions) == 1)
         assert loop.time() - began < 0.5
-        await eventually(lambda: "a failover was asked for" in known.degraded())
+        await eventually(lambda: "its workflow has been told" in known.degraded())
     told = known.suspicions[0]
     assert (told.component, told.node) == ("redis", FIRST)
     assert "ended by itself with 137" in told.why

@@ -15,6 +15,7 @@ from watcher.failures import (
     HUNG_AFTER,
     ISOLATED_AFTER,
     LOST,
+    VACANT_AFTER,
     Facts,
     Finding,
     Kind,
@@ -163,7 +164,8 @@ def test_a_node_that_its_replicas_follow_is_not_isolated(others: tuple[PodFacts,
 
 def test_where_nobody_can_be_reached_nobody_could_take_over() -> None:
     old, failing = replace(LAGGING, heard_at=NOW - 4), replace(LAGGING, failing_since=NOW)
-    for others in ((), (old, failing), (replace(LAGGING, ended=True),)):
+    dead = replace(LAGGING, process=Process.EXITED, role="")
+    for others in ((), (old, failing), (replace(LAGGING, ended=True), dead)):
         assert "nobody could take over" in only(findings(facts(ISOLATED, others=others), NOW)).blocked
 
 
@@ -186,6 +188,14 @@ def test_two_holders_are_told_after_two_seconds() -> None:
     assert (found.kind, found.node) == (Kind.TWO_HOLDERS, SECOND)
     assert findings(replace(two, claimants={SECOND: NOW - 1.9}), NOW) == []
     assert findings(replace(two, operation=Operation("Switchover", f"{FIRST}: move its role to {SECOND}")), NOW) == []
+
+
+def test_a_role_that_nobody_takes_is_told_after_a_while() -> None:
+    back = replace(WELL, role="replica")
+    vacant = facts(back, holder="", vacant_since=NOW - VACANT_AFTER)
+    assert only(findings(vacant, NOW)).kind is Kind.VACANT
+    assert findings(replace(vacant, vacant_since=NOW - 14.9), NOW) == []
+    assert findings(replace(vacant, operation=Operation("Upgrade", "begin")), NOW) == []
 
 
 def test_policy_turns_a_suspicion_into_a_note() -> None:
@@ -231,6 +241,7 @@ any_facts = st.builds(
     operation=operations,
     paused=st.booleans(),
     automatic=st.booleans(),
+    vacant_since=times,
     begun=st.booleans(),
 )
 
