@@ -24,7 +24,7 @@ from proto import agent_pb2
 from watcher import apps, pods, sightings
 from watcher.arbitration import Decision
 from watcher.cluster import AppKey, Cluster, ComponentKey
-from watcher.failures import HUNG_AFTER, LOST, Facts, Finding, PodFacts, Process, Usage, findings
+from watcher.failures import HUNG_AFTER, LOST, Facts, Finding, Kind, PodFacts, Process, Usage, findings
 from watcher.lease_renewal import Holder, LeaseRenewal
 from watcher.questions import Asked, Questions
 from watcher.role_record import RecordedHolder, recorded_holders
@@ -314,8 +314,7 @@ class FailureWatch:
         self._trust_again(key, component, {finding.node for finding in raised if finding.kind in LOST})
         standing = {Reason(key, f.node, f.kind): f for f in raised}
         self._suspicions.stand(
-            key,
-            {reason: Suspicion(key[2], f.node, f.why, component.well.get(f.node, 0)) for reason, f in standing.items()},
+            key, {reason: _suspicion(reason, f, component.well.get(f.node, 0)) for reason, f in standing.items()}
         )
         notes = [f"{f.why}; {f.blocked}" for f in found if f.blocked]
         for reason, finding in standing.items():
@@ -339,6 +338,10 @@ class FailureWatch:
         else:
             del self._notes[key]
         self._changed(key[:2])
+
+
+def _suspicion(reason: Reason, finding: Finding, well: int) -> Suspicion:
+    return Suspicion(reason.key[2], finding.node, finding.why, well, back=finding.kind is Kind.BACK)
 
 
 def _by_node(found: Sequence[Manifest], seen: Mapping[str, Sighting]) -> dict[str, tuple[PodFacts, ...]]:

@@ -211,7 +211,7 @@ async def test_a_dead_process_is_told_at_once_with_when_it_was_last_well(monkeyp
         assert loop.time() - began < 0.5
         await eventually(lambda: "its workflow has been told" in known.degraded())
     told = known.suspicions[0]
-    assert (told.component, told.node) == ("redis", FIRST)
+    assert (told.component, told.node, told.back) == ("redis", FIRST, False)
     assert "ended by itself with 137" in told.why
     assert told.seen > 1_600_000_000_000
 
@@ -403,7 +403,7 @@ async def test_a_fenced_node_has_neither_lease_nor_label_and_is_told_when_it_is_
         count = known.renewals(FIRST)
         known.agents.say(SECOND, "master", 6)
         await eventually(lambda: known.role(1) == "master")
-        await eventually(lambda: any("is back after it was replaced by" in s.why for s in known.suspicions))
+        await eventually(lambda: any("is back after it was replaced by" in s.why and s.back for s in known.suspicions))
         await eventually(lambda: "has not been taken in again" in known.message(0))
         assert known.renewals(FIRST) == count
         known.agents.say(FIRST, "replica")
