@@ -20,9 +20,11 @@ from api.operations import (
     SEARCH_NAMESPACE,
     SEARCH_PLUGIN,
     SIGNAL_NOTICE,
+    SIGNAL_SUSPECT,
     WORKFLOW_QUEUE,
     AppReference,
     Notice,
+    Suspicion,
 )
 
 log = logging.getLogger(__name__)
@@ -91,14 +93,27 @@ async def notify_entity(
     client: Client, installation: str, reference: AppReference, notice: Notice, *, plugin: str = ""
 ) -> None:
     """Signals the App's entity, starting it where it does not run. Raises RPCError; sending twice does no harm."""
+    await _signal_entity(client, installation, reference, SIGNAL_NOTICE, notice, plugin)
+
+
+async def suspect_entity(
+    client: Client, installation: str, reference: AppReference, suspicion: Suspicion, *, plugin: str = ""
+) -> None:
+    """As ``notify_entity``: what the watcher suspects of a node."""
+    await _signal_entity(client, installation, reference, SIGNAL_SUSPECT, suspicion, plugin)
+
+
+async def _signal_entity(
+    client: Client, installation: str, reference: AppReference, signal: str, argument: Notice | Suspicion, plugin: str
+) -> None:
     await client.start_workflow(
         ENTITY_WORKFLOW,
         reference,
         id=entity_workflow_id(installation, reference.namespace, reference.app),
         task_queue=WORKFLOW_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal=SIGNAL_NOTICE,
-        start_signal_args=[notice],
+        start_signal=signal,
+        start_signal_args=[argument],
         search_attributes=search_attributes(reference, plugin),
         static_summary=f"App {reference.namespace}/{reference.app}",
         static_details="Runs this App's operations one at a time; current details say what it does now.",

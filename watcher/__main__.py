@@ -12,6 +12,7 @@ from clients.agents import Agents
 from clients.kubernetes import Kubernetes
 from watcher import logs, metrics
 from watcher.cluster import AppKey, watched
+from watcher.failure_watch import FailureWatch
 from watcher.lease import Lease, LostLeaseError
 from watcher.notifier import Notifier
 from watcher.role_record import RoleRecorder
@@ -19,6 +20,7 @@ from watcher.role_rules import RoleRules
 from watcher.roles import RoleMonitor
 from watcher.settings import Settings
 from watcher.status_writer import StatusWriter
+from watcher.suspicions import Suspicions
 
 log = logging.getLogger("watcher")
 
@@ -37,10 +39,15 @@ async def act(kubernetes: Kubernetes, settings: Settings) -> None:
                 recorder.add(key)
                 writer.add(key)
 
-            monitor = RoleMonitor(cluster, agents, RoleRules(cluster), changed)
-            recorder = RoleRecorder(cluster, monitor.epochs)
-            writer = StatusWriter(cluster, monitor.messages)
-            for part in (Notifier(cluster, settings.installation), recorder, writer, monitor):
+            rules = RoleRules(cluster)
+            notifier = Notifier(cluster, settings.installation)
+            monitor = RoleMonitor(cluster, agents, rules, changed)
+            suspicions = Suspicions(cluster, settings.installation, notifier.connected)
+            failures = FailureWatch(cluster, agents, rules, suspicions, changed)
+            monitor.listen(failures)
+            recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
+            writer = StatusWriter(cluster, monitor.messages, failures.notes)
+            for part in (notifier, recorder, writer, suspicions, failures, monitor):
                 await stack.enter_async_context(part)
             log.info("watching", extra={"apps": len(cluster.apps.list()), "pods": len(cluster.pods.list())})
             await asyncio.Event().wait()

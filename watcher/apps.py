@@ -11,6 +11,7 @@ from api.names import API_GROUP
 from api.operations import Notice, NoticeKind
 from clients.resources import Manifest
 from clients.shared_watch import Change, WatchEvent
+from watcher.failures import Operation
 
 _OWN_ANNOTATIONS = f"{API_GROUP}/"
 
@@ -18,6 +19,20 @@ _OWN_ANNOTATIONS = f"{API_GROUP}/"
 def is_living(app: Manifest | None) -> bool:
     """There, and not being deleted."""
     return app is not None and not app["metadata"].get("deletionTimestamp")
+
+
+def fenced(app: Manifest | None) -> frozenset[str]:
+    """Nodes that were replaced as primary and have not been taken in again (``api.app.FencedNode``)."""
+    entries = ((app or {}).get("status") or {}).get("fenced") or []
+    return frozenset(str(entry.get("node")) for entry in entries)
+
+
+def operation(app: Manifest) -> Operation | None:
+    """The operation that has not ended."""
+    found = (app.get("status") or {}).get("operation") or {}
+    if found.get("state") not in ("Running", "Waiting", "Paused"):
+        return None
+    return Operation(str(found.get("type") or ""), str(found.get("step") or ""))
 
 
 def notice_for(event: WatchEvent) -> Notice | None:

@@ -10,6 +10,8 @@
    ``STALE_CLAIM_SECONDS``: it is older than the lost one, and its engine may not know yet. After that the engine's
    epochs must have started anew, and a role without holder would be worse. A holder that says itself that it is no
    longer the holder leaves no such mark.
+5. A Pod that is barred (it was replaced as primary and has not been taken in again) gets no exclusive role, whatever
+   its epoch: no client may reach it.
 """
 
 from __future__ import annotations
@@ -114,8 +116,9 @@ class Arbiter:
     def __len__(self) -> int:
         return len(self._claims)
 
-    def decide(self, exclusive: Collection[str], now: float) -> Decision:
-        """Who has which role now. ``exclusive``: the roles that at most one Pod may hold."""
+    def decide(self, exclusive: Collection[str], now: float, barred: Mapping[str, str] | None = None) -> Decision:
+        """Who has which role now. ``exclusive``: the roles that at most one Pod may hold. ``barred``: Pods that get
+        none of those, and why."""
         roles: dict[str, str] = {}
         refused: dict[str, str] = {}
         rechecks: list[float] = []
@@ -124,6 +127,8 @@ class Arbiter:
                 roles[pod] = claim.role
         for role in sorted(exclusive):
             claimants = {pod: claim.epoch for pod, claim in self._claims.items() if claim.role == role}
+            for pod in [pod for pod in claimants if barred and pod in barred]:
+                refused[pod] = f"claims {role} with epoch {claimants.pop(pod)}; {(barred or {})[pod]}"
             lost = self._lost.get(role)
             if lost is not None and now < lost.until:
                 for pod in [pod for pod, epoch in claimants.items() if epoch < lost.epoch]:

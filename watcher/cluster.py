@@ -34,6 +34,8 @@ _PLUGIN_SELECTOR = f"{LABEL_PLUGIN_VERSION},app.kubernetes.io/component=plugin"
 
 AppKey = tuple[str, str]
 """Namespace and name of an App."""
+ComponentKey = tuple[str, str, str]
+"""Namespace, App, component."""
 
 
 class ByApp:

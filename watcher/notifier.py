@@ -91,7 +91,7 @@ class Notifier:
         self._queue.add(key, delay)
 
     async def _send(self, key: AppKey) -> None:
-        client = await self._connected()
+        client = await self.connected()
         notice = self._pending.pop(key, None)
         if notice is None:
             return
@@ -117,7 +117,8 @@ class Notifier:
             },
         )
 
-    async def _connected(self) -> Client:
+    async def connected(self) -> Client:
+        """The one connection to Temporal; waits for as long as it is down."""
         async with self._connecting:
             if self._client is None:
                 self._client = await temporal.connect()

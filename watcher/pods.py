@@ -7,6 +7,8 @@ from typing import Any
 from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_NODE, LABEL_ROLE
 from clients.resources import Manifest
 
+_ENGINE = "middleware"
+"""The container in which agent 1 runs the engine."""
 _KEPT_STATUS = ("phase", "podIP", "conditions", "containerStatuses", "initContainerStatuses")
 
 
@@ -39,6 +41,18 @@ def exists(pod: Manifest) -> bool:
     return (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
 
 
+def runs(pod: Manifest) -> bool:
+    """Whether the machine says that the engine's container runs."""
+    return "running" in _engine_state(pod)
+
+
+def has_ended(pod: Manifest) -> bool:
+    """Whether the machine says that the engine's container has run, and runs no more for now."""
+    status = _engine_status(pod)
+    waits_again = "waiting" in _engine_state(pod) and int(status.get("restartCount") or 0) > 0
+    return "terminated" in _engine_state(pod) or waits_again
+
+
 def is_terminating(pod: Manifest) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp"))
 
@@ -54,8 +68,13 @@ def is_ready(pod: Manifest) -> bool:
 
 def newest(pods: list[Manifest]) -> Manifest | None:
     """Of a node's Pods the one that counts: the successor, where one still terminates."""
-    ranked = sorted(pods, key=lambda p: (exists(p) and not is_terminating(p), _created(p)))
+    ranked = sorted(pods, key=rank)
     return ranked[-1] if ranked else None
+
+
+def rank(pod: Manifest) -> tuple[bool, str]:
+    """Sorts the Pod of a node that counts last."""
+    return exists(pod) and not is_terminating(pod), _created(pod)
 
 
 def trouble(pod: Manifest) -> str:
@@ -76,6 +95,15 @@ def trouble(pod: Manifest) -> str:
     if not exists(pod):
         return f"the Pod has ended ({status.get('phase')})"
     return ""
+
+
+def _engine_status(pod: Manifest) -> dict[str, Any]:
+    statuses: list[dict[str, Any]] = (pod.get("status") or {}).get("containerStatuses") or []
+    return next((status for status in statuses if status.get("name") == _ENGINE), {})
+
+
+def _engine_state(pod: Manifest) -> dict[str, Any]:
+    return _engine_status(pod).get("state") or {}
 
 
 def _condition(pod: Manifest, kind: str) -> dict[str, Any]:

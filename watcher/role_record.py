@@ -1,4 +1,5 @@
-"""The part ``roles`` of an App's metadata ConfigMap: which node holds which role, and since which epoch.
+"""The watcher's parts of an App's metadata ConfigMap: ``roles``, which node holds which role, and since which epoch;
+``holders``, who held each role last that the platform replaces the holder of, also where it is gone.
 
 Other parts of the ConfigMap have other writers, so each write names the ``resourceVersion`` that it is based on; on a
 conflict it is read again, and written again only where the own write has not landed already.
@@ -22,6 +23,7 @@ from watcher.work_queue import WorkQueue
 log = logging.getLogger(__name__)
 
 PART = "roles"
+HOLDERS_PART = "holders"
 DELAY = 0.2
 """Seconds that a change waits for others: a failover changes several nodes within moments."""
 _ATTEMPTS = 5
@@ -32,6 +34,22 @@ class RecordedRole:
     node: str
     role: str
     epoch: int
+
+
+@dataclass(frozen=True, order=True)
+class RecordedHolder:
+    component: str
+    role: str
+    node: str
+
+
+def recorded_holders(config_map: Manifest | None) -> list[RecordedHolder]:
+    """As ``recorded_roles``."""
+    text = ((config_map or {}).get("data") or {}).get(HOLDERS_PART) or "[]"
+    try:
+        return [RecordedHolder(str(e["component"]), str(e["role"]), str(e["node"])) for e in json.loads(text)]
+    except (ValueError, TypeError, KeyError):
+        return []
 
 
 def recorded_roles(config_map: Manifest | None) -> list[RecordedRole]:
@@ -56,9 +74,14 @@ def roles_of(found: Sequence[Manifest], epochs: Mapping[str, int]) -> list[Recor
 class RoleRecorder:
     """``add`` an App's key when its roles may have changed. Use as ``async with``."""
 
-    def __init__(self, cluster: Cluster, epochs: Callable[[AppKey], Mapping[str, int]]) -> None:
-        self._cluster, self._epochs = cluster, epochs
-        self._done: dict[AppKey, list[RecordedRole]] = {}
+    def __init__(
+        self,
+        cluster: Cluster,
+        epochs: Callable[[AppKey], Mapping[str, int]],
+        holders: Callable[[AppKey], Sequence[RecordedHolder]] = lambda key: (),
+    ) -> None:
+        self._cluster, self._epochs, self._holders = cluster, epochs, holders
+        self._done: dict[AppKey, tuple[list[RecordedRole], list[RecordedHolder]]] = {}
         self._queue: WorkQueue[AppKey] = WorkQueue("role record", self._write, delay=DELAY)
 
     async def __aenter__(self) -> None:
@@ -71,29 +94,36 @@ class RoleRecorder:
         self._queue.add(key)
 
     async def _write(self, key: AppKey) -> None:
-        wanted = roles_of(self._cluster.pods_of.of(key), self._epochs(key))
+        roles, holders = roles_of(self._cluster.pods_of.of(key), self._epochs(key)), list(self._holders(key))
+        wanted = roles, holders
         if self._done.get(key) == wanted:
             return
         if self._cluster.apps.get(*key) is None:
             self._done.pop(key, None)
             return
-        if await write_roles(self._cluster.kubernetes, key, wanted):
+        if await write_roles(self._cluster.kubernetes, key, roles, holders):
             self._done[key] = wanted
 
 
-async def write_roles(kubernetes: Kubernetes, key: AppKey, wanted: Sequence[RecordedRole]) -> bool:
-    """False where there is no ConfigMap yet. Raises ConflictError after several lost races, KubernetesError."""
+async def write_roles(
+    kubernetes: Kubernetes, key: AppKey, wanted: Sequence[RecordedRole], holders: Sequence[RecordedHolder] = ()
+) -> bool:
+    """False where there is no ConfigMap yet. No ``holders``: that part stays as it is. Raises ConflictError after
+    several lost races, KubernetesError."""
     namespace, name = key[0], metadata_name(key[1])
-    text = json.dumps([asdict(entry) for entry in wanted])
+    parts = {PART: json.dumps([asdict(entry) for entry in wanted])}
+    if holders:
+        parts[HOLDERS_PART] = json.dumps([asdict(entry) for entry in holders])
     for attempt in range(_ATTEMPTS):
         config_map = await kubernetes.get(CONFIG_MAP, name, namespace)
         if config_map is None:
             return False
-        if ((config_map.get("data") or {}).get(PART) or "[]") == text:
+        present = config_map.get("data") or {}
+        if all((present.get(part) or "[]") == text for part, text in parts.items()):
             return True
         version = {"resourceVersion": config_map["metadata"]["resourceVersion"]}
         try:
-            change = {"metadata": version, "data": {PART: text}}
+            change = {"metadata": version, "data": parts}
             await kubernetes.patch(CONFIG_MAP, name, namespace, change, manager=STATUS_FIELD_MANAGER)
             return True
         except NotFoundError:

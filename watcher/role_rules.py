@@ -1,8 +1,10 @@
-"""Which roles of a component at most one node may hold, from the plugin that the App names."""
+"""Which roles of a component at most one node may hold, and who replaces the holder: from the plugin that the App
+names."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 import yaml
 from pydantic import ValidationError
@@ -18,7 +20,15 @@ from watcher.status import LABEL_SERVICE_ROLE
 log = logging.getLogger(__name__)
 
 _DEFINITION = "plugin.yaml"
-_Rules = dict[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """``exclusive`` by component. ``replaced``: topology -> components whose lost holder the platform replaces; that
+    of the default topology also under an empty name."""
+
+    exclusive: dict[str, frozenset[str]]
+    replaced: dict[str, frozenset[str]]
 
 
 class RoleRules:
@@ -26,28 +36,41 @@ class RoleRules:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._rules: dict[tuple[str, str], _Rules] = {}
+        self._rules: dict[tuple[str, str], _Rules | None] = {}
+        """None: one that cannot be read; it is looked at again when its ConfigMap changes."""
         cluster.plugins.subscribe(self._changed)
 
     def exclusive(self, namespace: str, app: str, component: str) -> frozenset[str]:
         """Where the plugin cannot be read, every role that has a Service: one holder too few is the safe mistake."""
-        manifest = self._cluster.apps.get(namespace, app)
-        plugin = ((manifest or {}).get("spec") or {}).get("plugin") or {}
-        rules = self._of(str(plugin.get("name")), str(plugin.get("version")))
-        if rules is not None and component in rules:
-            return rules[component]
+        rules = self._of_app(namespace, app)
+        if rules is not None and component in rules.exclusive:
+            return rules.exclusive[component]
         services = self._cluster.services_of.of((namespace, app))
         roles = (pods.label(s, LABEL_SERVICE_ROLE) for s in services if pods.label(s, LABEL_COMPONENT) == component)
         return frozenset(role for role in roles if role)
+
+    def replaced(self, namespace: str, app: str, component: str) -> bool:
+        """Whether the platform, not the engine, replaces a lost holder of the component's writable exclusive role.
+
+        No where the plugin cannot be read: a primary that is not replaced is the safe mistake.
+        """
+        rules = self._of_app(namespace, app)
+        spec = (self._cluster.apps.get(namespace, app) or {}).get("spec") or {}
+        topology = str(spec.get("topology") or "")
+        return rules is not None and component in rules.replaced.get(topology, frozenset())
+
+    def _of_app(self, namespace: str, app: str) -> _Rules | None:
+        spec = (self._cluster.apps.get(namespace, app) or {}).get("spec") or {}
+        plugin = spec.get("plugin") or {}
+        return self._of(str(plugin.get("name")), str(plugin.get("version")))
 
     def _of(self, name: str, version: str) -> _Rules | None:
         if (name, version) not in self._rules:
             wanted = {LABEL_PLUGIN: name, LABEL_PLUGIN_VERSION: version}
             found = self._cluster.plugins.list(labels=wanted)
-            parsed = _parse(found[0]) if found else None
-            if parsed is None:
+            if not found:
                 return None
-            self._rules[name, version] = parsed
+            self._rules[name, version] = _parse(found[0])
         return self._rules[name, version]
 
     def _changed(self, event: WatchEvent) -> None:
@@ -63,4 +86,11 @@ def _parse(config_map: Manifest) -> _Rules | None:
     except (yaml.YAMLError, ValidationError) as error:
         log.error("plugin cannot be read: %s", error, extra={"config_map": config_map["metadata"]["name"]})
         return None
-    return {c.name: frozenset(r.name for r in c.roles if r.writable and r.exclusive) for c in plugin.spec.components}
+    components, topologies = plugin.spec.components, plugin.spec.topologies
+    exclusive = {c.name: frozenset(r.name for r in c.roles if r.writable and r.exclusive) for c in components}
+    replaced = {
+        t.name: frozenset(c.name for c in t.components if t.failover == "platform" and exclusive.get(c.name))
+        for t in topologies
+    }
+    default = next(t.name for t in topologies if t.default)
+    return _Rules(exclusive, {**replaced, "": replaced[default]})

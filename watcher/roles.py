@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from api.names import LABEL_NODE, LABEL_ROLE, STATUS_FIELD_MANAGER, metadata_name
 from clients.agents import Agents, AgentTarget
 from clients.errors import KubernetesError, NotFoundError
 from clients.resources import CONFIG_MAP, POD, Manifest
 from clients.shared_watch import Change, WatchEvent
-from watcher import metrics, pods
-from watcher.arbitration import Arbiter, LabelChange, Report, label_changes
-from watcher.cluster import AppKey, Cluster
+from watcher import apps, metrics, pods
+from watcher.arbitration import Arbiter, Decision, LabelChange, Report, label_changes
+from watcher.cluster import AppKey, Cluster, ComponentKey
 from watcher.role_record import recorded_roles
 from watcher.role_rules import RoleRules
 from watcher.role_streams import Heard, RoleStream, engine_runs
@@ -26,8 +27,15 @@ from watcher.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
 
-ComponentKey = tuple[str, str, str]
-"""Namespace, App, component."""
+
+class Listener(Protocol):
+    """Who else wants to know what is heard and decided. Must return at once."""
+
+    def heard(self, key: ComponentKey, pod: str, heard: Heard) -> None:
+        """Of a Pod's stream: a report, also a late one, or that it broke."""
+
+    def decided(self, key: ComponentKey, decision: Decision) -> None:
+        """Who has which role now, whether or not the labels could be written."""
 
 
 class RoleMonitor:
@@ -36,6 +44,8 @@ class RoleMonitor:
 
     def __init__(self, cluster: Cluster, agents: Agents, rules: RoleRules, changed: Callable[[AppKey], None]) -> None:
         self._cluster, self._agents, self._rules, self._told = cluster, agents, rules, changed
+        self._listeners: list[Listener] = []
+        self._refused: dict[ComponentKey, Mapping[str, str]] = {}
         self._arbiters: dict[ComponentKey, Arbiter] = {}
         self._streams: dict[str, RoleStream] = {}
         self._pods: dict[str, tuple[ComponentKey, str, str]] = {}
@@ -56,6 +66,7 @@ class RoleMonitor:
                 self._arbiter(key).seed(str(pod["metadata"]["name"]), role, epoch)
         # Nothing awaited between this look and the subscription: no Pod is missed.
         self._cluster.pods.subscribe(self._pod_changed)
+        self._cluster.apps.subscribe(self._app_changed)
         for pod in self._cluster.pods.list():
             self._pod_changed(WatchEvent(Change.ADDED, pod, None))
 
@@ -64,16 +75,21 @@ class RoleMonitor:
         tasks = [stream.cancel() for stream in self._streams.values()]
         await asyncio.gather(*tasks, *self._ended, return_exceptions=True)
 
+    def listen(self, listener: Listener) -> None:
+        """Before the context is entered, so that it misses nothing."""
+        self._listeners.append(listener)
+
     def message(self, pod: str) -> str:
         """What the Pod's agent says about itself, by ``namespace/name``."""
         return self._messages.get(pod, "")
 
     def messages(self, key: AppKey) -> Mapping[str, str]:
-        """By Pod name, for one App."""
+        """By Pod name, for one App: what the agent says, and why the Pod does not get the role that it claims."""
         found = {}
         for pod in self._cluster.pods_of.of(key):
-            name = str(pod["metadata"]["name"])
-            if message := self.message(f"{key[0]}/{name}"):
+            name, component = str(pod["metadata"]["name"]), pods.component_of(pod)
+            refused = self._refused.get(component, {}).get(name, "") if component is not None else ""
+            if message := "; ".join(filter(None, (self.message(f"{key[0]}/{name}"), refused))):
                 found[name] = message
         return found
 
@@ -87,6 +103,13 @@ class RoleMonitor:
         return found
 
     # Pods come and go
+
+    def _app_changed(self, event: WatchEvent) -> None:
+        before, after = (apps.fenced(app) for app in (event.before, event.object))
+        if before != after:
+            key = str(event.object["metadata"]["namespace"]), str(event.object["metadata"]["name"])
+            for component in {c for pod in self._cluster.pods_of.of(key) if (c := pods.component_of(pod))}:
+                self._queue.add(component)
 
     def _pod_changed(self, event: WatchEvent) -> None:
         pod = event.object
@@ -144,6 +167,8 @@ class RoleMonitor:
             return
         key, name, namespace = known
         message = heard.silence if heard.report is None else heard.report.message
+        for listener in self._listeners:
+            listener.heard(key, name, heard)
         if self._messages.get(f"{namespace}/{name}", "") != message:
             self._messages[f"{namespace}/{name}"] = message
             self._told(key[:2])
@@ -167,7 +192,9 @@ class RoleMonitor:
     async def _settle(self, key: ComponentKey) -> None:
         arbiter = self._arbiter(key)
         exclusive = self._rules.exclusive(*key)
-        decision = arbiter.decide(exclusive, _now())
+        decision = arbiter.decide(exclusive, _now(), self._barred(key))
+        for listener in self._listeners:
+            listener.decided(key, decision)
         if decision.recheck is not None:
             self._queue.add(key, max(decision.recheck - _now(), 0.05))
         present = {
@@ -177,8 +204,11 @@ class RoleMonitor:
         }
         wanted = {pod: role for pod, role in decision.roles.items() if pod in present}
         changes = label_changes(present, wanted, exclusive)
-        for pod, why in decision.refused.items():
-            log.warning("%s %s", pod, why, extra={"app": f"{key[0]}/{key[1]}"})
+        if decision.refused != self._refused.get(key, {}):
+            self._refused[key] = decision.refused
+            self._told(key[:2])
+            for pod, why in decision.refused.items():
+                log.warning("%s %s", pod, why, extra={"app": f"{key[0]}/{key[1]}"})
         first = [change for change in changes if change.first]
         then = [change for change in changes if not change.first]
         for step in (first, then):
@@ -191,6 +221,16 @@ class RoleMonitor:
             self._told(key[:2])
         if not present and not len(arbiter):
             self._arbiters.pop(key, None)
+            self._refused.pop(key, None)
+
+    def _barred(self, key: ComponentKey) -> dict[str, str]:
+        """Pods of nodes that were replaced as primary and have not been taken in again."""
+        fenced = apps.fenced(self._cluster.apps.get(*key[:2]))
+        if not fenced:
+            return {}
+        why = "it was replaced as primary and has not been taken in again"
+        found = self._cluster.pods_of.of(key[:2])
+        return {str(pod["metadata"]["name"]): why for pod in found if pods.label(pod, LABEL_NODE) in fenced}
 
     def _present_label(self, pod: Manifest) -> str | None:
         """From the cache, or what was written last where the cache has not seen that yet."""

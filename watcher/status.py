@@ -27,7 +27,7 @@ LABEL_SERVICE_ROLE = "middleware.io/service-role"
 @dataclass(frozen=True)
 class Snapshot:
     """One App and its objects as the caches have them. ``messages``: Pod name -> what its agent says, or why there is
-    no word of it."""
+    no word of it. ``notes``: sentences on primaries that are lost, and why they are not replaced."""
 
     app: Manifest
     components: Sequence[Manifest]
@@ -35,6 +35,7 @@ class Snapshot:
     pods: Sequence[Manifest]
     services: Sequence[Manifest]
     messages: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,10 @@ def _app_status(snapshot: Snapshot, sums: Sequence[_Component], now: str) -> dic
         summaries.append({**entry, "primary": s.primary} if s.primary is not None else entry)
     verdict = _ready(app, counted)
     deployed = verdict.reason not in ("Deploying", "Deleting")
-    degraded = Condition("Degraded", deployed and not counted.true, counted.reason, counted.message)
+    degraded = Condition("Degraded", not counted.true, counted.reason, counted.message)
+    if snapshot.notes:
+        said = ". ".join(snapshot.notes if counted.true else (counted.message, *snapshot.notes))
+        degraded = Condition("Degraded", True, "PrimaryInDoubt", said)
     if not deployed:
         degraded = Condition("Degraded", False, verdict.reason, verdict.message)
     observed = (app.get("status") or {}).get("observedGeneration")

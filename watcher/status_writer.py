@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,8 +26,13 @@ DELAY = 0.1
 class StatusWriter:
     """Use as ``async with``; ``add`` an App's key for what the watches do not show (agents' messages)."""
 
-    def __init__(self, cluster: Cluster, messages: Callable[[AppKey], Mapping[str, str]]) -> None:
-        self._cluster, self._messages = cluster, messages
+    def __init__(
+        self,
+        cluster: Cluster,
+        messages: Callable[[AppKey], Mapping[str, str]],
+        notes: Callable[[AppKey], Sequence[str]] = lambda key: (),
+    ) -> None:
+        self._cluster, self._messages, self._notes = cluster, messages, notes
         self._queue: WorkQueue[AppKey] = WorkQueue("status", self._write, delay=DELAY)
         self._conditions: dict[str, list[dict[str, Any]]] = {}
         self._metered: dict[AppKey, set[tuple[str, str]]] = {}
@@ -75,6 +80,7 @@ class StatusWriter:
             self._cluster.pods_of.of(key),
             [s for s in self._cluster.services_of.of(key) if drift.belongs_to(s, app)],
             self._messages(key),
+            self._notes(key),
         )
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         statuses = summarize(snapshot, now)

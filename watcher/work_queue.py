@@ -40,18 +40,20 @@ class WorkQueue(Generic[K]):
         self._slots = asyncio.Semaphore(workers)
         self._waiting: dict[K, asyncio.TimerHandle] = {}
         self._running: dict[K, asyncio.Task[None]] = {}
-        self._again: set[K] = set()
+        self._again: dict[K, float] = {}
+        """Keys that run and are wanted once more: how many seconds after the run's end."""
         self._failures: dict[K, int] = {}
         self._closed = False
 
     def add(self, key: K, delay: float | None = None) -> None:
-        """Has the key handled after ``delay`` (the queue's own if None), or sooner where an earlier run is due."""
+        """Has the key handled after ``delay`` (the queue's own if None), or sooner where an earlier run is due. While
+        the key runs, the delay begins with the run's end."""
         if self._closed:
             return
-        if key in self._running:
-            self._again.add(key)
-            return
         wait = self._delay if delay is None else delay
+        if key in self._running:
+            self._again[key] = min(wait, self._again.get(key, wait))
+            return
         loop = asyncio.get_running_loop()
         due = self._waiting.get(key)
         if due is not None:
@@ -82,7 +84,7 @@ class WorkQueue(Generic[K]):
         retry: float | None = None
         try:
             async with self._slots:
-                self._again.discard(key)  # this run sees what they were about
+                self._again.pop(key, None)  # this run sees what they were about
                 await self._handler(key)
             self._failures.pop(key, None)
         except asyncio.CancelledError:
@@ -91,12 +93,11 @@ class WorkQueue(Generic[K]):
             retry = self._backoff(key, error)
         finally:
             del self._running[key]
+        again = self._again.pop(key, None)
         if retry is not None:
-            self._again.discard(key)
             self.add(key, retry)
-        elif key in self._again:
-            self._again.discard(key)
-            self.add(key)
+        elif again is not None:
+            self.add(key, again)
 
     def _backoff(self, key: K, error: Exception) -> float:
         failures = self._failures.get(key, 0)

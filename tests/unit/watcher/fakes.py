@@ -168,19 +168,38 @@ def unavailable() -> UnavailableError:
 
 
 class FakeAgents:
-    """Streams that tests write into, by node; fake because a real agent needs an engine to report on."""
+    """Streams that tests write into, and answers to calls, by node; fake because a real agent needs an engine to
+    report on, and a network that can be cut."""
 
     def __init__(self) -> None:
         self._reports: dict[str, asyncio.Queue[agent_pb2.RoleReport | grpc.StatusCode]] = {}
+        self._last: dict[str, agent_pb2.RoleReport] = {}
         self._sequence = 0
         self.targets: list[AgentTarget] = []
+        self.renewed: list[tuple[str, float]] = []
+        """Nodes whose lease was renewed, and when the call began."""
+        self.statuses: dict[str, Callable[[], agent_pb2.ProcessStatus]] = {}
+        self.refusing: dict[str, grpc.StatusCode] = {}
+        """Nodes whose agents answer every call with this; DEADLINE_EXCEEDED takes its time."""
+        self.refusing_renewal: dict[str, grpc.StatusCode] = {}
 
-    def say(self, node: str, role: str, epoch: int = 0, *, process: int = agent_pb2.RUNNING, message: str = "") -> None:
+    def say(
+        self,
+        node: str,
+        role: str,
+        epoch: int = 0,
+        *,
+        process: int = agent_pb2.RUNNING,
+        message: str = "",
+        ready: bool = True,
+        volume_full: bool = False,
+    ) -> None:
         self._sequence += 1
         report = agent_pb2.RoleReport(
             node=node, role=role, epoch=epoch, sequence=self._sequence, incarnation="life", message=message,
-            process=process,  # type: ignore[arg-type]
+            process=process, ready=ready, volume_full=volume_full,  # type: ignore[arg-type]
         )  # fmt: skip
+        self._last[node] = report
         self._queue(node).put_nowait(report)
 
     def break_stream(self, node: str) -> None:
@@ -190,6 +209,10 @@ class FakeAgents:
         """As the client finds when nothing has come for its time."""
         self._queue(node).put_nowait(grpc.StatusCode.DEADLINE_EXCEEDED)
 
+    def cut_off(self, node: str) -> None:
+        """Nothing reaches it any more, and its stream does not end."""
+        self.refusing[node] = grpc.StatusCode.DEADLINE_EXCEEDED
+
     async def watch_role(self, target: AgentTarget) -> AsyncIterator[agent_pb2.RoleReport]:
         self.targets.append(target)
         while True:
@@ -197,6 +220,28 @@ class FakeAgents:
             if isinstance(report, grpc.StatusCode):
                 raise AgentError(target, "WatchRole", report, "nothing came")
             yield report
+
+    async def renew_lease(self, target: AgentTarget, *, timeout: float) -> agent_pb2.LeaseStatus:
+        self.renewed.append((target.node, asyncio.get_running_loop().time()))
+        await self._answers(target, "RenewLease", timeout, self.refusing_renewal.get(target.node))
+        return agent_pb2.LeaseStatus(held=True)
+
+    async def status(self, target: AgentTarget, *, timeout: float) -> agent_pb2.ProcessStatus:
+        await self._answers(target, "GetStatus", timeout)
+        return self.statuses.get(target.node, agent_pb2.ProcessStatus)()
+
+    async def role(self, target: AgentTarget, *, timeout: float) -> agent_pb2.RoleReport:
+        await self._answers(target, "GetRole", timeout)
+        return self._last.get(target.node, agent_pb2.RoleReport(node=target.node))
+
+    async def _answers(
+        self, target: AgentTarget, call: str, timeout: float, refusal: grpc.StatusCode | None = None
+    ) -> None:
+        refusal = self.refusing.get(target.node, refusal)
+        if refusal is grpc.StatusCode.DEADLINE_EXCEEDED:
+            await asyncio.sleep(timeout)
+        if refusal is not None:
+            raise AgentError(target, call, refusal, "no answer")
 
     def _queue(self, node: str) -> asyncio.Queue[agent_pb2.RoleReport | grpc.StatusCode]:
         return self._reports.setdefault(node, asyncio.Queue())

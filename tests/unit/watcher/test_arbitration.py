@@ -141,6 +141,35 @@ events = st.lists(
 )
 
 
+def test_a_barred_pod_gets_no_exclusive_role_whatever_its_epoch() -> None:
+    arbiter = Arbiter()
+    arbiter.report("pod-a", said("master", 9))
+    arbiter.report("pod-b", said("master", 5))
+    decision = arbiter.decide(MASTER, 0, {"pod-a": "it was replaced"})
+    assert decision.roles == {"pod-b": "master"}
+    assert decision.refused == {"pod-a": "claims master with epoch 9; it was replaced"}
+    arbiter.report("pod-a", said("replica", sequence=1))
+    assert arbiter.decide(MASTER, 0, {"pod-a": "it was replaced"}).roles == {"pod-a": "replica", "pod-b": "master"}
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(events, st.lists(st.sets(st.sampled_from(PODS)), min_size=30, max_size=30))
+def test_a_barred_pod_never_holds_and_another_holds_alone(
+    history: list[tuple[str, str, Report | None]], barred: list[set[str]]
+) -> None:
+    arbiter, now = Arbiter(), 0.0
+    for (kind, pod, report), out in zip(history, barred, strict=False):
+        now += 4.0 if kind == "later" else 0.1
+        if report is not None:
+            arbiter.report(pod, report)
+        elif kind == "gone":
+            arbiter.gone(pod, now)
+        decision = arbiter.decide(MASTER, now, dict.fromkeys(out, "it was replaced"))
+        holders = [pod for pod, role in decision.roles.items() if role == "master"]
+        assert len(holders) <= 1
+        assert not out & set(holders)
+
+
 @settings(deadline=None)  # a busy machine is no failure
 @given(events)
 def test_there_are_never_two_holders_and_no_claim_above_the_holders(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 from clients.errors import UnavailableError
 from tests.unit.watcher.fakes import eventually
@@ -44,6 +45,23 @@ async def test_a_failed_run_comes_again_and_a_shorter_wait_wins() -> None:
     queue.add("a", 0.0)
     await eventually(lambda: len(attempts) == 3)
     assert attempts[2] - attempts[0] >= 0.1
+    await queue.close()
+
+
+async def test_a_run_that_asks_for_itself_again_waits_as_long_as_it_asked() -> None:
+    runs: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def handle(key: str) -> None:
+        runs.append(loop.time())
+        if len(runs) < 3:
+            queue.add(key, 0.1)
+
+    queue = WorkQueue("test", handle)
+    queue.add("a")
+    await eventually(lambda: len(runs) == 3)
+    assert all(after - before >= 0.1 for before, after in itertools.pairwise(runs))
+    await eventually(lambda: len(queue) == 0)
     await queue.close()
 
 

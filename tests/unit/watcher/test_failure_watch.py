@@ -1,0 +1,422 @@
+"""From agents, Pods and the App to leases, signals and status: with failover by the platform."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import grpc
+import pytest
+import yaml
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.operations import AppReference, Suspicion
+from clients import temporal
+from clients.agents import Agents
+from clients.kubernetes import Kubernetes
+from proto import agent_pb2
+from tests.unit.watcher.fakes import FakeAgents, FakeKubernetes, eventually
+from tests.unit.watcher.objects import APP, NAMESPACE, Manifest, app, component, group, metadata, pod, service
+from watcher.cluster import AppKey, watched
+from watcher.failure_watch import FailureWatch
+from watcher.role_record import RoleRecorder
+from watcher.role_rules import RoleRules
+from watcher.roles import RoleMonitor
+from watcher.status_writer import StatusWriter
+from watcher.suspicions import Suspicions
+
+NODES = tuple(f"{APP}-redis-data-{n}" for n in range(3))
+FIRST, SECOND, THIRD = NODES
+
+
+def plugin(failover: str = "platform") -> Manifest:
+    labels = {
+        "middleware.io/plugin": "redis",
+        "middleware.io/plugin-version": "1.0.0",
+        "app.kubernetes.io/component": "plugin",
+    }
+    process = {"command": ["redis-server"]}
+    ports = [{"name": "redis", "port": 6379}]
+    roles = [{"name": "master", "writable": True}, {"name": "replica"}]
+    definition = {
+        "apiVersion": "plugin.middleware.io/v1alpha1",
+        "kind": "Plugin",
+        "metadata": {"name": "redis", "version": "1.0.0"},
+        "spec": {
+            "defaultRuntimeVersion": "7.0",
+            "runtimeVersions": [{"version": "7.0", "images": {"redis": "redis:7.0"}}],
+            "topologies": [
+                {"name": "replication", "default": True, "failover": failover, "components": [{"name": "redis"}]},
+                {"name": "sentinel", "components": [{"name": "redis"}]},
+            ],
+            "components": [
+                {"name": "redis", "image": "redis", "process": process, "roles": roles, "tools": "t", "ports": ports}
+            ],
+        },
+    }  # fmt: skip
+    own = {**metadata("plugin-redis-1.0.0", labels), "namespace": "middleware-system"}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": own,
+        "data": {"plugin.yaml": yaml.safe_dump(definition)},
+    }
+
+
+class Installation:
+    """An App with three nodes, its agents, and Temporal, which a test can take down."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, spec: dict[str, Any] | None = None) -> None:
+        self.kubernetes, self.agents = FakeKubernetes(), FakeAgents()
+        self.suspicions: list[Suspicion] = []
+        self.down = False
+        self.pods = [pod("redis", n) for n in range(3)]
+        application = app(phase="Running", observedGeneration=1)
+        application["spec"] |= spec or {}
+        for each in (plugin(), application, component("redis"), group("redis", 3), *self.pods):
+            self.kubernetes.put(each)
+        self.kubernetes.put(service(f"{APP}-redis-master", "redis", 6379, role="master"))
+        record = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(f"{APP}-metadata"), "data": {}}
+        self.kubernetes.put(record)
+        monkeypatch.setattr(temporal, "suspect_entity", self._suspect)
+
+    async def _suspect(
+        self, client: object, installation: str, reference: AppReference, suspicion: Suspicion, *, plugin: str
+    ) -> None:
+        assert (installation, plugin, reference) == ("test", "redis", AppReference(NAMESPACE, APP))
+        if self.down:
+            raise RPCError("it is down", RPCStatusCode.UNAVAILABLE, b"")
+        self.suspicions.append(suspicion)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        async def connected() -> Client:
+            return cast(Client, None)
+
+        kubernetes, agents = cast(Kubernetes, self.kubernetes), cast(Agents, self.agents)
+        async with watched(kubernetes) as cluster:
+
+            def changed(key: AppKey) -> None:
+                recorder.add(key)
+                writer.add(key)
+
+            rules, suspicions = RoleRules(cluster), Suspicions(cluster, "test", connected)
+            monitor = RoleMonitor(cluster, agents, rules, changed)
+            failures = FailureWatch(cluster, agents, rules, suspicions, changed)
+            monitor.listen(failures)
+            recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
+            writer = StatusWriter(cluster, monitor.messages, failures.notes)
+            async with recorder, writer, suspicions, failures, monitor:
+                yield
+
+    def say(self) -> None:
+        """All is well: the first node is primary."""
+        self.agents.say(FIRST, "master", 7)
+        self.agents.say(SECOND, "replica")
+        self.agents.say(THIRD, "replica")
+
+    async def settled(self) -> None:
+        self.say()
+        await eventually(lambda: self.role(0) == "master" and self.renewals(FIRST) > 0)
+        await eventually(lambda: self.recorded() == FIRST)
+
+    def role(self, ordinal: int) -> str | None:
+        live = self.kubernetes.get_now("Pod", NAMESPACE, self.pods[ordinal]["metadata"]["name"])
+        label: str | None = live["metadata"]["labels"].get("middleware.io/role")
+        return label
+
+    def recorded(self) -> str:
+        data = self.kubernetes.get_now("ConfigMap", NAMESPACE, f"{APP}-metadata")["data"]
+        return next((entry["node"] for entry in json.loads(data.get("holders", "[]"))), "")
+
+    def renewals(self, node: str) -> int:
+        return sum(name == node for name, _ in self.agents.renewed)
+
+    def degraded(self) -> str:
+        conditions = self.kubernetes.get_now("App", NAMESPACE, APP)["status"].get("conditions", [])
+        return next((c["message"] for c in conditions if c["type"] == "Degraded" and c["status"] == "True"), "")
+
+    def message(self, ordinal: int) -> str:
+        """Of the node, as its Group says."""
+        nodes = self.kubernetes.get_now("Group", NAMESPACE, f"{APP}-redis-data")["status"]["nodes"]
+        return cast(str, nodes[ordinal]["message"])
+
+    def put_status(self, **status: Any) -> None:
+        live = self.kubernetes.get_now("App", NAMESPACE, APP)
+        self.kubernetes.put({**live, "status": {**live["status"], **status}})
+
+    def fence(self, *nodes: str) -> None:
+        self.put_status(fenced=[{"node": n, "component": "redis", "since": "2025-01-01T00:00:00Z"} for n in nodes])
+
+
+async def test_the_holder_gets_its_lease_every_second_and_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        await eventually(lambda: known.renewals(FIRST) >= 4)
+    times = [at for _, at in known.agents.renewed]
+    assert 2.7 <= times[3] - times[0] <= 3.6
+    assert {node for node, _ in known.agents.renewed} == {FIRST}
+    assert known.suspicions == []
+    assert known.degraded() == ""
+
+
+async def test_a_renewal_that_hangs_does_not_delay_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        known.agents.refusing_renewal[FIRST] = grpc.StatusCode.DEADLINE_EXCEEDED
+        known.say()
+        await eventually(lambda: known.renewals(FIRST) >= 3)
+    times = [at for _, at in known.agents.renewed]
+    assert times[2] - times[0] <= 2.6
+
+
+async def test_an_agent_that_is_older_than_leases_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    known.agents.refusing_renewal[FIRST] = grpc.StatusCode.UNIMPLEMENTED
+    async with known.watching():
+        await known.settled()
+        await asyncio.sleep(2.2)
+    assert known.renewals(FIRST) == 1
+    assert known.suspicions == []
+
+
+async def test_without_failover_by_the_platform_nothing_is_renewed_or_suspected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for known in (Installation(monkeypatch, spec={"topology": "sentinel"}), Installation(monkeypatch)):
+        if "topology" not in known.kubernetes.get_now("App", NAMESPACE, APP)["spec"]:
+            known.kubernetes.put(plugin("engine"))
+        async with known.watching():
+            known.say()
+            await eventually(lambda known=known: known.role(0) == "master")  # type: ignore[misc]
+            known.agents.say(FIRST, "", process=agent_pb2.EXITED)
+            await eventually(lambda known=known: known.role(0) is None)  # type: ignore[misc]
+            await asyncio.sleep(0.3)
+        assert (known.agents.renewed, known.suspicions) == ([], [])
+
+
+async def test_a_dead_process_is_told_at_once_with_when_it_was_last_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    loop = asyncio.get_running_loop()
+    async with known.watching():
+        await known.settled()
+        known.agents.say(FIRST, "", process=agent_pb2.EXITED, message="redis-server ended by itself with 137")
+        began = loop.time()
+        await eventually(lambda: len(known.suspicions) == 1)
+        assert loop.time() - began < 0.5
+        await eventually(lambda: "its workflow has been told" in known.degraded())
+    told = known.suspicions[0]
+    assert (told.component, told.node, told.back) == ("redis", FIRST, False)
+    assert "ended by itself with 137" in told.why
+    assert told.seen > 1_600_000_000_000
+
+
+async def test_what_is_over_before_temporal_is_back_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.down = True
+        known.agents.say(FIRST, "", process=agent_pb2.EXITED)
+        await eventually(lambda: "Temporal has not been told yet" in known.degraded())
+        known.agents.say(FIRST, "master", 7)
+        await eventually(lambda: known.degraded() == "")
+        known.down = False
+        known.agents.say(FIRST, "", process=agent_pb2.FATAL, message="again")
+        await eventually(lambda: len(known.suspicions) == 1)
+    assert "again" in known.suspicions[0].why
+
+
+async def test_what_stands_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.suspicions.AGAIN_AFTER", 0.2)
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.kubernetes.remove(known.kubernetes.get_now("Pod", NAMESPACE, known.pods[0]["metadata"]["name"]))
+        await eventually(lambda: len(known.suspicions) >= 3)
+        known.agents.say(SECOND, "master", 8)
+        await eventually(
+            lambda: known.role(1) == "master" and known.degraded() == "2 of 3 nodes are ready; not ready: " + FIRST
+        )
+        count = len(known.suspicions)
+        await asyncio.sleep(0.6)
+        assert len(known.suspicions) <= count + 1
+        assert known.renewals(SECOND) > 0
+
+
+async def test_a_full_volume_and_policy_are_told_in_the_status_and_to_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for spec, full, words in (
+        ({}, True, "its volume is full"),
+        ({"paused": True}, False, "spec.paused is true"),
+        ({"failover": {"automatic": False}}, False, "mw failover"),
+    ):
+        known = Installation(monkeypatch, spec=spec)
+        async with known.watching():
+            await known.settled()
+            known.agents.say(FIRST, "", process=agent_pb2.BACKOFF, volume_full=full)
+            await eventually(lambda known=known, words=words: words in known.degraded())  # type: ignore[misc]
+            assert known.suspicions == []
+
+
+async def test_a_watcher_that_begins_after_the_loss_misses_who_held_the_role_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+    known.kubernetes.remove(known.kubernetes.get_now("Pod", NAMESPACE, known.pods[0]["metadata"]["name"]))
+    async with known.watching():
+        known.agents.say(SECOND, "replica")
+        known.agents.say(THIRD, "replica")
+        await eventually(lambda: len(known.suspicions) == 1)
+    assert (known.suspicions[0].node, known.suspicions[0].seen) == (FIRST, 0)
+    assert known.recorded() == FIRST
+
+
+async def test_a_watcher_that_has_just_begun_waits_for_the_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    known.pods[0]["metadata"]["labels"]["middleware.io/role"] = "master"
+    known.kubernetes.put(known.pods[0])
+    async with known.watching():
+        await asyncio.sleep(1.0)
+        known.say()
+        await eventually(lambda: known.renewals(FIRST) >= 4)
+    assert known.suspicions == []
+
+
+def usage(milliseconds: list[int], state: str = "S") -> Any:
+    def answer() -> agent_pb2.ProcessStatus:
+        milliseconds[0] += milliseconds[1]
+        return agent_pb2.ProcessStatus(pid=7, starts=1, cpu_milliseconds=milliseconds[0], kernel_state=state)
+
+    return answer
+
+
+async def test_a_process_that_hangs_is_told_and_loses_its_lease_until_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Installation(monkeypatch)
+    known.agents.statuses[FIRST] = usage([500, 0])
+    async with known.watching():
+        await known.settled()
+        known.agents.say(FIRST, "", message="getRole: timed out", ready=False)
+        await eventually(lambda: len(known.suspicions) == 1, 7.0)
+        count = known.renewals(FIRST)
+        await asyncio.sleep(1.3)
+        assert known.renewals(FIRST) == count
+        known.agents.say(FIRST, "master", 7)
+        await eventually(lambda: known.renewals(FIRST) > count)
+    assert "uses no processor time" in known.suspicions[0].why
+
+
+async def test_a_process_that_is_at_work_is_only_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    known.agents.statuses[FIRST] = usage([500, 900], "R")
+    async with known.watching():
+        await known.settled()
+        known.agents.say(FIRST, "", message="getRole: timed out", ready=False)
+        await eventually(lambda: "it is given 30 s" in known.degraded(), 7.0)
+        assert known.suspicions == []
+        assert known.role(0) == "master"
+
+
+async def test_a_stop_on_request_is_noted_and_a_stop_by_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    requested = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED, stop_requested=True)
+    known.agents.statuses[FIRST] = lambda: requested
+    async with known.watching():
+        await known.settled()
+        known.agents.say(FIRST, "", process=agent_pb2.STOPPED)
+        await eventually(lambda: "stopped on request" in known.degraded())
+        assert known.suspicions == []
+        known.agents.say(FIRST, "master", 7)
+        await eventually(lambda: known.degraded() == "")
+        requested.stop_requested = False
+        known.agents.say(FIRST, "", process=agent_pb2.STOPPED)
+        await eventually(lambda: len(known.suspicions) == 1)
+
+
+async def test_a_stop_by_an_operation_is_its_own_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.put_status(operation={"type": "Restart", "workflowId": "w", "step": f"{FIRST}: roll", "state": "Running"})
+        known.agents.say(FIRST, "", process=agent_pb2.STOPPED)
+        live = known.kubernetes.get_now("Pod", NAMESPACE, known.pods[0]["metadata"]["name"])
+        known.kubernetes.remove(live)
+        await eventually(lambda: "not ready" in known.degraded())
+        await asyncio.sleep(0.7)
+        assert known.suspicions == []
+        known.put_status(operation={"type": "Restart", "workflowId": "w", "step": "", "state": "Completed"})
+        await eventually(lambda: len(known.suspicions) == 1)
+
+
+async def test_an_isolated_node_is_told_and_gets_no_lease_until_it_is_heard_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.agents.cut_off(FIRST)
+        known.agents.say(SECOND, "replica", ready=False)
+        known.agents.say(THIRD, "replica", ready=False)
+        await eventually(lambda: len(known.suspicions) == 1, 7.0)
+        count = known.renewals(FIRST)
+        del known.agents.refusing[FIRST]
+        await asyncio.sleep(1.3)
+        assert known.renewals(FIRST) == count, "only its own word gives it its lease back"
+        known.agents.say(FIRST, "master", 7)
+        await eventually(lambda: known.renewals(FIRST) > count)
+        await eventually(lambda: known.degraded() == "")
+    assert "is isolated" in known.suspicions[0].why
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+async def test_a_node_that_only_the_platform_cannot_see_is_noted(
+    monkeypatch: pytest.MonkeyPatch, reachable: bool
+) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        for node in NODES[:1] if reachable else NODES:
+            known.agents.cut_off(node)
+        words = "only the platform cannot see it" if reachable else "nobody could take over"
+        await eventually(lambda: words in known.degraded(), 8.0)
+        assert known.suspicions == []
+        assert known.role(0) == "master"
+
+
+async def test_a_fenced_node_has_neither_lease_nor_label_and_is_told_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.fence(FIRST)
+        await eventually(lambda: known.role(0) is None)
+        count = known.renewals(FIRST)
+        known.agents.say(SECOND, "master", 6)
+        await eventually(lambda: known.role(1) == "master")
+        await eventually(lambda: any("is back after it was replaced by" in s.why and s.back for s in known.suspicions))
+        await eventually(lambda: "has not been taken in again" in known.message(0))
+        assert known.renewals(FIRST) == count
+        known.agents.say(FIRST, "replica")
+        known.fence()
+        await eventually(lambda: known.role(0) == "replica" and known.degraded() == "")
+
+
+async def test_two_nodes_that_claim_the_role_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.agents.say(SECOND, "master", 6)
+        await eventually(lambda: len(known.suspicions) == 1)
+    assert known.suspicions[0].node == SECOND
+    assert f"although {FIRST} holds it" in known.suspicions[0].why
+    assert known.renewals(SECOND) == 0
