@@ -33,7 +33,6 @@ def all_activities(platform: Platform) -> list[Callable[..., Any]]:
     roll, node, switchover = Roll(platform), Node(platform), Switchover(platform)
     scale, configure, sync, upgrade = Scale(platform), Configure(platform), Sync(platform), Upgrade(platform)
     failover = Failover(platform)
-    failover = Failover(platform)
     return [
         load.load,
         report.report,
@@ -54,11 +53,6 @@ def all_activities(platform: Platform) -> list[Callable[..., Any]]:
         node.roll_node,
         switchover.plan_move,
         switchover.switchover,
-        failover.plan_failover,
-        failover.fence,
-        failover.choose,
-        failover.promote,
-        failover.readmit,
         failover.plan_failover,
         failover.fence,
         failover.choose,

@@ -1,0 +1,18 @@
+"""What a worker registers is complete, and each name is there once: else no worker starts, or a step waits for ever."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from temporalio import activity
+
+from activities.platform import Platform
+from activities.registry import all_activities
+from api.steps import Step
+from workflows.options import LIMITS
+
+
+def test_every_step_has_one_activity_and_limits() -> None:
+    names = [activity._Definition.must_from_callable(each).name for each in all_activities(cast(Platform, None))]
+    assert sorted(str(name) for name in names) == sorted(Step)
+    assert set(LIMITS) == set(Step)
