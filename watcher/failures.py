@@ -256,7 +256,7 @@ def _stopped(facts: Facts, node: str, pod: PodFacts) -> Finding | None:
 
 def _silent(node: str, pod: PodFacts, now: float) -> Finding | None:
     since = pod.unanswered_since
-    if since is None or now - since < HUNG_AFTER or "loading" in pod.message.lower():
+    if since is None or now - since < HUNG_AFTER:
         return None
     if pod.usage is None or pod.usage.at < since:
         return None  # to be asked first
