@@ -16,6 +16,12 @@ from tests.unit.agent.support import PYTHON, Manager, Node, alive, eventually
 
 BUSY = "while True: pass"
 IDLE = "import time; time.sleep(1000)"
+ORDERLY = (
+    "import signal, sys, time\n"
+    "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
+    "open('listening', 'w').close()\n"
+    "time.sleep(1000)\n"
+)
 DEAF = (
     "import signal, time\n"
     "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -31,7 +37,8 @@ async def _started(node: Node, manager: Manager, code: str) -> int:
 
 
 async def test_a_stopped_process_dies_within_the_callers_patience(node: Node, manager: Manager) -> None:
-    engine = await _started(node, manager, IDLE)
+    engine = await _started(node, manager, ORDERLY)
+    await eventually(lambda: (node.data / "listening").exists())
     os.kill(engine, signal.SIGSTOP)
     began = time.monotonic()
     status = await manager.stub.Stop(pb.StopRequest(request_id="run/fence", timeout_seconds=0.5), timeout=10)
