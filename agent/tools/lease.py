@@ -88,6 +88,7 @@ class LeaseKeeper:
         """For so long somebody else has asked for a fence, whatever the lease says."""
         self._handed_over = False
         """The lease is held again, and that fence goes on."""
+        self._lifted = 0
         self._failure = ""
         self._telling: asyncio.Task[None] | None = None
 
@@ -182,6 +183,7 @@ class LeaseKeeper:
             self._asked_until = NEVER
             # Should it have lifted ours: it was under way when the lease ran out.
             self._fenced_process, self._next = None, NEVER
+            self._lifted += 1
             self._woken.set()
 
     # The timer
@@ -229,8 +231,9 @@ class LeaseKeeper:
         if not self._touched:
             self._touched = True
             self._remember()
-        if not await self._attempt(FENCE, _FENCE_SECONDS):
-            return
+        lifted = self._lifted
+        if not await self._attempt(FENCE, _FENCE_SECONDS) or lifted != self._lifted:
+            return  # where somebody's unfence ended meanwhile, nobody knows which came last
         self._next = self._clock() + _FENCE_AGAIN
         self._fenced_process = process
         if not again:

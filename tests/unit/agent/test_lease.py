@@ -174,7 +174,7 @@ async def test_renewals_hold_it_and_without_them_writes_end_in_time(node: Node, 
     acknowledged = last
     while await _writes(port, within=1):
         acknowledged = time.monotonic()
-    assert SECONDS - 0.3 < acknowledged - last < SECONDS + 0.5
+    assert SECONDS - 0.6 < acknowledged - last < SECONDS + 1, "a failover waits for the lease and 2 s"
     report = await eventually(lambda: _fenced(tools), what="the report says fenced")
     assert not report.ready
     assert f"no contact with the platform nor with a majority of its replicas for {SECONDS:g} s" in report.message
@@ -196,7 +196,7 @@ async def test_a_renewal_lets_writes_flow_again_and_those_who_watch_hear_of_all_
     assert not await _writes(port)
     assert _mark(node).exists()
     assert (await _renew(tools)).held
-    await eventually(lambda: _writes(port), within=1, what="writes flow again")
+    await eventually(lambda: _writes(port), within=5, what="writes flow again")
     await eventually(lambda: seen[-1] == (True, False), what="ready again")
     assert not _mark(node).exists()
     watch.cancel()
@@ -216,7 +216,7 @@ async def test_a_replica_that_follows_renews_it_without_the_platform(node: Node,
         await asyncio.sleep(0.05)
     replica.kill()
     await replica.wait()
-    await eventually(lambda: _fenced(tools), within=6, what="without its replica it stops")
+    await eventually(lambda: _fenced(tools), within=10, what="without its replica it stops")
     assert not await _writes(port)
 
 
@@ -236,7 +236,7 @@ async def test_no_undo_and_no_unfence_of_others_lifts_what_the_lease_keeps(node:
     while time.monotonic() - began < 4:
         assert not await _writes(port)
     assert (await _renew(tools)).held
-    await eventually(lambda: _writes(port), within=1, what="writes flow again")
+    await eventually(lambda: _writes(port), within=5, what="writes flow again")
 
 
 async def test_a_renewal_does_not_lift_the_fence_of_a_switchover(node: Node, tools: Tools, port: int) -> None:
@@ -247,7 +247,7 @@ async def test_a_renewal_does_not_lift_the_fence_of_a_switchover(node: Node, too
         await eventually(lambda: _free(tools), what="no longer by the lease")
         assert not await _writes(port), "still as the switchover wants it"
         await eventually(lambda: _writes(port), what="its time is over")
-    assert 3.5 < time.monotonic() - began < 6
+    assert 3.5 < time.monotonic() - began < 10, "and not the 60 s of the lease"
 
 
 async def test_a_new_agent_keeps_it_fenced_until_it_is_renewed(node: Node, tools: Tools, port: int) -> None:
@@ -301,16 +301,14 @@ async def test_a_hung_engine_is_fenced_as_soon_as_it_goes_on_and_holds_up_nobody
     engine = (await manager.status()).pid
     assert (await _renew(tools)).held
     os.kill(engine, signal.SIGSTOP)
-    stopped = time.monotonic()
-    await eventually(lambda: _hung(tools), within=2.5, what="the report says that it does not answer")
-    assert time.monotonic() - stopped < 2.5
+    await eventually(lambda: _hung(tools), within=5, what="the report says that it does not answer")
     await eventually(lambda: b"the lease has run out" in node.agent_log.read_bytes(), what="the lease runs out")
     began = time.monotonic()
     assert (await _renew(tools)).held
-    assert time.monotonic() - began < 0.5, "a renewal waits for no engine"
+    assert time.monotonic() - began < 1, "a renewal waits for no engine"
     await eventually(lambda: node.agent_log.read_bytes().count(b"the lease has run out") == 2, what="out again")
     os.kill(engine, signal.SIGCONT)
-    await eventually(lambda: _fenced(tools), within=3, what="fenced")
+    await eventually(lambda: _fenced(tools), within=10, what="fenced")
     assert not await _writes(port)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.variables import Secrets
 from agent.tools.lease import LeaseKeeper
-from tests.unit.agent.support import Node
+from tests.unit.agent.support import Node, eventually
 
 
 class Clock:
@@ -30,7 +31,8 @@ class Primary:
     """A node's lease of 4 s, with 2 followers wanted, and what a poll would tell it."""
 
     def __init__(self, node: Node) -> None:
-        data = node.document(writableRoles=["primary"], lease={"seconds": 4.0, "followers": 2})
+        fence = {"steps": [{"write": {"path": "/middleware/fence", "content": "${arg.seconds}"}}]}
+        data = node.document(writableRoles=["primary"], lease={"seconds": 4.0, "followers": 2}, tools={"fence": fence})
         node.mount(data)
         self.clock = Clock()
         settings = Settings.from_environment(node.environment())
@@ -120,3 +122,23 @@ async def test_a_changed_lease_is_in_effect_at_once(node: Node, primary: Primary
     primary.document = replace(primary.document, lease=None)
     primary.polled()
     assert not primary.out_at(2000)
+
+
+async def test_an_unfence_that_ends_while_it_is_out_is_followed_by_a_fence(node: Node, primary: Primary) -> None:
+    """It began while the lease was held, and hung in the engine."""
+    primary.polled()
+    running = asyncio.ensure_future(primary.keeper.run())
+    try:
+        primary.clock.time = 1004
+        await eventually(lambda: primary.keeper.fenced, what="fenced")
+        (node.data / "fence").unlink()
+        primary.keeper.ran("unfence", {})
+        await eventually(lambda: (node.data / "fence").exists(), within=2, what="fenced again, and not after 20 s")
+        await eventually(lambda: primary.keeper.fenced, what="known to be fenced")
+        assert primary.keeper.keeps_fenced("unfence")
+        assert (node.data / "fence").read_text() == "60"
+        primary.clock.time = 1030
+        (node.data / "fence").unlink()
+        await eventually(lambda: (node.data / "fence").exists(), what="the fence is made to last")
+    finally:
+        running.cancel()

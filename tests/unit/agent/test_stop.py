@@ -6,16 +6,23 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from grpc import aio
 
-from agent.process.kernel import look
+from agent.process.kernel import Seen, look
 from proto import agent_pb2 as pb
 from tests.unit.agent.support import PYTHON, Manager, Node, alive, eventually
 
 BUSY = "while True: pass"
 IDLE = "import time; time.sleep(1000)"
+ORDERLY = (
+    "import signal, sys, time\n"
+    "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
+    "open('listening', 'w').close()\n"
+    "time.sleep(1000)\n"
+)
 DEAF = (
     "import signal, time\n"
     "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -31,7 +38,8 @@ async def _started(node: Node, manager: Manager, code: str) -> int:
 
 
 async def test_a_stopped_process_dies_within_the_callers_patience(node: Node, manager: Manager) -> None:
-    engine = await _started(node, manager, IDLE)
+    engine = await _started(node, manager, ORDERLY)
+    await eventually(lambda: (node.data / "listening").exists())
     os.kill(engine, signal.SIGSTOP)
     began = time.monotonic()
     status = await manager.stub.Stop(pb.StopRequest(request_id="run/fence", timeout_seconds=0.5), timeout=10)
@@ -105,8 +113,16 @@ async def test_a_name_with_parentheses_and_spaces_is_no_obstacle(node: Node, man
     node.mount(node.document(process={"command": [str(program), "-c", IDLE]}))
     node.start_manager()
     pid = (await manager.reaches(pb.RUNNING)).pid
-    seen = look(pid)
-    assert seen is not None
-    assert seen.state == "S"
-    assert 0 <= seen.cpu_milliseconds < 5000
+    assert _name(pid) == program.name
+    seen = await eventually(lambda: _asleep(pid), what="the process sleeps")
+    assert 0 < seen.cpu_milliseconds < 60_000
     assert look(2**22 + 1) is None
+
+
+def _asleep(pid: int) -> Seen | None:
+    seen = look(pid)
+    return seen if seen is not None and seen.state == "S" else None
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
