@@ -157,9 +157,9 @@ async def test_the_holder_gets_its_lease_every_second_and_nobody_else_does(monke
     known = Installation(monkeypatch)
     async with known.watching():
         await known.settled()
-        await eventually(lambda: known.renewals(FIRST) >= 4)
+        await eventually(lambda: known.renewals(FIRST) >= 4, 10.0)
     times = [at for _, at in known.agents.renewed]
-    assert 2.7 <= times[3] - times[0] <= 3.6
+    assert 2.7 <= times[3] - times[0] <= 5.0
     assert {node for node, _ in known.agents.renewed} == {FIRST}
     assert known.suspicions == []
     assert known.degraded() == ""
@@ -170,17 +170,18 @@ async def test_a_renewal_that_hangs_does_not_delay_the_next(monkeypatch: pytest.
     async with known.watching():
         known.agents.refusing_renewal[FIRST] = grpc.StatusCode.DEADLINE_EXCEEDED
         known.say()
-        await eventually(lambda: known.renewals(FIRST) >= 3)
+        await eventually(lambda: known.renewals(FIRST) >= 3, 10.0)
     times = [at for _, at in known.agents.renewed]
-    assert times[2] - times[0] <= 2.6
+    assert times[2] - times[0] < 3.5, "one after the other they would take 4 s"
 
 
 async def test_an_agent_that_is_older_than_leases_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("watcher.lease_renewal.PERIOD", 0.05)
     known = Installation(monkeypatch)
     known.agents.refusing_renewal[FIRST] = grpc.StatusCode.UNIMPLEMENTED
     async with known.watching():
         await known.settled()
-        await asyncio.sleep(2.2)
+        await asyncio.sleep(0.5)
     assert known.renewals(FIRST) == 1
     assert known.suspicions == []
 
@@ -208,7 +209,7 @@ async def test_a_dead_process_is_told_at_once_with_when_it_was_last_well(monkeyp
         known.agents.say(FIRST, "", process=agent_pb2.EXITED, message="redis-server ended by itself with 137")
         began = loop.time()
         await eventually(lambda: len(known.suspicions) == 1)
-        assert loop.time() - began < 0.5
+        assert loop.time() - began < 2.0
         await eventually(lambda: "its workflow has been told" in known.degraded())
     told = known.suspicions[0]
     assert (told.component, told.node, told.back) == ("redis", FIRST, False)
@@ -229,6 +230,18 @@ async def test_what_is_over_before_temporal_is_back_is_not_told(monkeypatch: pyt
         known.agents.say(FIRST, "", process=agent_pb2.FATAL, message="again")
         await eventually(lambda: len(known.suspicions) == 1)
     assert "again" in known.suspicions[0].why
+
+
+async def test_what_stands_is_told_when_temporal_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.down = True
+        known.agents.say(FIRST, "", process=agent_pb2.EXITED)
+        await eventually(lambda: "Temporal has not been told yet" in known.degraded())
+        known.down = False
+        await eventually(lambda: len(known.suspicions) == 1)
+        await eventually(lambda: "its workflow has been told" in known.degraded())
 
 
 async def test_what_stands_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
