@@ -148,7 +148,6 @@ def test_usage_seen_before_it_fell_silent_proves_nothing() -> None:
 
 def test_a_node_that_loads_its_data_does_not_hang() -> None:
     assert findings(facts(replace(WELL, ready=False, message="LOADING Redis is loading the dataset")), NOW) == []
-    assert findings(facts(unanswering(99.0, Usage(NOW, True), "LOADING Redis is loading the dataset")), NOW) == []
 
 
 def test_a_node_that_most_others_have_lost_too_is_isolated() -> None:
