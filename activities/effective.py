@@ -81,12 +81,21 @@ def unapplied(desired: DesiredApp, config_maps: Mapping[str, Manifest], services
 
 async def unstarted(platform: Platform, desired: DesiredApp) -> list[str]:
     """Names of nodes whose engine runs with parameters, read at its start, that its files do not say any more."""
+    return [name for name, note, wants in await _live(platform, desired) if note.restart != wants.restart]
+
+
+async def otherwise_set(platform: Platform, desired: DesiredApp) -> list[str]:
+    """Names of nodes whose engine was given other parameters than ``desired`` says, of whichever kind."""
+    found = await _live(platform, desired)
+    return [name for name, note, wants in found if (note.dynamic, note.restart) != (wants.dynamic, wants.restart)]
+
+
+async def _live(platform: Platform, desired: DesiredApp) -> list[tuple[str, Effective, Effective]]:
     labels = app_labels(desired.name)
     (maps, _), (services, _) = await together(
         platform.kubernetes.list(kind, desired.namespace, labels=labels) for kind in (CONFIG_MAP, SERVICE)
     )
-    found = _compared(desired, _by_name(maps), _by_name(services))
-    return [name for name, note, wants in found if note.restart != wants.restart]
+    return list(_compared(desired, _by_name(maps), _by_name(services)))
 
 
 def _by_name(items: Iterable[Manifest]) -> dict[str, Manifest]:

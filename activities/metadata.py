@@ -17,11 +17,13 @@ from clients.resources import CONFIG_MAP, Manifest
 
 Part = Callable[[Any], Any]
 """From what the part holds (None: nothing yet) to what it should hold."""
+PARTS = ("basic", "nodes", "record")
+"""Those by which what runs is known. ``config`` and ``roles`` only tell of it."""
 _ATTEMPTS = 8
 
 
 def read_part(config_map: Mapping[str, Any] | None, part: str) -> Any:
-    """The part's value, None where it is missing or not JSON (somebody edited it: it is written anew)."""
+    """The part's value, None where it is missing or not JSON (somebody edited it)."""
     text = ((config_map or {}).get("data") or {}).get(part)
     try:
         return json.loads(text) if text else None

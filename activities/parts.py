@@ -53,7 +53,7 @@ def adding(before: Any, desired: DesiredApp, *, ran: bool = False) -> dict[str, 
 
     ``ran``: the App has run, so what an interrupted Scale has begun to add stays noted for the next one.
     """
-    part = _lists(before)
+    part = lists(before)
     wanted = {node.name for node in desired.nodes}
     normal = [node for node in part["normal"] if node.get("name") in wanted]
     known = {node["name"]: node for node in [*normal, *part["adding"]]}
@@ -84,7 +84,7 @@ def entry(node: DesiredNode) -> Entry:
 def normal(before: Any, component: DesiredComponent, runs: Mapping[str, str] | None = None) -> dict[str, list[Entry]]:
     """All nodes of the component are there; what is noted of each stays. ``runs``: of which version each Deployment is:
     a Repair may have made it anew, of another one than was noted."""
-    part = _lists(before)
+    part = lists(before)
     known = {node["name"]: node for node in [*part["normal"], *part["adding"]]}
     own = [_running(known.get(node.name, entry(node)), (runs or {}).get(node.name, "")) for node in component.nodes]
     names = {node["name"] for node in own}
@@ -138,26 +138,45 @@ def verified(before: Any, name: str) -> dict[str, list[Entry]]:
 
 
 def _edited(before: Any, name: str, edit: Callable[[Entry], Entry]) -> dict[str, list[Entry]]:
-    part = _lists(before)
+    part = lists(before)
     return {state: [edit(node) if node.get("name") == name else node for node in part[state]] for state in _STATES}
 
 
 def entries(part: Any) -> dict[str, Entry]:
     """All nodes by name, in whichever state."""
-    lists = _lists(part)
-    return {str(node["name"]): node for state in _STATES for node in lists[state]}
+    read = lists(part)
+    return {node["name"]: node for state in _STATES for node in read[state]}
+
+
+def unreadable(part: Any) -> str:
+    """What is wrong with the lists; empty for good ones."""
+    if not isinstance(part, dict):
+        return "is no JSON object"
+    readable = lists(part)
+    left = [state for state in _STATES if (part.get(state) or []) != readable[state]]
+    return f"has unreadable entries: {', '.join(left)}" if left else ""
+
+
+def mended(part: Any, found: Mapping[str, tuple[str, Entry]]) -> dict[str, list[Entry]]:
+    """What of the lists can be read, with every node of ``found`` (state and entry, by name) that they have lost."""
+    kept = lists(part)
+    known = {node["name"] for state in _STATES for node in kept[state]}
+    for name, (state, node) in found.items():
+        if name not in known:
+            kept[state].append(node)
+    return {state: sorted(nodes, key=lambda node: node["name"]) for state, nodes in kept.items()}
 
 
 def deleting(before: Any, names: Collection[str]) -> dict[str, list[Entry]]:
     """The named nodes are on their way out."""
-    part = _lists(before)
+    part = lists(before)
     moved = [node for state in ("normal", "adding") for node in part[state] if node.get("name") in names]
     kept = {state: [node for node in part[state] if node.get("name") not in names] for state in ("normal", "adding")}
     return {**kept, "deleting": sorted([*part["deleting"], *moved], key=lambda node: node["name"])}
 
 
 def gone(before: Any, names: Collection[str]) -> dict[str, list[Entry]]:
-    part = _lists(before)
+    part = lists(before)
     return {state: [node for node in part[state] if node.get("name") not in names] for state in _STATES}
 
 
@@ -205,7 +224,9 @@ def component_record(desired: DesiredApp, component: DesiredComponent) -> dict[s
 def way_back(part: Any) -> str:
     """The runtime version that an unfinished upgrade can still go back to; empty where there is none."""
     previous = part.get("previous") if isinstance(part, dict) else None
-    return "" if not previous or previous.get("final") else str(previous.get("runtimeVersion", ""))
+    if not isinstance(previous, dict) or previous.get("final"):
+        return ""
+    return str(previous.get("runtimeVersion", ""))
 
 
 def final(before: Any, version: str) -> Any:
@@ -245,6 +266,24 @@ def _dump(spec: Any) -> dict[str, Any]:
     return dumped
 
 
-def _lists(before: Any) -> dict[str, list[Entry]]:
+def lists(before: Any) -> dict[str, list[Entry]]:
+    """What of the part can be read. What cannot (somebody edited it) is forgotten, and so is a node's second entry."""
     part = before if isinstance(before, dict) else {}
-    return {state: list(part.get(state) or []) for state in _STATES}
+    found: dict[str, list[Entry]] = {state: [] for state in _STATES}
+    seen: set[str] = set()
+    for state in _STATES:
+        listed = part.get(state)
+        for node in listed if isinstance(listed, list) else ():
+            if _is_entry(node) and node["name"] not in seen:
+                seen.add(node["name"])
+                found[state].append(node)
+    return found
+
+
+def _is_entry(node: Any) -> bool:
+    """Whether all of it is text, and its name that of a node of its component and group."""
+    if not isinstance(node, dict) or not all(isinstance(value, str) for value in node.values()):
+        return False
+    name, place = node.get("name", ""), f"-{node.get('component', '')}-{node.get('group', '')}-"
+    before, _, ordinal = name.rpartition("-")
+    return bool(ordinal.isdecimal() and before and f"{before}-".endswith(place))

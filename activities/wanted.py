@@ -11,12 +11,13 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from activities import parts
+from activities.damage import damaged_parts
 from activities.metadata import read_part
 from activities.nodes import has_run
 from activities.platform import Platform, permanent
@@ -37,7 +38,8 @@ from render.validation import parse_app
 class Live:
     """An App's resources and metadata as they are. ``deployed``: what runs, None before the first Deploy completed.
 
-    ``components`` and ``groups`` by resource name; ``recorded`` is what new renderings hold on to.
+    ``components`` and ``groups`` by resource name; ``recorded`` is what new renderings hold on to. ``damaged``: what is
+    wrong with parts of the metadata, by part.
     """
 
     components: dict[str, Manifest]
@@ -45,6 +47,7 @@ class Live:
     metadata: Manifest | None
     recorded: RecordedState
     deployed: Deployed | None
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def basic(self) -> dict[str, Any]:
@@ -73,6 +76,11 @@ def owned_by(manifest: Manifest, uid: str) -> bool:
     return any(owner.get("uid") == uid for owner in manifest["metadata"].get("ownerReferences") or [])
 
 
+def said_of(app: str, damaged: Mapping[str, str]) -> str:
+    """``damaged``: what is wrong, by part of the App's metadata."""
+    return f"ConfigMap {metadata_name(app)}: " + ", ".join(f"its part {part} {what}" for part, what in damaged.items())
+
+
 async def live_state(platform: Platform, namespace: str, app: str, uid: str) -> Live:
     """The resources that belong to this very App, and its metadata."""
     labels = app_labels(app)
@@ -84,8 +92,16 @@ async def live_state(platform: Platform, namespace: str, app: str, uid: str) -> 
     own_components, own_groups = _own(components, uid), _own(groups, uid)
     if metadata is not None and not owned_by(metadata, uid):
         metadata = None
-    recorded = _recorded(own_components, own_groups, read_part(metadata, "record"))
-    return Live(own_components, own_groups, metadata, recorded, _deployed(app, uid, metadata, recorded))
+    return live_of(app, uid, own_components, own_groups, metadata)
+
+
+def live_of(
+    app: str, uid: str, components: dict[str, Manifest], groups: dict[str, Manifest], metadata: Manifest | None
+) -> Live:
+    """Pure; all of them are of this very App."""
+    recorded = _recorded(components, groups, read_part(metadata, "record"))
+    damaged = damaged_parts(metadata, uid, made=bool(components or groups))
+    return Live(components, groups, metadata, recorded, _deployed(app, uid, metadata, recorded), damaged)
 
 
 def _recorded(components: Mapping[str, Manifest], groups: Mapping[str, Manifest], record: Any) -> RecordedState:
@@ -122,12 +138,12 @@ def _deployed(app: str, uid: str, metadata: Manifest | None, recorded: RecordedS
     basic = read_part(metadata, "basic")
     if not has_run(basic, uid):
         return None
-    nodes = read_part(metadata, "nodes")
+    nodes = parts.lists(read_part(metadata, "nodes"))
     ordinals: dict[str, set[int]] = {}
     versions: dict[str, str] = {}
     joining: dict[str, set[int]] = {}
     for state, found in (("normal", ordinals), ("adding", joining)):
-        for node in (nodes or {}).get(state) or []:
+        for node in nodes[state]:
             name = group_name(app, node["component"], node["group"])
             found.setdefault(name, set()).add(int(node["name"].rpartition("-")[2]))
             if node.get("version"):
@@ -140,7 +156,7 @@ def _deployed(app: str, uid: str, metadata: Manifest | None, recorded: RecordedS
         ordinals={name: tuple(sorted(found)) for name, found in ordinals.items()},
         joining={name: tuple(sorted(found)) for name, found in joining.items()},
         versions=versions,
-        removing=frozenset(node["name"] for node in (nodes or {}).get("deleting") or []),
+        removing=frozenset(node["name"] for node in nodes["deleting"]),
     )
 
 
@@ -160,8 +176,8 @@ async def wanted(platform: Platform, target: Target, operation: str = "", *, ext
     """What a step of this operation has to bring about; ``operation``: as another one would see it; ``extend``: with
     the nodes that a Scale is to add.
 
-    Raises ApplicationError SpecChanged where the App has another spec by now, or is being deleted: the operation
-    then ends and the entity plans anew.
+    Raises ApplicationError SpecChanged where the App has another spec by now, or is being deleted, or somebody damaged
+    its metadata: the operation then ends and the entity plans anew.
     """
     manifest, live = await asyncio.gather(
         live_app(platform, target), live_state(platform, target.namespace, target.app, target.uid)
@@ -173,6 +189,8 @@ async def wanted(platform: Platform, target: Target, operation: str = "", *, ext
         raise permanent(ErrorType.SPEC_CHANGED, "the spec changed: " + "; ".join(map(str, problems)))
     if spec_hash(app) != target.spec_hash:
         raise permanent(ErrorType.SPEC_CHANGED, f"the spec changed (generation {app.generation})")
+    if live.damaged:
+        raise permanent(ErrorType.SPEC_CHANGED, f"{said_of(app.name, live.damaged)}; planned anew")
     kind = operation or target.stage or target.operation
     extend = extend and kind == OperationType.SCALE
     return Wanted(manifest, app, await stage(platform, app, live, kind, extend=extend), live)
