@@ -35,7 +35,7 @@ from clients.resources import (
     Manifest,
 )
 from render.desired import DesiredApp, RecordedState, desired
-from render.manifests import budget_manifests, config_maps_of, has_run, record_manifests, service_manifests
+from render.manifests import REVISION, budget_manifests, config_maps_of, has_run, record_manifests, service_manifests
 from render.objects import metadata_config_map, node_deployment, node_volume_claim
 from render.problems import Problem
 from render.stages import pod_facts
@@ -213,7 +213,7 @@ async def compare(
 
 
 def bare(manifest: Mapping[str, Any]) -> Manifest:
-    """Without status, what the API server writes, and the platform's own digests."""
+    """Without status, what the API server writes, and the platform's own digests and revisions."""
     result = {key: value for key, value in manifest.items() if key not in ("status", "metadata")}
     metadata = {key: value for key, value in manifest["metadata"].items() if key not in _OTHERS}
     notes = {key: value for key, value in (metadata.pop("annotations", None) or {}).items() if not _digest(key)}
@@ -223,7 +223,7 @@ def bare(manifest: Mapping[str, Any]) -> Manifest:
 
 
 def _digest(annotation: str) -> bool:
-    return annotation.startswith("middleware.io/") and annotation.endswith("-hash")
+    return annotation == REVISION or (annotation.startswith("middleware.io/") and annotation.endswith("-hash"))
 
 
 class _Dumper(yaml.SafeDumper):
