@@ -72,7 +72,7 @@ class Node:
             state = await self._serves(step, node, renewal)
             await self._check_version(step, state, node)
             values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
-            answers = await read_back(platform, agent_of(target, state), "")
+            answers = await read_back(platform, agent_of(target, state))
             await note_effective(platform, target.namespace, node.name, effective(component, values, answers))
             await self._note(step, lambda before: parts.verified(before, node.name))
             await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {node.runtime_version}")
