@@ -16,7 +16,7 @@ from activities.mend import METADATA_DAMAGED, damages, mend
 from activities.metadata import read_part
 from activities.platform import Platform
 from activities.roll import outdated_nodes
-from activities.volumes import expandable_groups
+from activities.volumes import expandable_groups, ungrown
 from activities.wanted import Live, live_state, said_of, spec_hash, stage
 from api.app import App
 from api.names import FINALIZER
@@ -104,6 +104,8 @@ class Load:
     async def _outdated(self, running: DesiredApp, live: Live) -> tuple[str, str]:
         """The operation that brings nodes to what is recorded: an earlier one was interrupted."""
         nodes = await outdated_nodes(self._platform, running, live)
+        if not nodes and (small := await ungrown(self._platform, running)):
+            return OperationType.RESIZE, f"volumes that have not grown yet: {', '.join(sorted(small))}"
         if not nodes:
             waiting = await unstarted(self._platform, running)
             said = f"not restarted with its parameters yet: {', '.join(waiting)}"

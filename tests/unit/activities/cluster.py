@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
@@ -30,7 +29,7 @@ from api.operations import OperationType
 from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, Target
 from clients.agents import AgentError, AgentTarget
 from clients.certificates import KeyPair, create_authority
-from clients.resources import DEPLOYMENT, POD, Resource
+from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource
 from proto import agent_pb2
 from render.bundle import PluginBundle, to_config_maps
 from tests.unit.render.support import manifest, shelf
@@ -86,6 +85,11 @@ class FakeCluster(FakeKubernetes):
             self._pod(self.objects["Deployment", namespace or "", node])
         self._wake()
         return True
+
+    def _key(self, manifest: Manifest) -> tuple[str, str, str]:
+        if manifest["kind"] == STORAGE_CLASS.kind:  # that an administrator writes
+            return STORAGE_CLASS.kind, "", manifest["metadata"]["name"]
+        return super()._key(manifest)
 
     def _store(self, key: tuple[str, str, str], manifest: Manifest, change: str) -> Manifest:
         self.made += 1
@@ -262,7 +266,23 @@ class World:
         data = {key: value for key, value in live["data"].items() if key != part}
         self.cluster.put({**live, "data": data if text is None else {**data, part: text}})
 
+    def claim(self, node: str, capacity: str, *, request: str = "", conditions: Any = ()) -> None:
+        """The node's volume claim, bound, as its driver has come so far."""
+        live = self.object("PersistentVolumeClaim", node)
+        spec = {**live["spec"], "storageClassName": "grows"}
+        if request:
+            spec["resources"] = {"requests": {"storage": request}}
+        status = {"capacity": {"storage": capacity}, "conditions": list(conditions)}
+        self.cluster.put({**live, "spec": spec, "status": status})
+
     # What is there
+
+    def requested(self, node: str) -> str:
+        return str(self.object("PersistentVolumeClaim", node)["spec"]["resources"]["requests"]["storage"])
+
+    def pod(self, node: str) -> Manifest:
+        found = [each for (kind, _, _), each in self.cluster.objects.items() if kind == "Pod"]
+        return only(each for each in found if each["metadata"]["labels"][LABEL_NODE] == node)
 
     def object(self, kind: str, name: str) -> Manifest:
         return copy.deepcopy(self.cluster.get_now(kind, NAMESPACE, name))
@@ -322,12 +342,6 @@ class World:
             self.agents.say(node, role)
             labels = {**pod["metadata"]["labels"], **({LABEL_ROLE: role} if role else {})}
             self.cluster.put({**pod, "metadata": {**pod["metadata"], "labels": labels}})
-
-
-@asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
-    async with asyncio.timeout(seconds):
-        yield
 
 
 def only(found: Iterable[T]) -> T:
