@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities import parts
 from activities.drift import find_drift
 from activities.effective import unstarted
 from activities.manifests import digest
@@ -26,6 +25,7 @@ from clients.resources import APP, Manifest
 from render.bundle import PluginBundle, PluginRefused
 from render.desired import DesiredApp, RecordedState, desired
 from render.problems import Problem
+from render.running import lists
 from render.stages import Deployed, pending
 from render.transitions import group_path, transition_problems
 from render.validation import parse_app, validate
@@ -194,7 +194,7 @@ def _refused(manifest: Manifest, reason: str, problems: list[Problem], app: App 
 def fewer_nodes(app: App, wanted: DesiredApp, live: Live) -> Iterator[Problem]:
     """Until the first Deploy has completed anything may change, but for a group's nodes that are ready becoming
     fewer: they may hold data by now."""
-    ready = parts.lists(read_part(live.metadata, "nodes"))["normal"]
+    ready = lists(read_part(live.metadata, "nodes"))["normal"]
     for component in wanted.components:
         for group in component.groups:
             names = {node.name for node in group.nodes}

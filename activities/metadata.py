@@ -14,21 +14,13 @@ from activities.platform import Platform
 from api.names import metadata_name
 from clients.errors import ConflictError
 from clients.resources import CONFIG_MAP, Manifest
+from render.running import read_part
+
+__all__ = ["Part", "read_part", "update_metadata"]
 
 Part = Callable[[Any], Any]
 """From what the part holds (None: nothing yet) to what it should hold."""
-PARTS = ("basic", "nodes", "record")
-"""Those by which what runs is known. ``config`` and ``roles`` only tell of it."""
 _ATTEMPTS = 8
-
-
-def read_part(config_map: Mapping[str, Any] | None, part: str) -> Any:
-    """The part's value, None where it is missing or not JSON (somebody edited it)."""
-    text = ((config_map or {}).get("data") or {}).get(part)
-    try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return None
 
 
 async def update_metadata(platform: Platform, namespace: str, app: str, parts: Mapping[str, Part]) -> None:

@@ -13,17 +13,19 @@ from typing import Any
 from api.group import GroupSpec
 from api.operations import OperationType
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
+from render.running import STATES, lists
+from render.running import Entry as Entry
+from render.running import entries as entries
+from render.running import way_back as way_back
 from render.stages import pod_facts
 from render.templates import version_key
 
-Entry = dict[str, str]
 UNVERIFIED = "unverified"
 """In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""
 DATA = "data"
 """In a node's entry: the highest runtime version whose engine has had its volume, where an upgrade noted it."""
 PREVIOUS_PLUGIN = "previousPlugin"
 """In ``basic`` while an UpgradePlugin runs: the version that an abort goes back to."""
-_STATES = ("normal", "adding", "deleting")
 
 
 def basic(before: Any, desired: DesiredApp, now: str) -> dict[str, Any]:
@@ -139,28 +141,13 @@ def verified(before: Any, name: str) -> dict[str, list[Entry]]:
 
 def _edited(before: Any, name: str, edit: Callable[[Entry], Entry]) -> dict[str, list[Entry]]:
     part = lists(before)
-    return {state: [edit(node) if node.get("name") == name else node for node in part[state]] for state in _STATES}
-
-
-def entries(part: Any) -> dict[str, Entry]:
-    """All nodes by name, in whichever state."""
-    read = lists(part)
-    return {node["name"]: node for state in _STATES for node in read[state]}
-
-
-def unreadable(part: Any) -> str:
-    """What is wrong with the lists; empty for good ones."""
-    if not isinstance(part, dict):
-        return "is no JSON object"
-    readable = lists(part)
-    left = [state for state in _STATES if (part.get(state) or []) != readable[state]]
-    return f"has unreadable entries: {', '.join(left)}" if left else ""
+    return {state: [edit(node) if node.get("name") == name else node for node in part[state]] for state in STATES}
 
 
 def mended(part: Any, found: Mapping[str, tuple[str, Entry]]) -> dict[str, list[Entry]]:
     """What of the lists can be read, with every node of ``found`` (state and entry, by name) that they have lost."""
     kept = lists(part)
-    known = {node["name"] for state in _STATES for node in kept[state]}
+    known = {node["name"] for state in STATES for node in kept[state]}
     for name, (state, node) in found.items():
         if name not in known:
             kept[state].append(node)
@@ -177,7 +164,7 @@ def deleting(before: Any, names: Collection[str]) -> dict[str, list[Entry]]:
 
 def gone(before: Any, names: Collection[str]) -> dict[str, list[Entry]]:
     part = lists(before)
-    return {state: [node for node in part[state] if node.get("name") not in names] for state in _STATES}
+    return {state: [node for node in part[state] if node.get("name") not in names] for state in STATES}
 
 
 def record(before: Any, desired: DesiredApp, operation: str) -> dict[str, Any]:
@@ -221,14 +208,6 @@ def component_record(desired: DesiredApp, component: DesiredComponent) -> dict[s
     return found
 
 
-def way_back(part: Any) -> str:
-    """The runtime version that an unfinished upgrade can still go back to; empty where there is none."""
-    previous = part.get("previous") if isinstance(part, dict) else None
-    if not isinstance(previous, dict) or previous.get("final"):
-        return ""
-    return str(previous.get("runtimeVersion", ""))
-
-
 def final(before: Any, version: str) -> Any:
     """The writable role goes to a node of ``version``: where an upgrade is under way there is only forward from it."""
     if not isinstance(before, dict) or "previous" not in before:
@@ -264,26 +243,3 @@ def restored(before: Any) -> Any:
 def _dump(spec: Any) -> dict[str, Any]:
     dumped: dict[str, Any] = spec.model_dump(by_alias=True, mode="json", exclude_none=True)
     return dumped
-
-
-def lists(before: Any) -> dict[str, list[Entry]]:
-    """What of the part can be read. What cannot (somebody edited it) is forgotten, and so is a node's second entry."""
-    part = before if isinstance(before, dict) else {}
-    found: dict[str, list[Entry]] = {state: [] for state in _STATES}
-    seen: set[str] = set()
-    for state in _STATES:
-        listed = part.get(state)
-        for node in listed if isinstance(listed, list) else ():
-            if _is_entry(node) and node["name"] not in seen:
-                seen.add(node["name"])
-                found[state].append(node)
-    return found
-
-
-def _is_entry(node: Any) -> bool:
-    """Whether all of it is text, and its name that of a node of its component and group."""
-    if not isinstance(node, dict) or not all(isinstance(value, str) for value in node.values()):
-        return False
-    name, place = node.get("name", ""), f"-{node.get('component', '')}-{node.get('group', '')}-"
-    before, _, ordinal = name.rpartition("-")
-    return bool(ordinal.isdecimal() and before and f"{before}-".endswith(place))

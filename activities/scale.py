@@ -29,6 +29,7 @@ from api.steps import ComponentPlan, ComponentStep, GroupPlan, NodeStep, RollNod
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
+from render.running import lists
 
 _TOOL_TIMEOUT = 95.0
 """Above the longest of the plugins' tools: Sentinel's ``forget`` takes up to 90 s where it must wait for others."""
@@ -44,7 +45,7 @@ class Scale:
     async def plan_scale(self, target: Target) -> ScalePlan:
         """By the metadata: ``adding`` and ``deleting`` say what an interrupted Scale has begun."""
         want = await wanted(self._platform, target)
-        nodes = parts.lists(read_part(want.live.metadata, "nodes"))
+        nodes = lists(read_part(want.live.metadata, "nodes"))
         normal = {node["name"] for node in nodes["normal"]}
         adding, removing = [], []
         for component in want.desired.components:
