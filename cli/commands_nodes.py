@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
+from api.app import DeletionPolicy
 from cli import client, logs, rendering
 from cli.nodes import app_nodes, named, primary_of
 from cli.options import AppName, ComponentOption, Kubeconfig, Namespace
@@ -97,7 +98,8 @@ def render(
     namespace: Namespace = "default",
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """What would be applied for an App, as a diff against the cluster. Exit code 4 where something would change."""
+    """What the next operation would apply for an App, as a diff against the cluster; which one, and what comes after
+    it, is said on stderr. Exit code 4 where something would change."""
     if name is None and file is None:
         raise typer.BadParameter("name an App, or a file with -f")
 
@@ -106,11 +108,13 @@ def render(
     async def work(kubernetes: Kubernetes) -> list[rendering.Change]:
         manifest = await _manifest(kubernetes, name, text, namespace)
         found = await find(kubernetes, Given())
-        wanted, live = await rendering.wanted_app(kubernetes, manifest, found.agent_image)
-        objects = rendering.wanted_objects(wanted, live)
+        stage, live = await rendering.next_objects(kubernetes, manifest, found.agent_image)
+        errors.print(escape(str(stage)), soft_wrap=True)
+        objects = rendering.wanted_objects(stage, live, found.agent_image)
+        keeps = stage.desired.deletion_policy == DeletionPolicy.RETAIN
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
             task = bar.add_task(f"Asking the API server about {len(objects)} objects", total=len(objects))
-            return await rendering.compare(kubernetes, objects, live, lambda: bar.advance(task))
+            return await rendering.compare(kubernetes, objects, live, lambda: bar.advance(task), keeps_volumes=keeps)
 
     changes = with_cluster(kubeconfig, work)
     _show(changes, form)

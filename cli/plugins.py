@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from rich.table import Table
 from api.names import LABEL_PLUGIN, LABEL_PLUGIN_VERSION, SYSTEM_NAMESPACE
 from api.plugin import Plugin
 from cli.session import CommandError
-from clients.errors import AlreadyExistsError
+from clients.errors import AlreadyExistsError, ForbiddenError
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, CONFIG_MAP, Manifest
 from render.bundle import (
@@ -131,11 +132,12 @@ async def _create(kubernetes: Kubernetes, manifest: Manifest, bundle: PluginBund
 
 
 async def installed(kubernetes: Kubernetes) -> list[Installed]:
-    """By name, then version, oldest first."""
+    """By name, then version, oldest first. Without the Apps that use each, for who may not list Apps everywhere."""
     maps, _ = await kubernetes.list(CONFIG_MAP, SYSTEM_NAMESPACE, labels=_SELECTOR)
     apps: Sequence[Manifest] = []
     if await kubernetes.serves(APP):
-        apps, _ = await kubernetes.list(APP)
+        with contextlib.suppress(ForbiddenError):
+            apps, _ = await kubernetes.list(APP)
     found = []
     for config_map in maps:
         labels = config_map["metadata"].get("labels") or {}

@@ -1,6 +1,6 @@
 """Which objects an App has, as lists: what Deploy, Repair, the search for drift and ``mw render`` go by. Pure.
 
-So none of them knows an object that the others forget. Deployments are left to ``activities.manifests``, which knows
+So none of them knows an object that the others forget. Deployments are left to ``render.deployments``, which knows
 when a Pod's template must be left alone.
 """
 

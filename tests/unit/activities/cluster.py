@@ -56,7 +56,9 @@ class FakeCluster(FakeKubernetes):
         found, version = await super().list(resource, namespace, labels=text)
         return list(found), version
 
-    async def apply(self, manifest: Mapping[str, Any], *, subresource: str | None = None, **_: Any) -> Manifest:
+    async def apply(
+        self, manifest: Mapping[str, Any], *, subresource: str | None = None, dry_run: bool = False, **_: Any
+    ) -> Manifest:
         if subresource is not None:
             return await super().apply(dict(manifest), subresource=subresource)
         key = self._key(dict(manifest))
@@ -68,6 +70,8 @@ class FakeCluster(FakeKubernetes):
         after = _merged(live, copy.deepcopy(dict(manifest)))
         if "data" in manifest or "spec" in manifest:
             after |= {field: copy.deepcopy(manifest[field]) for field in ("data",) if field in manifest}
+        if dry_run:
+            return after
         return self._store(key, after, "MODIFIED")
 
     async def delete(
