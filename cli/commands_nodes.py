@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from api.app import DeletionPolicy
-from cli import client, logs, rendering
+from cli import client, completion, logs, rendering
 from cli.nodes import app_nodes, named, primary_of
 from cli.options import AppName, ComponentOption, Kubeconfig, Namespace
 from cli.platform import Given, find
@@ -39,7 +39,10 @@ def add_to(app: typer.Typer) -> None:
 
 def show_logs(
     name: AppName,
-    node: Annotated[str | None, typer.Argument(metavar="[NODE]", help="Default: all nodes.")] = None,
+    node: Annotated[
+        str | None,
+        typer.Argument(metavar="[NODE]", help="Default: all nodes.", autocompletion=completion.node_names),
+    ] = None,
     primary: Annotated[bool, typer.Option("--primary", help="The primary's.")] = False,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on, also in the Pod that comes next.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only so many of the last lines.")] = None,
@@ -66,7 +69,10 @@ def connect(
     name: AppName,
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[-- ARGS]", help="For the client.")] = None,
     component: ComponentOption = "",
-    node: Annotated[str, typer.Option("--node", help="Default: the primary, else a ready node.")] = "",
+    node: Annotated[
+        str,
+        typer.Option("--node", help="Default: the primary, else a ready node.", autocompletion=completion.node_names),
+    ] = "",
     namespace: Namespace = "default",
     kubeconfig: Kubeconfig = None,
 ) -> None:
@@ -90,7 +96,12 @@ def connect(
 
 
 def render(
-    name: Annotated[str | None, typer.Argument(metavar="[APP]", help="May be left out with a file of one App.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[APP]", help="May be left out with a file of one App.", autocompletion=completion.app_names
+        ),
+    ] = None,
     file: Annotated[
         Path | None, typer.Option("-f", "--file", exists=True, dir_okay=False, help="Manifest; default: the live App.")
     ] = None,
