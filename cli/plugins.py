@@ -34,6 +34,10 @@ from render.check import check_bundle, check_successor
 from render.problems import Problem
 
 _SELECTOR = "app.kubernetes.io/component=plugin"
+_FORBIDDEN = (
+    f"you may not read the plugins in {SYSTEM_NAMESPACE}; an administrator lets you: kubectl create rolebinding NAME "
+    f"-n {SYSTEM_NAMESPACE} --role=middleware-reader --user=YOU"
+)
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,11 @@ def _refusal(folder: Path, problems: Sequence[Problem]) -> CommandError:
 
 
 async def installed_bundle(kubernetes: Kubernetes, name: str, version: str) -> PluginBundle:
-    """Raises CommandError where it is not installed, or damaged."""
-    definition = await kubernetes.get(CONFIG_MAP, config_map_name(name, version), SYSTEM_NAMESPACE)
+    """Raises CommandError where it is not installed, or damaged, or may not be read."""
+    try:
+        definition = await kubernetes.get(CONFIG_MAP, config_map_name(name, version), SYSTEM_NAMESPACE)
+    except ForbiddenError as error:
+        raise CommandError(_FORBIDDEN) from error
     if definition is None:
         raise CommandError(f"plugin {name} {version} is not installed; mw plugin list shows what is")
     found = [await kubernetes.get(CONFIG_MAP, each, SYSTEM_NAMESPACE) for each in template_map_names(definition)]
@@ -133,7 +140,10 @@ async def _create(kubernetes: Kubernetes, manifest: Manifest, bundle: PluginBund
 
 async def installed(kubernetes: Kubernetes) -> list[Installed]:
     """By name, then version, oldest first. Without the Apps that use each, for who may not list Apps everywhere."""
-    maps, _ = await kubernetes.list(CONFIG_MAP, SYSTEM_NAMESPACE, labels=_SELECTOR)
+    try:
+        maps, _ = await kubernetes.list(CONFIG_MAP, SYSTEM_NAMESPACE, labels=_SELECTOR)
+    except ForbiddenError as error:
+        raise CommandError(_FORBIDDEN) from error
     apps: Sequence[Manifest] = []
     if await kubernetes.serves(APP):
         with contextlib.suppress(ForbiddenError):
