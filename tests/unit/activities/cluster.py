@@ -183,12 +183,14 @@ class FakeWatch:
 
 class FakeAgents:
     """Every node's agents. ``reports``: what each says of its role; a node without one does not answer. ``tools``: a
-    tool's result; UNIMPLEMENTED where there is none. ``calls``: what was asked, in order."""
+    tool's result, or the text of its failure; UNIMPLEMENTED where there is none. ``refuses``: what a node's agent says
+    to what is pushed. ``revisions``: of its document. ``calls``: what was asked, in order."""
 
     def __init__(self) -> None:
         self.reports: dict[str, agent_pb2.RoleReport] = {}
         self.tools: dict[str, dict[str, str] | str] = {"readConfig": {}}
         self.refuses: dict[str, str] = {}
+        self.revisions: dict[str, int] = {}
         self.calls: list[tuple[str, str, dict[str, str]]] = []
 
     def say(self, node: str, role: str = "", position: int = 0, *, ready: bool = True, message: str = "") -> None:
@@ -202,8 +204,8 @@ class FakeAgents:
             raise AgentError(target, "GetRole", grpc.StatusCode.UNAVAILABLE, "nobody there")
         return self.reports[target.node]
 
-    async def status(self, _target: AgentTarget, **_: Any) -> agent_pb2.ProcessStatus:
-        return agent_pb2.ProcessStatus(revision=0)
+    async def status(self, target: AgentTarget, **_: Any) -> agent_pb2.ProcessStatus:
+        return agent_pb2.ProcessStatus(revision=self.revisions.get(target.node, 0))
 
     async def run(
         self, target: AgentTarget, tool: str, *, arguments: Mapping[str, str] | None = None, **_: Any
@@ -269,6 +271,10 @@ class World:
         live = self.object("ConfigMap", metadata_name(NAME))
         data = {key: value for key, value in live["data"].items() if key != part}
         self.cluster.put({**live, "data": data if text is None else {**data, part: text}})
+
+    def write(self, part: str, value: Any) -> None:
+        """As an operation would have left it."""
+        self.spoil(part, json.dumps(value))
 
     def claim(self, node: str, capacity: str, *, request: str = "", conditions: Any = ()) -> None:
         """The node's volume claim, bound, as its driver has come so far."""
