@@ -129,3 +129,19 @@ async def test_a_failing_join_is_tried_again(world: World) -> None:
     with pytest.raises(ApplicationError, match="nobody answers") as error:
         await world.do(Scale(world.platform).join_nodes, ComponentStep(world.target(OperationType.SCALE), "store"))
     assert not error.value.non_retryable
+
+
+async def test_nodes_of_an_aborted_scale_stay_until_asked_for_and_go_when_the_number_is_lowered(world: World) -> None:
+    """What an abort leaves: the spec still wants them, so they are not taken away behind its author's back."""
+    await planned(world, 4)
+    await world.do(Groups(world.platform).apply_group, GroupStep(world.target(OperationType.SCALE), "store", "g"))
+    await world.carry_out(OperationType.REPAIR)  # of the others' files, which named them
+    snapshot = await world.load()
+    assert (snapshot.drift, snapshot.operation) == ([], OperationType.SCALE)
+    assert NODES[3] in world.names("Deployment")
+    plan = await planned(world, 3)
+    assert (plan.adding, [node.name for node in plan.removing]) == ([], [NODES[3]])
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[3]))
+    await world.do(Scale(world.platform).forget_node, step(world, NODES[3]))
+    assert NODES[3] not in world.names("Deployment")
+    assert world.nodes("adding") == world.nodes("deleting") == []
