@@ -25,6 +25,7 @@ PARTS = ("basic", "nodes", "record")
 STATES = ("normal", "adding", "deleting")
 Entry = dict[str, str]
 """Of a node, in the part ``nodes``."""
+_TEXTS = ("name", "component", "group", "version", "unverified", "data")
 
 
 def read_part(config_map: Mapping[str, Any] | None, part: str) -> Any:
@@ -58,13 +59,19 @@ def recorded_state(components: Mapping[str, Manifest], groups: Mapping[str, Mani
 
 def _parsed(entries: Any, model: Any) -> dict[str, Any]:
     """What cannot be read (somebody edited it) is as good as missing."""
-    found = {}
-    for name, entry in entries.items() if isinstance(entries, dict) else ():
-        try:
-            found[name] = model.model_validate(entry)
-        except ValidationError:
-            continue
-    return found
+    found = {name: _read(entry, model) for name, entry in entries.items()} if isinstance(entries, dict) else {}
+    return {name: spec for name, spec in found.items() if spec is not None}
+
+
+def _read(entry: Any, model: Any) -> Any:
+    """None where it cannot be read. A newer platform may have written fields that this one does not know."""
+    if not isinstance(entry, dict):
+        return None
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    try:
+        return model.model_validate({key: value for key, value in entry.items() if key in known})
+    except ValidationError:
+        return None
 
 
 def deployed_state(app: str, uid: str, metadata: Manifest | None, recorded: RecordedState) -> Deployed | None:
@@ -117,8 +124,8 @@ def lists(before: Any) -> dict[str, list[Entry]]:
 
 
 def _is_entry(node: Any) -> bool:
-    """Whether all of it is text, and its name that of a node of its component and group."""
-    if not isinstance(node, dict) or not all(isinstance(value, str) for value in node.values()):
+    """Whether what is known of it is text, and its name that of a node of its component and group."""
+    if not isinstance(node, dict) or not all(isinstance(node.get(key, ""), str) for key in _TEXTS):
         return False
     name, place = node.get("name", ""), f"-{node.get('component', '')}-{node.get('group', '')}-"
     before, _, ordinal = name.rpartition("-")
@@ -188,15 +195,7 @@ def _wrong(part: Mapping[str, Any], key: str, model: type[ComponentSpec] | type[
     entries = part.get(key, {})
     if not isinstance(entries, dict):
         return [key]
-    return [f"{key}.{name}" for name, entry in entries.items() if not _fits(entry, model)]
-
-
-def _fits(entry: Any, model: type[ComponentSpec] | type[GroupSpec]) -> bool:
-    try:
-        model.model_validate(entry)
-    except ValidationError:
-        return False
-    return True
+    return [f"{key}.{name}" for name, entry in entries.items() if _read(entry, model) is None]
 
 
 def _text(value: Any, *, empty: bool = False) -> bool:

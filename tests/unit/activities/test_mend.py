@@ -101,6 +101,19 @@ async def test_a_damaged_record_is_written_from_the_resources_where_they_are_wha
     assert recorded(world) == before
 
 
+async def test_what_a_newer_platform_has_written_is_no_damage(world: World) -> None:
+    """After a rollback of the platform: what it does not know is left out, and nothing is taken for an edit."""
+    part = world.part("record")
+    part["groups"]["books-store-g"]["later"] = {"new": True}
+    part["later"] = 1
+    nodes = world.part("nodes")
+    world.write("record", part)
+    world.write("nodes", {**nodes, "later": [], "normal": [{**node, "later": [1]} for node in nodes["normal"]]})
+    snapshot = await world.load()
+    assert (snapshot.refusal, snapshot.drift, snapshot.operation) == ("", [], "")
+    assert (world.part("record"), world.nodes()) == (part, [*STORE, *WATCH])
+
+
 async def test_a_damaged_record_beside_an_edited_group_waits_for_a_person(world: World) -> None:
     record = world.part("record")
     spoil_group(world, image="evil:1")
