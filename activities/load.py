@@ -12,11 +12,11 @@ from activities.drift import find_drift
 from activities.effective import unstarted
 from activities.manifests import digest
 from activities.mend import METADATA_DAMAGED, damages, mend
-from activities.metadata import read_part
+from activities.metadata import read_part, said_of
 from activities.platform import Platform
 from activities.roll import outdated_nodes
 from activities.volumes import expandable_groups, ungrown
-from activities.wanted import Live, live_state, said_of, spec_hash, stage
+from activities.wanted import Live, live_state, spec_hash, stage
 from api.app import App
 from api.names import FINALIZER
 from api.operations import OperationType

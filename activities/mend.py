@@ -21,10 +21,10 @@ from activities import parts
 from activities.effective import otherwise_set
 from activities.events import tell
 from activities.manifests import version_of
-from activities.metadata import read_part
+from activities.metadata import read_part, said_of
 from activities.platform import Platform
 from activities.roll import outdated_nodes
-from activities.wanted import Live, live_of, owned_by, said_of, spec_hash, stage
+from activities.wanted import Live, live_of, owned_by, spec_hash, stage
 from api.app import App, Phase
 from api.names import LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, app_labels, metadata_name
 from api.operations import OperationType

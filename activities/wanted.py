@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from activities.metadata import read_part
+from activities.metadata import read_part, said_of
 from activities.platform import Platform, permanent
 from api.app import App
 from api.names import app_labels, metadata_name
@@ -68,11 +68,6 @@ def spec_hash(app: App) -> str:
 
 def owned_by(manifest: Manifest, uid: str) -> bool:
     return any(owner.get("uid") == uid for owner in manifest["metadata"].get("ownerReferences") or [])
-
-
-def said_of(app: str, damaged: Mapping[str, str]) -> str:
-    """``damaged``: what is wrong, by part of the App's metadata."""
-    return f"ConfigMap {metadata_name(app)}: " + ", ".join(f"its part {part} {what}" for part, what in damaged.items())
 
 
 async def live_state(platform: Platform, namespace: str, app: str, uid: str) -> Live:

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities import parts
 from activities.mend import METADATA_DAMAGED
+from activities.metadata import update_metadata
 from activities.prepare import Prepare
 from api.names import metadata_name
 from api.operations import OperationType
-from tests.unit.activities.cluster import NAME, World
+from tests.unit.activities.cluster import NAME, NAMESPACE, World
 from tests.unit.render.support import store
 
 STORE = ["books-store-g-0", "books-store-g-1"]
@@ -213,3 +215,12 @@ async def test_a_step_that_meets_the_damage_ends_its_operation(world: World, par
         await world.do(Prepare(world.platform).prepare, target)
     assert error.value.type == "SpecChanged"
     assert world.cluster.objects == before
+
+
+async def test_nor_does_one_that_has_begun_write_over_it(world: World) -> None:
+    """A roll takes minutes; what could not be read would be gone from the lists for good."""
+    world.spoil("nodes", '{"normal": [5]}')
+    with pytest.raises(ApplicationError, match="its part nodes has unreadable entries: normal; planned anew"):
+        await update_metadata(world.platform, NAMESPACE, NAME, {"nodes": lambda before: parts.gone(before, {"x"})})
+    await world.load()
+    assert world.nodes() == [*STORE, *WATCH]
