@@ -152,7 +152,7 @@ class Configure:
             raise permanent(ErrorType.ENGINE_REFUSED, f"{node.name}: {error}") from error
         if restart:
             await self._restart(step, agent, f"{request_id}/restart")
-            answers = await read_back(platform, agent, "")
+            answers = await read_back(platform, agent)
         done = effective(component, values, answers)
         await note_effective(platform, target.namespace, node.name, done)
 

@@ -13,15 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from temporalio.exceptions import ApplicationError
+
 from activities.manifests import digest
 from activities.platform import Platform
 from activities.reach import reachable
 from activities.together import together
+from activities.tools import run_tool
 from api.app import Scalar
 from api.names import API_GROUP, app_labels
 from api.steps import Target
 from api.tools import ToolName
-from clients.agents import AgentError, AgentTarget
+from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, SERVICE, Manifest
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
 from render.node import template_context
@@ -81,12 +84,21 @@ def unapplied(desired: DesiredApp, config_maps: Mapping[str, Manifest], services
 
 async def unstarted(platform: Platform, desired: DesiredApp) -> list[str]:
     """Names of nodes whose engine runs with parameters, read at its start, that its files do not say any more."""
+    return [name for name, note, wants in await _live(platform, desired) if note.restart != wants.restart]
+
+
+async def otherwise_set(platform: Platform, desired: DesiredApp) -> list[str]:
+    """Names of nodes whose engine was given other parameters than ``desired`` says, of whichever kind."""
+    found = await _live(platform, desired)
+    return [name for name, note, wants in found if (note.dynamic, note.restart) != (wants.dynamic, wants.restart)]
+
+
+async def _live(platform: Platform, desired: DesiredApp) -> list[tuple[str, Effective, Effective]]:
     labels = app_labels(desired.name)
     (maps, _), (services, _) = await together(
         platform.kubernetes.list(kind, desired.namespace, labels=labels) for kind in (CONFIG_MAP, SERVICE)
     )
-    found = _compared(desired, _by_name(maps), _by_name(services))
-    return [name for name, note, wants in found if note.restart != wants.restart]
+    return list(_compared(desired, _by_name(maps), _by_name(services)))
 
 
 def _by_name(items: Iterable[Manifest]) -> dict[str, Manifest]:
@@ -115,7 +127,7 @@ async def changed_in_engines(platform: Platform, desired: DesiredApp, config_map
 
     async def compare(name: str, agent: AgentTarget) -> str:
         note = noted(config_maps.get(name))
-        now = await read_back(platform, agent, "")
+        now = await read_back(platform, agent)
         if note is None or not note.read_back or not now:
             return ""
         changed = sorted(key for key in note.read_back if now.get(key, "") != note.read_back[key])
@@ -129,13 +141,12 @@ async def changed_in_engines(platform: Platform, desired: DesiredApp, config_map
     return [answer for answer in answers if answer]
 
 
-async def read_back(platform: Platform, agent: AgentTarget, request_id: str) -> dict[str, str]:
+async def read_back(platform: Platform, agent: AgentTarget) -> dict[str, str]:
     """What the engine says; empty where it cannot be asked or the plugin has no such tool."""
     try:
-        result = await platform.agents.run(agent, ToolName.READ_CONFIG, request_id=request_id, timeout=READ_TIMEOUT)
-    except AgentError:
+        return await run_tool(platform, agent, ToolName.READ_CONFIG, {}, timeout=READ_TIMEOUT) or {}
+    except ApplicationError:
         return {}
-    return dict(result.values) if result.success else {}
 
 
 async def note_effective(platform: Platform, namespace: str, node: str, note: Effective) -> None:

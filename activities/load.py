@@ -11,10 +11,11 @@ from temporalio.exceptions import ApplicationError
 from activities.drift import find_drift
 from activities.effective import unstarted
 from activities.manifests import digest
-from activities.metadata import read_part
+from activities.mend import METADATA_DAMAGED, damages, mend
+from activities.metadata import read_part, said_of
 from activities.platform import Platform
 from activities.roll import outdated_nodes
-from activities.volumes import expandable_groups
+from activities.volumes import expandable_groups, ungrown
 from activities.wanted import Live, live_state, spec_hash, stage
 from api.app import App, FailoverPolicy
 from api.names import FINALIZER
@@ -24,6 +25,7 @@ from clients.resources import APP, Manifest
 from render.bundle import PluginBundle, PluginRefused
 from render.desired import DesiredApp, RecordedState, desired
 from render.problems import Problem
+from render.running import lists
 from render.stages import Deployed, pending
 from render.transitions import group_path, transition_problems
 from render.validation import parse_app, validate
@@ -58,6 +60,12 @@ class Load:
         bundle, damage = await self._bundle(app)
         known = await platform.plugins.known() if bundle is None else {}
         live = await live_state(platform, app.namespace, app.name, app.uid)
+        if damages(manifest, live):
+            refusal = await mend(platform, manifest, app, live)
+            live = await live_state(platform, app.namespace, app.name, app.uid)
+            if refusal or live.damaged:
+                refusal = refusal or said_of(app.name, live.damaged)
+                return _snapshot(manifest, app, reason=METADATA_DAMAGED, refusal=refusal)
         problems = damage or await self._problems(app, bundle, known, live.recorded)
         if problems or bundle is None:
             return _refused(manifest, INVALID_SPEC, problems, app)
@@ -68,8 +76,8 @@ class Load:
         problems = await self._transitions(app, wanted, live.deployed)
         if problems:
             return _refused(manifest, INVALID_SPEC, problems, app)
-        parts = pending(wanted, live.deployed)
-        operation, sentence = (str(parts[0].operation), parts[0].sentence) if parts else ("", "")
+        left = pending(wanted, live.deployed)
+        operation, sentence = (str(left[0].operation), left[0].sentence) if left else ("", "")
         drift: list[str] = []
         running = await self._running(app, live) if request.drift else None
         if running is not None:
@@ -96,6 +104,8 @@ class Load:
     async def _outdated(self, running: DesiredApp, live: Live) -> tuple[str, str]:
         """The operation that brings nodes to what is recorded: an earlier one was interrupted."""
         nodes = await outdated_nodes(self._platform, running, live)
+        if not nodes and (small := await ungrown(self._platform, running)):
+            return OperationType.RESIZE, f"volumes that have not grown yet: {', '.join(sorted(small))}"
         if not nodes:
             waiting = await unstarted(self._platform, running)
             said = f"not restarted with its parameters yet: {', '.join(waiting)}"
@@ -185,7 +195,7 @@ def _refused(manifest: Manifest, reason: str, problems: list[Problem], app: App 
 def fewer_nodes(app: App, wanted: DesiredApp, live: Live) -> Iterator[Problem]:
     """Until the first Deploy has completed anything may change, but for a group's nodes that are ready becoming
     fewer: they may hold data by now."""
-    ready = (read_part(live.metadata, "nodes") or {}).get("normal") or []
+    ready = lists(read_part(live.metadata, "nodes"))["normal"]
     for component in wanted.components:
         for group in component.groups:
             names = {node.name for node in group.nodes}

@@ -10,29 +10,26 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from activities.platform import Platform
+from activities.platform import Platform, permanent
 from api.names import metadata_name
+from api.steps import ErrorType
 from clients.errors import ConflictError
 from clients.resources import CONFIG_MAP, Manifest
+from render.running import damaged_parts, read_part
+
+__all__ = ["Part", "read_part", "said_of", "update_metadata"]
 
 Part = Callable[[Any], Any]
 """From what the part holds (None: nothing yet) to what it should hold."""
 _ATTEMPTS = 8
 
 
-def read_part(config_map: Mapping[str, Any] | None, part: str) -> Any:
-    """The part's value, None where it is missing or not JSON (somebody edited it: it is written anew)."""
-    text = ((config_map or {}).get("data") or {}).get(part)
-    try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return None
-
-
 async def update_metadata(platform: Platform, namespace: str, app: str, parts: Mapping[str, Part]) -> None:
-    """Raises ConflictError where others write without pause, NotFoundError where the ConfigMap is missing."""
+    """Raises ConflictError where others write without pause, NotFoundError where the ConfigMap is missing, and
+    ApplicationError SpecChanged where a part was damaged since the step began: nothing is computed from it."""
     for attempt in range(_ATTEMPTS):
         live = await platform.kubernetes.get(CONFIG_MAP, metadata_name(app), namespace)
+        _refuse_damage(app, live, parts)
         changes: dict[str, str] = {}
         for part, change in parts.items():
             before = read_part(live, part)
@@ -50,3 +47,15 @@ async def update_metadata(platform: Platform, namespace: str, app: str, parts: M
         except ConflictError:
             if attempt == _ATTEMPTS - 1:
                 raise
+
+
+def _refuse_damage(app: str, live: Manifest | None, parts: Mapping[str, Part]) -> None:
+    owners = (live or {}).get("metadata", {}).get("ownerReferences") or [{}]
+    damaged = damaged_parts(live, str(owners[0].get("uid", "")), made=False)
+    if damaged.keys() & parts.keys():
+        raise permanent(ErrorType.SPEC_CHANGED, f"{said_of(app, damaged)}; planned anew")
+
+
+def said_of(app: str, damaged: Mapping[str, str]) -> str:
+    """``damaged``: what is wrong, by part of the App's metadata."""
+    return f"ConfigMap {metadata_name(app)}: " + ", ".join(f"its part {part} {what}" for part, what in damaged.items())

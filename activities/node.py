@@ -30,6 +30,7 @@ from activities.reach import agent_of, reachable, reports
 from activities.readiness import NodeState
 from activities.status import tell_step
 from activities.tools import run_tool
+from activities.volumes import needs_start, wait_grown
 from activities.wait import STUCK_AFTER, NodeWaiter, heartbeats
 from activities.wanted import Wanted, wanted
 from api.names import ANNOTATION_APP_UID, API_GROUP, app_labels
@@ -71,8 +72,9 @@ class Node:
             renewal = await self._give(step, want, component, group, node)
             state = await self._serves(step, node, renewal)
             await self._check_version(step, state, node)
+            await self._grown(step, group)
             values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
-            answers = await read_back(platform, agent_of(target, state), "")
+            answers = await read_back(platform, agent_of(target, state))
             await note_effective(platform, target.namespace, node.name, effective(component, values, answers))
             await self._note(step, lambda before: parts.verified(before, node.name))
             await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {node.runtime_version}")
@@ -135,10 +137,23 @@ class Node:
             live = await kubernetes.apply(deployment)
         # Equal quantities written otherwise, or a change beside the template, start no other Pod.
         replaced = before != _template(live)
-        if not replaced and target.operation == OperationType.RESTART and step.pod:
+        if not replaced and step.pod and await self._needs_start(step):
             await self._delete_pod(step)
             replaced = True
         return _Renewal(int(live["metadata"].get("generation", 0)), replaced)
+
+    async def _needs_start(self, step: NodeStep) -> bool:
+        """Whether another Pod is what is wanted, though it is of the same template."""
+        if step.target.operation != OperationType.RESIZE:
+            return step.target.operation == OperationType.RESTART
+        claim = await self._platform.kubernetes.get(VOLUME_CLAIM, step.node, step.target.namespace)
+        return claim is not None and needs_start(claim)
+
+    async def _grown(self, step: NodeStep, group: DesiredGroup) -> None:
+        """The new Pod's kubelet grows the file system, where that was still to be done."""
+        if step.target.operation == OperationType.RESIZE and group.spec.storage is not None:
+            sizes = {step.node: group.spec.storage.size}
+            await wait_grown(self._platform, step.target.namespace, sizes, started=True)
 
     async def _delete_pod(self, step: NodeStep) -> None:
         pods = self._platform.pods.list(step.target.namespace, app_labels(step.target.app, node=step.node))

@@ -41,7 +41,7 @@ async def rendered_config_maps(
     """``config_maps_of`` in a thread: rendering many nodes would keep the other Apps' steps from their heartbeats.
 
     A new ConfigMap begins with the time as its revision: a kept volume may hold a pushed copy of an earlier one of the
-    same node, which the agent would take for the newer of the two.
+    same node, which the agent would take for the newer of the two. For the same reason a changed one is never below it.
     """
     initial = int(time.time())
 

@@ -13,17 +13,19 @@ from typing import Any
 from api.group import GroupSpec
 from api.operations import OperationType
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
+from render.running import STATES, lists
+from render.running import Entry as Entry
+from render.running import entries as entries
+from render.running import way_back as way_back
 from render.stages import pod_facts
 from render.templates import version_key
 
-Entry = dict[str, str]
 UNVERIFIED = "unverified"
 """In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""
 DATA = "data"
 """In a node's entry: the highest runtime version whose engine has had its volume, where an upgrade noted it."""
 PREVIOUS_PLUGIN = "previousPlugin"
 """In ``basic`` while an UpgradePlugin runs: the version that an abort goes back to."""
-_STATES = ("normal", "adding", "deleting")
 
 
 def basic(before: Any, desired: DesiredApp, now: str) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def adding(before: Any, desired: DesiredApp, *, ran: bool = False) -> dict[str, 
 
     ``ran``: the App has run, so what an interrupted Scale has begun to add stays noted for the next one.
     """
-    part = _lists(before)
+    part = lists(before)
     wanted = {node.name for node in desired.nodes}
     normal = [node for node in part["normal"] if node.get("name") in wanted]
     known = {node["name"]: node for node in [*normal, *part["adding"]]}
@@ -84,7 +86,7 @@ def entry(node: DesiredNode) -> Entry:
 def normal(before: Any, component: DesiredComponent, runs: Mapping[str, str] | None = None) -> dict[str, list[Entry]]:
     """All nodes of the component are there; what is noted of each stays. ``runs``: of which version each Deployment is:
     a Repair may have made it anew, of another one than was noted."""
-    part = _lists(before)
+    part = lists(before)
     known = {node["name"]: node for node in [*part["normal"], *part["adding"]]}
     own = [_running(known.get(node.name, entry(node)), (runs or {}).get(node.name, "")) for node in component.nodes]
     names = {node["name"] for node in own}
@@ -138,27 +140,31 @@ def verified(before: Any, name: str) -> dict[str, list[Entry]]:
 
 
 def _edited(before: Any, name: str, edit: Callable[[Entry], Entry]) -> dict[str, list[Entry]]:
-    part = _lists(before)
-    return {state: [edit(node) if node.get("name") == name else node for node in part[state]] for state in _STATES}
+    part = lists(before)
+    return {state: [edit(node) if node.get("name") == name else node for node in part[state]] for state in STATES}
 
 
-def entries(part: Any) -> dict[str, Entry]:
-    """All nodes by name, in whichever state."""
-    lists = _lists(part)
-    return {str(node["name"]): node for state in _STATES for node in lists[state]}
+def mended(part: Any, found: Mapping[str, tuple[str, Entry]]) -> dict[str, list[Entry]]:
+    """What of the lists can be read, with every node of ``found`` (state and entry, by name) that they have lost."""
+    kept = lists(part)
+    known = {node["name"] for state in STATES for node in kept[state]}
+    for name, (state, node) in found.items():
+        if name not in known:
+            kept[state].append(node)
+    return {state: sorted(nodes, key=lambda node: node["name"]) for state, nodes in kept.items()}
 
 
 def deleting(before: Any, names: Collection[str]) -> dict[str, list[Entry]]:
     """The named nodes are on their way out."""
-    part = _lists(before)
+    part = lists(before)
     moved = [node for state in ("normal", "adding") for node in part[state] if node.get("name") in names]
     kept = {state: [node for node in part[state] if node.get("name") not in names] for state in ("normal", "adding")}
     return {**kept, "deleting": sorted([*part["deleting"], *moved], key=lambda node: node["name"])}
 
 
 def gone(before: Any, names: Collection[str]) -> dict[str, list[Entry]]:
-    part = _lists(before)
-    return {state: [node for node in part[state] if node.get("name") not in names] for state in _STATES}
+    part = lists(before)
+    return {state: [node for node in part[state] if node.get("name") not in names] for state in STATES}
 
 
 def record(before: Any, desired: DesiredApp, operation: str) -> dict[str, Any]:
@@ -202,12 +208,6 @@ def component_record(desired: DesiredApp, component: DesiredComponent) -> dict[s
     return found
 
 
-def way_back(part: Any) -> str:
-    """The runtime version that an unfinished upgrade can still go back to; empty where there is none."""
-    previous = part.get("previous") if isinstance(part, dict) else None
-    return "" if not previous or previous.get("final") else str(previous.get("runtimeVersion", ""))
-
-
 def final(before: Any, version: str) -> Any:
     """The writable role goes to a node of ``version``: where an upgrade is under way there is only forward from it."""
     if not isinstance(before, dict) or "previous" not in before:
@@ -243,8 +243,3 @@ def restored(before: Any) -> Any:
 def _dump(spec: Any) -> dict[str, Any]:
     dumped: dict[str, Any] = spec.model_dump(by_alias=True, mode="json", exclude_none=True)
     return dumped
-
-
-def _lists(before: Any) -> dict[str, list[Entry]]:
-    part = before if isinstance(before, dict) else {}
-    return {state: list(part.get(state) or []) for state in _STATES}

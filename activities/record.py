@@ -20,6 +20,7 @@ from activities.reach import reachable
 from activities.roll import outdated_nodes
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.together import together
+from activities.tools import run_tool
 from activities.wanted import Wanted, stage, wanted
 from api.app import Phase
 from api.meta import counted
@@ -27,7 +28,7 @@ from api.names import app_labels
 from api.operations import OperationType
 from api.steps import ComponentStep, Step, Target
 from api.tools import ToolName
-from clients.agents import AgentError, AgentTarget
+from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP
 from render.desired import DesiredApp, DesiredComponent
 from render.stages import pending
@@ -61,12 +62,10 @@ class Record:
 
         async def ask(agent: AgentTarget) -> dict[str, str] | str:
             try:
-                result = await self._platform.agents.run(
-                    agent, ToolName.READ_CONFIG, request_id="", timeout=READ_TIMEOUT
-                )
-            except AgentError as error:
-                return {} if error.code.name in ("NOT_FOUND", "UNIMPLEMENTED") else str(error)
-            return dict(sorted(result.values.items())) if result.success else f"{agent.node}: {result.message}"
+                values = await run_tool(self._platform, agent, ToolName.READ_CONFIG, {}, timeout=READ_TIMEOUT)
+            except ApplicationError as error:
+                return error.message
+            return dict(sorted((values or {}).items()))
 
         found = dict(zip(agents, await together(ask(agent) for agent in agents.values()), strict=True))
         answers = {node: answer for node, answer in found.items() if isinstance(answer, dict)}

@@ -29,6 +29,7 @@ from api.steps import ComponentPlan, ComponentStep, GroupPlan, NodeStep, RollNod
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
+from render.running import lists
 
 _TOOL_TIMEOUT = 95.0
 """Above the longest of the plugins' tools: Sentinel's ``forget`` takes up to 90 s where it must wait for others."""
@@ -44,8 +45,8 @@ class Scale:
     async def plan_scale(self, target: Target) -> ScalePlan:
         """By the metadata: ``adding`` and ``deleting`` say what an interrupted Scale has begun."""
         want = await wanted(self._platform, target)
-        nodes = read_part(want.live.metadata, "nodes") or {}
-        normal = {str(node["name"]) for node in nodes.get("normal") or []}
+        nodes = lists(read_part(want.live.metadata, "nodes"))
+        normal = {node["name"] for node in nodes["normal"]}
         adding, removing = [], []
         for component in want.desired.components:
             groups = []
@@ -59,8 +60,8 @@ class Scale:
                 adding.append(ComponentPlan(component.name, groups))
         known = {node.name for node in removing}
         removing += [
-            RollNode(str(node["name"]), str(node["component"]), str(node["group"]))
-            for node in nodes.get("deleting") or []
+            RollNode(node["name"], node["component"], node["group"])
+            for node in nodes["deleting"]
             if node["name"] not in known
         ]
         # The highest ordinal first, as everybody expects of Kubernetes.

@@ -76,7 +76,7 @@ class Sync:
         live = await self._platform.kubernetes.get(CONFIG_MAP, node.name, target.namespace)
         note = noted(live)
         wants = effective(component, values, {})
-        answers = await read_back(self._platform, agent, "")
+        answers = await read_back(self._platform, agent)
         lacks = note is not None and (note.dynamic != wants.dynamic or _differs(note.read_back, answers))
         if not lacks and await self._revision(agent) >= revision_of(manifest):
             return changed

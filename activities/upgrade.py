@@ -10,15 +10,13 @@ from activities.manifests import VERSION_LABEL
 from activities.metadata import Part, read_part, update_metadata
 from activities.platform import Platform
 from activities.status import tell_step
-from activities.volumes import claims_of
+from activities.volumes import ungrown, wait_grown
 from activities.wait import heartbeats
 from activities.wanted import Wanted, wanted
-from api.meta import parse_quantity
 from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.operations import OperationType
 from api.steps import Applied, RolledBack, Step, Target
 from clients.resources import VOLUME_CLAIM
-from render.desired import DesiredGroup
 from render.templates import version_key
 
 
@@ -28,15 +26,22 @@ class Upgrade:
 
     @activity.defn(name=Step.EXPAND_VOLUMES)
     async def expand_volumes(self, target: Target) -> Applied:
-        """Asks for larger volumes; how many. The class's driver grows them, under the Pods or at their next start."""
+        """Asks for larger volumes, how many, and waits until they are there, or are as soon as their Pods are started
+        anew: ``planRoll`` finds those."""
         async with heartbeats():
             platform = self._platform
             want = await wanted(platform, target)
-            grown = 0
-            for component in want.desired.components:
-                for group in component.groups:
-                    grown += await self._expand(target, group)
-            return Applied(grown)
+            growing = await ungrown(platform, want.desired)
+            asked = [name for name, volume in sorted(growing.items()) if not volume.asked_for]
+            for name in asked:
+                size = growing[name].size
+                await tell_step(platform, target, f"{name}: expand to {size}")
+                change = {"spec": {"resources": {"requests": {"storage": size}}}}
+                await platform.kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
+            if growing:
+                await tell_step(platform, target, f"wait until the volumes have grown: {', '.join(sorted(growing))}")
+                await wait_grown(platform, target.namespace, {name: each.size for name, each in growing.items()})
+            return Applied(len(asked))
 
     async def _primary_is_new(self, want: Wanted, target: Target, version: str) -> bool:
         """Also an engine's own election may have moved a writable role onto a node of the new version."""
@@ -50,19 +55,6 @@ class Upgrade:
                 if labels.get(LABEL_ROLE) in writable and data and version_key(data) > version_key(version):
                     return True
         return False
-
-    async def _expand(self, target: Target, group: DesiredGroup) -> int:
-        if group.spec.storage is None:
-            return 0
-        platform, size, grown = self._platform, group.spec.storage.size, 0
-        for claim in await claims_of(platform, target.namespace, [node.name for node in group.nodes]):
-            name = str(claim["metadata"]["name"])
-            if parse_quantity(claim["spec"]["resources"]["requests"]["storage"]) < parse_quantity(size):
-                await tell_step(platform, target, f"{name}: expand to {size}")
-                change = {"spec": {"resources": {"requests": {"storage": size}}}}
-                await platform.kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
-                grown += 1
-        return grown
 
     @activity.defn(name=Step.ROLL_BACK)
     async def roll_back(self, target: Target) -> RolledBack:

@@ -1,15 +1,31 @@
-"""Volumes that grow: which StorageClasses can, asking for more, and waiting until it is there."""
+"""Volumes that grow: which StorageClasses can, and waiting until what was asked for is there.
+
+The class's driver makes the volume larger, then the kubelet the file system on it: under the running Pod where the
+driver can, else at the Pod's next start. Only ``status.capacity`` says that the engine can use it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
-from activities.platform import Platform
+from activities.platform import Platform, permanent
 from activities.together import together
 from api.meta import parse_quantity
+from api.names import app_labels
+from api.steps import ErrorType
 from clients.resources import STORAGE_CLASS, VOLUME_CLAIM, Manifest
 from render.desired import DesiredApp, DesiredGroup
 from render.stages import Deployed
+
+GROW_WITHIN = 600.0
+"""Seconds for a driver to make a volume larger, or for a restarted Pod to have the larger file system."""
+ONLINE_WITHIN = 60.0
+"""Seconds for the kubelet to grow the file system under the running Pod; then its Pod is restarted for it."""
+_LOOK_EVERY = 2.0
+_NEEDS_START = "FileSystemResizePending"
+_FAILURES = ("ControllerResizeError", "NodeResizeError")
 
 
 def _growing(wanted: DesiredApp, deployed: Deployed) -> list[DesiredGroup]:
@@ -29,17 +45,113 @@ async def expandable_groups(platform: Platform, wanted: DesiredApp, deployed: De
     growing = _growing(wanted, deployed)
     if not growing:
         return None
-    classes, _ = await platform.kubernetes.list(STORAGE_CLASS, None)
-    able = {str(each["metadata"]["name"]) for each in classes if each.get("allowVolumeExpansion") is True}
+    able = await _able(platform)
     found = set()
     for group in growing:
         claims = await claims_of(platform, wanted.namespace, [node.name for node in group.nodes])
-        if all(str(claim["spec"].get("storageClassName") or "") in able for claim in claims):
+        if all(_class_of(claim) in able for claim in claims):
             found.add(group.resource_name)
     return found
+
+
+async def _able(platform: Platform) -> frozenset[str]:
+    """Names of the StorageClasses whose volumes can grow."""
+    classes, _ = await platform.kubernetes.list(STORAGE_CLASS, None)
+    return frozenset(str(each["metadata"]["name"]) for each in classes if each.get("allowVolumeExpansion") is True)
+
+
+def _class_of(claim: Manifest) -> str:
+    return str(claim["spec"].get("storageClassName") or "")
 
 
 async def claims_of(platform: Platform, namespace: str, names: Collection[str]) -> list[Manifest]:
     """Those of the named claims that exist."""
     found = await together(platform.kubernetes.get(VOLUME_CLAIM, name, namespace) for name in names)
     return [claim for claim in found if claim is not None]
+
+
+@dataclass(frozen=True)
+class Ungrown:
+    """A claim that is to have ``size``."""
+
+    claim: Manifest
+    size: str
+
+    @property
+    def asked_for(self) -> bool:
+        return parse_quantity(self.claim["spec"]["resources"]["requests"]["storage"]) >= parse_quantity(self.size)
+
+
+def has_grown(claim: Manifest, size: str) -> bool:
+    """A claim that is not bound yet gets a volume of its size when it is."""
+    capacity = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
+    return capacity is None or parse_quantity(capacity) >= parse_quantity(size)
+
+
+def needs_start(claim: Manifest) -> bool:
+    """The volume is larger, and the file system on it follows at the Pod's next start at the latest."""
+    return bool(_condition(claim, _NEEDS_START))
+
+
+def trouble(claim: Manifest) -> str:
+    """What the driver or the kubelet says went wrong; empty where nothing did."""
+    said = next((found for kind in _FAILURES if (found := _condition(claim, kind))), {})
+    return str(said.get("message") or said.get("reason") or said.get("type") or "")
+
+
+def _condition(claim: Manifest, kind: str) -> Mapping[str, str]:
+    conditions = (claim.get("status") or {}).get("conditions") or []
+    return next((each for each in conditions if each.get("type") == kind and each.get("status") == "True"), {})
+
+
+async def ungrown(platform: Platform, desired: DesiredApp) -> dict[str, Ungrown]:
+    """By node, volumes of less than their group's size: not asked for more yet, or not given it yet. But for those that
+    cannot grow: a kept volume that was smaller from the beginning is used as it is."""
+    sizes = _sizes(desired)
+    if not sizes:
+        return {}
+    labels = app_labels(desired.name)
+    claims, _ = await platform.kubernetes.list(VOLUME_CLAIM, desired.namespace, labels=labels)
+    named = {name: Ungrown(claim, sizes[name]) for claim in claims if (name := claim["metadata"]["name"]) in sizes}
+    found = {name: each for name, each in named.items() if not each.asked_for or not has_grown(each.claim, each.size)}
+    if all(each.asked_for for each in found.values()):
+        return found
+    able = await _able(platform)
+    return {name: each for name, each in found.items() if each.asked_for or _class_of(each.claim) in able}
+
+
+def _sizes(desired: DesiredApp) -> dict[str, str]:
+    """Of the nodes' volumes, by node."""
+    return {
+        node.name: group.spec.storage.size
+        for component in desired.components
+        for group in component.groups
+        if group.spec.storage is not None
+        for node in group.nodes
+    }
+
+
+async def wait_grown(platform: Platform, namespace: str, sizes: Mapping[str, str], *, started: bool = False) -> None:
+    """Until the claims have these sizes, or what they lack is a start of their Pod. ``started``: their Pods were
+    started since, so nothing is lacking any more. Raises ApplicationError NodeStuck.
+
+    Asks every two seconds: claims are not among the shared watches, for the sake of this one rare wait.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while True:
+        waited = loop.time() - began
+        left = {}
+        for claim in await claims_of(platform, namespace, sizes):
+            name = str(claim["metadata"]["name"])
+            enough = has_grown(claim, sizes[name]) or not Ungrown(claim, sizes[name]).asked_for
+            if not enough and (started or waited < ONLINE_WITHIN or not needs_start(claim)):
+                left[name] = claim
+        if not left:
+            return
+        if waited >= GROW_WITHIN:
+            name = min(left)
+            why = trouble(left[name]) or f"its StorageClass {_class_of(left[name])} has not said why"
+            message = f"the volume of {name} has not grown to {sizes[name]} in {GROW_WITHIN:.0f} s: {why}"
+            raise permanent(ErrorType.NODE_STUCK, message)
+        await asyncio.sleep(_LOOK_EVERY)

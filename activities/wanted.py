@@ -11,24 +11,19 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
-from activities import parts
-from activities.metadata import read_part
-from activities.nodes import has_run
+from activities.metadata import read_part, said_of
 from activities.platform import Platform, permanent
 from api.app import App
-from api.component import Component, ComponentSpec
-from api.group import Group, GroupSpec
-from api.names import app_labels, group_name, metadata_name
+from api.names import app_labels, metadata_name
 from api.operations import OperationType
 from api.steps import ErrorType, Target
 from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, Manifest
 from render.bundle import PluginBundle, PluginRefused
 from render.desired import DesiredApp, RecordedState, desired
+from render.running import damaged_parts, deployed_state, recorded_state
 from render.stages import Deployed, plugin_of, stage_of, staged
 from render.validation import parse_app
 
@@ -37,7 +32,8 @@ from render.validation import parse_app
 class Live:
     """An App's resources and metadata as they are. ``deployed``: what runs, None before the first Deploy completed.
 
-    ``components`` and ``groups`` by resource name; ``recorded`` is what new renderings hold on to.
+    ``components`` and ``groups`` by resource name; ``recorded`` is what new renderings hold on to. ``damaged``: what is
+    wrong with parts of the metadata, by part.
     """
 
     components: dict[str, Manifest]
@@ -45,6 +41,7 @@ class Live:
     metadata: Manifest | None
     recorded: RecordedState
     deployed: Deployed | None
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def basic(self) -> dict[str, Any]:
@@ -88,64 +85,16 @@ async def live_state(platform: Platform, namespace: str, app: str, uid: str) -> 
     own_components, own_groups = _own(components, uid), _own(groups, uid)
     if metadata is not None and not owned_by(metadata, uid):
         metadata = None
-    recorded = _recorded(own_components, own_groups, read_part(metadata, "record"))
-    return Live(own_components, own_groups, metadata, recorded, _deployed(app, uid, metadata, recorded))
+    return live_of(app, uid, own_components, own_groups, metadata)
 
 
-def _recorded(components: Mapping[str, Manifest], groups: Mapping[str, Manifest], record: Any) -> RecordedState:
-    by_component = {(spec := Component.model_validate(each).spec).component: spec for each in components.values()}
-    by_group = {name: Group.model_validate(each).spec for name, each in groups.items()}
-    if isinstance(record, dict):
-        scaled = {name: spec.replicas for name, spec in by_group.items()}
-        # Which node begins as first primary is written into the Component, in mid-deploy over kept volumes.
-        begun = {name: spec.bootstrap_node for name, spec in by_component.items()}
-        by_component |= {
-            name: spec.model_copy(update={"bootstrap_node": begun.get(name) or spec.bootstrap_node})
-            for name, spec in _parsed(record.get("components"), ComponentSpec).items()
-        }
-        by_group |= _parsed(record.get("groups"), GroupSpec)
-        by_group = {
-            name: spec.model_copy(update={"replicas": scaled.get(name, spec.replicas)})
-            for name, spec in by_group.items()
-        }
-    return RecordedState(by_component, by_group)
-
-
-def _parsed(entries: Any, model: Any) -> dict[str, Any]:
-    """What cannot be read (somebody edited it) is as good as missing."""
-    found = {}
-    for name, entry in entries.items() if isinstance(entries, dict) else ():
-        try:
-            found[name] = model.model_validate(entry)
-        except ValidationError:
-            continue
-    return found
-
-
-def _deployed(app: str, uid: str, metadata: Manifest | None, recorded: RecordedState) -> Deployed | None:
-    basic = read_part(metadata, "basic")
-    if not has_run(basic, uid):
-        return None
-    nodes = read_part(metadata, "nodes")
-    ordinals: dict[str, set[int]] = {}
-    versions: dict[str, str] = {}
-    joining: dict[str, set[int]] = {}
-    for state, found in (("normal", ordinals), ("adding", joining)):
-        for node in (nodes or {}).get(state) or []:
-            name = group_name(app, node["component"], node["group"])
-            found.setdefault(name, set()).add(int(node["name"].rpartition("-")[2]))
-            if node.get("version"):
-                versions[node["name"]] = node["version"]
-    return Deployed(
-        plugin_version=str(basic.get("pluginVersion", "")),
-        runtime_version=str(basic.get("runtimeVersion", "")),
-        base_version=parts.way_back(read_part(metadata, "record")) or str(basic.get("runtimeVersion", "")),
-        recorded=recorded,
-        ordinals={name: tuple(sorted(found)) for name, found in ordinals.items()},
-        joining={name: tuple(sorted(found)) for name, found in joining.items()},
-        versions=versions,
-        removing=frozenset(node["name"] for node in (nodes or {}).get("deleting") or []),
-    )
+def live_of(
+    app: str, uid: str, components: dict[str, Manifest], groups: dict[str, Manifest], metadata: Manifest | None
+) -> Live:
+    """Pure; all of them are of this very App."""
+    recorded = recorded_state(components, groups, read_part(metadata, "record"))
+    damaged = damaged_parts(metadata, uid, made=bool(components or groups))
+    return Live(components, groups, metadata, recorded, deployed_state(app, uid, metadata, recorded), damaged)
 
 
 def _own(manifests: Sequence[Manifest], uid: str) -> dict[str, Manifest]:
@@ -164,8 +113,8 @@ async def wanted(platform: Platform, target: Target, operation: str = "", *, ext
     """What a step of this operation has to bring about; ``operation``: as another one would see it; ``extend``: with
     the nodes that a Scale is to add.
 
-    Raises ApplicationError SpecChanged where the App has another spec by now, or is being deleted: the operation
-    then ends and the entity plans anew.
+    Raises ApplicationError SpecChanged where the App has another spec by now, or is being deleted, or somebody damaged
+    its metadata: the operation then ends and the entity plans anew.
     """
     manifest, live = await asyncio.gather(
         live_app(platform, target), live_state(platform, target.namespace, target.app, target.uid)
@@ -177,6 +126,8 @@ async def wanted(platform: Platform, target: Target, operation: str = "", *, ext
         raise permanent(ErrorType.SPEC_CHANGED, "the spec changed: " + "; ".join(map(str, problems)))
     if spec_hash(app) != target.spec_hash:
         raise permanent(ErrorType.SPEC_CHANGED, f"the spec changed (generation {app.generation})")
+    if live.damaged:
+        raise permanent(ErrorType.SPEC_CHANGED, f"{said_of(app.name, live.damaged)}; planned anew")
     kind = operation or target.stage or target.operation
     extend = extend and kind == OperationType.SCALE
     return Wanted(manifest, app, await stage(platform, app, live, kind, extend=extend), live)

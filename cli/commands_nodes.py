@@ -11,7 +11,8 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from cli import client, logs, rendering
+from api.app import DeletionPolicy
+from cli import client, completion, logs, rendering
 from cli.nodes import app_nodes, named, primary_of
 from cli.options import AppName, ComponentOption, Kubeconfig, Namespace
 from cli.platform import Given, find
@@ -38,7 +39,10 @@ def add_to(app: typer.Typer) -> None:
 
 def show_logs(
     name: AppName,
-    node: Annotated[str | None, typer.Argument(metavar="[NODE]", help="Default: all nodes.")] = None,
+    node: Annotated[
+        str | None,
+        typer.Argument(metavar="[NODE]", help="Default: all nodes.", autocompletion=completion.node_names),
+    ] = None,
     primary: Annotated[bool, typer.Option("--primary", help="The primary's.")] = False,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on, also in the Pod that comes next.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only so many of the last lines.")] = None,
@@ -65,7 +69,10 @@ def connect(
     name: AppName,
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[-- ARGS]", help="For the client.")] = None,
     component: ComponentOption = "",
-    node: Annotated[str, typer.Option("--node", help="Default: the primary, else a ready node.")] = "",
+    node: Annotated[
+        str,
+        typer.Option("--node", help="Default: the primary, else a ready node.", autocompletion=completion.node_names),
+    ] = "",
     namespace: Namespace = "default",
     kubeconfig: Kubeconfig = None,
 ) -> None:
@@ -89,7 +96,12 @@ def connect(
 
 
 def render(
-    name: Annotated[str | None, typer.Argument(metavar="[APP]", help="May be left out with a file of one App.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[APP]", help="May be left out with a file of one App.", autocompletion=completion.app_names
+        ),
+    ] = None,
     file: Annotated[
         Path | None, typer.Option("-f", "--file", exists=True, dir_okay=False, help="Manifest; default: the live App.")
     ] = None,
@@ -97,7 +109,8 @@ def render(
     namespace: Namespace = "default",
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """What would be applied for an App, as a diff against the cluster. Exit code 4 where something would change."""
+    """What the next operation would apply for an App, as a diff against the cluster; which one, and what comes after
+    it, is said on stderr. Exit code 4 where something would change."""
     if name is None and file is None:
         raise typer.BadParameter("name an App, or a file with -f")
 
@@ -106,11 +119,13 @@ def render(
     async def work(kubernetes: Kubernetes) -> list[rendering.Change]:
         manifest = await _manifest(kubernetes, name, text, namespace)
         found = await find(kubernetes, Given())
-        wanted, live = await rendering.wanted_app(kubernetes, manifest, found.agent_image)
-        objects = rendering.wanted_objects(wanted, live)
+        stage, live = await rendering.next_objects(kubernetes, manifest, found.agent_image)
+        errors.print(escape(str(stage)), soft_wrap=True)
+        objects = rendering.wanted_objects(stage, live, found.agent_image)
+        keeps = stage.desired.deletion_policy == DeletionPolicy.RETAIN
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
             task = bar.add_task(f"Asking the API server about {len(objects)} objects", total=len(objects))
-            return await rendering.compare(kubernetes, objects, live, lambda: bar.advance(task))
+            return await rendering.compare(kubernetes, objects, live, lambda: bar.advance(task), keeps_volumes=keeps)
 
     changes = with_cluster(kubeconfig, work)
     _show(changes, form)

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from api.operations import OperationInput, OperationResult, OperationType, Verb
-from cli import history, operate
+from cli import completion, history, operate
 from cli.options import (
     AppName,
     ComponentOption,
@@ -86,8 +86,11 @@ def _add_verb(app: typer.Typer, verb: Verb) -> None:
 def restart(
     name: AppName,
     component: ComponentOption = "",
-    group: Annotated[str, typer.Option("--group", help="Only this group.")] = "",
-    node: Annotated[str, typer.Option("--node", help="Only this node, by its full name.")] = "",
+    group: Annotated[str, typer.Option("--group", help="Only this group.", autocompletion=completion.group_names)] = "",
+    node: Annotated[
+        str,
+        typer.Option("--node", help="Only this node, by its full name.", autocompletion=completion.node_names),
+    ] = "",
     reason: Reason = "",
     no_wait: NoWait = False,
     namespace: Namespace = "default",
@@ -106,7 +109,14 @@ def restart(
 def switchover(
     name: AppName,
     component: ComponentOption = "",
-    to: Annotated[str, typer.Option("--to", help="The next primary; default: the one with the most data.")] = "",
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="The next primary; default: the one with the most data.",
+            autocompletion=completion.node_names,
+        ),
+    ] = "",
     reason: Reason = "",
     no_wait: NoWait = False,
     namespace: Namespace = "default",

@@ -12,7 +12,7 @@ import typer
 from rich.console import RenderableType
 from rich.markup import escape
 
-from cli import commands_nodes, commands_operations, installation, plugins, status, watching
+from cli import commands_nodes, commands_operations, completion, installation, plugins, status, watching
 from cli.options import Form, Installation, Kubeconfig, Output
 from cli.session import EXIT_INTERRUPTED, EXIT_NOT_READY, embedded_state, fail, output, with_cluster
 from clients.kubernetes import Kubernetes
@@ -90,8 +90,11 @@ def plugin_list(form: Output = Form.TEXT, kubeconfig: Kubeconfig = None) -> None
 
 @app.command("status")
 def show_status(
-    name: Annotated[str | None, typer.Argument(metavar="[APP]")] = None,
-    namespace: Annotated[str | None, typer.Option("-n", "--namespace", help="Default with APP: default.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[APP]", autocompletion=completion.app_names)] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("-n", "--namespace", help="Default with APP: default.", autocompletion=completion.namespaces),
+    ] = None,
     watch: Annotated[bool, typer.Option("-w", "--watch", help="Draw it anew each second, until Ctrl-C.")] = False,
     form: Output = Form.TEXT,
     kubeconfig: Kubeconfig = None,

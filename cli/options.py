@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
+from cli import completion
+
 
 class Form(StrEnum):
     TEXT = "text"
     JSON = "json"
 
 
-AppName = Annotated[str, typer.Argument(metavar="APP", help="Name of the App.")]
-Namespace = Annotated[str, typer.Option("-n", "--namespace", help="Namespace of the App.")]
+AppName = Annotated[str, typer.Argument(metavar="APP", help="Name of the App.", autocompletion=completion.app_names)]
+Namespace = Annotated[
+    str, typer.Option("-n", "--namespace", help="Namespace of the App.", autocompletion=completion.namespaces)
+]
 Output = Annotated[Form, typer.Option("-o", "--output")]
 Kubeconfig = Annotated[
     str | None, typer.Option("--kubeconfig", help="Default: KUBECONFIG, ~/.kube/config, `make up`'s.")
@@ -31,4 +35,6 @@ TemporalAddress = Annotated[
     ),
 ]
 TemporalNamespace = Annotated[str | None, typer.Option("--temporal-namespace", envvar="TEMPORAL_NAMESPACE")]
-ComponentOption = Annotated[str, typer.Option("--component", help="Only this component.")]
+ComponentOption = Annotated[
+    str, typer.Option("--component", help="Only this component.", autocompletion=completion.component_names)
+]

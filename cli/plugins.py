@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from rich.table import Table
 from api.names import LABEL_PLUGIN, LABEL_PLUGIN_VERSION, SYSTEM_NAMESPACE
 from api.plugin import Plugin
 from cli.session import CommandError
-from clients.errors import AlreadyExistsError
+from clients.errors import AlreadyExistsError, ForbiddenError
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, CONFIG_MAP, Manifest
 from render.bundle import (
@@ -33,6 +34,10 @@ from render.check import check_bundle, check_successor
 from render.problems import Problem
 
 _SELECTOR = "app.kubernetes.io/component=plugin"
+_FORBIDDEN = (
+    f"you may not read the plugins in {SYSTEM_NAMESPACE}; an administrator lets you: kubectl create rolebinding NAME "
+    f"-n {SYSTEM_NAMESPACE} --role=middleware-reader --user=YOU"
+)
 
 
 @dataclass(frozen=True)
@@ -106,8 +111,11 @@ def _refusal(folder: Path, problems: Sequence[Problem]) -> CommandError:
 
 
 async def installed_bundle(kubernetes: Kubernetes, name: str, version: str) -> PluginBundle:
-    """Raises CommandError where it is not installed, or damaged."""
-    definition = await kubernetes.get(CONFIG_MAP, config_map_name(name, version), SYSTEM_NAMESPACE)
+    """Raises CommandError where it is not installed, or damaged, or may not be read."""
+    try:
+        definition = await kubernetes.get(CONFIG_MAP, config_map_name(name, version), SYSTEM_NAMESPACE)
+    except ForbiddenError as error:
+        raise CommandError(_FORBIDDEN) from error
     if definition is None:
         raise CommandError(f"plugin {name} {version} is not installed; mw plugin list shows what is")
     found = [await kubernetes.get(CONFIG_MAP, each, SYSTEM_NAMESPACE) for each in template_map_names(definition)]
@@ -131,11 +139,15 @@ async def _create(kubernetes: Kubernetes, manifest: Manifest, bundle: PluginBund
 
 
 async def installed(kubernetes: Kubernetes) -> list[Installed]:
-    """By name, then version, oldest first."""
-    maps, _ = await kubernetes.list(CONFIG_MAP, SYSTEM_NAMESPACE, labels=_SELECTOR)
+    """By name, then version, oldest first. Without the Apps that use each, for who may not list Apps everywhere."""
+    try:
+        maps, _ = await kubernetes.list(CONFIG_MAP, SYSTEM_NAMESPACE, labels=_SELECTOR)
+    except ForbiddenError as error:
+        raise CommandError(_FORBIDDEN) from error
     apps: Sequence[Manifest] = []
     if await kubernetes.serves(APP):
-        apps, _ = await kubernetes.list(APP)
+        with contextlib.suppress(ForbiddenError):
+            apps, _ = await kubernetes.list(APP)
     found = []
     for config_map in maps:
         labels = config_map["metadata"].get("labels") or {}

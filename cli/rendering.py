@@ -1,6 +1,7 @@
-"""``mw render``: the objects that an App's manifest asks for, compared with those of the cluster; nothing is changed.
+"""``mw render``: what the platform would do next for an App's manifest, compared with the cluster; nothing is changed.
 
-What would be there is the API server's own answer to the apply that a Deploy would send (``dryRun``). The passwords and
+A changed spec is carried out in parts, each an operation; shown is what the next one would apply (``cli.stage``). What
+would be there is the API server's own answer to that apply (``dryRun``). The passwords and
 certificates of an App are generated, never rendered, so no Secret is among the objects.
 """
 
@@ -10,17 +11,17 @@ import asyncio
 import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from api.app import App
-from api.component import Component
-from api.group import Group
 from api.names import app_labels, metadata_name
+from api.operations import OperationType
 from cli.plugins import installed, installed_bundle
 from cli.session import CommandError
+from cli.stage import NextStage, next_stage, running
 from clients.kubernetes import Kubernetes
 from clients.resources import (
     APP,
@@ -34,13 +35,22 @@ from clients.resources import (
     VOLUME_CLAIM,
     Manifest,
 )
-from render.desired import DesiredApp, RecordedState, desired
-from render.manifests import budget_manifests, config_maps_of, has_run, record_manifests, service_manifests
-from render.objects import metadata_config_map, node_deployment, node_volume_claim
+from render.deployments import VERSION_LABEL, deployment_manifest, is_outdated, keeps_template, version_of
+from render.desired import DesiredComponent, DesiredNode
+from render.manifests import (
+    REVISION,
+    budget_manifests,
+    config_maps_of,
+    has_run,
+    record_manifests,
+    service_manifests,
+)
+from render.objects import metadata_config_map, node_volume_claim
 from render.problems import Problem
-from render.stages import pod_facts
+from render.running import read_part
 from render.validation import parse_app, validate
 
+_ROLLING = (OperationType.UPGRADE, OperationType.RESIZE)
 _AT_ONCE = 8
 _NO_UID = "made-with-the-app"
 _NO_ADDRESS = "address-of-{}"
@@ -87,9 +97,9 @@ def pick(text: str, name: str | None, namespace: str) -> Manifest:
     return dict(fitting[0])
 
 
-async def wanted_app(kubernetes: Kubernetes, manifest: Manifest, agent_image: str) -> tuple[DesiredApp, Live]:
-    """What the manifest asks for over what is recorded, and the App's live objects. Raises CommandError with every
-    problem where it would be refused."""
+async def next_objects(kubernetes: Kubernetes, manifest: Manifest, agent_image: str) -> tuple[NextStage, Live]:
+    """What the platform would carry out next for the manifest, and the App's live objects. Raises CommandError with
+    every problem where it would be refused."""
     metadata = manifest["metadata"]
     live_app = await kubernetes.get(APP, metadata["name"], metadata["namespace"])
     metadata["uid"] = live_app["metadata"]["uid"] if live_app is not None else _NO_UID
@@ -97,17 +107,21 @@ async def wanted_app(kubernetes: Kubernetes, manifest: Manifest, agent_image: st
     if app is None:
         raise _refused(problems)
     live = await live_objects(kubernetes, app)
-    recorded = recorded_state(live, app.uid)
+    now = running(live, app.name, app.uid)
+    plugins = await installed(kubernetes)
     known: dict[str, list[str]] = {}
-    for plugin in await installed(kubernetes):
+    for plugin in plugins:
         known.setdefault(plugin.name, []).append(plugin.version)
     reference, bundle = app.spec.plugin, None
     if reference.version in known.get(reference.name, []):
         bundle = await installed_bundle(kubernetes, reference.name, reference.version)
-    problems = validate(app, bundle, known, recorded)
+    problems = validate(app, bundle, known, now.recorded)
     if problems or bundle is None:
         raise _refused(problems)
-    return desired(app, bundle, agent_image=agent_image, recorded=recorded), live
+    stage, problems = await next_stage(kubernetes, app, bundle, plugins, now, live, agent_image)
+    if stage is None:
+        raise _refused(problems)
+    return stage, live
 
 
 def _refused(problems: Iterable[Problem]) -> CommandError:
@@ -121,20 +135,9 @@ async def live_objects(kubernetes: Kubernetes, app: App) -> Live:
     return {(each["kind"], each["metadata"]["name"]): each for items, _ in lists for each in items}
 
 
-def recorded_state(live: Live, uid: str) -> RecordedState:
-    """Of this very App, not of an earlier one of its name."""
-    own = {
-        key: each
-        for key, each in live.items()
-        if any(owner.get("uid") == uid for owner in each["metadata"].get("ownerReferences") or [])
-    }
-    components = [Component.model_validate(each).spec for (kind, _), each in own.items() if kind == "Component"]
-    groups = {name: Group.model_validate(each).spec for (kind, name), each in own.items() if kind == "Group"}
-    return RecordedState({each.component: each for each in components}, groups)
-
-
-def wanted_objects(desired: DesiredApp, live: Live, budget_version: str = "policy/v1") -> list[Manifest]:
-    """In the order in which a Deploy writes them. Pure."""
+def wanted_objects(stage: NextStage, live: Live, agent_image: str, budget_version: str = "policy/v1") -> list[Manifest]:
+    """As they are when the stage is carried out, in the order in which a Deploy writes them. Pure."""
+    desired = stage.desired
     manifests = [
         metadata_config_map(desired),
         *record_manifests(desired),
@@ -142,37 +145,49 @@ def wanted_objects(desired: DesiredApp, live: Live, budget_version: str = "polic
         *budget_manifests(desired, budget_version),
     ]
     config_maps = {name: each for (kind, name), each in live.items() if kind == "ConfigMap"}
-    ran = has_run(_basic(config_maps.get(metadata_name(desired.name))), desired.uid)
+    ran = has_run(read_part(config_maps.get(metadata_name(desired.name)), "basic"), desired.uid)
     addresses = {node.name: _address(live, node.name) for node in desired.nodes}
     for component in desired.components:
         bootstrap = None if ran else component.bootstrap_node
-        rendered = config_maps_of(desired, component, component.nodes, addresses, config_maps, bootstrap=bootstrap)
+        placed = [_placed(stage, component, node, live, agent_image) for node in component.nodes]
+        nodes = [node for node, _ in placed]
+        deployments = {node.name: deployment for node, deployment in placed}
+        rendered = config_maps_of(desired, component, nodes, addresses, config_maps, bootstrap=bootstrap)
         for node, config_map, _ in rendered:
-            group = component.group(node.group)
-            claim = node_volume_claim(desired, component, group, node)
-            deployment = node_deployment(desired, component, group, node)
-            manifests += [config_map, *([claim] if claim is not None else []), deployment]
-    return [_as_recorded(desired, each, live) for each in manifests]
+            manifests += [config_map, *_claim(stage, component, node, live), deployments[node.name]]
+    return manifests
 
 
-def _as_recorded(desired: DesiredApp, manifest: Manifest, live: Live) -> Manifest:
-    """A Pod of an unchanged Group stays as it is, however a newer platform would make it."""
-    present = live.get((manifest["kind"], manifest["metadata"]["name"]))
-    if manifest["kind"] != "Deployment" or present is None:
-        return manifest
-    node = next(node for node in desired.nodes if node.name == manifest["metadata"]["name"])
-    group = desired.component(node.component).group(node.group)
-    record = live.get(("Group", group.resource_name))
-    if record is None or pod_facts(Group.model_validate(record).spec) != pod_facts(group.spec):
-        return manifest
-    return {**manifest, "spec": {**manifest["spec"], "template": present["spec"]["template"]}}
+def _placed(
+    stage: NextStage, component: DesiredComponent, node: DesiredNode, live: Live, agent_image: str
+) -> tuple[DesiredNode, Manifest]:
+    """The node, of the version that it has then, and its Deployment. Only an operation that rolls changes the Pod of a
+    node that is of another record; it brings the newest agents too. However a newer platform would make the others,
+    they stay."""
+    group = component.group(node.group)
+    wanted = deployment_manifest(stage.desired, component, group, node)
+    present = live.get(("Deployment", node.name))
+    if present is None:
+        return node, wanted
+    if is_outdated(wanted, present) and stage.operation in _ROLLING:
+        node = replace(node, runtime_version=group.spec.runtime_version)
+        group = replace(group, spec=group.spec.model_copy(update={"agent_image": agent_image}))
+        return node, deployment_manifest(stage.desired, component, group, node)
+    if stage.operation == OperationType.DEPLOY or not keeps_template(wanted, present):
+        return node, wanted
+    labels = {**wanted["metadata"]["labels"], VERSION_LABEL: version_of(present)}
+    spec = {**wanted["spec"], "template": present["spec"]["template"]}
+    return node, {**wanted, "metadata": {**wanted["metadata"], "labels": labels}, "spec": spec}
 
 
-def _basic(config_map: Manifest | None) -> Any:
-    try:
-        return json.loads(((config_map or {}).get("data") or {}).get("basic", "null"))
-    except ValueError:
-        return None
+def _claim(stage: NextStage, component: DesiredComponent, node: DesiredNode, live: Live) -> Iterator[Manifest]:
+    """A volume that is there stays as it is, but for its size."""
+    wanted = node_volume_claim(stage.desired, component, component.group(node.group), node)
+    present = live.get(("PersistentVolumeClaim", node.name))
+    if wanted is None or present is None or stage.operation == OperationType.RESIZE:
+        yield from [wanted] if wanted is not None else []
+    else:
+        yield bare(present)
 
 
 def _address(live: Live, node: str) -> str:
@@ -181,10 +196,15 @@ def _address(live: Live, node: str) -> str:
 
 
 async def compare(
-    kubernetes: Kubernetes, wanted: Iterable[Manifest], live: Live, advance: Callable[[], None] = lambda: None
+    kubernetes: Kubernetes,
+    wanted: Iterable[Manifest],
+    live: Live,
+    advance: Callable[[], None] = lambda: None,
+    *,
+    keeps_volumes: bool = False,
 ) -> list[Change]:
-    """Raises KubernetesError, also where the person may not apply what a Deploy would. ``advance`` after each
-    object."""
+    """Raises KubernetesError, also where the person may not apply what a Deploy would. ``advance`` after each object.
+    ``keeps_volumes``: of nodes that go, by the App's ``deletionPolicy``."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def change(manifest: Manifest) -> Change:
@@ -207,13 +227,13 @@ async def compare(
     names = {(each.object_kind, each.name) for each in changes}
     left = [
         Change("remove", kind, name, bare(manifest), None) for (kind, name), manifest in live.items()
-        if (kind, name) not in names
+        if (kind, name) not in names and (kind != "PersistentVolumeClaim" or not keeps_volumes)
     ]  # fmt: skip
     return [*changes, *left]
 
 
 def bare(manifest: Mapping[str, Any]) -> Manifest:
-    """Without status, what the API server writes, and the platform's own digests."""
+    """Without status, what the API server writes, and the platform's own digests and revisions."""
     result = {key: value for key, value in manifest.items() if key not in ("status", "metadata")}
     metadata = {key: value for key, value in manifest["metadata"].items() if key not in _OTHERS}
     notes = {key: value for key, value in (metadata.pop("annotations", None) or {}).items() if not _digest(key)}
@@ -223,7 +243,7 @@ def bare(manifest: Mapping[str, Any]) -> Manifest:
 
 
 def _digest(annotation: str) -> bool:
-    return annotation.startswith("middleware.io/") and annotation.endswith("-hash")
+    return annotation == REVISION or (annotation.startswith("middleware.io/") and annotation.endswith("-hash"))
 
 
 class _Dumper(yaml.SafeDumper):

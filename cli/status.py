@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from cli.session import CommandError
 from clients.errors import ForbiddenError, NotFoundError
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, POD, Manifest
+from render.running import read_part
 
 VERSION_LABEL = "app.kubernetes.io/version"
 _NO_PLATFORM = "the cluster knows no Apps; install the platform first: mw install --temporal-address HOST:PORT"
@@ -66,11 +66,9 @@ async def _versions(kubernetes: Kubernetes, namespace: str, name: str) -> dict[s
 
 
 def _plugin_version(app: Manifest, config_map: Manifest | None) -> str:
-    try:
-        basic = json.loads(((config_map or {}).get("data") or {}).get("basic", ""))
-    except ValueError:
-        return ""
-    return str(basic.get("pluginVersion", "")) if basic.get("uid") == app["metadata"]["uid"] else ""
+    basic = read_part(config_map, "basic")
+    own = isinstance(basic, dict) and basic.get("uid") == app["metadata"]["uid"]
+    return str(basic.get("pluginVersion", "")) if own else ""
 
 
 def is_ready(app: Manifest) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from api.app import App, ComponentTemplate, DeletionPolicy, GroupTemplate, Scalar
@@ -43,9 +43,6 @@ class Pinned:
     config: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     """Runtime versions by node name: in mid-upgrade a node's files and tools are of the version that it runs."""
-
-
-NOTHING_PINNED = Pinned()
 
 
 @dataclass(frozen=True)
@@ -186,7 +183,6 @@ def desired(
     *,
     agent_image: str,
     recorded: RecordedState | None = None,
-    pinned: Pinned = NOTHING_PINNED,
 ) -> DesiredApp:
     """What should run. ``agent_image``: of new nodes. Raises ValueError for an App that validation would refuse."""
     topology = chosen_topology(app, bundle)
@@ -194,8 +190,7 @@ def desired(
         raise ValueError(f"plugin {bundle.name} has no topology {app.spec.topology!r}")
     runtime_version = app.spec.runtime_version or _unspoken_version(bundle, recorded)
     components = tuple(
-        _component(app, bundle, default, runtime_version, agent_image, recorded, pinned)
-        for default in start_order(topology)
+        _component(app, bundle, default, runtime_version, agent_image, recorded) for default in start_order(topology)
     )
     return DesiredApp(
         name=app.name,
@@ -228,7 +223,6 @@ def _component(
     runtime_version: str,
     agent_image: str,
     recorded: RecordedState | None,
-    pinned: Pinned,
 ) -> DesiredComponent:
     definition = next(c for c in bundle.plugin.spec.components if c.name == default.name)
     template = next((c for c in app.spec.components if c.name == default.name), None)
@@ -256,15 +250,14 @@ def _component(
             rolling_update=group.rolling_update,
             **_pod_facts(definition, runtime_version, image, agent_image, record),
         )
-        ordinals = pinned.ordinals.get(resource_name, spec.ordinals)
-        groups.append(DesiredGroup(group.name, resource_name, spec, _nodes(spec, ordinals, sorted(counts), pinned)))
+        groups.append(DesiredGroup(group.name, resource_name, spec, _nodes(spec, spec.ordinals, sorted(counts), {})))
     record_of_component = recorded.components.get(default.name) if recorded else None
     return DesiredComponent(
         name=default.name,
         resource_name=component_name(app.name, default.name),
         definition=definition,
         after=tuple(default.after),
-        config=pinned.config.get(default.name, effective_config(template, bundle.parameters[default.name])),
+        config=effective_config(template, bundle.parameters[default.name]),
         parameters=bundle.parameters[default.name],
         groups=tuple(groups),
         role_services={
@@ -276,10 +269,26 @@ def _component(
     )
 
 
+def pinned_to(desired: DesiredApp, pinned: Pinned) -> DesiredApp:
+    """The same App, but for what stays as it runs."""
+
+    def group(of: DesiredGroup, names: Sequence[str]) -> DesiredGroup:
+        ordinals = pinned.ordinals.get(of.resource_name, of.spec.ordinals)
+        return replace(of, nodes=_nodes(of.spec, ordinals, names, pinned.versions))
+
+    def component(of: DesiredComponent) -> DesiredComponent:
+        names = sorted(each.name for each in of.groups)
+        groups = tuple(group(each, names) for each in of.groups)
+        return replace(of, groups=groups, config=pinned.config.get(of.name, of.config))
+
+    return replace(desired, components=tuple(map(component, desired.components)))
+
+
 def _nodes(
-    spec: GroupSpec, ordinals: Iterable[int], group_names: Sequence[str], pinned: Pinned
+    spec: GroupSpec, ordinals: Iterable[int], group_names: Sequence[str], versions: Mapping[str, str]
 ) -> tuple[DesiredNode, ...]:
-    """``group_names``: of all groups of the component, in an order that gives each node an id of its own."""
+    """``group_names``: of all groups of the component, in an order that gives each node an id of its own.
+    ``versions``: see ``Pinned``."""
     names = {ordinal: node_name(spec.app, spec.component, spec.group, ordinal) for ordinal in ordinals}
     return tuple(
         DesiredNode(
@@ -288,7 +297,7 @@ def _nodes(
             group=spec.group,
             ordinal=ordinal,
             id=ordinal * len(group_names) + group_names.index(spec.group) + 1,
-            runtime_version=pinned.versions.get(name, spec.runtime_version),
+            runtime_version=versions.get(name, spec.runtime_version),
         )
         for ordinal, name in names.items()
     )

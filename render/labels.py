@@ -29,14 +29,14 @@ def object_labels(
     return labels
 
 
-def owner_references(desired: DesiredApp) -> list[dict[str, Any]]:
+def owner_references(app: str, uid: str) -> list[dict[str, Any]]:
     """The App owns the object, so that it goes with the App; it does not block the App's deletion."""
     return [
         {
             "apiVersion": API_VERSION,
             "kind": "App",
-            "name": desired.name,
-            "uid": desired.uid,
+            "name": app,
+            "uid": uid,
             "controller": False,
             "blockOwnerDeletion": False,
         }
@@ -56,5 +56,5 @@ def metadata(
     if annotations:
         result["annotations"] = annotations
     if owned:
-        result["ownerReferences"] = owner_references(desired)
+        result["ownerReferences"] = owner_references(desired.name, desired.uid)
     return result

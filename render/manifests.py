@@ -1,6 +1,6 @@
 """Which objects an App has, as lists: what Deploy, Repair, the search for drift and ``mw render`` go by. Pure.
 
-So none of them knows an object that the others forget. Deployments are left to ``activities.manifests``, which knows
+So none of them knows an object that the others forget. Deployments are left to ``render.deployments``, which knows
 when a Pod's template must be left alone.
 """
 
@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from api.names import API_GROUP
 from api.node import DOCUMENT_KEY
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
 from render.node import node_config_map
@@ -51,12 +52,21 @@ def budget_manifests(desired: DesiredApp, api_version: str) -> list[Manifest]:
     return [budget for budget in budgets if budget is not None]
 
 
+REVISION = f"{API_GROUP}/revision"
+"""On a node's ConfigMap: the revision of its document once more, so that one that was lowered by hand is seen."""
+
+
 def revision_of(config_map: Mapping[str, Any] | None) -> int:
-    """0 where there is none, or it cannot be read."""
+    """The document's; 0 where there is none, or it cannot be read."""
     try:
         return int(json.loads(((config_map or {}).get("data") or {})[DOCUMENT_KEY])["revision"])
     except (KeyError, ValueError, TypeError):
         return 0
+
+
+def _noted_revision(config_map: Mapping[str, Any] | None) -> int:
+    text = str(((config_map or {}).get("metadata", {}).get("annotations") or {}).get(REVISION, ""))
+    return int(text) if text.isdecimal() else 0
 
 
 def has_run(basic: Any, uid: str) -> bool:
@@ -78,11 +88,12 @@ def config_maps_of(
     """Each node, its ConfigMap, and whether that differs from the live one. Raises TemplateFailure.
 
     ``addresses``: of all nodes of the App; ``bootstrap``: see ``first_primary``; ``held``: names of nodes whose
-    engines wait for the platform's word; ``initial``: revision where there is no ConfigMap yet.
+    engines wait for the platform's word; ``initial``: revision where there is no ConfigMap yet, and the least that a
+    changed one is given: an old copy that somebody put back says nothing of what was pushed since.
     """
     for node in nodes:
         known = live.get(node.name)
-        revision = revision_of(known)
+        revision, noted = revision_of(known), _noted_revision(known)
         manifest = node_config_map(
             desired,
             component,
@@ -93,9 +104,12 @@ def config_maps_of(
             hold=node.name in held,
         )
         present = (known or {}).get("data") or {}
-        changed = known is None or any(present.get(key) != text for key, text in manifest["data"].items())
-        if changed and revision > 0:
-            document = json.loads(manifest["data"][DOCUMENT_KEY])
-            document["revision"] = revision + 1
+        other = known is None or any(present.get(key) != text for key, text in manifest["data"].items())
+        changed = other or revision < noted
+        if changed:
+            revision = max(revision + 1, noted + 1, initial)
+            document = {**json.loads(manifest["data"][DOCUMENT_KEY]), "revision": revision}
             manifest["data"][DOCUMENT_KEY] = json.dumps(document, sort_keys=True)
+        if changed or noted:
+            manifest["metadata"]["annotations"] = {REVISION: str(revision)}
         yield node, manifest, changed

@@ -19,7 +19,7 @@ from render.bundle import CONFIG_MAP_LIMIT
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.labels import metadata, object_labels
 from render.parameters import parameter_problems
-from render.problems import from_pydantic
+from render.problems import from_pydantic, listing, near
 from render.templates import TemplateFailure
 from render.yaml_text import load_yaml
 
@@ -184,7 +184,28 @@ def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapp
         except ValidationError as error:
             problems = "; ".join(f"{name}.{p.path}: {p.message}" for p in from_pydantic(error))
             raise TemplateFailure(plugin, file, line_of(bundle.files[file], f"{name}:"), problems) from error
+    for name in tools:
+        wrong = _undo_problem(name, tools)
+        if wrong:
+            line = line_of(bundle.files[file], f"{name}:")
+            raise TemplateFailure(plugin, file, line, f"{name}.undo.tool: {wrong}")
     return tools
+
+
+def _undo_problem(name: str, tools: Mapping[str, Tool]) -> str:
+    """The agent runs each tool once at a time, and what undoes a tool while no new run of that tool begins. One that
+    undoes itself would wait for itself; two that undo each other would never come to an end."""
+    undo = tools[name].undo
+    if undo is None:
+        return ""
+    if undo.tool == name:
+        return f"{name} cannot undo itself; name the tool that takes back what {name} does"
+    if undo.tool not in tools:
+        others = sorted({*tools} - {name})
+        return f"there is no tool {undo.tool!r}{near(undo.tool, others)}; write it, or name one of {listing(others)}"
+    if tools[undo.tool].undo is not None:
+        return f"{undo.tool} has an undo of its own; remove that one: {undo.tool} has to be the end of it"
+    return ""
 
 
 def line_of(text: str, start: str) -> int:

@@ -28,6 +28,7 @@ from render.desired import (
     chosen_topology,
     desired,
     group_templates,
+    pinned_to,
 )
 
 POD_FIELDS = ("resources", "node_selector", "affinity", "tolerations", "topology_spread_constraints")
@@ -107,13 +108,7 @@ def staged(
     config = {}
     if OperationType.RECONFIGURE not in stage:
         config = {c.name: _pinned_config(c, deployed) for c in whole.components}
-    return desired(
-        _app_of(app, topology, deployed, stage),
-        bundle,
-        agent_image=agent_image,
-        recorded=deployed.recorded,
-        pinned=Pinned(ordinals, config, deployed.versions),
-    )
+    return pinned_to(whole, Pinned(ordinals, config, deployed.versions))
 
 
 def plugin_of(app: App, deployed: Deployed, stage: Collection[OperationType]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_NODE, LABEL_ROLE
+from clients.pod_reason import condition_of, why_not_ready
 from clients.resources import Manifest
 
 _ENGINE = "middleware"
@@ -63,7 +64,7 @@ def address(pod: Manifest) -> str:
 
 def is_ready(pod: Manifest) -> bool:
     """Takes part in Services: ready, and not on its way out."""
-    return not is_terminating(pod) and exists(pod) and _condition(pod, "Ready").get("status") == "True"
+    return not is_terminating(pod) and exists(pod) and condition_of(pod, "Ready").get("status") == "True"
 
 
 def newest(pods: list[Manifest]) -> Manifest | None:
@@ -78,22 +79,15 @@ def rank(pod: Manifest) -> tuple[bool, str]:
 
 
 def trouble(pod: Manifest) -> str:
-    """Why the Pod does not serve, in Kubernetes' own words; empty where nothing special is known."""
+    """Why the Pod does not serve; empty where nothing special is known."""
     if is_ready(pod):
         return ""
-    status = pod.get("status") or {}
-    scheduled = _condition(pod, "PodScheduled")
-    if scheduled.get("status") == "False":
-        return f"cannot be scheduled: {scheduled.get('message', '')}".strip()
-    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        waiting = (container.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") not in (None, "PodInitializing", "ContainerCreating"):
-            message = f": {waiting['message']}" if waiting.get("message") else ""
-            return f"container {container.get('name')}: {waiting['reason']}{message}"
+    if reason := why_not_ready(pod):
+        return reason
     if is_terminating(pod):
         return "is being stopped"
     if not exists(pod):
-        return f"the Pod has ended ({status.get('phase')})"
+        return f"the Pod has ended ({(pod.get('status') or {}).get('phase')})"
     return ""
 
 
@@ -104,11 +98,6 @@ def _engine_status(pod: Manifest) -> dict[str, Any]:
 
 def _engine_state(pod: Manifest) -> dict[str, Any]:
     return _engine_status(pod).get("state") or {}
-
-
-def _condition(pod: Manifest, kind: str) -> dict[str, Any]:
-    conditions: list[dict[str, Any]] = (pod.get("status") or {}).get("conditions") or []
-    return next((c for c in conditions if c.get("type") == kind), {})
 
 
 def _created(pod: Manifest) -> str:

@@ -68,7 +68,7 @@ LIMITS: dict[Step, Limits] = {
     Step.PROMOTE: Limits(timedelta(minutes=2), waits=True),
     Step.READMIT: Limits(timedelta(minutes=3), waits=True, attempts=3),
     Step.ROLL_NODE: _WAITING,
-    Step.EXPAND_VOLUMES: Limits(timedelta(minutes=3), waits=True),
+    Step.EXPAND_VOLUMES: Limits(timedelta(minutes=15), waits=True),
     Step.ROLL_BACK: _QUICK,
     Step.PLAN_SCALE: _QUICK,
     Step.JOIN_NODES: Limits(timedelta(minutes=5), waits=True, attempts=10),

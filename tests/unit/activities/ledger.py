@@ -9,12 +9,13 @@ import json
 from typing import Any
 
 from activities import parts
-from activities.wanted import Live, _deployed, _recorded
+from activities.wanted import Live
 from api.app import App
 from api.operations import OperationType
 from render.bundle import PluginBundle
 from render.desired import DesiredApp, DesiredComponent, desired
 from render.manifests import record_manifests
+from render.running import deployed_state, recorded_state
 from render.stages import Deployed, Part, pending, plugin_of, stage_of, staged
 from tests.unit.render.support import DEFINITION, shelf
 
@@ -47,13 +48,13 @@ class Ledger:
 
     @property
     def live(self) -> Live:
-        recorded = _recorded(self.components, self.groups, self.metadata.get("record"))
+        recorded = recorded_state(self.components, self.groups, self.metadata.get("record"))
         return Live(
             self.components,
             self.groups,
             self.config_map,
             recorded,
-            _deployed(self.app.name, UID, self.config_map, recorded),
+            deployed_state(self.app.name, UID, self.config_map, recorded),
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from api.app import App
 from api.operations import OperationType
 from render.desired import DesiredApp
 from render.manifests import record_manifests
+from tests.unit.activities.cluster import World
 from tests.unit.activities.ledger import Ledger
 from tests.unit.render.support import app, store
 
@@ -159,3 +161,18 @@ def test_without_its_template_a_deployment_says_nothing_of_its_pod() -> None:
     assert kept["spec"]["replicas"] == 1
     assert kept["metadata"]["ownerReferences"] == manifest["metadata"]["ownerReferences"]
     assert kept["metadata"]["labels"]["middleware.io/node"] == NODE
+
+
+# Files
+
+
+async def test_a_revision_that_was_lowered_by_hand_is_drift_that_a_repair_ends() -> None:
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    live = world.object("ConfigMap", NODE)
+    document = json.loads(live["data"]["node.json"])
+    lowered = json.dumps({**document, "revision": 1})
+    world.cluster.put({**live, "data": {**live["data"], "node.json": lowered}})
+    assert (await world.load()).drift == [f"ConfigMap {NODE} was changed"]
+    await world.carry_out(OperationType.REPAIR)
+    assert json.loads(world.object("ConfigMap", NODE)["data"]["node.json"])["revision"] > document["revision"]
+    assert (await world.load()).drift == []

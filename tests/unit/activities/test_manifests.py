@@ -50,8 +50,39 @@ def test_a_node_that_comes_again_is_newer_than_any_copy_of_the_former_one() -> N
     assert (revision_of(first), changed) == (1_700_000_000, True)
     name = first["metadata"]["name"]
     assert not rendered(wanted(), {name: first}, initial=1_800_000_000)[1], "only where there is none yet"
-    held, _ = rendered(wanted(), {name: first}, initial=1_800_000_000, held=frozenset({name}))
+    held, _ = rendered(wanted(), {name: first}, initial=1_600_000_000, held=frozenset({name}))
     assert revision_of(held) == 1_700_000_001
+
+
+def with_revision(config_map: dict[str, Any], revision: object) -> dict[str, Any]:
+    edited = copy.deepcopy(config_map)
+    document = {**json.loads(edited["data"]["node.json"]), "revision": revision}
+    edited["data"]["node.json"] = json.dumps(document, sort_keys=True)
+    return edited
+
+
+def test_a_revision_that_was_lowered_by_hand_is_a_change() -> None:
+    """The agents go by the higher one, so a later change would not reach them."""
+    first, _ = rendered(wanted(), {}, initial=50)
+    name = first["metadata"]["name"]
+    restored, changed = rendered(wanted(), {name: with_revision(first, 3)})
+    assert (changed, revision_of(restored)) == (True, 51)
+    assert not rendered(wanted(), {name: restored})[1]
+    assert not rendered(wanted(), {name: with_revision(first, 70)})[1], "a higher one wins everywhere"
+
+
+def test_an_old_copy_that_was_put_back_is_below_what_was_pushed_since() -> None:
+    old, _ = rendered(wanted(), {}, initial=5)
+    changed = wanted(app(components=[{"name": "store", "config": {"threads": 9}}]))
+    restored, _ = rendered(changed, {old["metadata"]["name"]: old}, initial=1_700_000_000)
+    assert revision_of(restored) == 1_700_000_000
+
+
+def test_a_config_map_of_an_older_platform_is_no_drift_for_its_missing_note() -> None:
+    first, _ = rendered(wanted(), {}, initial=50)
+    del first["metadata"]["annotations"]
+    again, changed = rendered(wanted(), {first["metadata"]["name"]: first})
+    assert (changed, "annotations" in again["metadata"]) == (False, False)
 
 
 def test_a_document_that_cannot_be_read_is_written_anew_from_the_beginning() -> None:

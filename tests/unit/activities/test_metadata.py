@@ -24,7 +24,7 @@ class FakeKubernetes:
         if self.conflicts:
             self.conflicts -= 1
             self.version += 1
-            self.data["nodes"] = json.dumps({"normal": ["theirs"]})
+            self.data["config"] = json.dumps({"normal": ["theirs"]})
         if change["metadata"]["resourceVersion"] != str(self.version):
             raise ConflictError("patching", 409, "Conflict", "")
         self.patches += 1
@@ -45,8 +45,8 @@ def appended(before: Any) -> Any:
 
 async def test_a_conflict_is_computed_anew() -> None:
     kubernetes = FakeKubernetes(conflicts=1)
-    await update_metadata(cast(Platform, FakePlatform(kubernetes)), "demo", "x", {"nodes": appended})
-    assert json.loads(kubernetes.data["nodes"]) == {"normal": ["theirs", "ours"]}
+    await update_metadata(cast(Platform, FakePlatform(kubernetes)), "demo", "x", {"config": appended})
+    assert json.loads(kubernetes.data["config"]) == {"normal": ["theirs", "ours"]}
     assert kubernetes.data["roles"] == "[]"
 
 
@@ -54,7 +54,7 @@ async def test_what_has_landed_is_not_written_again() -> None:
     kubernetes = FakeKubernetes()
     platform = cast(Platform, FakePlatform(kubernetes))
     for _ in range(2):
-        await update_metadata(platform, "demo", "x", {"nodes": appended})
+        await update_metadata(platform, "demo", "x", {"config": appended})
     assert kubernetes.patches == 1
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from activities import parts
 from activities.manifests import deployment_manifest
 from activities.platform import Platform
 from activities.readiness import NodeState
@@ -160,7 +161,7 @@ async def outdated(desired: DesiredApp, live: DesiredApp, *, but: str = "", **no
         for node in group.nodes
         if node.name != but
     ]
-    nodes = {"normal": [{"name": node.name, **noted} for node in live.nodes]}
+    nodes = {"normal": [parts.entry(node) | noted for node in live.nodes]}
     state = Live({}, {}, {"data": {"nodes": json.dumps(nodes)}}, RecordedState(), None)
     return await outdated_nodes(cast(Platform, FakePlatform(deployments)), desired, state)
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
+from activities import switchover
+from activities.switchover import Switchover
 from activities.takeover import Nodes, component_of, said, to_its_end
+from api.operations import OperationType
+from api.steps import ErrorType, Move, MoveRequest
 from proto import agent_pb2
-from tests.unit.render.support import wanted
+from tests.unit.activities.cluster import World
+from tests.unit.render.support import TOOLS, shelf, store, wanted
 
 
 class Work:
@@ -90,3 +96,98 @@ def test_unless_named_it_is_about_the_component_that_has_a_writable_role() -> No
 def test_a_component_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(Exception, match=r"no component shop; it has store, watch"):
         component_of(wanted(), "shop")
+
+
+# Who gives the role to whom
+
+FENCED = shelf(tools_yaml_j2=TOOLS + "fence: {steps: [{set: {x: y}}]}\n")
+NODES = [f"books-store-g-{n}" for n in range(3)]
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """Node 0 is the primary; the others are replicas that are equally far."""
+    monkeypatch.setattr(switchover, "_CANDIDATE_WITHIN", 0.0)
+    found = await World(FENCED, runtimeVersion="1", components=store(replicas=3)).deployed()
+    found.roles(store_0="primary")
+    return found
+
+
+async def planned(world: World, node: str = "", candidate: str = "", operation: str = "Switchover") -> Move:
+    request = MoveRequest(world.target(operation), "store", node, candidate)
+    move: Move = await world.do(Switchover(world.platform).plan_move, request)
+    return move
+
+
+async def test_the_ready_node_with_the_most_data_takes_over(world: World) -> None:
+    world.agents.say(NODES[1], "replica", 10)
+    world.agents.say(NODES[2], "replica", 30)
+    move = await planned(world)
+    assert (move.source, move.candidate) == (NODES[0], NODES[2])
+    world.agents.say(NODES[2], "replica", 30, ready=False, message="LOADING")
+    assert (await planned(world)).candidate == NODES[1]
+
+
+async def test_of_equals_the_first_by_name_so_that_a_repeat_chooses_the_same(world: World) -> None:
+    assert (await planned(world)).candidate == NODES[1]
+
+
+async def test_who_does_not_answer_is_no_candidate(world: World) -> None:
+    world.agents.say(NODES[2], "replica", 5)
+    del world.agents.reports[NODES[1]]
+    assert (await planned(world)).candidate == NODES[2]
+
+
+async def test_a_chosen_one_takes_over_though_it_has_less(world: World) -> None:
+    world.agents.say(NODES[1], "replica", 10)
+    assert (await planned(world, candidate=NODES[2])).candidate == NODES[2]
+
+
+async def test_a_chosen_one_that_is_not_ready_is_not_replaced_by_another(world: World) -> None:
+    world.agents.say(NODES[2], "replica", ready=False, message="SYNC")
+    with pytest.raises(ApplicationError, match=r"no node of store is ready to take over.*books-store-g-2: SYNC") as no:
+        await planned(world, candidate=NODES[2])
+    assert (no.value.type, no.value.non_retryable) == (ErrorType.NO_CANDIDATE, True)
+
+
+async def test_one_that_is_no_node_is_refused_with_those_that_are(world: World) -> None:
+    with pytest.raises(ApplicationError, match=r"books-store-g-9 is no node that .*g-1, books-store-g-2"):
+        await planned(world, candidate="books-store-g-9")
+
+
+async def test_nobody_ready_says_why(world: World) -> None:
+    for node in NODES[1:]:
+        world.agents.say(node, "replica", ready=False, message="LOADING")
+    with pytest.raises(ApplicationError, match="books-store-g-1: LOADING; books-store-g-2: LOADING"):
+        await planned(world)
+
+
+async def test_nothing_moves_from_a_node_that_is_not_writable(world: World) -> None:
+    assert await planned(world, NODES[1], operation="Upgrade") == Move(
+        world.target(OperationType.UPGRADE), "store", message=""
+    )
+
+
+async def test_nor_to_the_one_that_is(world: World) -> None:
+    move = await planned(world, candidate=NODES[0])
+    assert (move.source, move.message) == ("", f"{NODES[0]} is writable already")
+
+
+async def test_with_two_writable_nodes_nothing_is_decided(world: World) -> None:
+    world.agents.say(NODES[1], "primary")
+    with pytest.raises(ApplicationError, match="books-store-g-0, books-store-g-1 are writable; waiting") as error:
+        await planned(world)
+    assert not error.value.non_retryable
+
+
+async def test_a_node_that_is_silent_while_nobody_is_writable_may_be_the_one(world: World) -> None:
+    del world.agents.reports[NODES[0]]
+    with pytest.raises(ApplicationError, match="does not say whether it is writable; it is not touched until then"):
+        await planned(world, NODES[0], operation="Upgrade")
+
+
+async def test_where_the_topology_cannot_move_a_role_a_roll_goes_on_without() -> None:
+    plain = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    plain.roles(store_0="primary")
+    move = await planned(plain, NODES[0], operation="Upgrade")
+    assert (move.source, move.message) == ("", "store has no other node that could take over")

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from activities.differences import differences
-from activities.wanted import _deployed, _recorded, owned_by, spec_hash
+from activities.wanted import owned_by, spec_hash
 from api.operations import OperationType
 from render.manifests import record_manifests
+from render.running import deployed_state, recorded_state
 from tests.unit.activities.ledger import UID, Ledger
 from tests.unit.render.support import app, store
 
@@ -79,7 +80,7 @@ def test_without_a_record_the_resources_count(ledger: Ledger) -> None:
 def test_who_was_chosen_as_first_primary_counts_before_the_record_has_it(ledger: Ledger) -> None:
     assert "bootstrapNode" not in ledger.metadata["record"]["components"]["store"]
     ledger.components["books-store"]["spec"]["bootstrapNode"] = "books-store-g-1"
-    recorded = _recorded(ledger.components, ledger.groups, ledger.metadata["record"])
+    recorded = recorded_state(ledger.components, ledger.groups, ledger.metadata["record"])
     assert recorded.components["store"].bootstrap_node == "books-store-g-1"
 
 
@@ -92,7 +93,7 @@ def test_nothing_runs_before_the_first_deploy_has_completed() -> None:
 
 
 def test_the_metadata_of_a_former_app_of_the_name_says_nothing(ledger: Ledger) -> None:
-    assert _deployed("books", "another", ledger.config_map, ledger.live.recorded) is None
+    assert deployed_state("books", "another", ledger.config_map, ledger.live.recorded) is None
 
 
 def test_lost_node_lists_bring_no_operation(ledger: Ledger) -> None:

@@ -8,8 +8,9 @@ from typing import cast
 
 import pytest
 
-from cli.plugins import install, installed, neighbours, version_order
+from cli.plugins import install, installed, installed_bundle, neighbours, version_order
 from cli.session import CommandError
+from clients.errors import ForbiddenError, KubernetesError
 from clients.kubernetes import Kubernetes
 from tests.unit.watcher.fakes import FakeKubernetes
 
@@ -75,6 +76,17 @@ async def test_a_broken_plugin_is_refused_with_the_file(folder: Path) -> None:
     (folder / "templates" / "redis.conf.j2").unlink()
     with pytest.raises(CommandError, match=r"templates/redis\.conf\.j2"):
         await install(client(FakeKubernetes()), folder)
+
+
+def forbidden(verb: str, name: str) -> KubernetesError | None:
+    return ForbiddenError("reading", 403, "Forbidden", "") if verb == "get" and name.startswith("plugin-") else None
+
+
+async def test_who_may_not_read_plugins_is_told_what_to_ask_for(folder: Path) -> None:
+    kubernetes = FakeKubernetes()
+    kubernetes.fail = forbidden
+    with pytest.raises(CommandError, match="--role=middleware-reader"):
+        await installed_bundle(client(kubernetes), "redis", "1.0.0")
 
 
 def test_versions_are_ordered_as_versions() -> None:

@@ -8,10 +8,17 @@ from typing import Any, cast
 
 import pytest
 
+from api.operations import OperationType
 from cli import rendering
 from cli.session import CommandError
+from cli.stage import NextStage
 from clients.kubernetes import Kubernetes
+from render.deployments import TEMPLATE_HASH
 from tests.unit.render.support import wanted
+
+AGENT = "agent:1"
+FIRST = NextStage(OperationType.DEPLOY, "first deploy", wanted())
+REPAIR = NextStage(OperationType.REPAIR, "", wanted())
 
 
 class FakeApply:
@@ -38,7 +45,7 @@ def as_live(objects: list[dict[str, Any]]) -> rendering.Live:
 
 
 async def test_a_new_app_is_all_added_and_no_secret_is_among_it() -> None:
-    changes = await compare(rendering.wanted_objects(wanted(), {}), {})
+    changes = await compare(rendering.wanted_objects(FIRST, {}, AGENT), {})
     assert {each.what for each in changes.values()} == {"add"}
     kinds = {each.object_kind for each in changes.values()}
     assert {"Component", "Group", "Service", "ConfigMap", "Deployment"} <= kinds
@@ -46,23 +53,25 @@ async def test_a_new_app_is_all_added_and_no_secret_is_among_it() -> None:
 
 
 async def test_what_is_there_already_is_no_difference() -> None:
-    live = as_live(rendering.wanted_objects(wanted(), {}))
-    assert {each.what for each in (await compare(rendering.wanted_objects(wanted(), live), live)).values()} == {"none"}
+    live = as_live(rendering.wanted_objects(FIRST, {}, AGENT))
+    assert {each.what for each in (await compare(rendering.wanted_objects(REPAIR, live, AGENT), live)).values()} == {
+        "none"
+    }
 
 
 async def test_a_changed_line_of_a_file_is_one_line_of_the_difference() -> None:
-    live = as_live(rendering.wanted_objects(wanted(), {}))
+    live = as_live(rendering.wanted_objects(FIRST, {}, AGENT))
     key = next(key for key in live if key[0] == "ConfigMap" and "node.json" in (live[key].get("data") or {}))
     data = live[key]["data"]
     data["node.json"] = json.dumps({**json.loads(data["node.json"]), "hold": True})
-    change = (await compare(rendering.wanted_objects(wanted(), live), live))[f"{key[0]} {key[1]}"]
+    change = (await compare(rendering.wanted_objects(REPAIR, live, AGENT), live))[f"{key[0]} {key[1]}"]
     assert change.what == "change"
     assert [line for line in change.diff if line.startswith("-    ")] == ["-    hold: true", "-    revision: 1"]
     assert "+    hold: false" in change.diff
 
 
 async def test_what_is_not_wanted_any_more_is_named() -> None:
-    objects = rendering.wanted_objects(wanted(), {})
+    objects = rendering.wanted_objects(FIRST, {}, AGENT)
     live = as_live(objects)
     left = await compare(objects[:-1], live)
     gone = objects[-1]
@@ -70,11 +79,14 @@ async def test_what_is_not_wanted_any_more_is_named() -> None:
 
 
 async def test_a_pod_of_an_unchanged_group_stays_as_an_older_platform_made_it() -> None:
-    live = as_live(rendering.wanted_objects(wanted(), {}))
+    live = as_live(rendering.wanted_objects(FIRST, {}, AGENT))
     for (kind, _), manifest in live.items():
         if kind == "Deployment":
+            manifest["metadata"]["annotations"][TEMPLATE_HASH] = "of an older platform"
             manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1
-    assert {each.what for each in (await compare(rendering.wanted_objects(wanted(), live), live)).values()} == {"none"}
+    assert {each.what for each in (await compare(rendering.wanted_objects(REPAIR, live, AGENT), live)).values()} == {
+        "none"
+    }
 
 
 def test_the_app_of_a_file() -> None:

@@ -97,6 +97,41 @@ def test_the_check_finds_what_an_app_would_run_into() -> None:
     assert check_bundle(from_files({**FILES, "litter.j2": ""}))[0].path == "litter.j2"
 
 
+def undone_by(tool: str, more: str = "unfence: {steps: [{set: {x: y}}]}\n") -> str:
+    """What the check says of a tool ``fence`` like this."""
+    fence = f"fence:\n  steps: [{{set: {{x: y}}}}]\n  undo: {{tool: {tool}, after: '5'}}\n"
+    return found(tools_yaml_j2=FILES["tools.yaml.j2"] + fence + more)
+
+
+@pytest.mark.parametrize(
+    ("undo", "more", "refused"),
+    [
+        ("fence", "", "fence cannot undo itself; name the tool that takes back what fence does"),
+        (
+            "unfense",
+            "unfence: {steps: [{set: {x: y}}]}\n",
+            "there is no tool 'unfense'; did you mean unfence?; write it, or name one of getRole, ready, unfence",
+        ),
+        (
+            "unfence",
+            "unfence: {steps: [{set: {x: y}}], undo: {tool: ready, after: '5'}}\n",
+            "unfence has an undo of its own; remove that one",
+        ),
+        (
+            "unfence",
+            "unfence: {steps: [{set: {x: y}}], undo: {tool: fence, after: '5'}}\n",
+            "unfence has an undo of its own; remove that one",
+        ),
+    ],
+)
+def test_an_undo_that_would_never_end_is_refused(undo: str, more: str, refused: str) -> None:
+    assert f"tools.yaml.j2:7: fence.undo.tool: {refused}" in undone_by(undo, more)
+
+
+def test_an_undo_by_another_tool_is_fine() -> None:
+    assert undone_by("unfence") == ""
+
+
 def test_adjacent_versions_share_a_runtime_version() -> None:
     text = FILES["plugin.yaml"].replace("version: 1.0.0", "version: 1.1.0")
     newer = shelf(plugin_yaml=text)

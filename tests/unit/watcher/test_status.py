@@ -147,10 +147,11 @@ def test_a_pod_that_cannot_be_scheduled_or_pulled_says_so() -> None:
     pods[0]["status"]["conditions"][0] = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes fit"}
     pods[1] = pod("redis-server", 1, ready=False)
     waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
-    pods[1]["status"]["containerStatuses"] = [{"name": "middleware", "state": {"waiting": waiting}}]
+    container = {"name": "middleware", "image": "redis:99", "state": {"waiting": waiting}}
+    pods[1]["status"]["containerStatuses"] = [container]
     nodes = sentinel(running(), pods).groups[f"{APP}-redis-server-data"]["nodes"]
     assert nodes[0]["message"] == "cannot be scheduled: 0/1 nodes fit"
-    assert nodes[1]["message"] == "container middleware: ImagePullBackOff: no such image"
+    assert nodes[1]["message"] == "the image redis:99 cannot be pulled (ImagePullBackOff): no such image"
 
 
 def test_a_group_counts_existing_nodes_and_carries_its_selector_for_scale() -> None:

@@ -1,0 +1,123 @@
+"""Which part of an App's spec the platform would carry out next, and the App as it is meant while it does.
+
+By the same pure code as the platform (``render.stages``), and by the same record: the metadata ConfigMap. Components
+and Groups may have been edited by hand, and an edit is something to be put back, not what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from api.app import App
+from api.names import metadata_name
+from api.operations import OperationType
+from cli.plugins import Installed, installed_bundle
+from cli.session import CommandError
+from clients.kubernetes import Kubernetes
+from clients.resources import Manifest
+from render.bundle import PluginBundle
+from render.deployments import deployment_manifest, is_outdated
+from render.desired import DesiredApp, RecordedState, desired
+from render.problems import Problem
+from render.running import damaged_parts, deployed_state, read_part, recorded_state
+from render.stages import Deployed, Part, pending, plugin_of, stage_of, staged
+from render.transitions import transition_problems
+
+Live = Mapping[tuple[str, str], Manifest]
+"""The App's objects, by kind and name."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """What runs; ``deployed`` None before the first Deploy has completed."""
+
+    recorded: RecordedState
+    deployed: Deployed | None
+
+
+@dataclass(frozen=True)
+class NextStage:
+    """``operation``: what comes next; Repair where the spec is carried out, so that only drift is left. ``later``: the
+    parts after it."""
+
+    operation: OperationType
+    sentence: str
+    desired: DesiredApp
+    later: tuple[Part, ...] = ()
+
+    def __str__(self) -> str:
+        then = ", ".join(f"{part.operation} ({part.sentence})" for part in self.later)
+        return f"{self.operation}: {self.sentence}" + (f"; then {then}" if then else "")
+
+
+def running(live: Live, app: str, uid: str) -> Running:
+    """Of this very App, not of an earlier one of its name. Raises CommandError where its metadata are damaged."""
+    own = {
+        key: each
+        for key, each in live.items()
+        if any(owner.get("uid") == uid for owner in each["metadata"].get("ownerReferences") or [])
+    }
+    metadata = own.get(("ConfigMap", metadata_name(app)))
+    components = {name: each for (kind, name), each in own.items() if kind == "Component"}
+    groups = {name: each for (kind, name), each in own.items() if kind == "Group"}
+    damaged = damaged_parts(metadata, uid, made=bool(components or groups))
+    if damaged:
+        said = ", ".join(f"its part {part} {what}" for part, what in damaged.items())
+        raise CommandError(
+            f"ConfigMap {metadata_name(app)} is damaged: {said}. The platform mends it at its next look, or the App's "
+            "status says what it needs"
+        )
+    recorded = recorded_state(components, groups, read_part(metadata, "record"))
+    return Running(recorded, deployed_state(app, uid, metadata, recorded))
+
+
+async def next_stage(
+    kubernetes: Kubernetes,
+    app: App,
+    bundle: PluginBundle,
+    plugins: list[Installed],
+    now: Running,
+    live: Live,
+    agent_image: str,
+) -> tuple[NextStage | None, list[Problem]]:
+    """Or why the App would be refused. ``bundle``: of the plugin version that the App names."""
+    whole = desired(app, bundle, agent_image=agent_image, recorded=now.recorded)
+    if now.deployed is None:
+        return NextStage(OperationType.DEPLOY, "first deploy", whole), []
+    runtimes = {each.version: each.runtime_versions for each in plugins if each.name == bundle.name}
+    problems = transition_problems(app, whole, now.deployed, installed=runtimes, expandable=None)
+    if problems:
+        return None, problems
+    left = pending(whole, now.deployed)
+    operation = left[0].operation if left else OperationType.REPAIR
+    version = plugin_of(app, now.deployed, stage_of(operation))
+    if version != bundle.version:
+        bundle = await installed_bundle(kubernetes, bundle.name, version)
+    deployed = scaled(now.deployed, whole) if operation == OperationType.SCALE else now.deployed
+    wanted = staged(app, bundle, deployed, stage_of(operation), agent_image=agent_image)
+    if left:
+        return NextStage(operation, left[0].sentence, wanted, tuple(left[1:])), []
+    stale = unrolled(wanted, live)
+    if stale:
+        return NextStage(OperationType.UPGRADE, f"not rolled yet: {', '.join(stale)}", wanted), []
+    return NextStage(operation, "the spec is carried out; what is shown was changed by somebody else", wanted), []
+
+
+def scaled(deployed: Deployed, whole: DesiredApp) -> Deployed:
+    """As after a Scale: without the nodes that it removes."""
+    groups = [group for component in whole.components for group in component.groups]
+    ordinals = {group.resource_name: tuple(group.spec.ordinals) for group in groups}
+    return replace(deployed, ordinals=ordinals, joining={}, removing=frozenset())
+
+
+def unrolled(wanted: DesiredApp, live: Live) -> list[str]:
+    """Names of nodes whose Pod is of another record, since an operation that rolls was interrupted."""
+    return [
+        node.name
+        for component in wanted.components
+        for group in component.groups
+        for node in group.nodes
+        if (present := live.get(("Deployment", node.name))) is not None
+        and is_outdated(deployment_manifest(wanted, component, group, node), present)
+    ]

@@ -1,0 +1,88 @@
+"""What the record says after an abort, and when there is no way back any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from activities.prepare import Prepare
+from activities.roll import Roll
+from activities.upgrade import Upgrade
+from api.operations import OperationType
+from api.steps import RolledBack, RollPlan, RollRequest
+from tests.unit.activities.cluster import World
+from tests.unit.render.support import store
+
+NODES = ["books-store-g-0", "books-store-g-1"]
+
+
+@pytest.fixture
+async def world() -> World:
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    world.roles(store_0="primary")
+    return world
+
+
+async def begun(world: World, operation: OperationType, **spec: Any) -> None:
+    world.edit(**spec)
+    assert (await world.load()).operation == operation
+    await world.do(Prepare(world.platform).prepare, world.target(operation))
+
+
+async def back(world: World, operation: OperationType) -> RolledBack:
+    found: RolledBack = await world.do(Upgrade(world.platform).roll_back, world.target(operation))
+    return found
+
+
+async def rolls(world: World, operation: OperationType, stage: str = "") -> list[list[str]]:
+    request = RollRequest(world.target(operation, stage=stage))
+    plan: RollPlan = await world.do(Roll(world.platform).plan_roll, request)
+    return [[node.name for node in batch] for batch in plan.batches]
+
+
+async def test_an_upgrade_rolls_every_node_the_writable_one_last(world: World) -> None:
+    await begun(world, OperationType.UPGRADE, runtimeVersion="2")
+    batches = await rolls(world, OperationType.UPGRADE)
+    watch = [[f"books-watch-default-{n}"] for n in range(3)]
+    assert batches == [[NODES[1]], [NODES[0]], *watch]
+
+
+async def test_a_resize_of_one_component_leaves_the_others(world: World) -> None:
+    larger = store(replicas=2, resources={"limits": {"memory": "1Gi"}})
+    await begun(world, OperationType.RESIZE, components=larger)
+    assert await rolls(world, OperationType.RESIZE) == [[NODES[1]], [NODES[0]]]
+
+
+async def test_a_restart_is_of_all_nodes_whatever_they_are_made_of(world: World) -> None:
+    assert len(await rolls(world, OperationType.RESTART)) == 5
+    assert await rolls(world, OperationType.UPGRADE) == []
+
+
+async def test_after_an_abort_the_former_record_counts_and_nothing_is_left_to_roll(world: World) -> None:
+    before = world.part("record")["groups"]
+    await begun(world, OperationType.UPGRADE, runtimeVersion="2")
+    assert not (await back(world, OperationType.UPGRADE)).too_late
+    assert world.part("record")["groups"] == before
+    assert world.part("basic")["runtimeVersion"] == "1"
+    assert await rolls(world, OperationType.UPGRADE, OperationType.REPAIR) == []
+    # Asked once more, as after a lost answer, it finds nothing to put back.
+    assert not (await back(world, OperationType.UPGRADE)).too_late
+    assert world.part("record")["groups"] == before
+
+
+async def test_once_the_primary_runs_the_new_version_there_is_only_forward(world: World) -> None:
+    await begun(world, OperationType.UPGRADE, runtimeVersion="2")
+    pod = world.pod(NODES[1])
+    labels = {**pod["metadata"]["labels"], "middleware.io/role": "primary", "app.kubernetes.io/version": "2"}
+    world.cluster.put({**pod, "metadata": {**pod["metadata"], "labels": labels}})
+    assert (await back(world, OperationType.UPGRADE)).too_late
+    assert world.part("basic")["runtimeVersion"] == "2"
+    assert world.part("record")["runtimeVersion"] == "2"
+
+
+async def test_another_plugin_version_goes_back_to_the_former(world: World) -> None:
+    part = {**world.part("basic"), "pluginVersion": "1.1.0", "previousPlugin": "1.0.0"}
+    world.write("basic", part)
+    await back(world, OperationType.UPGRADE_PLUGIN)
+    assert world.part("basic")["pluginVersion"] == "1.0.0"

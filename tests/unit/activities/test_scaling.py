@@ -1,0 +1,147 @@
+"""Nodes that come and nodes that go, step by step."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.groups import Groups
+from activities.prepare import Prepare
+from activities.record import Record
+from activities.scale import Scale
+from api.operations import OperationType
+from api.steps import ComponentPlan, ComponentStep, GroupPlan, GroupStep, NodeStep, RollNode, ScalePlan
+from tests.unit.activities.cluster import World
+from tests.unit.render.support import store
+
+NODES = [f"books-store-g-{n}" for n in range(4)]
+
+
+@pytest.fixture
+async def world() -> World:
+    world = await World(runtimeVersion="1", components=store(replicas=3)).deployed()
+    world.agents.tools |= {"join": {}, "leave": {}, "forget": {}}
+    return world
+
+
+async def planned(world: World, replicas: int, **group: object) -> ScalePlan:
+    world.edit(components=store(replicas=replicas, **group))
+    assert (await world.load()).operation == OperationType.SCALE
+    return await again(world)
+
+
+async def again(world: World) -> ScalePlan:
+    """As the operation, begun once more, would plan it."""
+    target = world.target(OperationType.SCALE)
+    await world.do(Prepare(world.platform).prepare, target)
+    await world.do(Prepare(world.platform).services, target)
+    plan: ScalePlan = await world.do(Scale(world.platform).plan_scale, target)
+    return plan
+
+
+def step(world: World, node: str) -> NodeStep:
+    return NodeStep(world.target(OperationType.SCALE), "store", "g", node)
+
+
+async def test_new_nodes_are_planned_noted_and_then_normal(world: World) -> None:
+    plan = await planned(world, 4)
+    assert plan == ScalePlan([ComponentPlan("store", [GroupPlan("g", [NODES[3]])])], [], ["store", "watch"])
+    assert world.nodes("adding") == [NODES[3]]
+    assert (await again(world)).adding == plan.adding, "an interrupted one goes on"
+    target = world.target(OperationType.SCALE)
+    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    await world.do(Scale(world.platform).join_nodes, ComponentStep(target, "store"))
+    assert world.agents.called("join") == NODES
+    await world.do(Record(world.platform).record, ComponentStep(target, "store"))
+    assert (world.nodes("adding"), NODES[3] in world.nodes()) == ([], True)
+    assert (await again(world)).adding == []
+
+
+async def test_nodes_to_go_are_the_highest_first(world: World) -> None:
+    plan = await planned(world, 2)
+    assert plan.removing == [RollNode(NODES[2], "store", "g")]
+    plan = await again(world)
+    assert [node.name for node in plan.removing] == [NODES[2]]
+
+
+async def test_a_chosen_node_goes_whatever_its_place(world: World) -> None:
+    plan = await planned(world, 2, reserveOrdinals=[1])
+    assert [node.name for node in plan.removing] == [NODES[1]]
+
+
+async def test_a_removal_that_was_interrupted_is_found_again(world: World) -> None:
+    await planned(world, 2)
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    assert world.nodes("deleting") == [NODES[2]]
+    plan = await again(world)
+    assert [node.name for node in plan.removing] == [NODES[2]]
+
+
+async def test_a_node_leaves_stops_and_is_forgotten_by_everybody(world: World) -> None:
+    await planned(world, 2)
+    address = world.object("Service", NODES[2])["spec"]["clusterIP"]
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    assert world.agents.called("leave") == [NODES[2]]
+    assert NODES[2] not in world.names("Deployment")
+    assert NODES[2] in world.names("Service"), "the others know it by its address"
+    await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
+    told = [(node, arguments) for node, call, arguments in world.agents.calls if call == "forget"]
+    stayers = [*NODES[:2], *(f"books-watch-default-{n}" for n in range(3))]
+    assert told == [(node, {"node": NODES[2], "address": address}) for node in stayers]
+    for kind in ("Service", "ConfigMap", "Deployment"):
+        assert NODES[2] not in world.names(kind)
+    assert NODES[2] not in [*world.nodes(), *world.nodes("deleting")]
+    assert "NodeRemoved: books-store-g-2 is gone" in world.events()
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("Retain", True), ("Delete", False)])
+async def test_its_volume_goes_by_the_policy(world: World, policy: str, kept: bool) -> None:
+    world.edit(deletionPolicy=policy)
+    await planned(world, 2)
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
+    assert (NODES[2] in world.names("PersistentVolumeClaim")) == kept
+
+
+async def test_a_node_that_cannot_leave_is_removed_all_the_same(world: World) -> None:
+    world.agents.tools["leave"] = "the engine is down"
+    await planned(world, 2)
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    assert NODES[2] not in world.names("Deployment")
+    assert "LeaveFailed: books-store-g-2: books-store-g-2: the engine is down" in world.events()
+
+
+async def test_who_cannot_forget_keeps_the_node_known_until_it_can(world: World) -> None:
+    await planned(world, 2)
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    world.agents.tools["forget"] = "not everybody is there"
+    with pytest.raises(ApplicationError, match="not everybody is there"):
+        await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
+    assert world.nodes("deleting") == [NODES[2]]
+    assert NODES[2] in world.names("Service")
+    world.agents.tools["forget"] = {}
+    await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
+    assert world.nodes("deleting") == []
+
+
+async def test_a_failing_join_is_tried_again(world: World) -> None:
+    world.agents.tools["join"] = "nobody answers"
+    with pytest.raises(ApplicationError, match="nobody answers") as error:
+        await world.do(Scale(world.platform).join_nodes, ComponentStep(world.target(OperationType.SCALE), "store"))
+    assert not error.value.non_retryable
+
+
+async def test_nodes_of_an_aborted_scale_stay_until_asked_for_and_go_when_the_number_is_lowered(world: World) -> None:
+    """What an abort leaves: the spec still wants them, so they are not taken away behind its author's back."""
+    await planned(world, 4)
+    await world.do(Groups(world.platform).apply_group, GroupStep(world.target(OperationType.SCALE), "store", "g"))
+    await world.carry_out(OperationType.REPAIR)  # of the others' files, which named them
+    snapshot = await world.load()
+    assert (snapshot.drift, snapshot.operation) == ([], OperationType.SCALE)
+    assert NODES[3] in world.names("Deployment")
+    plan = await planned(world, 3)
+    assert (plan.adding, [node.name for node in plan.removing]) == ([], [NODES[3]])
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[3]))
+    await world.do(Scale(world.platform).forget_node, step(world, NODES[3]))
+    assert NODES[3] not in world.names("Deployment")
+    assert world.nodes("adding") == world.nodes("deleting") == []

@@ -1,0 +1,126 @@
+"""A node's volume is thrown away only where another node has its data, and only once."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.node import Node
+from activities.prepare import Prepare
+from api.operations import OperationType
+from api.steps import ErrorType, NodeStep
+from tests.unit.activities.cluster import World
+from tests.unit.render.support import store
+
+NODES = ["books-store-g-0", "books-store-g-1"]
+
+
+@pytest.fixture
+async def world() -> World:
+    """It goes back to version 1, while node 1 has had a volume of version 2."""
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    world.roles(store_0="primary")
+    part = world.part("nodes")
+    for node in part["normal"]:
+        if node["name"] == NODES[1]:
+            node |= {"version": "2", "data": "2"}
+    world.write("nodes", part)
+    return world
+
+
+async def roll(world: World, node: str = NODES[1], *, wipe: bool = True) -> None:
+    target = world.target(OperationType.UPGRADE, stage=OperationType.REPAIR)
+    pod = world.pod(node)["metadata"]["uid"]
+    await world.do(Node(world.platform).roll_node, NodeStep(target, "store", "g", node, pod, wipe))
+
+
+def claim(world: World, node: str = NODES[1]) -> str:
+    return str(world.object("PersistentVolumeClaim", node)["metadata"]["uid"])
+
+
+def noted(world: World, node: str = NODES[1]) -> dict[str, str]:
+    return next(each for each in world.part("nodes")["normal"] if each["name"] == node)
+
+
+async def test_it_begins_with_an_empty_volume_and_serves(world: World) -> None:
+    pod, volume = world.pod(NODES[1])["metadata"]["uid"], claim(world)
+    await roll(world)
+    assert claim(world) != volume
+    assert world.pod(NODES[1])["metadata"]["uid"] != pod
+    assert noted(world) == {"name": NODES[1], "component": "store", "group": "g", "version": "1", "data": "1"}
+    assert world.object("Deployment", NODES[1])["spec"]["replicas"] == 1
+
+
+async def test_a_repeat_of_the_step_keeps_the_copy(world: World) -> None:
+    await roll(world)
+    volume = claim(world)
+    await roll(world)
+    assert claim(world) == volume
+
+
+async def test_without_a_wipe_the_volume_stays(world: World) -> None:
+    volume = claim(world)
+    await roll(world, wipe=False)
+    assert claim(world) == volume
+
+
+@pytest.mark.parametrize("why", ["it does not answer", "it is not ready", "nobody is writable", "it is of version 2"])
+async def test_without_a_node_to_copy_from_nothing_is_thrown_away(world: World, why: str) -> None:
+    if why == "it does not answer":
+        del world.agents.reports[NODES[0]]
+    elif why == "it is not ready":
+        world.agents.say(NODES[0], "primary", ready=False)
+    elif why == "nobody is writable":
+        world.agents.say(NODES[0], "replica")
+    else:
+        part = world.part("nodes")
+        part["normal"] = [{**node, "data": "2"} for node in part["normal"]]
+        world.write("nodes", part)
+    volume, pod = claim(world), world.pod(NODES[1])["metadata"]["uid"]
+    with pytest.raises(ApplicationError, match="no other node serves that it could copy; not done") as error:
+        await roll(world)
+    assert error.value.type == ErrorType.NODE_STUCK
+    assert (claim(world), world.pod(NODES[1])["metadata"]["uid"]) == (volume, pod)
+
+
+async def test_a_volume_of_somebody_else_is_not_touched(world: World) -> None:
+    live = world.object("PersistentVolumeClaim", NODES[1])
+    labels = {**live["metadata"]["labels"], "middleware.io/app": "another"}
+    world.cluster.put({**live, "metadata": {**live["metadata"], "labels": labels}})
+    with pytest.raises(ApplicationError, match="belongs to App another"):
+        await roll(world)
+    assert claim(world) == live["metadata"]["uid"]
+
+
+# Rolling without a wipe
+
+
+async def test_a_node_is_given_the_new_version_and_the_newest_agents(world: World) -> None:
+    world.edit(runtimeVersion="2")
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.UPGRADE))
+    world.platform.agent_image = "agent:2"
+    target, pod = world.target(OperationType.UPGRADE), world.pod(NODES[1])["metadata"]["uid"]
+    await world.do(Node(world.platform).roll_node, NodeStep(target, "store", "g", NODES[1], pod))
+    template = str(world.object("Deployment", NODES[1])["spec"]["template"])
+    assert "shelf:2" in template
+    assert "agent:2" in template
+    assert "shelf:1" in str(world.object("Deployment", NODES[0]))
+    assert (noted(world)["version"], "unverified" in noted(world)) == ("2", False)
+
+
+async def test_an_engine_that_is_of_another_version_than_its_image_says_stops_it(world: World) -> None:
+    world.agents.tools["getVersion"] = {"version": "3.1"}
+    with pytest.raises(ApplicationError, match=r"runs version 3\.1; its image should hold 1") as error:
+        await roll(world, wipe=False)
+    assert error.value.type == ErrorType.NODE_STUCK
+    assert noted(world)["unverified"] == "true"
+
+
+async def test_a_restart_ends_the_pod_it_was_planned_for_and_not_its_successor(world: World) -> None:
+    target, pod = world.target(OperationType.RESTART), world.pod(NODES[0])["metadata"]["uid"]
+    step = NodeStep(target, "store", "g", NODES[0], pod)
+    await world.do(Node(world.platform).roll_node, step)
+    successor = world.pod(NODES[0])["metadata"]["uid"]
+    assert successor != pod
+    await world.do(Node(world.platform).roll_node, step)
+    assert world.pod(NODES[0])["metadata"]["uid"] == successor

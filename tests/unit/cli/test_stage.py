@@ -1,0 +1,97 @@
+"""`mw render` shows what the platform would do next: one part of a changed spec, by the record of what runs."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from api.app import DeletionPolicy
+from cli import rendering
+from cli.session import CommandError
+from cli.stage import NextStage
+from clients.kubernetes import Kubernetes
+from tests.unit.activities.cluster import World
+from tests.unit.render.support import DEFINITION, manifest, shelf, store
+
+NEWER = shelf(plugin_yaml=DEFINITION.replace("name: shelf, version: 1.0.0", "name: shelf, version: 1.1.0"))
+RUNS: dict[str, Any] = {"runtimeVersion": "1", "components": store(replicas=3)}
+
+
+@pytest.fixture
+async def world() -> World:
+    return await World(shelf(), NEWER, **RUNS).deployed()
+
+
+async def rendered(world: World, **spec: Any) -> tuple[NextStage, dict[str, rendering.Change]]:
+    """What comes next for such an App, and which objects it would add, change or remove."""
+    kubernetes = cast(Kubernetes, world.cluster)
+    before = dict(world.cluster.objects)
+    stage, live = await rendering.next_objects(kubernetes, manifest(**{**RUNS, **spec}), "agent:2")
+    objects = rendering.wanted_objects(stage, live, "agent:2")
+    keeps = stage.desired.deletion_policy == DeletionPolicy.RETAIN
+    changes = await rendering.compare(kubernetes, objects, live, keeps_volumes=keeps)
+    assert world.cluster.objects == before
+    return stage, {f"{each.object_kind} {each.name}": each for each in changes if each.what != "none"}
+
+
+async def test_where_the_spec_is_carried_out_nothing_would_change(world: World) -> None:
+    stage, changes = await rendered(world)
+    assert (stage.operation, changes) == ("Repair", {})
+
+
+async def test_an_edit_by_hand_is_what_would_be_put_back(world: World) -> None:
+    live = world.object("Group", "books-store-g")
+    world.cluster.put({**live, "spec": {**live["spec"], "image": "evil:1"}})
+    stage, changes = await rendered(world)
+    assert stage.operation == "Repair"
+    assert list(changes) == ["Group books-store-g"]
+    assert {"-  image: evil:1", "+  image: shelf:1"} <= set(changes["Group books-store-g"].diff)
+
+
+async def test_of_several_changes_the_next_part_and_what_comes_after(world: World) -> None:
+    config = [{**store(replicas=3)[0], "config": {"threads": 9}}]
+    stage, changes = await rendered(world, runtimeVersion="2", components=config)
+    assert str(stage) == "Upgrade: 1 → 2; then Reconfigure (store: threads)"
+    said = [line for change in changes.values() for line in change.diff if line[:1] in "+-"]
+    assert any("shelf:2" in line for line in said)
+    assert any("agent:2" in line for line in said), "a planned restart brings the newest agents"
+    assert not any("threads" in line for line in said)
+
+
+async def test_another_plugin_version_touches_no_pod(world: World) -> None:
+    stage, changes = await rendered(world, plugin={"name": "shelf", "version": "1.1.0"}, runtimeVersion="2")
+    assert str(stage) == "UpgradePlugin: plugin 1.0.0 → 1.1.0; then Upgrade (1 → 2)"
+    assert not [name for name in changes if name.startswith(("Deployment", "Group"))]
+
+
+@pytest.mark.parametrize(("policy", "volume"), [("Retain", False), ("Delete", True)])
+async def test_nodes_that_go_are_named_and_their_volumes_by_the_policy(world: World, policy: str, volume: bool) -> None:
+    stage, changes = await rendered(world, components=store(replicas=2), deletionPolicy=policy)
+    assert stage.operation == "Scale"
+    gone = {name for name, change in changes.items() if change.what == "remove"}
+    node = "books-store-g-2"
+    claim = {f"PersistentVolumeClaim {node}"} if volume else set()
+    assert gone == {f"Deployment {node}", f"Service {node}", f"ConfigMap {node}"} | claim
+
+
+async def test_nodes_that_come_are_added(world: World) -> None:
+    _, changes = await rendered(world, components=store(replicas=4))
+    added = {name for name, change in changes.items() if change.what == "add"}
+    assert {f"{kind} books-store-g-3" for kind in ("Deployment", "Service", "ConfigMap")} <= added
+
+
+async def test_what_would_be_refused_says_why(world: World) -> None:
+    with pytest.raises(CommandError, match=r"would be refused:\n  spec.runtimeVersion: .*does not support '9'"):
+        await rendered(world, runtimeVersion="9")
+
+
+async def test_damaged_metadata_are_no_word_on_what_runs(world: World) -> None:
+    world.spoil("record", "{")
+    with pytest.raises(CommandError, match="books-metadata is damaged: its part record is no JSON object"):
+        await rendered(world)
+
+
+async def test_a_first_deploy_shows_all_of_it() -> None:
+    stage, changes = await rendered(World(shelf(), NEWER, **RUNS))
+    assert (stage.operation, {change.what for change in changes.values()}) == ("Deploy", {"add"})

@@ -1,0 +1,36 @@
+"""Why a node does not serve: the same words in its status as in an operation that waits for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clients.pod_reason import why_not_ready
+from tests.unit.watcher.objects import pod
+from watcher.pods import trouble
+
+UNPULLED = {
+    "name": "middleware",
+    "image": "redis:99",
+    "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}},
+}
+
+
+def down(**status: Any) -> dict[str, Any]:
+    found = pod("store", 0, ready=False)
+    found["status"] |= status
+    return found
+
+
+def test_kubernetes_own_complaint_comes_first() -> None:
+    found = down(containerStatuses=[UNPULLED])
+    assert trouble(found) == why_not_ready(found) == "the image redis:99 cannot be pulled (ImagePullBackOff): not found"
+    found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert trouble(found).startswith("the image redis:99")
+
+
+def test_a_pod_that_ends_or_has_ended_says_so() -> None:
+    going = down()
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert trouble(going) == "is being stopped"
+    assert trouble(down(phase="Failed")) == "the Pod has ended (Failed)"
+    assert trouble(pod("store", 0)) == ""
