@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from api.node import DOCUMENT_KEY
+from render.budgets import disruption_budgets
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
 from render.node import node_config_map
 from render.objects import (
@@ -18,7 +19,6 @@ from render.objects import (
     component_service,
     group_resource,
     node_service,
-    pod_disruption_budget,
     role_services,
 )
 
@@ -47,8 +47,9 @@ def service_manifests(desired: DesiredApp) -> list[Manifest]:
 
 
 def budget_manifests(desired: DesiredApp, api_version: str) -> list[Manifest]:
-    budgets = (pod_disruption_budget(desired, component, api_version) for component in desired.components)
-    return [budget for budget in budgets if budget is not None]
+    return [
+        budget for component in desired.components for budget in disruption_budgets(desired, component, api_version)
+    ]
 
 
 def revision_of(config_map: Mapping[str, Any] | None) -> int:
