@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.drift import find_drift
 from activities.effective import unstarted
+from activities.evacuation import evacuations
 from activities.manifests import digest
 from activities.metadata import read_part
 from activities.platform import Platform
@@ -19,7 +20,7 @@ from activities.wanted import Live, live_state, spec_hash, stage
 from api.app import App
 from api.names import FINALIZER
 from api.operations import OperationType
-from api.steps import AppSnapshot, LoadRequest, Step
+from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
 from clients.resources import APP, Manifest
 from render.bundle import PluginBundle, PluginRefused
 from render.desired import DesiredApp, RecordedState, desired
@@ -71,9 +72,11 @@ class Load:
         parts = pending(wanted, live.deployed)
         operation, sentence = (str(parts[0].operation), parts[0].sentence) if parts else ("", "")
         drift: list[str] = []
+        leaving: list[Evacuation] = []
         running = await self._running(app, live) if request.drift else None
         if running is not None:
             drift = await find_drift(self._platform, running, live, engines=request.engines)
+            leaving = await evacuations(self._platform, running)
             if not operation:
                 operation, sentence = await self._outdated(running, live)
         return _snapshot(
@@ -83,6 +86,7 @@ class Load:
             drift=drift,
             operation=operation,
             sentence=sentence,
+            leaving=leaving,
         )
 
     async def _running(self, app: App, live: Live) -> DesiredApp | None:
@@ -151,6 +155,7 @@ def _snapshot(
     drift: list[str] | None = None,
     operation: str = "",
     sentence: str = "",
+    leaving: list[Evacuation] | None = None,
     reason: str = "",
     refusal: str = "",
 ) -> AppSnapshot:
@@ -169,6 +174,7 @@ def _snapshot(
         refusal_reason=reason,
         refusal=refusal,
         drift=drift or [],
+        evacuations=leaving or [],
         told_generation=told_generation,
         told=told,
     )

@@ -12,6 +12,7 @@ from clients.agents import Agents
 from clients.kubernetes import Kubernetes
 from watcher import logs, metrics
 from watcher.cluster import AppKey, watched
+from watcher.cordons import Cordons
 from watcher.lease import Lease, LostLeaseError
 from watcher.notifier import Notifier
 from watcher.role_record import RoleRecorder
@@ -37,10 +38,13 @@ async def act(kubernetes: Kubernetes, settings: Settings) -> None:
                 recorder.add(key)
                 writer.add(key)
 
-            monitor = RoleMonitor(cluster, agents, RoleRules(cluster), changed)
+            rules = RoleRules(cluster)
+            notifier = Notifier(cluster, settings.installation)
+            monitor = RoleMonitor(cluster, agents, rules, changed)
             recorder = RoleRecorder(cluster, monitor.epochs)
             writer = StatusWriter(cluster, monitor.messages)
-            for part in (Notifier(cluster, settings.installation), recorder, writer, monitor):
+            cordons = Cordons(cluster, rules, notifier.tell)
+            for part in (notifier, recorder, writer, monitor, cordons):
                 await stack.enter_async_context(part)
             log.info("watching", extra={"apps": len(cluster.apps.list()), "pods": len(cluster.pods.list())})
             await asyncio.Event().wait()

@@ -26,13 +26,23 @@ with workflow.unsafe.imports_passed_through():
     from api.steps import AppSnapshot
 
 
+GO_FIRST = frozenset({OperationType.REPAIR, OperationType.SWITCHOVER})
+"""For which a paused operation has to make room."""
+
+
 async def start_operation(
-    state: EntityState, app: AppReference, snapshot: AppSnapshot, operation: str, reason: str, ticket: Ticket | None
+    state: EntityState,
+    app: AppReference,
+    snapshot: AppSnapshot,
+    operation: str,
+    reason: str,
+    ticket: Ticket | None,
+    scope: Scope,
 ) -> workflow.ChildWorkflowHandle[Any, Any]:
-    """The handle of the child. Takes the next sequence number of ``state``."""
-    scope = ticket.scope if ticket is not None else Scope()
+    """The handle of the child. Takes the next sequence number of ``state``. ``scope``: where no ticket names one."""
+    scope = ticket.scope if ticket is not None else scope
     paused = state.paused_type == operation
-    if operation != OperationType.REPAIR:  # for which it had to make room
+    if operation not in GO_FIRST:
         state.paused_type = ""
     while True:
         state.sequence += 1
