@@ -14,7 +14,7 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.drift import budget_resource
+from activities.budgets import budget_resource
 from activities.events import tell
 from activities.platform import Platform
 from activities.status import ConditionChange, StatusChange, tell_step

@@ -10,6 +10,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from activities.budgets import budget_resource, surplus_budgets
 from activities.differences import differences
 from activities.effective import changed_in_engines, unapplied
 from activities.manifests import (
@@ -29,13 +30,10 @@ from clients.certificates import KeyPair
 from clients.resources import (
     CONFIG_MAP,
     DEPLOYMENT,
-    DISRUPTION_BUDGET,
-    DISRUPTION_BUDGET_BETA,
     SECRET,
     SERVICE,
     VOLUME_CLAIM,
     Manifest,
-    Resource,
 )
 from render.desired import DesiredApp
 
@@ -43,11 +41,6 @@ _SHOWN = 10
 """Sentences in the answer: enough to read, and histories stay small."""
 
 Live = dict[str, Manifest]
-
-
-async def budget_resource(platform: Platform) -> Resource:
-    """``policy/v1`` where the API server has it, else the one before."""
-    return DISRUPTION_BUDGET if await platform.kubernetes.serves(DISRUPTION_BUDGET) else DISRUPTION_BUDGET_BETA
 
 
 async def find_drift(platform: Platform, desired: DesiredApp, state: LiveState, *, engines: bool = False) -> list[str]:
@@ -66,13 +59,12 @@ async def find_drift(platform: Platform, desired: DesiredApp, state: LiveState, 
     found = [*_missing_secrets(desired, present), *_missing_claims(desired, live["PersistentVolumeClaim"])]
     if metadata_name(desired.name) not in live["ConfigMap"]:
         found.append(f"ConfigMap {metadata_name(desired.name)} is missing")
-    wanted = [
-        *record_manifests(desired),
-        *service_manifests(desired),
-        *budget_manifests(desired, budget.api_version),
-    ]
-    for manifest in without_pending_scale(desired, wanted):
+    budgets = budget_manifests(desired, budget.api_version)
+    for manifest in without_pending_scale(desired, [*record_manifests(desired), *service_manifests(desired), *budgets]):
         found += _compared(manifest, live[manifest["kind"]])
+    kept = {str(each["metadata"]["name"]) for each in budgets}
+    surplus = surplus_budgets(live["PodDisruptionBudget"].values(), kept, desired.uid)
+    found += [f"PodDisruptionBudget {each['metadata']['name']} is one too many" for each in surplus]
     found += _deployments(desired, live["Deployment"])
     found += await _config_maps(desired, live["ConfigMap"], live["Service"])
     found += unapplied(desired, live["ConfigMap"], live["Service"])

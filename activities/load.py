@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.drift import find_drift
 from activities.effective import unstarted
+from activities.evacuation import evacuations
 from activities.manifests import digest
 from activities.mend import METADATA_DAMAGED, damages, mend
 from activities.metadata import read_part, said_of
@@ -20,7 +21,7 @@ from activities.wanted import Live, live_state, spec_hash, stage
 from api.app import App, FailoverPolicy
 from api.names import FINALIZER
 from api.operations import OperationType
-from api.steps import AppSnapshot, LoadRequest, Step
+from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
 from clients.resources import APP, Manifest
 from render.bundle import PluginBundle, PluginRefused
 from render.desired import DesiredApp, RecordedState, desired
@@ -79,9 +80,11 @@ class Load:
         left = pending(wanted, live.deployed)
         operation, sentence = (str(left[0].operation), left[0].sentence) if left else ("", "")
         drift: list[str] = []
+        leaving: list[Evacuation] = []
         running = await self._running(app, live) if request.drift else None
         if running is not None:
             drift = await find_drift(self._platform, running, live, engines=request.engines)
+            leaving = await evacuations(self._platform, running)
             if not operation:
                 operation, sentence = await self._outdated(running, live)
         return _snapshot(
@@ -91,6 +94,7 @@ class Load:
             drift=drift,
             operation=operation,
             sentence=sentence,
+            leaving=leaving,
         )
 
     async def _running(self, app: App, live: Live) -> DesiredApp | None:
@@ -161,6 +165,7 @@ def _snapshot(
     drift: list[str] | None = None,
     operation: str = "",
     sentence: str = "",
+    leaving: list[Evacuation] | None = None,
     reason: str = "",
     refusal: str = "",
 ) -> AppSnapshot:
@@ -180,6 +185,7 @@ def _snapshot(
         refusal_reason=reason,
         refusal=refusal,
         drift=drift or [],
+        evacuations=leaving or [],
         told_generation=told_generation,
         told=told,
     )

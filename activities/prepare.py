@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from temporalio import activity
 
 from activities import parts
-from activities.drift import budget_resource
+from activities.budgets import apply_budgets
 from activities.events import tell
 from activities.kept import kept_components
-from activities.manifests import budget_manifests, record_manifests, service_manifests
+from activities.manifests import record_manifests, service_manifests
 from activities.metadata import update_metadata
 from activities.objects import apply_all, apply_owned
 from activities.platform import Platform
@@ -61,10 +61,9 @@ class Prepare:
     async def services(self, target: Target) -> Applied:
         platform = self._platform
         want = await wanted(platform, target, extend=True)
-        budget = await budget_resource(platform)
-        manifests = [*service_manifests(want.desired), *budget_manifests(want.desired, budget.api_version)]
-        applied = await apply_all(platform, target, manifests)
-        return Applied(sum(changed for _, changed in applied))
+        applied = await apply_all(platform, target, service_manifests(want.desired))
+        budgets = await apply_budgets(platform, target, want.desired)
+        return Applied(sum(changed for _, changed in applied) + budgets)
 
     async def _add_finalizer(self, want: Wanted) -> None:
         metadata = want.manifest["metadata"]

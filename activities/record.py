@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import parts
 from activities.addresses import node_addresses
+from activities.budgets import apply_budgets
 from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, noted
 from activities.events import tell
 from activities.manifests import version_of
@@ -53,6 +54,8 @@ class Record:
         if config:
             changes["config"] = lambda before: {**(before if isinstance(before, dict) else {}), component.name: config}
         await update_metadata(self._platform, target.namespace, target.app, changes)
+        if target.operation == OperationType.SCALE:  # by the nodes that there are now
+            await apply_budgets(self._platform, target, want.desired, component.name)
         message = f"{component.name}: {counted(len(component.nodes), 'node')} ready"
         await tell(self._platform, target, "ComponentReady", message)
 

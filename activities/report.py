@@ -45,4 +45,6 @@ class Report:
             await tell(platform, target, f"{request.failed_operation}Failed", request.message, warning=True)
         elif request.paused:
             await tell(platform, target, "Paused", request.message)
+        if request.cordoned:
+            await tell(platform, target, "MachineCordoned", request.cordoned, warning=True)
         await write_status(platform, app, change)

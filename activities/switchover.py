@@ -14,16 +14,18 @@ Any failure before 4 lifts the fence and leaves everything as it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import parts
 from activities.addresses import node_addresses
+from activities.evacuation import closed_machines, machine
 from activities.events import tell
 from activities.metadata import update_metadata
 from activities.platform import permanent
+from activities.reach import node_states
 from activities.status import tell_step
 from activities.takeover import Nodes, RoleMover, component_of, said, to_its_end
 from activities.tools import run_tool
@@ -91,27 +93,41 @@ class Switchover(RoleMover):
         return ToolName.FENCE in render_tools(want.desired, component, context)
 
     async def _candidate(self, request: MoveRequest, component: DesiredComponent, source: str) -> str:
-        """The ready node with the highest position; one that was chosen by name must be ready too."""
+        """Of the ready nodes the one with the highest position, on a machine that takes Pods before one on a cordoned
+        machine; one that was chosen by name must be ready too."""
         names = {node.name for node in component.nodes}
         if request.candidate and request.candidate not in names - {source}:
             others = ", ".join(sorted(names - {source})) or "none"
             message = f"{request.candidate} is no node that could take over; those of {component.name} are {others}"
             raise permanent(ErrorType.NO_CANDIDATE, message)
+        # Away from one node by a Switchover is off its machine: onto another that is emptied it would go for nothing.
+        off = request.target.operation == OperationType.SWITCHOVER and bool(request.node)
         deadline = asyncio.get_running_loop().time() + _CANDIDATE_WITHIN
         while True:
             nodes = await self.nodes(request.target, component)
+            closed = await self._closed(request, component)
             ready = {
                 name: report.position
                 for name, report in nodes.reports.items()
                 if report.ready and report.role not in nodes.writable and request.candidate in ("", name)
             }
-            if ready:
-                return max(sorted(ready), key=lambda name: ready[name])
+            chosen = preferred(ready, closed, only_open=off)
+            if chosen:
+                return chosen
             if asyncio.get_running_loop().time() > deadline:
-                why = "; ".join(f"{n}: {r.message}" for n, r in sorted(nodes.reports.items()) if not r.ready)
+                whys = {n: r.message for n, r in sorted(nodes.reports.items()) if not r.ready}
+                whys |= dict.fromkeys(sorted(closed & set(ready)), "its machine is cordoned")
+                why = "; ".join(f"{name}: {said}" for name, said in whys.items())
                 message = f"no node of {component.name} is ready to take over from {source}; {why or 'none answers'}"
                 raise permanent(ErrorType.NO_CANDIDATE, message)
             await asyncio.sleep(1.0)
+
+    async def _closed(self, request: MoveRequest, component: DesiredComponent) -> frozenset[str]:
+        """Names of nodes on machines that take no Pods any more."""
+        names = [node.name for node in component.nodes]
+        states = node_states(self.platform, request.target.namespace, request.target.app, names)
+        closed = await closed_machines(self.platform, map(machine, states.values()))
+        return frozenset(name for name, state in states.items() if machine(state) in closed)
 
     @activity.defn(name=Step.SWITCHOVER)
     async def switchover(self, move: Move) -> None:
@@ -198,3 +214,11 @@ class Switchover(RoleMover):
         holders = (await self.nodes(move.target, component)).holders()
         if holders != [move.candidate]:
             raise ApplicationError(f"after the move {said(holders)}; it should be {move.candidate} alone")
+
+
+def preferred(ready: Mapping[str, int], closed: Collection[str], *, only_open: bool) -> str:
+    """The node with the highest position, of those whose machine is not ``closed`` where there is one, or of them only;
+    empty for none. Pure."""
+    open_ones = {name: position for name, position in ready.items() if name not in closed}
+    chosen = open_ones if open_ones or only_open else ready
+    return max(sorted(chosen), key=lambda name: chosen[name]) if chosen else ""

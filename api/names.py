@@ -61,6 +61,12 @@ def role_service_name(app: str, component: str, role: str) -> str:
     return f"{app}-{component}-{role}"
 
 
+def writable_budget_name(app: str, component: str) -> str:
+    """The PodDisruptionBudget of the node that holds a writable role; that of the others is named as the component. The
+    dot keeps it apart from that of a component of such a name."""
+    return f"{app}-{component}.writable"
+
+
 def metadata_name(app: str) -> str:
     """The App's metadata ConfigMap."""
     return f"{app}-metadata"

@@ -84,8 +84,14 @@ class NoticeKind(StrEnum):
     """The App's spec, or its deletion timestamp."""
     DRIFT = "drift"
     """An object of the App is gone or was changed by somebody else; ``detail`` names it and says how."""
+    CORDON = "cordon"
+    """A machine on which nodes run was cordoned or uncordoned, or what that means for them is another."""
     RESYNC = "resync"
     """Periodic look, in case a watch event was lost."""
+
+
+CORDONED = "cordoned"
+"""In the detail of each Notice of kind ``cordon``."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +125,9 @@ class Suspicion:
 
 
 def is_drift(detail: str) -> bool:
-    """Whether a notice's detail tells what somebody did to an object, in the words of ``watcher.drift``."""
-    return " was deleted" in detail or " was changed by " in detail
+    """Whether a notice's detail tells what somebody did to an object, in the words of ``watcher.drift``, or to a
+    machine, in those of ``watcher.cordons``."""
+    return any(words in detail for words in (" was deleted", " was changed by ", CORDONED))
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ class OperationInput:
     """Restart and Switchover: only this component; empty for all (Switchover: the one that has a writable role)."""
     group: str = ""
     node: str = ""
-    """Restart: only this node, by its full name."""
+    """By its full name. Restart: only this node; Switchover: only away from it, to a machine that takes Pods."""
     candidate: str = ""
     """Switchover, Failover: the node that is to become primary; empty for the one with the most data."""
     force: bool = False

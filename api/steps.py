@@ -74,6 +74,22 @@ class ErrorType(StrEnum):
 
 
 @dataclass(frozen=True)
+class Evacuation:
+    """A node that a drain of its machine cannot take away, or must take down: it holds a writable role, or is the only
+    one of its component.
+
+    ``candidate``: a node, ready and on a machine that takes Pods, to which its role can go; empty: there is none.
+    ``message``: a sentence.
+    """
+
+    component: str
+    node: str
+    machine: str
+    candidate: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class AppSnapshot:
     """All that the planner knows: what is wanted, what is there, what the status already says.
 
@@ -101,6 +117,8 @@ class AppSnapshot:
     """One sentence for each object that is missing or was changed by somebody else; the first few."""
     cool_down: int = 0
     """``spec.failover.coolDownSeconds``."""
+    evacuations: list[Evacuation] = field(default_factory=list)
+    """Nodes on cordoned machines that need somebody's attention."""
     told_generation: int = 0
     """``status.observedGeneration``."""
     told: str = ""
@@ -227,7 +245,9 @@ class RollRequest:
 
 @dataclass(frozen=True)
 class MoveRequest:
-    """``node``: its writable role is to go elsewhere, empty: whichever holds it. ``candidate``: who is to get it."""
+    """``node``: its writable role is to go elsewhere, empty: whichever holds it. ``candidate``: who is to get it.
+
+    A Switchover away from a ``node`` goes to a machine that takes Pods, or not at all."""
 
     target: Target
     component: str
@@ -408,6 +428,8 @@ class ReportRequest:
     paused: bool = False
     failed_operation: str = ""
     """OperationType of the operation that failed for good and waits for an operator; else empty."""
+    cordoned: str = ""
+    """What a drain cannot take away, or takes down; a sentence."""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ CONFIG_MAP = Resource("v1", "ConfigMap", "configmaps")
 SECRET = Resource("v1", "Secret", "secrets")
 SERVICE = Resource("v1", "Service", "services")
 POD = Resource("v1", "Pod", "pods")
+MACHINE = Resource("v1", "Node", "nodes")
+"""What Kubernetes calls a Node; ours are an App's."""
 EVENT = Resource("v1", "Event", "events")
 STORAGE_CLASS = Resource("storage.k8s.io/v1", "StorageClass", "storageclasses")
 NAMESPACE = Resource("v1", "Namespace", "namespaces")
@@ -58,6 +60,7 @@ _KNOWN: Mapping[tuple[str, str], Resource] = {
         SECRET,
         SERVICE,
         POD,
+        MACHINE,
         EVENT,
         NAMESPACE,
         VOLUME_CLAIM,

@@ -12,6 +12,7 @@ from typing import Any
 
 from api.names import API_GROUP
 from api.node import DOCUMENT_KEY
+from render.budgets import disruption_budgets
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
 from render.node import node_config_map
 from render.objects import (
@@ -19,7 +20,6 @@ from render.objects import (
     component_service,
     group_resource,
     node_service,
-    pod_disruption_budget,
     role_services,
 )
 
@@ -48,8 +48,9 @@ def service_manifests(desired: DesiredApp) -> list[Manifest]:
 
 
 def budget_manifests(desired: DesiredApp, api_version: str) -> list[Manifest]:
-    budgets = (pod_disruption_budget(desired, component, api_version) for component in desired.components)
-    return [budget for budget in budgets if budget is not None]
+    return [
+        budget for component in desired.components for budget in disruption_budgets(desired, component, api_version)
+    ]
 
 
 REVISION = f"{API_GROUP}/revision"

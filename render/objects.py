@@ -1,4 +1,4 @@
-"""Manifests of everything but Pods and rendered files: our resources, Services, volume claims, disruption budgets."""
+"""Manifests of everything but Pods and rendered files: our resources, Services, volume claims."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ __all__ = [
     "node_deployment",
     "node_service",
     "node_volume_claim",
-    "pod_disruption_budget",
     "role_services",
 ]
 
@@ -122,23 +121,6 @@ def node_volume_claim(
         "kind": "PersistentVolumeClaim",
         "metadata": metadata(desired, node.name, labels, owned=False, annotations={ANNOTATION_APP_UID: desired.uid}),
         "spec": spec,
-    }
-
-
-def pod_disruption_budget(
-    desired: DesiredApp, component: DesiredComponent, api_version: str = "policy/v1"
-) -> dict[str, Any] | None:
-    """At most one node of the component may be evicted at a time; None for a single node, which could never be drained.
-
-    ``api_version`` as the API server has it: ``policy/v1``, before Kubernetes 1.21 ``policy/v1beta1``.
-    """
-    if len(component.nodes) < 2:
-        return None
-    return {
-        "apiVersion": api_version,
-        "kind": "PodDisruptionBudget",
-        "metadata": metadata(desired, component.resource_name, object_labels(desired, component.name)),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": app_labels(desired.name, component.name)}},
     }
 
 

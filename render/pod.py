@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from api.names import (
-    LABEL_APP,
-    LABEL_COMPONENT,
     MANAGER_HEALTH_PORT,
     MANAGER_PORT,
     TOOLS_HEALTH_PORT,
@@ -68,25 +66,39 @@ def _pod_spec(
         "initContainers": [_install_container(group)],
         "containers": [_middleware_container(group), _tools_container(group)],
         "volumes": _volumes(desired, group, node),
-        "affinity": spec.affinity if spec.affinity is not None else _spread_over_machines(desired, component),
+        "affinity": {**_apart(desired, component), **(spec.affinity or {})},
+        "topologySpreadConstraints": spec.topology_spread_constraints or [_evenly(desired, component)],
     }
     if spec.node_selector:
         result["nodeSelector"] = spec.node_selector
     if spec.tolerations:
         result["tolerations"] = spec.tolerations
-    if spec.topology_spread_constraints:
-        result["topologySpreadConstraints"] = spec.topology_spread_constraints
     return result
 
 
-def _spread_over_machines(desired: DesiredApp, component: DesiredComponent) -> dict[str, Any]:
-    """Preferred, not required: on a cluster with fewer machines than nodes the App still starts."""
-    term = {
-        "labelSelector": {"matchLabels": {LABEL_APP: desired.name, LABEL_COMPONENT: component.name}},
-        "topologyKey": "kubernetes.io/hostname",
-    }
-    preferred = [{"weight": 100, "podAffinityTerm": term}]
+def _apart(desired: DesiredApp, component: DesiredComponent) -> dict[str, Any]:
+    """Each on a machine of its own, in a zone of its own where machines are labelled with one. Preferred, not required:
+    on a cluster with fewer machines than nodes the App still starts. The App's affinity goes first, kind by kind."""
+    preferred = [
+        {"weight": weight, "podAffinityTerm": {"labelSelector": _of_component(desired, component), "topologyKey": key}}
+        for key, weight in (("kubernetes.io/hostname", 100), ("topology.kubernetes.io/zone", 50))
+    ]
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+
+
+def _evenly(desired: DesiredApp, component: DesiredComponent) -> dict[str, Any]:
+    """Of more nodes than machines no machine gets two more than another. Not by zone too: a machine that has not
+    the label of each constraint is left out of all of them."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": _of_component(desired, component),
+    }
+
+
+def _of_component(desired: DesiredApp, component: DesiredComponent) -> dict[str, Any]:
+    return {"matchLabels": app_labels(desired.name, component.name)}
 
 
 def _install_container(group: DesiredGroup) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from render.node import node_config_map, render_tools, template_context
 def render_trial(wanted: DesiredApp) -> dict[str, dict[str, Tool]]:
     """Renders the first and last node of each component, as at the first start and as later; answers the tools.
 
-    Addresses are stand-ins from the range for documentation. Raises TemplateFailure.
+    Raises TemplateFailure.
     """
-    addresses = {node.name: f"192.0.{2 + number // 250}.{number % 250 + 1}" for number, node in enumerate(wanted.nodes)}
+    addresses = stand_in_addresses(wanted)
     tools = {}
     for component in wanted.components:
         for node in dict.fromkeys((component.nodes[0], component.nodes[-1])):
@@ -22,3 +22,8 @@ def render_trial(wanted: DesiredApp) -> dict[str, dict[str, Tool]]:
         context = template_context(wanted, component, first, addresses=addresses, bootstrap=component.bootstrap_node)
         tools[component.name] = render_tools(wanted, component, context)
     return tools
+
+
+def stand_in_addresses(wanted: DesiredApp) -> dict[str, str]:
+    """By node name, from the range for documentation: where it does not matter which."""
+    return {node.name: f"192.0.{2 + number // 250}.{number % 250 + 1}" for number, node in enumerate(wanted.nodes)}

@@ -12,6 +12,7 @@ from clients.agents import Agents
 from clients.kubernetes import Kubernetes
 from watcher import logs, metrics
 from watcher.cluster import AppKey, watched
+from watcher.cordons import Cordons
 from watcher.failure_watch import FailureWatch
 from watcher.lease import Lease, LostLeaseError
 from watcher.notifier import Notifier
@@ -47,7 +48,8 @@ async def act(kubernetes: Kubernetes, settings: Settings) -> None:
             monitor.listen(failures)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
             writer = StatusWriter(cluster, monitor.messages, failures.notes)
-            for part in (notifier, recorder, writer, suspicions, failures, monitor):
+            cordons = Cordons(cluster, rules, notifier.tell)
+            for part in (notifier, recorder, writer, suspicions, failures, monitor, cordons):
                 await stack.enter_async_context(part)
             log.info("watching", extra={"apps": len(cluster.apps.list()), "pods": len(cluster.pods.list())})
             await asyncio.Event().wait()

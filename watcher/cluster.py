@@ -18,6 +18,7 @@ from clients.resources import (
     DISRUPTION_BUDGET,
     DISRUPTION_BUDGET_BETA,
     GROUP,
+    MACHINE,
     POD,
     SERVICE,
     VOLUME_CLAIM,
@@ -25,7 +26,7 @@ from clients.resources import (
     Resource,
 )
 from clients.shared_watch import Change, SharedWatch, WatchEvent
-from watcher import drift, metrics, pods
+from watcher import drift, machines, metrics, pods
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Cluster:
     apps: SharedWatch
     pods: SharedWatch
     plugins: SharedWatch
+    machines: SharedWatch
     kept: tuple[SharedWatch, ...]
     components_of: ByApp
     groups_of: ByApp
@@ -78,7 +80,7 @@ class Cluster:
     services_of: ByApp
 
     def all(self) -> tuple[SharedWatch, ...]:
-        return (self.apps, self.pods, self.plugins, *self.kept)
+        return (self.apps, self.pods, self.plugins, self.machines, *self.kept)
 
 
 @asynccontextmanager
@@ -102,6 +104,7 @@ async def watched(kubernetes: Kubernetes) -> AsyncIterator[Cluster]:
         pods_of=ByApp(nodes),
         services_of=ByApp(services),
         plugins=SharedWatch(kubernetes, CONFIG_MAP, namespace=SYSTEM_NAMESPACE, labels=_PLUGIN_SELECTOR),
+        machines=SharedWatch(kubernetes, MACHINE, trim=machines.trim),
         kept=(components, groups, services, *others),
     )
     async with AsyncExitStack() as stack:

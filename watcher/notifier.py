@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 DRIFT_DELAY = 0.3
 """Seconds that drift waits for company: who deletes one object by a selector deletes several."""
 _DETAILS = 10
-_PRIORITY = {NoticeKind.SPEC: 2, NoticeKind.RESYNC: 1, NoticeKind.DRIFT: 0}
+_PRIORITY = {NoticeKind.SPEC: 3, NoticeKind.RESYNC: 2, NoticeKind.CORDON: 1, NoticeKind.DRIFT: 0}
 
 
 def combined(first: Notice | None, second: Notice) -> Notice:
@@ -61,6 +61,10 @@ class Notifier:
 
     async def __aexit__(self, *_: object) -> None:
         await self._queue.close()
+
+    def tell(self, app: Manifest, notice: Notice) -> None:
+        """What another part of the watcher has seen; after a moment, in which the workers' caches see it too."""
+        self._add(app, notice, DRIFT_DELAY)
 
     def _app_changed(self, event: WatchEvent) -> None:
         notice = apps.notice_for(event)

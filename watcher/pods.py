@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_NODE, LABEL_ROLE
+from clients.machines import machine_of
 from clients.pod_reason import condition_of, why_not_ready
 from clients.resources import Manifest
 
@@ -14,8 +15,8 @@ _KEPT_STATUS = ("phase", "podIP", "conditions", "containerStatuses", "initContai
 
 
 def trim(pod: Manifest) -> None:
-    """Keeps what the functions below read; idempotent."""
-    pod.pop("spec", None)
+    """Keeps what the functions below read, and the machine; idempotent."""
+    pod["spec"] = {"nodeName": machine_of(pod)}
     pod["metadata"].pop("annotations", None)
     status = pod.get("status") or {}
     pod["status"] = {key: status[key] for key in _KEPT_STATUS if key in status}

@@ -17,13 +17,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError, FailureError
 
+from workflows.evacuation import heard, learn_move, next_move, with_word
 from workflows.failures import root_of
 from workflows.options import run_step
 from workflows.planner import Decision, Memory, Telling, interrupts, must_tell, plan, refuse_by_request, settle
@@ -60,7 +61,7 @@ with workflow.unsafe.imports_passed_through():
         Verb,
         is_drift,
     )
-    from api.steps import AppSnapshot, ErrorType, LoadRequest, ReportRequest, Step
+    from api.steps import AppSnapshot, ErrorType, LoadRequest, Step
 
 RESYNC = timedelta(minutes=5)
 """How often it looks without having been told to; spread by a tenth either way, so that entities do not march in
@@ -107,9 +108,11 @@ class AppWorkflow:
             self._resync = False
             self._state.failovers.cool_down = snapshot.cool_down
             decision = plan(snapshot, self._state.memory(snapshot, workflow.now()))
+            move = None if decision.suspicion is not None else next_move(snapshot, self._state, workflow.now())
             if decision.suspicion is None:
                 self._state.failovers.let_go(workflow.now())
-            ticket = self._take(snapshot, decision)
+            decision = move or decision
+            ticket = None if move is not None else self._take(snapshot, decision)
             if decision.gone:
                 if self._state.notice or self._state.queue:
                     continue  # something arrived while it looked: a new App of the name, or a request to be refused
@@ -121,7 +124,7 @@ class AppWorkflow:
             if decision.operation:
                 await self._operate(snapshot, decision, ticket)
             elif decision.telling is not None:
-                await self._tell(snapshot, decision.telling)
+                await self._tell(snapshot, with_word(decision.telling, snapshot, self._state))
 
     # Waking up
 
@@ -129,14 +132,7 @@ class AppWorkflow:
         if self._state.notice or self._state.queue:
             return
         self._say("waiting for a change")
-        pause = RESYNC * workflow.random().uniform(0.9, 1.1)
-        if self._state.retry_at:
-            pause = min(pause, max(datetime.fromisoformat(self._state.retry_at) - workflow.now(), timedelta(seconds=1)))
-        due = self._state.failovers.next_at()
-        if due is not None:
-            pause = min(pause, max(due - workflow.now(), timedelta(seconds=0.05)))
-        if self._state.anew:
-            pause = min(pause, max(self._state.try_again_at() - workflow.now(), timedelta(seconds=1)))
+        pause = min(RESYNC * workflow.random().uniform(0.9, 1.1), self._state.until_retry(workflow.now()))
         try:
             await workflow.wait_condition(
                 lambda: self._state.notice or bool(self._state.queue), timeout=pause, timeout_summary="resync"
@@ -214,6 +210,8 @@ class AppWorkflow:
         if ticket is not None:
             self._finish_ticket(ticket, Outcome(result.outcome), result.message, child.id)
         self._state.learn(snapshot, result, workflow.now())
+        if ticket is None:
+            learn_move(self._state, decision.scope.node, result, workflow.now())
 
     async def _attend(
         self,
@@ -287,12 +285,13 @@ class AppWorkflow:
         return self._progress is not None and self._progress.state != OperationState.RUNNING
 
     def _make_room(self, newest: AppSnapshot, operation: str, before: frozenset[str]) -> tuple[str, frozenset[str]]:
-        """Why the operation has to end so that drift is repaired (it is begun again, paused if it was), and what is
-        missing.
+        """Why the operation has to end so that drift is repaired, or a role moved that a drain waits for (it is begun
+        again, paused if it was), and what is missing.
 
         One that waits for an operator makes room for any drift. One that is at work only for what was missing at the
         look ``before`` too: its steps would wait for that without end, while they themselves put other things away.
         """
+        move = next_move(newest, self._state, workflow.now()) if self._waits() else None
         drift = frozenset(newest.drift) - frozenset(self._state.unrepairable)
         missing = frozenset(sentence for sentence in drift if sentence.endswith(" is missing"))
         if operation == OperationType.DELETE:
@@ -300,11 +299,12 @@ class AppWorkflow:
         # A plugin, or parameters, half moved look like drift, and a Repair would move them one way or the other.
         half_moved = operation in (OperationType.UPGRADE_PLUGIN, OperationType.RECONFIGURE)
         due = drift if self._waits() and not half_moved else missing & before
-        if not due:
+        if not due and move is None:
             return "", missing
         if self._progress is not None and self._progress.state == OperationState.PAUSED:
             self._state.paused_type = operation
-        return f"{min(due)}: a Repair goes first", missing
+        why, first = (move.reason, move.operation) if move is not None else (min(due), OperationType.REPAIR)
+        return f"{why}: a {first} goes first", missing
 
     async def _before_another_look(self, sooner: Callable[[], bool]) -> None:
         with contextlib.suppress(TimeoutError):
@@ -331,19 +331,7 @@ class AppWorkflow:
         self._say(telling.message)
         if not must_tell(snapshot, telling):
             return
-        request = ReportRequest(
-            namespace=self._request.namespace,
-            app=self._request.app,
-            uid=snapshot.uid,
-            generation=snapshot.generation,
-            phase=telling.phase,
-            message=telling.message,
-            accepted=telling.accepted,
-            accepted_reason=telling.reason,
-            paused=telling.paused,
-            failed_operation=telling.failed_operation,
-        )
-        await run_step(Step.REPORT, request, type(None), telling.message)
+        await run_step(Step.REPORT, telling.report(self._reference, snapshot), type(None), telling.message)
 
     def _say(self, doing: str) -> None:
         self._doing = doing
@@ -355,6 +343,7 @@ class AppWorkflow:
     @workflow.signal(name=SIGNAL_NOTICE)
     def notice(self, notice: Notice) -> None:
         self._state.notice = True
+        heard(self._state, notice)
         # The watcher sends one notice for several things: of the stronger kind, with all details.
         self._drift_notice = self._drift_notice or notice.kind == NoticeKind.DRIFT or is_drift(notice.detail)
         self._spec_notice = self._spec_notice or notice.kind != NoticeKind.DRIFT
@@ -389,7 +378,7 @@ class AppWorkflow:
             verb,
             self._child,
             state,
-            failed=bool(self._state.failed_type or self._state.repair_retry_at),
+            failed=bool(self._state.failed_type or self._state.repair_retry_at or self._state.move_retry_at),
             pausing=self._pausing,
         )
         if refusal:

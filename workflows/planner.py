@@ -12,8 +12,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from api.app import Phase
-    from api.operations import OperationType, Outcome, Suspicion
-    from api.steps import AppSnapshot
+    from api.operations import AppReference, OperationType, Outcome, Scope, Suspicion
+    from api.steps import AppSnapshot, ReportRequest
 
 ACCEPTED = "Accepted"
 
@@ -40,15 +40,33 @@ class Telling:
     reason: str = ACCEPTED
     paused: bool = False
     failed_operation: str = ""
+    cordoned: str = ""
+    """Part of the message: what a drain of a machine cannot take away, or takes down."""
 
     def told(self) -> str:
         """The form in which ``AppSnapshot.told`` says what the status says already."""
         return f"{self.phase}|{self.reason}|{self.message}"
 
+    def report(self, app: AppReference, snapshot: AppSnapshot) -> ReportRequest:
+        return ReportRequest(
+            namespace=app.namespace,
+            app=app.app,
+            uid=snapshot.uid,
+            generation=snapshot.generation,
+            phase=self.phase,
+            message=self.message,
+            accepted=self.accepted,
+            accepted_reason=self.reason,
+            paused=self.paused,
+            failed_operation=self.failed_operation,
+            cordoned=self.cordoned,
+        )
+
 
 @dataclass(frozen=True)
 class Decision:
-    """``gone``: there is no App (any more). ``operation`` empty: nothing to do, and ``telling`` is what holds now."""
+    """``gone``: there is no App (any more). ``operation`` empty: nothing to do, and ``telling`` is what holds now.
+    ``scope``: of an operation that is about a part of the App."""
 
     operation: str = ""
     reason: str = ""
@@ -56,6 +74,7 @@ class Decision:
     telling: Telling | None = None
     suspicion: Suspicion | None = None
     """Of a Failover: on whom."""
+    scope: Scope = field(default_factory=Scope)
 
 
 @dataclass(frozen=True)
@@ -85,7 +104,9 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     if snapshot.deleting:
         return Decision(OperationType.DELETE, "the App was deleted")
     if memory.suspicion is not None and snapshot.deployed_hash and not snapshot.paused:
-        return Decision(OperationType.FAILOVER, memory.suspicion.why, suspicion=memory.suspicion)
+        lost = memory.suspicion
+        scope = Scope(lost.component, node=lost.node, seen=lost.seen)
+        return Decision(OperationType.FAILOVER, lost.why, suspicion=lost, scope=scope)
     if snapshot.refusal:
         return Decision(telling=Telling(Phase.REFUSED, snapshot.refusal, False, snapshot.refusal_reason))
     if snapshot.paused:

@@ -22,18 +22,21 @@ with workflow.unsafe.imports_passed_through():
         OperationInput,
         OperationResult,
         OperationType,
-        Scope,
     )
     from api.steps import AppSnapshot
+
+
+GO_FIRST = frozenset({OperationType.FAILOVER, OperationType.REPAIR, OperationType.SWITCHOVER})
+"""For which a paused operation has to make room."""
 
 
 async def start_operation(
     state: EntityState, app: AppReference, snapshot: AppSnapshot, decision: Decision, reason: str, ticket: Ticket | None
 ) -> workflow.ChildWorkflowHandle[Any, Any]:
     """The handle of the child. Takes the next sequence number of ``state``."""
-    operation, scope = decision.operation, ticket.scope if ticket is not None else _scope(decision)
+    operation, scope = decision.operation, ticket.scope if ticket is not None else decision.scope
     paused = state.paused_type == operation
-    if operation not in (OperationType.REPAIR, OperationType.FAILOVER):  # for which it had to make room
+    if operation not in GO_FIRST:
         state.paused_type = ""
     while True:
         state.sequence += 1
@@ -66,11 +69,6 @@ async def start_operation(
             )
         except WorkflowAlreadyStartedError:
             continue  # left over from an entity that was terminated by hand; take the next number
-
-
-def _scope(decision: Decision) -> Scope:
-    lost = decision.suspicion
-    return Scope() if lost is None else Scope(lost.component, node=lost.node, seen=lost.seen)
 
 
 def _search_attributes(app: AppReference, operation: str, plugin: str) -> TypedSearchAttributes:

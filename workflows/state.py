@@ -79,6 +79,11 @@ class EntityState:
     """OperationType of a paused operation that had to make room; it begins paused again."""
     unrepairable: list[str] = field(default_factory=list)
     failovers: Failovers = field(default_factory=Failovers)
+    move_node: str = ""
+    """Of which a writable role could not be taken that a drain waits for; see ``workflows.evacuation``."""
+    move_message: str = ""
+    move_times: int = 0
+    move_retry_at: str = ""
 
     def memory(self, snapshot: AppSnapshot, now: datetime) -> Memory:
         """What the planner has to know of the past. Forgets what the snapshot shows to be over."""
@@ -106,7 +111,7 @@ class EntityState:
     def ask_again(self) -> None:
         """Somebody asks: whatever failed, or was ended, may begin again."""
         self.forget_failure()
-        self.repair_retry_at = ""
+        self.repair_retry_at = self.move_retry_at = ""
         self.notice = True
 
     def learn(self, snapshot: AppSnapshot, result: OperationResult, now: datetime) -> None:
@@ -154,6 +159,15 @@ class EntityState:
         self.anew = self.try_again_at() > now
         if not self.anew:
             self.cleared_at, self.unrepairable = now.isoformat(), []
+
+    def until_retry(self, now: datetime) -> timedelta:
+        """How long until something that failed, or was left, is to be tried again."""
+        alarms = [datetime.fromisoformat(at) for at in (self.retry_at, self.move_retry_at) if at]
+        if self.anew:
+            alarms.append(self.try_again_at())
+        if (lost := self.failovers.next_at()) is not None:
+            alarms.append(lost)
+        return max(min(alarms, default=now + LONGEST_RETRY) - now, timedelta(seconds=1))
 
     def try_again_at(self) -> datetime:
         return datetime.fromisoformat(self.cleared_at) + CLEARED_FOR if self.cleared_at else _LONG_AGO

@@ -25,7 +25,7 @@ class SwitchoverWorkflow(Controlled):
 
         async def body() -> OperationResult:
             await run_step(Step.BEGIN, target, type(None), "say that it begins")
-            wish = MoveRequest(target, request.component, candidate=request.candidate)
+            wish = MoveRequest(target, request.component, request.node, request.candidate)
             # Not attempted again by an operator's word: it was asked for by hand, and is asked for anew as easily.
             move = await run_step(Step.PLAN_MOVE, wish, Move, "from whom to whom")
             if not move.source:

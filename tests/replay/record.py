@@ -15,7 +15,7 @@ from pathlib import Path
 from temporalio.client import Client
 
 from api.operations import NoticeKind
-from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, GroupPlan, Plan, RollNode, ScalePlan
+from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, Evacuation, GroupPlan, Plan, RollNode, ScalePlan
 from tests.workflows.fakes import FakeCluster
 from tests.workflows.running import entity, notify, say, start_by_hand, workers
 from tests.workflows.server import dev_server
@@ -104,6 +104,25 @@ async def day2(client: Client, cluster: FakeCluster) -> None:
     await entity(client, "y").result()
 
 
+async def drained(client: Client, cluster: FakeCluster) -> None:
+    """A third one's machine is emptied: nobody can take over, then a move that fails, then one that does not."""
+    app = cluster.add("z", deployed_hash="one")
+    app.writable, nobody = "z-0", Evacuation("server", "z-0", "m1", message="machine m1 is cordoned: z-0 is master")
+    await cluster.change("z", evacuations=[nobody])
+    await notify(client, "z", NoticeKind.CORDON)
+    await cluster.until(lambda: app.reports)
+    app.failing = {"switchover": "it does not catch up"}
+    await cluster.change("z", evacuations=[replace(nobody, candidate="z-1")])
+    await notify(client, "z", NoticeKind.CORDON)
+    await cluster.until(lambda: "catch up" in app.reports[-1].message)
+    app.failing = {}
+    await notify(client, "z", NoticeKind.CORDON)
+    await cluster.until(lambda: app.writable != "z-0" and app.snapshot.told.endswith("|as wanted"))
+    await cluster.change("z", deleting=True)
+    await notify(client, "z")
+    await entity(client, "z").result()
+
+
 async def record() -> dict[str, str]:
     """File name -> history of each workflow that ran."""
     cluster, histories = FakeCluster(), {}
@@ -112,6 +131,7 @@ async def record() -> dict[str, str]:
         async with workers(client, cluster):
             await play(client, cluster)
             await day2(client, cluster)
+            await drained(client, cluster)
         async for found in client.list_workflows():
             history = await client.get_workflow_handle(found.id, run_id=found.run_id).fetch_history()
             name = found.id.replace("/", "~") + (f"@{found.run_id[:8]}" if found.workflow_type == "App" else "")

@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.platform import Platform
 from activities.requests import Requests
-from api.operations import OperationType
+from api.operations import BY_REQUEST, OperationType
 from api.steps import (
     Applied,
     AppSnapshot,
@@ -188,7 +188,7 @@ class FakeActivities:
         await self._begin(Step.FINISH, target)
         snapshot = self._cluster.apps[target.app].snapshot
         told = "Running|Accepted|as wanted"
-        repair = target.operation == OperationType.REPAIR
+        repair = target.operation in (OperationType.REPAIR, *BY_REQUEST)
         await self._cluster.change(
             target.app,
             deployed_hash=snapshot.deployed_hash if repair else target.spec_hash,
@@ -223,6 +223,8 @@ class FakeActivities:
     async def switchover(self, move: Move) -> None:
         app = await self._begin(Step.SWITCHOVER, move.target, move.source)
         app.writable = move.candidate
+        left = [each for each in app.snapshot.evacuations if each.node != move.source]
+        await self._cluster.change(move.target.app, evacuations=left)
 
     @activity.defn(name=Step.PLAN_FAILOVER)
     async def plan_failover(self, request: FailoverRequest) -> Takeover:

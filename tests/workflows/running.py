@@ -13,6 +13,7 @@ from temporalio.worker import Worker
 from api.names import entity_workflow_id
 from api.operations import (
     ACTIVITY_QUEUE,
+    CORDONED,
     UPDATE_CONTROL,
     WORKFLOW_QUEUE,
     AppReference,
@@ -45,8 +46,11 @@ async def workers(client: Client, cluster: FakeCluster) -> AsyncIterator[None]:
         yield
 
 
-async def notify(client: Client, app: str, kind: NoticeKind = NoticeKind.SPEC) -> None:
-    await notify_entity(client, INSTALLATION, AppReference(NAMESPACE, app), Notice(kind), plugin="redis 1.0.0")
+async def notify(client: Client, app: str, kind: NoticeKind = NoticeKind.SPEC, detail: str = "") -> None:
+    """``detail``: of a ``cordon`` there always is one."""
+    detail = detail or (CORDONED if kind == NoticeKind.CORDON else "")
+    notice = Notice(kind, detail)
+    await notify_entity(client, INSTALLATION, AppReference(NAMESPACE, app), notice, plugin="redis 1.0.0")
 
 
 async def eventually(probe: Callable[[], Awaitable[bool]], timeout: float = 20.0) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from render.budgets import disruption_budgets
 from render.objects import (
     component_resource,
     component_service,
@@ -12,10 +13,9 @@ from render.objects import (
     node_deployment,
     node_service,
     node_volume_claim,
-    pod_disruption_budget,
     role_services,
 )
-from tests.unit.render.support import app, shelf, store, wanted
+from tests.unit.render.support import shelf, wanted
 
 D = wanted()
 C = D.component("store")
@@ -31,9 +31,8 @@ def pod(of: dict[str, Any]) -> dict[str, Any]:
 
 
 def everything() -> list[dict[str, Any]]:
-    claim, budget = node_volume_claim(D, C, G, N), pod_disruption_budget(D, C)
+    claim = node_volume_claim(D, C, G, N)
     assert claim is not None
-    assert budget is not None
     return [
         component_resource(D, C),
         group_resource(D, C, G),
@@ -43,7 +42,7 @@ def everything() -> list[dict[str, Any]]:
         node_deployment(D, C, G, N),
         metadata_config_map(D),
         claim,
-        budget,
+        *disruption_budgets(D, C),
     ]
 
 
@@ -128,25 +127,6 @@ def test_data_is_on_the_claim_or_goes_with_the_pod() -> None:
     assert node_volume_claim(D, watch, watch.groups[0], watch.nodes[0]) is None
     volumes = {v["name"]: v for v in pod(node_deployment(D, watch, watch.groups[0], watch.nodes[0]))["volumes"]}
     assert volumes["middleware"] == {"name": "middleware", "emptyDir": {}}
-
-
-def test_nodes_spread_over_machines_unless_the_app_says_otherwise() -> None:
-    affinity = pod(node_deployment(D, C, G, N))["affinity"]["podAntiAffinity"]
-    (term,) = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
-    assert term["podAffinityTerm"]["labelSelector"]["matchLabels"] == LABELS
-    own = {"nodeAffinity": {"x": 1}}
-    d = wanted(app(components=store(affinity=own, nodeSelector={"disk": "ssd"}, tolerations=[{"key": "k"}])))
-    c = d.component("store")
-    spec = pod(node_deployment(d, c, c.groups[0], c.nodes[0]))
-    assert (spec["affinity"], spec["nodeSelector"], spec["tolerations"]) == (own, {"disk": "ssd"}, [{"key": "k"}])
-
-
-def test_a_single_node_can_be_drained() -> None:
-    single = wanted(app(topology="single"))
-    assert pod_disruption_budget(single, single.component("store")) is None
-    budget = pod_disruption_budget(D, C, "policy/v1beta1")
-    assert budget is not None
-    assert (budget["apiVersion"], budget["spec"]["maxUnavailable"]) == ("policy/v1beta1", 1)
 
 
 def test_two_renderings_are_equal() -> None:
