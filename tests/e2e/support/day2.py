@@ -83,17 +83,17 @@ class RunningApp:
     def events(self, reason: str) -> list[str]:
         return [e["message"] for e in self.kube.events(self.name, self.namespace) if e["reason"] == reason]
 
-    def client(self, service: str = "redis-server-master", port: int = 6379) -> redis.Redis:
+    def client(self, service: str = "redis-server-master", port: int = 6379, timeout: float = 5.0) -> redis.Redis:
         return redis.Redis(
             host=self.kube.service_address(f"{self.name}-{service}", self.namespace),
             port=port,
             password=self.kube.secret(f"{self.name}-credentials", self.namespace, "password"),
             decode_responses=True,
-            socket_timeout=5,
+            socket_timeout=timeout,
         )
 
-    def of_node(self, node: str) -> redis.Redis:
-        return self.client(node.removeprefix(f"{self.name}-"))
+    def of_node(self, node: str, timeout: float = 5.0) -> redis.Redis:
+        return self.client(node.removeprefix(f"{self.name}-"), timeout=timeout)
 
     @contextmanager
     def load(self, what: str, most_seconds: float) -> Iterator[AcknowledgedWriter]:
