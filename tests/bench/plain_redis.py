@@ -17,7 +17,7 @@ from typing import Self
 import redis
 
 from tests.e2e.support.kube import eventually
-from tests.e2e.support.writer import AcknowledgedWriter
+from tests.e2e.support.writer import AcknowledgedWriter, never
 
 HOST, NAME = "127.0.0.1", "plain"
 
@@ -38,9 +38,16 @@ class SentinelWriter(AcknowledgedWriter):
     sentinels: list[int] = field(default_factory=list)
 
     def connect(self) -> redis.Redis:
-        with redis.Redis(HOST, self.sentinels[0], socket_timeout=0.5, decode_responses=True) as client:
+        with redis.Redis(HOST, self.sentinels[0], socket_timeout=0.5, decode_responses=True, retry=never()) as client:
             port = int(client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)[1])
-        return redis.Redis(HOST, port, socket_timeout=self.timeout, socket_connect_timeout=1, decode_responses=True)
+        return redis.Redis(
+            HOST,
+            port,
+            socket_timeout=self.timeout,
+            socket_connect_timeout=1,
+            decode_responses=True,
+            retry=never(),
+        )
 
 
 class PlainRedis:

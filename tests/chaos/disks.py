@@ -72,8 +72,9 @@ def remove(instance: Instance, kube: Kube, app: str) -> None:
     name, folder = f"small-disks-{app}", _folder(instance, app)
     kube.run("delete", "persistentvolume", "-l", f"small-disks={name}", "--ignore-not-found", timeout=120)
     kube.run("delete", "storageclass", name, "--ignore-not-found")
-    for mounted in sorted(folder.glob("*[0-9]")) if folder.exists() else []:
-        subprocess.run(["umount", str(mounted)], check=True)
+    for mounted in sorted(folder.iterdir()) if folder.exists() else []:
+        if mounted.is_dir():
+            subprocess.run(["umount", str(mounted)], check=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 

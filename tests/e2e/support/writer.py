@@ -11,9 +11,21 @@ from types import TracebackType
 from typing import Self
 
 import redis
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.retry import Retry
 
 RETRY = 0.05
 """Seconds between attempts while the service refuses."""
+
+
+def never() -> Retry:
+    """Else the library tries a command ten times more, with pauses, before it tells: its time, not the service's."""
+    return Retry(NoBackoff(), 0)
+
+
+def again() -> Retry:
+    """Its own way, for whoever only wants an answer."""
+    return Retry(ExponentialWithJitterBackoff(base=0.01, cap=1), 10)
 
 
 @dataclass
@@ -75,6 +87,7 @@ class AcknowledgedWriter:
             port=self.port,
             password=self.password,
             socket_timeout=self.timeout,
+            retry=never(),
             socket_connect_timeout=1,
             decode_responses=True,
         )
