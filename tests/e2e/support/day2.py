@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import redis
 
 from tests.e2e.support.kube import Kube, Manifest, eventually
-from tests.e2e.support.writer import AcknowledgedWriter
+from tests.e2e.support.writer import AcknowledgedWriter, again, never
 
 KIND = "app.middleware.io"
 
@@ -83,17 +83,22 @@ class RunningApp:
     def events(self, reason: str) -> list[str]:
         return [e["message"] for e in self.kube.events(self.name, self.namespace) if e["reason"] == reason]
 
-    def client(self, service: str = "redis-server-master", port: int = 6379) -> redis.Redis:
+    def client(
+        self, service: str = "redis-server-master", port: int = 6379, timeout: float | None = None
+    ) -> redis.Redis:
+        """With ``timeout`` a command is tried once and waited for so long; else again, as the library does."""
         return redis.Redis(
             host=self.kube.service_address(f"{self.name}-{service}", self.namespace),
             port=port,
             password=self.kube.secret(f"{self.name}-credentials", self.namespace, "password"),
             decode_responses=True,
-            socket_timeout=5,
+            socket_timeout=timeout or 5.0,
+            socket_connect_timeout=timeout or 5.0,
+            retry=never() if timeout else again(),
         )
 
-    def of_node(self, node: str) -> redis.Redis:
-        return self.client(node.removeprefix(f"{self.name}-"))
+    def of_node(self, node: str, timeout: float | None = None) -> redis.Redis:
+        return self.client(node.removeprefix(f"{self.name}-"), timeout=timeout)
 
     @contextmanager
     def load(self, what: str, most_seconds: float) -> Iterator[AcknowledgedWriter]:

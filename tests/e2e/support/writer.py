@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
 import redis
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.retry import Retry
 
 RETRY = 0.05
 """Seconds between attempts while the service refuses."""
+
+
+def never() -> Retry:
+    """Else the library tries a command ten times more, with pauses, before it tells: its time, not the service's."""
+    return Retry(NoBackoff(), 0)
+
+
+def again() -> Retry:
+    """Its own way, for whoever only wants an answer."""
+    return Retry(ExponentialWithJitterBackoff(base=0.01, cap=1), 10)
 
 
 @dataclass
@@ -26,6 +40,12 @@ class Outage:
         return self.end - self.start
 
 
+def outages(times: Sequence[float], since: float, least: float) -> list[Outage]:
+    """The times of at least so many seconds between two acknowledged writes, as far as they end after ``since``."""
+    found = [Outage(before, after) for before, after in pairwise(times) if after > since]
+    return [each for each in found if each.seconds >= least]
+
+
 @dataclass
 class AcknowledgedWriter:
     """Writes ``<prefix>:<n> = n`` through one address (a Service) until stopped; use as a context manager."""
@@ -36,8 +56,12 @@ class AcknowledgedWriter:
     prefix: str = "write"
     wait_replicas: int = 1
     pause: float = 0.005
+    timeout: float = 2.0
+    """Seconds that it waits for an answer before it comes back through the Service."""
     acknowledged: set[int] = field(default_factory=set)
     replicated: set[int] = field(default_factory=set)
+    times: list[float] = field(default_factory=list)
+    """When each of them was acknowledged."""
     outages: list[Outage] = field(default_factory=list)
     errors: int = 0
     error_windows: list[float] = field(default_factory=list)
@@ -62,7 +86,8 @@ class AcknowledgedWriter:
             host=self.host,
             port=self.port,
             password=self.password,
-            socket_timeout=2,
+            socket_timeout=self.timeout,
+            retry=never(),
             socket_connect_timeout=1,
             decode_responses=True,
         )
@@ -77,6 +102,7 @@ class AcknowledgedWriter:
                 client.set(f"{self.prefix}:{number}", number)
                 self.acknowledged.add(number)
                 now = time.monotonic()
+                self.times.append(now)
                 if now - last > 0.5:
                     self.outages.append(Outage(last, now))
                 last = now

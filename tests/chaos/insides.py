@@ -1,0 +1,85 @@
+"""A Pod from the machine under it: its processes, and its network, where rules can be set that cut it off."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.faults import agent_processes
+from tests.e2e.support.kube import eventually
+
+HEALTH_PORT = "50053"
+"""Of the agents. The kubelet is on the node and asks there, which a cut between machines would not keep it from."""
+
+
+def agent(which: str, pod: str) -> int:
+    """Process id of agent 1 (``manager``) or 2 (``tools``). Raises AssertionError where there is none."""
+    found = agent_processes(which, {pod})
+    assert len(found) == 1, f"agent {which} of {pod}: {found}"
+    return found[0]
+
+
+def engine(pod: str) -> int:
+    """Process id of what agent 1 runs: its only child that lives on; there may be a tool for moments."""
+    manager = agent("manager", pod)
+    return eventually(f"the engine of {pod} runs", lambda: next(iter(_engines(manager)), 0), timeout=30)
+
+
+def _engines(manager: int) -> list[int]:
+    children = Path(f"/proc/{manager}/task/{manager}/children").read_text().split()
+    return [int(pid) for pid in children if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"redis-server")]
+
+
+@dataclass(frozen=True)
+class PodNetwork:
+    """A Pod's own network namespace, reachable for as long as the Pod is, whatever becomes of its processes."""
+
+    descriptor: int
+
+    def run(self, *command: str) -> str:
+        """A program of this machine in that network; what it prints."""
+        inside = ["nsenter", f"--net=/proc/self/fd/{self.descriptor}", "--", *command]
+        fds = (self.descriptor,)
+        done = subprocess.run(inside, capture_output=True, text=True, check=False, timeout=30, pass_fds=fds)
+        assert done.returncode == 0, f"{command[0]} in the Pod's network: {done.stderr}"
+        return done.stdout
+
+
+@contextmanager
+def network_of(pod: str) -> Iterator[PodNetwork]:
+    descriptor = os.open(f"/proc/{agent('manager', pod)}/ns/net", os.O_RDONLY)
+    try:
+        yield PodNetwork(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def filtered(pod: str, *rules: tuple[str, ...]) -> Iterator[None]:
+    """Within, the rules stand in the Pod's own filter table, which is otherwise empty; its health port is spared."""
+    with network_of(pod) as network:
+        try:
+            for chain, end in (("INPUT", "--dport"), ("OUTPUT", "--sport")):
+                network.run("iptables", "-A", chain, "-p", "tcp", end, HEALTH_PORT, "-j", "ACCEPT")
+            for rule in rules:
+                network.run("iptables", *rule)
+            yield
+        finally:
+            network.run("iptables", "-F")
+
+
+@contextmanager
+def shaped(pod: str, rate: str, wait: str) -> Iterator[None]:
+    """Within, what the Pod sends leaves at ``rate`` and may wait for its turn for ``wait``."""
+    with network_of(pod) as network:
+        network.run(
+            *("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "8kb", "latency", wait)
+        )
+        try:
+            yield
+        finally:
+            network.run("tc", "qdisc", "del", "dev", "eth0", "root")
