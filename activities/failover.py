@@ -179,7 +179,7 @@ class Failover(RoleMover):
             component = want.desired.component(takeover.component)
             await fencing.mark(self.platform, takeover)
             proof = fencing.Proof(self.platform, takeover)
-            sentence = await proof.attempt()
+            sentence = await proof.attempt(fencing.AT_ONCE)
             if not sentence:
                 await self._detach(takeover, component)  # so that nobody renews its lease
                 patience = fencing.LEASE_OUT_AFTER + (0 if takeover.seen else fencing.WATCHER_WITHIN)

@@ -34,9 +34,11 @@ LEASE_OUT_AFTER = LEASE_SECONDS + 2.0
 WATCHER_WITHIN = 10.0
 """A watcher that has not raised the suspicion itself learns from the App's status that it may not renew; one that
 cannot read the API server has ended by then (``watcher.lease.Timing``)."""
-STOP_GRACE = 1.0
+STOP_GRACE = 0.5
 """Seconds between the stop signal and KILL: the node does not serve, and every second counts."""
-_STOP_TIMEOUT = 4.0
+AT_ONCE = 2.0
+"""Seconds for an agent that can be reached to stop its engine, KILL included. Nobody waits longer for one that cannot:
+its lease is running out meanwhile."""
 _AGAIN = 0.2
 _ENDED = frozenset({agent_pb2.ProcessState.STOPPED, agent_pb2.ProcessState.FATAL, agent_pb2.ProcessState.HELD})
 
@@ -90,12 +92,12 @@ class Proof:
         self._lost_at = takeover.seen / 1000
         self.position = 0
 
-    async def attempt(self) -> str:
-        """Stops what can be stopped; the proof, or empty."""
+    async def attempt(self, timeout: float) -> str:
+        """Stops what can be stopped within ``timeout`` seconds; the proof, or empty."""
         takeover = self._takeover
         pods = pods_of(self._platform, takeover.target, takeover.component, takeover.source)
         running = [pod for pod in pods if not engine_ended(pod)]
-        answers = await together(self._stop(pod) for pod in running)
+        answers = await together(self._stop(pod, timeout) for pod in running)
         older = [pod for pod in pods if self._is_the_lost_one(pod)]
         if older and all(answer for answer in answers):
             return f"its agent has stopped it ({takeover.source})" if running else f"{takeover.source} has ended"
@@ -109,7 +111,7 @@ class Proof:
         made = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"])).timestamp()
         return made <= self._lost_at
 
-    async def _stop(self, pod: Manifest) -> str:
+    async def _stop(self, pod: Manifest, timeout: float) -> str:
         """``stopped``; ``started`` where this very Pod had the volume, and so nobody else has it; empty: not known."""
         address = str((pod.get("status") or {}).get("podIP") or "")
         if not address:
@@ -118,7 +120,7 @@ class Proof:
         agent = AgentTarget(takeover.target.namespace, takeover.target.app, takeover.source, address)
         request_id = f"{activity.info().workflow_run_id}/fence/{pod['metadata']['uid']}"
         try:
-            status = await self._platform.agents.stop(agent, request_id, grace=STOP_GRACE, timeout=_STOP_TIMEOUT)
+            status = await self._platform.agents.stop(agent, request_id, grace=STOP_GRACE, timeout=timeout)
         except AgentError:
             return ""
         self.position = max(self.position, status.volume.position)
@@ -139,7 +141,8 @@ def engine_ended(pod: Manifest) -> bool:
 async def wait_out(proof: Proof, since: float, seconds: float) -> str:
     """Until there is a proof; the lease's end ``seconds`` after ``since`` (monotonic) is one too."""
     while True:
-        found = await proof.attempt()
+        left = since + seconds - time.monotonic()
+        found = await proof.attempt(min(max(left, _AGAIN), AT_ONCE))
         if found:
             return found
         left = since + seconds - time.monotonic()

@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=20)
 """A worker that died is noticed after this long; its activities go on at another."""
+URGENT_HEARTBEAT = timedelta(seconds=8)
+"""The same for steps during which clients cannot write."""
 RETRIES = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=20)
 )
@@ -31,11 +33,12 @@ RETRIES = RetryPolicy(
 @dataclass(frozen=True)
 class Limits:
     """``total``: of one attempt. ``waits``: it heartbeats, because it waits for something outside. ``attempts``: 0
-    for without end; otherwise what fails so often is an operator's to decide."""
+    for without end; otherwise what fails so often is an operator's to decide. ``urgent``: clients wait for it."""
 
     total: timedelta
     waits: bool = False
     attempts: int = 0
+    urgent: bool = False
 
 
 _QUICK = Limits(timedelta(seconds=60))
@@ -61,11 +64,11 @@ LIMITS: dict[Step, Limits] = {
     Step.SYNC_NODES: Limits(timedelta(minutes=3), waits=True),
     Step.PLAN_ROLL: Limits(timedelta(minutes=2), waits=True),
     Step.PLAN_MOVE: Limits(timedelta(minutes=3), waits=True, attempts=10),
-    Step.SWITCHOVER: Limits(timedelta(minutes=3), waits=True),
-    Step.PLAN_FAILOVER: Limits(timedelta(minutes=1), waits=True, attempts=5),
-    Step.FENCE: Limits(timedelta(minutes=2), waits=True),
-    Step.CHOOSE: Limits(timedelta(minutes=2), waits=True, attempts=5),
-    Step.PROMOTE: Limits(timedelta(minutes=2), waits=True),
+    Step.SWITCHOVER: Limits(timedelta(minutes=3), waits=True, urgent=True),
+    Step.PLAN_FAILOVER: Limits(timedelta(minutes=1), waits=True, attempts=5, urgent=True),
+    Step.FENCE: Limits(timedelta(minutes=2), waits=True, urgent=True),
+    Step.CHOOSE: Limits(timedelta(minutes=2), waits=True, attempts=5, urgent=True),
+    Step.PROMOTE: Limits(timedelta(minutes=2), waits=True, urgent=True),
     Step.READMIT: Limits(timedelta(minutes=3), waits=True, attempts=3),
     Step.ROLL_NODE: _WAITING,
     Step.EXPAND_VOLUMES: Limits(timedelta(minutes=15), waits=True),
@@ -83,6 +86,12 @@ LIMITS: dict[Step, Limits] = {
 }
 
 
+def _heartbeat(limits: Limits) -> timedelta | None:
+    if not limits.waits:
+        return None
+    return URGENT_HEARTBEAT if limits.urgent else HEARTBEAT_TIMEOUT
+
+
 async def run_step(step: Step, argument: Any, result: type[Result], summary: str) -> Result:
     """Runs an activity. ``summary`` is what the Temporal UI shows beside its type: node, group, reason."""
     limits = LIMITS[step]
@@ -92,7 +101,7 @@ async def run_step(step: Step, argument: Any, result: type[Result], summary: str
         result_type=result,
         task_queue=ACTIVITY_QUEUE,
         start_to_close_timeout=limits.total,
-        heartbeat_timeout=HEARTBEAT_TIMEOUT if limits.waits else None,
+        heartbeat_timeout=_heartbeat(limits),
         retry_policy=replace(RETRIES, maximum_attempts=limits.attempts),
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary[:200],

@@ -123,6 +123,7 @@ def new_app(instance: Instance, name: str, topology: str, data_nodes: int = 2) -
     manifest = redis_app(name, NAMESPACE, topology, data_nodes)
     storage = component(manifest["spec"])["groups"][0]["storage"]
     storage["storageClassName"] = disks.make(instance, kube, name, data_nodes)
+    manifest["spec"]["failover"] = {"coolDownSeconds": 1}  # one case follows another within seconds
     kube.apply(manifest)
     app = RunningApp(kube, NAMESPACE, name)
     app.settled()
