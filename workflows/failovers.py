@@ -17,8 +17,9 @@ with workflow.unsafe.imports_passed_through():
     from api.operations import OperationResult, Outcome, Suspicion
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=2)
-TOLD_FOR = timedelta(seconds=60)
-"""A failure that no suspicion repeats is over after this: the node came back by itself."""
+TOLD_FOR = timedelta(seconds=35)
+"""A failure that no suspicion repeats is over after this: the node came back by itself. The watcher says what stands
+every 15 s."""
 _BEFORE = datetime.fromtimestamp(0, UTC)
 
 
@@ -50,8 +51,11 @@ class Failovers:
         return None
 
     def next_at(self) -> datetime | None:
-        """When a suspicion that waits becomes due."""
-        return min((self._not_before(each) for each in self.suspicions.values()), default=None)
+        """When a suspicion that waits becomes due, or what failed is over."""
+        alarms = [self._not_before(each) for each in self.suspicions.values()]
+        if self.failed_at and not alarms:
+            alarms.append(datetime.fromisoformat(self.failed_at) + TOLD_FOR)
+        return min(alarms, default=None)
 
     def _not_before(self, suspicion: Suspicion) -> datetime:
         replaced = self.replaced.get(suspicion.component)
@@ -68,17 +72,20 @@ class Failovers:
     def waiting(self, now: datetime) -> str:
         """Whose failover waits, and until when; empty where none does."""
         at = self.next_at()
-        if at is None or at <= now:
+        if at is None or at <= now or not self.suspicions:
             return ""
         whose = min(self.suspicions.values(), key=self._not_before)
         why = f"; the last one failed: {self.failed_message}" if self.failed_at else " (spec.failover.coolDownSeconds)"
         return f"{whose.why}; the next Failover begins at {at:%H:%M:%S} UTC{why}"
 
     def failure(self, now: datetime) -> str:
-        """Why the last failover failed, while that still matters."""
-        if not self.failed_at or (now > datetime.fromisoformat(self.failed_at) + TOLD_FOR and not self.suspicions):
+        """Why the last failover failed, while that still matters. Forgets what is over."""
+        if not self.failed_at:
             return ""
-        return self.failed_message
+        if now >= datetime.fromisoformat(self.failed_at) + TOLD_FOR and not self.suspicions:
+            self.failed_message, self.failed_at, self.failed_times = "", "", 0
+            return ""
+        return f"Failover failed: {self.failed_message}"
 
     def let_go(self, now: datetime) -> None:
         """Of what is due and was not acted on (the App is paused, or going): the watcher says it again."""

@@ -183,12 +183,15 @@ class FakeWatch:
 
 class FakeAgents:
     """Every node's agents. ``reports``: what each says of its role; a node without one does not answer. ``tools``: a
-    tool's result, or the text of its failure; UNIMPLEMENTED where there is none. ``refuses``: what a node's agent says
-    to what is pushed. ``revisions``: of its document. ``calls``: what was asked, in order."""
+    tool's result, or the text of its failure; UNIMPLEMENTED where there is none. ``answers``: to a tool on one node,
+    before ``tools``. ``stopped``: what agent 1 of a node says to a stop; one without does not answer. ``refuses``: what
+    a node's agent says to what is pushed. ``revisions``: of its document. ``calls``: what was asked, in order."""
 
     def __init__(self) -> None:
         self.reports: dict[str, agent_pb2.RoleReport] = {}
         self.tools: dict[str, dict[str, str] | str] = {"readConfig": {}}
+        self.answers: dict[tuple[str, str], dict[str, str] | str] = {}
+        self.stopped: dict[str, agent_pb2.ProcessStatus] = {}
         self.refuses: dict[str, str] = {}
         self.revisions: dict[str, int] = {}
         self.calls: list[tuple[str, str, dict[str, str]]] = []
@@ -211,7 +214,7 @@ class FakeAgents:
         self, target: AgentTarget, tool: str, *, arguments: Mapping[str, str] | None = None, **_: Any
     ) -> agent_pb2.ToolResult:
         self.calls.append((target.node, str(tool), dict(arguments or {})))
-        result = self.tools.get(str(tool))
+        result = self.answers.get((target.node, str(tool)), self.tools.get(str(tool)))
         if result is None:
             raise AgentError(target, f"Run {tool}", grpc.StatusCode.UNIMPLEMENTED, "the plugin has no such tool")
         if isinstance(result, str):
@@ -226,6 +229,23 @@ class FakeAgents:
         if refusal is not None:
             return agent_pb2.ReloadConfigResult(success=False, message=refusal)
         return agent_pb2.ReloadConfigResult(success=True, config=dict(request.parameters))
+
+    async def stop(self, target: AgentTarget, _request_id: str, **_: Any) -> agent_pb2.ProcessStatus:
+        self.calls.append((target.node, "stop", {}))
+        if target.node not in self.stopped:
+            raise AgentError(target, "Stop", grpc.StatusCode.UNAVAILABLE, "nobody there")
+        return self.stopped[target.node]
+
+    async def start(self, target: AgentTarget, _request_id: str, **_: Any) -> agent_pb2.ProcessStatus:
+        self.calls.append((target.node, "start", {}))
+        return agent_pb2.ProcessStatus(state=agent_pb2.RUNNING)
+
+    async def failover(
+        self, target: AgentTarget, _request_id: str, arguments: Mapping[str, str], **_: Any
+    ) -> agent_pb2.ToolResult:
+        self.calls.append((target.node, "failover", dict(arguments)))
+        self.say(target.node, "primary", self.reports[target.node].position)
+        return agent_pb2.ToolResult(success=True)
 
     async def restart(self, target: AgentTarget, _request_id: str, **_: Any) -> agent_pb2.ProcessStatus:
         self.calls.append((target.node, "restart", {}))

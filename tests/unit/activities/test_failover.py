@@ -1,0 +1,264 @@
+"""Replacing a lost primary: who is lost, who may take over, what proves that the old one takes no writes, and what is
+put back where nobody can."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from temporalio.exceptions import ApplicationError
+
+from activities import fencing
+from activities.failover import IN_SYNC_WITHIN, Failover, able_to_take_over, furthest_of, why_not
+from api.names import LABEL_ROLE
+from api.steps import Chosen, ErrorType, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
+from proto import agent_pb2
+from tests.unit.activities.cluster import World
+from tests.unit.render.support import DEFINITION, TOOLS, shelf, store
+
+NODES = [f"books-store-g-{n}" for n in range(3)]
+PLATFORM = shelf(
+    plugin_yaml=DEFINITION.replace("  - name: cluster\n", "  - name: cluster\n    failover: platform\n"),
+    tools_yaml_j2=TOOLS + "detach: {steps: [{set: {x: y}}]}\nfence: {steps: [{set: {x: y}}]}\n",
+)
+STOPPED = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED)
+SEEN = 4_000_000_000_000
+"""Later than any Pod of the cluster in memory was made, unix milliseconds."""
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """Node 0 was the primary and does not answer; the others are replicas in sync."""
+    monkeypatch.setattr(fencing, "LEASE_OUT_AFTER", 0.3)
+    monkeypatch.setattr(fencing, "WATCHER_WITHIN", 0.2)
+    found = await World(PLATFORM, runtimeVersion="1", components=store(replicas=3)).deployed()
+    found.agents.tools["detach"] = {"position": "0"}
+    found.agents.tools["follow"] = {}
+    found.agents.say(NODES[1], "replica", 10)
+    found.agents.say(NODES[2], "replica", 10)
+    found.agents.reports.pop(NODES[0], None)
+    found.pod(NODES[0])["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    return found
+
+
+async def planned(world: World, node: str = NODES[0], **more: Any) -> Takeover:
+    request = FailoverRequest(world.target("Failover"), "store", node, **more)
+    takeover: Takeover = await world.do(Failover(world.platform).plan_failover, request)
+    return takeover
+
+
+def takeover(world: World, **more: Any) -> Takeover:
+    return Takeover(world.target("Failover"), "store", NODES[0], **more)
+
+
+async def test_a_primary_that_is_lost_is_to_be_replaced(world: World) -> None:
+    plan = await planned(world, seen=SEEN)
+    assert (plan.source, plan.primary, plan.seen) == (NODES[0], "", SEEN)
+    assert any(event.startswith("FailoverStarted") for event in world.events())
+
+
+async def test_one_that_is_well_is_left_alone_unless_forced(world: World) -> None:
+    world.agents.say(NODES[0], "primary", 10)
+    plan = await planned(world)
+    assert plan.source == ""
+    assert "start a Switchover" in plan.message
+    assert (await planned(world, force=True)).source == NODES[0]
+
+
+async def test_one_that_was_replaced_is_only_taken_in_again(world: World) -> None:
+    world.agents.say(NODES[1], "primary", 20)
+    assert (await planned(world)).primary == NODES[1]
+
+
+async def test_of_two_that_claim_the_role_the_earlier_one_gives_way(world: World) -> None:
+    world.agents.say(NODES[0], "primary")
+    world.agents.say(NODES[1], "primary")
+    world.agents.reports[NODES[0]].epoch, world.agents.reports[NODES[1]].epoch = 5, 9
+    plan = await planned(world)
+    assert (plan.source, plan.primary) == (NODES[0], NODES[1])
+    plan = await planned(world, node=NODES[1])
+    assert (plan.source, plan.primary) == (NODES[0], NODES[1])
+
+
+async def test_whom_the_label_names_holds_the_role_though_it_does_not_answer(world: World) -> None:
+    del world.agents.reports[NODES[1]]
+    world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
+    assert (await planned(world)).primary == NODES[1]
+
+
+async def test_nobody_takes_over_who_may_lack_acknowledged_writes(world: World) -> None:
+    for node in NODES[1:]:
+        world.agents.say(node, "replica", 10, ready=False, message="SYNC")
+        world.agents.reports[node].last_ready = SEEN - IN_SYNC_WITHIN - 60_000
+    with pytest.raises(
+        ApplicationError, match=r"nobody can take over.*g-1: it was last in sync 70 s before"
+    ) as refused:
+        await planned(world, seen=SEEN)
+    assert refused.value.type == ErrorType.NO_CANDIDATE
+    assert not world.agents.called("stop"), "nothing was touched"
+    assert (await planned(world, seen=SEEN, force=True)).source == NODES[0]
+    world.edit(failover={"dataLoss": "Allow"})
+    assert (await planned(world, seen=SEEN)).source == NODES[0]
+
+
+async def test_an_engine_that_elects_by_itself_is_not_interfered_with() -> None:
+    elects = await World(runtimeVersion="1", components=store(replicas=3)).deployed()
+    with pytest.raises(ApplicationError, match="the engine itself replaces a lost primary"):
+        await planned(elects)
+
+
+async def test_a_newer_spec_that_cannot_be_carried_out_holds_nothing_up(world: World) -> None:
+    target = world.target("Failover")
+    world.edit(components=[{**store(replicas=3)[0], "config": {"threads": 999}}])
+    request = FailoverRequest(target, "store", NODES[0], seen=SEEN)
+    assert (await world.do(Failover(world.platform).plan_failover, request)).source == NODES[0]
+
+
+# Fencing
+
+
+async def fenced(world: World, **more: Any) -> Fenced:
+    found: Fenced = await world.do(Failover(world.platform).fence, FenceRequest(takeover(world, **more)))
+    return found
+
+
+def marked(world: World) -> list[str]:
+    return [entry["node"] for entry in world.object("App", "books")["status"].get("fenced", [])]
+
+
+async def test_its_own_agent_proves_it_by_stopping_the_engine(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fencing, "LEASE_OUT_AFTER", 60.0)
+    status = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED, volume=agent_pb2.VolumeRecord(position=44))
+    world.agents.stopped[NODES[0]] = status
+    found = await fenced(world, seen=SEEN)
+    assert "its agent has stopped it" in found.proof
+    assert found.position == 44
+    assert marked(world) == [NODES[0]]
+    assert not world.agents.called("detach"), "no replica has stopped following for nothing"
+
+
+async def test_a_pod_made_since_proves_nothing_of_the_one_before(world: World) -> None:
+    world.pod(NODES[0])["metadata"]["creationTimestamp"] = "2126-01-01T00:00:00Z"
+    world.agents.stopped[NODES[0]] = STOPPED
+    began = time.monotonic()
+    found = await fenced(world, seen=SEEN)
+    assert "lease has run out" in found.proof
+    assert time.monotonic() - began >= 0.3
+    assert sorted(set(world.agents.called("detach"))) == NODES[1:], "nobody renews it meanwhile"
+
+
+async def test_unless_it_has_had_the_volume(world: World) -> None:
+    world.pod(NODES[0])["metadata"]["creationTimestamp"] = "2126-01-01T00:00:00Z"
+    world.agents.stopped[NODES[0]] = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED, starts=1)
+    assert "had its volume since" in (await fenced(world, seen=SEEN)).proof
+
+
+async def test_by_hand_a_watcher_gets_the_time_to_stop_renewing(world: World) -> None:
+    found = await fenced(world)
+    assert "(0.5 s without renewal)" in found.proof
+
+
+# Choosing, promoting, taking in again
+
+
+async def chosen(world: World, **more: Any) -> Chosen:
+    request = PromoteRequest(takeover(world, **more), Fenced("stopped"))
+    found: Chosen = await world.do(Failover(world.platform).choose, request)
+    return found
+
+
+async def test_the_replica_that_came_furthest_takes_over(world: World) -> None:
+    world.agents.answers[NODES[1], "detach"] = {"position": "10"}
+    world.agents.answers[NODES[2], "detach"] = {"position": "30"}
+    assert (await chosen(world)).candidate == NODES[2]
+    with pytest.raises(ApplicationError, match="20 behind"):
+        await chosen(world, candidate=NODES[1])
+    assert (await chosen(world, candidate=NODES[1], force=True)).candidate == NODES[1]
+
+
+async def test_one_that_never_had_the_data_is_passed_over(world: World) -> None:
+    world.agents.answers[NODES[2], "detach"] = "this replica has not had the data of its primary yet"
+    found = await chosen(world)
+    assert found.candidate == NODES[1]
+    assert "has not had the data" in found.message
+
+
+async def test_where_nobody_may_the_old_one_serves_again(world: World) -> None:
+    await world.do(Failover(world.platform).fence, FenceRequest(takeover(world, seen=SEEN)))
+    world.agents.tools["detach"] = "this replica has not had the data of its primary yet"
+    with pytest.raises(ApplicationError, match="0 of 1 replicas needed"):
+        await chosen(world)
+    assert world.agents.called("start") == [NODES[0]]
+    assert marked(world) == []
+    assert sorted(world.agents.called("follow")) == NODES[1:]
+
+
+async def test_promoted_once_it_is_followed_by_the_others(world: World) -> None:
+    world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    await world.do(Failover(world.platform).promote, request)
+    assert world.agents.called("failover") == [NODES[1]]
+    assert world.agents.called("follow") == [NODES[2]]
+
+
+async def test_a_second_writable_node_is_never_called_success(world: World) -> None:
+    world.agents.say(NODES[2], "primary")
+    world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    with pytest.raises(ApplicationError, match="are writable"):
+        await world.do(Failover(world.platform).promote, request)
+
+
+async def test_the_old_one_starts_as_a_replica_and_is_trusted_again(world: World) -> None:
+    await fenced(world, seen=SEEN)
+    world.agents.say(NODES[0], "replica", 10)
+    world.agents.say(NODES[1], "primary", 10)
+    request = ReadmitRequest(takeover(world), NODES[1], "it had more")
+    assert await world.do(Failover(world.platform).readmit, request) == f"{NODES[0]} follows {NODES[1]}"
+    assert marked(world) == []
+    assert any(event.startswith("WritesSetAside") for event in world.events())
+
+
+async def test_one_that_does_not_run_stays_fenced_until_it_is_back(world: World) -> None:
+    await fenced(world, seen=SEEN)
+    world.cluster.remove(world.pod(NODES[0]))
+    request = ReadmitRequest(takeover(world), NODES[1])
+    assert "when it is back" in await world.do(Failover(world.platform).readmit, request)
+    assert marked(world) == [NODES[0]]
+
+
+# The pure parts, over everything that could be reported
+
+reports = st.builds(
+    lambda role, ready, last, position: agent_pb2.RoleReport(
+        role=role, ready=ready, last_ready=last, position=position
+    ),
+    st.sampled_from(["", "replica"]),
+    st.booleans(),
+    st.integers(0, 200_000),
+    st.integers(0, 1000),
+)
+
+
+@settings(max_examples=200)
+@given(st.dictionaries(st.sampled_from(NODES), reports), st.integers(1, 200_000))
+def test_whoever_takes_over_was_in_sync_when_the_primary_was_last_well(
+    replicas: dict[str, agent_pb2.RoleReport], since: int
+) -> None:
+    able = able_to_take_over(replicas, since, lossy=False)
+    for name in able:
+        assert replicas[name].role
+        assert replicas[name].ready or replicas[name].last_ready >= since - IN_SYNC_WITHIN
+    for name in set(replicas) - set(able):
+        assert why_not(replicas[name], since), "who is passed over is told why"
+    assert set(able) <= set(able_to_take_over(replicas, since, lossy=True))
+
+
+@given(st.dictionaries(st.sampled_from(NODES), st.integers(0, 5), min_size=1))
+def test_nobody_has_more_than_the_one_that_takes_over(positions: dict[str, int]) -> None:
+    best = furthest_of(positions)
+    assert positions[best] == max(positions.values())
+    assert best == min(name for name, position in positions.items() if position == positions[best])
