@@ -136,7 +136,6 @@ def _controller_manager(paths: Paths) -> Component:
         cluster_signing_key_file=paths.pki / "ca.key",
         allocate_node_cidrs="false",
         node_monitor_period="2s",
-        node_monitor_grace_period="40s",
         terminated_pod_gc_threshold=100,
         kube_api_qps=100,
         kube_api_burst=200,

@@ -28,7 +28,7 @@ NODES = 3
 NAMESPACE = "chaos-nodes"
 NAME = "spread"
 IMAGE = "redis:7.0"
-NODE_LOST_SECONDS = 120.0  # 40 s of grace, and what the machine's load adds
+NODE_LOST_SECONDS = 120.0  # 50 s of grace, and what the machine's load adds
 LABELS = {"app": NAME}
 
 
