@@ -105,7 +105,7 @@ class Instance:
         progress = self.progress
         count = self._wanted_nodes(nodes)
         with progress.step("Machine"):
-            machine.check(self.paths.state)
+            machine.check(self.paths.state, count)
             machine.ensure_packages(progress)
         with progress.step(f"Programs (Kubernetes {versions.KUBERNETES}, Temporal {versions.TEMPORAL})"):
             found = programs.Finder.default(cache_root(), progress).find_all()
