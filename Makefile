@@ -17,8 +17,8 @@ help: ## This list
 	@touch .venv
 
 .PHONY: up
-up: .venv ## Kubernetes, Temporal, the platform and an example App on this machine (CLUSTER=current: on your cluster)
-	$(PYTHON) -m deploy.local --instance $(INSTANCE) up --cluster $(CLUSTER) $(foreach value,$(SET),--set $(value))
+up: .venv ## Kubernetes, Temporal, the platform and an example App on this machine (NODES=3: several nodes; CLUSTER=current: on your cluster)
+	$(PYTHON) -m deploy.local --instance $(INSTANCE) up --cluster $(CLUSTER) $(if $(NODES),--nodes $(NODES)) $(foreach value,$(SET),--set $(value))
 
 .PHONY: down
 down: .venv ## End all of it; the data stays (PURGE=1 removes the data too)

@@ -75,6 +75,15 @@ class ControlGroups:
                         send(identity, signal.SIGKILL)
                 time.sleep(0.05)
 
+    def kill(self, seconds: float = 10) -> None:
+        """SIGKILL to all of it, again and again until nobody lives: the one may just be starting another."""
+        deadline = time.monotonic() + seconds
+        while (living := self.members()) and time.monotonic() < deadline:
+            for identity in map(identify, living):
+                if identity:
+                    send(identity, signal.SIGKILL)
+            time.sleep(0.02)
+
     def members(self) -> set[int]:
         """Every process of the instance: components and containers."""
         found: set[int] = set()

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from deploy.local import stages, status
+from deploy.local import slots, stages, status
 from deploy.local.errors import LocalError
 from deploy.local.instance import Instance
 
@@ -18,7 +18,7 @@ from deploy.local.instance import Instance
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="python -m deploy.local",
-        description="A real single-node Kubernetes and Temporal server on this machine, and the platform on it.",
+        description="A real Kubernetes and Temporal server on this machine, and the platform on it.",
         epilog="Environment: MW_STATE (state directory), MW_CACHE (binaries and images), MW_RELEASES (mirror, or off).",
     )
     result.add_argument("--instance", default="default", help="its name; several run side by side (default: default)")
@@ -33,6 +33,10 @@ def parser() -> argparse.ArgumentParser:
         "--set", dest="values", action="append", default=[], metavar="KEY=VALUE",
         help="with --cluster current: a value of the chart, as in helm; may be repeated",
     )  # fmt: skip
+    up.add_argument(
+        "--nodes", type=int, metavar="N",
+        help=f"how many nodes, 1 to {slots.MAXIMUM_NODES}; an instance grows and does not shrink (default: as it is)",
+    )  # fmt: skip
     down = commands.add_parser("down", help="end everything; the data stays")
     down.add_argument("--purge", action="store_true", help="remove the data too")
     commands.add_parser("status", help="each component: does it run, does it answer")
@@ -40,6 +44,12 @@ def parser() -> argparse.ArgumentParser:
     for verb, text in (("start", "start"), ("stop", "stop (SIGTERM)"), ("kill", "kill (SIGKILL)")):
         command = commands.add_parser(verb, help=f"{text} one component")
         command.add_argument("component")
+    node = commands.add_parser("node", help="a whole node but the first").add_subparsers(dest="verb", required=True)
+    for verb, text in (
+        ("kill", "take its power away"), ("stop", "shut it down in good order"), ("start", "switch it on"),
+        ("isolate", "pull its network cable"), ("rejoin", "plug the cable in again"),
+    ):  # fmt: skip
+        node.add_parser(verb, help=text).add_argument("node", help="node-2, node-3, ...")
     image = commands.add_parser("image", help="images of the node").add_subparsers(dest="verb", required=True)
     load = image.add_parser("load", help="load an OCI or Docker archive")
     load.add_argument("archive", type=Path, nargs="+")
@@ -65,7 +75,7 @@ def _run(options: argparse.Namespace, instance: Instance) -> None:
         case "up" if options.cluster == "current":
             stages.bring_up_current(instance.progress, options.values)
         case "up":
-            stages.bring_up(instance, cluster_only=options.cluster_only)
+            stages.bring_up(instance, cluster_only=options.cluster_only, nodes=options.nodes)
             _say_how_to_use(instance)
         case "down":
             instance.down(purge=options.purge)
@@ -78,6 +88,8 @@ def _run(options: argparse.Namespace, instance: Instance) -> None:
             for archive in options.archive:
                 for name in instance.load_image(archive):
                     sys.stdout.write(name + "\n")
+        case "node":
+            getattr(instance, f"{options.verb}_node")(options.node)
         case "start" | "stop" | "kill":
             getattr(instance, options.command)(options.component)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.local.paths import Paths
@@ -59,6 +59,17 @@ def all_components(paths: Paths, addresses: Addresses, node_name: str) -> list[C
         _coredns(paths),
         _volumes(paths, node_name),
     ]
+
+
+def node_components(paths: Paths, addresses: Addresses, node_name: str, label: str) -> list[Component]:
+    """Those of a further node, named `<component>@<node>`. containerd waits for nobody, the rest for the API."""
+    found = [
+        _containerd(paths),
+        _kubelet(paths, addresses, node_name),
+        _proxy(paths, node_name),
+        _volumes(paths, node_name),
+    ]
+    return [replace(component, name=f"{component.name}@{label}") for component in found]
 
 
 def _etcd(paths: Paths) -> Component:
@@ -125,7 +136,6 @@ def _controller_manager(paths: Paths) -> Component:
         cluster_signing_key_file=paths.pki / "ca.key",
         allocate_node_cidrs="false",
         node_monitor_period="2s",
-        node_monitor_grace_period="40s",
         terminated_pod_gc_threshold=100,
         kube_api_qps=100,
         kube_api_burst=200,

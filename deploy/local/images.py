@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.local.commands import run
+from deploy.local.commands import run, search_path
 from deploy.local.errors import LocalError
 from deploy.local.releases import architecture
 
@@ -54,6 +57,33 @@ def listed(socket: Path) -> set[str]:
     """The names of the images that the instance's containerd has."""
     base = [CTR, "--address", str(socket), "--namespace", KUBERNETES_NAMESPACE]
     return set(run([*base, "images", "list", "--quiet"]).stdout.split())
+
+
+def digests(socket: Path) -> dict[str, str]:
+    """The named images that this containerd has, and the digest of each. Its own names (`sha256:...`) are left out."""
+    base = [CTR, "--address", str(socket), "--namespace", KUBERNETES_NAMESPACE]
+    lines = [line.split() for line in run([*base, "images", "list"]).stdout.splitlines()[1:]]
+    return {line[0]: line[2] for line in lines if len(line) > 2 and not line[0].startswith("sha256:")}
+
+
+def copy(source: Path, target: Path, names: Sequence[str], seconds: float = 600) -> None:
+    """Give the images of one containerd to another, through a pipe. Each has its own content and snapshots: both
+    collect their garbage, and neither knows what the other still needs."""
+    if not names:
+        return
+    base = ["--namespace", KUBERNETES_NAMESPACE, "images"]
+    environment = {**os.environ, "PATH": search_path()}
+    export = [CTR, "--address", str(source), *base, "export", "-", *names]
+    load_all = [CTR, "--address", str(target), *base, "import", "--snapshotter", "overlayfs", "-"]
+    with subprocess.Popen(export, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as exporting:
+        try:
+            done = subprocess.run(load_all, stdin=exporting.stdout, capture_output=True, text=True, check=False,
+                                  env=environment, timeout=seconds)  # fmt: skip
+        except subprocess.TimeoutExpired as late:
+            exporting.kill()
+            raise LocalError(f"Copying {len(names)} images to {target} did not end within {seconds:g} s") from late
+    if done.returncode or exporting.returncode:
+        raise LocalError(f"The images could not be copied to {target}: {done.stderr.strip() or 'the export failed'}")
 
 
 def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:

@@ -12,29 +12,26 @@ import json
 import os
 import re
 import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
-from deploy.local import containers, images, kernel_settings, machine, manifests, programs, setup, slots, versions
+from deploy.local import images, kernel_settings, machine, manifests, programs, setup, slots, versions
 from deploy.local.cgroups import ControlGroups
 from deploy.local.commands import run
-from deploy.local.components import Component, all_components
+from deploy.local.components import Component, all_components, node_components
 from deploy.local.errors import LocalError
-from deploy.local.health import serves
-from deploy.local.mounts import mounts_below, unmount_below
-from deploy.local.network import Network
-from deploy.local.paths import RUN_ROOT, STATE_ROOT, Paths, cache_root, state_directory
-from deploy.local.processes import Daemon, boot_id, stop_together
+from deploy.local.mounts import mounts_below
+from deploy.local.network import Network, NodeNetwork
+from deploy.local.nodes import Node
+from deploy.local.paths import RUN_ROOT, STATE_ROOT, NodePaths, Paths, cache_root, state_directory
 from deploy.local.progress import Progress
-from deploy.local.slots import Addresses
+from deploy.local.slots import Addresses, NodeAddresses
 
-CONTAINER_GRACE = 20.0  # seconds that `down` gives the containers to end by themselves
+FIRST_NODE = "node-1"
 NODE_SECONDS = 90
-PORT_SECONDS = 3.0  # for a killed process's ports to close
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
-_LEGACY_LOG_LINKS = Path("/var/log/containers")  # the kubelet knows no other place for them
 
 
 class Instance:
@@ -47,7 +44,6 @@ class Instance:
         self.paths = Paths(name, (state or state_directory(name)).absolute())
         self.progress = progress or Progress()
         self.node_name = f"mw-{name}"
-        self.groups = ControlGroups(name)
 
     @cached_property
     def addresses(self) -> Addresses:
@@ -62,26 +58,54 @@ class Instance:
         return Network(self.name, self.addresses.slot, self.addresses)
 
     @cached_property
-    def components(self) -> dict[str, Component]:
-        """By name, in the order in which they start."""
+    def first(self) -> Node:
+        """The node that has the control plane, Temporal and DNS beside what every node has."""
         found = all_components(self.paths, self.addresses, self.node_name)
-        return {component.name: component for component in found}
+        components = {component.name: component for component in found}
+        groups = ControlGroups(self.name)
+        return Node(FIRST_NODE, self.node_name, self.paths, self.addresses, self.network, groups, components,
+                    self.progress)  # fmt: skip
+
+    @property
+    def further(self) -> list[Node]:
+        """The second node and those after it."""
+        return [self._further(number) for number in range(2, self.node_count() + 1)]
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [self.first, *self.further]
+
+    @property
+    def components(self) -> dict[str, Component]:
+        """By name (a further node's: `<component>@<node>`), in the order in which they start."""
+        return {name: component for node in self.nodes for name, component in node.components.items()}
+
+    def node_count(self) -> int:
+        try:
+            return int(json.loads(self.paths.node_count.read_text()))
+        except FileNotFoundError:
+            return 1
+        except (ValueError, TypeError) as broken:
+            raise LocalError(
+                f"{self.paths.node_count} is damaged ({broken}): write the number of nodes in it"
+            ) from broken
 
     def exists(self) -> bool:
         return self.paths.record.exists()
 
-    def up(self) -> None:
-        """From nothing, or from whatever is left, to a node that takes Pods and a Temporal server that takes workflows.
+    def up(self, nodes: int | None = None) -> None:
+        """From nothing, or from whatever is left, to nodes that take Pods and a Temporal server that takes workflows.
 
-        Raises LocalError with what is in the way.
+        `nodes` is how many; None leaves it at what it is. Raises LocalError with what is in the way.
         """
         with self._alone():
-            self._up()
+            self._up(nodes)
 
-    def _up(self) -> None:
+    def _up(self, nodes: int | None) -> None:
         progress = self.progress
+        count = self._wanted_nodes(nodes)
         with progress.step("Machine"):
-            machine.check(self.paths.state)
+            machine.check(self.paths.state, count)
             machine.ensure_packages(progress)
         with progress.step(f"Programs (Kubernetes {versions.KUBERNETES}, Temporal {versions.TEMPORAL})"):
             found = programs.Finder.default(cache_root(), progress).find_all()
@@ -89,22 +113,24 @@ class Instance:
         with progress.step("Network, certificates, configuration"):
             self._refuse_foreign_directory()
             slots.claim(STATE_ROOT / "slots", self.name, self.paths.record)
+            if count > 1:
+                self.paths.node_count.write_text(f"{count}\n")
             self._clear_stale()
-            self.network.up()
-            self.groups.up()
-            setup.write_all(self.paths, self.addresses, self.node_name, self.groups.kubelet_root)
+            self._prepare()
             kernel_settings.remember()
         with progress.step("etcd, containerd, Temporal"):
-            self._start_wave(0)
+            self.first.start_wave(0)
             self._ensure_pause_image()
         with progress.step("API server"):
-            self._start_wave(1)
+            self.first.start_wave(1)
             self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=self._objects())
         with progress.step("Controllers, node, DNS, volumes"):
-            self._start_wave(2)
-            self.network.refuse_absent_services()
-            self.kubectl("wait", "--for=condition=Ready", f"node/{self.node_name}", f"--timeout={NODE_SECONDS}s",
-                         seconds=NODE_SECONDS + 10)  # fmt: skip
+            self.first.start_wave(2)
+            self.network.namespace.refuse_absent_services(self.addresses.service_range)
+            self._await_ready([self.first])
+        if count > 1:
+            with progress.step(f"Nodes {', '.join(node.label for node in self.further)}"):
+                self._start_further(self.further)
 
     def down(self, *, purge: bool = False) -> None:
         """End everything and remove every process, mount, cgroup, interface and route; with `purge` the data too."""
@@ -118,41 +144,78 @@ class Instance:
 
     def _down(self) -> None:
         with self.progress.step(f"Ending instance {self.name}"):
-            self.stop("kubelet")  # or it would start again what we end
-            containers.end_all(self.paths.containerd_socket, CONTAINER_GRACE)
-            self._stop_all()
-            self._clear_runtime()
-            self.network.down()
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(Node.end_containers, self.nodes))
+            for node in reversed(self.nodes):
+                node.clear()
+                node.network.down()
             shutil.rmtree(self.paths.run, ignore_errors=True)
             kernel_settings.restore()
 
     def start(self, name: str) -> None:
         """Start one component and wait until it serves."""
-        component = self._component(name)
-        self._launch(component)
-        self._await(component)
+        node, component = self._component(name)
+        node.launch(component)
+        node.await_serving(component)
 
     def stop(self, name: str) -> None:
-        component = self._component(name)
-        self._daemon(component).stop(component.grace)
+        node, component = self._component(name)
+        node.daemon(component).stop(component.grace)
 
     def kill(self, name: str) -> None:
         """SIGKILL, as a fault would; `start` brings it back."""
-        self._daemon(self._component(name)).kill()
+        node, component = self._component(name)
+        node.daemon(component).kill()
+
+    def kill_node(self, label: str) -> None:
+        """A further node (`node-2`) loses its power: its processes and Pods are killed, its link is gone. What was
+        written to its disk stays. Not the first: the control plane, which is to see it, is there."""
+        with self._alone():
+            self._node(label).lose_power()
+
+    def stop_node(self, label: str) -> None:
+        """Shut a further node down in good order: its containers hear SIGTERM. Nobody is asked to drain it."""
+        with self._alone():
+            self._node(label).shut_down()
+
+    def start_node(self, label: str) -> None:
+        """Switch a further node on, and wait until it is Ready."""
+        node = self._node(label)
+        with self._alone(), self.progress.step(f"Starting {label}"):
+            if node.is_stale():
+                node.clear()
+            self._prepare_further(node)
+            self._start_further([node])
+
+    def isolate_node(self, label: str) -> None:
+        """Pull a further node's network cable: all of it goes on, and hears nobody."""
+        self._network_of(label).isolate()
+
+    def rejoin_node(self, label: str) -> None:
+        self._network_of(label).join()
 
     def pid(self, name: str) -> int | None:
         """The process id of a component that runs."""
-        identity = self._daemon(self._component(name)).find()
+        node, component = self._component(name)
+        identity = node.daemon(component).find()
         return identity.pid if identity else None
 
     def healthy(self, name: str) -> bool:
         """True where the component runs and answers."""
-        component = self._component(name)
-        return self.pid(name) is not None and self._serves(component)
+        node, component = self._component(name)
+        return self.pid(name) is not None and node.serves(component)
 
     def load_image(self, archive: Path) -> list[str]:
-        """Load an image archive for the Pods of this instance; the names in it."""
-        return images.load(self.paths.containerd_socket, archive)
+        """Load an image archive for the Pods of every node that runs; the names in it. Who does not run gets it from
+        the first when it is started."""
+        names = images.load(self.paths.containerd_socket, archive)
+        for node in self._running_further():
+            images.load(node.paths.containerd_socket, archive)
+        return names
+
+    def images(self) -> set[str]:
+        """The names of the images that all nodes have, as far as they run."""
+        return set[str].intersection(*(set(node.images()) for node in (self.first, *self._running_further())))
 
     def kubectl(self, *arguments: str, text: str | None = None, seconds: float = 60) -> str:
         """Run kubectl as the administrator; what it prints. LocalError where it fails."""
@@ -171,72 +234,91 @@ class Instance:
         """What a shell needs to use this instance, besides its `bin` on PATH."""
         return {"KUBECONFIG": str(self.paths.kubeconfig), "TEMPORAL_ADDRESS": self.temporal_address}
 
-    def _component(self, name: str) -> Component:
+    def _component(self, name: str) -> tuple[Node, Component]:
         # Also by the short names `apiserver`, `controller-manager`, `scheduler`, `proxy`.
-        found = self.components.get(name) or self.components.get(f"kube-{name}")
-        if not found:
-            raise LocalError(f"There is no component {name!r}: there are {', '.join(self.components)}")
-        return found
+        for node in self.nodes:
+            found = node.components.get(name) or node.components.get(f"kube-{name}")
+            if found:
+                return node, found
+        raise LocalError(f"There is no component {name!r}: there are {', '.join(self.components)}")
 
-    def _daemon(self, component: Component) -> Daemon:
-        return Daemon(
-            component.name, self.paths.pids / f"{component.name}.json", self.paths.logs / f"{component.name}.log"
+    def _further(self, number: int) -> Node:
+        label, addresses = f"node-{number}", NodeAddresses(self.addresses.slot, number)
+        name, paths = f"{self.node_name}.{label}", NodePaths.of(self.paths, label)
+        found = node_components(paths, addresses, name, label)
+        components = {component.name: component for component in found}
+        network, groups = NodeNetwork(self.network, label, addresses), ControlGroups(f"{self.name}.{label}")
+        return Node(label, name, paths, addresses, network, groups, components, self.progress)
+
+    def _node(self, label: str) -> Node:
+        further = {node.label: node for node in self.further}
+        if label in further:
+            return further[label]
+        if label == FIRST_NODE:
+            raise LocalError(f"{FIRST_NODE} has the control plane: kill its components one by one, or take all down")
+        raise LocalError(
+            f"There is no node {label!r} besides {', '.join([FIRST_NODE, *further])}: `make up NODES=` gives more"
         )
 
-    def _start_wave(self, wave: int) -> None:
-        members = [component for component in self.components.values() if component.wave == wave]
-        for component in members:
-            self._launch(component)
-        for component in members:
-            self._await(component)
+    def _network_of(self, label: str) -> NodeNetwork:
+        network = self._node(label).network
+        assert isinstance(network, NodeNetwork)
+        if not network.namespace.exists():
+            raise LocalError(f"{label} does not run: start it first")
+        return network
 
-    def _launch(self, component: Component) -> None:
-        daemon = self._daemon(component)
-        if daemon.find():
-            return
-        self._refuse_taken_ports(component)
-        environment = {
-            "PATH": f"{self.paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": str(self.paths.state),
-            "LANG": "C.UTF-8",
-        }
-        daemon.start(
-            component.command,
-            environment=environment,
-            network_namespace=self.paths.network_namespace,
-            cgroups=self.groups.system(),
-        )
+    def _wanted_nodes(self, nodes: int | None) -> int:
+        present = self.node_count()
+        wanted = present if nodes is None else nodes
+        if not 1 <= wanted <= slots.MAXIMUM_NODES:
+            raise LocalError(f"An instance has 1 to {slots.MAXIMUM_NODES} nodes, not {wanted}")
+        if wanted < present:
+            raise LocalError(
+                f"Instance {self.name} has {present} nodes and does not shrink to {wanted}: the volumes of a node that "
+                "goes would go with it. Drain and `deploy.local node stop` what is not needed, or make the instance "
+                "anew (`make down PURGE=1`, which removes its data)"
+            )
+        return wanted
 
-    def _refuse_taken_ports(self, component: Component) -> None:
-        """The kernel closes the sockets of a killed process a moment after the process is gone, so it looks again."""
-        deadline = time.monotonic() + PORT_SECONDS
-        while True:
-            listeners = self.network.listeners()
-            taken = [port for port in component.ports if port in listeners]
-            if not taken:
-                return
-            if time.monotonic() > deadline:
-                raise LocalError(
-                    f"Port {taken[0]} of {component.name} in the network namespace {self.network.namespace} is held by "
-                    f"{listeners[taken[0]]}: end it, or run `make down` (which ends all that runs in this instance)"
-                )
-            time.sleep(0.1)
+    def _prepare(self) -> None:
+        """Networks, cgroups and files of all nodes."""
+        self.network.up()
+        self.first.groups.up()
+        setup.write_all(self.paths, self.addresses, self.node_name, self.first.groups.kubelet_root)
+        self.first.mark_boot()
+        for node in self.further:
+            self._prepare_further(node)
 
-    def _await(self, component: Component) -> None:
-        daemon = self._daemon(component)
-        self.progress.update(f"waiting for {component.name}")
-        deadline = time.monotonic() + component.start_seconds
-        while not self._serves(component):
-            if daemon.find() is None:
-                raise LocalError(f"{component.name} ended: {daemon.last_words()}")
-            if time.monotonic() > deadline:
-                raise LocalError(
-                    f"{component.name} does not answer after {component.start_seconds:g} s: {daemon.last_words()}"
-                )
-            time.sleep(0.1)
+    def _prepare_further(self, node: Node) -> None:
+        paths, addresses = node.paths, node.addresses
+        assert isinstance(paths, NodePaths)
+        assert isinstance(addresses, NodeAddresses)
+        node.network.up()
+        node.groups.up()
+        setup.write_node(paths, addresses, node.name, node.groups.kubelet_root)
+        node.mark_boot()
 
-    def _serves(self, component: Component) -> bool:
-        return serves(component.health, self.addresses, self.paths.network_namespace)
+    def _start_further(self, nodes: Sequence[Node]) -> None:
+        """All of them at once; each gets the images that the first has and it has not."""
+        for node in nodes:
+            node.start_wave(0)
+        present = self.first.images()
+        for node in nodes:
+            held = node.images()
+            missing = [name for name, digest in present.items() if held.get(name) != digest]
+            self.progress.update(f"copying {len(missing)} images to {node.label}")
+            images.copy(self.paths.containerd_socket, node.paths.containerd_socket, missing)
+        for node in nodes:
+            node.start_wave(2)
+            node.network.namespace.refuse_absent_services(self.addresses.service_range)
+        self._await_ready(nodes)
+
+    def _await_ready(self, nodes: Sequence[Node]) -> None:
+        names = [f"node/{node.name}" for node in nodes]
+        self.kubectl("wait", "--for=condition=Ready", *names, f"--timeout={NODE_SECONDS}s", seconds=NODE_SECONDS + 10)
+
+    def _running_further(self) -> list[Node]:
+        return [node for node in self.further if node.takes_images()]
 
     def _objects(self) -> str:
         return json.dumps(manifests.cluster_objects(self.addresses))
@@ -250,16 +332,11 @@ class Instance:
         archive.unlink()
 
     def _clear_stale(self) -> None:
-        """After a reboot, or where the network namespace is gone, no container can be gone on with: containers outlive
-        containerd, but not their network. The kubelet makes them anew."""
-        mark = self.paths.run / "boot"
-        if not (mark.exists() and mark.read_text() == boot_id() and self.network.exists()):
-            self._stop_all()
-            self._clear_runtime()
-            shutil.rmtree(self.paths.run, ignore_errors=True)
-            shutil.rmtree(self.paths.state / "cni", ignore_errors=True)  # addresses of Pods that are gone
-        self.paths.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        mark.write_text(boot_id())
+        """A further node hangs on the first one's network: where that is made anew, all are."""
+        all_stale = self.first.is_stale()
+        for node in reversed(self.nodes):
+            if all_stale or node.is_stale():
+                node.clear()
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -299,22 +376,6 @@ class Instance:
         state = self.paths.state
         if not self.exists() and state.exists() and {entry.name for entry in state.iterdir()} - {"bin"}:
             raise LocalError(f"{state} is not empty and holds no instance: name another directory by MW_STATE")
-
-    def _stop_all(self) -> None:
-        """Wave by wave, the last first: who ends still needs those below it."""
-        waves = sorted({component.wave for component in self.components.values()}, reverse=True)
-        for wave in waves:
-            members = [component for component in self.components.values() if component.wave == wave]
-            stop_together({self._daemon(component): component.grace for component in members})
-
-    def _clear_runtime(self) -> None:
-        containers.kill_shims(self.paths.containerd_socket)
-        containers.sweep_sockets()
-        self.groups.down()
-        unmount_below([self.paths.state, self.paths.run])
-        for link in _LEGACY_LOG_LINKS.glob("*.log") if _LEGACY_LOG_LINKS.exists() else ():
-            if link.is_symlink() and link.readlink().is_relative_to(self.paths.state):
-                link.unlink()
 
     def _purge(self) -> None:
         remaining = mounts_below([self.paths.state])

@@ -15,7 +15,7 @@ from deploy.local.errors import LocalError
 from deploy.local.progress import Progress
 
 GIB = 1024**3
-STATE_GIB = 3  # an instance with its images
+STATE_GIB = 3  # an instance with its images, for each node
 BUILD_GIB = 6  # Go's modules and build cache, and what they give
 # Programs, and the Debian packages that bring them.
 NEEDED = {
@@ -40,11 +40,11 @@ def check_user() -> None:
         raise LocalError("The embedded cluster makes network namespaces and mounts: run `make up` as root")
 
 
-def check(state: Path) -> None:
+def check(state: Path, nodes: int) -> None:
     """Refuse a machine on which nothing of this can work."""
     if platform.machine() not in ("x86_64", "aarch64"):
         raise LocalError(f"The embedded cluster runs on x86_64 and aarch64, this is {platform.machine()}")
-    check_disk(state, STATE_GIB, "the instance: free some, or name another directory by MW_STATE")
+    check_disk(state, STATE_GIB * nodes, "the instance: free some, or name another directory by MW_STATE")
 
 
 def check_disk(directory: Path, gib: int, purpose: str) -> None:

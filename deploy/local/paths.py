@@ -58,6 +58,11 @@ class Paths:
         return self.state / "pids"
 
     @property
+    def pod_logs(self) -> Path:
+        """One directory for each kubelet: it removes what it does not know."""
+        return self.logs / "pods"
+
+    @property
     def volumes(self) -> Path:
         return self.state / "volumes"
 
@@ -82,6 +87,11 @@ class Paths:
         """The administrator's kubeconfig."""
         return self.state / "kubeconfig"
 
+    @property
+    def kubelet_certificate(self) -> str:
+        """The name, in `pki`, of the certificate that the node's kubelet serves with."""
+        return "kubelet-server"
+
     def component_kubeconfig(self, user: str) -> Path:
         return self.config / f"{user}.kubeconfig"
 
@@ -93,3 +103,54 @@ class Paths:
     @property
     def network_namespace(self) -> Path:
         return Path("/run/netns") / f"mw-{self.name}"
+
+    @property
+    def node_count(self) -> Path:
+        """How many nodes the instance has; absent where it is one."""
+        return self.state / "nodes.json"
+
+
+@dataclass(frozen=True)
+class NodePaths(Paths):
+    """The directories of a further node, below those of its instance: what a machine of its own would have is its own,
+    programs, certificates, pid files and logs are the instance's."""
+
+    label: str
+    instance: Paths
+
+    @classmethod
+    def of(cls, instance: Paths, label: str) -> NodePaths:
+        return cls(instance.name, instance.state / "nodes" / label, label, instance)
+
+    @property
+    def run(self) -> Path:
+        return self.instance.run / self.label
+
+    @property
+    def bin(self) -> Path:
+        return self.instance.bin
+
+    @property
+    def pki(self) -> Path:
+        return self.instance.pki
+
+    @property
+    def logs(self) -> Path:
+        return self.instance.logs
+
+    @property
+    def pids(self) -> Path:
+        return self.instance.pids
+
+    @property
+    def pod_logs(self) -> Path:
+        return self.logs / f"pods@{self.label}"
+
+    @property
+    def kubelet_certificate(self) -> str:
+        return f"kubelet-server@{self.label}"
+
+    @property
+    def network_namespace(self) -> Path:
+        # a dot, which no instance's name holds: the instance `a-node-2` has a namespace of its own
+        return Path("/run/netns") / f"mw-{self.name}.{self.label}"

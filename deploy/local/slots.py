@@ -18,6 +18,7 @@ from pathlib import Path
 from deploy.local.errors import LocalError
 
 COUNT = 16
+MAXIMUM_NODES = 8  # each further one takes a /24 of the Pod range's upper half, whose last holds the links
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,39 @@ class Addresses:
         return self.link[2]
 
     @property
+    def node_range(self) -> IPv4Network:
+        """Where the nodes of an instance that has several reach one another: a bridge in the first one's namespace."""
+        return next(list(self.pod_range.subnets(new_prefix=24))[-1].subnets(new_prefix=28))
+
+    @property
+    def gateway(self) -> IPv4Address:
+        """The first node's address on that bridge: by it the further ones reach Pods, Services and the host."""
+        return self.node_range[1]
+
+    @property
     def api_service(self) -> IPv4Address:
         return self.service_range[1]
 
     @property
     def dns_service(self) -> IPv4Address:
         return self.service_range[10]
+
+
+@dataclass(frozen=True)
+class NodeAddresses(Addresses):
+    """The addresses of an instance's second, third, ... node: its own, and a /24 for its Pods."""
+
+    number: int
+
+    @property
+    def bridge_range(self) -> IPv4Network:
+        """253 Pods; the first node's are the lower half of the Pod range."""
+        upper = list(self.pod_range.subnets(new_prefix=21))[1]
+        return list(upper.subnets(new_prefix=24))[self.number - 2]
+
+    @property
+    def node(self) -> IPv4Address:
+        return self.node_range[self.number]
 
 
 @contextmanager

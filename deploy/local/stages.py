@@ -11,7 +11,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.local import images
 from deploy.local.errors import LocalError
 from deploy.local.instance import Instance
 from deploy.local.paths import cache_root
@@ -21,9 +20,9 @@ PLATFORM = "deploy.local.platform"
 IMAGE_BUILD = "deploy.images.build"
 
 
-def bring_up(instance: Instance, *, cluster_only: bool) -> None:
+def bring_up(instance: Instance, *, cluster_only: bool, nodes: int | None = None) -> None:
     """An embedded cluster with the platform and the example App on it; with `cluster_only` the bare cluster."""
-    instance.up()
+    instance.up(nodes)
     if not cluster_only:
         importlib.import_module(PLATFORM).install(instance, example=True)
 
@@ -34,14 +33,14 @@ def bring_up_current(progress: Progress, values: Sequence[str]) -> None:
 
 
 def load_images(instance: Instance, names: Sequence[str] = ()) -> list[str]:
-    """Build these images (none named: all) where they changed, load into the node what it has not; their references.
+    """Build these images (none named: all) where they changed, load what the nodes have not; their references.
 
     An archive's name tells its content, its reference does not: a newer build has the same version. So what was loaded
     is remembered by archive.
     """
     record = instance.paths.state / "images.json"
     loaded: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
-    present = images.listed(instance.paths.containerd_socket)
+    present = instance.images()
     with instance.progress.step("Images"):
         archives = _build(names, instance.progress)
         for reference, archive in archives.items():

@@ -1,5 +1,6 @@
-// Command volumes provisions PersistentVolumes as directories of the one node, which it makes itself. The usual local
-// provisioners start a helper Pod per volume, which costs an image and seconds; here the provisioner runs on the node.
+// Command volumes provisions PersistentVolumes as directories of its node, which it makes itself. The usual local
+// provisioners start a helper Pod per volume, which costs an image and seconds; here the provisioner runs on the node,
+// one on each: a claim is its own where the scheduler chose its node, a volume where it made it.
 package main
 
 import (
@@ -28,6 +29,19 @@ const provisionerName = "middleware.local/volumes"
 type directories struct {
 	root string
 	node string
+}
+
+// What the scheduler writes on a claim once it has chosen the node of the first Pod (WaitForFirstConsumer).
+const selectedNode = "volume.kubernetes.io/selected-node"
+
+// ShouldProvision leaves the claims of other nodes to the provisioners there.
+func (d directories) ShouldProvision(_ context.Context, claim *core.PersistentVolumeClaim) bool {
+	return claim.Annotations[selectedNode] == d.node
+}
+
+// ShouldDelete leaves the volumes of other nodes to the provisioners there: while a node is down, its data stays.
+func (d directories) ShouldDelete(_ context.Context, volume *core.PersistentVolume) bool {
+	return volume.Spec.Local != nil && filepath.Dir(volume.Spec.Local.Path) == d.root
 }
 
 // Provision makes the directory `<root>/<volume>_<namespace>_<claim>`: a person finds the data of a claim by its name.
@@ -102,7 +116,7 @@ func main() {
 		kubernetes.NewForConfigOrDie(config),
 		provisionerName,
 		directories{root: filepath.Clean(*root), node: *node},
-		controller.LeaderElection(false), // one node, one provisioner
+		controller.LeaderElection(false), // each node has one, for itself alone
 		controller.MetricsPort(0),
 	).Run(ctx)
 }
