@@ -28,6 +28,7 @@ from workflows.evacuation import heard, learn_move, next_move, with_word
 from workflows.failures import root_of
 from workflows.options import run_step
 from workflows.planner import Decision, Memory, Telling, interrupts, must_tell, plan, refuse_by_request, settle
+from workflows.precedence import failover_before, room_for
 from workflows.start import start_operation
 from workflows.state import EntityInput, EntityState, Ticket
 from workflows.verbs import SAID, refuse_verb
@@ -237,11 +238,11 @@ class AppWorkflow:
 
         while True:
             await workflow.wait_condition(
-                lambda: child.done() or self._spec_notice or unwanted() or drifted() or bool(self._first(operation))
+                lambda: child.done() or self._spec_notice or unwanted() or drifted() or bool(self._before(operation))
             )
             if child.done():
                 return ""
-            why = "the run that asked for it was cancelled" if unwanted() else self._first(operation)
+            why = "the run that asked for it was cancelled" if unwanted() else self._before(operation)
             if not why:
                 look_for_drift = drifted()
                 self._spec_notice = False
@@ -254,7 +255,7 @@ class AppWorkflow:
                     return ""
                 why = interrupts(newest, operation, snapshot.uid, snapshot.spec_hash)
                 if not why and look_for_drift:
-                    why, missing = self._make_room(newest, operation, missing)
+                    why, missing = room_for(newest, operation, missing, self._state, self._waiting(), workflow.now())
                     again = bool(not why and missing)
                     if again:
                         await self._before_another_look(lambda: child.done() or self._spec_notice or unwanted())
@@ -267,44 +268,14 @@ class AppWorkflow:
                 await workflow.wait_condition(child.done)
                 return why
 
-    def _first(self, operation: str) -> str:
-        """Why a Failover goes before the running operation; empty where none does. Begun anew, a paused one is paused
-        again."""
-        if operation in (OperationType.DELETE, OperationType.FAILOVER):
-            return ""
-        lost = self._state.failovers.due(workflow.now()) if self._state.failovers.suspicions else None
-        asked = next((ticket for ticket in self._state.queue if ticket.type == OperationType.FAILOVER), None)
-        if lost is None and asked is None:
-            return ""
-        if self._progress is not None and self._progress.state == OperationState.PAUSED:
-            self._state.paused_type = operation
-        return f"{lost.why if lost is not None else 'somebody asked for it'}: a Failover goes first"
+    def _before(self, operation: str) -> str:
+        """Why a Failover goes first, or empty."""
+        return failover_before(operation, self._state, self._waiting(), workflow.now())
 
-    def _waits(self) -> bool:
-        """Whether the running operation waits for an operator."""
-        return self._progress is not None and self._progress.state != OperationState.RUNNING
-
-    def _make_room(self, newest: AppSnapshot, operation: str, before: frozenset[str]) -> tuple[str, frozenset[str]]:
-        """Why the operation has to end so that drift is repaired, or a role moved that a drain waits for (it is begun
-        again, paused if it was), and what is missing.
-
-        One that waits for an operator makes room for any drift. One that is at work only for what was missing at the
-        look ``before`` too: its steps would wait for that without end, while they themselves put other things away.
-        """
-        move = next_move(newest, self._state, workflow.now()) if self._waits() else None
-        drift = frozenset(newest.drift) - frozenset(self._state.unrepairable)
-        missing = frozenset(sentence for sentence in drift if sentence.endswith(" is missing"))
-        if operation == OperationType.DELETE:
-            return "", frozenset()
-        # A plugin, or parameters, half moved look like drift, and a Repair would move them one way or the other.
-        half_moved = operation in (OperationType.UPGRADE_PLUGIN, OperationType.RECONFIGURE)
-        due = drift if self._waits() and not half_moved else missing & before
-        if not due and move is None:
-            return "", missing
-        if self._progress is not None and self._progress.state == OperationState.PAUSED:
-            self._state.paused_type = operation
-        why, first = (move.reason, move.operation) if move is not None else (min(due), OperationType.REPAIR)
-        return f"{why}: a {first} goes first", missing
+    def _waiting(self) -> str:
+        """OperationState of the running operation while it waits for an operator, else empty."""
+        waits = self._progress is not None and self._progress.state != OperationState.RUNNING
+        return self._progress.state if waits and self._progress is not None else ""
 
     async def _before_another_look(self, sooner: Callable[[], bool]) -> None:
         with contextlib.suppress(TimeoutError):

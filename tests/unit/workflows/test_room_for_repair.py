@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from api.operations import OperationState, OperationType, Progress
+from api.operations import OperationState, OperationType
 from api.steps import AppSnapshot
-from workflows.app import AppWorkflow
-from workflows.state import EntityInput
+from workflows.precedence import room_for
+from workflows.state import EntityState
 
 GONE, EDITED = "Service x is missing", "Service x was changed: spec.selector"
 CALM = AppSnapshot(exists=True, uid="u", spec_hash="one")
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
 NONE: frozenset[str] = frozenset()
 
 
-def entity(state: OperationState | None = None) -> AppWorkflow:
+class Entity:
     """With an operation that has said so of itself."""
-    found = AppWorkflow(EntityInput("demo", "x"))
-    if state is not None:
-        found._progress = Progress("one/app/demo/x/u/Upgrade/1", state)
-    return found
+
+    def __init__(self, waiting: str = "") -> None:
+        self.state, self.waiting = EntityState(), waiting
+
+    def room(self, newest: AppSnapshot, operation: str, before: frozenset[str]) -> tuple[str, frozenset[str]]:
+        return room_for(newest, operation, before, self.state, self.waiting, NOW)
+
+
+def entity(state: OperationState = OperationState.RUNNING) -> Entity:
+    return Entity("" if state == OperationState.RUNNING else state)
 
 
 def drifted(*sentences: str) -> AppSnapshot:
@@ -31,26 +39,26 @@ def drifted(*sentences: str) -> AppSnapshot:
 def test_one_at_work_makes_room_for_what_stays_missing() -> None:
     """Its own steps put things away for a moment."""
     running = entity(OperationState.RUNNING)
-    why, missing = running._make_room(drifted(GONE), OperationType.UPGRADE, NONE)
+    why, missing = running.room(drifted(GONE), OperationType.UPGRADE, NONE)
     assert (why, missing) == ("", frozenset({GONE}))
-    why, missing = running._make_room(drifted(GONE), OperationType.UPGRADE, missing)
+    why, missing = running.room(drifted(GONE), OperationType.UPGRADE, missing)
     assert why == f"{GONE}: a Repair goes first"
 
 
 def test_what_was_back_at_the_second_look_was_no_drift() -> None:
     running = entity(OperationState.RUNNING)
-    assert running._make_room(drifted(), OperationType.UPGRADE, frozenset({GONE})) == ("", NONE)
+    assert running.room(drifted(), OperationType.UPGRADE, frozenset({GONE})) == ("", NONE)
 
 
 def test_one_at_work_is_not_ended_for_an_edit() -> None:
     running = entity(OperationState.RUNNING)
-    assert running._make_room(drifted(EDITED), OperationType.UPGRADE, NONE) == ("", NONE)
+    assert running.room(drifted(EDITED), OperationType.UPGRADE, NONE) == ("", NONE)
 
 
 @pytest.mark.parametrize("state", [OperationState.PAUSED, OperationState.STOPPED])
 def test_one_that_waits_for_an_operator_makes_room_for_any_drift(state: OperationState) -> None:
     waiting = entity(state)
-    why, _ = waiting._make_room(drifted(EDITED), OperationType.UPGRADE, NONE)
+    why, _ = waiting.room(drifted(EDITED), OperationType.UPGRADE, NONE)
     assert why == f"{EDITED}: a Repair goes first"
 
 
@@ -59,21 +67,21 @@ def test_one_that_waits_for_an_operator_makes_room_for_any_drift(state: Operatio
 )
 def test_one_that_was_paused_begins_paused_again(state: OperationState, again: str) -> None:
     waiting = entity(state)
-    waiting._make_room(drifted(GONE), OperationType.UPGRADE, NONE)
-    assert waiting._state.paused_type == again
+    waiting.room(drifted(GONE), OperationType.UPGRADE, NONE)
+    assert waiting.state.paused_type == again
 
 
 @pytest.mark.parametrize("operation", [OperationType.UPGRADE_PLUGIN, OperationType.RECONFIGURE])
 def test_what_is_half_moved_looks_like_drift_and_is_left(operation: OperationType) -> None:
     waiting = entity(OperationState.STOPPED)
-    assert waiting._make_room(drifted(EDITED), operation, NONE) == ("", NONE)
-    _, missing = waiting._make_room(drifted(EDITED, GONE), operation, NONE)
-    why, _ = waiting._make_room(drifted(EDITED, GONE), operation, missing)
+    assert waiting.room(drifted(EDITED), operation, NONE) == ("", NONE)
+    _, missing = waiting.room(drifted(EDITED, GONE), operation, NONE)
+    why, _ = waiting.room(drifted(EDITED, GONE), operation, missing)
     assert why.startswith(GONE), "but what stays missing is missing"
 
 
 def test_a_delete_makes_room_for_nothing() -> None:
-    assert entity(OperationState.STOPPED)._make_room(drifted(GONE), OperationType.DELETE, frozenset({GONE})) == (
+    assert entity(OperationState.STOPPED).room(drifted(GONE), OperationType.DELETE, frozenset({GONE})) == (
         "",
         NONE,
     )
@@ -81,7 +89,7 @@ def test_a_delete_makes_room_for_nothing() -> None:
 
 def test_what_a_repair_has_left_is_no_reason_for_another() -> None:
     waiting = entity(OperationState.STOPPED)
-    waiting._state.unrepairable = [EDITED]
-    assert waiting._make_room(drifted(EDITED), OperationType.UPGRADE, NONE) == ("", NONE)
-    why, _ = waiting._make_room(drifted(EDITED, GONE), OperationType.UPGRADE, NONE)
+    waiting.state.unrepairable = [EDITED]
+    assert waiting.room(drifted(EDITED), OperationType.UPGRADE, NONE) == ("", NONE)
+    why, _ = waiting.room(drifted(EDITED, GONE), OperationType.UPGRADE, NONE)
     assert why.startswith(GONE)

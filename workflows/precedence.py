@@ -1,0 +1,59 @@
+"""What goes before an operation that runs, so that it has to end and is planned anew. Pure but for the state it keeps.
+
+``waiting``: OperationState of an operation that waits for an operator, else empty. One that was paused begins paused
+again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from temporalio import workflow
+
+from workflows.evacuation import next_move
+from workflows.state import EntityState
+
+with workflow.unsafe.imports_passed_through():
+    from api.operations import OperationState, OperationType
+    from api.steps import AppSnapshot
+
+
+def failover_before(operation: str, state: EntityState, waiting: str, now: datetime) -> str:
+    """Why a Failover goes first; empty where none does, or the operation is one itself, or a deletion."""
+    if operation in (OperationType.DELETE, OperationType.FAILOVER):
+        return ""
+    lost = state.failovers.due(now)
+    asked = any(ticket.type == OperationType.FAILOVER for ticket in state.queue)
+    if lost is None and not asked:
+        return ""
+    _begin_paused_again(state, operation, waiting)
+    return f"{lost.why if lost is not None else 'somebody asked for it'}: a Failover goes first"
+
+
+def room_for(
+    newest: AppSnapshot, operation: str, before: frozenset[str], state: EntityState, waiting: str, now: datetime
+) -> tuple[str, frozenset[str]]:
+    """Why the operation has to end so that drift is repaired, or a role moved that a drain waits for, and what is
+    missing.
+
+    One that waits for an operator makes room for any drift. One that is at work only for what was missing at the
+    look ``before`` too: its steps would wait for that without end, while they themselves put other things away.
+    """
+    move = next_move(newest, state, now) if waiting else None
+    drift = frozenset(newest.drift) - frozenset(state.unrepairable)
+    missing = frozenset(sentence for sentence in drift if sentence.endswith(" is missing"))
+    if operation == OperationType.DELETE:
+        return "", frozenset()
+    # A plugin, or parameters, half moved look like drift, and a Repair would move them one way or the other.
+    half_moved = operation in (OperationType.UPGRADE_PLUGIN, OperationType.RECONFIGURE)
+    due = drift if waiting and not half_moved else missing & before
+    if not due and move is None:
+        return "", missing
+    _begin_paused_again(state, operation, waiting)
+    why, first = (move.reason, move.operation) if move is not None else (min(due), OperationType.REPAIR)
+    return f"{why}: a {first} goes first", missing
+
+
+def _begin_paused_again(state: EntityState, operation: str, waiting: str) -> None:
+    if waiting == OperationState.PAUSED:
+        state.paused_type = operation
