@@ -38,8 +38,8 @@ def disruption_budgets(
     labels = app_labels(desired.name, component.name)
     roles = moved_roles(desired, component)
     if not roles:
-        spared = min(most, max((nodes - 1) // 2, 1))
-        specs = {component.resource_name: {"minAvailable": nodes - spared, "selector": {"matchLabels": labels}}}
+        kept = nodes - min(most, minority(nodes))
+        specs = {component.resource_name: {"minAvailable": kept, "selector": {"matchLabels": labels}}}
     else:
         # Not minAvailable: for a moment nobody may hold the role, and then one Pod more is counted here.
         specs = {
@@ -61,6 +61,11 @@ def disruption_budgets(
         }
         for name, spec in specs.items()
     ]
+
+
+def minority(nodes: int) -> int:
+    """How many of so many voters may be down at once; of two one, else nothing could ever be done to either."""
+    return max((nodes - 1) // 2, 1)
 
 
 def _selector(labels: dict[str, str], operator: str, roles: list[str]) -> dict[str, Any]:

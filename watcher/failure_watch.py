@@ -24,7 +24,7 @@ from proto import agent_pb2
 from watcher import apps, pods, sightings
 from watcher.arbitration import Decision
 from watcher.cluster import AppKey, Cluster, ComponentKey
-from watcher.failures import HUNG_AFTER, LOST, Facts, Finding, Kind, PodFacts, Process, Usage, findings
+from watcher.failures import LOST, Facts, Finding, Kind, PodFacts, Process, Usage, findings
 from watcher.lease_renewal import Holder, LeaseRenewal
 from watcher.questions import Asked, Questions
 from watcher.role_record import RecordedHolder, recorded_holders
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 BEGIN_SECONDS = 3.0
 """A watcher that has just begun suspects nobody before it has heard each agent of the component, or for so long."""
+ASK_USAGE_AFTER = 1.0
+"""Seconds without an answer; the usage takes another second to be known, and must be by ``HUNG_AFTER``."""
 LOOK_AGAIN = 0.5
 """Seconds to the next look where time alone may change the judgement. Elsewhere events cause it."""
 
@@ -263,7 +265,7 @@ class FailureWatch:
                 continue
             if seen.process is Process.STOPPED and seen.stop_requested is None:
                 self._questions.stop_requested(asked, partial(self._stop_requested, key, name))
-            if seen.unanswered_since is not None and _now() - seen.unanswered_since >= HUNG_AFTER:
+            if seen.unanswered_since is not None and _now() - seen.unanswered_since >= ASK_USAGE_AFTER:
                 self._questions.usage(asked, partial(self._used, key, name))
             if seen.silent or seen.failing_since is not None or seen.heard_at is None:
                 self._questions.presence(asked)

@@ -7,4 +7,4 @@ from tests.e2e.conftest import instance, kube, temporal
 __all__ = ["instance", "kube", "temporal"]
 
 collect_ignore = ["test_drain.py"]
-"""Run when it is named: it needs several machines, and the cluster of the whole run has one."""
+"""Run when it is named: it needs three machines, and the cluster of the whole run has one."""

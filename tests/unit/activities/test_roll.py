@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activities import parts
@@ -55,6 +55,13 @@ def test_one_at_a_time_where_nothing_else_is_said() -> None:
     assert batches == [[f"{A}0"], [f"{A}1"], [f"{A}2"], [f"{B}1"], [f"{B}0"]]
 
 
+@pytest.mark.parametrize(("nodes", "most", "together"), [(3, 2, 1), (5, 2, 2), (5, 9, 2), (3, 1, 1)])
+def test_of_voters_a_majority_stays_whatever_the_app_says(nodes: int, most: int, together: int) -> None:
+    group = {"name": "g", "replicas": nodes, "rollingUpdate": {"maxUnavailable": most}}
+    voters = wanted(app(components=[{"name": "watch", "groups": [group]}])).component("watch")
+    assert max(len(batch) for batch in order(voters, {})) == together
+
+
 def test_a_node_that_is_not_ready_comes_first() -> None:
     batches = order(component(), {f"{A}0": "primary"}, down=frozenset({f"{B}1"}))
     assert batches[0] == [f"{B}1"]
@@ -73,6 +80,7 @@ def test_a_node_without_a_pod_or_a_role_is_no_reason_to_fail() -> None:
     assert ordered(of, [], {}) == []
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.integers(1, 4),
     st.integers(1, 4),
