@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -108,7 +107,7 @@ class PlainRedis:
             linked = state["role"] == "slave" and state["master_link_status"] == "up"
             return linked and state["master_port"] == primary and all(self._knows(port) for port in self.sentinels)
 
-        eventually("the plain Redis is settled", lambda: _quietly(done), timeout=90)
+        eventually("the plain Redis is settled", done, timeout=90)
 
     def _knows(self, port: int) -> bool:
         with redis.Redis(HOST, port, decode_responses=True) as client:
@@ -125,10 +124,3 @@ class PlainRedis:
         self._processes[port] = subprocess.Popen(
             ["redis-server", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-
-
-def _quietly(probe: Callable[[], bool]) -> bool:
-    try:
-        return probe()
-    except redis.RedisError:
-        return False

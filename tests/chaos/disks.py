@@ -73,7 +73,7 @@ def remove(instance: Instance, kube: Kube, app: str) -> None:
     kube.run("delete", "persistentvolume", "-l", f"small-disks={name}", "--ignore-not-found", timeout=120)
     kube.run("delete", "storageclass", name, "--ignore-not-found")
     for mounted in sorted(folder.iterdir()) if folder.exists() else []:
-        if mounted.is_dir():
+        if mounted.is_mount():
             subprocess.run(["umount", str(mounted)], check=True)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -22,7 +22,7 @@ import redis
 
 from deploy.local.instance import Instance
 from tests.chaos import disks
-from tests.chaos.ha_case import rested, run_case
+from tests.chaos.ha_case import run_case
 from tests.chaos.ha_faults import FAULTS
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.day2 import RunningApp, component
@@ -99,7 +99,6 @@ class Trials:
         """The App of the cases before, or a new one."""
         if self._app is not None and self._topology == topology:
             fresh_pods(self._app)
-            rested(self._app)
             with self._app.client() as client:
                 client.flushall()  # or the cases before would fill the memory
             return self._app
@@ -120,12 +119,13 @@ def new_app(instance: Instance, name: str, topology: str, data_nodes: int = 2) -
     """On disks of its own, so that one of them can be full."""
     kube = kube_of(instance)
     kube.namespace(NAMESPACE)
+    app = RunningApp(kube, NAMESPACE, name)
+    remove_app(instance, app)  # a run that was killed may have left one
     manifest = redis_app(name, NAMESPACE, topology, data_nodes)
     storage = component(manifest["spec"])["groups"][0]["storage"]
     storage["storageClassName"] = disks.make(instance, kube, name, data_nodes)
     manifest["spec"]["failover"] = {"coolDownSeconds": 1}  # one case follows another within seconds
     kube.apply(manifest)
-    app = RunningApp(kube, NAMESPACE, name)
     app.settled()
     return app
 

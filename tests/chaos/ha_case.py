@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from deploy.local.instance import Instance
 from tests.chaos.ha_faults import FAULTS, Fault, Scene, wait_until
@@ -99,18 +98,6 @@ def run_case(instance: Instance, app: RunningApp, topology: str, name: str, numb
     )
 
 
-def rested(app: RunningApp) -> None:
-    """Until Sentinel would act at once again: for twice its ``failover-timeout`` after a failover it does not, and no
-    case shall measure what is left of the one before."""
-    timeout = app.metadata("config").get("redis-sentinel", {}).get("failover-timeout")
-    if timeout is None:
-        return
-    roles: Any = app.metadata("roles")
-    since = max(entry["epoch"] for entry in roles if entry["role"] == WRITABLE)
-    until = since / 1000 + 2 * int(timeout) / 1000 + 1.0
-    eventually("Sentinel would act at once", lambda: time.time() > until, timeout=120)
-
-
 def writer(app: RunningApp, prefix: str, timeout: float, wait_replicas: int) -> AcknowledgedWriter:
     address = app.kube.service_address(f"{app.name}-redis-server-{WRITABLE}", app.namespace)
     password = app.kube.secret(f"{app.name}-credentials", app.namespace, "password")
@@ -119,15 +106,19 @@ def writer(app: RunningApp, prefix: str, timeout: float, wait_replicas: int) -> 
 
 def _struck(scene: Scene, fault: Fault, client: AcknowledgedWriter) -> Times:
     """The fault, until writes have failed and work again, or its time is over."""
-    begun = time.monotonic()
+    with fault.before(scene):
+        whole(scene.app)
+        seen = len(client.times)
+        eventually("writes flow", lambda: len(client.times) > seen + 50)
+        begun = time.monotonic()
 
-    def back() -> bool:
-        found = outages(client.times, begun, NOTABLE)
-        return bool(found) and time.monotonic() - found[-1].end > 2.0 and client.times[-1] > found[-1].end
+        def back() -> bool:
+            found = outages(client.times, begun, NOTABLE)
+            return bool(found) and client.times[-1] > found[-1].end + 2.0
 
-    with fault.during(scene):
-        wait_until(back, fault.hold)
-        ended = time.monotonic()
+        with fault.during(scene):
+            wait_until(back, fault.hold)
+            ended = time.monotonic()
     return Times(begun, ended)
 
 

@@ -16,8 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
+import redis
+
 from deploy.local.instance import Instance
 from tests.chaos import disks
+from tests.chaos.faults import agent_processes
 from tests.chaos.insides import agent, engine, filtered, shaped
 from tests.e2e.support import platform
 from tests.e2e.support.day2 import RunningApp
@@ -46,13 +49,14 @@ class Fault:
     """``hold``: seconds that it lasts at most; it ends earlier once writes have failed and work again.
 
     ``sentinel``: it is one of Sentinel's, and means nothing in another topology. ``needs_end``: no write can be
-    acknowledged before the fault is over, so the time is counted from there.
+    acknowledged before the fault is over, so the time is counted from there. ``before``: what else is wrong already.
     """
 
     during: Callable[[Scene], AbstractContextManager[None]]
     hold: float = 15.0
     sentinel: bool = False
     needs_end: bool = False
+    before: Callable[[Scene], AbstractContextManager[None]] = lambda _: contextlib.nullcontext()
 
 
 @contextmanager
@@ -85,6 +89,15 @@ def agent_killed(which: str) -> Callable[[Scene], AbstractContextManager[None]]:
         yield
 
     return during
+
+
+@contextmanager
+def died_before(scene: Scene) -> Iterator[None]:
+    """From the second time on the kubelet waits, ten seconds at first, before it starts the container anew."""
+    first = agent("manager", scene.pod)
+    os.kill(first, signal.SIGKILL)
+    eventually("another agent 1", lambda: agent_processes("manager", {scene.pod}) not in ([], [first]), timeout=60)
+    yield
 
 
 def pod_deleted(*options: str) -> Callable[[Scene], AbstractContextManager[None]]:
@@ -129,10 +142,21 @@ def disk_full(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def sentinels_gone(scene: Scene) -> Iterator[None]:
-    """A majority of Sentinels does not answer, and the primary's engine dies."""
-    watching = [pod["metadata"]["name"] for pod in scene.app.pods("redis-sentinel").values()]
-    majority = len(watching) // 2 + 1
-    with suspended(*(engine(pod) for pod in watching[:majority])), engine_killed(scene):
+    """A majority of Sentinels does not answer, and the others know it."""
+    app = scene.app
+    watching = {node: pod["metadata"]["name"] for node, pod in app.pods("redis-sentinel").items()}
+    left, *gone = sorted(watching)
+
+    def known() -> bool:
+        with app.client(left.removeprefix(f"{app.name}-"), 26379, timeout=2.0) as client:
+            try:
+                client.execute_command("SENTINEL", "CKQUORUM", app.name)
+            except redis.ResponseError as error:
+                return "NOQUORUM" in str(error)
+        return False
+
+    with suspended(*(engine(watching[node]) for node in gone)):
+        eventually("it knows that it is no majority", known, timeout=30)
         yield
 
 
@@ -159,22 +183,31 @@ def platform_killed(module: str) -> Callable[[Scene], AbstractContextManager[Non
         eventually(f"{module} runs", lambda: platform.processes(module, scene.instance.name), timeout=60)
         with engine_suspended(scene):
             assert platform.kill(module, scene.instance.name) >= 1
-            renew(scene, module)
             yield
+        replaced(scene, module)  # or the kubelet would start them ever later, and the next case measure that
 
     return during
 
 
-def renew(scene: Scene, module: str) -> None:
-    """New Pods: the kubelet starts a container that died several times only after minutes, which is its own fault."""
+@contextmanager
+def watchers_lost(scene: Scene) -> Iterator[None]:
+    """Their machines are gone: others come, who have to wait until the leader's Lease has run out."""
+    with engine_suspended(scene):
+        replaced(scene, "watcher")
+        yield
+
+
+def replaced(scene: Scene, module: str) -> None:
     selector = f"app.kubernetes.io/component={module}"
-    scene.app.kube.run(*("delete", "pod", "-n", SYSTEM, "-l", selector, "--wait=false", "--grace-period=0", "--force"))
+    words = ("pod", "-n", SYSTEM, "-l", selector, "--wait=false", "--grace-period=0", "--force")
+    scene.app.kube.run("delete", *words)
 
 
 FAULTS: dict[str, Fault] = {
     "engine-killed": Fault(engine_killed),
     "engine-suspended": Fault(engine_suspended, hold=30),
     "agent1-killed": Fault(agent_killed("manager"), hold=30),
+    "agent1-killed-again": Fault(agent_killed("manager"), hold=30, before=died_before),
     "agent2-killed": Fault(agent_killed("tools"), hold=8),
     "pod-deleted": Fault(pod_deleted()),
     "pod-force-deleted": Fault(pod_deleted("--grace-period=0", "--force")),
@@ -184,9 +217,13 @@ FAULTS: dict[str, Fault] = {
     "network-cut-outwards": Fault(network(SAYS_NOTHING), hold=30),
     "network-slow": Fault(network_slow, hold=15),
     "network-lossy": Fault(network(_loses("INPUT"), _loses("OUTPUT")), hold=15),
-    "disk-full": Fault(disk_full, hold=8, needs_end=True),
-    "sentinels-gone": Fault(sentinels_gone, hold=45, sentinel=True),
+    "disk-full": Fault(disk_full),
+    "killed-without-sentinels": Fault(engine_killed, hold=60, sentinel=True, before=sentinels_gone),
+    "suspended-without-sentinels": Fault(
+        engine_suspended, hold=10, sentinel=True, needs_end=True, before=sentinels_gone
+    ),
     "suspended-watcher-killed": Fault(platform_killed("watcher"), hold=45),
+    "suspended-watchers-lost": Fault(watchers_lost, hold=60),
     "suspended-worker-killed": Fault(platform_killed("worker"), hold=45),
     "suspended-temporal-down": Fault(without("temporal"), hold=20),
     "suspended-apiserver-down": Fault(without("apiserver"), hold=10, needs_end=True),

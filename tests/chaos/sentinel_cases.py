@@ -8,7 +8,9 @@ those that cannot arise here. It takes a quarter of an hour, so CI runs a select
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +23,9 @@ import redis
 from deploy.local.instance import Instance
 from tests.chaos import disks
 from tests.chaos.ha import new_app, remove_app
-from tests.chaos.ha_case import Outcome, rested, run_case, whole, writer
+from tests.chaos.ha_case import Outcome, run_case, whole, writer
 from tests.chaos.ha_faults import HEARS_NOTHING, SAYS_NOTHING, Scene, suspended
-from tests.chaos.insides import engine, filtered, network_of, shaped
+from tests.chaos.insides import agent, engine, filtered, network_of, shaped
 from tests.e2e.support import platform
 from tests.e2e.support.day2 import RunningApp, component
 from tests.e2e.support.kube import eventually
@@ -36,17 +38,15 @@ NAME = "cases"
 @pytest.fixture(scope="module")
 def shared(instance: Instance) -> Iterator[RunningApp]:
     running = new_app(instance, NAME, "sentinel", data_nodes=3)
-    configure_sentinel(running, "failover-timeout", 5000)
     yield running
     remove_app(instance, running)
 
 
 @pytest.fixture
 def app(shared: RunningApp) -> RunningApp:
-    """As it was, and with Sentinels that would act at once."""
+    """Whole again after the case before."""
     whole(shared)
     shared.settled()
-    rested(shared)
     return shared
 
 
@@ -176,6 +176,22 @@ def test_06_a_restarted_replica_is_never_primary_for_a_moment(app: RunningApp) -
     assert roles == {"slave"}
 
 
+def test_07_a_second_primary_made_by_hand_is_put_back_and_what_wait_acknowledged_is_kept(app: RunningApp) -> None:
+    """The one with the data stays; the youngest claim does not win for good."""
+    rightful, upstart = app.primary(), replica_of(app)
+    with writer(app, f"upstart-{time.time():.0f}", 1.0, 1) as client:
+        eventually("writes flow", lambda: len(client.replicated) > 20)
+        with app.of_node(upstart) as engine_of_it:
+            engine_of_it.replicaof("NO", "ONE")
+        eventually("it is put back", lambda: role_of(app, upstart) == "slave", timeout=60)
+        whole(app)
+        assert app.primary() == rightful
+        seen = len(client.replicated)
+        eventually("writes are replicated", lambda: len(client.replicated) > seen + 20)
+    print(f"lost of those without WAIT: {len(client.lost(set(client.acknowledged)))}")
+    assert client.lost(set(client.replicated)) == set()
+
+
 def test_08_a_returning_primary_does_not_overwrite_its_successor(app: RunningApp, instance: Instance) -> None:
     outcome = struck(instance, app, "engine-suspended")
     assert outcome.moved
@@ -222,8 +238,9 @@ def test_10_a_replica_is_not_promoted_before_its_sync_has_ended(app: RunningApp,
 
 
 def wipe(instance: Instance, app: RunningApp, node: str, pod: str) -> None:
-    """As if the machine with the volume had been lost."""
-    app.kube.run("delete", "pod", pod, "-n", app.namespace, "--grace-period=0", "--force", "--wait=false")
+    """As if the machine with the volume had been lost, and another had come in its place."""
+    for pid in (agent("tools", pod), agent("manager", pod)):  # with agent 1, PID 1, the engine dies
+        os.kill(pid, signal.SIGKILL)
     for entry in disks.folder_of(instance, app, node).iterdir():
         if entry.name != "lost+found":
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.instance import Instance
 from tests.chaos.ha import new_app, remove_app
-from tests.chaos.ha_case import rested, run_case
+from tests.chaos.ha_case import run_case
 from tests.e2e.support.day2 import RunningApp
 
 pytestmark = pytest.mark.e2e
@@ -31,7 +31,6 @@ def app(instance: Instance) -> Iterator[RunningApp]:
 
 @pytest.mark.parametrize("fault", SELECTION)
 def test_a_fault_on_the_primary(app: RunningApp, instance: Instance, fault: str) -> None:
-    rested(app)
     outcome = run_case(instance, app, "sentinel", fault, 0)
     print(outcome)
     assert outcome.problems == []

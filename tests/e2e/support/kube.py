@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from redis.exceptions import RedisError
+
 Value = TypeVar("Value")
 Manifest = dict[str, Any]
 
@@ -22,7 +24,7 @@ def eventually(what: str, probe: Callable[[], Value | None], timeout: float = 60
     while time.monotonic() < deadline:
         try:
             last = value = probe()
-        except (OSError, LookupError, ValueError, KubectlError) as error:
+        except (OSError, LookupError, ValueError, KubectlError, RedisError) as error:
             last, value = error, None
         if value:
             return value

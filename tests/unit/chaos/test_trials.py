@@ -27,7 +27,7 @@ def test_outages_are_pauses_between_acknowledged_writes(
 
 def test_sentinels_own_faults_are_tried_with_sentinel_only() -> None:
     every = cases(("sentinel", "replication"), list(FAULTS), 2)
-    assert ("sentinel", "sentinels-gone", 2) in every
+    assert ("sentinel", "killed-without-sentinels", 2) in every
     assert not [case for case in every if case[0] == "replication" and FAULTS[case[1]].sentinel]
     assert len(set(every)) == len(every)
 
