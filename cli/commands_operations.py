@@ -1,4 +1,4 @@
-"""``mw history``, the verbs for the operation that runs, ``mw restart`` and ``mw switchover``."""
+"""``mw history``, the verbs for the operation that runs, ``mw restart``, ``mw switchover`` and ``mw failover``."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def add_to(app: typer.Typer) -> None:
         _add_verb(app, verb)
     app.command("restart")(restart)
     app.command("switchover")(switchover)
+    app.command("failover")(failover)
 
 
 def show_history(
@@ -130,6 +131,45 @@ def switchover(
     request = OperationInput(namespace, name, reason or "mw switchover", component=component, candidate=to)
     given = Given(kubeconfig, temporal_address, temporal_namespace, installation)
     _run(given, OperationType.SWITCHOVER, request, form, no_wait=no_wait)
+
+
+def failover(
+    name: AppName,
+    component: ComponentOption = "",
+    node: Annotated[
+        str,
+        typer.Option(
+            "--node",
+            help="The lost primary; default: whoever was primary last.",
+            autocompletion=completion.node_names,
+        ),
+    ] = "",
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="The next primary; default: the one with the most data.",
+            autocompletion=completion.node_names,
+        ),
+    ] = "",
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also where the primary is well, or acknowledged writes would be lost."),
+    ] = False,
+    reason: Reason = "",
+    no_wait: NoWait = False,
+    namespace: Namespace = "default",
+    form: Output = Form.TEXT,
+    kubeconfig: Kubeconfig = None,
+    temporal_address: TemporalAddress = None,
+    temporal_namespace: TemporalNamespace = None,
+    installation: FoundInstallation = None,
+) -> None:
+    """Replaces a lost primary, where the engine does not do that itself; refused where it would lose data."""
+    why = reason or "mw failover"
+    request = OperationInput(namespace, name, why, component=component, node=node, candidate=to, force=force)
+    given = Given(kubeconfig, temporal_address, temporal_namespace, installation)
+    _run(given, OperationType.FAILOVER, request, form, no_wait=no_wait)
 
 
 def _run(given: Given, kind: OperationType, request: OperationInput, form: Form, *, no_wait: bool) -> None:

@@ -30,7 +30,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MW_STATE", str(tmp_path / "state"))
 
 
-@pytest.mark.parametrize("command", ["history", *Verb, "restart", "switchover", "logs", "render"])
+@pytest.mark.parametrize("command", ["history", *Verb, "restart", "switchover", "failover", "logs", "render"])
 def test_every_command_says_what_to_do_without_a_cluster(command: str) -> None:
     result = runner.invoke(app, [command, "cache"])
     assert result.exit_code == 1
