@@ -17,7 +17,7 @@ from temporalio.client import Client
 from api.operations import NoticeKind
 from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, Evacuation, GroupPlan, Plan, RollNode, ScalePlan
 from tests.workflows.fakes import FakeCluster
-from tests.workflows.running import entity, notify, say, start_by_hand, workers
+from tests.workflows.running import entity, notify, say, start_by_hand, suspect, workers
 from tests.workflows.server import dev_server
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -123,6 +123,31 @@ async def drained(client: Client, cluster: FakeCluster) -> None:
     await entity(client, "z").result()
 
 
+async def lost(client: Client, cluster: FakeCluster) -> None:
+    """A fourth one loses its primary in mid-upgrade, and its successor within the cool-down; both are taken in again;
+    then nobody can take over."""
+    app = cluster.add("w", deployed_hash="zero", operation="Upgrade", change="7.0 → 8.0", cool_down=1)
+    app.rolls, app.writable, app.blocked = ["w-1"], "w-0", {"w-1"}
+    await notify(client, "w")
+    await cluster.until(lambda: "w/rollNode:w-1" in cluster.log)
+    await suspect(client, "w", "w-0")
+    await cluster.until(lambda: any(step.startswith("readmit:w-0") for step in cluster.steps("w")))
+    await cluster.change("w", blocked=set())
+    await cluster.until(lambda: "finish" in cluster.steps("w"))
+    await suspect(client, "w", "other")
+    await cluster.until(lambda: any(step.startswith("readmit:other") for step in cluster.steps("w")))
+    await suspect(client, "w", "w-0", back=True)
+    await cluster.until(lambda: sum(step.startswith("readmit:w-0") for step in cluster.steps("w")) == 2)
+    app.failing = {"planFailover": "nobody can take over"}
+    await suspect(client, "w", "other")
+    await cluster.until(lambda: app.reports and "nobody can take over" in app.reports[-1].message)
+    app.failing = {}
+    await (await start_by_hand(client, "w", "Failover", node="w-0")).result()
+    await cluster.change("w", deleting=True)
+    await notify(client, "w")
+    await entity(client, "w").result()
+
+
 async def record() -> dict[str, str]:
     """File name -> history of each workflow that ran."""
     cluster, histories = FakeCluster(), {}
@@ -132,6 +157,7 @@ async def record() -> dict[str, str]:
             await play(client, cluster)
             await day2(client, cluster)
             await drained(client, cluster)
+            await lost(client, cluster)
         async for found in client.list_workflows():
             history = await client.get_workflow_handle(found.id, run_id=found.run_id).fetch_history()
             name = found.id.replace("/", "~") + (f"@{found.run_id[:8]}" if found.workflow_type == "App" else "")

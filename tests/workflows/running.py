@@ -14,6 +14,7 @@ from api.names import entity_workflow_id
 from api.operations import (
     ACTIVITY_QUEUE,
     CORDONED,
+    SIGNAL_SUSPECT,
     UPDATE_CONTROL,
     WORKFLOW_QUEUE,
     AppReference,
@@ -21,6 +22,7 @@ from api.operations import (
     NoticeKind,
     OperationInput,
     OperationResult,
+    Suspicion,
 )
 from clients.temporal import notify_entity
 from tests.workflows.fakes import INSTALLATION, FakeCluster, activities_of
@@ -51,6 +53,11 @@ async def notify(client: Client, app: str, kind: NoticeKind = NoticeKind.SPEC, d
     detail = detail or (CORDONED if kind == NoticeKind.CORDON else "")
     notice = Notice(kind, detail)
     await notify_entity(client, INSTALLATION, AppReference(NAMESPACE, app), notice, plugin="redis 1.0.0")
+
+
+async def suspect(client: Client, app: str, node: str, *, back: bool = False) -> None:
+    """As the watcher does of a node that is lost."""
+    await entity(client, app).signal(SIGNAL_SUSPECT, Suspicion("server", node, f"{node} is dead", back=back))
 
 
 async def eventually(probe: Callable[[], Awaitable[bool]], timeout: float = 20.0) -> None:

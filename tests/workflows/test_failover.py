@@ -5,18 +5,13 @@ from __future__ import annotations
 import pytest
 from temporalio.client import Client, WorkflowUpdateFailedError
 
-from api.operations import SIGNAL_SUSPECT, Suspicion
 from tests.workflows.fakes import FakeApp, FakeCluster
-from tests.workflows.running import entity, notify, operation, say, start_by_hand
+from tests.workflows.running import notify, operation, say, start_by_hand, suspect
 
 STEPS = ["planFailover:x-0", "fence:x-0", "choose", "promote:other"]
 LOST = (
     "it had come to 7, and its successor begins at 5: what lies between was not replicated, and is kept on its volume"
 )
-
-
-async def suspect(client: Client, app: str, node: str = "x-0", **more: bool) -> None:
-    await entity(client, app).signal(SIGNAL_SUSPECT, Suspicion("server", node, f"{node} is dead", **more))
 
 
 def serving(cluster: FakeCluster, name: str, **changes: object) -> FakeApp:
@@ -28,7 +23,7 @@ def serving(cluster: FakeCluster, name: str, **changes: object) -> FakeApp:
 async def test_a_lost_primary_is_fenced_replaced_and_taken_in_again(client: Client, cluster: FakeCluster) -> None:
     serving(cluster, "lost")
     await notify(client, "lost")
-    await suspect(client, "lost")
+    await suspect(client, "lost", "x-0")
     result = await failover(client, cluster, "lost", 1)
     assert cluster.steps("lost") == [*STEPS, f"readmit:x-0:{LOST}"]
     assert result == "other has taken over from x-0 (stopped); x-0 follows other"
@@ -54,7 +49,7 @@ async def test_it_interrupts_an_operation_which_goes_on_afterwards(
         await say(client, name, "pause")
         await cluster.change(name, blocked=set())
         await cluster.until(lambda: app.states)
-    await suspect(client, name)
+    await suspect(client, name, "x-0")
     await cluster.until(lambda: any(step.startswith("readmit") for step in cluster.steps(name)))
     await cluster.change(name, blocked=set())
     if paused:
@@ -71,7 +66,7 @@ async def test_a_newer_spec_does_not_interrupt_it_and_a_deletion_does(client: Cl
     app = serving(cluster, "held")
     app.blocked = {"fence:x-0"}
     await notify(client, "held")
-    await suspect(client, "held")
+    await suspect(client, "held", "x-0")
     await cluster.until(lambda: "fence:x-0" in cluster.steps("held"))
     for verb in ("pause", "abort"):
         with pytest.raises(WorkflowUpdateFailedError) as refused:
@@ -87,7 +82,7 @@ async def test_a_newer_spec_does_not_interrupt_it_and_a_deletion_does(client: Cl
     app = serving(cluster, "deleted")
     app.blocked = {"fence:x-0"}
     await notify(client, "deleted")
-    await suspect(client, "deleted")
+    await suspect(client, "deleted", "x-0")
     await cluster.until(lambda: "fence:x-0" in cluster.steps("deleted"))
     await cluster.change("deleted", deleting=True)
     await notify(client, "deleted")
@@ -97,9 +92,9 @@ async def test_a_newer_spec_does_not_interrupt_it_and_a_deletion_does(client: Cl
 async def test_the_next_one_waits_for_the_cool_down_and_says_so(client: Client, cluster: FakeCluster) -> None:
     app = serving(cluster, "flapping", cool_down=2)
     await notify(client, "flapping")
-    await suspect(client, "flapping")
+    await suspect(client, "flapping", "x-0")
     await failover(client, cluster, "flapping", 1)
-    await suspect(client, "flapping", node="other")
+    await suspect(client, "flapping", "other")
     await cluster.until(lambda: any("coolDownSeconds" in report.message for report in app.reports))
     assert "fence:other" not in cluster.steps("flapping")
     app.writable = "other"
@@ -110,10 +105,10 @@ async def test_one_that_cannot_be_carried_out_says_why_and_is_tried_again(client
     app = serving(cluster, "nobody")
     app.failing = {"planFailover": "nobody can take over without losing data"}
     await notify(client, "nobody")
-    await suspect(client, "nobody")
+    await suspect(client, "nobody", "x-0")
     await cluster.until(lambda: app.reports and "nobody can take over" in app.reports[-1].message)
     app.failing = {}
-    await suspect(client, "nobody")
+    await suspect(client, "nobody", "x-0")
     await cluster.until(lambda: "promote:other" in cluster.steps("nobody"))
 
 
@@ -121,7 +116,7 @@ async def test_who_was_replaced_and_is_back_is_only_taken_in_again(client: Clien
     app = serving(cluster, "back")
     app.writable = "x-1"
     await notify(client, "back")
-    await suspect(client, "back", back=True)
+    await suspect(client, "back", "x-0", back=True)
     assert await failover(client, cluster, "back", 1) == "x-0 follows x-1"
     assert cluster.steps("back") == ["planFailover:x-0", "readmit:x-0"]
 
@@ -136,6 +131,6 @@ async def test_by_hand_it_runs_whatever_the_spec_says_by_now(client: Client, clu
 async def test_a_paused_app_is_left_alone(client: Client, cluster: FakeCluster) -> None:
     app = serving(cluster, "left-alone", paused=True)
     await notify(client, "left-alone")
-    await suspect(client, "left-alone")
+    await suspect(client, "left-alone", "x-0")
     await cluster.until(lambda: app.reports)
     assert cluster.steps("left-alone") == []
