@@ -50,7 +50,7 @@ from proto import agent_pb2
 from render.desired import DesiredComponent
 from render.validation import parse_app
 
-ASK_WITHIN = 1.5
+ASK_WITHIN = 1.0
 """Seconds: of several nodes one or two may not answer at all, and clients wait."""
 IN_SYNC_WITHIN = 10_000
 """Milliseconds between a replica's last moment in sync and the primary's last good one. Clocks of two machines differ,
@@ -179,13 +179,24 @@ class Failover(RoleMover):
             component = want.desired.component(takeover.component)
             await fencing.mark(self.platform, takeover)
             proof = fencing.Proof(self.platform, takeover)
-            sentence = await proof.attempt(fencing.AT_ONCE)
-            if not sentence:
-                await self._detach(takeover, component)  # so that nobody renews its lease
-                patience = fencing.LEASE_OUT_AFTER + (0 if takeover.seen else fencing.WATCHER_WITHIN)
-                sentence = await fencing.wait_out(proof, time.monotonic(), patience)
+            sentence = await self._stopped_or_out(takeover, component, proof)
             await tell(self.platform, takeover.target, "Fenced", f"{takeover.source}: {sentence}")
             return fencing.outcome(proof, sentence, began)
+
+    async def _stopped_or_out(self, takeover: Takeover, component: DesiredComponent, proof: fencing.Proof) -> str:
+        """Its agent has stopped it, or, where that is not quick, nobody renews its lease any more, and it has run
+        out."""
+        first = asyncio.create_task(proof.attempt(fencing.STOP_WITHIN))
+        try:
+            await asyncio.wait({first}, timeout=fencing.AT_ONCE)
+            if first.done() and (sentence := first.result()):
+                return sentence
+            await self._detach(takeover, component)
+            since = time.monotonic()
+            patience = fencing.LEASE_OUT_AFTER + (0 if takeover.seen else fencing.WATCHER_WITHIN)
+            return await first or await fencing.wait_out(proof, since, patience)
+        finally:
+            first.cancel()
 
     async def _detach(self, takeover: Takeover, component: DesiredComponent) -> tuple[dict[str, int], list[str]]:
         """Position of each replica that stopped following, and why others did not."""

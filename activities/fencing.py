@@ -36,9 +36,10 @@ WATCHER_WITHIN = 10.0
 cannot read the API server has ended by then (``watcher.lease.Timing``)."""
 STOP_GRACE = 0.5
 """Seconds between the stop signal and KILL: the node does not serve, and every second counts."""
-AT_ONCE = 2.0
-"""Seconds for an agent that can be reached to stop its engine, KILL included. Nobody waits longer for one that cannot:
-its lease is running out meanwhile."""
+STOP_WITHIN = 2.0
+"""Seconds for an agent that can be reached to stop its engine, KILL included."""
+AT_ONCE = 0.8
+"""Where that is not done so soon, the replicas stop following meanwhile, and the lease begins to run out."""
 _AGAIN = 0.2
 _ENDED = frozenset({agent_pb2.ProcessState.STOPPED, agent_pb2.ProcessState.FATAL, agent_pb2.ProcessState.HELD})
 
@@ -142,7 +143,7 @@ async def wait_out(proof: Proof, since: float, seconds: float) -> str:
     """Until there is a proof; the lease's end ``seconds`` after ``since`` (monotonic) is one too."""
     while True:
         left = since + seconds - time.monotonic()
-        found = await proof.attempt(min(max(left, _AGAIN), AT_ONCE))
+        found = await proof.attempt(min(max(left, _AGAIN), STOP_WITHIN))
         if found:
             return found
         left = since + seconds - time.monotonic()
