@@ -381,8 +381,10 @@ def why_not(report: agent_pb2.RoleReport, since: int) -> str:
         return ""
     if not report.last_ready:
         return "it has not been in sync since it started"
-    late = (since - report.last_ready) // 1000 if since else 0
-    return f"it was last in sync {late} s before {'the primary was lost' if since else 'now'}"
+    if since:
+        return f"it was last in sync {(since - report.last_ready) // 1000} s before the primary was lost"
+    ago = time.time() - report.last_ready / 1000
+    return f"it was last in sync {ago:.0f} s ago, and nobody knows when the primary was lost; force it if it was then"
 
 
 def furthest_of(positions: Mapping[str, int]) -> str:

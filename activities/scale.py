@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities import parts
+from activities import fencing, parts
 from activities.events import tell
 from activities.metadata import read_part, update_metadata
 from activities.objects import check_owner
@@ -144,6 +144,8 @@ class Scale:
             await update_metadata(
                 platform, target.namespace, target.app, {"nodes": lambda before: parts.gone(before, {step.node})}
             )
+            # Or a later node of the name would never get a writable role.
+            await fencing.unmark(platform, target, step.node)
             await tell(platform, target, "NodeRemoved", f"{step.node} is gone")
 
     def _belongings(self, want: Wanted) -> tuple[Resource, ...]:

@@ -77,7 +77,7 @@ class FailureWatch:
         self._components: dict[ComponentKey, _Component] = {}
         self._notes: dict[ComponentKey, tuple[str, ...]] = {}
         self._ran_before: set[str] = set()
-        self._renewal = LeaseRenewal(agents, self._may_have_lease, self._renewed)
+        self._renewal = LeaseRenewal(agents, self._may_have_lease, self._renewed, self._held)
         self._questions = Questions(agents)
         self._queue: WorkQueue[ComponentKey] = WorkQueue("failures", self._look, longest_backoff=1.0, workers=16)
 
@@ -138,6 +138,14 @@ class FailureWatch:
     def _claiming(self, key: ComponentKey, decision: Decision) -> set[str]:
         found = (self._cluster.pods.get(key[0], name) for name in decision.refused)
         return {pods.label(pod, LABEL_NODE) for pod in found if pod is not None}
+
+    def _held(self, holder: Holder) -> None:
+        """Its agent has taken the lease: fresher news than the stream's, which only tells of changes."""
+        component = self._components.get(holder.key)
+        seen = component.seen.get(holder.pod) if component is not None else None
+        answers = seen is not None and seen.process is Process.RUNNING and seen.unanswered_since is None
+        if component is not None and answers:
+            component.well[holder.target.node] = _unix()
 
     def _renewed(self, holder: Holder, reached: bool, began: float) -> None:
         self._called(holder.key, holder.pod, reached, began)

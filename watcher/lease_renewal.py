@@ -43,9 +43,13 @@ class LeaseRenewal:
     reached, and when the call had begun."""
 
     def __init__(
-        self, agents: Agents, allowed: Callable[[Holder], bool], told: Callable[[Holder, bool, float], None]
+        self,
+        agents: Agents,
+        allowed: Callable[[Holder], bool],
+        told: Callable[[Holder, bool, float], None],
+        held: Callable[[Holder], None] = lambda holder: None,
     ) -> None:
-        self._agents, self._allowed, self._told = agents, allowed, told
+        self._agents, self._allowed, self._told, self._held = agents, allowed, told, held
         self._loops: dict[Holder, asyncio.Task[None]] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._without: set[Holder] = set()
@@ -97,3 +101,5 @@ class LeaseRenewal:
                 metrics.RENEWALS_FAILED.labels("not_held").inc()
                 log.debug("no lease to renew: %s", answer.message, extra=where)
             self._told(holder, True, began)
+            if answer.held:
+                self._held(holder)

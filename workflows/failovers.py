@@ -35,10 +35,8 @@ class Failovers:
     failed_message: str = ""
     failed_at: str = ""
     failed_times: int = 0
-    running: str = ""
-    """Component whose primary is being replaced now."""
-    running_node: str = ""
-    """That primary."""
+    acting: Suspicion | None = None
+    """On whom a failover runs. Not kept: no run of the entity ends while an operation runs."""
 
     def suspect(self, suspicion: Suspicion) -> None:
         self.suspicions[suspicion.node] = suspicion
@@ -93,22 +91,24 @@ class Failovers:
 
     def begin(self, suspicion: Suspicion) -> None:
         """It is acted on: told again from here on, it is another one."""
-        self.suspicions.pop(suspicion.node, None)
-        self.running = "" if suspicion.back else suspicion.component
-        self.running_node = suspicion.node
+        self.acting = self.suspicions.pop(suspicion.node, suspicion)
 
     def learn(self, result: OperationResult, now: datetime) -> None:
-        """How a failover ended; ``running`` is its component."""
+        """How a failover ended."""
+        acting, self.acting = self.acting, None
         if result.outcome == Outcome.FAILED:
             self.failed_message, self.failed_at = result.message[:500], now.isoformat()
             self.failed_times += 1
+            if acting is not None:  # looked at again soon, also where the watcher has no reason to repeat it
+                self.suspicions.setdefault(acting.node, acting)
             return
         self.failed_message, self.failed_at, self.failed_times = "", "", 0
-        if result.outcome == Outcome.COMPLETED and self.running:
-            self.replaced[self.running] = now.isoformat()
+        if acting is None:
+            return
+        if result.outcome == Outcome.COMPLETED and not acting.back:
+            self.replaced[acting.component] = now.isoformat()
         # What was said of it meanwhile was said of the state before; if it still stands, it is said again.
-        self.suspicions.pop(self.running_node, None)
-        self.running = self.running_node = ""
+        self.suspicions.pop(acting.node, None)
 
     @classmethod
     def decode(cls, raw: Any) -> Failovers:

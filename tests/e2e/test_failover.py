@@ -14,24 +14,30 @@ from tests.e2e.support.day2 import RunningApp
 
 pytestmark = pytest.mark.e2e
 SELECTION = {
-    "engine-killed": 10.0,
-    "engine-suspended": 15.0,
-    "network-cut": 15.0,
-    "every-pod-deleted": 60.0,
+    ("sentinel", "engine-killed"): 10.0,
+    ("sentinel", "engine-suspended"): 15.0,
+    ("sentinel", "network-cut"): 15.0,
+    ("sentinel", "every-pod-deleted"): 60.0,
+    ("replication", "engine-killed"): 5.0,
+    ("replication", "engine-suspended"): 25.0,
+    ("replication", "network-cut"): 40.0,
+    ("replication", "pod-force-deleted"): 20.0,
 }
-"""Fault -> seconds until writes are acknowledged again, at most: several times what it takes on an idle machine."""
+"""Topology and fault -> seconds until writes are acknowledged again, at most: several times what it takes on an idle
+machine."""
 
 
 @pytest.fixture(scope="module")
-def app(instance: Instance) -> Iterator[RunningApp]:
-    running = new_app(instance, "steady", "sentinel")
+def apps(instance: Instance) -> Iterator[dict[str, RunningApp]]:
+    running = {topology: new_app(instance, f"steady-{topology}", topology) for topology in ("sentinel", "replication")}
     yield running
-    remove_app(instance, running)
+    for app in running.values():
+        remove_app(instance, app)
 
 
-@pytest.mark.parametrize("fault", SELECTION)
-def test_a_fault_on_the_primary(app: RunningApp, instance: Instance, fault: str) -> None:
-    outcome = run_case(instance, app, "sentinel", fault, 0)
+@pytest.mark.parametrize(("topology", "fault"), SELECTION)
+def test_a_fault_on_the_primary(apps: dict[str, RunningApp], instance: Instance, topology: str, fault: str) -> None:
+    outcome = run_case(instance, apps[topology], topology, fault, 0)
     print(outcome)
     assert outcome.problems == []
-    assert outcome.back <= SELECTION[fault]
+    assert outcome.back <= SELECTION[topology, fault]

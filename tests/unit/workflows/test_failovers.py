@@ -65,12 +65,23 @@ def test_what_was_said_of_the_replaced_node_meanwhile_is_dropped_and_of_its_succ
     assert list(found.suspicions) == ["x-1"]
 
 
-def test_a_failure_is_told_until_nobody_repeats_the_suspicion() -> None:
+def test_a_failure_is_told_and_looked_at_again_until_it_is_none() -> None:
     found = Failovers()
     found.suspect(LOST)
     found.begin(LOST)
     found.learn(result(Outcome.FAILED), NOW)
     assert found.failure(NOW) == "Failover failed: nobody can take over"
+    soon = NOW + timedelta(seconds=5)
+    assert found.next_at() == soon
+    assert found.due(soon) == LOST, "though nobody has repeated it"
+    found.begin(LOST)
+    found.learn(result(Outcome.NOTHING), soon)
+    assert (found.failure(soon), found.next_at()) == ("", None)
+
+
+def test_a_failure_of_one_by_hand_is_told_for_a_while() -> None:
+    found = Failovers()
+    found.learn(result(Outcome.FAILED), NOW)
     assert found.next_at() == NOW + TOLD_FOR, "somebody has to look then"
     assert found.failure(NOW + TOLD_FOR) == ""
     assert found.next_at() is None
