@@ -66,6 +66,7 @@ class Clients:
 
 def run_case(instance: Instance, app: RunningApp, topology: str, name: str, number: int) -> Outcome:
     """Raises AssertionError where the App does not come back to what it was; any other breach is in ``problems``."""
+    attentive(app)
     scene = Scene.of(instance, app)
     prefix = f"{name}-{number}-{time.time():.0f}"
     clients = Clients(writer(app, f"{prefix}-hasty", 1.0, 0), writer(app, f"{prefix}-patient", PATIENCE, 1))
@@ -96,6 +97,17 @@ def run_case(instance: Instance, app: RunningApp, topology: str, name: str, numb
         settled=round(settled, 1),
         problems=_problems(lost_waited, observer.seen),
     )
+
+
+def attentive(app: RunningApp) -> None:
+    """Until no Sentinel is in TILT: one that stood still for two seconds, as its machine may, acts 30 s later only."""
+    for node in app.nodes("redis-sentinel"):
+
+        def untilted(service: str = node.removeprefix(f"{app.name}-")) -> bool:
+            with app.client(service, 26379, timeout=2.0) as client:
+                return int(client.info("sentinel")["sentinel_tilt"]) == 0
+
+        eventually(f"{node} is not in TILT", untilted, timeout=90)
 
 
 def writer(app: RunningApp, prefix: str, timeout: float, wait_replicas: int) -> AcknowledgedWriter:

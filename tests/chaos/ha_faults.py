@@ -29,6 +29,10 @@ from tests.e2e.support.kube import eventually
 SYSTEM = "middleware-system"
 
 
+HEARS_NOTHING = ("-A", "INPUT", "!", "-i", "lo", "-j", "DROP")
+SAYS_NOTHING = ("-A", "OUTPUT", "!", "-o", "lo", "-j", "DROP")
+
+
 @dataclass(frozen=True)
 class Scene:
     """Where the fault happens: the node that is primary now, and its Pod."""
@@ -122,10 +126,6 @@ def network(*rules: tuple[str, ...]) -> Callable[[Scene], AbstractContextManager
     return lambda scene: filtered(scene.pod, *rules)
 
 
-HEARS_NOTHING = ("-A", "INPUT", "!", "-i", "lo", "-j", "DROP")
-SAYS_NOTHING = ("-A", "OUTPUT", "!", "-o", "lo", "-j", "DROP")
-
-
 def _loses(chain: str) -> tuple[str, ...]:
     return ("-A", chain, "-m", "statistic", "--mode", "random", "--probability", "0.2", "-j", "DROP")
 
@@ -142,7 +142,7 @@ def disk_full(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def sentinels_gone(scene: Scene) -> Iterator[None]:
-    """A majority of Sentinels does not answer, and the others know it."""
+    """A majority of Sentinels is cut off, and the others know it. Not stopped: then they would idle for 30 s more."""
     app = scene.app
     watching = {node: pod["metadata"]["name"] for node, pod in app.pods("redis-sentinel").items()}
     left, *gone = sorted(watching)
@@ -155,7 +155,9 @@ def sentinels_gone(scene: Scene) -> Iterator[None]:
                 return "NOQUORUM" in str(error)
         return False
 
-    with suspended(*(engine(watching[node]) for node in gone)):
+    with contextlib.ExitStack() as cuts:
+        for node in gone:
+            cuts.enter_context(filtered(watching[node], HEARS_NOTHING, SAYS_NOTHING))
         eventually("it knows that it is no majority", known, timeout=30)
         yield
 

@@ -260,15 +260,14 @@ def missed(app: RunningApp) -> bool:
 def test_17_the_service_leaves_a_primary_whose_pod_cannot_end(app: RunningApp, instance: Instance) -> None:
     """It hangs, so it ignores its stop signal and its Pod terminates for a minute."""
     scene = Scene.of(instance, app)
-    with writer(app, f"hung-{time.time():.0f}", 1.0, 1) as client, suspended(engine(scene.pod)):
+    with writer(app, f"hung-{time.time():.0f}", 1.0, 1) as client:
         eventually("writes flow", lambda: len(client.replicated) > 20)
-        app.kube.run("delete", "pod", scene.pod, "-n", app.namespace, "--wait=false")
-        begun = time.monotonic()
-        seen = len(client.times)
-        eventually("writes flow again", lambda: len(client.times) > seen + 20, timeout=30)
-        print(f"{time.monotonic() - begun:.1f} s")
-        terminating = app.kube.get("pod", scene.pod, app.namespace)
-        assert terminating is not None, "the Pod was still there"
+        with suspended(engine(scene.pod)):
+            app.kube.run("delete", "pod", scene.pod, "-n", app.namespace, "--wait=false")
+            begun, seen = time.monotonic(), len(client.times)
+            eventually("writes flow again", lambda: len(client.times) > seen + 20, timeout=30)
+            print(f"{time.monotonic() - begun:.1f} s")
+            assert app.kube.get("pod", scene.pod, app.namespace) is not None, "it is still there"
     assert client.lost(set(client.replicated)) == set()
 
 
