@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Mapping
 
@@ -21,6 +20,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import fencing
 from activities.addresses import node_addresses
+from activities.candidates import able_to_take_over, furthest_of, is_well, lossy, quorum, why_not
 from activities.events import tell
 from activities.platform import permanent
 from activities.reach import reachable
@@ -29,7 +29,7 @@ from activities.takeover import Nodes, RoleMover, component_of, said, to_its_end
 from activities.together import together
 from activities.wait import heartbeats
 from activities.wanted import Wanted, live_app, live_state, stage
-from api.app import DataLoss, Phase
+from api.app import Phase
 from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.operations import OperationType
 from api.steps import (
@@ -46,15 +46,11 @@ from api.steps import (
 )
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
-from proto import agent_pb2
 from render.desired import DesiredComponent
 from render.validation import parse_app
 
 ASK_WITHIN = 1.0
 """Seconds: of several nodes one or two may not answer at all, and clients wait."""
-IN_SYNC_WITHIN = 10_000
-"""Milliseconds between a replica's last moment in sync and the primary's last good one. Clocks of two machines differ,
-and a replica that hears nothing says so after 4 s."""
 _READMITTED_WITHIN = 60.0
 
 
@@ -71,7 +67,16 @@ class Failover(RoleMover):
             source, primary = self._who(request, want, component, nodes)
             if not source:
                 return Takeover(target, component.name, message=primary)
-            takeover = Takeover(target, component.name, source, request.candidate, primary, request.force, request.seen)
+            takeover = Takeover(
+                target,
+                component.name,
+                source,
+                request.candidate,
+                primary,
+                request.force,
+                request.seen,
+                address=request.address,
+            )
             if not primary:
                 await self._check_candidates(want, component, nodes, takeover)
             change = StatusChange(
@@ -348,45 +353,3 @@ class Failover(RoleMover):
             await asyncio.sleep(0.3)
         await fencing.unmark(self.platform, request.takeover.target, source)
         return f"{source} follows {primary}"
-
-
-def quorum(component: DesiredComponent) -> int:
-    """How many replicas must have stopped following before one becomes writable: with fewer, those that still follow
-    the old primary could be the majority that renews its lease."""
-    return math.ceil((len(component.nodes) - 1) / 2)
-
-
-def lossy(want: Wanted, takeover: Takeover) -> bool:
-    return takeover.force or want.app.spec.failover.data_loss == DataLoss.ALLOW
-
-
-def is_well(report: agent_pb2.RoleReport | None, nodes: Nodes) -> bool:
-    """Writable and serving."""
-    return report is not None and report.role in nodes.writable and report.ready and not report.fenced
-
-
-def able_to_take_over(replicas: Mapping[str, agent_pb2.RoleReport], since: int, *, lossy: bool) -> list[str]:
-    """By name. ``since``: when the primary was last well, unix milliseconds; 0: not known, and only those that are in
-    sync now are taken. Whoever never had the data is refused by its own tool ``detach``, also where loss is allowed."""
-    return sorted(name for name, report in replicas.items() if report.role and (lossy or not why_not(report, since)))
-
-
-def why_not(report: agent_pb2.RoleReport, since: int) -> str:
-    """Why it may lack acknowledged writes, or empty."""
-    if not report.role:
-        return report.message or "its role is not known"
-    if report.ready:
-        return ""
-    if since and report.last_ready >= since - IN_SYNC_WITHIN:
-        return ""
-    if not report.last_ready:
-        return "it has not been in sync since it started"
-    if since:
-        return f"it was last in sync {(since - report.last_ready) // 1000} s before the primary was lost"
-    ago = time.time() - report.last_ready / 1000
-    return f"it was last in sync {ago:.0f} s ago, and nobody knows when the primary was lost; force it if it was then"
-
-
-def furthest_of(positions: Mapping[str, int]) -> str:
-    """The first by name of those that came furthest."""
-    return max(sorted(positions), key=lambda name: positions[name])

@@ -2,8 +2,9 @@
 
 1. The node is named in the App's status (``fenced``). From then on the watcher neither renews its lease nor sends
    clients to it, and whatever becomes of this operation, that stays so until the node is taken in again.
-2. Its agent 1 is told to stop the engine, on each of its Pods that can be reached. That is remembered on the volume, so
-   a successor of the Pod does not start it either. An engine that answers nothing is killed.
+2. Its agent 1 is told to stop the engine, on each of its Pods that can be reached, and where its last Pod was: one that
+   was deleted by force may run on for a while, and serve who is connected. A stop is remembered on the volume, so a
+   successor of the Pod does not start it either. An engine that answers nothing is killed.
 3. Where that is no proof (nobody answers; only a Pod answers that was made later; the Pod is gone, which says nothing
    of its processes), its lease is waited out: the replicas stop following first, so nobody renews it.
 """
@@ -99,12 +100,26 @@ class Proof:
         pods = pods_of(self._platform, takeover.target, takeover.component, takeover.source)
         running = [pod for pod in pods if not engine_ended(pod)]
         answers = await together(self._stop(pod, timeout) for pod in running)
+        if await self._stopped_where_it_was(pods, timeout):
+            return f"its agent has stopped it ({takeover.source}, of whose Pod nobody knows any more)"
         older = [pod for pod in pods if self._is_the_lost_one(pod)]
         if older and all(answer for answer in answers):
             return f"its agent has stopped it ({takeover.source})" if running else f"{takeover.source} has ended"
         if running and all(answer == "started" for answer in answers):
             return f"another Pod of {takeover.source} had its volume since, and was stopped"
         return ""
+
+    async def _stopped_where_it_was(self, pods: Sequence[Manifest], timeout: float) -> bool:
+        """Only where somebody answers there who says that he is the node: addresses are given away again."""
+        address, takeover = self._takeover.address, self._takeover
+        if not address or any((pod.get("status") or {}).get("podIP") == address for pod in pods):
+            return False
+        agent = AgentTarget(takeover.target.namespace, takeover.target.app, takeover.source, address)
+        try:
+            report = await self._platform.agents.role(agent, timeout=timeout)
+        except AgentError:
+            return False
+        return report.node == takeover.source and bool(await self._stop_at(agent, address, timeout))
 
     def _is_the_lost_one(self, pod: Manifest) -> bool:
         if not self._lost_at:
@@ -119,7 +134,10 @@ class Proof:
             return ""
         takeover = self._takeover
         agent = AgentTarget(takeover.target.namespace, takeover.target.app, takeover.source, address)
-        request_id = f"{activity.info().workflow_run_id}/fence/{pod['metadata']['uid']}"
+        return await self._stop_at(agent, str(pod["metadata"]["uid"]), timeout)
+
+    async def _stop_at(self, agent: AgentTarget, which: str, timeout: float) -> str:
+        request_id = f"{activity.info().workflow_run_id}/fence/{which}"
         try:
             status = await self._platform.agents.stop(agent, request_id, grace=STOP_GRACE, timeout=timeout)
         except AgentError:

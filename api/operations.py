@@ -122,6 +122,8 @@ class Suspicion:
     seen: int = 0
     back: bool = False
     """It was replaced already, and can be reached again."""
+    address: str = ""
+    """Of its last Pod, which may be gone while its engine still runs there."""
 
 
 def is_drift(detail: str) -> bool:
@@ -157,7 +159,8 @@ class OperationInput:
     force: bool = False
     """Failover: also where the primary is well, or acknowledged writes would be lost."""
     seen: int = 0
-    """Failover: ``Suspicion.seen``."""
+    address: str = ""
+    """Failover: as in Suspicion."""
     paused: bool = False
     """It begins paused, because the operation that it goes on with was."""
 
@@ -172,6 +175,7 @@ class Scope:
     candidate: str = ""
     force: bool = False
     seen: int = 0
+    address: str = ""
 
 
 @dataclass(frozen=True)

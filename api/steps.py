@@ -268,7 +268,8 @@ class Move:
 
 @dataclass(frozen=True)
 class FailoverRequest:
-    """``node`` empty: whichever was primary. ``seen``: when it was last known to be well, unix milliseconds, or 0."""
+    """``node`` empty: whichever was primary. ``seen``: when it was last known to be well, unix milliseconds, or 0.
+    ``address``: of its last Pod, or empty."""
 
     target: Target
     component: str = ""
@@ -276,6 +277,7 @@ class FailoverRequest:
     candidate: str = ""
     force: bool = False
     seen: int = 0
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -294,6 +296,7 @@ class Takeover:
     force: bool = False
     seen: int = 0
     message: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True)

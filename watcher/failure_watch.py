@@ -57,6 +57,8 @@ class _Component:
     """By Pod."""
     well: dict[str, int] = field(default_factory=dict)
     """Node -> when it was last known to be well, unix milliseconds."""
+    addresses: dict[str, str] = field(default_factory=dict)
+    """Of the Pod in which a node last held the role."""
     suspected: dict[str, float] = field(default_factory=dict)
     """Node -> since when it gets no lease."""
     record_read: bool = False
@@ -127,6 +129,7 @@ class FailureWatch:
             if role in exclusive and pod is not None:
                 component.last[role] = pods.label(pod, LABEL_NODE)
                 if target := _target(key, pod):
+                    component.addresses[target.node] = target.address
                     holders.append(Holder(key, name, target))
         self._renewal.keep(key, holders)
         claiming = self._claiming(key, decision)
@@ -323,9 +326,7 @@ class FailureWatch:
                 component.suspected.setdefault(finding.node, now)
         self._trust_again(key, component, {finding.node for finding in raised if finding.kind in LOST})
         standing = {Reason(key, f.node, f.kind): f for f in raised}
-        self._suspicions.stand(
-            key, {reason: _suspicion(reason, f, component.well.get(f.node, 0)) for reason, f in standing.items()}
-        )
+        self._suspicions.stand(key, {reason: _suspicion(reason, f, component) for reason, f in standing.items()})
         notes = [f"{f.why}; {f.blocked}" for f in found if f.blocked]
         for reason, finding in standing.items():
             told = "its workflow has been told" if self._suspicions.taken(reason) else "Temporal has not been told yet"
@@ -350,8 +351,15 @@ class FailureWatch:
         self._changed(key[:2])
 
 
-def _suspicion(reason: Reason, finding: Finding, well: int) -> Suspicion:
-    return Suspicion(reason.key[2], finding.node, finding.why, well, back=finding.kind is Kind.BACK)
+def _suspicion(reason: Reason, finding: Finding, component: _Component) -> Suspicion:
+    return Suspicion(
+        reason.key[2],
+        finding.node,
+        finding.why,
+        component.well.get(finding.node, 0),
+        back=finding.kind is Kind.BACK,
+        address=component.addresses.get(finding.node, ""),
+    )
 
 
 def _by_node(found: Sequence[Manifest], seen: Mapping[str, Sighting]) -> dict[str, tuple[PodFacts, ...]]:

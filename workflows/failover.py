@@ -43,7 +43,15 @@ class FailoverWorkflow(Controlled):
 
 
 async def _failover(target: Target, request: OperationInput) -> OperationResult:
-    wish = FailoverRequest(target, request.component, request.node, request.candidate, request.force, request.seen)
+    wish = FailoverRequest(
+        target,
+        request.component,
+        request.node,
+        request.candidate,
+        request.force,
+        request.seen,
+        request.address,
+    )
     takeover = await run_step(Step.PLAN_FAILOVER, wish, Takeover, "who is lost, who could take over")
     if not takeover.source:
         return OperationResult(target.operation, Outcome.NOTHING, takeover.message, target.workflow_id)

@@ -119,9 +119,11 @@ class Failovers:
         said = raw.get("suspicions")
         for node, entry in said.items() if isinstance(said, dict) else ():
             if isinstance(entry, dict) and isinstance(entry.get("seen", 0), int):
-                texts = [str(entry.get(name, "")) for name in ("component", "why")]
+                texts = [str(entry.get(name, "")) for name in ("component", "why", "address")]
                 back = bool(entry.get("back"))
-                found.suspicions[str(node)] = Suspicion(texts[0], str(node), texts[1], entry.get("seen", 0), back)
+                found.suspicions[str(node)] = Suspicion(
+                    texts[0], str(node), texts[1], entry.get("seen", 0), back, texts[2]
+                )
         replaced = raw.get("replaced")
         if isinstance(replaced, dict):
             found.replaced = {str(key): str(value) for key, value in replaced.items() if _is_time(value)}

@@ -54,6 +54,7 @@ async def start_operation(
             candidate=scope.candidate,
             force=scope.force,
             seen=scope.seen,
+            address=scope.address,
             paused=paused,
         )
         try:

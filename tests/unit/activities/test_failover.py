@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from temporalio.exceptions import ApplicationError
 
 from activities import fencing
-from activities.failover import IN_SYNC_WITHIN, Failover, able_to_take_over, furthest_of, why_not
+from activities.candidates import IN_SYNC_WITHIN, able_to_take_over, furthest_of, why_not
+from activities.failover import Failover
 from api.names import LABEL_ROLE
 from api.steps import Chosen, ErrorType, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
 from proto import agent_pb2
@@ -154,6 +155,21 @@ async def test_unless_it_has_had_the_volume(world: World) -> None:
     world.pod(NODES[0])["metadata"]["creationTimestamp"] = "2126-01-01T00:00:00Z"
     world.agents.stopped[NODES[0]] = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED, starts=1)
     assert "had its volume since" in (await fenced(world, seen=SEEN)).proof
+
+
+async def test_one_whose_pod_was_deleted_by_force_is_stopped_where_it_still_runs(world: World) -> None:
+    world.cluster.remove(world.pod(NODES[0]))
+    world.agents.say(NODES[0], "primary")
+    world.agents.stopped[NODES[0]] = STOPPED
+    assert "its agent has stopped it" in (await fenced(world, seen=SEEN, address="198.18.7.7")).proof
+
+
+async def test_whoever_has_its_address_by_now_is_left_alone(world: World) -> None:
+    world.cluster.remove(world.pod(NODES[0]))
+    world.agents.reports[NODES[0]] = agent_pb2.RoleReport(node=NODES[1], role="replica", ready=True)
+    world.agents.stopped[NODES[0]] = STOPPED
+    assert "lease has run out" in (await fenced(world, seen=SEEN, address="198.18.7.7")).proof
+    assert not world.agents.called("stop")
 
 
 async def test_by_hand_a_watcher_gets_the_time_to_stop_renewing(world: World) -> None:
