@@ -49,12 +49,13 @@ def _agents(which: str, *, of_primary: bool = False) -> Fault:
     return inject
 
 
+KILLS_ENGINES = "agent1-of-the-primary"
 FAULTS: dict[str, Fault] = {
     "worker": _platform("worker"),
     "watcher": _platform("watcher"),
     "temporal": _component("temporal"),
     "apiserver": _component("apiserver"),
     "agent2": _agents("tools"),
-    "agent1-of-the-primary": _agents("manager", of_primary=True),
+    KILLS_ENGINES: _agents("manager", of_primary=True),
 }
 """``agent1`` takes the engine with it, so there it is one node's and not all nodes'."""
