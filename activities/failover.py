@@ -23,7 +23,7 @@ from activities.addresses import node_addresses
 from activities.candidates import able_to_take_over, furthest_of, is_well, lossy, quorum, why_not
 from activities.events import tell
 from activities.platform import permanent
-from activities.reach import reachable
+from activities.reach import reachable, reports
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.takeover import Nodes, RoleMover, component_of, said, to_its_end
 from activities.together import together
@@ -51,6 +51,8 @@ from render.validation import parse_app
 
 ASK_WITHIN = 1.0
 """Seconds: of several nodes one or two may not answer at all, and clients wait."""
+CANDIDATE_WITHIN = 5.0
+"""Seconds in which a chosen node that does not run must be back."""
 _READMITTED_WITHIN = 60.0
 
 
@@ -116,6 +118,8 @@ class Failover(RoleMover):
         """The node to replace and, where another holds the role already, that one. Nothing to do: empty, and why."""
         marked = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
         holders = nodes.holders()
+        if request.force and request.candidate and request.candidate == request.node:
+            return request.node, request.node  # a person knows that nobody has what it has not
         source = request.node or self._last_holder(request.target, component, nodes)
         if not source:
             raise permanent(ErrorType.NO_CANDIDATE, f"nobody knows who was primary of {component.name}; name the node")
@@ -150,6 +154,7 @@ class Failover(RoleMover):
     ) -> None:
         """Before anything is touched: somebody could take over."""
         names = {node.name for node in component.nodes} - {takeover.source}
+        marked = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
         if takeover.candidate and takeover.candidate not in names:
             message = f"{takeover.candidate} is no node that could take over; those are {', '.join(sorted(names))}"
             raise permanent(ErrorType.NO_CANDIDATE, message)
@@ -162,6 +167,8 @@ class Failover(RoleMover):
             silent = sorted(names - set(replicas))
             said_by += [f"{name} does not answer" for name in silent]
             message = f"{takeover.source} is lost, and nobody can take over without losing data: {'; '.join(said_by)}"
+            if takeover.source in marked:
+                message += f"; mw failover --node {takeover.source} --to {takeover.source} --force lets it serve again"
             raise permanent(ErrorType.NO_CANDIDATE, message)
 
     async def _last_writable(self, takeover: Takeover) -> int:
@@ -279,11 +286,29 @@ class Failover(RoleMover):
             takeover, chosen = request.takeover, request.chosen
             want = await self._running(takeover.target)
             component = want.desired.component(takeover.component)
-            await tell_step(self.platform, takeover.target, f"{chosen.candidate} takes over from {takeover.source}")
+            # Asked to become writable by an earlier attempt, it may be: then there is no way back to the old one.
+            if _step_of(want) != becoming(chosen):
+                await self._await_candidate(request, want, component)
+                await tell_step(self.platform, takeover.target, becoming(chosen))
             addresses = await node_addresses(self.platform, want.desired)
             await to_its_end(self._promote(request, component, addresses))
             message = f"{chosen.candidate} has taken over from {takeover.source}: {chosen.message}"
             await tell(self.platform, takeover.target, "FailedOver", message)
+
+    async def _await_candidate(self, request: PromoteRequest, want: Wanted, component: DesiredComponent) -> None:
+        """Until its engine runs. Should it have ended just now it comes back only when there is a primary: then the
+        source has to be it again. Raises NoCandidate."""
+        takeover, candidate = request.takeover, request.chosen.candidate
+        deadline = time.monotonic() + CANDIDATE_WITHIN
+        while True:
+            agents = reachable(self.platform, takeover.target, [candidate])
+            if candidate in await reports(self.platform, agents, timeout=ASK_WITHIN):
+                return
+            if time.monotonic() > deadline:
+                await self._give_up(takeover, want, component)
+                message = f"{candidate} was chosen and has ended before it took over; {takeover.source} serves again"
+                raise permanent(ErrorType.NO_CANDIDATE, message)
+            await asyncio.sleep(0.2)
 
     async def _promote(
         self, request: PromoteRequest, component: DesiredComponent, addresses: Mapping[str, str]
@@ -353,3 +378,12 @@ class Failover(RoleMover):
             await asyncio.sleep(0.3)
         await fencing.unmark(self.platform, request.takeover.target, source)
         return f"{source} follows {primary}"
+
+
+def becoming(chosen: Chosen) -> str:
+    """The step of the App's operation from which on the candidate may be writable."""
+    return f"{chosen.candidate}: becomes writable"
+
+
+def _step_of(want: Wanted) -> str:
+    return str(((want.manifest.get("status") or {}).get("operation") or {}).get("step") or "")

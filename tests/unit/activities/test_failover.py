@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.exceptions import ApplicationError
 
-from activities import fencing
+from activities import failover, fencing
 from activities.candidates import IN_SYNC_WITHIN, able_to_take_over, furthest_of, why_not
 from activities.failover import Failover
 from api.names import LABEL_ROLE
@@ -218,6 +218,43 @@ async def test_promoted_once_it_is_followed_by_the_others(world: World) -> None:
     await world.do(Failover(world.platform).promote, request)
     assert world.agents.called("failover") == [NODES[1]]
     assert world.agents.called("follow") == [NODES[2]]
+
+
+async def test_a_chosen_one_that_ends_before_it_takes_over_gives_the_role_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for a primary before it starts, and the old one was stopped: nobody would ever start."""
+    monkeypatch.setattr(failover, "CANDIDATE_WITHIN", 0.3)
+    await fenced(world, seen=SEEN)
+    del world.agents.reports[NODES[1]]
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    with pytest.raises(ApplicationError, match=f"{NODES[0]} serves again"):
+        await world.do(Failover(world.platform).promote, request)
+    assert world.agents.called("start") == [NODES[0]]
+    assert marked(world) == []
+
+
+async def test_one_that_may_have_been_writable_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failover, "CANDIDATE_WITHIN", 0.0)
+    await fenced(world, seen=SEEN)
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    world.agents.answers[NODES[2], "follow"] = "it hangs"
+    world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
+    with pytest.raises(ApplicationError, match="it hangs"):
+        await world.do(Failover(world.platform).promote, request)
+    world.cluster.remove(world.pod(NODES[1]))
+    with pytest.raises(ApplicationError, match="waiting until it does"):
+        await world.do(Failover(world.platform).promote, request)
+    assert world.agents.called("start") == [], "it has taken writes that the old one has not"
+
+
+async def test_a_person_can_let_the_old_one_serve_again(world: World) -> None:
+    await fenced(world, seen=SEEN)
+    plan = await planned(world, candidate=NODES[0], force=True)
+    assert (plan.source, plan.primary) == (NODES[0], NODES[0])
+    said = await world.do(Failover(world.platform).readmit, ReadmitRequest(plan, NODES[0]))
+    assert said == f"{NODES[0]} is primary again"
+    assert marked(world) == []
 
 
 async def test_a_second_writable_node_is_never_called_success(world: World) -> None:
