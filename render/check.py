@@ -96,9 +96,13 @@ def _rendered(bundle: PluginBundle, topology: Topology, runtime_version: str) ->
         place = f"{failure.file}:{failure.line}" if failure.line else failure.file
         with_what = f"(topology {topology.name}, runtime version {runtime_version})"
         return [Problem(place, f"{failure.message} {with_what}")]
-    return [
+    found = [
         problem for component in wanted.components for problem in _tools(component.definition, tools[component.name])
     ]
+    if topology.failover == "platform":
+        for component in wanted.components:
+            found += _failover(topology, component.definition, tools[component.name])
+    return found
 
 
 def _tools(definition: ComponentDefinition, tools: Mapping[str, Tool]) -> Iterator[Problem]:
@@ -116,6 +120,22 @@ def _tools(definition: ComponentDefinition, tools: Mapping[str, Tool]) -> Iterat
             yield Problem(
                 file, f"tool 'getRole' answers {listing(unknown)}, but the component's roles are {listing(roles)}"
             )
+
+
+_FAILOVER_TOOLS = (ToolName.FENCE, ToolName.UNFENCE, ToolName.DETACH, ToolName.FAILOVER, ToolName.FOLLOW)
+
+
+def _failover(topology: Topology, definition: ComponentDefinition, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    """What the platform needs to replace a lost primary."""
+    if not any(role.writable and role.exclusive for role in definition.roles):
+        return
+    missing = [name for name in _FAILOVER_TOOLS if name not in tools]
+    if missing:
+        message = f"topology {topology.name!r} has failover: platform, but these tools are missing: {listing(missing)}"
+        yield Problem(definition.tools, message)
+    if ToolName.GET_ROLE in tools and "position" not in tools[ToolName.GET_ROLE].result:
+        message = "tool 'getRole' has no result 'position', by which the platform chooses who takes over"
+        yield Problem(definition.tools, f"{message} (topology {topology.name!r} has failover: platform)")
 
 
 def _unused_files(bundle: PluginBundle) -> list[Problem]:

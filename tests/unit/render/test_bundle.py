@@ -8,7 +8,7 @@ import pytest
 
 from render.bundle import PluginRefused, digest_of, from_config_maps, from_files, load_folder, to_config_maps
 from render.check import check_bundle, check_successor, shared_runtime_versions
-from tests.unit.render.support import FILES, shelf
+from tests.unit.render.support import DEFINITION, FILES, TOOLS, shelf
 
 
 def refusal(**changes: str) -> str:
@@ -142,3 +142,17 @@ def test_adjacent_versions_share_a_runtime_version() -> None:
     assert "shares no runtime version with shelf 1.0.0, which has 1, 2" in problem.message
     (problem,) = check_successor(shelf(), shelf(shelf_conf_j2="other\n"))
     assert "is installed with other content" in problem.message
+
+
+def test_a_topology_in_which_the_platform_fails_over_needs_the_tools_for_it() -> None:
+    definition = DEFINITION.replace("  - name: cluster\n", "  - name: cluster\n    failover: platform\n")
+    said = found(plugin_yaml=definition)
+    assert "tools.yaml.j2" in said
+    assert "these tools are missing: " in said
+    assert "detach" in said
+    assert "no result 'position'" in said
+    whole = "".join(
+        f"{name}: {{steps: [{{set: {{x: y}}}}]}}\n" for name in ("fence", "unfence", "detach", "failover", "follow")
+    )
+    tools = TOOLS.replace('result: {role: "${role}"}', 'result: {role: "${role}", position: "1"}') + whole
+    assert found(plugin_yaml=definition, tools_yaml_j2=tools) == ""
