@@ -50,7 +50,8 @@ def run_case(
         FAULTS[fault](instance, app)
         settle(app, operation, temporal, seen)
         seconds = time.monotonic() - began
-    masters = [node for node in app.nodes() if is_writable(app, node)]
+    # A killed agent's container may be in the kubelet's back-off still, though the App was seen ready before.
+    masters = eventually("every node answers", lambda: [n for n in app.nodes() if is_writable(app, n)], timeout=60)
     assert len(masters) == 1, f"writable: {masters}"
     eventually("the status names it", lambda: app.status().get("primary") == masters[0])
     lost = len(writer.lost(writer.acknowledged)) if kills_engines else 0

@@ -195,6 +195,7 @@ def platform_killed(module: str) -> Callable[[Scene], AbstractContextManager[Non
 def watchers_lost(scene: Scene) -> Iterator[None]:
     """Their machines are gone: others come, who have to wait until the leader's Lease has run out."""
     with engine_suspended(scene):
+        assert platform.kill("watcher", scene.instance.name) >= 1  # who is asked to end would release the Lease
         replaced(scene, "watcher")
         yield
 

@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,6 +181,14 @@ async def cluster(
     finally:
         for engine in made.engines:
             await engine.kill()
+
+
+async def keep_asking(engine: Engine) -> None:
+    """As its agent asks, twice a second, until cancelled."""
+    while True:
+        with suppress(ToolError):
+            await engine.ready()
+        await asyncio.sleep(0.5)
 
 
 @dataclass

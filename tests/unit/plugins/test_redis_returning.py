@@ -6,14 +6,12 @@ import asyncio
 import os
 import signal
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from redis.exceptions import RedisError
 
-from agent.tooling.failure import ToolError
-from tests.unit.plugins.engines import Cluster, Engine, cluster, until
+from tests.unit.plugins.engines import Cluster, Engine, cluster, keep_asking, until
 
 
 async def _hangs_until_replaced(made: Cluster, old: Engine) -> None:
@@ -30,14 +28,6 @@ async def _hangs_until_replaced(made: Cluster, old: Engine) -> None:
         os.kill(old.process.pid, signal.SIGCONT)
 
 
-async def _asked(engine: Engine) -> None:
-    """As its agent asks, twice a second."""
-    while True:
-        with suppress(ToolError):
-            await engine.ready()
-        await asyncio.sleep(0.5)
-
-
 @pytest.mark.parametrize("servers", [2, 3])
 async def test_it_follows_within_seconds_and_disconnects_who_waited_for_it(tmp_path: Path, servers: int) -> None:
     """Sentinel alone takes ten seconds and more, in which the writes of those who waited are taken and thrown away."""
@@ -47,7 +37,7 @@ async def test_it_follows_within_seconds_and_disconnects_who_waited_for_it(tmp_p
             await waiting.set("before", 1)
             await _hangs_until_replaced(made, old)
             returned = time.monotonic()
-            asked = asyncio.create_task(_asked(old))
+            asked = asyncio.create_task(keep_asking(old))
             try:
 
                 async def follows() -> bool:
@@ -82,7 +72,7 @@ async def test_one_that_was_just_chosen_is_not_put_back_by_its_own_agent(tmp_pat
         for _ in range(3):
             old = await made.primary()
             new = next(engine for engine in made.servers if engine is not old)
-            asked = asyncio.create_task(_asked(new))
+            asked = asyncio.create_task(keep_asking(new))
             await new.tool("failover", **{"from": old.address})
             until_then = time.monotonic() + 1.5
             while time.monotonic() < until_then:
