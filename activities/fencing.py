@@ -42,6 +42,8 @@ STOP_WITHIN = 2.0
 AT_ONCE = 0.8
 """Where that is not done so soon, the replicas stop following meanwhile, and the lease begins to run out."""
 _AGAIN = 0.2
+_WHOLE_SECOND = 1.0
+"""The API server cuts the time of creation down to it."""
 _ENDED = frozenset({agent_pb2.ProcessState.STOPPED, agent_pb2.ProcessState.FATAL, agent_pb2.ProcessState.HELD})
 
 
@@ -125,7 +127,7 @@ class Proof:
         if not self._lost_at:
             return False
         made = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"])).timestamp()
-        return made <= self._lost_at
+        return made + _WHOLE_SECOND <= self._lost_at
 
     async def _stop(self, pod: Manifest, timeout: float) -> str:
         """``stopped``; ``started`` where this very Pod had the volume, and so nobody else has it; empty: not known."""

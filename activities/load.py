@@ -66,17 +66,17 @@ class Load:
             live = await live_state(platform, app.namespace, app.name, app.uid)
             if refusal or live.damaged:
                 refusal = refusal or said_of(app.name, live.damaged)
-                return _snapshot(manifest, app, reason=METADATA_DAMAGED, refusal=refusal)
+                return _snapshot(manifest, app, deployed=_last(live), reason=METADATA_DAMAGED, refusal=refusal)
         problems = damage or await self._problems(app, bundle, known, live.recorded)
         if problems or bundle is None:
-            return _refused(manifest, INVALID_SPEC, problems, app)
+            return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
         wanted = desired(app, bundle, agent_image=platform.agent_image, recorded=live.recorded)
         if live.deployed is None:
             problems = list(fewer_nodes(app, wanted, live))
             return _refused(manifest, UNSUPPORTED_CHANGE, problems, app) if problems else _snapshot(manifest, app)
         problems = await self._transitions(app, wanted, live.deployed)
         if problems:
-            return _refused(manifest, INVALID_SPEC, problems, app)
+            return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
         left = pending(wanted, live.deployed)
         operation, sentence = (str(left[0].operation), left[0].sentence) if left else ("", "")
         drift: list[str] = []
@@ -191,11 +191,18 @@ def _snapshot(
     )
 
 
-def _refused(manifest: Manifest, reason: str, problems: list[Problem], app: App | None = None) -> AppSnapshot:
+def _last(live: Live) -> str:
+    """Hash of the spec that runs, empty before the first Deploy: it can lose its primary, whatever is refused."""
+    return str(live.basic.get("deployed", ""))
+
+
+def _refused(
+    manifest: Manifest, reason: str, problems: list[Problem], app: App | None = None, deployed: str = ""
+) -> AppSnapshot:
     shown = [str(problem) for problem in problems[:_SHOWN_PROBLEMS]]
     if len(problems) > _SHOWN_PROBLEMS:
         shown.append(f"and {len(problems) - _SHOWN_PROBLEMS} more problems")
-    return _snapshot(manifest, app, reason=reason, refusal="; ".join(shown))
+    return _snapshot(manifest, app, deployed=deployed, reason=reason, refusal="; ".join(shown))
 
 
 def fewer_nodes(app: App, wanted: DesiredApp, live: Live) -> Iterator[Problem]:

@@ -38,13 +38,16 @@ class RoleRules:
         self._cluster = cluster
         self._rules: dict[tuple[str, str], _Rules | None] = {}
         """None: one that cannot be read; it is looked at again when its ConfigMap changes."""
+        self._last: dict[tuple[str, str], tuple[_Rules, str]] = {}
+        """App -> rules and topology that were good last: a spec that names others by mistake is refused, and what runs
+        goes on."""
         cluster.plugins.subscribe(self._changed)
 
     def exclusive(self, namespace: str, app: str, component: str) -> frozenset[str]:
         """Where the plugin cannot be read, every role that has a Service: one holder too few is the safe mistake."""
-        rules = self._of_app(namespace, app)
-        if rules is not None and component in rules.exclusive:
-            return rules.exclusive[component]
+        found = self._of_app(namespace, app)
+        if found is not None and component in found[0].exclusive:
+            return found[0].exclusive[component]
         services = self._cluster.services_of.of((namespace, app))
         roles = (pods.label(s, LABEL_SERVICE_ROLE) for s in services if pods.label(s, LABEL_COMPONENT) == component)
         return frozenset(role for role in roles if role)
@@ -54,15 +57,20 @@ class RoleRules:
 
         No where the plugin cannot be read: a primary that is not replaced is the safe mistake.
         """
-        rules = self._of_app(namespace, app)
-        spec = (self._cluster.apps.get(namespace, app) or {}).get("spec") or {}
-        topology = str(spec.get("topology") or "")
-        return rules is not None and component in rules.replaced.get(topology, frozenset())
+        found = self._of_app(namespace, app)
+        return found is not None and component in found[0].replaced.get(found[1], frozenset())
 
-    def _of_app(self, namespace: str, app: str) -> _Rules | None:
+    def _of_app(self, namespace: str, app: str) -> tuple[_Rules, str] | None:
+        """Rules and topology."""
         spec = (self._cluster.apps.get(namespace, app) or {}).get("spec") or {}
         plugin = spec.get("plugin") or {}
-        return self._of(str(plugin.get("name")), str(plugin.get("version")))
+        rules = self._of(str(plugin.get("name")), str(plugin.get("version")))
+        topology = str(spec.get("topology") or "")
+        if rules is not None and topology in rules.replaced:
+            self._last[namespace, app] = rules, topology
+        elif (namespace, app) in self._last:
+            return self._last[namespace, app]
+        return (rules, topology) if rules is not None else None
 
     def _of(self, name: str, version: str) -> _Rules | None:
         if (name, version) not in self._rules:

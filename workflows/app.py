@@ -109,7 +109,8 @@ class AppWorkflow:
             self._resync = False
             self._state.failovers.cool_down = snapshot.cool_down
             decision = plan(snapshot, self._state.memory(snapshot, workflow.now()))
-            move = None if decision.suspicion is not None else next_move(snapshot, self._state, workflow.now())
+            first = decision.suspicion is not None or self._state.asked_for(OperationType.FAILOVER)
+            move = None if first else next_move(snapshot, self._state, workflow.now())
             if decision.suspicion is None:
                 self._state.failovers.let_go(workflow.now())
             decision = move or decision

@@ -23,7 +23,7 @@ def failover_before(operation: str, state: EntityState, waiting: str, now: datet
     if operation in (OperationType.DELETE, OperationType.FAILOVER):
         return ""
     lost = state.failovers.due(now)
-    asked = any(ticket.type == OperationType.FAILOVER for ticket in state.queue)
+    asked = state.asked_for(OperationType.FAILOVER)
     if lost is None and not asked:
         return ""
     _begin_paused_again(state, operation, waiting)

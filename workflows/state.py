@@ -104,6 +104,10 @@ class EntityState:
             self.failovers.waiting(now) or self.failovers.failure(now),
         )
 
+    def asked_for(self, operation: str) -> bool:
+        """Whether somebody has started one by hand that has not begun."""
+        return any(ticket.type == operation for ticket in self.queue)
+
     def forget_failure(self) -> None:
         self.failed_type = self.failed_hash = self.failed_message = self.failed_how = self.retry_at = ""
         self.failed_times = 0

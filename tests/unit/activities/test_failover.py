@@ -15,10 +15,12 @@ from activities import failover, fencing
 from activities.candidates import IN_SYNC_WITHIN, able_to_take_over, furthest_of, why_not
 from activities.failover import Failover
 from api.names import LABEL_ROLE
+from api.operations import Suspicion
 from api.steps import Chosen, ErrorType, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
 from proto import agent_pb2
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import DEFINITION, TOOLS, shelf, store
+from workflows.planner import Memory, plan
 
 NODES = [f"books-store-g-{n}" for n in range(3)]
 PLATFORM = shelf(
@@ -56,16 +58,16 @@ def takeover(world: World, **more: Any) -> Takeover:
 
 
 async def test_a_primary_that_is_lost_is_to_be_replaced(world: World) -> None:
-    plan = await planned(world, seen=SEEN)
-    assert (plan.source, plan.primary, plan.seen) == (NODES[0], "", SEEN)
+    move = await planned(world, seen=SEEN)
+    assert (move.source, move.primary, move.seen) == (NODES[0], "", SEEN)
     assert any(event.startswith("FailoverStarted") for event in world.events())
 
 
 async def test_one_that_is_well_is_left_alone_unless_forced(world: World) -> None:
     world.agents.say(NODES[0], "primary", 10)
-    plan = await planned(world)
-    assert plan.source == ""
-    assert "start a Switchover" in plan.message
+    move = await planned(world)
+    assert move.source == ""
+    assert "start a Switchover" in move.message
     assert (await planned(world, force=True)).source == NODES[0]
 
 
@@ -78,10 +80,10 @@ async def test_of_two_that_claim_the_role_the_earlier_one_gives_way(world: World
     world.agents.say(NODES[0], "primary")
     world.agents.say(NODES[1], "primary")
     world.agents.reports[NODES[0]].epoch, world.agents.reports[NODES[1]].epoch = 5, 9
-    plan = await planned(world)
-    assert (plan.source, plan.primary) == (NODES[0], NODES[1])
-    plan = await planned(world, node=NODES[1])
-    assert (plan.source, plan.primary) == (NODES[0], NODES[1])
+    move = await planned(world)
+    assert (move.source, move.primary) == (NODES[0], NODES[1])
+    move = await planned(world, node=NODES[1])
+    assert (move.source, move.primary) == (NODES[0], NODES[1])
 
 
 async def test_whom_the_label_names_holds_the_role_though_it_does_not_answer(world: World) -> None:
@@ -116,6 +118,13 @@ async def test_a_newer_spec_that_cannot_be_carried_out_holds_nothing_up(world: W
     world.edit(components=[{**store(replicas=3)[0], "config": {"threads": 999}}])
     request = FailoverRequest(target, "store", NODES[0], seen=SEEN)
     assert (await world.do(Failover(world.platform).plan_failover, request)).source == NODES[0]
+
+
+async def test_a_refused_spec_leaves_a_lost_primary_to_be_replaced(world: World) -> None:
+    world.edit(components=[{**store(replicas=3)[0], "config": {"threads": 999}}])
+    snapshot = await world.load()
+    assert snapshot.refusal
+    assert plan(snapshot, Memory(suspicion=Suspicion("store", NODES[0], "lost"))).operation == "Failover"
 
 
 # Fencing
@@ -250,9 +259,9 @@ async def test_one_that_may_have_been_writable_is_waited_for(world: World, monke
 
 async def test_a_person_can_let_the_old_one_serve_again(world: World) -> None:
     await fenced(world, seen=SEEN)
-    plan = await planned(world, candidate=NODES[0], force=True)
-    assert (plan.source, plan.primary) == (NODES[0], NODES[0])
-    said = await world.do(Failover(world.platform).readmit, ReadmitRequest(plan, NODES[0]))
+    move = await planned(world, candidate=NODES[0], force=True)
+    assert (move.source, move.primary) == (NODES[0], NODES[0])
+    said = await world.do(Failover(world.platform).readmit, ReadmitRequest(move, NODES[0]))
     assert said == f"{NODES[0]} is primary again"
     assert marked(world) == []
 

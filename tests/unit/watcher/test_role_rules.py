@@ -41,3 +41,18 @@ async def test_a_plugin_that_cannot_be_read_replaces_nobody_until_it_can() -> No
         assert not rules.replaced(NAMESPACE, APP, "redis")
         kubernetes.put(good)
         await eventually(lambda: rules.replaced(NAMESPACE, APP, "redis"))
+
+
+@pytest.mark.parametrize("mistake", [{"plugin": {"name": "redis", "version": "9.9.9"}}, {"topology": "replicaton"}])
+async def test_a_mistake_in_the_spec_leaves_what_runs_watched_over(mistake: dict[str, Any]) -> None:
+    kubernetes = FakeKubernetes()
+    application: dict[str, Any] = app()
+    kubernetes.put(application)
+    kubernetes.put(plugin())
+    async with watched(cast(Kubernetes, kubernetes)) as cluster:
+        rules = RoleRules(cluster)
+        assert rules.replaced(NAMESPACE, APP, "redis")
+        kubernetes.put({**application, "spec": {**application["spec"], **mistake}})
+        await eventually(lambda: mistake.items() <= (cluster.apps.get(NAMESPACE, APP) or {})["spec"].items())
+        assert rules.replaced(NAMESPACE, APP, "redis")
+        assert rules.exclusive(NAMESPACE, APP, "redis") == {"master"}
