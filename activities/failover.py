@@ -1,4 +1,4 @@
-"""``planFailover``, ``fence``, ``choose``, ``promote``, ``readmit``: a lost primary is replaced, and taken in again.
+"""``planFailover``, ``fence``, ``choose``, ``promote``: a lost primary is replaced.
 
 1. ``planFailover`` asks everybody again: a primary that is well is left alone, one that has been replaced already is
    only taken in again, and where nobody could take over nothing is touched.
@@ -6,7 +6,6 @@
 3. ``choose``: all replicas stop following, so that their positions do not move any more; the furthest is to take over.
    Its name is in the workflow's history before it is made writable, so that a repeat never makes another one so.
 4. ``promote``: it becomes writable, the label follows, the others follow it, and exactly one is writable.
-5. ``readmit``: the source starts as a replica, if it can be reached; else the watcher says when it is back.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -24,11 +24,11 @@ from activities.candidates import able_to_take_over, furthest_of, is_well, lossy
 from activities.events import tell
 from activities.platform import permanent
 from activities.reach import reachable, reports
+from activities.replacing import Replacing
 from activities.status import ConditionChange, StatusChange, tell_step
-from activities.takeover import Nodes, RoleMover, component_of, said, to_its_end
-from activities.together import together
+from activities.takeover import Nodes, component_of, said, to_its_end
 from activities.wait import heartbeats
-from activities.wanted import Wanted, live_app, live_state, stage
+from activities.wanted import Wanted
 from api.app import Phase
 from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.operations import OperationType
@@ -39,30 +39,26 @@ from api.steps import (
     Fenced,
     FenceRequest,
     PromoteRequest,
-    ReadmitRequest,
     Step,
     Takeover,
     Target,
 )
-from api.tools import ToolName
-from clients.agents import AgentError, AgentTarget
+from clients.agents import AgentError
 from render.desired import DesiredComponent
-from render.validation import parse_app
 
 ASK_WITHIN = 1.0
 """Seconds: of several nodes one or two may not answer at all, and clients wait."""
 CANDIDATE_WITHIN = 5.0
 """Seconds in which a chosen node that does not run must be back."""
-_READMITTED_WITHIN = 60.0
 
 
-class Failover(RoleMover):
+class Failover(Replacing):
     @activity.defn(name=Step.PLAN_FAILOVER)
     async def plan_failover(self, request: FailoverRequest) -> Takeover:
         """What there is to do. Raises NoCandidate where nobody can take over, or only with a loss that is refused."""
         async with heartbeats():
             target = request.target
-            want = await self._running(target)
+            want = await self.running(target)
             component = component_of(want.desired, request.component)
             self._check_topology(want, component)
             nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
@@ -80,7 +76,7 @@ class Failover(RoleMover):
                 address=request.address,
             )
             if not primary:
-                await self._check_candidates(want, component, nodes, takeover)
+                takeover = await self._checked(want, component, nodes, takeover)
             change = StatusChange(
                 phase=Phase.UPDATING,
                 message=f"Failover: {target.reason}",
@@ -89,17 +85,6 @@ class Failover(RoleMover):
             await tell(self.platform, target, "FailoverStarted", target.reason, warning=True)
             await tell_step(self.platform, target, f"{source} is lost", change)
             return takeover
-
-    async def _running(self, target: Target) -> Wanted:
-        """The App as it runs, whatever its spec says by now: a failover does not wait for that."""
-        manifest, live = await asyncio.gather(
-            live_app(self.platform, target), live_state(self.platform, target.namespace, target.app, target.uid)
-        )
-        app, problems = parse_app(manifest)
-        if app is None or live.deployed is None:
-            why = "; ".join(map(str, problems)) or "it has not been deployed yet"
-            raise permanent(ErrorType.NO_CANDIDATE, f"App {target.namespace}/{target.app} cannot be read: {why}")
-        return Wanted(manifest, app, await stage(self.platform, app, live, OperationType.REPAIR), live)
 
     def _check_topology(self, want: Wanted, component: DesiredComponent) -> None:
         topology = want.desired.bundle.topology(want.desired.topology)
@@ -118,13 +103,11 @@ class Failover(RoleMover):
         """The node to replace and, where another holds the role already, that one. Nothing to do: empty, and why."""
         marked = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
         holders = nodes.holders()
-        if request.force and request.candidate and request.candidate == request.node:
-            return request.node, request.node  # a person knows that nobody has what it has not
         source = request.node or self._last_holder(request.target, component, nodes)
         if not source:
             raise permanent(ErrorType.NO_CANDIDATE, f"nobody knows who was primary of {component.name}; name the node")
         if all(node.name != source for node in component.nodes):
-            raise permanent(ErrorType.NO_CANDIDATE, f"{component.name} has no node {source}")
+            return "", f"{component.name} has no node {source} (any more)"
         others = [name for name in holders if name != source and name not in marked]
         labelled = [name for name in self._labelled(request.target, component, nodes) if name not in {source, *marked}]
         if source in holders and source not in marked and others:
@@ -133,6 +116,8 @@ class Failover(RoleMover):
             return (source, newest) if newest != source else (others[0], source)
         if others or labelled:
             return source, (others or labelled)[0]
+        if request.force and request.candidate == source:
+            return source, source  # a person knows that nobody has what it has not
         if is_well(nodes.reports.get(source), nodes) and not request.force:
             if source in marked:
                 return source, source  # nobody has replaced it: it only has to be let in again
@@ -149,10 +134,9 @@ class Failover(RoleMover):
         labels = [pod["metadata"].get("labels") or {} for pod in pods]
         return sorted({each[LABEL_NODE] for each in labels if each.get(LABEL_ROLE) in nodes.writable})
 
-    async def _check_candidates(
-        self, want: Wanted, component: DesiredComponent, nodes: Nodes, takeover: Takeover
-    ) -> None:
-        """Before anything is touched: somebody could take over."""
+    async def _checked(self, want: Wanted, component: DesiredComponent, nodes: Nodes, takeover: Takeover) -> Takeover:
+        """Before anything is touched: somebody could take over. Where nobody can, and an earlier failover has stopped
+        the source but made nobody writable, it is the source that serves again."""
         names = {node.name for node in component.nodes} - {takeover.source}
         marked = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
         if takeover.candidate and takeover.candidate not in names:
@@ -162,7 +146,16 @@ class Failover(RoleMover):
         replicas = {name: report for name, report in nodes.reports.items() if name in names}
         able = able_to_take_over(replicas, since, lossy=lossy(want, takeover))
         needed = quorum(component)
-        if not able or (len(replicas) < needed and not lossy(want, takeover)):
+        nobody = not able or (len(replicas) < needed and not lossy(want, takeover))
+        running = takeover.source in reachable(self.platform, takeover.target, [takeover.source])
+        if (
+            nobody
+            and takeover.source in marked
+            and running
+            and not fencing.successor_of(want.manifest, takeover.source)
+        ):
+            return replace(takeover, primary=takeover.source)
+        if nobody:
             said_by = [f"{name}: {why_not(report, since)}" for name, report in sorted(replicas.items())]
             silent = sorted(names - set(replicas))
             said_by += [f"{name} does not answer" for name in silent]
@@ -170,6 +163,7 @@ class Failover(RoleMover):
             if takeover.source in marked:
                 message += f"; mw failover --node {takeover.source} --to {takeover.source} --force lets it serve again"
             raise permanent(ErrorType.NO_CANDIDATE, message)
+        return takeover
 
     async def _last_writable(self, takeover: Takeover) -> int:
         """As the source's volume remembers it, unix milliseconds; 0 where nobody can ask."""
@@ -187,7 +181,7 @@ class Failover(RoleMover):
         async with heartbeats():
             takeover = request.takeover
             began = time.monotonic()
-            want = await self._running(takeover.target)
+            want = await self.running(takeover.target)
             component = want.desired.component(takeover.component)
             await fencing.mark(self.platform, takeover)
             proof = fencing.Proof(self.platform, takeover)
@@ -203,42 +197,36 @@ class Failover(RoleMover):
             await asyncio.wait({first}, timeout=fencing.AT_ONCE)
             if first.done() and (sentence := first.result()):
                 return sentence
-            await self._detach(takeover, component)
+            positions, _ = await self.detach(takeover, component)
+            while len(positions) < quorum(component):
+                # Those that follow still could be the majority that renews its lease.
+                if first.done() and (sentence := first.result() or await proof.attempt(fencing.STOP_WITHIN)):
+                    return sentence
+                await asyncio.sleep(0.5)
+                positions, _ = await self.detach(takeover, component)
             since = time.monotonic()
             patience = fencing.LEASE_OUT_AFTER + (0 if takeover.seen else fencing.WATCHER_WITHIN)
             return await first or await fencing.wait_out(proof, since, patience)
         finally:
             first.cancel()
 
-    async def _detach(self, takeover: Takeover, component: DesiredComponent) -> tuple[dict[str, int], list[str]]:
-        """Position of each replica that stopped following, and why others did not."""
-        others = [node.name for node in component.nodes if node.name != takeover.source]
-        agents = reachable(self.platform, takeover.target, others)
-        positions: dict[str, int] = {}
-        refused = [f"{name} does not run" for name in others if name not in agents]
-
-        async def detach(agent: AgentTarget) -> None:
-            try:
-                result = await self.run(agent, ToolName.DETACH, {})
-                positions[agent.node] = int(result.get("position") or 0)
-            except ApplicationError as error:
-                refused.append(error.message)
-
-        await together(detach(agent) for agent in agents.values())
-        return positions, refused
-
     @activity.defn(name=Step.CHOOSE)
     async def choose(self, request: PromoteRequest) -> Chosen:
         """The replica with the most data. Raises NoCandidate, with the source running again, where none may."""
         async with heartbeats():
             takeover = request.takeover
-            want = await self._running(takeover.target)
+            want = await self.running(takeover.target)
             component = want.desired.component(takeover.component)
-            positions, refused = await self._detach(takeover, component)
+            await self.finish_giving_up(takeover, want, component)
+            before = await self.nodes(takeover.target, component, timeout=ASK_WITHIN)
+            positions, refused = await self.detach(takeover, component)
+            if request.fenced.by_lease and any(before.reports[n].ready for n in positions if n in before.reports):
+                await asyncio.sleep(fencing.LEASE_OUT_AFTER)  # one has followed it again, and so renewed its lease
+            may_lose = lossy(want, takeover) and not request.fenced.by_lease
             try:
-                return self._best(takeover, positions, refused, quorum(component), lossy(want, takeover))
-            except ApplicationError:
-                await self._give_up(takeover, want, component)
+                return self._best(takeover, positions, refused, quorum(component), may_lose)
+            except ApplicationError as error:
+                await self.give_up(takeover, want, component, error.message)
                 raise
 
     def _best(
@@ -258,38 +246,19 @@ class Failover(RoleMover):
             raise permanent(ErrorType.NO_CANDIDATE, message)
         return Chosen(candidate, positions[candidate], f"{candidate} has the most data ({positions[candidate]}){why}")
 
-    async def _give_up(self, takeover: Takeover, want: Wanted, component: DesiredComponent) -> None:
-        """The source is to serve again, if it can, and the others to follow it: better an old primary than none."""
-        addresses = await node_addresses(self.platform, want.desired)
-        await fencing.unmark(self.platform, takeover.target, takeover.source)
-        agents = reachable(self.platform, takeover.target, [node.name for node in component.nodes])
-        if takeover.source in agents:
-            await self._start(agents[takeover.source])
-        for name, agent in agents.items():
-            if name != takeover.source:
-                try:
-                    await self.follow(agent, addresses[takeover.source])
-                except ApplicationError as error:
-                    activity.logger.warning("%s does not follow %s again yet: %s", name, takeover.source, error)
-
-    async def _start(self, agent: AgentTarget) -> None:
-        request_id = f"{activity.info().workflow_run_id}/start/{agent.node}/{activity.info().attempt}"
-        try:
-            await self.platform.agents.start(agent, request_id, timeout=_READMITTED_WITHIN)
-        except AgentError as error:
-            raise ApplicationError(f"{agent.node} does not start again yet: {error}") from error
-
     @activity.defn(name=Step.PROMOTE)
     async def promote(self, request: PromoteRequest) -> None:
         """Makes the chosen node writable and everybody follow it."""
         async with heartbeats():
             takeover, chosen = request.takeover, request.chosen
-            want = await self._running(takeover.target)
+            want = await self.running(takeover.target)
             component = want.desired.component(takeover.component)
+            await self.finish_giving_up(takeover, want, component)
+            await tell_step(self.platform, takeover.target, f"{chosen.candidate} takes over from {takeover.source}")
             # Asked to become writable by an earlier attempt, it may be: then there is no way back to the old one.
-            if _step_of(want) != becoming(chosen):
+            if fencing.successor_of(want.manifest, takeover.source) != chosen.candidate:
                 await self._await_candidate(request, want, component)
-                await tell_step(self.platform, takeover.target, becoming(chosen))
+                await fencing.note_successor(self.platform, takeover, chosen.candidate)
             addresses = await node_addresses(self.platform, want.desired)
             await to_its_end(self._promote(request, component, addresses))
             message = f"{chosen.candidate} has taken over from {takeover.source}: {chosen.message}"
@@ -305,8 +274,8 @@ class Failover(RoleMover):
             if candidate in await reports(self.platform, agents, timeout=ASK_WITHIN):
                 return
             if time.monotonic() > deadline:
-                await self._give_up(takeover, want, component)
                 message = f"{candidate} was chosen and has ended before it took over; {takeover.source} serves again"
+                await self.give_up(takeover, want, component, message)
                 raise permanent(ErrorType.NO_CANDIDATE, message)
             await asyncio.sleep(0.2)
 
@@ -322,68 +291,8 @@ class Failover(RoleMover):
         await self.note_final(target, candidate)
         await self.fail_over(agents[candidate], addresses[takeover.source])
         await self.labelled(target, component, candidate)
-        for name in sorted(set(agents) - {candidate}):
-            await self.follow(agents[name], addresses[candidate])
+        await self.follow_all(target, component, {candidate, takeover.source}, addresses[candidate])
         nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
         holders = [name for name in nodes.holders() if name != takeover.source]
         if holders != [candidate]:
             raise ApplicationError(f"after the move {said(holders)}; it should be {candidate} alone")
-
-    @activity.defn(name=Step.READMIT)
-    async def readmit(self, request: ReadmitRequest) -> str:
-        """A sentence on what became of the source."""
-        async with heartbeats():
-            takeover = request.takeover
-            target = takeover.target
-            want = await self._running(target)
-            component = want.desired.component(takeover.component)
-            await tell_step(self.platform, target, f"{takeover.source}: take it in again")
-            agents = reachable(self.platform, target, [takeover.source])
-            message = f"{takeover.source} does not run now; it is taken in again when it is back"
-            if takeover.source in agents:
-                message = await self._take_in(request, component, want, agents[takeover.source])
-            if request.lost:
-                await tell(self.platform, target, "WritesSetAside", f"{takeover.source}: {request.lost}", warning=True)
-            await tell(self.platform, target, "FailoverCompleted", message)
-            change = StatusChange(
-                phase=Phase.RUNNING,
-                message=message,
-                operation={"state": "Completed"},
-                conditions={"Progressing": ConditionChange(False, "Settled")},
-            )
-            await tell_step(self.platform, target, "", change)
-            return message
-
-    async def _take_in(
-        self, request: ReadmitRequest, component: DesiredComponent, want: Wanted, agent: AgentTarget
-    ) -> str:
-        source, primary = request.takeover.source, request.primary
-        if source == primary:
-            await fencing.unmark(self.platform, request.takeover.target, source)
-            await self._start(agent)
-            return f"{source} is primary again"
-        addresses = await node_addresses(self.platform, want.desired)
-        deadline = time.monotonic() + _READMITTED_WITHIN
-        await self._start(agent)
-        while True:
-            nodes = await self.nodes(request.takeover.target, component, timeout=ASK_WITHIN)
-            report = nodes.reports.get(source)
-            if report is not None and report.role:
-                # Also where it follows already: it may hold a fence of its own, and clients that took it for writable.
-                await self.follow(agent, addresses[primary])
-                if report.role not in nodes.writable:
-                    break
-            if time.monotonic() > deadline:
-                raise ApplicationError(f"{source} does not become a replica of {primary}; waiting until it does")
-            await asyncio.sleep(0.3)
-        await fencing.unmark(self.platform, request.takeover.target, source)
-        return f"{source} follows {primary}"
-
-
-def becoming(chosen: Chosen) -> str:
-    """The step of the App's operation from which on the candidate may be writable."""
-    return f"{chosen.candidate}: becomes writable"
-
-
-def _step_of(want: Wanted) -> str:
-    return str(((want.manifest.get("status") or {}).get("operation") or {}).get("step") or "")

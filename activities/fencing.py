@@ -42,6 +42,7 @@ STOP_WITHIN = 2.0
 AT_ONCE = 0.8
 """Where that is not done so soon, the replicas stop following meanwhile, and the lease begins to run out."""
 _AGAIN = 0.2
+_LEASE_OUT = "its lease has run out"
 _WHOLE_SECOND = 1.0
 """The API server cuts the time of creation down to it."""
 _ENDED = frozenset({agent_pb2.ProcessState.STOPPED, agent_pb2.ProcessState.FATAL, agent_pb2.ProcessState.HELD})
@@ -78,6 +79,22 @@ async def _change(platform: Platform, target: Target, added: Sequence[dict[str, 
 
 def fenced_nodes(app: Manifest) -> list[dict[str, Any]]:
     return list((app.get("status") or {}).get("fenced") or [])
+
+
+def successor_of(app: Manifest, node: str) -> str:
+    """Who was asked to become writable in the place of ``node``, empty for nobody."""
+    return next((str(each.get("successor") or "") for each in fenced_nodes(app) if each["node"] == node), "")
+
+
+async def note_successor(platform: Platform, takeover: Takeover, candidate: str) -> None:
+    """Before it is asked: from then on it may have writes that the source has not."""
+    app = await platform.kubernetes.get(APP, takeover.target.app, takeover.target.namespace)
+    if app is None or app["metadata"]["uid"] != takeover.target.uid:
+        return
+    wanted = [
+        {**each, "successor": candidate} if each["node"] == takeover.source else each for each in fenced_nodes(app)
+    ]
+    await write_status(platform, app, StatusChange(fenced=wanted))
 
 
 def pods_of(platform: Platform, target: Target, component: str, node: str) -> list[Manifest]:
@@ -168,9 +185,10 @@ async def wait_out(proof: Proof, since: float, seconds: float) -> str:
             return found
         left = since + seconds - time.monotonic()
         if left <= 0:
-            return f"its lease has run out ({seconds:g} s without renewal)"
+            return f"{_LEASE_OUT} ({seconds:g} s without renewal)"
         await asyncio.sleep(min(_AGAIN, left))
 
 
 def outcome(proof: Proof, sentence: str, began: float) -> Fenced:
-    return Fenced(sentence, proof.position, round(time.monotonic() - began, 2))
+    by_lease = sentence.startswith(_LEASE_OUT)
+    return Fenced(sentence, proof.position, round(time.monotonic() - began, 2), by_lease)

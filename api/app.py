@@ -134,6 +134,8 @@ class FencedNode(StatusModel):
     component: str
     since: str
     reason: str = ""
+    successor: str = ""
+    """Who was asked to become writable in its place."""
 
 
 class Endpoint(StatusModel):

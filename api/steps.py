@@ -307,6 +307,8 @@ class Fenced:
     proof: str
     position: int = 0
     seconds: float = 0.0
+    by_lease: bool = False
+    """Nobody has stopped it: it has stopped itself, and would go on if its replicas followed it again."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ LIMITS: dict[Step, Limits] = {
     Step.SWITCHOVER: Limits(timedelta(minutes=3), waits=True, urgent=True),
     Step.PLAN_FAILOVER: Limits(timedelta(minutes=1), waits=True, attempts=5, urgent=True),
     Step.FENCE: Limits(timedelta(minutes=2), waits=True, urgent=True),
-    Step.CHOOSE: Limits(timedelta(minutes=2), waits=True, attempts=5, urgent=True),
+    Step.CHOOSE: Limits(timedelta(minutes=2), waits=True, attempts=20, urgent=True),
     Step.PROMOTE: Limits(timedelta(minutes=2), waits=True, attempts=20, urgent=True),
     Step.READMIT: Limits(timedelta(minutes=3), waits=True, attempts=3),
     Step.ROLL_NODE: _WAITING,

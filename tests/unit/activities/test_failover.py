@@ -3,6 +3,7 @@ put back where nobody can."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -14,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from activities import failover, fencing
 from activities.candidates import IN_SYNC_WITHIN, able_to_take_over, furthest_of, why_not
 from activities.failover import Failover
+from activities.readmit import Readmit
 from api.names import LABEL_ROLE
 from api.operations import Suspicion
 from api.steps import Chosen, ErrorType, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
@@ -199,9 +201,9 @@ async def test_the_replica_that_came_furthest_takes_over(world: World) -> None:
     world.agents.answers[NODES[1], "detach"] = {"position": "10"}
     world.agents.answers[NODES[2], "detach"] = {"position": "30"}
     assert (await chosen(world)).candidate == NODES[2]
+    assert (await chosen(world, candidate=NODES[1], force=True)).candidate == NODES[1]
     with pytest.raises(ApplicationError, match="20 behind"):
         await chosen(world, candidate=NODES[1])
-    assert (await chosen(world, candidate=NODES[1], force=True)).candidate == NODES[1]
 
 
 async def test_one_that_never_had_the_data_is_passed_over(world: World) -> None:
@@ -219,6 +221,57 @@ async def test_where_nobody_may_the_old_one_serves_again(world: World) -> None:
     assert world.agents.called("start") == [NODES[0]]
     assert marked(world) == []
     assert sorted(world.agents.called("follow")) == NODES[1:]
+
+
+async def test_one_that_begins_to_give_up_never_promotes_anybody(world: World) -> None:
+    """The source may be writable again before the step has ended."""
+    await fenced(world, seen=SEEN)
+    pod = world.pod(NODES[0])
+    world.cluster.remove(pod)
+    world.agents.tools["detach"] = "this replica has not had the data of its primary yet"
+    with pytest.raises(ApplicationError, match="serves again when it does") as refused:
+        await chosen(world)
+    assert not refused.value.non_retryable
+    assert marked(world) == [NODES[0]], "until it was started"
+    world.agents.tools["detach"] = {"position": "10"}
+    world.cluster.put(pod)
+    with pytest.raises(ApplicationError, match="replicas needed") as refused:
+        await chosen(world)
+    assert refused.value.non_retryable
+    assert (world.agents.called("start"), marked(world)) == ([NODES[0]], [])
+
+
+async def test_a_lease_is_waited_out_only_when_enough_have_stopped_following(world: World) -> None:
+    world.pod(NODES[0])["metadata"]["creationTimestamp"] = "2126-01-01T00:00:00Z"
+    world.agents.tools["detach"] = "it hangs"
+    waiting = asyncio.create_task(fenced(world, seen=SEEN))
+    await asyncio.sleep(1.5)
+    assert not waiting.done()
+    world.agents.tools["detach"] = {"position": "0"}
+    assert (await waiting).by_lease
+
+
+async def test_without_a_stop_no_permission_to_lose_data_replaces_the_quorum(world: World) -> None:
+    world.edit(failover={"dataLoss": "Allow"})
+    world.agents.tools["detach"] = "it hangs"
+    request = PromoteRequest(takeover(world), Fenced("its lease has run out", by_lease=True))
+    with pytest.raises(ApplicationError, match="0 of 1 replicas needed"):
+        await world.do(Failover(world.platform).choose, request)
+
+
+async def test_what_was_cut_off_is_stopped_before_it_follows(world: World) -> None:
+    """So that its start sets aside what it has alone."""
+    world.agents.say(NODES[0], "primary", 50)
+    world.agents.stopped[NODES[0]] = STOPPED
+    world.agents.say(NODES[1], "primary", 10)
+    task = asyncio.create_task(world.do(Readmit(world.platform).readmit, ReadmitRequest(takeover(world), NODES[1])))
+    async with asyncio.timeout(5):
+        while not world.agents.called("start"):  # noqa: ASYNC110 - the fakes set no event
+            await asyncio.sleep(0.02)
+    world.agents.say(NODES[0], "replica", 10)
+    await task
+    order = [name for node, name, _ in world.agents.calls if node == NODES[0]]
+    assert order.index("stop") < order.index("start") < order.index("follow")
 
 
 async def test_promoted_once_it_is_followed_by_the_others(world: World) -> None:
@@ -247,9 +300,9 @@ async def test_one_that_may_have_been_writable_is_waited_for(world: World, monke
     monkeypatch.setattr(failover, "CANDIDATE_WITHIN", 0.0)
     await fenced(world, seen=SEEN)
     request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
-    world.agents.answers[NODES[2], "follow"] = "it hangs"
+    world.agents.say(NODES[2], "primary")
     world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
-    with pytest.raises(ApplicationError, match="it hangs"):
+    with pytest.raises(ApplicationError, match="are writable"):
         await world.do(Failover(world.platform).promote, request)
     world.cluster.remove(world.pod(NODES[1]))
     with pytest.raises(ApplicationError, match="waiting until it does"):
@@ -261,7 +314,7 @@ async def test_a_person_can_let_the_old_one_serve_again(world: World) -> None:
     await fenced(world, seen=SEEN)
     move = await planned(world, candidate=NODES[0], force=True)
     assert (move.source, move.primary) == (NODES[0], NODES[0])
-    said = await world.do(Failover(world.platform).readmit, ReadmitRequest(move, NODES[0]))
+    said = await world.do(Readmit(world.platform).readmit, ReadmitRequest(move, NODES[0]))
     assert said == f"{NODES[0]} is primary again"
     assert marked(world) == []
 
@@ -279,7 +332,7 @@ async def test_the_old_one_starts_as_a_replica_and_is_trusted_again(world: World
     world.agents.say(NODES[0], "replica", 10)
     world.agents.say(NODES[1], "primary", 10)
     request = ReadmitRequest(takeover(world), NODES[1], "it had more")
-    assert await world.do(Failover(world.platform).readmit, request) == f"{NODES[0]} follows {NODES[1]}"
+    assert await world.do(Readmit(world.platform).readmit, request) == f"{NODES[0]} follows {NODES[1]}"
     assert marked(world) == []
     assert any(event.startswith("WritesSetAside") for event in world.events())
 
@@ -288,7 +341,7 @@ async def test_one_that_does_not_run_stays_fenced_until_it_is_back(world: World)
     await fenced(world, seen=SEEN)
     world.cluster.remove(world.pod(NODES[0]))
     request = ReadmitRequest(takeover(world), NODES[1])
-    assert "when it is back" in await world.do(Failover(world.platform).readmit, request)
+    assert "when it is back" in await world.do(Readmit(world.platform).readmit, request)
     assert marked(world) == [NODES[0]]
 
 

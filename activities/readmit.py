@@ -1,0 +1,91 @@
+"""``readmit``: who was replaced as primary starts as a replica, and is trusted again.
+
+Its engine may have run on, cut off: it is stopped first, so that what it has alone is set aside by its start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities import fencing
+from activities.addresses import node_addresses
+from activities.events import tell
+from activities.failover import ASK_WITHIN
+from activities.reach import reachable
+from activities.replacing import START_WITHIN, Replacing
+from activities.status import ConditionChange, StatusChange, tell_step
+from activities.wait import heartbeats
+from activities.wanted import Wanted
+from api.app import Phase
+from api.steps import ReadmitRequest, Step
+from clients.agents import AgentError, AgentTarget
+from render.desired import DesiredComponent
+
+
+class Readmit(Replacing):
+    @activity.defn(name=Step.READMIT)
+    async def readmit(self, request: ReadmitRequest) -> str:
+        """A sentence on what became of the source."""
+        async with heartbeats():
+            takeover = request.takeover
+            target = takeover.target
+            want = await self.running(target)
+            component = want.desired.component(takeover.component)
+            await tell_step(self.platform, target, f"{takeover.source}: take it in again")
+            addresses = await node_addresses(self.platform, want.desired)
+            agents = reachable(self.platform, target, [takeover.source])
+            message = f"{takeover.source} does not run now; it is taken in again when it is back"
+            if takeover.source in agents:
+                message = await self._take_in(request, component, want, agents[takeover.source])
+            # Also who could not be told when the role moved.
+            await self.follow_all(target, component, {takeover.source, request.primary}, addresses[request.primary])
+            if request.lost:
+                await tell(self.platform, target, "WritesSetAside", f"{takeover.source}: {request.lost}", warning=True)
+            await tell(self.platform, target, "FailoverCompleted", message)
+            change = StatusChange(
+                phase=Phase.RUNNING,
+                message=message,
+                operation={"state": "Completed"},
+                conditions={"Progressing": ConditionChange(False, "Settled")},
+            )
+            await tell_step(self.platform, target, "", change)
+            return message
+
+    async def _take_in(
+        self, request: ReadmitRequest, component: DesiredComponent, want: Wanted, agent: AgentTarget
+    ) -> str:
+        source, primary, target = request.takeover.source, request.primary, request.takeover.target
+        if source == primary:
+            await self.start(agent)
+            await fencing.unmark(self.platform, target, source)
+            return f"{source} is primary again"
+        nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
+        if source in nodes.holders():
+            await self._stop(agent)
+        addresses = await node_addresses(self.platform, want.desired)
+        deadline = time.monotonic() + START_WITHIN
+        await self.start(agent)
+        while True:
+            nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
+            report = nodes.reports.get(source)
+            if report is not None and report.role:
+                # Also where it follows already: it may hold a fence of its own, and clients that took it for writable.
+                await self.follow(agent, addresses[primary])
+                if report.role not in nodes.writable:
+                    break
+            if time.monotonic() > deadline:
+                raise ApplicationError(f"{source} does not become a replica of {primary}; waiting until it does")
+            await asyncio.sleep(0.3)
+        await fencing.unmark(self.platform, target, source)
+        return f"{source} follows {primary}"
+
+    async def _stop(self, agent: AgentTarget) -> None:
+        request_id = f"{activity.info().workflow_run_id}/stop/{agent.node}/{activity.info().attempt}"
+        try:
+            await self.platform.agents.stop(agent, request_id, grace=fencing.STOP_GRACE, timeout=START_WITHIN)
+        except AgentError as error:
+            raise ApplicationError(f"{agent.node} does not stop yet: {error}") from error

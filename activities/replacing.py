@@ -1,0 +1,110 @@
+"""What replacing a lost primary and taking it in again have in common, and the way back where nobody can take over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities import fencing
+from activities.addresses import node_addresses
+from activities.platform import permanent
+from activities.reach import reachable
+from activities.status import tell_step
+from activities.takeover import RoleMover
+from activities.together import together
+from activities.tools import run_tool
+from activities.wanted import Wanted, live_app, live_state, stage
+from api.operations import OperationType
+from api.steps import ErrorType, Takeover, Target
+from api.tools import ToolName
+from clients.agents import AgentError, AgentTarget
+from render.desired import DesiredComponent
+from render.validation import parse_app
+
+START_WITHIN = 60.0
+_DETACH_WITHIN = 3.0
+"""Seconds: who has not stopped following by then is asked again, or done without; clients wait."""
+
+
+class Replacing(RoleMover):
+    async def running(self, target: Target) -> Wanted:
+        """The App as it runs, whatever its spec says by now: a failover does not wait for that."""
+        manifest, live = await asyncio.gather(
+            live_app(self.platform, target), live_state(self.platform, target.namespace, target.app, target.uid)
+        )
+        app, problems = parse_app(manifest)
+        if app is None or live.deployed is None:
+            why = "; ".join(map(str, problems)) or "it has not been deployed yet"
+            raise permanent(ErrorType.NO_CANDIDATE, f"App {target.namespace}/{target.app} cannot be read: {why}")
+        return Wanted(manifest, app, await stage(self.platform, app, live, OperationType.REPAIR), live)
+
+    async def detach(self, takeover: Takeover, component: DesiredComponent) -> tuple[dict[str, int], list[str]]:
+        """Position of each replica that stopped following, and why others did not."""
+        others = [node.name for node in component.nodes if node.name != takeover.source]
+        agents = reachable(self.platform, takeover.target, others)
+        positions: dict[str, int] = {}
+        refused = [f"{name} does not run" for name in others if name not in agents]
+
+        async def detach(agent: AgentTarget) -> None:
+            try:
+                result = await run_tool(self.platform, agent, ToolName.DETACH, {}, timeout=_DETACH_WITHIN) or {}
+                positions[agent.node] = int(result.get("position") or 0)
+            except ApplicationError as error:
+                refused.append(error.message)
+
+        await together(detach(agent) for agent in agents.values())
+        return positions, refused
+
+    async def follow_all(
+        self, target: Target, component: DesiredComponent, without: Collection[str], primary: str
+    ) -> None:
+        """``primary``: address. Who cannot be told now is not waited for: taking the old one in tells them again, and
+        a node that starts finds its primary by itself."""
+        names = [node.name for node in component.nodes if node.name not in without]
+
+        async def follow(agent: AgentTarget) -> None:
+            try:
+                await self.follow(agent, primary)
+            except ApplicationError as error:
+                activity.logger.warning("%s does not follow %s yet: %s", agent.node, primary, error)
+
+        await together(follow(agent) for agent in reachable(self.platform, target, names).values())
+
+    async def start(self, agent: AgentTarget) -> None:
+        request_id = f"{activity.info().workflow_run_id}/start/{agent.node}/{activity.info().attempt}"
+        try:
+            await self.platform.agents.start(agent, request_id, timeout=START_WITHIN)
+        except AgentError as error:
+            raise ApplicationError(f"{agent.node} does not start again yet: {error}") from error
+
+    async def give_up(self, takeover: Takeover, want: Wanted, component: DesiredComponent, why: str) -> None:
+        """The source is to serve again, and the others to follow it: better the old primary than none.
+
+        From the first moment on there is no way forward: a repeat only ends what is begun (``finish_giving_up``). It
+        stays fenced until its agent was told to start it.
+        """
+        await tell_step(self.platform, takeover.target, _serving(takeover, why))
+        agents = reachable(self.platform, takeover.target, [takeover.source])
+        if takeover.source not in agents:
+            raise ApplicationError(f"{why}; {takeover.source} does not run now, and serves again when it does")
+        await self.start(agents[takeover.source])
+        await fencing.unmark(self.platform, takeover.target, takeover.source)
+        addresses = await node_addresses(self.platform, want.desired)
+        await self.follow_all(takeover.target, component, {takeover.source}, addresses[takeover.source])
+
+    async def finish_giving_up(self, takeover: Takeover, want: Wanted, component: DesiredComponent) -> None:
+        """Raises NoCandidate where an earlier attempt has begun to give up."""
+        step = str(((want.manifest.get("status") or {}).get("operation") or {}).get("step") or "")
+        mark = _serving(takeover, "")
+        if not step.startswith(mark):
+            return
+        why = step.removeprefix(mark)
+        await self.give_up(takeover, want, component, why)
+        raise permanent(ErrorType.NO_CANDIDATE, why)
+
+
+def _serving(takeover: Takeover, why: str) -> str:
+    return f"{takeover.source} serves again: {why}"
