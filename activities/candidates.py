@@ -17,7 +17,7 @@ from api.steps import Takeover
 from proto import agent_pb2
 from render.desired import DesiredComponent
 
-IN_SYNC_WITHIN = 10_000
+IN_SYNC_WITHIN = 5_000
 """Milliseconds between a replica's last moment in sync and the primary's last good one. Clocks of two machines differ,
 and a replica that hears nothing says so after 4 s."""
 

@@ -76,7 +76,7 @@ class Failover(Replacing):
                 address=request.address,
             )
             if not primary:
-                takeover = await self._checked(want, component, nodes, takeover)
+                takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since)
             change = StatusChange(
                 phase=Phase.UPDATING,
                 message=f"Failover: {target.reason}",
@@ -134,7 +134,9 @@ class Failover(Replacing):
         labels = [pod["metadata"].get("labels") or {} for pod in pods]
         return sorted({each[LABEL_NODE] for each in labels if each.get(LABEL_ROLE) in nodes.writable})
 
-    async def _checked(self, want: Wanted, component: DesiredComponent, nodes: Nodes, takeover: Takeover) -> Takeover:
+    async def _checked(
+        self, want: Wanted, component: DesiredComponent, nodes: Nodes, takeover: Takeover, in_sync_since: int
+    ) -> Takeover:
         """Before anything is touched: somebody could take over. Where nobody can, and an earlier failover has stopped
         the source but made nobody writable, it is the source that serves again."""
         names = {node.name for node in component.nodes} - {takeover.source}
@@ -142,7 +144,7 @@ class Failover(Replacing):
         if takeover.candidate and takeover.candidate not in names:
             message = f"{takeover.candidate} is no node that could take over; those are {', '.join(sorted(names))}"
             raise permanent(ErrorType.NO_CANDIDATE, message)
-        since = takeover.seen or await self._last_writable(takeover)
+        since = takeover.seen or in_sync_since or await self._last_writable(takeover)
         replicas = {name: report for name, report in nodes.reports.items() if name in names}
         able = able_to_take_over(replicas, since, lossy=lossy(want, takeover))
         needed = quorum(component)

@@ -124,6 +124,8 @@ class Suspicion:
     """It was replaced already, and can be reached again."""
     address: str = ""
     """Of its last Pod, which may be gone while its engine still runs there."""
+    in_sync_since: int = 0
+    """Where ``seen`` is not known: who was in sync then, or later, may take over; unix milliseconds."""
 
 
 def is_drift(detail: str) -> bool:
@@ -160,7 +162,8 @@ class OperationInput:
     """Failover: also where the primary is well, or acknowledged writes would be lost."""
     seen: int = 0
     address: str = ""
-    """Failover: as in Suspicion."""
+    in_sync_since: int = 0
+    """Failover: both as in Suspicion."""
     paused: bool = False
     """It begins paused, because the operation that it goes on with was."""
 
@@ -176,6 +179,7 @@ class Scope:
     force: bool = False
     seen: int = 0
     address: str = ""
+    in_sync_since: int = 0
 
 
 @dataclass(frozen=True)

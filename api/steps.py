@@ -269,7 +269,7 @@ class Move:
 @dataclass(frozen=True)
 class FailoverRequest:
     """``node`` empty: whichever was primary. ``seen``: when it was last known to be well, unix milliseconds, or 0.
-    ``address``: of its last Pod, or empty."""
+    ``address``: of its last Pod, or empty. ``in_sync_since``: stands for ``seen`` where that is 0."""
 
     target: Target
     component: str = ""
@@ -278,6 +278,7 @@ class FailoverRequest:
     force: bool = False
     seen: int = 0
     address: str = ""
+    in_sync_since: int = 0
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ from watcher.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
 
+LED_BEFORE = 12_000
+"""Milliseconds before a watcher's begin at which the one before it still led (``watcher.lease.Timing``)."""
 BEGIN_SECONDS = 3.0
 """A watcher that has just begun suspects nobody before it has heard each agent of the component, or for so long."""
 ASK_USAGE_AFTER = 1.0
@@ -81,6 +83,7 @@ class FailureWatch:
         self._ran_before: set[str] = set()
         self._renewal = LeaseRenewal(agents, self._may_have_lease, self._renewed, self._held)
         self._questions = Questions(agents)
+        self._begun = _unix()
         self._queue: WorkQueue[ComponentKey] = WorkQueue("failures", self._look, longest_backoff=1.0, workers=16)
 
     async def __aenter__(self) -> None:
@@ -326,7 +329,9 @@ class FailureWatch:
                 component.suspected.setdefault(finding.node, now)
         self._trust_again(key, component, {finding.node for finding in raised if finding.kind in LOST})
         standing = {Reason(key, f.node, f.kind): f for f in raised}
-        self._suspicions.stand(key, {reason: _suspicion(reason, f, component) for reason, f in standing.items()})
+        self._suspicions.stand(
+            key, {reason: _suspicion(reason, f, component, self._begun) for reason, f in standing.items()}
+        )
         notes = [f"{f.why}; {f.blocked}" for f in found if f.blocked]
         for reason, finding in standing.items():
             told = "its workflow has been told" if self._suspicions.taken(reason) else "Temporal has not been told yet"
@@ -351,7 +356,8 @@ class FailureWatch:
         self._changed(key[:2])
 
 
-def _suspicion(reason: Reason, finding: Finding, component: _Component) -> Suspicion:
+def _suspicion(reason: Reason, finding: Finding, component: _Component, begun: int) -> Suspicion:
+    # Lost with the watcher before us, say: who was in sync when that one still led, followed a primary that was well.
     return Suspicion(
         reason.key[2],
         finding.node,
@@ -359,6 +365,7 @@ def _suspicion(reason: Reason, finding: Finding, component: _Component) -> Suspi
         component.well.get(finding.node, 0),
         back=finding.kind is Kind.BACK,
         address=component.addresses.get(finding.node, ""),
+        in_sync_since=begun - LED_BEFORE,
     )
 
 

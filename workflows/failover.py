@@ -51,6 +51,7 @@ async def _failover(target: Target, request: OperationInput) -> OperationResult:
         request.force,
         request.seen,
         request.address,
+        request.in_sync_since,
     )
     takeover = await run_step(Step.PLAN_FAILOVER, wish, Takeover, "who is lost, who could take over")
     if not takeover.source:

@@ -118,12 +118,11 @@ class Failovers:
             return found
         said = raw.get("suspicions")
         for node, entry in said.items() if isinstance(said, dict) else ():
-            if isinstance(entry, dict) and isinstance(entry.get("seen", 0), int):
-                texts = [str(entry.get(name, "")) for name in ("component", "why", "address")]
-                back = bool(entry.get("back"))
-                found.suspicions[str(node)] = Suspicion(
-                    texts[0], str(node), texts[1], entry.get("seen", 0), back, texts[2]
-                )
+            if isinstance(entry, dict):
+                component, why, address = (str(entry.get(name, "")) for name in ("component", "why", "address"))
+                seen, since = (_number(entry.get(name)) for name in ("seen", "in_sync_since"))
+                lost = Suspicion(component, str(node), why, seen, bool(entry.get("back")), address, since)
+                found.suspicions[lost.node] = lost
         replaced = raw.get("replaced")
         if isinstance(replaced, dict):
             found.replaced = {str(key): str(value) for key, value in replaced.items() if _is_time(value)}
@@ -135,6 +134,10 @@ class Failovers:
             found.failed_at, found.failed_message = str(raw["failed_at"]), str(raw.get("failed_message", ""))
             found.failed_times = max(found.failed_times, 1)
         return found
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _is_time(value: Any) -> bool:

@@ -105,7 +105,8 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
         return Decision(OperationType.DELETE, "the App was deleted")
     if memory.suspicion is not None and snapshot.deployed_hash and not snapshot.paused:
         lost = memory.suspicion
-        scope = Scope(lost.component, node=lost.node, seen=lost.seen, address=lost.address)
+        seen, since = lost.seen, lost.in_sync_since
+        scope = Scope(lost.component, node=lost.node, seen=seen, address=lost.address, in_sync_since=since)
         return Decision(OperationType.FAILOVER, lost.why, suspicion=lost, scope=scope)
     if snapshot.refusal:
         return Decision(telling=Telling(Phase.REFUSED, snapshot.refusal, False, snapshot.refusal_reason))

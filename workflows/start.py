@@ -55,6 +55,7 @@ async def start_operation(
             force=scope.force,
             seen=scope.seen,
             address=scope.address,
+            in_sync_since=scope.in_sync_since,
             paused=paused,
         )
         try:
