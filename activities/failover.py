@@ -194,7 +194,7 @@ class Failover(Replacing):
     async def _stopped_or_out(self, takeover: Takeover, component: DesiredComponent, proof: fencing.Proof) -> str:
         """Its agent has stopped it, or, where that is not quick, nobody renews its lease any more, and it has run
         out."""
-        first = asyncio.create_task(proof.attempt(fencing.STOP_WITHIN))
+        began, first = time.monotonic(), asyncio.create_task(proof.attempt(fencing.STOP_WITHIN))
         try:
             await asyncio.wait({first}, timeout=fencing.AT_ONCE)
             if first.done() and (sentence := first.result()):
@@ -202,6 +202,9 @@ class Failover(Replacing):
             positions, _ = await self.detach(takeover, component)
             while len(positions) < quorum(component):
                 # Those that follow still could be the majority that renews its lease.
+                if time.monotonic() - began > fencing.QUORUM_WITHIN:
+                    few = f"only {len(positions)} of {quorum(component)} replicas have stopped following"
+                    raise permanent(ErrorType.NO_CANDIDATE, f"{takeover.source} cannot be stopped, and {few}")
                 if first.done() and (sentence := first.result() or await proof.attempt(fencing.STOP_WITHIN)):
                     return sentence
                 await asyncio.sleep(0.5)

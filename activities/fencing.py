@@ -39,6 +39,9 @@ STOP_GRACE = 0.5
 """Seconds between the stop signal and KILL: the node does not serve, and every second counts."""
 STOP_WITHIN = 2.0
 """Seconds for an agent that can be reached to stop its engine, KILL included."""
+QUORUM_WITHIN = 40.0
+"""Seconds in which enough replicas must have stopped following. Else the operation ends, and the source stays fenced:
+it is let in again, or replaced, by the next one, which the watcher asks for while nobody holds the role."""
 AT_ONCE = 0.8
 """Where that is not done so soon, the replicas stop following meanwhile, and the lease begins to run out."""
 _AGAIN = 0.2

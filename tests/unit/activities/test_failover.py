@@ -261,6 +261,17 @@ async def test_a_lease_is_waited_out_only_when_enough_have_stopped_following(wor
     assert (await waiting).by_lease
 
 
+async def test_with_too_few_the_operation_ends_and_the_source_stays_fenced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fencing, "QUORUM_WITHIN", 0.2)
+    world.agents.tools["detach"] = "it hangs"
+    with pytest.raises(ApplicationError, match="only 0 of 1 replicas have stopped following") as ended:
+        await fenced(world, seen=SEEN)
+    assert ended.value.non_retryable
+    assert marked(world) == [NODES[0]]
+
+
 async def test_without_a_stop_no_permission_to_lose_data_replaces_the_quorum(world: World) -> None:
     world.edit(failover={"dataLoss": "Allow"})
     world.agents.tools["detach"] = "it hangs"
