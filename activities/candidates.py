@@ -19,7 +19,7 @@ from render.desired import DesiredComponent
 
 IN_SYNC_WITHIN = 5_000
 """Milliseconds between a replica's last moment in sync and the primary's last good one. Clocks of two machines differ,
-and a replica that hears nothing says so after 4 s."""
+and a replica that hears nothing says so after 3 s."""
 
 
 def quorum(component: DesiredComponent) -> int:

@@ -24,7 +24,7 @@ from activities.candidates import able_to_take_over, furthest_of, is_well, lossy
 from activities.events import tell
 from activities.platform import permanent
 from activities.reach import reachable, reports
-from activities.replacing import Replacing
+from activities.replacing import ASK_WITHIN, Replacing
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.takeover import Nodes, component_of, said, to_its_end
 from activities.wait import heartbeats
@@ -46,8 +46,6 @@ from api.steps import (
 from clients.agents import AgentError
 from render.desired import DesiredComponent
 
-ASK_WITHIN = 1.0
-"""Seconds: of several nodes one or two may not answer at all, and clients wait."""
 CANDIDATE_WITHIN = 5.0
 """Seconds in which a chosen node that does not run must be back."""
 
@@ -187,13 +185,17 @@ class Failover(Replacing):
             component = want.desired.component(takeover.component)
             await fencing.mark(self.platform, takeover)
             proof = fencing.Proof(self.platform, takeover)
-            sentence = await self._stopped_or_out(takeover, component, proof)
+            patience = fencing.LEASE_OUT_AFTER + (0 if takeover.seen else fencing.WATCHER_WITHIN)
+            stopped = await self._stopped_or_out(takeover, component, proof, patience)
+            sentence = stopped or f"its lease has run out ({patience:g} s without renewal)"
             await tell(self.platform, takeover.target, "Fenced", f"{takeover.source}: {sentence}")
-            return fencing.outcome(proof, sentence, began)
+            return Fenced(sentence, proof.position, round(time.monotonic() - began, 2), by_lease=not stopped)
 
-    async def _stopped_or_out(self, takeover: Takeover, component: DesiredComponent, proof: fencing.Proof) -> str:
-        """Its agent has stopped it, or, where that is not quick, nobody renews its lease any more, and it has run
-        out."""
+    async def _stopped_or_out(
+        self, takeover: Takeover, component: DesiredComponent, proof: fencing.Proof, patience: float
+    ) -> str:
+        """The proof that it has stopped; empty where that is not quick, and the lease that nobody renewed any more has
+        run out."""
         began, first = time.monotonic(), asyncio.create_task(proof.attempt(fencing.STOP_WITHIN))
         try:
             await asyncio.wait({first}, timeout=fencing.AT_ONCE)
@@ -210,7 +212,6 @@ class Failover(Replacing):
                 await asyncio.sleep(0.5)
                 positions, _ = await self.detach(takeover, component)
             since = time.monotonic()
-            patience = fencing.LEASE_OUT_AFTER + (0 if takeover.seen else fencing.WATCHER_WITHIN)
             return await first or await fencing.wait_out(proof, since, patience)
         finally:
             first.cancel()
@@ -223,9 +224,9 @@ class Failover(Replacing):
             want = await self.running(takeover.target)
             component = want.desired.component(takeover.component)
             await self.finish_giving_up(takeover, want, component)
-            before = await self.nodes(takeover.target, component, timeout=ASK_WITHIN)
+            following = await self._in_sync(takeover, component) if request.fenced.by_lease else frozenset()
             positions, refused = await self.detach(takeover, component)
-            if request.fenced.by_lease and any(before.reports[n].ready for n in positions if n in before.reports):
+            if following & set(positions):
                 await asyncio.sleep(fencing.LEASE_OUT_AFTER)  # one has followed it again, and so renewed its lease
             may_lose = lossy(want, takeover) and not request.fenced.by_lease
             try:
@@ -233,6 +234,10 @@ class Failover(Replacing):
             except ApplicationError as error:
                 await self.give_up(takeover, want, component, error.message)
                 raise
+
+    async def _in_sync(self, takeover: Takeover, component: DesiredComponent) -> frozenset[str]:
+        nodes = await self.nodes(takeover.target, component, timeout=ASK_WITHIN)
+        return frozenset(name for name, report in nodes.reports.items() if report.ready)
 
     def _best(
         self, takeover: Takeover, positions: Mapping[str, int], refused: list[str], needed: int, may_lose: bool

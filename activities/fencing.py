@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,13 +22,13 @@ from temporalio import activity
 from activities.platform import Platform
 from activities.status import StatusChange, tell_step, write_status
 from activities.together import together
-from api.names import LABEL_NODE, app_labels
-from api.steps import Fenced, Takeover, Target
+from api.names import LABEL_NODE, MIDDLEWARE_CONTAINER, app_labels
+from api.steps import Takeover, Target
 from clients.agents import AgentError, AgentTarget
+from clients.pod_reason import container_status
 from clients.resources import APP, Manifest
 from proto import agent_pb2
 from render.node import LEASE_SECONDS
-from render.pod import MIDDLEWARE_CONTAINER
 
 LEASE_OUT_AFTER = LEASE_SECONDS + 2.0
 """Seconds after the last renewal at which an agent has surely stopped the writes (``agent.tools.lease``)."""
@@ -45,10 +45,12 @@ it is let in again, or replaced, by the next one, which the watcher asks for whi
 AT_ONCE = 0.8
 """Where that is not done so soon, the replicas stop following meanwhile, and the lease begins to run out."""
 _AGAIN = 0.2
-_LEASE_OUT = "its lease has run out"
 _WHOLE_SECOND = 1.0
 """The API server cuts the time of creation down to it."""
 _ENDED = frozenset({agent_pb2.ProcessState.STOPPED, agent_pb2.ProcessState.FATAL, agent_pb2.ProcessState.HELD})
+
+
+Entry = dict[str, Any]
 
 
 async def mark(platform: Platform, takeover: Takeover) -> None:
@@ -60,44 +62,43 @@ async def mark(platform: Platform, takeover: Takeover) -> None:
         "since": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "reason": target.reason[:500],
     }
-    await _change(platform, target, [entry], without=())
+
+    def marked(entries: list[Entry]) -> list[Entry]:
+        return entries if any(each["node"] == takeover.source for each in entries) else [*entries, entry]
+
+    await _edit(platform, target, marked)
     await tell_step(platform, target, f"{takeover.source}: stop its writes")
 
 
 async def unmark(platform: Platform, target: Target, node: str) -> None:
-    await _change(platform, target, [], without=(node,))
+    await _edit(platform, target, lambda entries: [each for each in entries if each["node"] != node])
 
 
-async def _change(platform: Platform, target: Target, added: Sequence[dict[str, Any]], without: Iterable[str]) -> None:
+async def note_successor(platform: Platform, takeover: Takeover, candidate: str) -> None:
+    """Before it is asked: from then on it may have writes that the source has not."""
+
+    def noted(entries: list[Entry]) -> list[Entry]:
+        return [{**each, "successor": candidate} if each["node"] == takeover.source else each for each in entries]
+
+    await _edit(platform, takeover.target, noted)
+
+
+async def _edit(platform: Platform, target: Target, change: Callable[[list[Entry]], list[Entry]]) -> None:
     app = await platform.kubernetes.get(APP, target.app, target.namespace)
     if app is None or app["metadata"]["uid"] != target.uid:
         return
-    gone = {*without, *(each["node"] for each in added)}
-    kept = [each for each in fenced_nodes(app) if each["node"] not in gone]
-    known = {each["node"]: each for each in fenced_nodes(app)}
-    wanted = [*kept, *(known.get(each["node"], each) for each in added)]
+    wanted = change(fenced_nodes(app))
     if wanted != fenced_nodes(app):
         await write_status(platform, app, StatusChange(fenced=wanted))
 
 
-def fenced_nodes(app: Manifest) -> list[dict[str, Any]]:
+def fenced_nodes(app: Manifest) -> list[Entry]:
     return list((app.get("status") or {}).get("fenced") or [])
 
 
 def successor_of(app: Manifest, node: str) -> str:
     """Who was asked to become writable in the place of ``node``, empty for nobody."""
     return next((str(each.get("successor") or "") for each in fenced_nodes(app) if each["node"] == node), "")
-
-
-async def note_successor(platform: Platform, takeover: Takeover, candidate: str) -> None:
-    """Before it is asked: from then on it may have writes that the source has not."""
-    app = await platform.kubernetes.get(APP, takeover.target.app, takeover.target.namespace)
-    if app is None or app["metadata"]["uid"] != takeover.target.uid:
-        return
-    wanted = [
-        {**each, "successor": candidate} if each["node"] == takeover.source else each for each in fenced_nodes(app)
-    ]
-    await write_status(platform, app, StatusChange(fenced=wanted))
 
 
 def pods_of(platform: Platform, target: Target, component: str, node: str) -> list[Manifest]:
@@ -136,7 +137,7 @@ class Proof:
         address, takeover = self._takeover.address, self._takeover
         if not address or any((pod.get("status") or {}).get("podIP") == address for pod in pods):
             return False
-        agent = AgentTarget(takeover.target.namespace, takeover.target.app, takeover.source, address)
+        agent = self._agent_at(address)
         try:
             report = await self._platform.agents.role(agent, timeout=timeout)
         except AgentError:
@@ -154,9 +155,11 @@ class Proof:
         address = str((pod.get("status") or {}).get("podIP") or "")
         if not address:
             return ""
-        takeover = self._takeover
-        agent = AgentTarget(takeover.target.namespace, takeover.target.app, takeover.source, address)
-        return await self._stop_at(agent, str(pod["metadata"]["uid"]), timeout)
+        return await self._stop_at(self._agent_at(address), str(pod["metadata"]["uid"]), timeout)
+
+    def _agent_at(self, address: str) -> AgentTarget:
+        target = self._takeover.target
+        return AgentTarget(target.namespace, target.app, self._takeover.source, address)
 
     async def _stop_at(self, agent: AgentTarget, which: str, timeout: float) -> str:
         request_id = f"{activity.info().workflow_run_id}/fence/{which}"
@@ -174,24 +177,15 @@ def engine_ended(pod: Manifest) -> bool:
     """The kubelet says that the engine's container, its agent 1 included, has ended, and it is not started again."""
     if not pod["metadata"].get("deletionTimestamp"):
         return False
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    engine = next((each for each in statuses if each.get("name") == MIDDLEWARE_CONTAINER), None)
-    return engine is not None and "terminated" in (engine.get("state") or {})
+    return "terminated" in (container_status(pod, MIDDLEWARE_CONTAINER).get("state") or {})
 
 
 async def wait_out(proof: Proof, since: float, seconds: float) -> str:
-    """Until there is a proof; the lease's end ``seconds`` after ``since`` (monotonic) is one too."""
+    """The proof; empty where the lease has run out before, ``seconds`` after ``since`` (monotonic)."""
     while True:
         left = since + seconds - time.monotonic()
         found = await proof.attempt(min(max(left, _AGAIN), STOP_WITHIN))
-        if found:
-            return found
         left = since + seconds - time.monotonic()
-        if left <= 0:
-            return f"{_LEASE_OUT} ({seconds:g} s without renewal)"
+        if found or left <= 0:
+            return found
         await asyncio.sleep(min(_AGAIN, left))
-
-
-def outcome(proof: Proof, sentence: str, began: float) -> Fenced:
-    by_lease = sentence.startswith(_LEASE_OUT)
-    return Fenced(sentence, proof.position, round(time.monotonic() - began, 2), by_lease)

@@ -14,12 +14,10 @@ from temporalio.exceptions import ApplicationError
 from activities import fencing
 from activities.addresses import node_addresses
 from activities.events import tell
-from activities.failover import ASK_WITHIN
 from activities.reach import reachable
-from activities.replacing import START_WITHIN, Replacing
+from activities.replacing import ASK_WITHIN, START_WITHIN, Replacing
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.wait import heartbeats
-from activities.wanted import Wanted
 from api.app import Phase
 from api.steps import ReadmitRequest, Step
 from clients.agents import AgentError, AgentTarget
@@ -36,13 +34,13 @@ class Readmit(Replacing):
             want = await self.running(target)
             component = want.desired.component(takeover.component)
             await tell_step(self.platform, target, f"{takeover.source}: take it in again")
-            addresses = await node_addresses(self.platform, want.desired)
+            primary = (await node_addresses(self.platform, want.desired))[request.primary]
             agents = reachable(self.platform, target, [takeover.source])
             message = f"{takeover.source} does not run now; it is taken in again when it is back"
             if takeover.source in agents:
-                message = await self._take_in(request, component, want, agents[takeover.source])
+                message = await self._take_in(request, component, agents[takeover.source], primary)
             # Also who could not be told when the role moved.
-            await self.follow_all(target, component, {takeover.source, request.primary}, addresses[request.primary])
+            await self.follow_all(target, component, {takeover.source, request.primary}, primary)
             if request.lost:
                 await tell(self.platform, target, "WritesSetAside", f"{takeover.source}: {request.lost}", warning=True)
             await tell(self.platform, target, "FailoverCompleted", message)
@@ -56,8 +54,9 @@ class Readmit(Replacing):
             return message
 
     async def _take_in(
-        self, request: ReadmitRequest, component: DesiredComponent, want: Wanted, agent: AgentTarget
+        self, request: ReadmitRequest, component: DesiredComponent, agent: AgentTarget, address: str
     ) -> str:
+        """``address``: of the primary."""
         source, primary, target = request.takeover.source, request.primary, request.takeover.target
         if source == primary:
             await self.start(agent)
@@ -66,7 +65,6 @@ class Readmit(Replacing):
         nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
         if source in nodes.holders():
             await self._stop(agent)
-        addresses = await node_addresses(self.platform, want.desired)
         deadline = time.monotonic() + START_WITHIN
         await self.start(agent)
         while True:
@@ -74,7 +72,7 @@ class Readmit(Replacing):
             report = nodes.reports.get(source)
             if report is not None and report.role:
                 # Also where it follows already: it may hold a fence of its own, and clients that took it for writable.
-                await self.follow(agent, addresses[primary])
+                await self.follow(agent, address)
                 if report.role not in nodes.writable:
                     break
             if time.monotonic() > deadline:

@@ -24,6 +24,8 @@ from clients.agents import AgentError, AgentTarget
 from render.desired import DesiredComponent
 from render.validation import parse_app
 
+ASK_WITHIN = 1.0
+"""Seconds: of several nodes one or two may not answer at all, and clients wait."""
 START_WITHIN = 60.0
 _DETACH_WITHIN = 3.0
 """Seconds: who has not stopped following by then is asked again, or done without; clients wait."""

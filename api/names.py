@@ -33,6 +33,9 @@ SYSTEM_NAMESPACE = "middleware-system"
 DNS_LABEL_LIMIT = 63
 """Longest name of a Service and longest label value (RFC 1123 label)."""
 
+MIDDLEWARE_CONTAINER = "middleware"
+"""The container in which agent 1 runs the engine."""
+TOOLS_CONTAINER = "tools"
 MANAGER_PORT = 50051
 TOOLS_PORT = 50052
 MANAGER_HEALTH_PORT = 50053

@@ -13,13 +13,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from api.names import MIDDLEWARE_CONTAINER
 from api.plugin import SECRET_REFERENCE, ClientProgram, ComponentDefinition, Plugin
 from cli.nodes import Node, app_nodes, named, primary_of
 from cli.plugins import installed_bundle
 from cli.session import CommandError, embedded_state
 from cli.status import Loaded
 from clients.kubernetes import Kubernetes
-from render.pod import MIDDLEWARE_CONTAINER
 
 SECRETS = "/etc/middleware-secrets"
 """As in ``api.node``."""

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from api.app import DeletionPolicy
+from api.names import MIDDLEWARE_CONTAINER, TOOLS_CONTAINER
 from cli import client, completion, logs, rendering
 from cli.nodes import app_nodes, named, primary_of
 from cli.options import AppName, ComponentOption, Kubeconfig, Namespace
@@ -19,7 +20,6 @@ from cli.platform import Given, find
 from cli.session import EXIT_DIFFERENT, CommandError, errors, fail, kubeconfig_path, output, with_cluster
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, Manifest
-from render.pod import MIDDLEWARE_CONTAINER, TOOLS_CONTAINER
 
 
 class RenderForm(StrEnum):

@@ -20,6 +20,15 @@ def condition_of(pod: Manifest, kind: str) -> Mapping[str, Any]:
     return {}
 
 
+def container_status(pod: Manifest, name: str) -> Mapping[str, Any]:
+    """Of one container, as the machine reports it; empty where it has not."""
+    for each in (pod.get("status") or {}).get("containerStatuses") or []:
+        if each.get("name") == name:
+            found: Mapping[str, Any] = each
+            return found
+    return {}
+
+
 def why_not_ready(pod: Manifest) -> str:
     """Empty where nothing is wrong, or nothing is known to be."""
     scheduled = condition_of(pod, "PodScheduled")

@@ -10,6 +10,8 @@ from typing import Any
 from api.names import (
     MANAGER_HEALTH_PORT,
     MANAGER_PORT,
+    MIDDLEWARE_CONTAINER,
+    TOOLS_CONTAINER,
     TOOLS_HEALTH_PORT,
     TOOLS_PORT,
     agent_tls_name,
@@ -19,8 +21,6 @@ from api.names import (
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.labels import metadata, object_labels
 
-MIDDLEWARE_CONTAINER = "middleware"
-TOOLS_CONTAINER = "tools"
 _INSTALL_RESOURCES = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
 _TOOLS_RESOURCES = {"requests": {"cpu": "10m", "memory": "48Mi"}, "limits": {"memory": "256Mi"}}
 """Agent 2 with room for a tool that runs one of the engine's own programs."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_NODE, LABEL_ROLE
+from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER
 from clients.machines import machine_of
-from clients.pod_reason import condition_of, why_not_ready
+from clients.pod_reason import condition_of, container_status, why_not_ready
 from clients.resources import Manifest
 
-_ENGINE = "middleware"
-"""The container in which agent 1 runs the engine."""
 _KEPT_STATUS = ("phase", "podIP", "conditions", "containerStatuses", "initContainerStatuses")
 
 
@@ -92,13 +91,13 @@ def trouble(pod: Manifest) -> str:
     return ""
 
 
-def _engine_status(pod: Manifest) -> dict[str, Any]:
-    statuses: list[dict[str, Any]] = (pod.get("status") or {}).get("containerStatuses") or []
-    return next((status for status in statuses if status.get("name") == _ENGINE), {})
+def _engine_status(pod: Manifest) -> Mapping[str, Any]:
+    return container_status(pod, MIDDLEWARE_CONTAINER)
 
 
-def _engine_state(pod: Manifest) -> dict[str, Any]:
-    return _engine_status(pod).get("state") or {}
+def _engine_state(pod: Manifest) -> Mapping[str, Any]:
+    state: Mapping[str, Any] = _engine_status(pod).get("state") or {}
+    return state
 
 
 def _created(pod: Manifest) -> str:

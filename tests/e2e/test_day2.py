@@ -11,8 +11,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.e2e.support.apps import redis_app
-from tests.e2e.support.day2 import RunningApp, component
+from tests.e2e.support.day2 import RunningApp, component, deployed
 from tests.e2e.support.kube import Kube, eventually
 from tests.e2e.support.platform import Temporal
 
@@ -24,12 +23,8 @@ PER_MOVE = 3.0
 
 @pytest.fixture(scope="module")
 def app(kube: Kube) -> Iterator[RunningApp]:
-    kube.namespace(NAMESPACE)
-    kube.apply(redis_app(NAME, NAMESPACE, "sentinel"))
-    running = RunningApp(kube, NAMESPACE, NAME)
-    running.settled()
-    yield running
-    kube.delete("app.middleware.io", NAME, NAMESPACE)
+    with deployed(kube, NAMESPACE, NAME, "sentinel") as running:
+        yield running
 
 
 def same_connection(client: redis.Redis, before: int) -> bool:

@@ -10,8 +10,7 @@ import pytest
 from deploy.local.instance import Instance
 from tests.chaos.case import run_case
 from tests.chaos.operations import OPERATIONS, UPGRADE
-from tests.e2e.support.apps import redis_app
-from tests.e2e.support.day2 import RunningApp
+from tests.e2e.support.day2 import RunningApp, deployed
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.platform import Temporal
 
@@ -29,12 +28,8 @@ SELECTION = [
 
 @pytest.fixture(scope="module")
 def app(kube: Kube) -> Iterator[RunningApp]:
-    kube.namespace(NAMESPACE)
-    kube.apply(redis_app(NAME, NAMESPACE, "sentinel"))
-    running = RunningApp(kube, NAMESPACE, NAME)
-    running.settled()
-    yield running
-    kube.delete("app.middleware.io", NAME, NAMESPACE)
+    with deployed(kube, NAMESPACE, NAME, "sentinel") as running:
+        yield running
 
 
 @pytest.mark.parametrize(("operation", "step", "fault"), SELECTION)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.support.apps import redis_app
-from tests.e2e.support.day2 import RunningApp
+from tests.e2e.support.day2 import RunningApp, deployed
 from tests.e2e.support.kube import Kube, Manifest, eventually
 
 pytestmark = pytest.mark.e2e
@@ -18,12 +17,8 @@ CONFIG_MAP = f"{NAME}-metadata"
 
 @pytest.fixture(scope="module")
 def app(kube: Kube) -> Iterator[RunningApp]:
-    kube.namespace(NAMESPACE)
-    kube.apply(redis_app(NAME, NAMESPACE, "replication"))
-    running = RunningApp(kube, NAMESPACE, NAME)
-    running.settled()
-    yield running
-    kube.delete("app.middleware.io", NAME, NAMESPACE)
+    with deployed(kube, NAMESPACE, NAME, "replication") as running:
+        yield running
 
 
 def pods(kube: Kube) -> set[str]:

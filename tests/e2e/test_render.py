@@ -13,7 +13,7 @@ import pytest
 
 from deploy.local.instance import Instance
 from tests.e2e.support.apps import redis_app
-from tests.e2e.support.day2 import RunningApp
+from tests.e2e.support.day2 import RunningApp, deployed
 from tests.e2e.support.kube import Kube
 
 pytestmark = pytest.mark.e2e
@@ -23,12 +23,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def app(kube: Kube) -> Iterator[RunningApp]:
-    kube.namespace(NAMESPACE)
-    kube.apply(redis_app(NAME, NAMESPACE, "replication"))
-    running = RunningApp(kube, NAMESPACE, NAME)
-    running.settled()
-    yield running
-    kube.delete("app.middleware.io", NAME, NAMESPACE)
+    with deployed(kube, NAMESPACE, NAME, "replication") as running:
+        yield running
 
 
 def render(instance: Instance, *arguments: str) -> tuple[int, list[dict[str, Any]], str]:

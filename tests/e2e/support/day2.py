@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import redis
 
+from tests.e2e.support.apps import redis_app
 from tests.e2e.support.kube import Kube, Manifest, eventually
 from tests.e2e.support.writer import AcknowledgedWriter, again, never
 
@@ -117,6 +118,17 @@ class RunningApp:
         lost = writer.lost(writer.acknowledged)
         assert may_lose or not lost, f"lost of {len(writer.acknowledged)} acknowledged writes: {sorted(lost)[:20]}"
         assert failed <= most_seconds, f"writes failed for {failed:.2f} s; at most {most_seconds} s were expected"
+
+
+@contextmanager
+def deployed(kube: Kube, namespace: str, name: str, topology: str) -> Iterator[RunningApp]:
+    """A Redis App of its own, settled; gone afterwards."""
+    kube.namespace(namespace)
+    kube.apply(redis_app(name, namespace, topology))
+    running = RunningApp(kube, namespace, name)
+    running.settled()
+    yield running
+    kube.delete(KIND, name, namespace)
 
 
 def component(spec: Manifest, name: str = "redis-server") -> Manifest:
