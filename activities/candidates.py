@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from activities.takeover import Nodes
 from activities.wanted import Wanted
 from api.app import DataLoss
-from api.steps import Takeover
+from api.failover import Takeover
 from proto import agent_pb2
 from render.desired import DesiredComponent
 

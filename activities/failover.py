@@ -30,19 +30,10 @@ from activities.takeover import Nodes, component_of, said, to_its_end
 from activities.wait import heartbeats
 from activities.wanted import Wanted
 from api.app import Phase
+from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, Takeover
 from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.operations import OperationType
-from api.steps import (
-    Chosen,
-    ErrorType,
-    FailoverRequest,
-    Fenced,
-    FenceRequest,
-    PromoteRequest,
-    Step,
-    Takeover,
-    Target,
-)
+from api.steps import ErrorType, Step, Target
 from clients.agents import AgentError
 from render.desired import DesiredComponent
 

@@ -22,8 +22,9 @@ from temporalio import activity
 from activities.platform import Platform
 from activities.status import StatusChange, tell_step, write_status
 from activities.together import together
+from api.failover import Takeover
 from api.names import LABEL_NODE, MIDDLEWARE_CONTAINER, app_labels
-from api.steps import Takeover, Target
+from api.steps import Target
 from clients.agents import AgentError, AgentTarget
 from clients.pod_reason import container_status
 from clients.resources import APP, Manifest

@@ -19,7 +19,8 @@ from activities.replacing import ASK_WITHIN, START_WITHIN, Replacing
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.wait import heartbeats
 from api.app import Phase
-from api.steps import ReadmitRequest, Step
+from api.failover import ReadmitRequest
+from api.steps import Step
 from clients.agents import AgentError, AgentTarget
 from render.desired import DesiredComponent
 

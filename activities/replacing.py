@@ -17,8 +17,9 @@ from activities.takeover import RoleMover
 from activities.together import together
 from activities.tools import run_tool
 from activities.wanted import Wanted, live_app, live_state, stage
+from api.failover import Takeover
 from api.operations import OperationType
-from api.steps import ErrorType, Takeover, Target
+from api.steps import ErrorType, Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
 from render.desired import DesiredComponent

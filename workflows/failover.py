@@ -14,18 +14,9 @@ from workflows.converge import target_of
 from workflows.options import run_step
 
 with workflow.unsafe.imports_passed_through():
+    from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
     from api.operations import OperationInput, OperationResult, OperationType, Outcome
-    from api.steps import (
-        Chosen,
-        FailoverRequest,
-        Fenced,
-        FenceRequest,
-        PromoteRequest,
-        ReadmitRequest,
-        Step,
-        Takeover,
-        Target,
-    )
+    from api.steps import Step, Target
 
 
 @workflow.defn(name=OperationType.FAILOVER)

@@ -13,19 +13,16 @@ from temporalio.exceptions import ApplicationError
 
 from activities.platform import Platform
 from activities.requests import Requests
+from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
 from api.operations import BY_REQUEST, OperationType
 from api.steps import (
     Applied,
     AppSnapshot,
-    Chosen,
     ComponentPlan,
     ComponentStep,
     ConfigPlans,
     ConfigureStep,
     ErrorType,
-    FailoverRequest,
-    Fenced,
-    FenceRequest,
     GroupPlan,
     GroupStep,
     LoadRequest,
@@ -33,8 +30,6 @@ from api.steps import (
     MoveRequest,
     NodeStep,
     Plan,
-    PromoteRequest,
-    ReadmitRequest,
     ReportRequest,
     RollNode,
     RollPlan,
@@ -43,7 +38,6 @@ from api.steps import (
     StateRequest,
     Step,
     Survey,
-    Takeover,
     Target,
 )
 

@@ -16,9 +16,10 @@ from activities import failover, fencing
 from activities.candidates import IN_SYNC_WITHIN, able_to_take_over, furthest_of, why_not
 from activities.failover import Failover
 from activities.readmit import Readmit
+from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
 from api.names import LABEL_ROLE
 from api.operations import Suspicion
-from api.steps import Chosen, ErrorType, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
+from api.steps import ErrorType
 from proto import agent_pb2
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import DEFINITION, TOOLS, shelf, store

@@ -1,0 +1,87 @@
+"""What the steps of a Failover say to each other.
+
+As in ``api.steps``: fields are stored in histories, so they are added with defaults and never renamed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from api.steps import Target
+
+
+@dataclass(frozen=True)
+class FailoverRequest:
+    """``node`` empty: whichever was primary. ``seen``: when it was last known to be well, unix milliseconds, or 0.
+    ``address``: of its last Pod, or empty. ``in_sync_since``: stands for ``seen`` where that is 0."""
+
+    target: Target
+    component: str = ""
+    node: str = ""
+    candidate: str = ""
+    force: bool = False
+    seen: int = 0
+    address: str = ""
+    in_sync_since: int = 0
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """What a Failover has to do. ``source`` empty: nothing, and ``message`` says why.
+
+    ``primary``: another node holds the role already, so ``source`` has only to be taken in again. ``candidate``: the
+    one that was asked for, else empty: chosen when all replicas have stopped following.
+    """
+
+    target: Target
+    component: str
+    source: str = ""
+    candidate: str = ""
+    primary: str = ""
+    force: bool = False
+    seen: int = 0
+    message: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True)
+class Fenced:
+    """``proof``: why the source acknowledges no write any more, a sentence. ``position``: the last one that its volume
+    remembers, 0 where nobody could ask. ``seconds``: how long it took."""
+
+    proof: str
+    position: int = 0
+    seconds: float = 0.0
+    by_lease: bool = False
+    """Nobody has stopped it: it has stopped itself, and would go on if its replicas followed it again."""
+
+
+@dataclass(frozen=True)
+class FenceRequest:
+    takeover: Takeover
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """``position``: where the candidate begins. ``message``: why this one, a sentence."""
+
+    candidate: str = ""
+    position: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class PromoteRequest:
+    """``chosen`` is empty while it is to be found out."""
+
+    takeover: Takeover
+    fenced: Fenced
+    chosen: Chosen = field(default_factory=Chosen)
+
+
+@dataclass(frozen=True)
+class ReadmitRequest:
+    takeover: Takeover
+    primary: str
+    lost: str = ""
+    """A sentence on the writes that only the source has; empty where it has none."""
