@@ -22,6 +22,20 @@ def activity_seconds(temporal: Temporal, uid: str) -> dict[str, float]:
     return total
 
 
+def activity_ends(events: list[dict[str, Any]]) -> dict[str, float]:
+    """Unix seconds at which the last activity of each type was completed."""
+    types = {
+        event["eventId"]: event["activityTaskScheduledEventAttributes"]["activityType"]["name"]
+        for event in events
+        if "activityTaskScheduledEventAttributes" in event
+    }
+    return {
+        types[done["scheduledEventId"]]: datetime.fromisoformat(event["eventTime"]).timestamp()
+        for event in events
+        if (done := event.get("activityTaskCompletedEventAttributes"))
+    }
+
+
 def _activities(events: list[dict[str, Any]]) -> list[tuple[str, float]]:
     scheduled: dict[str, tuple[str, datetime]] = {}
     found: list[tuple[str, float]] = []
