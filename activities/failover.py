@@ -227,7 +227,7 @@ class Failover(Replacing):
                 raise
 
     async def _in_sync(self, takeover: Takeover, component: DesiredComponent) -> frozenset[str]:
-        nodes = await self.nodes(takeover.target, component, timeout=ASK_WITHIN)
+        nodes = await self.nodes(takeover.target, component, timeout=ASK_WITHIN, without=takeover.source)
         return frozenset(name for name, report in nodes.reports.items() if report.ready)
 
     def _best(
@@ -293,7 +293,7 @@ class Failover(Replacing):
         await self.fail_over(agents[candidate], addresses[takeover.source])
         await self.labelled(target, component, candidate)
         await self.follow_all(target, component, {candidate, takeover.source}, addresses[candidate])
-        nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
-        holders = [name for name in nodes.holders() if name != takeover.source]
+        nodes = await self.nodes(target, component, timeout=ASK_WITHIN, without=takeover.source)
+        holders = nodes.holders()
         if holders != [candidate]:
             raise ApplicationError(f"after the move {said(holders)}; it should be {candidate} alone")

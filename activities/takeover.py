@@ -48,11 +48,14 @@ class RoleMover:
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
 
-    async def nodes(self, target: Target, component: DesiredComponent, *, timeout: float = 3.0) -> Nodes:
-        """``timeout``: seconds in which an agent has to answer."""
+    async def nodes(
+        self, target: Target, component: DesiredComponent, *, timeout: float = 3.0, without: str = ""
+    ) -> Nodes:
+        """``timeout``: seconds in which an agent has to answer, and which one that hangs costs: ``without`` is a node
+        that need not be asked."""
         await self.platform.deployments.synced(30)
         await self.platform.pods.synced(30)
-        agents = reachable(self.platform, target, [node.name for node in component.nodes])
+        agents = reachable(self.platform, target, [node.name for node in component.nodes if node.name != without])
         return Nodes(agents, await reports(self.platform, agents, timeout=timeout), writable_roles(component))
 
     async def note_final(self, target: Target, candidate: str) -> None:
