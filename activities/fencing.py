@@ -4,7 +4,9 @@
    clients to it, and whatever becomes of this operation, that stays so until the node is taken in again.
 2. Its agent 1 is told to stop the engine, on each of its Pods that can be reached, and where its last Pod was: one that
    was deleted by force may run on for a while, and serve who is connected. A stop is remembered on the volume, so a
-   successor of the Pod does not start it either. An engine that answers nothing is killed.
+   successor of the Pod does not start it either. An engine that answers nothing is killed. Where its machine says that
+   it has ended (``activities.endings``), that is as good, while no other Pod of the node has begun: one that begins now
+   finds its successor, or is neither led to by a Service nor renewed.
 3. Where that is no proof (nobody answers; only a Pod answers that was made later; the Pod is gone, which says nothing
    of its processes), its lease is waited out: the replicas stop following first, so nobody renews it.
 """
@@ -19,14 +21,14 @@ from typing import Any
 
 from temporalio import activity
 
+from activities.endings import engine_ended, engine_may_run
 from activities.platform import Platform
 from activities.status import StatusChange, tell_step, write_status
 from activities.together import together
 from api.failover import Takeover
-from api.names import LABEL_NODE, MIDDLEWARE_CONTAINER, app_labels
+from api.names import app_labels
 from api.steps import Target
 from clients.agents import AgentError, AgentTarget
-from clients.pod_reason import container_status
 from clients.resources import APP, Manifest
 from proto import agent_pb2
 from render.node import LEASE_SECONDS
@@ -102,13 +104,6 @@ def successor_of(app: Manifest, node: str) -> str:
     return next((str(each.get("successor") or "") for each in fenced_nodes(app) if each["node"] == node), "")
 
 
-def pods_of(platform: Platform, target: Target, component: str, node: str) -> list[Manifest]:
-    """All Pods of the node that are not known to have ended, terminating ones too."""
-    found = platform.pods.list(target.namespace, app_labels(target.app, component))
-    own = [pod for pod in found if (pod["metadata"].get("labels") or {}).get(LABEL_NODE) == node]
-    return [pod for pod in own if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
-
-
 class Proof:
     """Collects what is known of the source's engine. ``lost_at``: unix seconds when it was last known to be well; a Pod
     made after that says nothing about the one before."""
@@ -116,19 +111,52 @@ class Proof:
     def __init__(self, platform: Platform, takeover: Takeover) -> None:
         self._platform, self._takeover = platform, takeover
         self._lost_at = takeover.seen / 1000
+        self._labels = app_labels(takeover.target.app, takeover.component, node=takeover.source)
         self.position = 0
 
     async def attempt(self, timeout: float) -> str:
-        """Stops what can be stopped within ``timeout`` seconds; the proof, or empty."""
-        takeover = self._takeover
-        pods = pods_of(self._platform, takeover.target, takeover.component, takeover.source)
-        running = [pod for pod in pods if not engine_ended(pod)]
+        """Stops what can be stopped within ``timeout`` seconds; the proof, or empty. What the machine tells meanwhile
+        counts at once: an agent that ends with its Pod may take a call and never answer it."""
+        told, asked = asyncio.create_task(self._told(timeout)), asyncio.create_task(self._stopped(timeout))
+        try:
+            await asyncio.wait({told, asked}, return_when=asyncio.FIRST_COMPLETED)
+            return (told.result() if told.done() else "") or await asked
+        finally:
+            for task in (told, asked):
+                task.cancel()
+            await asyncio.gather(told, asked, return_exceptions=True)
+
+    async def _told(self, timeout: float) -> str:
+        """Waits for the machine to say that the engine has ended, while no other of the node may run."""
+        source, pods = self._takeover.source, self._platform.pods
+
+        def ended() -> str | None:
+            others = [pod for pod in self._pods() if self._is_the_lost_one(pod) or engine_may_run(pod)]
+            return f"{source} has ended, as its machine says" if self._lost_has_ended() and not others else None
+
+        try:
+            return await pods.wait_for(ended, timeout, namespace=self._takeover.target.namespace, labels=self._labels)
+        except TimeoutError:
+            return ""
+
+    def _lost_has_ended(self) -> bool:
+        found = self._platform.endings.of(self._takeover.target.namespace, self._labels)
+        return any(self._is_the_lost_one(pod) for pod in found)
+
+    def _pods(self) -> list[Manifest]:
+        """All Pods of the node whose engine is not known to have ended, terminating ones too."""
+        found = self._platform.pods.list(self._takeover.target.namespace, self._labels)
+        alive = [pod for pod in found if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
+        return [pod for pod in alive if not engine_ended(pod)]
+
+    async def _stopped(self, timeout: float) -> str:
+        takeover, running = self._takeover, self._pods()
         answers = await together(self._stop(pod, timeout) for pod in running)
-        if await self._stopped_where_it_was(pods, timeout):
+        if await self._stopped_where_it_was(running, timeout):
             return f"its agent has stopped it ({takeover.source}, of whose Pod nobody knows any more)"
-        older = [pod for pod in pods if self._is_the_lost_one(pod)]
-        if older and all(answer for answer in answers):
-            return f"its agent has stopped it ({takeover.source})" if running else f"{takeover.source} has ended"
+        lost = any(self._is_the_lost_one(pod) for pod in running) or self._lost_has_ended()
+        if running and lost and all(answers):
+            return f"its agent has stopped it ({takeover.source})"
         if running and all(answer == "started" for answer in answers):
             return f"another Pod of {takeover.source} had its volume since, and was stopped"
         return ""
@@ -172,13 +200,6 @@ class Proof:
         if status.state not in _ENDED:
             return ""
         return "started" if status.starts else "stopped"
-
-
-def engine_ended(pod: Manifest) -> bool:
-    """The kubelet says that the engine's container, its agent 1 included, has ended, and it is not started again."""
-    if not pod["metadata"].get("deletionTimestamp"):
-        return False
-    return "terminated" in (container_status(pod, MIDDLEWARE_CONTAINER).get("state") or {})
 
 
 async def wait_out(proof: Proof, since: float, seconds: float) -> str:

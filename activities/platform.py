@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
+from activities.endings import Endings
 from activities.plugins import Plugins
 from api.names import LABEL_APP
 from api.steps import ErrorType
@@ -27,6 +28,7 @@ class Platform:
     plugins: Plugins
     deployments: SharedWatch
     pods: SharedWatch
+    endings: Endings
     authority: KeyPair
     installation: str
     agent_image: str

@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
+from activities.endings import Endings
 from activities.observe import ObserveActivities
 from activities.platform import Platform, watches
 from activities.plugins import Plugins
@@ -99,6 +100,7 @@ async def serve(settings: Settings) -> None:
             plugins=Plugins(kubernetes),
             deployments=deployments,
             pods=pods,
+            endings=Endings(pods),
             authority=authority,
             installation=settings.installation,
             agent_image=settings.agent_image,

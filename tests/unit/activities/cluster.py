@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 import grpc
 from temporalio.testing import ActivityEnvironment
 
+from activities.endings import Endings
 from activities.groups import Groups
 from activities.load import Load
 from activities.platform import Platform
@@ -24,12 +25,13 @@ from activities.prepare import Prepare
 from activities.record import Record
 from activities.wanted import live_state, spec_hash
 from api.app import App
-from api.names import LABEL_NODE, LABEL_ROLE, SYSTEM_NAMESPACE, metadata_name
+from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE, metadata_name
 from api.operations import OperationType
 from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, Target
 from clients.agents import AgentError, AgentTarget
 from clients.certificates import KeyPair, create_authority
 from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource
+from clients.shared_watch import Change, WatchEvent
 from proto import agent_pb2
 from render.bundle import PluginBundle, to_config_maps
 from tests.unit.render.support import manifest, shelf
@@ -47,7 +49,14 @@ class FakeCluster(FakeKubernetes):
     def __init__(self) -> None:
         super().__init__()
         self.woken: set[asyncio.Event] = set()
+        self.on_remove: list[Callable[[Manifest], None]] = []
         self.made = 0
+
+    def remove(self, manifest: Manifest) -> None:
+        super().remove(manifest)
+        for told in self.on_remove:
+            told(manifest)
+        self._wake()
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, labels: str | Mapping[str, str] = "", **_: Any
@@ -153,6 +162,13 @@ class FakeWatch:
 
     def __init__(self, cluster: FakeCluster, resource: Resource) -> None:
         self._cluster, self._kind = cluster, resource.kind
+
+    def subscribe(self, handler: Callable[[WatchEvent], None]) -> None:
+        def removed(manifest: Manifest) -> None:
+            if manifest["kind"] == self._kind:
+                handler(WatchEvent(Change.DELETED, manifest, manifest))
+
+        self._cluster.on_remove.append(removed)
 
     async def synced(self, _timeout: float) -> None:
         return
@@ -263,6 +279,7 @@ class World:
             for config_map in to_config_maps(bundle, SYSTEM_NAMESPACE):
                 self.cluster.put(config_map)
         self.cluster.put({**manifest(**spec), "status": {}})
+        pods = FakeWatch(self.cluster, POD)
         self.platform = cast(
             Platform,
             SimpleNamespace(
@@ -270,7 +287,8 @@ class World:
                 agents=self.agents,
                 plugins=Plugins(cast(Any, self.cluster)),
                 deployments=FakeWatch(self.cluster, DEPLOYMENT),
-                pods=FakeWatch(self.cluster, POD),
+                pods=pods,
+                endings=Endings(cast(Any, pods)),
                 authority=_AUTHORITY[0],
                 installation="test",
                 agent_image="agent:1",
@@ -309,6 +327,14 @@ class World:
 
     def requested(self, node: str) -> str:
         return str(self.object("PersistentVolumeClaim", node)["spec"]["resources"]["requests"]["storage"])
+
+    def end_pod(self, node: str) -> Manifest:
+        """The node's Pod as its machine reports it at the end of an orderly deletion, just before it is gone."""
+        pod = self.pod(node)
+        pod["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
+        pod["status"] |= {"phase": "Succeeded"}
+        pod["status"]["containerStatuses"] = [{"name": MIDDLEWARE_CONTAINER, "state": {"terminated": {"exitCode": 0}}}]
+        return pod
 
     def pod(self, node: str) -> Manifest:
         found = [each for (kind, _, _), each in self.cluster.objects.items() if kind == "Pod"]

@@ -17,7 +17,7 @@ from activities.candidates import IN_SYNC_WITHIN, able_to_take_over, furthest_of
 from activities.failover import Failover
 from activities.readmit import Readmit
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
-from api.names import LABEL_ROLE
+from api.names import LABEL_ROLE, MIDDLEWARE_CONTAINER
 from api.operations import Suspicion
 from api.steps import ErrorType
 from proto import agent_pb2
@@ -177,6 +177,46 @@ async def test_unless_it_has_had_the_volume(world: World) -> None:
     world.pod(NODES[0])["metadata"]["creationTimestamp"] = "2126-01-01T00:00:00Z"
     world.agents.stopped[NODES[0]] = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED, starts=1)
     assert "had its volume since" in (await fenced(world, seen=SEEN)).proof
+
+
+async def test_a_pod_whose_machine_says_that_it_has_ended_is_proof_also_once_it_is_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fencing, "LEASE_OUT_AFTER", 60.0)
+    world.cluster.remove(world.end_pod(NODES[0]))
+    assert "has ended, as its machine says" in (await fenced(world, seen=SEEN)).proof
+    assert not world.agents.called("detach"), "no replica has stopped following for nothing"
+
+
+async def test_the_machine_is_heard_while_an_agent_does_not_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fencing, "LEASE_OUT_AFTER", 60.0)
+    monkeypatch.setattr(fencing, "AT_ONCE", 30.0)
+    asked = asyncio.Event()
+
+    async def never_answers(*_: Any, **__: Any) -> agent_pb2.ProcessStatus:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(world.agents, "stop", never_answers)
+    fencing_now = asyncio.create_task(fenced(world, seen=SEEN))
+    await asyncio.wait_for(asked.wait(), 5)
+    world.cluster.remove(world.end_pod(NODES[0]))
+    assert "has ended, as its machine says" in (await asyncio.wait_for(fencing_now, 5)).proof
+
+
+async def test_one_that_ended_proves_nothing_while_another_pod_of_the_node_runs(world: World) -> None:
+    ended = world.end_pod(NODES[0])
+    world.cluster.remove(ended)
+    status = {"containerStatuses": [{"name": MIDDLEWARE_CONTAINER, "state": {"running": {}}}], "podIP": "198.18.9.9"}
+    since = {**ended["metadata"], "name": "since", "uid": "since", "creationTimestamp": "2126-01-01T00:00:00Z"}
+    since.pop("deletionTimestamp")
+    world.cluster.put({**ended, "metadata": since, "status": status})
+    assert "lease has run out" in (await fenced(world, seen=SEEN)).proof
+    world.agents.stopped[NODES[0]] = STOPPED
+    assert "its agent has stopped it" in (await fenced(world, seen=SEEN)).proof
 
 
 async def test_one_whose_pod_was_deleted_by_force_is_stopped_where_it_still_runs(world: World) -> None:
