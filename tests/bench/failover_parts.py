@@ -28,6 +28,7 @@ import redis
 from deploy.local.instance import Instance
 from tests.bench.histories import activity_ends
 from tests.chaos import ha
+from tests.chaos.fresh import fresh_pods
 from tests.chaos.ha_case import NOTABLE, whole, writer
 from tests.chaos.ha_faults import FAULTS, Scene, wait_until
 from tests.chaos.observer import WRITABLE
@@ -64,7 +65,7 @@ def main() -> None:
     try:
         for number in range(1, options.rounds + 1):
             for name in options.fault or NAMES:
-                ha.fresh_pods(app)
+                fresh_pods(app)
                 parts = measured(instance, app, name)
                 if parts is None:
                     print(f"round {number}, {name}: the primary was back before anybody had replaced it", flush=True)

@@ -22,6 +22,7 @@ import redis
 
 from deploy.local.instance import Instance
 from tests.chaos import disks
+from tests.chaos.fresh import fresh_pods
 from tests.chaos.ha_case import run_case
 from tests.chaos.ha_faults import FAULTS
 from tests.e2e.support.apps import redis_app
@@ -133,17 +134,6 @@ def new_app(instance: Instance, name: str, topology: str, data_nodes: int = 2) -
 def remove_app(instance: Instance, app: RunningApp) -> None:
     app.kube.delete("app.middleware.io", app.name, app.namespace)
     disks.remove(instance, app.kube, app.name)
-
-
-def fresh_pods(app: RunningApp) -> None:
-    """Replaces Pods whose containers have died: the kubelet starts such a one only after ever longer pauses, and the
-    next case would measure those."""
-    for name in ("redis-server", "redis-sentinel"):
-        for pod in app.pods(name).values():
-            statuses = pod["status"].get("containerStatuses", [])
-            if any(each["restartCount"] for each in statuses):
-                app.kube.run("delete", "pod", pod["metadata"]["name"], "-n", app.namespace, timeout=120)
-                app.settled()
 
 
 def failure(line: Line) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from deploy.local.instance import Instance
 from tests.chaos.case import run_case, settle
 from tests.chaos.faults import FAULTS
+from tests.chaos.fresh import fresh_platform, fresh_pods
 from tests.chaos.operations import OPERATIONS, UPGRADE, Operation, steps, workflow_of, workflows
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.day2 import RunningApp
@@ -78,7 +79,9 @@ class Matrix:
             return
         name, step, fault = case
         try:
+            fresh_platform(self._kube)
             app = self._fresh(name)
+            fresh_pods(app)
             operation = self._operation(name)
             line = run_case(self._instance, app, self._temporal, name, operation, step, fault).as_json()
         except AssertionError as error:
