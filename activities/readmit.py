@@ -24,6 +24,8 @@ from api.steps import Step
 from clients.agents import AgentError, AgentTarget
 from render.desired import DesiredComponent
 
+_ANSWERS_WITHIN = 3.0
+
 
 class Readmit(Replacing):
     @activity.defn(name=Step.READMIT)
@@ -37,9 +39,14 @@ class Readmit(Replacing):
             await tell_step(self.platform, target, f"{takeover.source}: take it in again")
             primary = (await node_addresses(self.platform, want.desired))[request.primary]
             agents = reachable(self.platform, target, [takeover.source])
-            message = f"{takeover.source} does not run now; it is taken in again when it is back"
-            if takeover.source in agents:
-                message = await self._take_in(request, component, agents[takeover.source], primary)
+            agent = agents.get(takeover.source)
+            if agent is None:
+                message = f"{takeover.source} does not run now; it is taken in again when it is back"
+            elif takeover.source != request.primary and not await self._answers(agent):
+                # Not waited for: the role has moved, and the watcher tells when it is heard again.
+                message = f"{takeover.source} cannot be reached now; it is taken in again when it is back"
+            else:
+                message = await self._take_in(request, component, agent, primary)
             # Also who could not be told when the role moved.
             await self.follow_all(target, component, {takeover.source, request.primary}, primary)
             if request.lost:
@@ -53,6 +60,13 @@ class Readmit(Replacing):
             )
             await tell_step(self.platform, target, "", change)
             return message
+
+    async def _answers(self, agent: AgentTarget) -> bool:
+        try:
+            await self.platform.agents.status(agent, timeout=_ANSWERS_WITHIN)
+        except AgentError:
+            return False
+        return True
 
     async def _take_in(
         self, request: ReadmitRequest, component: DesiredComponent, agent: AgentTarget, address: str

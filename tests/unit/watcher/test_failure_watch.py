@@ -390,6 +390,22 @@ async def test_an_isolated_node_is_told_and_gets_no_lease_until_it_is_heard_agai
     assert "is isolated" in known.suspicions[0].why
 
 
+async def test_a_lost_primary_is_told_where_nobody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its machine cannot be reached, and its replicas, started anew, wait for a primary."""
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        for node in (SECOND, THIRD):
+            known.agents.say(node, "", process=agent_pb2.BACKOFF, ready=False, message="wait for a primary")
+            known.agents.refusing[node] = grpc.StatusCode.FAILED_PRECONDITION
+        known.agents.cut_off(FIRST)
+        known.agents.hang(FIRST)
+        await eventually(lambda: len(known.suspicions) >= 1, 8.0)
+    assert known.suspicions[0].node == FIRST
+    assert known.suspicions[0].seen > 0
+    assert "isolated" in known.suspicions[0].why
+
+
 @pytest.mark.parametrize("reachable", [True, False])
 async def test_a_node_that_only_the_platform_cannot_see_is_noted(
     monkeypatch: pytest.MonkeyPatch, reachable: bool
