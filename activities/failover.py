@@ -157,14 +157,15 @@ class Failover(Replacing):
             return replace(takeover, primary=takeover.source)
         said_by = {name: why_not(report, since) for name, report in replicas.items()}
         said_by |= {name: each.cannot or each.behind for name, each in waits.items()}
+        said_by |= dict.fromkeys(names & marked, "it was replaced itself, and is to be taken in again")
         said_by |= dict.fromkeys(names - set(said_by), "it does not answer")
         why = "; ".join(f"{name}: {said}" for name, said in sorted(said_by.items()))
         message = f"{takeover.source} is lost, and nobody can take over without losing data: {why}"
         by_force = f"mw failover --node {takeover.source} --force --to"
         for name in able_to_lead(waits, lossy=True):
             message += f"; {by_force} {name} makes it primary all the same"
-        if takeover.source in marked:
-            message += f"; {by_force} {takeover.source} lets it serve again"
+        for name in sorted(marked):
+            message += f"; mw failover --node {name} --force --to {name} lets it serve again"
         raise permanent(ErrorType.NO_CANDIDATE, message)
 
     async def _last_writable(self, takeover: Takeover) -> int:

@@ -1,7 +1,7 @@
 """``promote``: the chosen node becomes writable, the label follows, the others follow it, and exactly one is writable.
 
 One that waits for a primary before it starts begins as one, by the platform's word, which agent 1 heeds in that start
-only.
+only. The one before is held from then on: its engine starts when it is taken in again, and not before.
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from activities import fencing
 from activities.addresses import node_addresses
 from activities.candidates import able_to_lead
 from activities.events import tell
+from activities.nodes import rendered_config_maps
 from activities.platform import permanent
 from activities.reach import reachable, reports
 from activities.replacing import ASK_WITHIN, START_WITHIN, Replacing
 from activities.status import tell_step
 from activities.takeover import said, to_its_end, writable_roles
+from activities.together import together
 from activities.wait import heartbeats
 from activities.waiting import waiting
 from activities.wanted import Wanted
-from api.failover import PromoteRequest
+from api.failover import PromoteRequest, Takeover
 from api.steps import ErrorType, Step
 from api.tools import ToolName
 from clients.agents import AgentTarget
+from clients.resources import CONFIG_MAP
 from proto import agent_pb2
 from render.desired import DesiredComponent
 
@@ -49,11 +52,26 @@ class Promote(Replacing):
             # Asked to become writable by an earlier attempt, it may be: then there is no way back to the old one.
             if fencing.successor_of(want.manifest, takeover.source) != chosen.candidate:
                 await self._await_candidate(request, want, component)
-                await fencing.note_successor(self.platform, takeover, chosen.candidate)
             addresses = await node_addresses(self.platform, want.desired)
+            noted = fencing.note_successor(self.platform, takeover, chosen.candidate)
+            await together([noted, self._hold(takeover, want, component, addresses)])
             await to_its_end(self._promote(request, component, addresses))
             message = f"{chosen.candidate} has taken over from {takeover.source}: {chosen.message}"
             await tell(self.platform, takeover.target, "FailedOver", message)
+
+    async def _hold(
+        self, takeover: Takeover, want: Wanted, component: DesiredComponent, addresses: Mapping[str, str]
+    ) -> None:
+        """Should the source return while its successor and the platform are down, it must not start by its own record:
+        its successor would follow it. A ConfigMap is mounted before a container starts, so whoever returns has it."""
+        node = next(each for each in component.nodes if each.name == takeover.source)
+        live = await self.platform.kubernetes.get(CONFIG_MAP, node.name, takeover.target.namespace)
+        known = {node.name: live} if live is not None else {}
+        for _, manifest, changed in await rendered_config_maps(
+            want.desired, component, [node], addresses, known, bootstrap=None, held=frozenset({node.name})
+        ):
+            if changed:
+                await self.platform.kubernetes.apply(manifest)
 
     async def _await_candidate(self, request: PromoteRequest, want: Wanted, component: DesiredComponent) -> None:
         """Until its engine runs, or waits and can begin as primary. Should it have ended just now, and not be one that

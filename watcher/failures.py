@@ -314,7 +314,8 @@ def _is_back(pod: PodFacts, now: float) -> bool:
     """Also as a replica: until somebody has seen to it that it is one for good, it stays fenced."""
     heard = pod.heard_at is not None and now - pod.heard_at <= HEARD_WITHIN and pod.failing_since is None
     runs = pod.process is Process.RUNNING and pod.role
-    return bool(heard and not pod.terminating and (runs or pod.process in _ENDED))
+    waits = pod.process in _ENDED or pod.process is Process.HELD
+    return bool(heard and not pod.terminating and (runs or waits))
 
 
 def _two_holders(facts: Facts, now: float) -> list[Finding]:

@@ -76,7 +76,9 @@ class Supervisor:
         self._policy = policy or RestartPolicy()
         self._sink = LineSink()
         self._stop_request = StopRequest(interpreter.settings.state_dir)
-        self._released = False
+        self._released = 0
+        """Up to this revision of the document a hold is lifted. A later one holds the next start again: the node has
+        been replaced as primary."""
         self._lead = False
         """The next preparation may make this node primary. Never on the disk: by the next start others may lead."""
         self._terminating = False
@@ -168,7 +170,7 @@ class Supervisor:
         self._stop_request.set(None)
         self._kill_at = None
         await self._save_stop_request()
-        self._released = True
+        self._released = self._revision()
         self._failures = 0
         self.board.update(stop_requested=False)
         # Together with the event: a preparation that is under way is begun anew, and that one is to have it.
@@ -205,7 +207,7 @@ class Supervisor:
         self._app_uid = document.node.app_uid
         if not self._wanted():
             await self._stay_stopped()
-        elif document.hold and not self._released:
+        elif document.hold and document.revision > self._released:
             self.board.update(
                 state=State.HELD, pid=0, message="held by the node document; waits for the platform's Start"
             )
@@ -343,6 +345,12 @@ class Supervisor:
         self._kill_at = None
 
     # Small helpers
+
+    def _revision(self) -> int:
+        try:
+            return self._documents.effective().document.revision
+        except DocumentError:
+            return self._released
 
     def _wanted(self) -> bool:
         return not self._terminating and not self._stop_request.pending(self._app_uid)

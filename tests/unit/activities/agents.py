@@ -20,7 +20,8 @@ class FakeAgents:
     before ``tools``. ``stopped``: what agent 1 of a node says to a stop; one without does not answer. ``waiting``: what
     that of a node says whose engine does not run; it is stopped and started as it is asked. ``leads``: what such a one
     runs as when it is to lead. ``unreachable``: nodes whose agent 1 does not answer for its status. ``refuses``: what a
-    node's agent says to what is pushed. ``revisions``: of its document. ``calls``: what was asked, in order."""
+    node's agent says to what is pushed; ``pushed``: the files, last. ``revisions``: of its document. ``calls``: what
+    was asked, in order."""
 
     def __init__(self) -> None:
         self.reports: dict[str, agent_pb2.RoleReport] = {}
@@ -31,6 +32,7 @@ class FakeAgents:
         self.leads: dict[str, str] = {}
         self.unreachable: set[str] = set()
         self.refuses: dict[str, str] = {}
+        self.pushed: dict[str, dict[str, str]] = {}
         self.revisions: dict[str, int] = {}
         self.calls: list[tuple[str, str, dict[str, str]]] = []
 
@@ -73,6 +75,7 @@ class FakeAgents:
     async def reload_config(
         self, target: AgentTarget, request: agent_pb2.ReloadConfigRequest, **_: Any
     ) -> agent_pb2.ReloadConfigResult:
+        self.pushed[target.node] = {file.source: file.content.decode() for file in request.files}
         self.calls.append((target.node, "push", dict(request.parameters)))
         refusal = self.refuses.get(target.node)
         if refusal is not None:

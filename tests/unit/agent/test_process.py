@@ -342,68 +342,6 @@ async def test_files_and_command_are_filled_in_before_each_start(node: Node, man
     assert (node.data / "conf" / "b").read_text() == "first true last ''"
 
 
-async def test_only_the_next_start_may_lead(node: Node, manager: Manager) -> None:
-    """A replica waits for a primary, until the platform wants it to begin as one; its later starts wait again."""
-    wait = {"when": {"${node.lead}": "false"}, "fail": "no primary yet"}
-    command = ["/bin/sh", "-c", "trap : TERM; echo ${node.lead} > led; sleep 1000 & wait"]
-    node.mount(node.document(process={"command": command}, tools={"preStart": {"steps": [wait]}}))
-    node.start_manager()
-    waiting = await manager.reaches(pb.BACKOFF)
-    assert waiting.may_lead
-    assert "no primary yet" in waiting.message
-    await manager.stub.Start(pb.StartRequest(lead=True), timeout=10)
-    led = await manager.reaches(pb.RUNNING)
-    assert led.starts == 1
-    assert (node.data / "led").read_text() == "true\n"
-    # Where it runs already, the word is void: it is not kept for a start of which nobody has thought.
-    await manager.stub.Start(pb.StartRequest(lead=True), timeout=10)
-    os.kill(led.pid, signal.SIGKILL)
-
-    async def waits_again() -> bool:
-        status = await manager.status()
-        return status.state == pb.BACKOFF and "no primary yet" in status.message
-
-    await eventually(waits_again)
-    assert (await manager.status()).starts == 1
-
-
-async def test_a_stop_takes_the_word_to_lead_back(node: Node, manager: Manager) -> None:
-    """Its preparation may be under way, or wait for the volume, when the platform decides otherwise."""
-    slow = {"run": {"argv": ["/bin/sh", "-c", "sleep 1"]}}
-    wait = {"when": {"${node.lead}": "false"}, "fail": "no primary yet"}
-    node.mount(node.document(tools={"preStart": {"steps": [slow, wait]}}))
-    node.start_manager()
-    await manager.reaches(pb.STARTING)
-    leading = manager.stub.Start(pb.StartRequest(lead=True), timeout=20)
-    await manager.stub.Stop(pb.StopRequest(), timeout=10)
-    assert (await leading).stop_requested
-    await manager.stub.Start(pb.StartRequest(), timeout=10)
-    assert "no primary yet" in (await manager.reaches(pb.BACKOFF)).message
-    assert (await manager.status()).starts == 0
-
-
-async def test_a_plugin_that_does_not_ask_cannot_be_led(node: Node, manager: Manager) -> None:
-    node.mount(node.document(tools={"preStart": {"steps": [{"fail": "no primary yet"}]}}))
-    node.start_manager()
-    assert not (await manager.reaches(pb.BACKOFF)).may_lead
-
-
-async def test_a_held_engine_waits_for_start(node: Node, manager: Manager) -> None:
-    node.mount(node.document(hold=True))
-    node.start_manager()
-    held = await manager.reaches(pb.HELD)
-    assert "waits for the platform's Start" in held.message
-    assert (await manager.stub.Start(pb.StartRequest(), timeout=10)).state == pb.RUNNING
-
-
-async def test_a_held_engine_starts_when_the_mounted_document_lifts_the_hold(node: Node, manager: Manager) -> None:
-    node.mount(node.document(hold=True))
-    node.start_manager()
-    await manager.reaches(pb.HELD)
-    node.mount(node.document(hold=False, revision=2))
-    assert (await manager.reaches(pb.RUNNING)).revision == 2
-
-
 async def test_two_managers_on_one_volume_never_run_two_engines(node: Node, manager: Manager) -> None:
     node.mount(node.document())
     old = node.start_manager(pod="pod-old")

@@ -390,22 +390,6 @@ async def test_an_isolated_node_is_told_and_gets_no_lease_until_it_is_heard_agai
     assert "is isolated" in known.suspicions[0].why
 
 
-async def test_a_lost_primary_is_told_where_nobody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its machine cannot be reached, and its replicas, started anew, wait for a primary."""
-    known = Installation(monkeypatch)
-    async with known.watching():
-        await known.settled()
-        for node in (SECOND, THIRD):
-            known.agents.say(node, "", process=agent_pb2.BACKOFF, ready=False, message="wait for a primary")
-            known.agents.refusing[node] = grpc.StatusCode.FAILED_PRECONDITION
-        known.agents.cut_off(FIRST)
-        known.agents.hang(FIRST)
-        await eventually(lambda: len(known.suspicions) >= 1, 8.0)
-    assert known.suspicions[0].node == FIRST
-    assert known.suspicions[0].seen > 0
-    assert "isolated" in known.suspicions[0].why
-
-
 @pytest.mark.parametrize("reachable", [True, False])
 async def test_a_node_that_only_the_platform_cannot_see_is_noted(
     monkeypatch: pytest.MonkeyPatch, reachable: bool
@@ -419,33 +403,3 @@ async def test_a_node_that_only_the_platform_cannot_see_is_noted(
         await eventually(lambda: words in known.degraded(), 8.0)
         assert known.suspicions == []
         assert known.role(0) == "master"
-
-
-async def test_a_fenced_node_has_neither_lease_nor_label_and_is_told_when_it_is_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    known = Installation(monkeypatch)
-    async with known.watching():
-        await known.settled()
-        known.fence(FIRST)
-        await eventually(lambda: known.role(0) is None)
-        count = known.renewals(FIRST)
-        known.agents.say(SECOND, "master", 6)
-        await eventually(lambda: known.role(1) == "master")
-        await eventually(lambda: any("is back after it was replaced by" in s.why and s.back for s in known.suspicions))
-        await eventually(lambda: "has not been taken in again" in known.message(0))
-        assert known.renewals(FIRST) == count
-        known.agents.say(FIRST, "replica")
-        known.fence()
-        await eventually(lambda: known.role(0) == "replica" and known.degraded() == "")
-
-
-async def test_two_nodes_that_claim_the_role_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Installation(monkeypatch)
-    async with known.watching():
-        await known.settled()
-        known.agents.say(SECOND, "master", 6)
-        await eventually(lambda: len(known.suspicions) == 1)
-    assert known.suspicions[0].node == SECOND
-    assert f"although {FIRST} holds it" in known.suspicions[0].why
-    assert known.renewals(SECOND) == 0

@@ -190,7 +190,8 @@ def test_a_node_that_was_replaced_and_is_back_is_told() -> None:
     fenced = {"holder": SECOND, "last": SECOND, "fenced": frozenset({FIRST})}
     others = (replace(WELL),)
     stopped = replace(WELL, process=Process.STOPPED, role="")
-    for pod in (WELL, stopped, replace(WELL, role="replica")):
+    held = replace(stopped, process=Process.HELD)
+    for pod in (WELL, stopped, held, replace(WELL, role="replica")):
         found = only(findings(facts(pod, others=others, **fenced), NOW))
         assert (found.kind, found.node) == (Kind.BACK, FIRST)
         assert found.why == f"{FIRST} is back after it was replaced by {SECOND}"
