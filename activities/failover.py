@@ -1,33 +1,43 @@
-"""``planFailover``, ``fence``, ``choose``, ``promote``: a lost primary is replaced.
+"""``planFailover``, ``fence``, ``choose``: a lost primary is to be replaced.
 
 1. ``planFailover`` asks everybody again: a primary that is well is left alone, one that has been replaced already is
    only taken in again, and where nobody could take over nothing is touched.
 2. ``fence``: the source acknowledges no write from here on (``activities.fencing`` says how that is proved).
 3. ``choose``: all replicas stop following, so that their positions do not move any more; the furthest is to take over.
    Its name is in the workflow's history before it is made writable, so that a repeat never makes another one so.
-4. ``promote``: it becomes writable, the label follows, the others follow it, and exactly one is writable.
+   Where none runs, as a replica waits for a primary before it starts, the one whose volume remembers the most.
+4. ``activities.promote``: it becomes writable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import fencing
-from activities.addresses import node_addresses
-from activities.candidates import able_to_take_over, furthest_of, is_well, lossy, quorum, why_not
+from activities.candidates import (
+    LOST_FOR,
+    able_to_lead,
+    able_to_take_over,
+    because,
+    best_of,
+    is_well,
+    lossy,
+    quorum,
+    why_not,
+)
 from activities.events import tell
 from activities.platform import permanent
-from activities.reach import reachable, reports
+from activities.reach import reachable
 from activities.replacing import ASK_WITHIN, Replacing
 from activities.status import ConditionChange, StatusChange, tell_step
-from activities.takeover import Nodes, component_of, said, to_its_end
+from activities.takeover import Nodes, component_of
 from activities.wait import heartbeats
+from activities.waiting import start_again, waiting
 from activities.wanted import Wanted
 from api.app import Phase
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, Takeover
@@ -36,9 +46,6 @@ from api.operations import OperationType
 from api.steps import ErrorType, Step, Target
 from clients.agents import AgentError
 from render.desired import DesiredComponent
-
-CANDIDATE_WITHIN = 5.0
-"""Seconds in which a chosen node that does not run must be back."""
 
 
 class Failover(Replacing):
@@ -65,6 +72,8 @@ class Failover(Replacing):
                 address=request.address,
             )
             if not primary:
+                well = request.seen or await self._last_writable(takeover)
+                takeover = replace(takeover, well=well)
                 takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since)
             change = StatusChange(
                 phase=Phase.UPDATING,
@@ -133,28 +142,31 @@ class Failover(Replacing):
         if takeover.candidate and takeover.candidate not in names:
             message = f"{takeover.candidate} is no node that could take over; those are {', '.join(sorted(names))}"
             raise permanent(ErrorType.NO_CANDIDATE, message)
-        since = takeover.seen or in_sync_since or await self._last_writable(takeover)
+        since = takeover.seen or in_sync_since or takeover.well
+        may_lose = lossy(want, takeover)
         replicas = {name: report for name, report in nodes.reports.items() if name in names}
-        able = able_to_take_over(replicas, since, lossy=lossy(want, takeover))
-        needed = quorum(component)
-        nobody = not able or (len(replicas) < needed and not lossy(want, takeover))
+        silent = {name: agent for name, agent in nodes.agents.items() if name in names - set(replicas)}
+        waits = self.judged(want, component, takeover, await waiting(self.platform, silent))
+        able = able_to_take_over(replicas, since, lossy=may_lose)
+        away = time.time() * 1000 - (takeover.seen or in_sync_since)
+        able += able_to_lead(waits, lossy=may_lose and (takeover.force or away >= LOST_FOR))
+        if able and (len(replicas) + len(waits) >= quorum(component) or may_lose):
+            return takeover
         running = takeover.source in reachable(self.platform, takeover.target, [takeover.source])
-        if (
-            nobody
-            and takeover.source in marked
-            and running
-            and not fencing.successor_of(want.manifest, takeover.source)
-        ):
+        if takeover.source in marked and running and not fencing.successor_of(want.manifest, takeover.source):
             return replace(takeover, primary=takeover.source)
-        if nobody:
-            said_by = [f"{name}: {why_not(report, since)}" for name, report in sorted(replicas.items())]
-            silent = sorted(names - set(replicas))
-            said_by += [f"{name} does not answer" for name in silent]
-            message = f"{takeover.source} is lost, and nobody can take over without losing data: {'; '.join(said_by)}"
-            if takeover.source in marked:
-                message += f"; mw failover --node {takeover.source} --to {takeover.source} --force lets it serve again"
-            raise permanent(ErrorType.NO_CANDIDATE, message)
-        return takeover
+        said_by = {name: why_not(report, since) for name, report in replicas.items()}
+        said_by |= {name: each.cannot or each.behind for name, each in waits.items()}
+        said_by |= dict.fromkeys(names & marked, "it was replaced itself, and is to be taken in again")
+        said_by |= dict.fromkeys(names - set(said_by), "it does not answer")
+        why = "; ".join(f"{name}: {said}" for name, said in sorted(said_by.items()))
+        message = f"{takeover.source} is lost, and nobody can take over without losing data: {why}"
+        by_force = f"mw failover --node {takeover.source} --force --to"
+        for name in able_to_lead(waits, lossy=True):
+            message += f"; {by_force} {name} makes it primary all the same"
+        for name in sorted(marked):
+            message += f"; mw failover --node {name} --force --to {name} lets it serve again"
+        raise permanent(ErrorType.NO_CANDIDATE, message)
 
     async def _last_writable(self, takeover: Takeover) -> int:
         """As the source's volume remembers it, unix milliseconds; 0 where nobody can ask."""
@@ -192,16 +204,18 @@ class Failover(Replacing):
             await asyncio.wait({first}, timeout=fencing.AT_ONCE)
             if first.done() and (sentence := first.result()):
                 return sentence
-            positions, _ = await self.detach(takeover, component)
-            while len(positions) < quorum(component):
+            detached = await self.detach(takeover, component)
+            while len(detached) < quorum(component):
                 # Those that follow still could be the majority that renews its lease.
                 if time.monotonic() - began > fencing.QUORUM_WITHIN:
-                    few = f"only {len(positions)} of {quorum(component)} replicas have stopped following"
+                    few = f"only {len(detached)} of {quorum(component)} replicas have stopped following"
+                    agents = reachable(self.platform, takeover.target, list(detached.waiting))
+                    await start_again(self.platform, takeover.target, agents)
                     raise permanent(ErrorType.NO_CANDIDATE, f"{takeover.source} cannot be stopped, and {few}")
                 if first.done() and (sentence := first.result() or await proof.attempt(fencing.STOP_WITHIN)):
                     return sentence
                 await asyncio.sleep(0.5)
-                positions, _ = await self.detach(takeover, component)
+                detached = await self.detach(takeover, component)
             since = time.monotonic()
             return await first or await fencing.wait_out(proof, since, patience)
         finally:
@@ -216,12 +230,16 @@ class Failover(Replacing):
             component = want.desired.component(takeover.component)
             await self.finish_giving_up(takeover, want, component)
             following = await self._in_sync(takeover, component) if request.fenced.by_lease else frozenset()
-            positions, refused = await self.detach(takeover, component)
-            if following & set(positions):
+            detached = await self.detach(takeover, component)
+            if following & set(detached.positions):
                 await asyncio.sleep(fencing.LEASE_OUT_AFTER)  # one has followed it again, and so renewed its lease
-            may_lose = lossy(want, takeover) and not request.fenced.by_lease
+            may_be_few = lossy(want, takeover) and not request.fenced.by_lease
             try:
-                return self._best(takeover, positions, refused, quorum(component), may_lose)
+                if len(detached) < quorum(component) and not may_be_few:
+                    few = f"{len(detached)} of {quorum(component)} replicas needed can take over from {takeover.source}"
+                    raise permanent(ErrorType.NO_CANDIDATE, few + because(detached.refused))
+                waits = self.judged(want, component, takeover, detached.waiting)
+                return best_of(takeover, detached.positions, waits, detached.refused, lossy=lossy(want, takeover))
             except ApplicationError as error:
                 await self.give_up(takeover, want, component, error.message)
                 raise
@@ -229,71 +247,3 @@ class Failover(Replacing):
     async def _in_sync(self, takeover: Takeover, component: DesiredComponent) -> frozenset[str]:
         nodes = await self.nodes(takeover.target, component, timeout=ASK_WITHIN, without=takeover.source)
         return frozenset(name for name, report in nodes.reports.items() if report.ready)
-
-    def _best(
-        self, takeover: Takeover, positions: Mapping[str, int], refused: list[str], needed: int, may_lose: bool
-    ) -> Chosen:
-        why = f" ({'; '.join(refused)})" if refused else ""
-        if not positions or (len(positions) < needed and not may_lose):
-            message = f"{len(positions)} of {needed} replicas needed can take over from {takeover.source}{why}"
-            raise permanent(ErrorType.NO_CANDIDATE, message)
-        furthest = furthest_of(positions)
-        candidate = takeover.candidate or furthest
-        if candidate not in positions:
-            raise permanent(ErrorType.NO_CANDIDATE, f"{candidate} cannot take over{why}")
-        behind = positions[furthest] - positions[candidate]
-        if behind and not takeover.force:
-            message = f"{candidate} is {behind} behind {furthest}; choose that one, or force it"
-            raise permanent(ErrorType.NO_CANDIDATE, message)
-        return Chosen(candidate, positions[candidate], f"{candidate} has the most data ({positions[candidate]}){why}")
-
-    @activity.defn(name=Step.PROMOTE)
-    async def promote(self, request: PromoteRequest) -> None:
-        """Makes the chosen node writable and everybody follow it."""
-        async with heartbeats():
-            takeover, chosen = request.takeover, request.chosen
-            want = await self.running(takeover.target)
-            component = want.desired.component(takeover.component)
-            await self.finish_giving_up(takeover, want, component)
-            await tell_step(self.platform, takeover.target, f"{chosen.candidate} takes over from {takeover.source}")
-            # Asked to become writable by an earlier attempt, it may be: then there is no way back to the old one.
-            if fencing.successor_of(want.manifest, takeover.source) != chosen.candidate:
-                await self._await_candidate(request, want, component)
-                await fencing.note_successor(self.platform, takeover, chosen.candidate)
-            addresses = await node_addresses(self.platform, want.desired)
-            await to_its_end(self._promote(request, component, addresses))
-            message = f"{chosen.candidate} has taken over from {takeover.source}: {chosen.message}"
-            await tell(self.platform, takeover.target, "FailedOver", message)
-
-    async def _await_candidate(self, request: PromoteRequest, want: Wanted, component: DesiredComponent) -> None:
-        """Until its engine runs. Should it have ended just now it comes back only when there is a primary: then the
-        source has to be it again. Raises NoCandidate."""
-        takeover, candidate = request.takeover, request.chosen.candidate
-        deadline = time.monotonic() + CANDIDATE_WITHIN
-        while True:
-            agents = reachable(self.platform, takeover.target, [candidate])
-            if candidate in await reports(self.platform, agents, timeout=ASK_WITHIN):
-                return
-            if time.monotonic() > deadline:
-                message = f"{candidate} was chosen and has ended before it took over; {takeover.source} serves again"
-                await self.give_up(takeover, want, component, message)
-                raise permanent(ErrorType.NO_CANDIDATE, message)
-            await asyncio.sleep(0.2)
-
-    async def _promote(
-        self, request: PromoteRequest, component: DesiredComponent, addresses: Mapping[str, str]
-    ) -> None:
-        takeover, candidate = request.takeover, request.chosen.candidate
-        target = takeover.target
-        others = [node.name for node in component.nodes if node.name != takeover.source]
-        agents = reachable(self.platform, target, others)
-        if candidate not in agents:
-            raise ApplicationError(f"{candidate} was chosen and does not run now; waiting until it does")
-        await self.note_final(target, candidate)
-        await self.fail_over(agents[candidate], addresses[takeover.source])
-        await self.labelled(target, component, candidate)
-        await self.follow_all(target, component, {candidate, takeover.source}, addresses[candidate])
-        nodes = await self.nodes(target, component, timeout=ASK_WITHIN, without=takeover.source)
-        holders = nodes.holders()
-        if holders != [candidate]:
-            raise ApplicationError(f"after the move {said(holders)}; it should be {candidate} alone")

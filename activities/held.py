@@ -20,7 +20,7 @@ from activities.events import tell
 from activities.kept import held_nodes
 from activities.nodes import rendered_config_maps
 from activities.platform import Platform
-from activities.push import pushed_files
+from activities.push import release
 from activities.reach import agent_of
 from activities.readiness import NodeState
 from activities.together import together
@@ -34,7 +34,6 @@ from proto import agent_pb2
 from render.desired import DesiredComponent
 
 _START_TIMEOUT = 60.0
-_PUSH_TIMEOUT = 20.0
 _RUNS = (agent_pb2.STARTING, agent_pb2.RUNNING, agent_pb2.BACKOFF)
 """Started: an engine in BACKOFF waits for its peers, which may be the next to start."""
 
@@ -92,7 +91,6 @@ class Held:
             for node, manifest, _ in await rendered_config_maps(
                 want.desired, component, nodes, addresses, live, bootstrap=step.bootstrap
             ):
-                await platform.kubernetes.apply(manifest)
                 await self._start(step, states[node.name], manifest)
                 change = {"metadata": {"annotations": {ANNOTATION_APP_UID: target.uid}}}
                 await platform.kubernetes.patch(VOLUME_CLAIM, node.name, target.namespace, change)
@@ -122,11 +120,8 @@ class Held:
     async def _start(self, step: ComponentStep, state: NodeState, manifest: Manifest) -> None:
         agents, agent = self._platform.agents, agent_of(step.target, state)
         request_id = f"{activity.info().workflow_run_id}/start/{state.node}"
-        push = agent_pb2.ReloadConfigRequest(request_id=f"{request_id}/push", files=pushed_files(manifest))
         try:
-            result = await agents.reload_config(agent, push, timeout=_PUSH_TIMEOUT)
-            if not result.success:
-                raise ApplicationError(f"{state.node} does not take its configuration: {result.message}")
+            await release(self._platform, agent, manifest, f"{request_id}/push")
             status = await agents.status(agent)
             if status.state not in _RUNS:
                 await agents.start(agent, request_id, timeout=_START_TIMEOUT)

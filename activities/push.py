@@ -40,6 +40,19 @@ def engine_text(value: Scalar) -> str:
     return str(value)
 
 
+async def release(platform: Platform, agent: AgentTarget, config_map: Manifest, request_id: str) -> None:
+    """Takes a node's hold away: ``config_map``, without it and of a higher revision, is applied, and pushed, so that
+    the volume has it should the Pod restart before its mount has followed. Its engine still waits for a Start.
+
+    Raises ApplicationError, and AgentError where the agent cannot be reached.
+    """
+    await platform.kubernetes.apply(config_map)
+    request = agent_pb2.ReloadConfigRequest(request_id=request_id, files=pushed_files(config_map))
+    result = await platform.agents.reload_config(agent, request, timeout=PUSH_TIMEOUT)
+    if not result.success:
+        raise ApplicationError(f"{agent.node} does not take its configuration: {result.message}")
+
+
 async def push(
     platform: Platform,
     agent: AgentTarget,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -14,15 +16,22 @@ from temporalio.exceptions import ApplicationError
 from activities import fencing
 from activities.addresses import node_addresses
 from activities.events import tell
+from activities.nodes import rendered_config_maps, revision_of
+from activities.push import release
 from activities.reach import reachable
 from activities.replacing import ASK_WITHIN, START_WITHIN, Replacing
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.wait import heartbeats
+from activities.wanted import Wanted
 from api.app import Phase
 from api.failover import ReadmitRequest
 from api.steps import Step
 from clients.agents import AgentError, AgentTarget
+from clients.resources import CONFIG_MAP
 from render.desired import DesiredComponent
+
+_ANSWERS_WITHIN = 3.0
+_RELEASED_WITHIN = 20.0
 
 
 class Readmit(Replacing):
@@ -35,13 +44,18 @@ class Readmit(Replacing):
             want = await self.running(target)
             component = want.desired.component(takeover.component)
             await tell_step(self.platform, target, f"{takeover.source}: take it in again")
-            primary = (await node_addresses(self.platform, want.desired))[request.primary]
+            addresses = await node_addresses(self.platform, want.desired)
             agents = reachable(self.platform, target, [takeover.source])
-            message = f"{takeover.source} does not run now; it is taken in again when it is back"
-            if takeover.source in agents:
-                message = await self._take_in(request, component, agents[takeover.source], primary)
+            agent = agents.get(takeover.source)
+            if agent is None:
+                message = f"{takeover.source} does not run now; it is taken in again when it is back"
+            elif takeover.source != request.primary and not await self._answers(agent):
+                # Not waited for: the role has moved, and the watcher tells when it is heard again.
+                message = f"{takeover.source} cannot be reached now; it is taken in again when it is back"
+            else:
+                message = await self._take_in(request, want, component, agent, addresses)
             # Also who could not be told when the role moved.
-            await self.follow_all(target, component, {takeover.source, request.primary}, primary)
+            await self.follow_all(target, component, {takeover.source, request.primary}, addresses[request.primary])
             if request.lost:
                 await tell(self.platform, target, "WritesSetAside", f"{takeover.source}: {request.lost}", warning=True)
             await tell(self.platform, target, "FailoverCompleted", message)
@@ -54,18 +68,54 @@ class Readmit(Replacing):
             await tell_step(self.platform, target, "", change)
             return message
 
+    async def _release(
+        self, agent: AgentTarget, want: Wanted, component: DesiredComponent, addresses: Mapping[str, str]
+    ) -> None:
+        """It is held where another was to take over (``activities.promote``)."""
+        node = next(each for each in component.nodes if each.name == agent.node)
+        free = replace(want.desired, replaced=want.desired.replaced - {node.name})
+        live = await self.platform.kubernetes.get(CONFIG_MAP, node.name, want.desired.namespace)
+        known = {node.name: live} if live is not None else {}
+        rendered = await rendered_config_maps(free, component, [node], addresses, known, bootstrap=None)
+        request_id = f"{activity.info().workflow_run_id}/release/{node.name}/{activity.info().attempt}"
+        deadline = time.monotonic() + _RELEASED_WITHIN
+        for _, manifest, changed in rendered:
+            while True:
+                try:
+                    has = (await self.platform.agents.status(agent, timeout=_ANSWERS_WITHIN)).revision
+                    if changed or has < revision_of(manifest):
+                        await release(self.platform, agent, manifest, request_id)
+                    break
+                except AgentError as error:  # agent 2 of a Pod that is just back comes after agent 1
+                    if time.monotonic() > deadline:
+                        raise ApplicationError(f"{agent.node} cannot be released yet: {error}") from error
+                    await asyncio.sleep(0.3)
+
+    async def _answers(self, agent: AgentTarget) -> bool:
+        try:
+            await self.platform.agents.status(agent, timeout=_ANSWERS_WITHIN)
+        except AgentError:
+            return False
+        return True
+
     async def _take_in(
-        self, request: ReadmitRequest, component: DesiredComponent, agent: AgentTarget, address: str
+        self,
+        request: ReadmitRequest,
+        want: Wanted,
+        component: DesiredComponent,
+        agent: AgentTarget,
+        addresses: Mapping[str, str],
     ) -> str:
-        """``address``: of the primary."""
         source, primary, target = request.takeover.source, request.primary, request.takeover.target
         if source == primary:
+            await self._release(agent, want, component, addresses)
             await self.start(agent)
             await fencing.unmark(self.platform, target, source)
             return f"{source} is primary again"
         nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
         if source in nodes.holders():
             await self._stop(agent)
+        await self._release(agent, want, component, addresses)
         deadline = time.monotonic() + START_WITHIN
         await self.start(agent)
         while True:
@@ -73,7 +123,7 @@ class Readmit(Replacing):
             report = nodes.reports.get(source)
             if report is not None and report.role:
                 # Also where it follows already: it may hold a fence of its own, and clients that took it for writable.
-                await self.follow(agent, address)
+                await self.follow(agent, addresses[primary])
                 if report.role not in nodes.writable:
                     break
             if time.monotonic() > deadline:

@@ -15,6 +15,7 @@ from activities.load import Load
 from activities.node import Node
 from activities.platform import Platform
 from activities.prepare import Prepare
+from activities.promote import Promote
 from activities.readmit import Readmit
 from activities.record import Record
 from activities.report import Report
@@ -33,7 +34,7 @@ def all_activities(platform: Platform) -> list[Callable[..., Any]]:
     delete, requests, control = Delete(platform), Requests(platform), Control(platform)
     roll, node, switchover = Roll(platform), Node(platform), Switchover(platform)
     scale, configure, sync, upgrade = Scale(platform), Configure(platform), Sync(platform), Upgrade(platform)
-    failover, readmit = Failover(platform), Readmit(platform)
+    failover, promote, readmit = Failover(platform), Promote(platform), Readmit(platform)
     return [
         load.load,
         report.report,
@@ -57,7 +58,7 @@ def all_activities(platform: Platform) -> list[Callable[..., Any]]:
         failover.plan_failover,
         failover.fence,
         failover.choose,
-        failover.promote,
+        promote.promote,
         readmit.readmit,
         scale.plan_scale,
         scale.join_nodes,

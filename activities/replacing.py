@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import fencing
 from activities.addresses import node_addresses
+from activities.candidates import Waiting, judged
 from activities.platform import permanent
 from activities.reach import reachable
 from activities.status import tell_step
-from activities.takeover import RoleMover
+from activities.takeover import RoleMover, writable_roles
 from activities.together import together
 from activities.tools import run_tool
+from activities.waiting import Statuses, keep_from_following, start_again
 from activities.wanted import Wanted, live_app, live_state, stage
 from api.failover import Takeover
 from api.operations import OperationType
 from api.steps import ErrorType, Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
+from proto import agent_pb2
 from render.desired import DesiredComponent
 from render.validation import parse_app
 
@@ -30,6 +34,19 @@ ASK_WITHIN = 1.0
 START_WITHIN = 60.0
 _DETACH_WITHIN = 3.0
 """Seconds: who has not stopped following by then is asked again, or done without; clients wait."""
+
+
+@dataclass(frozen=True)
+class Detached:
+    """Replicas that follow nobody any more: ``positions`` of those that run, which do not move now; ``waiting``: those
+    that wait for a primary, and were stopped. ``refused``: why others did not, sentences."""
+
+    positions: Mapping[str, int]
+    waiting: Mapping[str, agent_pb2.ProcessStatus]
+    refused: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.positions) + len(self.waiting)
 
 
 class Replacing(RoleMover):
@@ -44,11 +61,11 @@ class Replacing(RoleMover):
             raise permanent(ErrorType.NO_CANDIDATE, f"App {target.namespace}/{target.app} cannot be read: {why}")
         return Wanted(manifest, app, await stage(self.platform, app, live, OperationType.REPAIR), live)
 
-    async def detach(self, takeover: Takeover, component: DesiredComponent) -> tuple[dict[str, int], list[str]]:
-        """Position of each replica that stopped following, and why others did not."""
+    async def detach(self, takeover: Takeover, component: DesiredComponent) -> Detached:
         others = [node.name for node in component.nodes if node.name != takeover.source]
         agents = reachable(self.platform, takeover.target, others)
         positions: dict[str, int] = {}
+        waiting: dict[str, agent_pb2.ProcessStatus] = {}
         refused = [f"{name} does not run" for name in others if name not in agents]
 
         async def detach(agent: AgentTarget) -> None:
@@ -56,16 +73,26 @@ class Replacing(RoleMover):
                 result = await run_tool(self.platform, agent, ToolName.DETACH, {}, timeout=_DETACH_WITHIN) or {}
                 positions[agent.node] = int(result.get("position") or 0)
             except ApplicationError as error:
-                refused.append(error.message)
+                status = await keep_from_following(self.platform, agent)
+                if status is None:
+                    refused.append(error.message)
+                else:
+                    waiting[agent.node] = status
 
         await together(detach(agent) for agent in agents.values())
-        return positions, refused
+        return Detached(positions, waiting, refused)
+
+    def judged(
+        self, want: Wanted, component: DesiredComponent, takeover: Takeover, waits: Statuses
+    ) -> dict[str, Waiting]:
+        replaced = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
+        return judged(waits, takeover, writable_roles(component), replaced)
 
     async def follow_all(
         self, target: Target, component: DesiredComponent, without: Collection[str], primary: str
     ) -> None:
         """``primary``: address. Who cannot be told now is not waited for: taking the old one in tells them again, and
-        a node that starts finds its primary by itself."""
+        a node that starts finds its primary by itself. Whoever was stopped so that he follows nobody starts again."""
         names = [node.name for node in component.nodes if node.name not in without]
 
         async def follow(agent: AgentTarget) -> None:
@@ -74,12 +101,15 @@ class Replacing(RoleMover):
             except ApplicationError as error:
                 activity.logger.warning("%s does not follow %s yet: %s", agent.node, primary, error)
 
-        await together(follow(agent) for agent in reachable(self.platform, target, names).values())
+        agents = reachable(self.platform, target, names)
+        await together([*(follow(agent) for agent in agents.values()), start_again(self.platform, target, agents)])
 
-    async def start(self, agent: AgentTarget) -> None:
-        request_id = f"{activity.info().workflow_run_id}/start/{agent.node}/{activity.info().attempt}"
+    async def start(self, agent: AgentTarget, *, lead: bool = False) -> None:
+        """``lead``: as primary, where it finds no other."""
+        info = activity.info()
+        request_id = f"{info.workflow_run_id}/{'lead' if lead else 'start'}/{agent.node}/{info.attempt}"
         try:
-            await self.platform.agents.start(agent, request_id, timeout=START_WITHIN)
+            await self.platform.agents.start(agent, request_id, timeout=START_WITHIN, lead=lead)
         except AgentError as error:
             raise ApplicationError(f"{agent.node} does not start again yet: {error}") from error
 

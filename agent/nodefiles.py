@@ -10,15 +10,21 @@ from agent.settings import Settings
 from agent.storage import write_if_changed
 from agent.tooling.variables import Secrets, Variables
 
+LEAD = "node.lead"
 
-def node_names(bundle: Bundle, record: Record | None) -> dict[str, str]:
-    """The names every tool and file may use. A record of another App says nothing about this App's roles."""
+
+def node_names(bundle: Bundle, record: Record | None, *, lead: bool = False) -> dict[str, str]:
+    """The names every tool and file may use. A record of another App says nothing about this App's roles.
+
+    ``lead``: the platform wants this node to begin as primary where nobody else is.
+    """
     node = bundle.document.node
     own = record if record is not None and record.app_uid == node.app_uid else None
     return {
         "node.name": node.name,
         "node.address": node.address,
         "node.first": "true" if own is None else "false",
+        LEAD: "true" if lead else "false",
         "last.role": "" if own is None else own.role,
         "last.position": "" if own is None else str(own.position),
     }

@@ -42,6 +42,8 @@ class Takeover:
     seen: int = 0
     message: str = ""
     address: str = ""
+    well: int = 0
+    """As ``seen``, or as the source's own volume remembers it."""
 
 
 @dataclass(frozen=True)

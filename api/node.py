@@ -59,8 +59,8 @@ class NodeDocument(Model):
     revision: int
     """Grows with every change; of the mounted and a pushed document the higher revision wins."""
     hold: bool = False
-    """Do not start the engine by itself: the platform first looks at the volumes, then pushes a document without
-    hold."""
+    """Do not start the engine by itself: the platform first looks at the volumes, or takes a replaced primary in again,
+    then pushes a document without hold."""
     node: NodeIdentity
     process: Process
     files: list[NodeFile]

@@ -103,6 +103,8 @@ async def next_objects(kubernetes: Kubernetes, manifest: Manifest, agent_image: 
     metadata = manifest["metadata"]
     live_app = await kubernetes.get(APP, metadata["name"], metadata["namespace"])
     metadata["uid"] = live_app["metadata"]["uid"] if live_app is not None else _NO_UID
+    # Who was replaced as primary is held: the file does not say so.
+    manifest = {**manifest, "status": {"fenced": ((live_app or {}).get("status") or {}).get("fenced") or []}}
     app, problems = parse_app(manifest)
     if app is None:
         raise _refused(problems)

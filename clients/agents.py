@@ -112,11 +112,14 @@ class Agents:
                 agent_pb2.GetStatusRequest(), timeout=timeout
             )
 
-    async def start(self, target: AgentTarget, request_id: str, *, timeout: float) -> agent_pb2.ProcessStatus:
-        """Starts the engine; answers once it is no longer STARTING, so ``timeout`` covers its start."""
+    async def start(
+        self, target: AgentTarget, request_id: str, *, timeout: float, lead: bool = False
+    ) -> agent_pb2.ProcessStatus:
+        """Starts the engine; answers once it is no longer STARTING, so ``timeout`` covers its start. ``lead``: it may
+        begin as primary where it finds no other."""
         async with self._stub(target, MANAGER_PORT, "Start") as channel:
             return await agent_pb2_grpc.ProcessManagerStub(channel).Start(
-                agent_pb2.StartRequest(request_id=request_id), timeout=timeout
+                agent_pb2.StartRequest(request_id=request_id, lead=lead), timeout=timeout
             )
 
     async def restart(self, target: AgentTarget, request_id: str, *, timeout: float) -> agent_pb2.ProcessStatus:

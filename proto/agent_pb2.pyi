@@ -59,15 +59,19 @@ class StartRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LEAD_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    lead: _builtins.bool
+    """The next preparation may make this node primary if it finds no other (${node.lead}). Not remembered."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
+        lead: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -169,6 +173,7 @@ class ProcessStatus(_message.Message):
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     CPU_MILLISECONDS_FIELD_NUMBER: _builtins.int
     KERNEL_STATE_FIELD_NUMBER: _builtins.int
+    MAY_LEAD_FIELD_NUMBER: _builtins.int
     state: Global___ProcessState.ValueType
     pid: _builtins.int
     since: _builtins.int
@@ -188,6 +193,8 @@ class ProcessStatus(_message.Message):
     GetStatus only. One that answers nothing and uses no processor hangs; one that uses it is busy.
     """
     kernel_state: _builtins.str
+    may_lead: _builtins.bool
+    """The node's tools heed lead: a Start with it does not end in waiting for a primary."""
     @_builtins.property
     def volume(self) -> Global___VolumeRecord:
         """What the volume remembers of the last run, from whichever App it was."""
@@ -207,10 +214,11 @@ class ProcessStatus(_message.Message):
         agent_version: _builtins.str = ...,
         cpu_milliseconds: _builtins.int = ...,
         kernel_state: _builtins.str = ...,
+        may_lead: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "agent_version", b"agent_version", "cpu_milliseconds", b"cpu_milliseconds", "exit_code", b"exit_code", "kernel_state", b"kernel_state", "message", b"message", "pid", b"pid", "revision", b"revision", "since", b"since", "starts", b"starts", "state", b"state", "stop_requested", b"stop_requested", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "agent_version", b"agent_version", "cpu_milliseconds", b"cpu_milliseconds", "exit_code", b"exit_code", "kernel_state", b"kernel_state", "may_lead", b"may_lead", "message", b"message", "pid", b"pid", "revision", b"revision", "since", b"since", "starts", b"starts", "state", b"state", "stop_requested", b"stop_requested", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -112,6 +112,8 @@ class DesiredApp:
     credentials: tuple[Credential, ...]
     deletion_policy: DeletionPolicy
     paused: bool
+    replaced: frozenset[str] = frozenset()
+    """Nodes in whose place another was made primary: their engines wait until they are taken in again."""
 
     @property
     def nodes(self) -> tuple[DesiredNode, ...]:
@@ -204,6 +206,7 @@ def desired(
         credentials=tuple(bundle.plugin.spec.credentials),
         deletion_policy=app.spec.deletion_policy,
         paused=app.spec.paused,
+        replaced=frozenset(each.node for each in app.status.fenced if each.successor),
     )
 
 

@@ -89,8 +89,9 @@ def config_maps_of(
     """Each node, its ConfigMap, and whether that differs from the live one. Raises TemplateFailure.
 
     ``addresses``: of all nodes of the App; ``bootstrap``: see ``first_primary``; ``held``: names of nodes whose
-    engines wait for the platform's word; ``initial``: revision where there is no ConfigMap yet, and the least that a
-    changed one is given: an old copy that somebody put back says nothing of what was pushed since.
+    engines wait for the platform's word, beside those that were replaced as primary; ``initial``: revision where there
+    is no ConfigMap yet, and the least that a changed one is given: an old copy that somebody put back says nothing of
+    what was pushed since.
     """
     for node in nodes:
         known = live.get(node.name)
@@ -102,7 +103,7 @@ def config_maps_of(
             addresses=addresses,
             bootstrap=bootstrap,
             revision=revision or initial,
-            hold=node.name in held,
+            hold=node.name in held or node.name in desired.replaced,
         )
         present = (known or {}).get("data") or {}
         other = known is None or any(present.get(key) != text for key, text in manifest["data"].items())

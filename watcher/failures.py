@@ -9,8 +9,9 @@ The node asked about is whichever holds the role, or held it last:
    full volume: the replicas' volumes fill as well.
 2. It does not answer ``getRole`` for ``HUNG_AFTER``: lost where its process uses no processor time, else it is busy (a
    long script, a load) and has until ``BUSY_AFTER``.
-3. It cannot be reached for ``ISOLATED_AFTER``: lost where most of the other nodes have lost it too. Where they follow
-   it still, only the platform cannot see it; where none can be reached, nobody could take over.
+3. It cannot be reached for ``ISOLATED_AFTER``: lost where most of the other nodes have lost it too, or wait for a
+   primary before they start. Where they follow it still, only the platform cannot see it; where none can be reached,
+   nobody could take over.
 4. It runs, with another role, and nobody has held its own for ``VACANT_AFTER``, nor does an operation run.
 5. An operation whose step names the node deals with its stops, starts and missing Pods; not with what happens to a
    running process by itself.
@@ -286,8 +287,17 @@ def _isolated(facts: Facts, node: str, pod: PodFacts, now: float) -> Finding:
 
 
 def _reached(pod: PodFacts, now: float) -> bool:
+    if _waits_for_a_primary(pod, now):
+        return True
     heard = pod.heard_at is not None and now - pod.heard_at <= REACHED_WITHIN and pod.failing_since is None
     return heard and pod.process is Process.RUNNING
+
+
+def _waits_for_a_primary(pod: PodFacts, now: float) -> bool:
+    """Asked for its role it says that it does not run, so its words are the stream's, which come every 10 s."""
+    heard = pod.heard_at is not None and now - pod.heard_at <= HEARD_WITHIN and pod.failing_since is None
+    looked = pod.process is Process.STARTING and now - pod.process_since >= ISOLATED_AFTER
+    return heard and not pod.terminating and (looked or pod.process is Process.BACKOFF)
 
 
 def _back(facts: Facts, now: float) -> list[Finding]:
@@ -304,7 +314,8 @@ def _is_back(pod: PodFacts, now: float) -> bool:
     """Also as a replica: until somebody has seen to it that it is one for good, it stays fenced."""
     heard = pod.heard_at is not None and now - pod.heard_at <= HEARD_WITHIN and pod.failing_since is None
     runs = pod.process is Process.RUNNING and pod.role
-    return bool(heard and not pod.terminating and (runs or pod.process in _ENDED))
+    waits = pod.process in _ENDED or pod.process is Process.HELD
+    return bool(heard and not pod.terminating and (runs or waits))
 
 
 def _two_holders(facts: Facts, now: float) -> list[Finding]:

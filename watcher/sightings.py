@@ -16,8 +16,9 @@ from watcher.arbitration import Claim, Report, accept
 from watcher.failures import PodFacts, Process, Usage
 from watcher.role_streams import engine_runs
 
-_HAS_RUN = frozenset({Process.RUNNING, Process.STOPPING, Process.STOPPED, Process.EXITED, Process.FATAL})
-"""STARTING and BACKOFF are also those of a process that never came to run."""
+_HAS_RUN = frozenset({Process.RUNNING, Process.STOPPING, Process.STOPPED, Process.EXITED, Process.FATAL, Process.HELD})
+"""STARTING and BACKOFF are also those of a process that never came to run. HELD is that of a node that is to be taken
+in again: it has run in an earlier Pod, and will not before it is told to."""
 
 
 @dataclass(frozen=True)

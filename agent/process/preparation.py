@@ -46,14 +46,14 @@ def _tidy(process: Process, settings: Settings) -> None:
         settings.locate(f"{settings.data_dir}/{pid_file}").unlink(missing_ok=True)
 
 
-async def prepare(bundle: Bundle, interpreter: Interpreter) -> Launch:
-    """Raises NotPreparedError. The data directory must be locked."""
+async def prepare(bundle: Bundle, interpreter: Interpreter, *, lead: bool = False) -> Launch:
+    """Raises NotPreparedError. The data directory must be locked. ``lead``: see ``node_names``."""
     settings = interpreter.settings
     process = bundle.document.process
     try:
         # The disk's work in threads: a disk that hangs must not make the agent look dead to the kubelet.
         await asyncio.to_thread(_tidy, process, settings)
-        names: Mapping[str, str] = node_names(bundle, read_record(settings.state_dir))
+        names: Mapping[str, str] = node_names(bundle, read_record(settings.state_dir), lead=lead)
         tool = bundle.document.tools.get(PRE_START)
         if tool is not None:
             names = (await interpreter.run(PRE_START, tool, names)).variables

@@ -11,7 +11,9 @@ import grpc
 from grpc import aio
 
 from agent import VERSION
+from agent.document import DOCUMENT_KEY
 from agent.documents import DocumentError, DocumentStore
+from agent.nodefiles import LEAD
 from agent.process.kernel import look
 from agent.process.state import Status
 from agent.process.supervisor import Supervisor
@@ -37,7 +39,7 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
         self._settings = settings
 
     async def Start(self, request: pb.StartRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
-        return await self._once("Start", request.request_id, self._supervisor.start)
+        return await self._once("Start", request.request_id, lambda: self._supervisor.start(lead=request.lead))
 
     async def Stop(self, request: pb.StopRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
         seconds = request.timeout_seconds
@@ -103,6 +105,7 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
                 position=record.position,
                 last_ready=record.last_ready,
             )
+        revision, may_lead = self._document()
         message = pb.ProcessStatus(
             state=pb.ProcessState.ValueType(status.state.value),
             pid=status.pid,
@@ -110,16 +113,19 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
             starts=status.starts,
             stop_requested=status.stop_requested,
             message=status.message,
-            revision=self._revision(),
+            revision=revision,
             volume=volume,
             agent_version=VERSION,
+            may_lead=may_lead,
         )
         if status.exit_code is not None:
             message.exit_code = status.exit_code
         return message
 
-    def _revision(self) -> int:
+    def _document(self) -> tuple[int, bool]:
+        """Its revision, and whether its tools heed ``lead``."""
         try:
-            return self._documents.effective().document.revision
+            bundle = self._documents.effective()
         except DocumentError:
-            return 0
+            return 0, False
+        return bundle.document.revision, f"${{{LEAD}}}" in bundle.sources[DOCUMENT_KEY]

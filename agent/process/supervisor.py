@@ -76,7 +76,11 @@ class Supervisor:
         self._policy = policy or RestartPolicy()
         self._sink = LineSink()
         self._stop_request = StopRequest(interpreter.settings.state_dir)
-        self._released = False
+        self._released = 0
+        """Up to this revision of the document a hold is lifted. A later one holds the next start again: the node has
+        been replaced as primary."""
+        self._lead = False
+        """The next preparation may make this node primary. Never on the disk: by the next start others may lead."""
         self._terminating = False
         self._changed = asyncio.Event()
         self._commands = asyncio.Lock()
@@ -91,10 +95,13 @@ class Supervisor:
 
     # What others ask for
 
-    async def start(self) -> None:
-        """Returns when the state is no longer STARTING; where the engine already runs, at once."""
+    async def start(self, *, lead: bool = False) -> None:
+        """Returns when the state is no longer STARTING; where the engine already runs, at once.
+
+        ``lead``: of the next preparation, and of no later one.
+        """
         async with self._commands:
-            await self._want_running()
+            await self._want_running(lead)
         await self._settled()
 
     async def stop(self, patience: float | None = None) -> None:
@@ -144,6 +151,7 @@ class Supervisor:
         await self.board.wait_until(lambda s: s.state not in unsettled or s.stop_requested)
 
     async def _stop(self) -> None:
+        self._lead = False
         self._stop_request.set(self._app_uid)
         self.board.update(stop_requested=True)
         self._changed.set()
@@ -158,13 +166,15 @@ class Supervisor:
         except OSError as error:
             _log.error("carried out, but the next container will not know of it: %s", error)
 
-    async def _want_running(self) -> None:
+    async def _want_running(self, lead: bool = False) -> None:
         self._stop_request.set(None)
         self._kill_at = None
         await self._save_stop_request()
-        self._released = True
+        self._released = self._revision()
         self._failures = 0
         self.board.update(stop_requested=False)
+        # Together with the event: a preparation that is under way is begun anew, and that one is to have it.
+        self._lead = lead and self._child is None
         self._changed.set()
 
     # The life
@@ -197,7 +207,7 @@ class Supervisor:
         self._app_uid = document.node.app_uid
         if not self._wanted():
             await self._stay_stopped()
-        elif document.hold and not self._released:
+        elif document.hold and document.revision > self._released:
             self.board.update(
                 state=State.HELD, pid=0, message="held by the node document; waits for the platform's Start"
             )
@@ -251,7 +261,8 @@ class Supervisor:
 
     async def _prepared(self, bundle: Bundle) -> Launch | None:
         self.board.update(state=State.STARTING, pid=0, message="preparing the start")
-        task = asyncio.ensure_future(prepare(bundle, self._interpreter))
+        lead, self._lead = self._lead, False
+        task = asyncio.ensure_future(prepare(bundle, self._interpreter, lead=lead))
         await self._race(task)
         if not task.done():
             task.cancel()
@@ -286,7 +297,7 @@ class Supervisor:
         finally:
             os.close(writing)
         output = self._sink.attach(reading)
-        self._child = child
+        self._child, self._lead = child, False
         _log.info("started %s as process %d", launch.argv[0], child.pid)
         self.board.update(
             state=State.STARTING,
@@ -334,6 +345,12 @@ class Supervisor:
         self._kill_at = None
 
     # Small helpers
+
+    def _revision(self) -> int:
+        try:
+            return self._documents.effective().document.revision
+        except DocumentError:
+            return self._released
 
     def _wanted(self) -> bool:
         return not self._terminating and not self._stop_request.pending(self._app_uid)

@@ -25,11 +25,12 @@ def agent(which: str, pod: str) -> int:
 
 def engine(pod: str) -> int:
     """Process id of what agent 1 runs: its only child that lives on; there may be a tool for moments."""
+    return eventually(f"the engine of {pod} runs", lambda: next(iter(engines_of(pod)), 0), timeout=30)
+
+
+def engines_of(pod: str) -> list[int]:
+    """None where its agent 1 runs none."""
     manager = agent("manager", pod)
-    return eventually(f"the engine of {pod} runs", lambda: next(iter(_engines(manager)), 0), timeout=30)
-
-
-def _engines(manager: int) -> list[int]:
     children = Path(f"/proc/{manager}/task/{manager}/children").read_text().split()
     return [int(pid) for pid in children if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"redis-server")]
 

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +27,7 @@ class Temporal:
         assert result.returncode == 0, f"{' '.join(arguments)}: {result.stdout} {result.stderr}"
         return result.stdout
 
-    def execute(self, type_: str, input_: dict[str, str]) -> dict[str, Any]:
+    def execute(self, type_: str, input_: Mapping[str, Any]) -> dict[str, Any]:
         """Starts a workflow as the documentation says and waits for its result."""
         text = self.run(
             "workflow",

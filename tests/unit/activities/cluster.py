@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
-import grpc
 from temporalio.testing import ActivityEnvironment
 
 from activities.endings import Endings
@@ -28,18 +27,17 @@ from api.app import App
 from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE, metadata_name
 from api.operations import OperationType
 from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, Target
-from clients.agents import AgentError, AgentTarget
 from clients.certificates import KeyPair, create_authority
 from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource
 from clients.shared_watch import Change, WatchEvent
-from proto import agent_pb2
 from render.bundle import PluginBundle, to_config_maps
+from tests.unit.activities.agents import UID, FakeAgents
 from tests.unit.render.support import manifest, shelf
 from tests.unit.watcher.fakes import FakeKubernetes, _merged
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
-NAMESPACE, NAME, UID = "library", "books", "uid-1"
+NAMESPACE, NAME = "library", "books"
 _AUTHORITY: list[KeyPair] = []
 
 
@@ -195,77 +193,6 @@ class FakeWatch:
                 return answer
         finally:
             self._cluster.woken.discard(changed)
-
-
-class FakeAgents:
-    """Every node's agents. ``reports``: what each says of its role; a node without one does not answer. ``tools``: a
-    tool's result, or the text of its failure; UNIMPLEMENTED where there is none. ``answers``: to a tool on one node,
-    before ``tools``. ``stopped``: what agent 1 of a node says to a stop; one without does not answer. ``refuses``: what
-    a node's agent says to what is pushed. ``revisions``: of its document. ``calls``: what was asked, in order."""
-
-    def __init__(self) -> None:
-        self.reports: dict[str, agent_pb2.RoleReport] = {}
-        self.tools: dict[str, dict[str, str] | str] = {"readConfig": {}}
-        self.answers: dict[tuple[str, str], dict[str, str] | str] = {}
-        self.stopped: dict[str, agent_pb2.ProcessStatus] = {}
-        self.refuses: dict[str, str] = {}
-        self.revisions: dict[str, int] = {}
-        self.calls: list[tuple[str, str, dict[str, str]]] = []
-
-    def say(self, node: str, role: str = "", position: int = 0, *, ready: bool = True, message: str = "") -> None:
-        self.reports[node] = agent_pb2.RoleReport(node=node, role=role, position=position, ready=ready, message=message)
-
-    def called(self, call: str) -> list[str]:
-        return [node for node, name, _ in self.calls if name == call]
-
-    async def role(self, target: AgentTarget, **_: Any) -> agent_pb2.RoleReport:
-        if target.node not in self.reports:
-            raise AgentError(target, "GetRole", grpc.StatusCode.UNAVAILABLE, "nobody there")
-        return self.reports[target.node]
-
-    async def status(self, target: AgentTarget, **_: Any) -> agent_pb2.ProcessStatus:
-        return agent_pb2.ProcessStatus(revision=self.revisions.get(target.node, 0))
-
-    async def run(
-        self, target: AgentTarget, tool: str, *, arguments: Mapping[str, str] | None = None, **_: Any
-    ) -> agent_pb2.ToolResult:
-        self.calls.append((target.node, str(tool), dict(arguments or {})))
-        result = self.answers.get((target.node, str(tool)), self.tools.get(str(tool)))
-        if result is None:
-            raise AgentError(target, f"Run {tool}", grpc.StatusCode.UNIMPLEMENTED, "the plugin has no such tool")
-        if isinstance(result, str):
-            return agent_pb2.ToolResult(success=False, message=result)
-        return agent_pb2.ToolResult(success=True, values=result)
-
-    async def reload_config(
-        self, target: AgentTarget, request: agent_pb2.ReloadConfigRequest, **_: Any
-    ) -> agent_pb2.ReloadConfigResult:
-        self.calls.append((target.node, "push", dict(request.parameters)))
-        refusal = self.refuses.get(target.node)
-        if refusal is not None:
-            return agent_pb2.ReloadConfigResult(success=False, message=refusal)
-        return agent_pb2.ReloadConfigResult(success=True, config=dict(request.parameters))
-
-    async def stop(self, target: AgentTarget, _request_id: str, **_: Any) -> agent_pb2.ProcessStatus:
-        self.calls.append((target.node, "stop", {}))
-        if target.node not in self.stopped:
-            raise AgentError(target, "Stop", grpc.StatusCode.UNAVAILABLE, "nobody there")
-        return self.stopped[target.node]
-
-    async def start(self, target: AgentTarget, _request_id: str, **_: Any) -> agent_pb2.ProcessStatus:
-        self.calls.append((target.node, "start", {}))
-        return agent_pb2.ProcessStatus(state=agent_pb2.RUNNING)
-
-    async def failover(
-        self, target: AgentTarget, _request_id: str, arguments: Mapping[str, str], **_: Any
-    ) -> agent_pb2.ToolResult:
-        self.calls.append((target.node, "failover", dict(arguments)))
-        self.say(target.node, "primary", self.reports[target.node].position)
-        return agent_pb2.ToolResult(success=True)
-
-    async def restart(self, target: AgentTarget, _request_id: str, **_: Any) -> agent_pb2.ProcessStatus:
-        self.calls.append((target.node, "restart", {}))
-        return agent_pb2.ProcessStatus()
 
 
 class World:

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.exceptions import ApplicationError
 
-from activities import failover, fencing
+from activities import fencing, promote
 from activities.candidates import IN_SYNC_WITHIN, able_to_take_over, furthest_of, why_not
 from activities.failover import Failover
-from activities.readmit import Readmit
-from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
+from activities.promote import Promote
+from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, Takeover
 from api.names import LABEL_ROLE, MIDDLEWARE_CONTAINER
 from api.operations import Suspicion
 from api.steps import ErrorType
@@ -321,25 +321,10 @@ async def test_without_a_stop_no_permission_to_lose_data_replaces_the_quorum(wor
         await world.do(Failover(world.platform).choose, request)
 
 
-async def test_what_was_cut_off_is_stopped_before_it_follows(world: World) -> None:
-    """So that its start sets aside what it has alone."""
-    world.agents.say(NODES[0], "primary", 50)
-    world.agents.stopped[NODES[0]] = STOPPED
-    world.agents.say(NODES[1], "primary", 10)
-    task = asyncio.create_task(world.do(Readmit(world.platform).readmit, ReadmitRequest(takeover(world), NODES[1])))
-    async with asyncio.timeout(5):
-        while not world.agents.called("start"):  # noqa: ASYNC110 - the fakes set no event
-            await asyncio.sleep(0.02)
-    world.agents.say(NODES[0], "replica", 10)
-    await task
-    order = [name for node, name, _ in world.agents.calls if node == NODES[0]]
-    assert order.index("stop") < order.index("start") < order.index("follow")
-
-
 async def test_promoted_once_it_is_followed_by_the_others(world: World) -> None:
     world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
     request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
-    await world.do(Failover(world.platform).promote, request)
+    await world.do(Promote(world.platform).promote, request)
     assert world.agents.called("failover") == [NODES[1]]
     assert world.agents.called("follow") == [NODES[2]]
 
@@ -348,37 +333,28 @@ async def test_a_chosen_one_that_ends_before_it_takes_over_gives_the_role_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for a primary before it starts, and the old one was stopped: nobody would ever start."""
-    monkeypatch.setattr(failover, "CANDIDATE_WITHIN", 0.3)
+    monkeypatch.setattr(promote, "CANDIDATE_WITHIN", 0.3)
     await fenced(world, seen=SEEN)
     del world.agents.reports[NODES[1]]
     request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
     with pytest.raises(ApplicationError, match=f"{NODES[0]} serves again"):
-        await world.do(Failover(world.platform).promote, request)
+        await world.do(Promote(world.platform).promote, request)
     assert world.agents.called("start") == [NODES[0]]
     assert marked(world) == []
 
 
 async def test_one_that_may_have_been_writable_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failover, "CANDIDATE_WITHIN", 0.0)
+    monkeypatch.setattr(promote, "CANDIDATE_WITHIN", 0.0)
     await fenced(world, seen=SEEN)
     request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
     world.agents.say(NODES[2], "primary")
     world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
     with pytest.raises(ApplicationError, match="are writable"):
-        await world.do(Failover(world.platform).promote, request)
+        await world.do(Promote(world.platform).promote, request)
     world.cluster.remove(world.pod(NODES[1]))
     with pytest.raises(ApplicationError, match="waiting until it does"):
-        await world.do(Failover(world.platform).promote, request)
+        await world.do(Promote(world.platform).promote, request)
     assert world.agents.called("start") == [], "it has taken writes that the old one has not"
-
-
-async def test_a_person_can_let_the_old_one_serve_again(world: World) -> None:
-    await fenced(world, seen=SEEN)
-    move = await planned(world, candidate=NODES[0], force=True)
-    assert (move.source, move.primary) == (NODES[0], NODES[0])
-    said = await world.do(Readmit(world.platform).readmit, ReadmitRequest(move, NODES[0]))
-    assert said == f"{NODES[0]} is primary again"
-    assert marked(world) == []
 
 
 async def test_a_second_writable_node_is_never_called_success(world: World) -> None:
@@ -386,25 +362,7 @@ async def test_a_second_writable_node_is_never_called_success(world: World) -> N
     world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
     request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
     with pytest.raises(ApplicationError, match="are writable"):
-        await world.do(Failover(world.platform).promote, request)
-
-
-async def test_the_old_one_starts_as_a_replica_and_is_trusted_again(world: World) -> None:
-    await fenced(world, seen=SEEN)
-    world.agents.say(NODES[0], "replica", 10)
-    world.agents.say(NODES[1], "primary", 10)
-    request = ReadmitRequest(takeover(world), NODES[1], "it had more")
-    assert await world.do(Readmit(world.platform).readmit, request) == f"{NODES[0]} follows {NODES[1]}"
-    assert marked(world) == []
-    assert any(event.startswith("WritesSetAside") for event in world.events())
-
-
-async def test_one_that_does_not_run_stays_fenced_until_it_is_back(world: World) -> None:
-    await fenced(world, seen=SEEN)
-    world.cluster.remove(world.pod(NODES[0]))
-    request = ReadmitRequest(takeover(world), NODES[1])
-    assert "when it is back" in await world.do(Readmit(world.platform).readmit, request)
-    assert marked(world) == [NODES[0]]
+        await world.do(Promote(world.platform).promote, request)
 
 
 # The pure parts, over everything that could be reported

@@ -342,22 +342,6 @@ async def test_files_and_command_are_filled_in_before_each_start(node: Node, man
     assert (node.data / "conf" / "b").read_text() == "first true last ''"
 
 
-async def test_a_held_engine_waits_for_start(node: Node, manager: Manager) -> None:
-    node.mount(node.document(hold=True))
-    node.start_manager()
-    held = await manager.reaches(pb.HELD)
-    assert "waits for the platform's Start" in held.message
-    assert (await manager.stub.Start(pb.StartRequest(), timeout=10)).state == pb.RUNNING
-
-
-async def test_a_held_engine_starts_when_the_mounted_document_lifts_the_hold(node: Node, manager: Manager) -> None:
-    node.mount(node.document(hold=True))
-    node.start_manager()
-    await manager.reaches(pb.HELD)
-    node.mount(node.document(hold=False, revision=2))
-    assert (await manager.reaches(pb.RUNNING)).revision == 2
-
-
 async def test_two_managers_on_one_volume_never_run_two_engines(node: Node, manager: Manager) -> None:
     node.mount(node.document())
     old = node.start_manager(pod="pod-old")

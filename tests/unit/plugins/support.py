@@ -99,6 +99,8 @@ class Node:
     directory: Path
     data: dict[str, str]
     record: Record | None = None
+    lead: bool = False
+    """As the platform's Start says it to agent 1."""
 
     def __post_init__(self) -> None:
         secrets = self.directory / "secrets"
@@ -118,7 +120,7 @@ class Node:
         }
         interpreter = Interpreter(Settings.from_environment(environment), Secrets(self.directory / "secrets"), Reaper())
         bundle = self.bundle
-        names = node_names(bundle, self.record)
+        names = node_names(bundle, self.record, lead=self.lead)
         return await interpreter.run(tool, bundle.document.tools[tool], names, arguments=arguments)
 
     async def failure(self, tool: str, **arguments: str) -> str:

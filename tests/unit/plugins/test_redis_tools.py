@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -205,6 +206,24 @@ async def test_a_replica_whose_primary_is_dead_still_starts_so_that_it_can_be_el
 async def test_a_replica_that_never_synced_is_not_electable(tmp_path: Path, world: AsyncExitStack) -> None:
     await world.enter_async_context(listening({(a, 26379): sentinel(FIRST) for a in SENTINELS}))
     assert await conclusion(server(tmp_path, 1, "replica", position=0)) == (f"replicaof {FIRST} 6379", "0")
+
+
+async def test_one_whose_data_were_set_aside_may_not_take_over_before_it_has_its_primarys(
+    tmp_path: Path, world: AsyncExitStack
+) -> None:
+    """It remembers a position of its own, and its data directory is empty."""
+    plain = wanted("redis", "replication", redis_server=2)
+    node = Node(tmp_path, files(plain, "redis-server"), record("master"))
+    document = json.loads(node.data["node.json"])
+    steps = document["tools"]["preStart"]["steps"]
+    found = next(step for step in steps if (step.get("run") or {}).get("argv", [""])[0] == "find")
+    found |= {"run": None, "expect": None, "set": {"diverged": "/middleware/data/appendonlydir/base"}}
+    document["tools"]["preStart"]["steps"] = [
+        step for step in steps if not step.get("run")
+    ]  # no Pod's directories here
+    node.data["node.json"] = json.dumps(document)
+    await world.enter_async_context(listening({(SECOND, 6379): redis(MASTER)}))
+    assert await conclusion(node) == (f"replicaof {SECOND} 6379", "0")
 
 
 def voter(path: Path, role: str | None = None) -> Node:

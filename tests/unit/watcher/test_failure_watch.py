@@ -403,33 +403,3 @@ async def test_a_node_that_only_the_platform_cannot_see_is_noted(
         await eventually(lambda: words in known.degraded(), 8.0)
         assert known.suspicions == []
         assert known.role(0) == "master"
-
-
-async def test_a_fenced_node_has_neither_lease_nor_label_and_is_told_when_it_is_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    known = Installation(monkeypatch)
-    async with known.watching():
-        await known.settled()
-        known.fence(FIRST)
-        await eventually(lambda: known.role(0) is None)
-        count = known.renewals(FIRST)
-        known.agents.say(SECOND, "master", 6)
-        await eventually(lambda: known.role(1) == "master")
-        await eventually(lambda: any("is back after it was replaced by" in s.why and s.back for s in known.suspicions))
-        await eventually(lambda: "has not been taken in again" in known.message(0))
-        assert known.renewals(FIRST) == count
-        known.agents.say(FIRST, "replica")
-        known.fence()
-        await eventually(lambda: known.role(0) == "replica" and known.degraded() == "")
-
-
-async def test_two_nodes_that_claim_the_role_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Installation(monkeypatch)
-    async with known.watching():
-        await known.settled()
-        known.agents.say(SECOND, "master", 6)
-        await eventually(lambda: len(known.suspicions) == 1)
-    assert known.suspicions[0].node == SECOND
-    assert f"although {FIRST} holds it" in known.suspicions[0].why
-    assert known.renewals(SECOND) == 0

@@ -150,6 +150,24 @@ def test_a_node_that_loads_its_data_does_not_hang() -> None:
     assert findings(facts(replace(WELL, ready=False, message="LOADING Redis is loading the dataset")), NOW) == []
 
 
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        replace(REPLICA, process=Process.BACKOFF, role="", ready=False, heard_at=NOW - 9),
+        replace(REPLICA, process=Process.STARTING, role="", ready=False, heard_at=NOW - 9, process_since=NOW - 3),
+    ],
+)
+def test_a_node_that_those_who_have_to_start_do_not_find_either_is_isolated(waiting: PodFacts) -> None:
+    """Nobody runs: the lost one cannot be reached, its replicas wait for a primary."""
+    assert only(findings(facts(ISOLATED, others=(waiting, waiting), holder=""), NOW)).blocked == ""
+    just_begun = replace(waiting, process=Process.STARTING, process_since=NOW - 1)
+    cut_off_too = replace(waiting, failing_since=NOW - 1)
+    silent = replace(waiting, heard_at=NOW - 16)
+    for other in (just_begun, cut_off_too, silent, replace(waiting, terminating=True)):
+        assert "nobody could take over" in only(findings(facts(ISOLATED, others=(other,)), NOW)).blocked
+    assert "only the platform" in only(findings(facts(ISOLATED, others=(REPLICA, waiting)), NOW)).blocked
+
+
 def test_a_node_that_most_others_have_lost_too_is_isolated() -> None:
     found = only(findings(facts(ISOLATED, others=(LAGGING, LAGGING)), NOW))
     assert (found.kind, found.blocked) == (Kind.ISOLATED, "")
@@ -172,7 +190,8 @@ def test_a_node_that_was_replaced_and_is_back_is_told() -> None:
     fenced = {"holder": SECOND, "last": SECOND, "fenced": frozenset({FIRST})}
     others = (replace(WELL),)
     stopped = replace(WELL, process=Process.STOPPED, role="")
-    for pod in (WELL, stopped, replace(WELL, role="replica")):
+    held = replace(stopped, process=Process.HELD)
+    for pod in (WELL, stopped, held, replace(WELL, role="replica")):
         found = only(findings(facts(pod, others=others, **fenced), NOW))
         assert (found.kind, found.node) == (Kind.BACK, FIRST)
         assert found.why == f"{FIRST} is back after it was replaced by {SECOND}"

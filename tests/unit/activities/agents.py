@@ -1,0 +1,115 @@
+"""Every node's agents, in memory: real ones need engines, and cannot be told what to say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+
+from clients.agents import AgentError, AgentTarget
+from proto import agent_pb2
+
+UID = "uid-1"
+"""Of the App."""
+
+
+class FakeAgents:
+    """Every node's agents. ``reports``: what each says of its role; a node without one does not answer. ``tools``: a
+    tool's result, or the text of its failure; UNIMPLEMENTED where there is none. ``answers``: to a tool on one node,
+    before ``tools``. ``stopped``: what agent 1 of a node says to a stop; one without does not answer. ``waiting``: what
+    that of a node says whose engine does not run; it is stopped and started as it is asked. ``leads``: what such a one
+    runs as when it is to lead. ``unreachable``: nodes whose agent 1 does not answer for its status. ``refuses``: what a
+    node's agent says to what is pushed; ``pushed``: the files, last. ``revisions``: of its document. ``calls``: what
+    was asked, in order."""
+
+    def __init__(self) -> None:
+        self.reports: dict[str, agent_pb2.RoleReport] = {}
+        self.tools: dict[str, dict[str, str] | str] = {"readConfig": {}}
+        self.answers: dict[tuple[str, str], dict[str, str] | str] = {}
+        self.stopped: dict[str, agent_pb2.ProcessStatus] = {}
+        self.waiting: dict[str, agent_pb2.ProcessStatus] = {}
+        self.leads: dict[str, str] = {}
+        self.unreachable: set[str] = set()
+        self.refuses: dict[str, str] = {}
+        self.pushed: dict[str, dict[str, str]] = {}
+        self.revisions: dict[str, int] = {}
+        self.calls: list[tuple[str, str, dict[str, str]]] = []
+
+    def say(self, node: str, role: str = "", position: int = 0, *, ready: bool = True, message: str = "") -> None:
+        self.reports[node] = agent_pb2.RoleReport(node=node, role=role, position=position, ready=ready, message=message)
+
+    def called(self, call: str) -> list[str]:
+        return [node for node, name, _ in self.calls if name == call]
+
+    async def role(self, target: AgentTarget, **_: Any) -> agent_pb2.RoleReport:
+        if target.node not in self.reports:
+            raise AgentError(target, "GetRole", grpc.StatusCode.UNAVAILABLE, "nobody there")
+        return self.reports[target.node]
+
+    def wait(self, node: str, position: int = 0, **volume: Any) -> None:
+        """Its engine waits for a primary before it starts."""
+        record = agent_pb2.VolumeRecord(present=True, app_uid=UID, role="replica", position=position, **volume)
+        self.waiting[node] = agent_pb2.ProcessStatus(state=agent_pb2.BACKOFF, volume=record, may_lead=True)
+        self.reports.pop(node, None)
+        self.answers[node, "detach"] = self.answers[node, "follow"] = "the process does not run"
+
+    async def status(self, target: AgentTarget, **_: Any) -> agent_pb2.ProcessStatus:
+        if target.node in self.unreachable:
+            raise AgentError(target, "GetStatus", grpc.StatusCode.UNAVAILABLE, "nobody there")
+        if target.node in self.waiting:
+            return self.waiting[target.node]
+        return agent_pb2.ProcessStatus(revision=self.revisions.get(target.node, 0))
+
+    async def run(
+        self, target: AgentTarget, tool: str, *, arguments: Mapping[str, str] | None = None, **_: Any
+    ) -> agent_pb2.ToolResult:
+        self.calls.append((target.node, str(tool), dict(arguments or {})))
+        result = self.answers.get((target.node, str(tool)), self.tools.get(str(tool)))
+        if result is None:
+            raise AgentError(target, f"Run {tool}", grpc.StatusCode.UNIMPLEMENTED, "the plugin has no such tool")
+        if isinstance(result, str):
+            return agent_pb2.ToolResult(success=False, message=result)
+        return agent_pb2.ToolResult(success=True, values=result)
+
+    async def reload_config(
+        self, target: AgentTarget, request: agent_pb2.ReloadConfigRequest, **_: Any
+    ) -> agent_pb2.ReloadConfigResult:
+        self.pushed[target.node] = {file.source: file.content.decode() for file in request.files}
+        self.calls.append((target.node, "push", dict(request.parameters)))
+        refusal = self.refuses.get(target.node)
+        if refusal is not None:
+            return agent_pb2.ReloadConfigResult(success=False, message=refusal)
+        return agent_pb2.ReloadConfigResult(success=True, config=dict(request.parameters))
+
+    async def stop(self, target: AgentTarget, _request_id: str, **_: Any) -> agent_pb2.ProcessStatus:
+        self.calls.append((target.node, "stop", {}))
+        if target.node in self.waiting:
+            self.waiting[target.node].state = agent_pb2.STOPPED
+            return self.waiting[target.node]
+        if target.node not in self.stopped:
+            raise AgentError(target, "Stop", grpc.StatusCode.UNAVAILABLE, "nobody there")
+        return self.stopped[target.node]
+
+    async def start(
+        self, target: AgentTarget, _request_id: str, *, lead: bool = False, **_: Any
+    ) -> agent_pb2.ProcessStatus:
+        self.calls.append((target.node, "lead" if lead else "start", {}))
+        if target.node in self.waiting:
+            self.waiting[target.node].state = agent_pb2.BACKOFF
+        if lead:
+            self.say(target.node, self.leads.get(target.node, "primary"))
+            for tool in ("detach", "follow"):
+                self.answers.pop((target.node, tool), None)
+        return agent_pb2.ProcessStatus(state=agent_pb2.RUNNING)
+
+    async def failover(
+        self, target: AgentTarget, _request_id: str, arguments: Mapping[str, str], **_: Any
+    ) -> agent_pb2.ToolResult:
+        self.calls.append((target.node, "failover", dict(arguments)))
+        self.say(target.node, "primary", self.reports[target.node].position)
+        return agent_pb2.ToolResult(success=True)
+
+    async def restart(self, target: AgentTarget, _request_id: str, **_: Any) -> agent_pb2.ProcessStatus:
+        self.calls.append((target.node, "restart", {}))
+        return agent_pb2.ProcessStatus()
