@@ -231,6 +231,8 @@ class Failover(Replacing):
             await self.finish_giving_up(takeover, want, component)
             following = await self._in_sync(takeover, component) if request.fenced.by_lease else frozenset()
             detached = await self.detach(takeover, component)
+            if len(detached) < quorum(component):  # on a busy machine one may have missed its time
+                detached = await self.detach(takeover, component)
             if following & set(detached.positions):
                 await asyncio.sleep(fencing.LEASE_OUT_AFTER)  # one has followed it again, and so renewed its lease
             may_be_few = lossy(want, takeover) and not request.fenced.by_lease

@@ -7,6 +7,7 @@ import asyncio
 import time
 from typing import Any
 
+import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteR
 from api.names import LABEL_ROLE, MIDDLEWARE_CONTAINER
 from api.operations import Suspicion
 from api.steps import ErrorType
+from clients.agents import AgentError, AgentTarget
 from proto import agent_pb2
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import DEFINITION, TOOLS, shelf, store
@@ -255,6 +257,20 @@ async def test_the_replica_that_came_furthest_takes_over(world: World) -> None:
     assert (await chosen(world, candidate=NODES[1], force=True)).candidate == NODES[1]
     with pytest.raises(ApplicationError, match="20 behind"):
         await chosen(world, candidate=NODES[1])
+
+
+async def test_a_replica_that_missed_its_time_is_asked_once_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, run = [], world.agents.run
+
+    async def slow_at_first(target: AgentTarget, tool: str, **more: Any) -> agent_pb2.ToolResult:
+        if tool == "detach":
+            asked.append(target.node)
+            if len(asked) <= 2:
+                raise AgentError(target, "Run detach", grpc.StatusCode.DEADLINE_EXCEEDED, "too slow")
+        return await run(target, tool, **more)
+
+    monkeypatch.setattr(world.agents, "run", slow_at_first)
+    assert (await chosen(world)).candidate in NODES[1:]
 
 
 async def test_one_that_never_had_the_data_is_passed_over(world: World) -> None:
