@@ -21,7 +21,7 @@ from api.steps import ErrorType, Target
 from proto import agent_pb2
 from tests.unit.activities.agents import UID
 from tests.unit.activities.cluster import World
-from tests.unit.activities.test_failover import NODES, PLATFORM, SEEN, planned, takeover
+from tests.unit.activities.failing import NODES, PLATFORM, SEEN, planned, takeover
 from tests.unit.render.support import store
 
 LOST, FIRST, SECOND = NODES

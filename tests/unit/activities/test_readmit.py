@@ -15,7 +15,7 @@ from api.failover import Chosen, Fenced, PromoteRequest, ReadmitRequest
 from api.names import LABEL_ROLE
 from api.operations import OperationType
 from tests.unit.activities.cluster import World
-from tests.unit.activities.test_failover import NODES, SEEN, STOPPED, fenced, marked, planned, takeover, world
+from tests.unit.activities.failing import NODES, SEEN, STOPPED, fenced, marked, planned, takeover, world
 
 __all__ = ["world"]
 
