@@ -59,7 +59,7 @@ async def test_with_sentinel_that_elects_whom_it_is_told_and_does_not_fight(tmp_
         while time.monotonic() < deadline:
             assert await made.primary() is primary
             await asyncio.sleep(0.2)
-        # A Sentinel that has just turned to another primary is not ready until it has asked it.
+        # A Sentinel that has just started is not ready until it has asked the primary, whoever that is by then.
         await asyncio.gather(*(until(s.ready, f"{s.name} ready") for s in made.sentinels))
 
 

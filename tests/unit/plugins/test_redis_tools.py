@@ -49,7 +49,14 @@ def redis(replication: str, loading: int = 0) -> FakeEngine:
 
 
 def sentinel(
-    master: str, *, majority: bool = True, flags: str = "master", others: int = 2, runid: str = "ab", quorum: int = 2
+    master: str,
+    *,
+    majority: bool = True,
+    flags: str = "master",
+    others: int = 2,
+    runid: str = "ab",
+    quorum: int = 2,
+    uptime: int = 60,
 ) -> FakeEngine:
     """A Sentinel that names ``master``."""
 
@@ -57,6 +64,8 @@ def sentinel(
         command = line.upper().split()
         if command[0] == "QUIT":
             return None
+        if command[:2] == ["INFO", "SERVER"]:
+            return bulk(f"redis_version:7.0.15\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:0\r\n")
         if command[:2] == ["SENTINEL", "CKQUORUM"]:
             if not majority:
                 return b"-NOQUORUM 1 usable Sentinels. Not enough available Sentinels\r\n"
@@ -254,12 +263,17 @@ async def test_sentinels_stay_ready_while_the_primary_is_down(
     await voter(tmp_path).run("ready")
 
 
+async def test_sentinels_stay_ready_while_they_turn_to_another_primary(tmp_path: Path, world: AsyncExitStack) -> None:
+    await world.enter_async_context(listening({(SENTINELS[0], 26379): sentinel(FIRST, runid="", uptime=20)}))
+    await voter(tmp_path).run("ready")
+
+
 @pytest.mark.parametrize(
     ("engine", "reason"),
     [
         (sentinel(FIRST, others=0), "knows 0 other Sentinels, too few for its quorum of 2; there should be 2"),
         (sentinel(FIRST, others=1, quorum=3), "knows 1 other Sentinels, too few for its quorum of 3"),
-        (sentinel(FIRST, runid=""), "not reached"),
+        (sentinel(FIRST, runid="", uptime=19), "not reached"),
     ],
 )
 async def test_a_lonely_sentinel_is_not_ready(
