@@ -32,5 +32,24 @@ def fresh_platform(kube: Kube) -> None:
     eventually("the platform's new Pods are ready", all_ready, timeout=120)
 
 
+def controllers_at_work(app: RunningApp) -> None:
+    """Until Kubernetes follows its Pods with Services: after an outage of the API server its controllers pause for up
+    to half a minute, and a case that comes then would measure that."""
+    name = f"{app.name}-probe"
+    selector = {"middleware.io/app": app.name}
+    spec = {"selector": selector, "clusterIP": "None", "ports": [{"port": 6379}]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": app.namespace}}
+    app.kube.apply({**service, "spec": spec})
+
+    def followed() -> bool:
+        slices = app.kube.find("endpointslice", app.namespace, f"kubernetes.io/service-name={name}")
+        return any(each.get("endpoints") for each in slices)
+
+    try:
+        eventually("a new Service is followed", followed, timeout=120)
+    finally:
+        app.kube.delete("service", name, app.namespace)
+
+
 def has_died(pod: Manifest) -> bool:
     return any(each["restartCount"] for each in pod["status"].get("containerStatuses", []))

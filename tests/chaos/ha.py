@@ -22,7 +22,7 @@ import redis
 
 from deploy.local.instance import Instance
 from tests.chaos import disks
-from tests.chaos.fresh import fresh_pods
+from tests.chaos.fresh import controllers_at_work, fresh_pods
 from tests.chaos.ha_case import run_case
 from tests.chaos.ha_faults import FAULTS
 from tests.e2e.support.apps import redis_app
@@ -99,6 +99,7 @@ class Trials:
     def _app_of(self, topology: str) -> RunningApp:
         """The App of the cases before, or a new one."""
         if self._app is not None and self._topology == topology:
+            controllers_at_work(self._app)
             fresh_pods(self._app)
             with self._app.client() as client:
                 client.flushall()  # or the cases before would fill the memory
