@@ -168,7 +168,8 @@ def gone(before: Any, names: Collection[str]) -> dict[str, list[Entry]]:
 
 
 def record(before: Any, desired: DesiredApp, operation: str) -> dict[str, Any]:
-    """What ``desired`` is made of. A rolling operation notes once what was before it: it may be begun again."""
+    """What ``desired`` is made of. A rolling operation notes once what was before it: it may be begun again. One that
+    overtakes an upgrade from which there was no way back any more begins where that one had come to."""
     part: dict[str, Any] = {"uid": desired.uid}
     if isinstance(before, dict) and before.get("uid") == desired.uid:
         part = dict(before)
@@ -180,7 +181,10 @@ def record(before: Any, desired: DesiredApp, operation: str) -> dict[str, Any]:
         and pod_facts(spec) != pod_facts(GroupSpec.model_validate(former[name]))
         for name, spec in groups.items()
     )
-    if operation in (OperationType.UPGRADE, OperationType.RESIZE) and changed and "previous" not in part:
+    earlier = part.get("previous")
+    past_it = isinstance(earlier, dict) and earlier.get("final") and part["runtimeVersion"] != desired.runtime_version
+    begins = earlier is None or past_it
+    if operation in (OperationType.UPGRADE, OperationType.RESIZE) and changed and begins:
         part["previous"] = {"groups": former, "runtimeVersion": part.get("runtimeVersion", "")}
     part["runtimeVersion"] = desired.runtime_version
     part["groups"] = {name: _dump(spec) for name, spec in groups.items()}

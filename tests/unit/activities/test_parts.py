@@ -152,6 +152,19 @@ def test_the_way_back_is_open_until_the_primary_runs_the_new_version() -> None:
     assert ledger.deployed.base_version == "1", "the role did not go there after all"
 
 
+def test_an_upgrade_that_overtakes_one_without_a_way_back_goes_back_to_where_that_had_come() -> None:
+    ledger = Ledger(books())
+    ledger.app = books(version="2")
+    ledger.prepare(OperationType.UPGRADE)
+    ledger.metadata["record"] = parts.final(record(ledger), "2")
+    of_second = record(ledger)["groups"]
+    ledger.app = books(version="3")
+    ledger.prepare(OperationType.UPGRADE)
+    assert (ledger.deployed.runtime_version, ledger.deployed.base_version) == ("3", "2")
+    restored = parts.restored(record(ledger))
+    assert (restored["groups"], restored["runtimeVersion"]) == (of_second, "2")
+
+
 def test_an_engine_that_a_repair_started_has_had_the_volume_too() -> None:
     ledger = Ledger(books())
     component = ledger.runs().component("store")

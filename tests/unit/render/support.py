@@ -22,6 +22,7 @@ spec:
   runtimeVersions:
   - {version: "1", images: {shelf: "shelf:1"}}
   - {version: "2", images: {shelf: "shelf:2"}}
+  - {version: "3", images: {shelf: "shelf:3"}}
   topologies:
   - name: cluster
     default: true

@@ -135,11 +135,11 @@ def test_an_undo_by_another_tool_is_fine() -> None:
 def test_adjacent_versions_share_a_runtime_version() -> None:
     text = FILES["plugin.yaml"].replace("version: 1.0.0", "version: 1.1.0")
     newer = shelf(plugin_yaml=text)
-    assert shared_runtime_versions(shelf(), newer) == ["1", "2"]
+    assert shared_runtime_versions(shelf(), newer) == ["1", "2", "3"]
     assert check_successor(shelf(), newer) == []
     moved = text.replace('version: "1"', 'version: "3"').replace('version: "2"', 'version: "4"')
     (problem,) = check_successor(shelf(), shelf(plugin_yaml=moved.replace('Version: "2"', 'Version: "4"')))
-    assert "shares no runtime version with shelf 1.0.0, which has 1, 2" in problem.message
+    assert "shares no runtime version with shelf 1.0.0, which has 1, 2, 3" in problem.message
     (problem,) = check_successor(shelf(), shelf(shelf_conf_j2="other\n"))
     assert "is installed with other content" in problem.message
 

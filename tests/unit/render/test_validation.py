@@ -36,7 +36,7 @@ def parameter(name: str, value: Any) -> tuple[dict[str, Any], str]:
 
 
 CASES: list[tuple[dict[str, Any], str, str]] = [
-    ({"runtimeVersion": "9"}, "spec.runtimeVersion", "does not support '9'; it supports 1, 2"),
+    ({"runtimeVersion": "9"}, "spec.runtimeVersion", "does not support '9'; it supports 1, 2, 3"),
     ({"topology": "ring"}, "spec.topology", "has no topology 'ring'; it has cluster, single"),
     ({"components": [{"name": "stor"}]}, "spec.components[0].name", "did you mean store?; it has store, watch"),
     (*parameter("cache-sise", "1mb"), "did you mean cache-size"),
