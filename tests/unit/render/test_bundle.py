@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -137,8 +138,8 @@ def test_adjacent_versions_share_a_runtime_version() -> None:
     newer = shelf(plugin_yaml=text)
     assert shared_runtime_versions(shelf(), newer) == ["1", "2", "3"]
     assert check_successor(shelf(), newer) == []
-    moved = text.replace('version: "1"', 'version: "3"').replace('version: "2"', 'version: "4"')
-    (problem,) = check_successor(shelf(), shelf(plugin_yaml=moved.replace('Version: "2"', 'Version: "4"')))
+    moved = re.sub(r'ersion: "(\d)"', lambda found: f'ersion: "{int(found[1]) + 3}"', text)
+    (problem,) = check_successor(shelf(), shelf(plugin_yaml=moved))
     assert "shares no runtime version with shelf 1.0.0, which has 1, 2, 3" in problem.message
     (problem,) = check_successor(shelf(), shelf(shelf_conf_j2="other\n"))
     assert "is installed with other content" in problem.message
