@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -42,5 +41,9 @@ def test_the_operation_reads_well_without_opening_a_payload(temporal: Temporal) 
     assert {"App", "Deploy", "Component", "Group"} <= types
     deploys = [w for w in found if w["type"]["name"] == "Deploy"]
     assert all(w["status"] == "WORKFLOW_EXECUTION_STATUS_COMPLETED" for w in deploys)
-    described = temporal.describe(deploys[-1]["execution"]["workflowId"])
-    assert APP in json.dumps(described)
+    [first] = [w for w in deploys if "/app/" in w["execution"]["workflowId"]][-1:]
+    assert f"Deploy {NAMESPACE}/{APP}: first deploy" in temporal.summaries(first["execution"]["workflowId"])
+    said = [text for w in found for text in temporal.summaries(w["execution"]["workflowId"])]
+    assert "Secrets, metadata, Components, Groups" in said, "a step"
+    node = f"{APP}-redis-server-"
+    assert any(node in text and text.startswith(node) for text in said), "the nodes that a step is about"

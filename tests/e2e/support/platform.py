@@ -51,9 +51,11 @@ class Temporal:
         found: list[dict[str, Any]] = json.loads(self.run("workflow", "list", "--query", query, "-o", "json"))
         return found
 
-    def describe(self, workflow_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.run("workflow", "describe", "-w", workflow_id, "-o", "json"))
-        return found
+    def summaries(self, workflow_id: str) -> list[str]:
+        """What the UI writes beside the workflow and each of its steps."""
+        events = json.loads(self.run("workflow", "show", "-w", workflow_id, "-o", "json"))["events"]
+        found = [(event.get("userMetadata") or {}).get("summary") for event in events]
+        return [str(json.loads(base64.b64decode(each["data"]))) for each in found if each]
 
 
 def processes(module: str, installation: str, pod: str = "") -> list[int]:
