@@ -32,8 +32,8 @@ RETRIES = RetryPolicy(
 
 @dataclass(frozen=True)
 class Limits:
-    """``total``: of one attempt. ``waits``: it heartbeats, because it waits for something outside. ``attempts``: 0
-    for without end; otherwise what fails so often is an operator's to decide. ``urgent``: clients wait for it."""
+    """``total``: of one attempt. ``waits``: it heartbeats. ``attempts``: 0 for without end; otherwise what fails so
+    often is an operator's to decide. ``urgent``: clients wait for it."""
 
     total: timedelta
     waits: bool = False
@@ -42,12 +42,14 @@ class Limits:
 
 
 _QUICK = Limits(timedelta(seconds=60))
+_FIRST = Limits(timedelta(seconds=60), waits=True, urgent=True)
+"""Between a suspicion and its failover: a task that went to a lost machine would else be missed after a minute."""
 _WAITING = Limits(timedelta(hours=1), waits=True)
 """It has no end of its own: after an hour the next attempt goes on waiting."""
 
 LIMITS: dict[Step, Limits] = {
-    Step.LOAD: _QUICK,
-    Step.REPORT: _QUICK,
+    Step.LOAD: _FIRST,
+    Step.REPORT: _FIRST,
     Step.PREPARE: _QUICK,
     Step.SERVICES: _QUICK,
     Step.APPLY_GROUP: Limits(timedelta(minutes=3), waits=True),

@@ -33,8 +33,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGINS = ("redis", "redis-1.1", "zookeeper")
 EXAMPLE = REPOSITORY / "examples" / "production-redis.yaml"
 READY_SECONDS = 300
-_ONE_OF_EACH = ("watcher.replicas=2", "worker.replicas=1")
-"""On a machine of its own a second worker would only take memory; the second watcher shows that one takes over."""
 
 
 def install(instance: Instance, *, example: bool = False) -> None:
@@ -49,7 +47,7 @@ def install(instance: Instance, *, example: bool = False) -> None:
         temporal_address=instance.temporal_address,
         temporal_namespace="default",
         installation=instance.name,
-        values=(*_ONE_OF_EACH, f"image.build={_build_of(instance)}"),
+        values=(*replicas(instance.node_count()), f"image.build={_build_of(instance)}"),
         chart=installation.CHART,
         crds=installation.CRDS,
     )
@@ -65,6 +63,12 @@ def install(instance: Instance, *, example: bool = False) -> None:
             app = _run(_wait(kubeconfig, *_example_key(), progress, instance))
         for line in _run(_how_to_reach(kubeconfig, app)):
             progress.note(line)
+
+
+def replicas(nodes: int) -> tuple[str, str]:
+    """On a single machine a second worker would only take memory, on several one of them must outlive its machine; the
+    second watcher shows that one takes over."""
+    return "watcher.replicas=2", f"worker.replicas={min(nodes, 2)}"
 
 
 def _link_mw(instance: Instance) -> None:

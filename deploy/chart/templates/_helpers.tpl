@@ -73,3 +73,12 @@ podAntiAffinity:
       topologyKey: kubernetes.io/hostname
       labelSelector: {matchLabels: {app.kubernetes.io/instance: {{ .release }}, app.kubernetes.io/component: {{ .component }}}}
 {{- end }}
+
+{{- /* Nothing of the platform is tied to a machine: where one is lost, another takes it up soon, and not after the 300 s that Pods get by default. */}}
+{{- define "middleware.tolerations" -}}
+- {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoExecute, tolerationSeconds: 10}
+- {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 10}
+{{- with . }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
