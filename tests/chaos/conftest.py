@@ -6,5 +6,5 @@ from tests.e2e.conftest import instance, kube, temporal
 
 __all__ = ["instance", "kube", "temporal"]
 
-collect_ignore = ["test_drain.py"]
-"""Run when it is named: it needs three machines, and the cluster of the whole run has one."""
+collect_ignore = ["test_drain.py", "test_machine_lost.py", "test_reboot.py"]
+"""Run when they are named: they need three machines, and the cluster of the whole run has one."""
