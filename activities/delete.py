@@ -2,14 +2,15 @@
 wanted.
 
 Nodes of a component first (Deployment, then wait until its Pods have ended, so that engines shut down in order),
-then what they used. Volumes and the passwords that open them go only under ``deletionPolicy: Delete``. The
+then what they used. Volumes and the passwords that open them go only under ``deletionPolicy: Delete``,
+but for claims that never had a volume. The
 finalizer is last: as long as anything is left that it should take, the App is still there to say so.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from temporalio import activity
@@ -150,14 +151,24 @@ class Delete:
             if _deletes_data(app):
                 await self._delete_secret(target, credentials_name(target.app))
                 await self._delete_all(VOLUME_CLAIM, target.namespace, labels)
+            else:
+                await self._delete_all(VOLUME_CLAIM, target.namespace, labels, only=never_bound)
             await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
             await self._drop_finalizer(target, app)
 
-    async def _delete_all(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> None:
+    async def _delete_all(
+        self,
+        resource: Resource,
+        namespace: str,
+        labels: Mapping[str, str],
+        *,
+        only: Callable[[Manifest], bool] = lambda _: True,
+    ) -> None:
         found, _ = await self._platform.kubernetes.list(resource, namespace, labels=labels)
         await together(
             self._platform.kubernetes.delete(resource, each["metadata"]["name"], namespace, uid=each["metadata"]["uid"])
             for each in found
+            if only(each)
         )
 
     async def _delete_secret(self, target: Target, name: str) -> None:
@@ -182,6 +193,12 @@ class Delete:
                     return
                 app = live
         raise TimeoutError(f"the finalizer of App {target.namespace}/{target.app} is changed by others without pause")
+
+
+def never_bound(claim: Manifest) -> bool:
+    """It has no volume, so no data; kept, the next App of the name would take it up and wait for its volume."""
+    pending = (claim.get("status") or {}).get("phase") == "Pending"
+    return pending and not (claim.get("spec") or {}).get("volumeName")
 
 
 def _policy(app: Manifest) -> str:

@@ -98,7 +98,12 @@ def _compared(wanted: Manifest, live: Live) -> list[str]:
     if name not in live:
         return [f"{what} is missing"]
     changed = differences(wanted, live[name])
-    return [f"{what} was changed: {', '.join(changed[:4])}"] if changed else []
+    if not changed:
+        return []
+    said = f"{what} was changed: {', '.join(changed[:4])}"
+    if wanted["kind"] == "Group" and "spec.replicas" in changed:  # where the App is silent this is no drift
+        said += f" (the App says {wanted['spec']['replicas']} and wins; change the number there)"
+    return [said]
 
 
 def _missing_secrets(desired: DesiredApp, live: Live) -> Iterator[str]:

@@ -16,7 +16,7 @@ from activities.mend import METADATA_DAMAGED, damages, mend
 from activities.metadata import read_part, said_of
 from activities.platform import Platform
 from activities.roll import outdated_nodes
-from activities.volumes import expandable_groups, ungrown
+from activities.volumes import expandable_groups, ungrown, unknown_classes
 from activities.wait import heartbeats
 from activities.wanted import Live, live_state, spec_hash, stage
 from api.app import App, FailoverPolicy
@@ -77,6 +77,8 @@ class Load:
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
         wanted = desired(app, bundle, agent_image=platform.agent_image, recorded=live.recorded)
         if live.deployed is None:
+            if problems := await unknown_classes(platform, app):
+                return _refused(manifest, INVALID_SPEC, problems, app)
             problems = list(fewer_nodes(app, wanted, live))
             return _refused(manifest, UNSUPPORTED_CHANGE, problems, app) if problems else _snapshot(manifest, app)
         problems = await self._transitions(app, wanted, live.deployed)

@@ -1,4 +1,4 @@
-"""Volumes that grow: which StorageClasses can, and waiting until what was asked for is there.
+"""Volumes: whether their StorageClasses exist, which of these can grow, and waiting until what was asked for is there.
 
 The class's driver makes the volume larger, then the kubelet the file system on it: under the running Pod where the
 driver can, else at the Pod's next start. Only ``status.capacity`` says that the engine can use it.
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from activities.platform import Platform, permanent
 from activities.together import together
+from api.app import App
 from api.meta import parse_quantity
 from api.names import app_labels
 from api.steps import ErrorType
 from clients.resources import STORAGE_CLASS, VOLUME_CLAIM, Manifest
 from render.desired import DesiredApp, DesiredGroup
+from render.problems import Problem, listing, near
 from render.stages import Deployed
 
 GROW_WITHIN = 600.0
@@ -58,6 +60,29 @@ async def _able(platform: Platform) -> frozenset[str]:
     """Names of the StorageClasses whose volumes can grow."""
     classes, _ = await platform.kubernetes.list(STORAGE_CLASS, None)
     return frozenset(str(each["metadata"]["name"]) for each in classes if each.get("allowVolumeExpansion") is True)
+
+
+async def unknown_classes(platform: Platform, app: App) -> list[Problem]:
+    """StorageClasses that the App names and that are not there: its volumes would be waited for without end."""
+    named = {
+        f"spec.components[{at}].groups[{index}].storage.storageClassName": group.storage.storage_class_name
+        for at, component in enumerate(app.spec.components)
+        for index, group in enumerate(component.groups)
+        if group.storage is not None and group.storage.storage_class_name is not None
+    }
+    if not named:
+        return []
+    classes, _ = await platform.kubernetes.list(STORAGE_CLASS, None)
+    known = [str(each["metadata"]["name"]) for each in classes]
+    return [
+        Problem(
+            path,
+            f"there is no StorageClass {name!r}{near(name, known)}; the cluster has {listing(known)}; "
+            "write one that exists, or make this one",
+        )
+        for path, name in named.items()
+        if name not in known
+    ]
 
 
 def _class_of(claim: Manifest) -> str:

@@ -35,52 +35,72 @@ class Phase(StrEnum):
 
 class PluginReference(Model):
     name: DnsLabel
+    """Name of an installed plugin, for example redis."""
     version: SemanticVersion
+    """Version of the plugin (not of the middleware): three numbers, like 1.0.0."""
 
 
 class Resources(Model):
     """Container resources of the middleware container."""
 
     requests: dict[str, Quantity] = Field(default={}, max_length=16)
+    """What is set aside for it, for example cpu: 500m and memory: 256Mi."""
     limits: dict[str, Quantity] = Field(default={}, max_length=16)
+    """What it cannot go above, for example memory: 512Mi."""
 
 
 class Storage(Model):
     """The volume of each node. ``storageClassName`` is immutable; the cluster's default if left out."""
 
     size: Quantity
+    """For example 1Gi. It may be made larger where the StorageClass can; never smaller."""
     storage_class_name: str | None = Field(default=None, min_length=1, max_length=253)
+    """One of kubectl get storageclass; the cluster's default if left out. Immutable once there are nodes."""
 
 
 class RollingUpdate(Model):
     """How many nodes of the group may be down at once, and how long a node must have been ready to count."""
 
     max_unavailable: int = Field(default=1, ge=1)
+    """Nodes of the group that may be down at once."""
     min_ready_seconds: int = Field(default=0, ge=0)
+    """Seconds for which a node must have been ready before the next one is taken."""
 
 
 class GroupTemplate(Model):
     """Nodes of one size. What is left out comes from the plugin's topology."""
 
     name: DnsLabel
+    """Name of the group, part of its nodes' names. Immutable."""
     replicas: int | None = Field(default=None, ge=1, le=99)
+    """Number of nodes. Left out, it is the plugin's at first, and then a matter of kubectl scale."""
     reserve_ordinals: list[Annotated[int, Field(ge=0, le=998)]] = Field(default=[], max_length=99)
     """Ordinals that no node may have: with ``replicas`` one lower, this is how one chosen node is removed."""
     resources: Resources | None = None
+    """Container resources of each node; the topology's if left out."""
     storage: Storage | None = None
+    """The volume of each node; the topology's if left out."""
     node_selector: dict[str, str] = {}
+    """Labels that a machine must have to get a node."""
     affinity: FreeForm | None = None
+    """As in a Pod. A kind that is given replaces the platform's own; {} switches it off."""
     tolerations: list[FreeForm] = []
+    """As in a Pod."""
     topology_spread_constraints: list[FreeForm] = []
+    """As in a Pod. Given, they replace the platform's own."""
     rolling_update: RollingUpdate = RollingUpdate()
+    """How many nodes may be down at once, and how long a node must have been ready to count."""
 
 
 class ComponentTemplate(Model):
     """One kind of middleware process, by the plugin's name for it."""
 
     name: DnsLabel
+    """The plugin's name for it, for example redis-server. Immutable."""
     config: ParameterValues = {}
+    """Parameters of the middleware by name; the plugin says which there are."""
     groups: list[GroupTemplate] = Field(default=[], max_length=16, json_schema_extra=by_key("name"))
+    """Its nodes, by group; one group as the topology has it if left out."""
 
 
 class DataLoss(StrEnum):
@@ -95,19 +115,30 @@ class FailoverPolicy(Model):
     does not ask ``automatic`` and ``coolDownSeconds``."""
 
     automatic: bool = True
+    """Whether the platform replaces a lost primary by itself."""
     data_loss: DataLoss = DataLoss.REFUSE
+    """Whether a failover may take a replica that was not in sync with the lost primary."""
     cool_down_seconds: int = Field(default=60, ge=0, le=86_400)
     """After a failover of a component the next one waits for so long, so that two bad nodes do not take turns."""
 
 
 class AppSpec(Model):
+    """What should run."""
+
     plugin: PluginReference
+    """The plugin that knows the middleware, and the version of it. The name is immutable."""
     runtime_version: str | None = Field(default=None, min_length=1, max_length=63)
+    """Version of the middleware, in quotes: "7.0". The plugin's default if left out."""
     topology: DnsLabel | None = None
+    """One of the plugin's topologies; its default if left out. Immutable."""
     components: list[ComponentTemplate] = Field(default=[], max_length=16, json_schema_extra=by_key("name"))
+    """What is to be other than in the topology, by component."""
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
+    """What becomes of the volumes, and of the Secrets that open them, when the App is deleted."""
     failover: FailoverPolicy = FailoverPolicy()
+    """Where the platform, not the engine, replaces a lost primary."""
     paused: bool = False
+    """True keeps anything of this App from being changed by the platform."""
 
 
 class OperationStatus(StatusModel):

@@ -2,7 +2,8 @@
 
 The API server estimates each rule's worst cost from ``maxItems`` and ``maxLength`` and refuses the CRD where it is
 too high: lists are therefore bounded, and rules compare by list-map keys. Only functions of 1.25 are used:
-``quantity`` came in 1.29.
+``quantity`` came in 1.29. That ``storageClassName`` cannot change is left to the planner, which knows whether there
+are volumes yet: a class that does not exist must be correctable.
 """
 
 from __future__ import annotations
@@ -51,13 +52,6 @@ _APP_COMPONENT = [
         "The names of groups cannot change after creation.",
     )
 ]
-_STORAGE = [
-    _rule(
-        "has(self.storageClassName) == has(oldSelf.storageClassName) && "
-        "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
-        "The storageClassName cannot change after creation; make a new App and move the data.",
-    ),
-]
 
 
 def add_rules(kind: str, schema: dict[str, Any]) -> None:
@@ -66,11 +60,5 @@ def add_rules(kind: str, schema: dict[str, Any]) -> None:
         return
     spec = schema["properties"]["spec"]
     component = spec["properties"]["components"]["items"]
-    group = component["properties"]["groups"]["items"]
-    for place, rules in (
-        (schema, _APP),
-        (spec, _APP_SPEC),
-        (component, _APP_COMPONENT),
-        (group["properties"]["storage"], _STORAGE),
-    ):
+    for place, rules in ((schema, _APP), (spec, _APP_SPEC), (component, _APP_COMPONENT)):
         place["x-kubernetes-validations"] = rules

@@ -19,9 +19,12 @@ _SUFFIX: dict[str, Decimal] = {
 
 
 class Model(BaseModel):
-    """Base of everything read from outside: camelCase outside, unknown fields refused by name."""
+    """Base of everything read from outside: camelCase outside, unknown fields refused by name. The string below a field
+    is its description, also in ``kubectl explain``."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
 
 class StatusModel(Model):

@@ -78,6 +78,8 @@ def _message(detail: ErrorDetails) -> str:
     if kind == "string_pattern_mismatch":
         pattern = str(detail.get("ctx", {}).get("pattern"))
         return f"{shown} is not allowed: {_PATTERNS.get(pattern, f'it has to match {pattern}')}"
+    if kind == "string_type" and shown and not isinstance(value, bool):
+        return f'{shown} is a number here: write "{value}"'
     if kind in ("greater_than_equal", "less_than_equal"):
         low, high = detail.get("ctx", {}).get("ge"), detail.get("ctx", {}).get("le")
         return f"{shown} is not allowed: write a number " + (

@@ -176,7 +176,7 @@ def _app_status(snapshot: Snapshot, sums: Sequence[_Component], now: str) -> dic
     if snapshot.notes:
         said = ". ".join(snapshot.notes if counted.true else (counted.message, *snapshot.notes))
         degraded = Condition("Degraded", True, "PrimaryInDoubt", said)
-    if not deployed:
+    if not deployed or (total == 0 and verdict.reason == "InvalidSpec"):  # never ran, so nothing of it is lost
         degraded = Condition("Degraded", False, verdict.reason, verdict.message)
     observed = (app.get("status") or {}).get("observedGeneration")
     # Of the Pods, not of the Groups: those say at once what an upgrade is only about to bring.

@@ -49,6 +49,11 @@ REFUSED: dict[str, tuple[Callable[[Manifest], None], str, list[str]]] = {
         "spec.components[0].groups",
         ["2"],
     ),
+    "unknown storage class": (
+        component(groups=[{"name": "data", "replicas": 2, "storage": {"size": "1Gi", "storageClassName": "nope"}}]),
+        "spec.components[0].groups[0].storage.storageClassName",
+        ["the cluster has", "write one that exists"],
+    ),
     "name too long": (rename("a-name-too-long-for-what-is-derived-from-it-x"), "spec.components[0]", ["63"]),
 }
 
@@ -79,7 +84,14 @@ def test_refused_with_field_and_remedy(kube: Kube, case: str) -> None:
 @pytest.mark.parametrize("replicas", [0, -1])
 def test_no_replicas_is_refused_at_once(kube: Kube, replicas: int) -> None:
     manifest = redis_app("none", NAMESPACE, "standalone", replicas)
-    with pytest.raises(KubectlError, match=r"replicas"):
+    with pytest.raises(KubectlError, match=r"groups\[0\]\.replicas.*greater than or equal to 1"):
+        kube.apply(manifest)
+
+
+def test_duplicate_groups_are_refused_at_once(kube: Kube) -> None:
+    manifest = redis_app("groups", NAMESPACE, "replication", 2)
+    manifest["spec"]["components"][0]["groups"] *= 2
+    with pytest.raises(KubectlError, match=r"groups\[1\]: Duplicate value"):
         kube.apply(manifest)
 
 

@@ -9,9 +9,12 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
+from api.operations import COMPONENT_WORKFLOW, ENTITY_WORKFLOW, GROUP_WORKFLOW, OperationType
 from workflows.registry import ALL_WORKFLOWS
 
-HISTORIES = sorted((Path(__file__).parent / "histories").rglob("*.json"))
+FOLDER = Path(__file__).parent / "histories"
+HISTORIES = sorted(FOLDER.rglob("*.json"))
+PRESENT = "0.2.0"
 
 
 def stored(path: Path) -> str:
@@ -26,8 +29,9 @@ async def test_replays(path: Path) -> None:
 
 
 def test_every_kind_of_workflow_is_stored() -> None:
+    """Under the present release, which a worker that is upgraded comes from: each operation, and its children."""
     kinds = set()
-    for path in HISTORIES:
+    for path in (each for each in HISTORIES if PRESENT in each.relative_to(FOLDER).parts):
         started = json.loads(stored(path))["events"][0]["workflowExecutionStartedEventAttributes"]
         kinds.add(started["workflowType"]["name"])
-    assert kinds >= {"App", "Deploy", "Repair", "Delete", "Component", "Group"}
+    assert kinds >= {ENTITY_WORKFLOW, COMPONENT_WORKFLOW, GROUP_WORKFLOW, *OperationType}

@@ -93,6 +93,15 @@ def test_what_is_applied_is_not_what_is_compared() -> None:
     assert group["spec"]["replicas"] == 4
 
 
+async def test_a_number_that_is_put_back_says_that_the_app_wins() -> None:
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    group = world.object("Group", "books-store-g")
+    world.cluster.put({**group, "spec": {**group["spec"], "replicas": 5}})
+    assert (await world.load()).drift == [
+        "Group books-store-g was changed: spec.replicas (the App says 2 and wins; change the number there)"
+    ]
+
+
 # Pods
 
 

@@ -58,6 +58,12 @@ def test_variant_for_old_api_servers_has_no_rules(kind: str) -> None:
     assert all("x-kubernetes-validations" not in part for part in walk(schema_of(kind, rules=False)))
 
 
+def test_kubectl_explain_has_a_word_on_every_field_of_an_apps_spec() -> None:
+    for part in walk(schema_of("App", rules=False)["properties"]["spec"]):
+        for name, field in part.get("properties", {}).items():
+            assert field.get("description"), name
+
+
 def test_rules_are_sentences() -> None:
     rules = [r for part in walk(schema_of("App", rules=True)) for r in part.get("x-kubernetes-validations", [])]
     assert len(rules) >= 5

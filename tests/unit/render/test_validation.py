@@ -48,6 +48,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (*parameter("sync", "often"), 'write one of "always", "never"'),
     (*parameter("journal", "maybe"), "write true or false"),
     (*parameter("page-size", 1), "a whole number of at least 512"),
+    ({"runtimeVersion": 7.0}, "spec.runtimeVersion", '7.0 is a number here: write "7.0"'),
     ({"components": store(replicas=0)}, "spec.components[0].groups[0].replicas", "write a number of at least 1"),
     ({"components": store(replicas=-2)}, "spec.components[0].groups[0].replicas", "write a number of at least 1"),
     ({"components": store(replicas=1)}, "spec.components[0].groups[0].replicas", "needs at least 2 of store"),

@@ -119,6 +119,14 @@ def test_a_refused_spec_is_told_with_its_reason() -> None:
     assert condition(statuses.app, "Degraded")["status"] == "False"
 
 
+def test_a_refused_app_that_never_ran_is_not_degraded_and_says_why() -> None:
+    refused = {"type": "Accepted", "status": "False", "reason": "InvalidSpec", "message": "spec.topology: unknown"}
+    statuses = summarize(Snapshot(app(phase="Refused", conditions=[refused]), [], [], [], []), NOW)
+    degraded = condition(statuses.app, "Degraded")
+    assert (degraded["status"], degraded["reason"]) == ("False", "InvalidSpec")
+    assert degraded["message"] == "spec.topology: unknown"
+
+
 def test_a_deleted_app_is_not_ready() -> None:
     application = running()
     application["metadata"]["deletionTimestamp"] = NOW
