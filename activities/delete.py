@@ -3,7 +3,7 @@ wanted.
 
 Nodes of a component first (Deployment, then wait until its Pods have ended, so that engines shut down in order),
 then what they used. Volumes and the passwords that open them go only under ``deletionPolicy: Delete``,
-but for claims that never had a volume. The
+but for claims that never had a volume; what is kept remembers which version of the engine has had it. The
 finalizer is last: as long as anything is left that it should take, the App is still there to say so.
 """
 
@@ -17,6 +17,7 @@ from temporalio import activity
 
 from activities.budgets import budget_resource
 from activities.events import tell
+from activities.kept import data_versions
 from activities.platform import Platform
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.together import together
@@ -24,6 +25,7 @@ from activities.wait import heartbeats
 from activities.wanted import live_app
 from api.app import DeletionPolicy, Phase
 from api.names import (
+    ANNOTATION_RUNTIME_VERSION,
     FINALIZER,
     LABEL_APP,
     LABEL_COMPONENT,
@@ -32,6 +34,7 @@ from api.names import (
     agent_tls_name,
     app_labels,
     credentials_name,
+    metadata_name,
 )
 from api.steps import ComponentPlan, ComponentStep, GroupPlan, Plan, Step, Target
 from clients.errors import ConflictError
@@ -145,6 +148,8 @@ class Delete:
             app = await live_app(platform, target)
             await tell_step(platform, target, "leftovers")
             labels = app_labels(target.app)
+            if not _deletes_data(app):
+                await self._note_versions(target, labels)
             for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP, await budget_resource(platform), GROUP, COMPONENT):
                 await self._delete_all(resource, target.namespace, labels)
             await self._delete_secret(target, agent_tls_name(target.app))
@@ -155,6 +160,18 @@ class Delete:
                 await self._delete_all(VOLUME_CLAIM, target.namespace, labels, only=never_bound)
             await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
             await self._drop_finalizer(target, app)
+
+    async def _note_versions(self, target: Target, labels: Mapping[str, str]) -> None:
+        """On the claims that are kept, before the metadata are gone: the next App of the name may want another."""
+        kubernetes = self._platform.kubernetes
+        metadata = await kubernetes.get(CONFIG_MAP, metadata_name(target.app), target.namespace)
+        if metadata is None:
+            return
+        found, _ = await kubernetes.list(VOLUME_CLAIM, target.namespace, labels=labels)
+        claims = {str(claim["metadata"]["name"]): claim for claim in found}
+        for name, version in data_versions(metadata, claims).items():
+            change = {"metadata": {"annotations": {ANNOTATION_RUNTIME_VERSION: version}}}
+            await kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
 
     async def _delete_all(
         self,

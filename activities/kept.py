@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from api.names import ANNOTATION_APP_UID
+from activities import parts
+from activities.metadata import read_part
+from api.names import ANNOTATION_APP_UID, ANNOTATION_RUNTIME_VERSION
 from clients.resources import Manifest
 from render.desired import DesiredApp, DesiredComponent
+from render.problems import Problem
+from render.transitions import unreadable
 
 NOT_YET = "undecided"
 """In the annotation of a claim made beside kept ones: its node waits for the same decision."""
@@ -33,3 +37,27 @@ def held_nodes(desired: DesiredApp, component: DesiredComponent, claims: Mapping
 
 def kept_components(desired: DesiredApp, claims: Mapping[str, Manifest]) -> frozenset[str]:
     return frozenset(c.name for c in desired.components if held_nodes(desired, c, claims))
+
+
+def data_versions(metadata: Manifest, claims: Mapping[str, Manifest]) -> dict[str, str]:
+    """By claim, the highest version whose engine has had the volume, by the App's metadata. Of a claim that an earlier
+    Scale left behind nobody knows: it was not a higher one than the App's."""
+    entries = parts.entries(read_part(metadata, "nodes"))
+    own = str((read_part(metadata, "basic") or {}).get("runtimeVersion") or "")
+    found = {name: parts.had(entries[name], entries[name].get("version", "")) for name in claims if name in entries}
+    return {name: found.get(name) or own for name in claims if found.get(name) or own}
+
+
+def unreadable_volumes(desired: DesiredApp, claims: Mapping[str, Manifest]) -> list[Problem]:
+    """Kept volumes that the wanted version must not be started on: some engines would ignore the data, begin empty and
+    acknowledge writes (Redis 6.0 does not see the append-only files of 7.0)."""
+    found: dict[str, list[str]] = {}
+    for component in desired.components:
+        for name in sorted(held_nodes(desired, component, claims)):
+            had = str((claims[name]["metadata"].get("annotations") or {}).get(ANNOTATION_RUNTIME_VERSION) or "")
+            if had and (why := unreadable(desired.bundle, had, desired.runtime_version)):
+                found.setdefault(why, []).append(name)
+    return [
+        Problem("spec.runtimeVersion", f"{why}, or delete the kept volume claims {', '.join(names)} with their data")
+        for why, names in found.items()
+    ]

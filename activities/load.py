@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 from activities.drift import find_drift
 from activities.effective import unstarted
 from activities.evacuation import evacuations
+from activities.kept import unreadable_volumes
 from activities.manifests import digest
 from activities.mend import METADATA_DAMAGED, damages, mend
 from activities.metadata import read_part, said_of
@@ -20,10 +21,10 @@ from activities.volumes import expandable_groups, ungrown, unknown_classes
 from activities.wait import heartbeats
 from activities.wanted import Live, live_state, spec_hash, stage
 from api.app import App, FailoverPolicy
-from api.names import FINALIZER
+from api.names import FINALIZER, app_labels
 from api.operations import OperationType
 from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
-from clients.resources import APP, Manifest
+from clients.resources import APP, VOLUME_CLAIM, Manifest
 from render.bundle import PluginBundle, PluginRefused
 from render.desired import DesiredApp, RecordedState, desired
 from render.problems import Problem
@@ -79,6 +80,8 @@ class Load:
         if live.deployed is None:
             if problems := await unknown_classes(platform, app):
                 return _refused(manifest, INVALID_SPEC, problems, app)
+            if problems := unreadable_volumes(wanted, await self._claims(app)):
+                return _refused(manifest, INVALID_SPEC, problems, app)
             problems = list(fewer_nodes(app, wanted, live))
             return _refused(manifest, UNSUPPORTED_CHANGE, problems, app) if problems else _snapshot(manifest, app)
         problems = await self._transitions(app, wanted, live.deployed)
@@ -103,6 +106,10 @@ class Load:
             sentence=sentence,
             leaving=leaving,
         )
+
+    async def _claims(self, app: App) -> dict[str, Manifest]:
+        found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, app.namespace, labels=app_labels(app.name))
+        return {str(claim["metadata"]["name"]): claim for claim in found}
 
     async def _running(self, app: App, live: Live) -> DesiredApp | None:
         """What runs, not a newer spec that is yet to be carried out; None where the plugin version that runs was

@@ -25,6 +25,8 @@ LABEL_PLUGIN = f"{API_GROUP}/plugin"
 LABEL_PLUGIN_VERSION = f"{API_GROUP}/plugin-version"
 
 ANNOTATION_APP_UID = f"{API_GROUP}/app-uid"
+ANNOTATION_RUNTIME_VERSION = f"{API_GROUP}/runtime-version"
+"""On a kept claim: the highest version of the engine that has had its volume."""
 """On volume claims: the App whose data they hold. Another uid means data kept from an earlier App of the same name."""
 MANAGED_BY = "middleware-platform"
 """Value of ``app.kubernetes.io/managed-by``."""

@@ -68,25 +68,22 @@ def _plugin(bundle: PluginBundle, deployed: Deployed, installed: Mapping[str, Se
 
 def _runtime(wanted: DesiredApp, deployed: Deployed) -> Iterator[Problem]:
     now, then = deployed.base_version, wanted.runtime_version
-    if then in (now, deployed.runtime_version):
-        return
-    versions = wanted.bundle.plugin.spec.runtime_versions
+    if then not in (now, deployed.runtime_version) and (message := unreadable(wanted.bundle, now, then)):
+        yield Problem("spec.runtimeVersion", message)
+
+
+def unreadable(bundle: PluginBundle, now: str, then: str) -> str:
+    """Why an engine of version ``then`` must not be given the data of one of ``now``, and what would do; empty where it
+    may. By the plugin's ``upgradesFrom``; without it, only an older version may not read a newer one's data."""
+    versions = bundle.plugin.spec.runtime_versions
     allowed = next(version for version in versions if version.version == then).upgrades_from
-    if allowed is None and version_key(now) < version_key(then):
-        return
-    if allowed is not None and now in allowed:
-        return
+    if now == then or (allowed is None and version_key(now) < version_key(then)) or now in (allowed or ()):
+        return ""
     if version_key(then) < version_key(now):
-        message = (
-            f"cannot go back from {now} to {then}: the older version may not read the newer one's data; keep {now}"
-        )
-    else:
-        steps = [
-            v.version for v in versions if v.version in (allowed or ()) and version_key(now) < version_key(v.version)
-        ]
-        remedy = f"upgrade to {' or '.join(sorted(steps, key=version_key))} first" if steps else f"keep {now}"
-        message = f"cannot go from {now} to {then} at once; {remedy}"
-    yield Problem("spec.runtimeVersion", message)
+        return f"cannot go back from {now} to {then}: the older version may not read the newer one's data; keep {now}"
+    steps = [v.version for v in versions if v.version in (allowed or ()) and version_key(now) < version_key(v.version)]
+    remedy = f"upgrade to {' or '.join(sorted(steps, key=version_key))} first" if steps else f"keep {now}"
+    return f"cannot go from {now} to {then} at once; {remedy}"
 
 
 def _unset(app: App, component: DesiredComponent, deployed: Deployed) -> Iterator[Problem]:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from activities.delete import Delete
 from activities.held import newest
 from activities.kept import NOT_YET, of_this_app
+from api.names import ANNOTATION_RUNTIME_VERSION, FINALIZER
 from proto.agent_pb2 import VolumeRecord
+from tests.unit.activities.cluster import NAME, World
+from tests.unit.render.support import manifest, store
+
+STORED = store(replicas=2, storage={"size": "1Gi"})
+CLAIMS = ["books-store-g-0", "books-store-g-1"]
 
 
 def claim(uid: str | None) -> dict[str, Any]:
@@ -40,3 +47,42 @@ def test_without_a_writable_one_the_last_seen_then_the_position_decides() -> Non
 def test_an_empty_volume_is_never_chosen() -> None:
     assert newest({"a": VolumeRecord(), "b": VolumeRecord(present=True)}) == "b"
     assert newest({"a": VolumeRecord()}) == ""
+
+
+async def kept_from(version: str) -> World:
+    """An App of that version has run, and was deleted; its volumes stay."""
+    world = await World(runtimeVersion=version, components=STORED).deployed()
+    for name in CLAIMS:
+        bound = world.object("PersistentVolumeClaim", name)
+        world.cluster.put({**bound, "status": {"phase": "Bound"}})
+    app = world.object("App", NAME)
+    world.cluster.put({**app, "metadata": {**app["metadata"], "finalizers": [FINALIZER]}})
+    await world.do(Delete(world.platform).delete_leftovers, world.target("Delete"))
+    return world
+
+
+def applied_again(world: World, version: str) -> None:
+    again = manifest(runtimeVersion=version, components=STORED)
+    world.cluster.put({**again, "metadata": {**again["metadata"], "uid": "uid-of-the-next"}, "status": {}})
+
+
+async def test_kept_volumes_are_not_given_to_an_engine_that_may_not_read_them() -> None:
+    world = await kept_from("2")
+    applied_again(world, "1")
+    snapshot = await world.load()
+    assert snapshot.refusal_reason == "InvalidSpec"
+    assert snapshot.refusal.startswith("spec.runtimeVersion: cannot go back from 2 to 1: ")
+    assert snapshot.refusal.endswith(f"keep 2, or delete the kept volume claims {', '.join(CLAIMS)} with their data")
+    for version in ("2", "3"):
+        applied_again(world, version)
+        assert (await world.load()).refusal == ""
+
+
+async def test_of_volumes_that_say_nothing_nothing_is_refused() -> None:
+    world = await kept_from("2")
+    for name in CLAIMS:
+        claim = world.object("PersistentVolumeClaim", name)
+        claim["metadata"]["annotations"].pop(ANNOTATION_RUNTIME_VERSION)
+        world.cluster.put(claim)
+    applied_again(world, "1")
+    assert (await world.load()).refusal == ""
