@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from tests.e2e.support.apps import redis_app
+from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.kube import Kube, eventually
 
 pytestmark = pytest.mark.e2e
@@ -55,6 +56,11 @@ def test_retained_volumes_bring_the_data_back_from_the_newest_node(kube: Kube) -
         lambda: set(left(kube, "kept")) == {"persistentvolumeclaim", "secret"},
         timeout=60,
     )
+    older = redis_app("kept", NAMESPACE, "replication", 2, deletion_policy="Retain", version="6.0")
+    kube.apply(older)
+    app = RunningApp(kube, NAMESPACE, "kept")
+    app.message("spec.runtimeVersion: cannot go back from 7.0 to 6.0", "keep 7.0, or delete the kept volume claims")
+    assert set(left(kube, "kept")) == {"persistentvolumeclaim", "secret"}, "nothing is made"
     kube.apply(manifest)
     kube.wait_ready("kept", NAMESPACE)
     assert kube.secret("kept-credentials", NAMESPACE, "password") == password
