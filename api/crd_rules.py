@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.meta import SEMANTIC_VERSION_PATTERN
 from api.names import DNS_LABEL_LIMIT, credentials_name
 
 Rule = dict[str, Any]
@@ -54,11 +55,26 @@ _APP_COMPONENT = [
 ]
 
 
+_PLUGIN_VERSION = [
+    _rule(
+        f"self.matches(r'{SEMANTIC_VERSION_PATTERN}')",
+        "Write the version of an installed plugin, with three numbers, like 1.0.0.",
+    )
+]
+"""Beside the pattern, which API servers without CEL have alone and which tells nobody what to write."""
+
+
 def add_rules(kind: str, schema: dict[str, Any]) -> None:
     """Puts the rules of ``kind`` into its schema."""
     if kind != "App":
         return
     spec = schema["properties"]["spec"]
     component = spec["properties"]["components"]["items"]
-    for place, rules in ((schema, _APP), (spec, _APP_SPEC), (component, _APP_COMPONENT)):
+    version = spec["properties"]["plugin"]["properties"]["version"]
+    for place, rules in (
+        (schema, _APP),
+        (spec, _APP_SPEC),
+        (component, _APP_COMPONENT),
+        (version, _PLUGIN_VERSION),
+    ):
         place["x-kubernetes-validations"] = rules

@@ -88,6 +88,13 @@ def test_no_replicas_is_refused_at_once(kube: Kube, replicas: int) -> None:
         kube.apply(manifest)
 
 
+def test_a_plugin_version_that_is_none_is_refused_at_once_with_what_to_write(kube: Kube) -> None:
+    manifest = redis_app("latest", NAMESPACE, "standalone", 1)
+    manifest["spec"]["plugin"]["version"] = "latest"
+    with pytest.raises(KubectlError, match=r"three numbers, like 1\.0\.0"):
+        kube.apply(manifest)
+
+
 def test_duplicate_groups_are_refused_at_once(kube: Kube) -> None:
     manifest = redis_app("groups", NAMESPACE, "replication", 2)
     manifest["spec"]["components"][0]["groups"] *= 2

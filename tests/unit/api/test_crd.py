@@ -72,6 +72,13 @@ def test_rules_are_sentences() -> None:
         assert "quantity(" not in rule["rule"], "came in 1.29; the variant is for 1.25"
 
 
+def test_a_plugin_version_that_is_none_is_answered_with_what_to_write() -> None:
+    version = schema_of("App", rules=True)["properties"]["spec"]["properties"]["plugin"]["properties"]["version"]
+    (rule,) = version["x-kubernetes-validations"]
+    assert "three numbers, like 1.0.0" in rule["message"]
+    assert version["pattern"] in rule["rule"]
+
+
 def test_duplicate_components_and_groups_are_refused_by_list_type() -> None:
     components = schema_of("App", rules=False)["properties"]["spec"]["properties"]["components"]
     groups = components["items"]["properties"]["groups"]
