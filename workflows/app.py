@@ -120,7 +120,7 @@ class AppWorkflow:
                     continue  # something arrived while it looked: a new App of the name, or a request to be refused
                 return f"App {request.namespace}/{request.app} is gone"
             if ticket is not None and ticket.type in BY_REQUEST:
-                decision = Decision(ticket.type, "no spec asks for it")
+                decision = Decision(ticket.type)
             elif ticket is not None and not decision.operation:
                 decision = plan(snapshot, Memory())
             if decision.operation:
@@ -198,7 +198,7 @@ class AppWorkflow:
     async def _operate(self, snapshot: AppSnapshot, decision: Decision, ticket: Ticket | None) -> None:
         reason = decision.reason
         if ticket is not None:
-            reason = f"{reason}; asked for by {ticket.requested_by}" + (f": {ticket.reason}" if ticket.reason else "")
+            reason = f"{reason}; {ticket.wish}" if reason else ticket.wish
         if decision.suspicion is not None:
             self._state.failovers.begin(decision.suspicion)
         self._pausing = begins_paused(self._state, decision.operation)
