@@ -63,6 +63,8 @@ class OperationType(StrEnum):
 
 BY_REQUEST = frozenset({OperationType.RESTART, OperationType.SWITCHOVER, OperationType.FAILOVER})
 """Operations that no spec asks for: they run because somebody started them."""
+BY_MW = "by-hand/"
+"""How the ids of runs begin that mw starts."""
 
 
 class Verb(StrEnum):

@@ -19,6 +19,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.operations import (
+    BY_MW,
     QUERY_STATUS,
     UPDATE_CONTROL,
     WORKFLOW_QUEUE,
@@ -77,7 +78,7 @@ async def start(platform: Platform, kind: OperationType, request: OperationInput
     return await platform.temporal.start_workflow(
         kind,
         request,
-        id=f"by-hand/{request.namespace}/{request.app}/{kind}/{moment}",
+        id=f"{BY_MW}{request.namespace}/{request.app}/{kind}/{moment}",
         task_queue=WORKFLOW_QUEUE,
         result_type=OperationResult,
         static_summary=f"{kind} {request.namespace}/{request.app}: {request.reason}"[:200],

@@ -30,14 +30,21 @@ GO_FIRST = frozenset({OperationType.FAILOVER, OperationType.REPAIR, OperationTyp
 """For which a paused operation has to make room."""
 
 
+def begins_paused(state: EntityState, operation: str) -> bool:
+    """A pause outlives the operation it was said to; but what goes first is not held up by it, nor is a deletion."""
+    if state.pause_next and operation not in GO_FIRST and operation != OperationType.DELETE:
+        return True
+    return state.paused_type == operation
+
+
 async def start_operation(
     state: EntityState, app: AppReference, snapshot: AppSnapshot, decision: Decision, reason: str, ticket: Ticket | None
 ) -> workflow.ChildWorkflowHandle[Any, Any]:
     """The handle of the child. Takes the next sequence number of ``state``."""
     operation, scope = decision.operation, ticket.scope if ticket is not None else decision.scope
-    paused = state.paused_type == operation
+    paused = begins_paused(state, operation)
     if operation not in GO_FIRST:
-        state.paused_type = ""
+        state.paused_type, state.pause_next = "", False
     while True:
         state.sequence += 1
         request = OperationInput(

@@ -17,7 +17,7 @@ from workflows.failovers import Failovers
 from workflows.planner import Failure, Memory
 
 with workflow.unsafe.imports_passed_through():
-    from api.operations import BY_REQUEST, OperationResult, OperationType, Outcome, Scope
+    from api.operations import BY_MW, BY_REQUEST, OperationResult, OperationType, Outcome, Scope
     from api.steps import AppSnapshot
 
 SCHEMA = 1
@@ -48,6 +48,13 @@ class Ticket:
     reason: str = ""
     scope: Scope = field(default_factory=Scope)
 
+    @property
+    def wish(self) -> str:
+        """Who asked: the run's id only where a person started it with Temporal's client, and so knows it."""
+        if self.requested_by.startswith(BY_MW):
+            return f"asked for by hand ({self.reason})" if self.reason else "asked for by hand"
+        return f"asked for by {self.requested_by}" + (f": {self.reason}" if self.reason else "")
+
 
 @dataclass
 class EntityState:
@@ -77,6 +84,8 @@ class EntityState:
     """When that was last done."""
     paused_type: str = ""
     """OperationType of a paused operation that had to make room; it begins paused again."""
+    pause_next: bool = False
+    """A pause was promised to an operation that ended before its next safe point; the one that follows keeps it."""
     unrepairable: list[str] = field(default_factory=list)
     failovers: Failovers = field(default_factory=Failovers)
     move_node: str = ""

@@ -218,3 +218,14 @@ def test_a_failed_repair_does_not_make_an_aborted_operation_begin_again() -> Non
     after(("Repair", Outcome.FAILED), state=state, snapshot=drifted)
     after(("Repair", Outcome.COMPLETED), state=state, snapshot=drifted)
     assert following(state, minutes=60) == ""
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        ("by-hand/demo/x/Switchover/20261128T080000.0", "asked for by hand (mw switchover)"),
+        ("my-own-run", "asked for by my-own-run: mw switchover"),
+    ],
+)
+def test_who_asked_is_told_by_what_a_person_knows(run: str, said: str) -> None:
+    assert Ticket("t", "Switchover", run, "mw switchover").wish == said
