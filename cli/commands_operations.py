@@ -24,6 +24,7 @@ from cli.options import (
 from cli.platform import Given, Platform, with_platform
 from cli.progress import Steps
 from cli.session import EXIT_INTERRUPTED, errors, output
+from clients.resources import APP
 
 _VERBS = {
     Verb.PAUSE: "Stops the operation that runs at its next safe point, between two nodes or steps.",
@@ -57,14 +58,17 @@ def show_history(
 ) -> None:
     """The App's operations: what, why, how they ended, also after they ended. Also of an App that is gone."""
 
-    async def work(platform: Platform) -> list[history.Entry]:
-        return await history.history(platform.temporal, platform.entity_id(namespace, name), namespace, name, limit)
+    async def work(platform: Platform) -> tuple[list[history.Entry], bool]:
+        entity = platform.entity_id(namespace, name)
+        entries = await history.history(platform.temporal, entity, namespace, name, limit)
+        # Of one that has a history it makes no difference, so the cluster is not asked.
+        return entries, not entries and await platform.kubernetes.get(APP, name, namespace) is not None
 
-    entries = with_platform(Given(kubeconfig, temporal_address, temporal_namespace, installation), work)
+    entries, exists = with_platform(Given(kubeconfig, temporal_address, temporal_namespace, installation), work)
     if form is Form.JSON:
         output.print_json(data=[entry.as_json() for entry in entries])
     else:
-        output.print(history.table(entries))
+        output.print(history.table(entries, exists=exists))
 
 
 def _add_verb(app: typer.Typer, verb: Verb) -> None:

@@ -113,7 +113,10 @@ def reason_of(error: BaseException) -> str:
     return str(getattr(error, "message", "") or error)
 
 
-def table(entries: Sequence[Entry]) -> Table | str:
+def table(entries: Sequence[Entry], *, exists: bool = False) -> Table | str:
+    """``exists``: whether there is such an App now."""
+    if not entries and exists:
+        return "No operation of this App is kept: none has run yet, or Temporal's retention is over; see mw status"
     if not entries:
         return "Nothing is known of this App; Temporal forgets operations when its retention is over"
     result = Table("TYPE", "STATE", "STARTED", "TOOK", "WHY", "RESULT", box=None, pad_edge=False)

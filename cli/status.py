@@ -98,10 +98,11 @@ def tree(found: Loaded) -> Tree:
     plugin = f"{spec['plugin']['name']} {found.plugin_version or wanted}{move}"
     ready = _colored(str(status.get("ready", "0/0")), is_ready(app))
     root = Tree(f"[bold]{escape(name)}[/bold]  plugin {plugin}  {ready}  {status.get('phase', '')}")
-    if status.get("message"):
-        root.add(f"[dim]{escape(str(status['message']))}[/dim]")
-    if not is_ready(app):
-        root.add(f"[yellow]{escape(_why(app))}[/yellow]")
+    why, message = "" if is_ready(app) else _why(app), str(status.get("message") or "")
+    if message and message not in why:  # what keeps it from being ready is often the same sentence
+        root.add(f"[dim]{escape(message)}[/dim]")
+    if why:
+        root.add(f"[yellow]{escape(why)}[/yellow]")
     operation = status.get("operation")
     if operation:
         step = f", {operation['step']}" if operation.get("step") else ""

@@ -30,6 +30,11 @@ GO_FIRST = frozenset({OperationType.FAILOVER, OperationType.REPAIR, OperationTyp
 """For which a paused operation has to make room."""
 
 
+def shortened(summary: str) -> str:
+    """To what Temporal takes; it says where something was cut off."""
+    return summary if len(summary) <= 200 else f"{summary[:199].rsplit(' ', 1)[0]}…"
+
+
 def begins_paused(state: EntityState, operation: str) -> bool:
     """A pause outlives the operation it was said to; but what goes first is not held up by it, nor is a deletion."""
     if state.pause_next and operation not in GO_FIRST and operation != OperationType.DELETE:
@@ -74,7 +79,7 @@ async def start_operation(
                 # The next operation may begin only when nothing of this one works any more.
                 cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
                 search_attributes=_search_attributes(app, operation, snapshot.plugin),
-                static_summary=f"{operation} {app.namespace}/{app.app}: {reason}"[:200],
+                static_summary=shortened(f"{operation} {app.namespace}/{app.app}: {reason}"),
             )
         except WorkflowAlreadyStartedError:
             continue  # left over from an entity that was terminated by hand; take the next number

@@ -91,6 +91,7 @@ def test_history_is_readable() -> None:
         assert part in text
     assert entry.as_json()["seconds"] == 125
     assert "Nothing is known" in printed(table([]))
+    assert "none has run yet" in printed(table([], exists=True))
     assert (spoken(timedelta(seconds=4.25)), spoken(timedelta(hours=2, minutes=7))) == ("4.2s", "2h07m")
 
 

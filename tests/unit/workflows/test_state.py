@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from api.operations import OperationResult, OperationType, Outcome, Scope
 from api.steps import AppSnapshot
 from workflows.planner import plan
+from workflows.start import shortened
 from workflows.state import FIRST_RETRY, KEPT_RESULTS, LONGEST_RETRY, EntityState, Ticket
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -229,3 +230,10 @@ def test_a_failed_repair_does_not_make_an_aborted_operation_begin_again() -> Non
 )
 def test_who_asked_is_told_by_what_a_person_knows(run: str, said: str) -> None:
     assert Ticket("t", "Switchover", run, "mw switchover").wish == said
+
+
+def test_a_summary_that_is_too_long_ends_at_a_word_and_shows_it() -> None:
+    short = shortened("word " * 60)
+    assert len(short) <= 200
+    assert short.endswith("word…")
+    assert shortened("as it is") == "as it is"
