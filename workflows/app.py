@@ -29,7 +29,7 @@ from workflows.failures import root_of
 from workflows.options import run_step
 from workflows.planner import Decision, Memory, Telling, interrupts, must_tell, plan, refuse_by_request, settle
 from workflows.precedence import failover_before, room_for
-from workflows.start import begins_paused, start_operation
+from workflows.start import start_operation
 from workflows.state import EntityInput, EntityState, Ticket
 from workflows.verbs import SAID, refuse_verb
 
@@ -126,7 +126,6 @@ class AppWorkflow:
             if decision.operation:
                 await self._operate(snapshot, decision, ticket)
             elif decision.telling is not None:
-                self._state.pause_next = False  # nothing follows that it could hold up
                 await self._tell(snapshot, with_word(decision.telling, snapshot, self._state))
 
     # Waking up
@@ -201,17 +200,14 @@ class AppWorkflow:
             reason = f"{reason}; {ticket.wish}" if reason else ticket.wish
         if decision.suspicion is not None:
             self._state.failovers.begin(decision.suspicion)
-        self._pausing = begins_paused(self._state, decision.operation)
         child = await start_operation(self._state, self._reference, snapshot, decision, reason, ticket)
         self._child, self._handle = child.id, child
         self._running = ticket
         self._progress = Progress(child.id, OperationState.RUNNING)
-        self._aborting = False
+        self._pausing = self._aborting = False
         self._say(f"{decision.operation}: {reason}")
         interruption = await self._attend(child, snapshot, decision.operation, ticket)
         result = await self._outcome(child, decision.operation, interruption)
-        if result.outcome == Outcome.CANCELLED and self._pausing and not self._waiting():
-            self._state.pause_next = True
         self._child, self._handle, self._running, self._progress = "", None, None, None
         if ticket is not None:
             self._finish_ticket(ticket, Outcome(result.outcome), result.message, child.id)
@@ -341,7 +337,6 @@ class AppWorkflow:
         if self._handle is None:
             self._state.ask_again()
             return "what failed, or was aborted, begins again"
-        self._state.pause_next = False
         self._pausing, self._aborting = verb == Verb.PAUSE, self._aborting or verb == Verb.ABORT
         if verb != Verb.PAUSE:
             self._progress = Progress(self._child, OperationState.RUNNING)  # what waited does not wait any more
@@ -356,7 +351,7 @@ class AppWorkflow:
             self._child,
             state,
             failed=bool(self._state.failed_type or self._state.repair_retry_at or self._state.move_retry_at),
-            pausing=self._pausing or self._state.pause_next,
+            pausing=self._pausing,
         )
         if refusal:
             raise ApplicationError(refusal, type="Refused", non_retryable=True)

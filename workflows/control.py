@@ -48,7 +48,6 @@ class Control:
     """What was said and is to be looked at. ``skipped``: what an operator decided to leave as it is."""
 
     paused: bool = False
-    resumed: bool = False
     aborted: bool = False
     decision: str = ""
     skipped: list[str] = field(default_factory=list)
@@ -57,7 +56,7 @@ class Control:
         if verb == Verb.PAUSE:
             self.paused = True
         elif verb == Verb.RESUME:
-            self.paused, self.resumed = False, True
+            self.paused = False
         elif verb == Verb.ABORT:
             self.aborted = True
         else:
@@ -179,8 +178,7 @@ async def controlled(
     undo: Callable[[], Awaitable[str]] | None = None,
 ) -> OperationResult:
     """Runs ``body``. After an abort ``undo`` puts back what can be put back, and says what it did."""
-    # A resume may arrive before it begins.
-    control.paused = control.paused or (request.paused and not control.resumed)
+    control.paused = control.paused or request.paused
     results: list[OperationResult] = []
 
     async def work() -> None:

@@ -35,21 +35,14 @@ def shortened(summary: str) -> str:
     return summary if len(summary) <= 200 else f"{summary[:199].rsplit(' ', 1)[0]}…"
 
 
-def begins_paused(state: EntityState, operation: str) -> bool:
-    """A pause outlives the operation it was said to; but what goes first is not held up by it, nor is a deletion."""
-    if state.pause_next and operation not in GO_FIRST and operation != OperationType.DELETE:
-        return True
-    return state.paused_type == operation
-
-
 async def start_operation(
     state: EntityState, app: AppReference, snapshot: AppSnapshot, decision: Decision, reason: str, ticket: Ticket | None
 ) -> workflow.ChildWorkflowHandle[Any, Any]:
     """The handle of the child. Takes the next sequence number of ``state``."""
     operation, scope = decision.operation, ticket.scope if ticket is not None else decision.scope
-    paused = begins_paused(state, operation)
+    paused = state.paused_type == operation
     if operation not in GO_FIRST:
-        state.paused_type, state.pause_next = "", False
+        state.paused_type = ""
     while True:
         state.sequence += 1
         request = OperationInput(

@@ -84,8 +84,6 @@ class EntityState:
     """When that was last done."""
     paused_type: str = ""
     """OperationType of a paused operation that had to make room; it begins paused again."""
-    pause_next: bool = False
-    """A pause was promised to an operation that ended before its next safe point; the one that follows keeps it."""
     unrepairable: list[str] = field(default_factory=list)
     failovers: Failovers = field(default_factory=Failovers)
     move_node: str = ""

@@ -42,21 +42,6 @@ async def test_paused_between_two_nodes_and_resumed(client: Client, cluster: Fak
     assert [s for s in cluster.steps("pausing") if s.startswith("rolled:")] == [f"rolled:{node}" for node in NODES]
 
 
-async def test_a_pause_holds_though_a_newer_spec_overtakes_the_operation(client: Client, cluster: FakeCluster) -> None:
-    app = upgrading(cluster, "overtaken", blocked={"x-0"})
-    await notify(client, "overtaken")
-    await cluster.until(lambda: "overtaken/rollNode:x-0" in cluster.log)
-    assert "safe point" in await say(client, "overtaken", "pause")
-    await cluster.change("overtaken", generation=2, spec_hash="two", change="7.0 → 8.2", blocked=set())
-    await notify(client, "overtaken")
-    await cluster.until(lambda: app.states)
-    assert app.states[0].state == "paused"
-    assert "overtaken/finish" not in cluster.log
-    await say(client, "overtaken", "resume")
-    await cluster.until(lambda: "overtaken/finish" in cluster.log)
-    assert app.snapshot.deployed_hash == "two"
-
-
 async def test_a_node_that_fails_stops_the_operation_and_a_retry_goes_on(client: Client, cluster: FakeCluster) -> None:
     app = upgrading(cluster, "stopping", failing={"rollNode:x-0": "the image cannot be pulled"})
     await notify(client, "stopping")
