@@ -17,12 +17,15 @@ import pytest
 from deploy.local.instance import Instance
 from tests.chaos.ha_case import NOTABLE, whole, writer
 from tests.chaos.observer import Observer
+from tests.chaos.three_machines import instance, kube
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.day2 import RunningApp
-from tests.e2e.support.environment import TEST_INSTANCE, kube_of, temporal_of
+from tests.e2e.support.environment import temporal_of
 from tests.e2e.support.kube import Kube, eventually
 from tests.e2e.support.machines import Machines, PlatformPods, machine_of
 from tests.e2e.support.writer import AcknowledgedWriter, outages
+
+__all__ = ["instance", "kube"]
 
 NAMESPACE = "chaos-machine"
 WITHOUT_WRITES = 60.0
@@ -48,19 +51,6 @@ CASES = {
     "power, active watcher too": Case(Instance.kill_node, Instance.start_node, watcher=True),
     "network, until Pods are given up": Case(Instance.isolate_node, Instance.rejoin_node, evicted=True),
 }
-
-
-@pytest.fixture(scope="module")
-def instance() -> Instance:
-    """One that is there already."""
-    found = Instance(TEST_INSTANCE)
-    assert len(found.nodes) >= 3, "this needs a cluster of three machines: make up NODES=3"
-    return found
-
-
-@pytest.fixture(scope="module")
-def kube(instance: Instance) -> Kube:
-    return kube_of(instance)
 
 
 @pytest.fixture(scope="module", params=["replication", "sentinel"])

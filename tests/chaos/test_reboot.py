@@ -17,26 +17,15 @@ import pytest
 from deploy.local.instance import Instance
 from deploy.local.mounts import mounts_below, unmount_below
 from tests.chaos.ha_case import whole, writer
+from tests.chaos.three_machines import instance, kube
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.day2 import RunningApp
-from tests.e2e.support.environment import TEST_INSTANCE, kube_of
 from tests.e2e.support.kube import Kube, eventually
+
+__all__ = ["instance", "kube"]
 
 NAMESPACE = "chaos-reboot"
 WHOLE_WITHIN = 300.0
-
-
-@pytest.fixture(scope="module")
-def instance() -> Instance:
-    """One that is there already."""
-    found = Instance(TEST_INSTANCE)
-    assert len(found.nodes) >= 3, "this needs a cluster of three machines: make up NODES=3"
-    return found
-
-
-@pytest.fixture(scope="module")
-def kube(instance: Instance) -> Kube:
-    return kube_of(instance)
 
 
 @pytest.fixture(scope="module")
