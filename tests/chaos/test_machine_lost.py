@@ -28,7 +28,7 @@ from tests.e2e.support.writer import AcknowledgedWriter, outages
 __all__ = ["instance", "kube"]
 
 NAMESPACE = "chaos-machine"
-WITHOUT_WRITES = 60.0
+WITHOUT_WRITES = 90.0
 """Seconds at most; the active watcher or a worker may have been on the same machine."""
 BACK_WITHIN = 300.0
 REPLACED_WITHIN = 180.0
