@@ -61,9 +61,16 @@ class Requests:
             search_attributes=search_attributes(reference),
             static_summary=f"App {where}",
         )
+        info = activity.info()
         try:
+            # By the update's id a repeat gets the first answer, also where the operation has begun or ended meanwhile:
+            # else it would run twice.
             ticket: str = await self._client.execute_update_with_start_workflow(
-                UPDATE_ENQUEUE, request.request, start_workflow_operation=start, result_type=str
+                UPDATE_ENQUEUE,
+                request.request,
+                start_workflow_operation=start,
+                id=f"{info.workflow_run_id}/{info.activity_id}",
+                result_type=str,
             )
         except WorkflowUpdateFailedError as error:
             raise ApplicationError(f"the App's entity refuses: {error.cause}", non_retryable=True) from error

@@ -320,7 +320,7 @@ class FakeActivities:
 def activities_of(cluster: FakeCluster, client: Client) -> list[Callable[..., Any]]:
     """The fakes, and the real ones by which a run started by hand speaks to the entity."""
     fake = FakeActivities(cluster)
-    platform = cast(Platform, _FakePlatform(cluster, client, INSTALLATION))
+    platform = cast(Platform, FakePlatform(cluster, client, INSTALLATION))
     requests = Requests(platform)
     return [
         fake.load,
@@ -364,7 +364,7 @@ def activities_of(cluster: FakeCluster, client: Client) -> list[Callable[..., An
 
 
 @dataclass
-class _FakePlatform:
+class FakePlatform:
     """The three things that ``Requests`` uses of a platform."""
 
     kubernetes: FakeCluster

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
+from typing import cast
+
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.testing import ActivityEnvironment
 
-from api.operations import EntityStatus
-from tests.workflows.fakes import FakeCluster
-from tests.workflows.running import entity, eventually, notify, start_by_hand
+from activities.platform import Platform
+from activities.requests import Requests
+from api.operations import EntityStatus, OperationRequest, OperationType
+from api.steps import EnqueueRequest
+from tests.workflows.fakes import INSTALLATION, FakeCluster, FakePlatform
+from tests.workflows.running import NAMESPACE, entity, eventually, notify, start_by_hand
 
 
 async def failure(handle: object) -> ApplicationError:
@@ -82,3 +90,19 @@ async def test_a_failure_is_mirrored_and_asking_again_tries_again(client: Client
     assert (app.reports[-1].phase, app.reports[-1].failed_operation) == ("Waiting", "Deploy")
     app.failing = {}
     assert (await (await start_by_hand(client, "rejected")).result()).outcome == "completed"
+
+
+async def test_who_asks_again_because_the_answer_got_lost_gets_the_same(client: Client, cluster: FakeCluster) -> None:
+    """Also where the operation has ended meanwhile: nothing is restarted twice."""
+    cluster.add("asked", deployed_hash="one")
+    asked = OperationRequest(OperationType.RESTART, "by-hand")
+    activity = ActivityEnvironment()
+    activity.info = replace(activity.info, workflow_run_id=str(uuid.uuid4()))
+    requests = Requests(cast(Platform, FakePlatform(cluster, client, INSTALLATION)))
+    tickets = []
+    for _ in range(2):
+        tickets.append(await activity.run(requests.enqueue, EnqueueRequest(NAMESPACE, "asked", asked)))
+        await cluster.until(lambda: "finish" in cluster.steps("asked"))
+    assert len(set(tickets)) == 1
+    activity.info = replace(activity.info, workflow_run_id=str(uuid.uuid4()))
+    assert await activity.run(requests.enqueue, EnqueueRequest(NAMESPACE, "asked", asked)) not in tickets
