@@ -16,7 +16,8 @@ from api.names import LABEL_NODE, STATUS_FIELD_MANAGER, metadata_name
 from clients.errors import ConflictError, NotFoundError
 from clients.kubernetes import Kubernetes
 from clients.resources import CONFIG_MAP, Manifest
-from watcher import pods
+from clients.shared_watch import Change, WatchEvent
+from watcher import drift, pods
 from watcher.cluster import AppKey, Cluster
 from watcher.work_queue import WorkQueue
 
@@ -85,13 +86,24 @@ class RoleRecorder:
         self._queue: WorkQueue[AppKey] = WorkQueue("role record", self._write, delay=DELAY)
 
     async def __aenter__(self) -> None:
-        return None
+        for watch in self._cluster.kept:
+            if watch.resource is CONFIG_MAP:
+                watch.subscribe(self._config_map_changed)
 
     async def __aexit__(self, *_: object) -> None:
         await self._queue.close()
 
     def add(self, key: AppKey) -> None:
         self._queue.add(key)
+
+    def _config_map_changed(self, event: WatchEvent) -> None:
+        """One that is made anew lacks our parts, and somebody may have edited them; roles need not change for that."""
+        key = drift.app_of(event.object)
+        if key is None or event.object["metadata"]["name"] != metadata_name(key[1]):
+            return
+        if event.change is Change.ADDED or drift.describe(event) is not None:
+            self._done.pop(key, None)
+            self._queue.add(key)
 
     async def _write(self, key: AppKey) -> None:
         roles, holders = roles_of(self._cluster.pods_of.of(key), self._epochs(key)), list(self._holders(key))

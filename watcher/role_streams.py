@@ -76,6 +76,9 @@ class RoleStream:
                     told = silence
                 if eager:
                     backoff = min(backoff, EAGER_BACKOFF)
+            except Exception:
+                # Nobody would follow this Pod any more: the stream begins anew only where the Pod's address changes.
+                log.exception("the stream of roles failed", extra={"pod": self._pod, "node": self.target.node})
             finally:
                 if connected:
                     metrics.STREAMS.labels("open").dec()

@@ -45,8 +45,9 @@ class Sighting:
 
 
 def process_of(report: agent_pb2.RoleReport) -> Process:
-    name = agent_pb2.ProcessState.Name(report.process)
-    return Process(name) if name in Process.__members__ else Process.UNKNOWN
+    """UNKNOWN also for a state that only a newer agent knows."""
+    value = agent_pb2.ProcessState.DESCRIPTOR.values_by_number.get(report.process)
+    return Process[value.name] if value is not None and value.name in Process.__members__ else Process.UNKNOWN
 
 
 def heard(known: Sighting, report: agent_pb2.RoleReport, writable: Collection[str], now: float, unix: int) -> Sighting:

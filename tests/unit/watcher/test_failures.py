@@ -25,7 +25,7 @@ from watcher.failures import (
     Usage,
     findings,
 )
-from watcher.sightings import Sighting, heard, reached, unreached
+from watcher.sightings import Sighting, heard, process_of, reached, unreached
 
 NOW = 1000.0
 FIRST, SECOND, THIRD = "cache-redis-data-0", "cache-redis-data-1", "cache-redis-data-10"
@@ -329,3 +329,7 @@ def test_a_call_that_failed_before_the_agent_was_heard_says_nothing() -> None:
     assert failing.failing_since == 11.0
     assert reached(failing).failing_since is None
     assert heard(failing, report, {"master"}, 13.0, 1).failing_since is None
+
+
+def test_a_state_that_only_a_newer_agent_knows_is_an_unknown_one() -> None:
+    assert process_of(agent_pb2.RoleReport(process=99)) is Process.UNKNOWN  # type: ignore[arg-type]

@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+from api.names import app_labels
 from clients.agents import Agents
 from clients.kubernetes import Kubernetes
 from proto import agent_pb2
 from tests.unit.watcher.fakes import FakeAgents, FakeKubernetes, eventually, unavailable
 from tests.unit.watcher.objects import APP, NAMESPACE, Manifest, app, metadata, pod, service
-from watcher.cluster import AppKey, watched
+from watcher.arbitration import Decision
+from watcher.cluster import AppKey, ComponentKey, watched
 from watcher.role_record import RoleRecorder, recorded_roles, write_roles
 from watcher.role_rules import RoleRules
+from watcher.role_streams import Heard
 from watcher.roles import RoleMonitor
 
 FIRST, SECOND = f"{APP}-redis-server-data-0", f"{APP}-redis-server-data-1"
@@ -24,7 +27,8 @@ def cluster_of(*pods: Manifest) -> FakeKubernetes:
     kubernetes = FakeKubernetes()
     kubernetes.put(app())
     kubernetes.put(service(f"{APP}-redis-server-master", "redis-server", 6379, role="master"))
-    kubernetes.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(f"{APP}-metadata"), "data": {}})
+    labelled = metadata(f"{APP}-metadata", app_labels(APP))
+    kubernetes.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": labelled, "data": {}})
     for each in pods:
         kubernetes.put(each)
     return kubernetes
@@ -177,6 +181,47 @@ async def test_the_record_survives_another_writers_change_in_between() -> None:
     data = kubernetes.get_now("ConfigMap", NAMESPACE, f"{APP}-metadata")["data"]
     assert json.loads(data["roles"]) == [{"node": "a", "role": "master", "epoch": 3}]
     assert data["nodes"] == "2"
+
+
+async def test_a_record_that_is_lost_is_written_again_though_no_role_changes() -> None:
+    kubernetes, agents = cluster_of(pod("redis-server", 0)), FakeAgents()
+    async with monitored(kubernetes, agents):
+        agents.say(FIRST, "master", 7)
+        await eventually(lambda: len(record(kubernetes)) == 1)
+        written = record(kubernetes)
+        lost = kubernetes.get_now("ConfigMap", NAMESPACE, f"{APP}-metadata")
+        kubernetes.remove(lost)
+        kubernetes.put({**lost, "data": {}})
+        await eventually(lambda: record(kubernetes) == written)
+        edited = kubernetes.get_now("ConfigMap", NAMESPACE, f"{APP}-metadata")
+        by_hand = [{"manager": "kubectl-edit", "operation": "Update", "time": "2025-01-02T00:00:00Z"}]
+        authored = {**edited["metadata"], "managedFields": by_hand}
+        kubernetes.put({**edited, "data": {"roles": "[]"}, "metadata": authored})
+        await eventually(lambda: record(kubernetes) == written)
+
+
+async def test_a_failure_over_one_report_does_not_end_the_following_of_its_pod() -> None:
+    class Failing:
+        def __init__(self) -> None:
+            self.failed = False
+
+        def heard(self, key: ComponentKey, pod: str, heard: Heard) -> None:
+            if not self.failed:
+                self.failed = True
+                raise ValueError("a report that nobody expected")
+
+        def decided(self, key: ComponentKey, decision: Decision) -> None: ...
+
+    node = pod("redis-server", 0)
+    kubernetes, agents, listener = cluster_of(node), FakeAgents(), Failing()
+    async with watched(cast(Kubernetes, kubernetes)) as cluster:
+        monitor = RoleMonitor(cluster, cast(Agents, agents), RoleRules(cluster), lambda key: None)
+        monitor.listen(listener)
+        async with monitor:
+            agents.say(FIRST, "replica", 6)
+            await eventually(lambda: listener.failed)
+            agents.say(FIRST, "master", 7)
+            await eventually(lambda: role(kubernetes, node) == "master")
 
 
 def test_a_record_spoilt_by_hand_is_no_record() -> None:
