@@ -87,7 +87,8 @@ class StatusWriter:
         # The App last: who sees it Ready finds its parts so.
         parts = [(COMPONENT, c, statuses.components[c["metadata"]["name"]]) for c in components]
         parts += [(GROUP, g, statuses.groups[g["metadata"]["name"]]) for g in groups]
-        await asyncio.gather(*(self._apply(*part) for part in parts), self._apply(APP, app, statuses.app))
+        await asyncio.gather(*(self._apply(*part) for part in parts))
+        await self._apply(APP, app, statuses.app)
         self._meter(key, statuses)
 
     def _current(self, manifest: Manifest) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -14,7 +15,7 @@ from tests.unit.watcher.fakes import FakeKubernetes, eventually, unavailable
 from tests.unit.watcher.objects import APP, NAMESPACE, app, component, group, pod, service
 from watcher.cluster import watched
 from watcher.notifier import Notifier
-from watcher.status_writer import StatusWriter
+from watcher.status_writer import DELAY, StatusWriter
 
 
 def deployed() -> FakeKubernetes:
@@ -49,6 +50,26 @@ async def test_status_follows_the_pods_and_is_written_only_on_change() -> None:
         await eventually(lambda: len(status(kubernetes)["endpoints"]) == 2)
         assert applied(kubernetes) == 7
     assert status(kubernetes)["phase"] == "Running"
+
+
+async def test_the_app_is_ready_only_after_its_parts_are() -> None:
+    kubernetes, held = deployed(), asyncio.Event()
+    node = pod("redis", 0)
+    written, apply = [], kubernetes.apply
+
+    async def slow(manifest: dict[str, Any], **more: Any) -> dict[str, Any]:
+        if manifest["kind"] != "App":
+            await held.wait()
+        written.append(manifest["kind"])
+        return await apply(manifest, **more)
+
+    kubernetes.put(node)
+    kubernetes.apply = slow  # type: ignore[method-assign]
+    async with watched(cast(Kubernetes, kubernetes)) as cluster, StatusWriter(cluster, lambda key: {}):
+        asyncio.get_running_loop().call_later(5 * DELAY, held.set)
+        await eventually(lambda: "App" in written)
+    assert sorted(written[:3]) == ["App", "Component", "Group"]
+    assert written[2] == "App"
 
 
 async def test_status_that_could_not_be_written_is_written_later() -> None:
