@@ -119,7 +119,8 @@ class Held:
 
     async def _start(self, step: ComponentStep, state: NodeState, manifest: Manifest) -> None:
         agents, agent = self._platform.agents, agent_of(step.target, state)
-        request_id = f"{activity.info().workflow_run_id}/start/{state.node}"
+        # Of this attempt: the agent would answer another one with the refusal that it remembers.
+        request_id = f"{activity.info().workflow_run_id}/start/{state.node}/{activity.info().attempt}"
         try:
             await release(self._platform, agent, manifest, f"{request_id}/push")
             status = await agents.status(agent)

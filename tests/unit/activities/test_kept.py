@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
 from activities.delete import Delete
-from activities.held import newest
+from activities.groups import Groups
+from activities.held import Held, newest
 from activities.kept import NOT_YET, of_this_app
+from activities.prepare import Prepare
 from api.names import ANNOTATION_RUNTIME_VERSION, FINALIZER
-from proto.agent_pb2 import VolumeRecord
+from api.steps import ComponentStep, GroupStep
+from proto.agent_pb2 import ReloadConfigResult, VolumeRecord
 from tests.unit.activities.cluster import NAME, World
 from tests.unit.render.support import manifest, store
 
@@ -86,3 +94,27 @@ async def test_of_volumes_that_say_nothing_nothing_is_refused() -> None:
         world.cluster.put(claim)
     applied_again(world, "1")
     assert (await world.load()).refusal == ""
+
+
+async def test_a_refusal_that_the_agent_remembers_is_not_the_answer_to_the_next_attempt() -> None:
+    world = await kept_from("2")
+    applied_again(world, "2")
+    target = replace(world.target("Deploy"), uid="uid-of-the-next")
+    for step in (Prepare(world.platform).prepare, Prepare(world.platform).services):
+        await world.do(step, target)
+    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    remembered: dict[str, ReloadConfigResult] = {}
+    pushed = world.agents.reload_config
+
+    async def remembering(agent: Any, request: Any, **more: Any) -> ReloadConfigResult:
+        return remembered.setdefault(request.request_id, await pushed(agent, request, **more))
+
+    world.agents.reload_config = remembering  # type: ignore[method-assign]
+    world.agents.refuses = dict.fromkeys(CLAIMS, "no space left on device")
+    attempt, start = ActivityEnvironment(), ComponentStep(target, "store", CLAIMS[0])
+    with pytest.raises(ApplicationError, match="no space left"):
+        await attempt.run(Held(world.platform).start_held, start)
+    world.agents.refuses.clear()
+    attempt.info = replace(attempt.info, attempt=2)
+    await attempt.run(Held(world.platform).start_held, start)
+    assert world.agents.called("start") == CLAIMS
