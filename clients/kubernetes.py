@@ -150,26 +150,35 @@ class Kubernetes:
         """All objects, page by page, and the resourceVersion to watch from. A page that expired starts the list
         anew."""
         query = {"limit": str(PAGE_SIZE), **_selectors(labels, fields)}
-        items: list[Manifest] = []
-        async with asyncio.timeout(timeout):
-            while True:
-                try:
-                    page = await self.call("GET", resource.path(namespace), query=query)
-                except GoneError:
-                    if "continue" not in query:
-                        raise
-                    del query["continue"]
-                    items.clear()
-                    continue
-                items.extend(page.get("items") or [])
-                metadata = page.get("metadata") or {}
-                if not metadata.get("continue"):
-                    break
-                query["continue"] = metadata["continue"]
+        try:
+            async with asyncio.timeout(timeout):
+                items, version = await self._pages(resource, namespace, query)
+        except TimeoutError as error:
+            doing = f"listing {resource.plural}"
+            raise UnavailableError(doing, 0, "Timeout", f"it took longer than {timeout:g} s") from error
         for item in items:  # a list names the kind once, at its top
             item.setdefault("apiVersion", resource.api_version)
             item.setdefault("kind", resource.kind)
-        return items, str(metadata.get("resourceVersion", ""))
+        return items, version
+
+    async def _pages(
+        self, resource: Resource, namespace: str | None, query: dict[str, str]
+    ) -> tuple[Sequence[Manifest], str]:
+        items: list[Manifest] = []
+        while True:
+            try:
+                page = await self.call("GET", resource.path(namespace), query=query)
+            except GoneError:
+                if "continue" not in query:
+                    raise
+                del query["continue"]
+                items.clear()
+                continue
+            items.extend(page.get("items") or [])
+            metadata = page.get("metadata") or {}
+            if not metadata.get("continue"):
+                return items, str(metadata.get("resourceVersion", ""))
+            query["continue"] = metadata["continue"]
 
     async def apply(
         self,
