@@ -62,10 +62,11 @@ class DocumentStore:
     def effective(self) -> Bundle:
         """Raises DocumentError where there is no usable mounted document."""
         seen = (self._mounted_stamp(), _stamp(self._pushed_path))
-        if self._effective is None or seen != self._seen:
-            self._effective = self._load()
+        effective = self._effective  # a push, which runs in a thread, may take it away at any moment
+        if effective is None or seen != self._seen:
+            effective = self._effective = self._load()
             self._seen = seen
-        return self._effective
+        return effective
 
     def pushed(self) -> Mapping[str, str] | None:
         """The pushed files as they are on the volume, whichever App they are of."""

@@ -34,7 +34,7 @@ from workflows.registry import ALL_WORKFLOWS
 log = logging.getLogger("worker")
 
 GRACE = timedelta(seconds=20)
-"""For running activities after SIGTERM, within the Pod's 30 s. The SDK's default is 0."""
+"""For running activities after SIGTERM, within the Pod's 45 s. The SDK's default is 0."""
 MOST_ACTIVITIES = 200
 """Most of them wait; those that work are bounded by the API server's own limits."""
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
