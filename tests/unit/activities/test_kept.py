@@ -96,7 +96,9 @@ async def test_of_volumes_that_say_nothing_nothing_is_refused() -> None:
     assert (await world.load()).refusal == ""
 
 
-async def test_a_refusal_that_the_agent_remembers_is_not_the_answer_to_the_next_attempt() -> None:
+async def test_a_refusal_that_the_agent_remembers_is_not_the_answer_to_the_next_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = await kept_from("2")
     applied_again(world, "2")
     target = replace(world.target("Deploy"), uid="uid-of-the-next")
@@ -109,7 +111,7 @@ async def test_a_refusal_that_the_agent_remembers_is_not_the_answer_to_the_next_
     async def remembering(agent: Any, request: Any, **more: Any) -> ReloadConfigResult:
         return remembered.setdefault(request.request_id, await pushed(agent, request, **more))
 
-    world.agents.reload_config = remembering  # type: ignore[method-assign]
+    monkeypatch.setattr(world.agents, "reload_config", remembering)
     world.agents.refuses = dict.fromkeys(CLAIMS, "no space left on device")
     attempt, start = ActivityEnvironment(), ComponentStep(target, "store", CLAIMS[0])
     with pytest.raises(ApplicationError, match="no space left"):
