@@ -183,6 +183,8 @@ class FakeActivities:
         snapshot = self._cluster.apps[target.app].snapshot
         told = "Running|Accepted|as wanted"
         repair = target.operation in (OperationType.REPAIR, *BY_REQUEST)
+        if not repair and target.spec_hash != snapshot.spec_hash:  # as the real one: what it was to note is old
+            raise ApplicationError("the App has another spec by now", type=ErrorType.SPEC_CHANGED, non_retryable=True)
         await self._cluster.change(
             target.app,
             deployed_hash=snapshot.deployed_hash if repair else target.spec_hash,
