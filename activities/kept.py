@@ -14,6 +14,7 @@ from api.names import ANNOTATION_APP_UID, ANNOTATION_RUNTIME_VERSION
 from clients.resources import Manifest
 from render.desired import DesiredApp, DesiredComponent
 from render.problems import Problem
+from render.running import lists
 from render.transitions import unreadable
 
 NOT_YET = "undecided"
@@ -59,5 +60,22 @@ def unreadable_volumes(desired: DesiredApp, claims: Mapping[str, Manifest]) -> l
                 found.setdefault(why, []).append(name)
     return [
         Problem("spec.runtimeVersion", f"{why}, or delete the kept volume claims {', '.join(names)} with their data")
+        for why, names in found.items()
+    ]
+
+
+def unreadable_beginnings(desired: DesiredApp, metadata: Manifest | None, ready: Mapping[str, str]) -> list[Problem]:
+    """As above while the first Deploy has not completed: of its own nodes that have served already, whose volumes may
+    hold acknowledged writes by now. ``ready``: node -> runtime version of its ready Pod. A node that never got ready,
+    say of a version that crashes, keeps nobody from correcting the version."""
+    normal = {entry["name"]: entry for entry in lists(read_part(metadata, "nodes"))["normal"]}
+    stored = {n.name for c in desired.components for n in c.nodes if c.group(n.group).spec.storage is not None}
+    found: dict[str, list[str]] = {}
+    for name in sorted(stored & {*normal, *ready}):
+        had = parts.had(normal.get(name, {}), ready.get(name) or normal.get(name, {}).get("version", ""))
+        if had and (why := unreadable(desired.bundle, had, desired.runtime_version)):
+            found.setdefault(why, []).append(name)
+    return [
+        Problem("spec.runtimeVersion", f"{why}, since {', '.join(names)} ran it and may hold data; or delete the App")
         for why, names in found.items()
     ]

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from activities.drift import find_drift
 from activities.effective import unstarted
 from activities.evacuation import evacuations
-from activities.kept import unreadable_volumes
+from activities.kept import unreadable_beginnings, unreadable_volumes
 from activities.manifests import digest
 from activities.mend import METADATA_DAMAGED, damages, mend
 from activities.metadata import read_part, said_of
@@ -21,11 +21,13 @@ from activities.volumes import expandable_groups, ungrown, unknown_classes
 from activities.wait import heartbeats
 from activities.wanted import Live, live_state, spec_hash, stage
 from api.app import App, FailoverPolicy
-from api.names import FINALIZER, app_labels
+from api.names import FINALIZER, LABEL_NODE, app_labels
 from api.operations import OperationType
 from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
+from clients.pod_reason import condition_of
 from clients.resources import APP, VOLUME_CLAIM, Manifest
 from render.bundle import PluginBundle, PluginRefused
+from render.deployments import VERSION_LABEL
 from render.desired import DesiredApp, RecordedState, desired
 from render.problems import Problem
 from render.running import lists
@@ -82,7 +84,10 @@ class Load:
                 return _refused(manifest, INVALID_SPEC, problems, app)
             if problems := unreadable_volumes(wanted, await self._claims(app)):
                 return _refused(manifest, INVALID_SPEC, problems, app)
-            problems = list(fewer_nodes(app, wanted, live))
+            problems = [
+                *unreadable_beginnings(wanted, live.metadata, self._ready(app)),
+                *fewer_nodes(app, wanted, live),
+            ]
             return _refused(manifest, UNSUPPORTED_CHANGE, problems, app) if problems else _snapshot(manifest, app)
         problems = await self._transitions(app, wanted, live.deployed)
         if problems:
@@ -110,6 +115,15 @@ class Load:
     async def _claims(self, app: App) -> dict[str, Manifest]:
         found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, app.namespace, labels=app_labels(app.name))
         return {str(claim["metadata"]["name"]): claim for claim in found}
+
+    def _ready(self, app: App) -> dict[str, str]:
+        """Node -> runtime version of its Pod, of those that are ready."""
+        labels = [
+            pod["metadata"]["labels"]
+            for pod in self._platform.pods.list(app.namespace, app_labels(app.name))
+            if condition_of(pod, "Ready").get("status") == "True"
+        ]
+        return {each[LABEL_NODE]: str(each.get(VERSION_LABEL, "")) for each in labels if LABEL_NODE in each}
 
     async def _running(self, app: App, live: Live) -> DesiredApp | None:
         """What runs, not a newer spec that is yet to be carried out; None where the plugin version that runs was

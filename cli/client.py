@@ -75,6 +75,9 @@ def choose(loaded: Loaded, nodes: Sequence[Node], plugin: Plugin, component: str
             f"plugin {plugin.metadata.name} {plugin.metadata.version} declares no client for {chosen.component}; a "
             f"shell there: kubectl exec -it {chosen.pod} -c {MIDDLEWARE_CONTAINER} -- sh"
         )
+    if not chosen.runs:
+        why = f": {chosen.reason}" if chosen.reason else ""
+        raise CommandError(f"the engine of {chosen.name} does not run now{why}")
     return Connection(chosen, client)
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import typer
+from rich.markup import escape
 
 from api.names import LABEL_NODE
 from cli.nodes import Node, current_pods
+from cli.session import CommandError, errors
 from clients.errors import InvalidError, NotFoundError, UnavailableError
 from clients.kubernetes import Kubernetes
 from clients.resources import POD, Manifest
@@ -45,14 +47,28 @@ def emitters(nodes: Sequence[Node]) -> dict[str, Emit]:
 
 
 async def show(kubernetes: Kubernetes, wish: Wish, nodes: Sequence[Node]) -> None:
-    """Writes the logs of all nodes. Raises KubernetesError; followed, it ends only by being cancelled."""
+    """Writes the logs of all nodes. Raises KubernetesError, and CommandError that names those without a log; followed,
+    it ends only by being cancelled."""
     emit = emitters(nodes)
     if wish.follow:
+        for node in nodes:
+            if not node.runs:
+                errors.print(f"[dim]{escape(_not_started(node))}; waiting[/dim]", soft_wrap=True)
         await asyncio.gather(*(_follow(kubernetes, wish, node.name, emit[node.name]) for node in nodes))
         return
+    missing = []
     for node in nodes:  # one after the other: side by side the lines of old logs would only be mixed up
-        async for line in kubernetes.pod_log(node.pod, wish.namespace, wish.container, tail=wish.tail):
-            emit[node.name](line)
+        try:
+            async for line in kubernetes.pod_log(node.pod, wish.namespace, wish.container, tail=wish.tail):
+                emit[node.name](line)
+        except InvalidError:  # of the others there may be much to read
+            missing.append(_not_started(node))
+    if missing:
+        raise CommandError("; ".join(missing))
+
+
+def _not_started(node: Node) -> str:
+    return f"{node.name} has not started, so it has no log{f': {node.reason}' if node.reason else ''}"
 
 
 async def _follow(kubernetes: Kubernetes, wish: Wish, node: str, emit: Emit) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from api.names import LABEL_COMPONENT, LABEL_NODE, app_labels
+from api.names import LABEL_COMPONENT, LABEL_NODE, MIDDLEWARE_CONTAINER, app_labels
 from cli.session import CommandError
 from cli.status import Loaded, load_one
 from clients.kubernetes import Kubernetes
+from clients.pod_reason import condition_of, container_status, why_not_ready
 from clients.resources import POD, Manifest
 
 
@@ -18,6 +19,10 @@ class Node:
     component: str
     pod: str
     ready: bool
+    runs: bool = True
+    """Whether its engine's container does."""
+    reason: str = ""
+    """Why it is not ready, where anything is known to be wrong."""
 
 
 def current_pods(pods: Iterable[Manifest]) -> dict[str, Manifest]:
@@ -36,14 +41,16 @@ def current_pods(pods: Iterable[Manifest]) -> dict[str, Manifest]:
 
 def nodes_of(pods: Mapping[str, Manifest]) -> list[Node]:
     return [
-        Node(name, str(pod["metadata"]["labels"].get(LABEL_COMPONENT, "")), str(pod["metadata"]["name"]), _ready(pod))
+        Node(
+            name,
+            str(pod["metadata"]["labels"].get(LABEL_COMPONENT, "")),
+            str(pod["metadata"]["name"]),
+            ready=condition_of(pod, "Ready").get("status") == "True",
+            runs="running" in (container_status(pod, MIDDLEWARE_CONTAINER).get("state") or {}),
+            reason=why_not_ready(pod),
+        )
         for name, pod in sorted(pods.items())
     ]
-
-
-def _ready(pod: Manifest) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 async def app_nodes(kubernetes: Kubernetes, namespace: str, app: str) -> tuple[Loaded, list[Node]]:

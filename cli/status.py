@@ -78,7 +78,10 @@ def is_ready(app: Manifest) -> bool:
 def table(found: Sequence[Loaded]) -> Table | str:
     if not found:
         return "There are no Apps"
-    result = Table("NAMESPACE", "APP", "PLUGIN", "RUNTIME", "READY", "PHASE", "PRIMARY", "", box=None, pad_edge=False)
+    result = Table(box=None, pad_edge=False)
+    for title in ("NAMESPACE", "APP", "PLUGIN", "RUNTIME", "READY", "PHASE", "PRIMARY"):
+        result.add_column(title, no_wrap=True)
+    result.add_column("", overflow="fold")  # a long refusal makes its own column longer, not the others narrower
     for each in found:
         metadata, spec, status = each.app["metadata"], each.app["spec"], each.app.get("status") or {}
         plugin = f"{spec['plugin']['name']} {spec['plugin']['version']}"

@@ -89,6 +89,7 @@ class AppWorkflow:
         self._drift_notice = False
         self._resync = False
         self._pausing = self._aborting = False
+        self._ending = ""
         self._doing = "starting"
         self._child = ""
         self._handle: workflow.ChildWorkflowHandle[Any, Any] | None = None
@@ -205,6 +206,7 @@ class AppWorkflow:
         self._running = ticket
         self._progress = Progress(child.id, OperationState.RUNNING)
         self._pausing = self._aborting = False
+        self._ending = ""
         self._say(f"{decision.operation}: {reason}")
         interruption = await self._attend(child, snapshot, decision.operation, ticket)
         result = await self._outcome(child, decision.operation, interruption)
@@ -261,6 +263,7 @@ class AppWorkflow:
                     if again:
                         await self._before_another_look(lambda: child.done() or self._spec_notice or unwanted())
             if why:
+                self._ending = why
                 self._say(f"ending {operation}: {why}")
                 if workflow.patched("say-why-it-ends"):
                     with contextlib.suppress(FailureError):  # it has ended by itself meanwhile
@@ -333,7 +336,7 @@ class AppWorkflow:
     @workflow.update(name=UPDATE_CONTROL)
     async def control(self, verb: str) -> str:
         """Passes an operator's word on; answers what will happen."""
-        self._check_control(verb)  # again: between validation and now the operation may have ended
+        self._refuse(verb)  # again: between validation and now the operation may have ended
         if self._handle is None:
             self._state.ask_again()
             return "what failed, or was aborted, begins again"
@@ -345,6 +348,9 @@ class AppWorkflow:
 
     @control.validator
     def _check_control(self, verb: str) -> None:
+        self._refuse(verb, self._ending)
+
+    def _refuse(self, verb: str, ending: str = "") -> None:
         state = self._progress.state if self._progress is not None else ""
         refusal = refuse_verb(
             verb,
@@ -352,6 +358,7 @@ class AppWorkflow:
             state,
             failed=bool(self._state.failed_type or self._state.repair_retry_at or self._state.move_retry_at),
             pausing=self._pausing,
+            ending=ending,
         )
         if refusal:
             raise ApplicationError(refusal, type="Refused", non_retryable=True)

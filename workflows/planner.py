@@ -89,6 +89,8 @@ class Memory:
     """A lost primary that is to be replaced now."""
     failover: str = ""
     """Why the last Failover failed, or what the next one waits for."""
+    halfway: str = ""
+    """The operation that was ended before it was done."""
 
 
 def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
@@ -108,10 +110,11 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
         seen, since = lost.seen, lost.in_sync_since
         scope = Scope(lost.component, node=lost.node, seen=seen, address=lost.address, in_sync_since=since)
         return Decision(OperationType.FAILOVER, lost.why, suspicion=lost, scope=scope)
+    halfway = f"; the {memory.halfway} that ran stopped where it was and goes on afterwards" if memory.halfway else ""
     if snapshot.refusal:
-        return Decision(telling=Telling(Phase.REFUSED, snapshot.refusal, False, snapshot.refusal_reason))
+        return Decision(telling=Telling(Phase.REFUSED, snapshot.refusal + halfway, False, snapshot.refusal_reason))
     if snapshot.paused:
-        message = "paused: nothing is changed until spec.paused is false"
+        message = f"paused: nothing is changed until spec.paused is false{halfway}"
         return Decision(telling=Telling(Phase.PAUSED, message, paused=True))
     failure = memory.failure
     stands = failure is not None and failure.spec_hash == snapshot.spec_hash and not failure.due

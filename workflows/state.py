@@ -84,6 +84,8 @@ class EntityState:
     """When that was last done."""
     paused_type: str = ""
     """OperationType of a paused operation that had to make room; it begins paused again."""
+    halfway: str = ""
+    """OperationType of what the spec asked for and was ended before it was done: some nodes are new, some old."""
     unrepairable: list[str] = field(default_factory=list)
     failovers: Failovers = field(default_factory=Failovers)
     move_node: str = ""
@@ -95,6 +97,10 @@ class EntityState:
     def memory(self, snapshot: AppSnapshot, now: datetime) -> Memory:
         """What the planner has to know of the past. Forgets what the snapshot shows to be over."""
         failure = None
+        if _whole(snapshot):
+            self.halfway = ""
+        if self.failed_how == _HOW[Outcome.ABORTED] and _whole(snapshot) and workflow.patched("whole-after-abort"):
+            self.forget_failure()  # it was too late to go back, so it was completed: nothing waits for anybody
         if self.failed_type:
             due = bool(self.retry_at) and now >= datetime.fromisoformat(self.retry_at)
             failure = Failure(self.failed_type, self.failed_hash, self.failed_message, due, self.failed_how or "failed")
@@ -109,6 +115,7 @@ class EntityState:
             self.repair_message if stands else "",
             self.failovers.due(now),
             self.failovers.waiting(now) or self.failovers.failure(now),
+            self.halfway,
         )
 
     def asked_for(self, operation: str) -> bool:
@@ -129,7 +136,7 @@ class EntityState:
         """What the end of an operation means for the next plan. Almost every end is looked at again at once."""
         bad = result.outcome in (Outcome.FAILED, Outcome.REFUSED, Outcome.ABORTED) or bool(result.skipped)
         first = result.type in (OperationType.DEPLOY, OperationType.REPAIR)
-        whole = not snapshot.operation and snapshot.deployed_hash in ("", snapshot.spec_hash)
+        whole = not snapshot.deployed_hash or _whole(snapshot)
         # A Repair is looked after at once: what it could not mend must not be taken for new drift later, nor new
         # drift for what it could not mend.
         again = result.type == OperationType.REPAIR and workflow.patched("look-after-repair")
@@ -139,6 +146,7 @@ class EntityState:
             self.failovers.learn(result, now)
         if result.type in BY_REQUEST:
             return  # it stands for nothing that the spec says, so its failure keeps nothing from being done
+        self._learn_halfway(result)
         if result.type == OperationType.REPAIR:
             self._learn_repair(snapshot, result, now)
             return
@@ -151,6 +159,14 @@ class EntityState:
         self.failed_how = _HOW[Outcome(result.outcome)]
         # What an engine refused, or an operator ended, would end the same way again.
         self.retry_at = (now + _pause(self.failed_times)).isoformat() if result.outcome == Outcome.FAILED else ""
+
+    def _learn_halfway(self, result: OperationResult) -> None:
+        if result.type in (OperationType.REPAIR, OperationType.DELETE):
+            return
+        if result.outcome != Outcome.CANCELLED:
+            self.halfway = ""
+        elif workflow.patched("say-what-is-halfway"):
+            self.halfway = result.type
 
     def _learn_repair(self, snapshot: AppSnapshot, result: OperationResult, now: datetime) -> None:
         if result.outcome == Outcome.CANCELLED:
@@ -218,6 +234,11 @@ class EntityState:
 def _pause(times: int) -> timedelta:
     doubled: timedelta = FIRST_RETRY * 2 ** (min(times, 8) - 1)
     return min(doubled, LONGEST_RETRY)
+
+
+def _whole(snapshot: AppSnapshot) -> bool:
+    """Whether what runs is all that the spec asks for."""
+    return not snapshot.operation and snapshot.deployed_hash == snapshot.spec_hash
 
 
 _HOW = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from temporalio import workflow
 
 from workflows.by_hand import by_hand
@@ -29,8 +31,9 @@ class SwitchoverWorkflow(Controlled):
             # Not attempted again by an operator's word: it was asked for by hand, and is asked for anew as easily.
             move = await run_step(Step.PLAN_MOVE, wish, Move, "from whom to whom")
             if not move.source:
-                await run_step(Step.FINISH, target, type(None), "nothing to move")
                 message = move.message or "there is no writable role to move"
+                unmoved = replace(target, reason=f"nothing was moved: {message}")
+                await run_step(Step.FINISH, unmoved, type(None), "nothing to move")
                 return OperationResult(target.operation, Outcome.NOTHING, message, target.workflow_id)
             await self.control.safe_point(target, f"before {move.source} → {move.candidate}")
             await run_step(Step.SWITCHOVER, move, type(None), f"{move.source} → {move.candidate}")

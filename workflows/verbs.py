@@ -16,8 +16,9 @@ SAID = {
 }
 
 
-def refuse_verb(verb: str, operation: str, state: str, *, failed: bool, pausing: bool = False) -> str:
+def refuse_verb(verb: str, operation: str, state: str, *, failed: bool, pausing: bool = False, ending: str = "") -> str:
     """Why not, with what would do; empty where it may be said. ``operation``: workflow id, empty where none runs.
+    ``ending``: why the operation that runs is being ended, so that a word to it would be lost.
 
     ``pausing``: a pause was said and not reached yet. ``failed``: an operation failed or was aborted, and is not begun
     again by itself.
@@ -28,6 +29,8 @@ def refuse_verb(verb: str, operation: str, state: str, *, failed: bool, pausing:
         if verb == Verb.RETRY and failed:
             return ""
         return "no operation runs now" + ("; retry begins the one that failed again" if failed else "")
+    if ending:
+        return f"the operation is ending ({ending}); say it to the one that comes next"
     if f"/{OperationType.DELETE}/" in operation:
         return "a deletion cannot be held up"
     if f"/{OperationType.FAILOVER}/" in operation:

@@ -91,7 +91,7 @@ async def day2(client: Client, cluster: FakeCluster) -> None:
     await cluster.change("y", operation="Reconfigure", change="save", spec_hash="bad")
     await notify(client, "y")
     await cluster.until(lambda: app.reports and "was refused" in app.reports[-1].message)
-    app.failing, app.rolls, app.blocked, app.former, app.writable = {}, list(names), {names[0]}, 1, ""
+    app.failing, app.rolls, app.blocked, app.writable = {}, list(names), {names[0]}, ""
     seen = cluster.steps("y").count(f"rollNode:{names[0]}")
     await cluster.change("y", operation="Upgrade", change="8.0 → 9.0", spec_hash="nine")
     await notify(client, "y")

@@ -31,6 +31,7 @@ from api.steps import (
     NodeStep,
     Plan,
     ReportRequest,
+    RolledBack,
     RollNode,
     RollPlan,
     RollRequest,
@@ -54,7 +55,7 @@ PLAN = Plan(
 class FakeApp:
     """``blocked``: components or nodes that do not get ready. ``failing``: step, or ``step:node``, -> sentence with
     which it fails for good. ``rolls``: nodes that a rolling operation finds to roll; ``writable``: which of them holds
-    the writable role; ``former``: what rollBack answers."""
+    the writable role; ``too_late``: what rollBack answers."""
 
     snapshot: AppSnapshot
     plan: Plan = PLAN
@@ -64,7 +65,7 @@ class FakeApp:
     writable: str = ""
     scale: ScalePlan = field(default_factory=ScalePlan)
     config: ConfigPlans = field(default_factory=lambda: ConfigPlans([]))
-    former: int = 0
+    too_late: bool = False
     states: list[StateRequest] = field(default_factory=list)
     reports: list[ReportRequest] = field(default_factory=list)
 
@@ -182,7 +183,8 @@ class FakeActivities:
         await self._begin(Step.FINISH, target)
         snapshot = self._cluster.apps[target.app].snapshot
         told = "Running|Accepted|as wanted"
-        repair = target.operation in (OperationType.REPAIR, *BY_REQUEST)
+        # Of the way back of an abort the spec's own part stays to be done, as after a Repair.
+        repair = target.operation in (OperationType.REPAIR, *BY_REQUEST) or target.stage == OperationType.REPAIR
         if not repair and target.spec_hash != snapshot.spec_hash:  # as the real one: what it was to note is old
             raise ApplicationError("the App has another spec by now", type=ErrorType.SPEC_CHANGED, non_retryable=True)
         await self._cluster.change(
@@ -265,9 +267,9 @@ class FakeActivities:
         return Applied(0)
 
     @activity.defn(name=Step.ROLL_BACK)
-    async def roll_back(self, target: Target) -> Applied:
+    async def roll_back(self, target: Target) -> RolledBack:
         app = await self._begin(Step.ROLL_BACK, target)
-        return Applied(app.former)
+        return RolledBack(app.too_late)
 
     @activity.defn(name=Step.PLAN_SCALE)
     async def plan_scale(self, target: Target) -> ScalePlan:

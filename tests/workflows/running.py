@@ -14,10 +14,12 @@ from api.names import entity_workflow_id
 from api.operations import (
     ACTIVITY_QUEUE,
     CORDONED,
+    QUERY_STATUS,
     SIGNAL_SUSPECT,
     UPDATE_CONTROL,
     WORKFLOW_QUEUE,
     AppReference,
+    EntityStatus,
     Notice,
     NoticeKind,
     OperationInput,
@@ -74,6 +76,16 @@ def entity(client: Client, app: str) -> WorkflowHandle[object, object]:
 def operation(client: Client, app: str, kind: str, sequence: int) -> WorkflowHandle[object, object]:
     parent = entity_workflow_id(INSTALLATION, NAMESPACE, app)
     return client.get_workflow_handle(f"{parent}/uid-{app}/{kind}/{sequence}")
+
+
+async def idle(client: Client, app: str) -> None:
+    """Waits until no operation runs and all that arrived has been looked at."""
+
+    async def rests() -> bool:
+        status: EntityStatus = await entity(client, app).query(QUERY_STATUS, result_type=EntityStatus)
+        return status.doing == "waiting for a change"
+
+    await eventually(rests)
 
 
 async def say(client: Client, app: str, verb: str) -> str:

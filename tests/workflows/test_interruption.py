@@ -63,6 +63,21 @@ async def test_a_pause_ends_it_and_its_end_goes_on(client: Client, cluster: Fake
     await cluster.until(lambda: "paused/finish" in cluster.log)
 
 
+async def test_a_refused_spec_says_what_it_has_left_halfway(client: Client, cluster: FakeCluster) -> None:
+    app = held(cluster, "half", "Upgrade")
+    await notify(client, "half")
+    await cluster.until(lambda: at_work(cluster, "half"))
+    await cluster.change("half", spec_hash="two", generation=2, refusal="spec.topology: none", refusal_reason="Invalid")
+    await notify(client, "half")
+    await cluster.until(lambda: app.reports)
+    assert app.reports[-1].message == (
+        "spec.topology: none; the Upgrade that ran stopped where it was and goes on afterwards"
+    )
+    await cluster.change("half", generation=3, refusal="", refusal_reason="", blocked=set())
+    await notify(client, "half")
+    await cluster.until(lambda: not app.rolls)
+
+
 KINDS = ["Scale", "Upgrade", "Resize", "Reconfigure", "UpgradePlugin"]
 
 

@@ -8,7 +8,7 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from api.operations import NoticeKind
 from api.steps import ComponentPlan, GroupPlan, ScalePlan
 from tests.workflows.fakes import FakeApp, FakeCluster
-from tests.workflows.running import notify, operation, say
+from tests.workflows.running import idle, notify, operation, say
 
 NODES = ["x-0", "x-1", "x-2"]
 
@@ -72,7 +72,7 @@ async def test_a_skipped_node_is_named_and_not_begun_again_by_itself(client: Cli
 
 
 async def test_an_abort_rolls_back_and_does_not_begin_again(client: Client, cluster: FakeCluster) -> None:
-    app = upgrading(cluster, "aborting", blocked={"x-1"}, former=1)
+    app = upgrading(cluster, "aborting", blocked={"x-1"})
     await notify(client, "aborting")
     await cluster.until(lambda: "aborting/rollNode:x-1" in cluster.log)
     await say(client, "aborting", "abort")
@@ -87,12 +87,16 @@ async def test_an_abort_rolls_back_and_does_not_begin_again(client: Client, clus
 
 
 async def test_too_late_to_go_back_once_the_primary_runs_the_new_version(client: Client, cluster: FakeCluster) -> None:
-    upgrading(cluster, "late", writable="x-1", blocked={"x-1"}, former=-1)
+    upgrading(cluster, "late", writable="x-1", blocked={"x-1"}, too_late=True)
     await notify(client, "late")
     await cluster.until(lambda: "late/rollNode:x-1" in cluster.log)
     await say(client, "late", "abort")
     await cluster.change("late", blocked=set())
     await cluster.until(lambda: "late/rolled:x-2" in cluster.log)
+    assert "it was completed" in (await operation(client, "late", "Upgrade", 1).result())["message"]  # type: ignore[index]
+    await idle(client, "late")
+    assert cluster.apps["late"].snapshot.told == "Running|Accepted|as wanted", "nobody is waited for"
+    assert await refusal(client, "late", "retry") == "Refused: no operation runs now"
 
 
 async def test_drift_is_repaired_under_a_paused_operation_which_stays_paused(
@@ -132,7 +136,7 @@ async def test_an_abort_is_heard_while_a_new_node_is_waited_for(client: Client, 
 
 
 async def test_a_second_abort_ends_the_way_back_and_a_deletion_goes_on(client: Client, cluster: FakeCluster) -> None:
-    app = upgrading(cluster, "twice", blocked={"x-0"}, former=1)
+    app = upgrading(cluster, "twice", blocked={"x-0"})
     await notify(client, "twice")
     await cluster.until(lambda: "twice/rollNode:x-0" in cluster.log)
     await say(client, "twice", "abort")
@@ -169,7 +173,7 @@ async def test_the_same_drift_is_repaired_each_time(client: Client, cluster: Fak
 async def test_the_way_back_is_not_interrupted_by_what_it_puts_away_itself(
     client: Client, cluster: FakeCluster
 ) -> None:
-    app = upgrading(cluster, "own", failing={"rollNode:x-0": "no image"}, former=1)
+    app = upgrading(cluster, "own", failing={"rollNode:x-0": "no image"})
     await notify(client, "own")
     await cluster.until(lambda: app.states)
     app.failing, app.blocked = {}, {"x-0"}

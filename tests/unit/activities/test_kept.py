@@ -14,7 +14,7 @@ from activities.groups import Groups
 from activities.held import Held, newest
 from activities.kept import NOT_YET, of_this_app
 from activities.prepare import Prepare
-from api.names import ANNOTATION_RUNTIME_VERSION, FINALIZER
+from api.names import ANNOTATION_RUNTIME_VERSION, FINALIZER, LABEL_NODE
 from api.steps import ComponentStep, GroupStep
 from proto.agent_pb2 import ReloadConfigResult, VolumeRecord
 from tests.unit.activities.cluster import NAME, World
@@ -120,3 +120,33 @@ async def test_a_refusal_that_the_agent_remembers_is_not_the_answer_to_the_next_
     attempt.info = replace(attempt.info, attempt=2)
     await attempt.run(Held(world.platform).start_held, start)
     assert world.agents.called("start") == CLAIMS
+
+
+async def begun(*ready: str) -> World:
+    """A first Deploy of version 2 that has not completed; those nodes' Pods are ready."""
+    world = World(runtimeVersion="2", components=STORED)
+    target = world.target("Deploy")
+    for step in (Prepare(world.platform).prepare, Prepare(world.platform).services):
+        await world.do(step, target)
+    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    for pod in [world.object("Pod", name) for name in world.names("Pod")]:
+        if pod["metadata"]["labels"][LABEL_NODE] not in ready:
+            pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+            world.cluster.put(pod)
+    return world
+
+
+async def test_the_version_of_a_first_deploy_does_not_go_back_below_a_node_that_has_served() -> None:
+    world = await begun(CLAIMS[1])
+    world.edit(runtimeVersion="1")
+    assert (await world.load()).refusal.endswith(
+        f"keep 2, since {CLAIMS[1]} ran it and may hold data; or delete the App"
+    )
+    world.edit(runtimeVersion="3")
+    assert (await world.load()).refusal == ""
+
+
+async def test_a_version_that_never_got_ready_is_corrected() -> None:
+    world = await begun()
+    world.edit(runtimeVersion="1")
+    assert (await world.load()).refusal == ""

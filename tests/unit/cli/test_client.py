@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,12 @@ def test_the_primary_is_chosen_else_a_node_that_is_ready(redis: Plugin) -> None:
     assert client.choose(loaded(), nodes, redis, "redis-server", "").node == SERVERS[1]
     assert client.choose(loaded(SERVERS[0].name), nodes, redis, "redis-sentinel", "").node == SENTINEL
     assert client.choose(loaded(), nodes, redis, "", "redis-server-data-0").node == SERVERS[0]
+
+
+def test_a_client_is_not_opened_where_no_engine_runs(redis: Plugin) -> None:
+    down = replace(SERVERS[0], runs=False, reason="cannot be scheduled: 0/1 nodes are available")
+    with pytest.raises(CommandError, match=f"the engine of {down.name} does not run now: cannot be scheduled"):
+        client.choose(loaded(down.name), [down], redis, "", "")
 
 
 def test_what_cannot_be_opened_is_said(redis: Plugin) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cli import logs
 from cli.nodes import current_pods, named, nodes_of
 from cli.session import CommandError
-from clients.errors import UnavailableError
+from clients.errors import InvalidError, UnavailableError
 from clients.kubernetes import Kubernetes
 from tests.unit.watcher.objects import pod
 
@@ -66,6 +66,46 @@ async def test_of_several_nodes_each_line_has_its_node(capsys: pytest.CaptureFix
         "cache-redis-data-0 | one", "cache-redis-data-0 | two", "cache-redis-data-1 | three",
     ]  # fmt: skip
     assert fake.asked[0]["tail"] == 5
+
+
+def pending(ordinal: int) -> dict[str, Any]:
+    waits = pod("redis", ordinal, ready=False)
+    waits["status"] |= {
+        "conditions": [{"type": "PodScheduled", "status": "False", "message": "no machine fits"}],
+        "containerStatuses": [],
+    }
+    return waits
+
+
+async def test_a_node_that_has_not_started_keeps_nobody_from_the_logs_of_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pods = [pending(0), pod("redis", 1)]
+    fake = FakePods(pods, [[InvalidError("reading", 400, "BadRequest", "waiting to start")], ["one"]])
+    wish = logs.Wish("demo", "cache", "middleware", follow=False, tail=None)
+    with pytest.raises(CommandError) as said:
+        await logs.show(cast(Kubernetes, fake), wish, nodes_of(current_pods(pods)))
+    assert str(said.value) == f"{NODE} has not started, so it has no log: cannot be scheduled: no machine fits"
+    assert capsys.readouterr().out.splitlines() == ["cache-redis-data-1 | one"]
+
+
+async def test_followed_a_node_that_has_not_started_says_so_and_is_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_PAUSE", 0)
+    waits = pending(0)
+    fake = FakePods([waits], [["one"]])
+    wish = logs.Wish("demo", "cache", "middleware", follow=True, tail=None)
+    running = asyncio.create_task(logs.show(cast(Kubernetes, fake), wish, nodes_of(current_pods([waits]))))
+    await asyncio.sleep(0)
+    waits["status"]["containerStatuses"] = [{"name": "middleware", "containerID": "first", "state": {"running": {}}}]
+    await fake.opened(2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    said = capsys.readouterr()
+    assert said.out == "one\n"
+    assert said.err.startswith(f"{NODE} has not started, so it has no log: cannot be scheduled")
+    assert said.err.endswith("; waiting\n")
 
 
 async def test_followed_it_goes_on_in_the_next_container(

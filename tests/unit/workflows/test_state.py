@@ -237,3 +237,36 @@ def test_a_summary_that_is_too_long_ends_at_a_word_and_shows_it() -> None:
     assert len(short) <= 200
     assert short.endswith("word…")
     assert shortened("as it is") == "as it is"
+
+
+def test_an_abort_that_had_to_be_completed_leaves_nothing_to_wait_for() -> None:
+    whole = replace(APP, operation="", deployed_hash=APP.spec_hash)
+    telling = plan(whole, after(("Upgrade", Outcome.ABORTED)).memory(whole, NOW)).telling
+    assert telling is not None
+    assert (telling.phase, telling.message) == ("Running", "as wanted")
+    back = plan(APP, after(("Upgrade", Outcome.ABORTED)).memory(APP, NOW)).telling
+    assert back is not None
+    assert back.phase == "Waiting"
+
+
+def test_a_refusal_says_what_it_left_halfway_until_that_has_ended() -> None:
+    refused = replace(APP, refusal="spec.topology: none", refusal_reason="InvalidSpec")
+    state = after(("Upgrade", Outcome.CANCELLED))
+    said = "the Upgrade that ran stopped where it was and goes on afterwards"
+    for snapshot, before in (
+        (refused, "spec.topology: none"),
+        (replace(APP, paused=True), "paused: nothing is changed until spec.paused is false"),
+    ):
+        telling = plan(snapshot, state.memory(snapshot, NOW)).telling
+        assert telling is not None
+        assert telling.message == f"{before}; {said}"
+    after(("Upgrade", Outcome.COMPLETED), state=state)
+    telling = plan(refused, state.memory(refused, NOW)).telling
+    assert telling is not None
+    assert telling.message == "spec.topology: none"
+
+
+def test_a_spec_that_is_as_what_runs_again_leaves_nothing_halfway() -> None:
+    state = after(("Scale", Outcome.CANCELLED))
+    state.memory(replace(APP, operation="", deployed_hash=APP.spec_hash), NOW)
+    assert state.halfway == ""

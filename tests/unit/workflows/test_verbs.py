@@ -64,3 +64,10 @@ def test_where_nothing_runs_only_what_failed_can_be_begun_again(verb: Verb) -> N
     answer = refuse_verb(verb, "", "", failed=True)
     assert (answer == "") == (verb == Verb.RETRY)
     assert verb == Verb.RETRY or "retry begins the one that failed" in answer
+
+
+@pytest.mark.parametrize("verb", list(Verb))
+def test_a_word_to_an_operation_that_is_being_ended_would_be_lost(verb: Verb) -> None:
+    why = "a newer spec arrived (generation 3)"
+    refusals = [refuse_verb(verb, UPGRADE, state, failed=True, ending=why) for state in OperationState]
+    assert all(refusal.startswith(f"the operation is ending ({why}); say it to the one") for refusal in refusals)
