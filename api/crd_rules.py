@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.meta import SEMANTIC_VERSION_PATTERN
+from api.meta import DNS_LABEL_PATTERN, QUANTITY_PATTERN, SEMANTIC_VERSION_PATTERN
 from api.names import DNS_LABEL_LIMIT, credentials_name
 
 Rule = dict[str, Any]
@@ -55,13 +55,12 @@ _APP_COMPONENT = [
 ]
 
 
-_PLUGIN_VERSION = [
-    _rule(
-        f"self.matches(r'{SEMANTIC_VERSION_PATTERN}')",
-        "Write the version of an installed plugin, with three numbers, like 1.0.0.",
-    )
-]
-"""Beside the pattern, which API servers without CEL have alone and which tells nobody what to write."""
+_SAID = {
+    SEMANTIC_VERSION_PATTERN: "Write the version of an installed plugin, with three numbers, like 1.0.0.",
+    QUANTITY_PATTERN: "Write a quantity, like 500m or 2 of cpu, 512Mi or 2Gi of memory and storage.",
+    DNS_LABEL_PATTERN: "Use lower-case letters, digits and dashes, beginning with a letter.",
+}
+"""What a pattern means: beside it, since API servers without CEL have it alone, and it tells nobody what to write."""
 
 
 def add_rules(kind: str, schema: dict[str, Any]) -> None:
@@ -70,11 +69,16 @@ def add_rules(kind: str, schema: dict[str, Any]) -> None:
         return
     spec = schema["properties"]["spec"]
     component = spec["properties"]["components"]["items"]
-    version = spec["properties"]["plugin"]["properties"]["version"]
-    for place, rules in (
-        (schema, _APP),
-        (spec, _APP_SPEC),
-        (component, _APP_COMPONENT),
-        (version, _PLUGIN_VERSION),
-    ):
+    for place, rules in ((schema, _APP), (spec, _APP_SPEC), (component, _APP_COMPONENT)):
         place["x-kubernetes-validations"] = rules
+    _say_patterns(spec)
+
+
+def _say_patterns(schema: dict[str, Any]) -> None:
+    pattern = schema.get("pattern")
+    if pattern in _SAID:
+        text = "type(self) == int || " if schema.get("x-kubernetes-int-or-string") else ""
+        schema["x-kubernetes-validations"] = [_rule(f"{text}self.matches(r'{pattern}')", _SAID[pattern])]
+    for part in (*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")):
+        if isinstance(part, dict):
+            _say_patterns(part)

@@ -88,10 +88,27 @@ def test_no_replicas_is_refused_at_once(kube: Kube, replicas: int) -> None:
         kube.apply(manifest)
 
 
-def test_a_plugin_version_that_is_none_is_refused_at_once_with_what_to_write(kube: Kube) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (spec(plugin={"name": "redis", "version": "latest"}), r"plugin\.version: .*three numbers, like 1\.0\.0"),
+        (
+            component(groups=[{"name": "data", "replicas": 1, "resources": {"limits": {"memory": "lots"}}}]),
+            r"limits\[memory\]: .*Write a quantity, like 500m",
+        ),
+        (
+            component(groups=[{"name": "data", "replicas": 1, "storage": {"size": "1GB"}}]),
+            r"storage\.size: .*Write a quantity, like 500m",
+        ),
+        (component(groups=[{"name": "Data", "replicas": 1}]), r"groups\[0\]\.name: .*Use lower-case letters"),
+    ],
+)
+def test_what_no_value_can_be_is_refused_at_once_with_what_to_write(
+    kube: Kube, change: Callable[[Manifest], None], said: str
+) -> None:
     manifest = redis_app("latest", NAMESPACE, "standalone", 1)
-    manifest["spec"]["plugin"]["version"] = "latest"
-    with pytest.raises(KubectlError, match=r"three numbers, like 1\.0\.0"):
+    change(manifest)
+    with pytest.raises(KubectlError, match=said):
         kube.apply(manifest)
 
 
