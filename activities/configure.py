@@ -37,7 +37,7 @@ from activities.push import PushRefusedError, push
 from activities.reach import agent_of, node_states
 from activities.roll import ordered
 from activities.status import ConditionChange, StatusChange, tell_step
-from activities.wait import STUCK_AFTER, NodeWaiter, heartbeats
+from activities.wait import STUCK_AFTER, NodeWaiter
 from activities.wanted import Wanted, wanted
 from api.app import Phase
 from api.names import app_labels
@@ -102,26 +102,25 @@ class Configure:
     @activity.defn(name=Step.CONFIGURE_NODE)
     async def configure_node(self, step: ConfigureStep) -> None:
         """Raises EngineRefused where the engine does not take the parameters; its former files are in place then."""
-        async with heartbeats():
-            platform, target = self._platform, step.node.target
-            operation = OperationType.REPAIR if step.revert else OperationType.RECONFIGURE
-            want = await wanted(platform, target, operation)
-            component = want.desired.component(step.node.component)
-            node = next(each for each in component.nodes if each.name == step.node.node)
-            await tell_step(platform, target, f"{node.name}: {'put back' if step.revert else 'set'} the parameters")
-            waiter = NodeWaiter(platform, target, f"{node.name}: set the parameters", [node.name])
-            state = (await waiter.until(lambda each: each.running and bool(each.address), stuck_after=STUCK_AFTER))[0]
-            agent = agent_of(target, state)
-            addresses = await node_addresses(platform, want.desired)
-            live = await platform.kubernetes.get(CONFIG_MAP, node.name, target.namespace)
-            rendered = await rendered_config_maps(
-                want.desired, component, [node], addresses, {node.name: live} if live else {}, bootstrap=None
-            )
-            _, manifest, changed = rendered[0]
-            if changed:
-                await platform.kubernetes.apply(manifest)
-            wants = _wants(want, component, node, addresses)
-            await self._give(step, want, component, node, agent, manifest, noted(live), wants, addresses)
+        platform, target = self._platform, step.node.target
+        operation = OperationType.REPAIR if step.revert else OperationType.RECONFIGURE
+        want = await wanted(platform, target, operation)
+        component = want.desired.component(step.node.component)
+        node = next(each for each in component.nodes if each.name == step.node.node)
+        await tell_step(platform, target, f"{node.name}: {'put back' if step.revert else 'set'} the parameters")
+        waiter = NodeWaiter(platform, target, f"{node.name}: set the parameters", [node.name])
+        state = (await waiter.until(lambda each: each.running and bool(each.address), stuck_after=STUCK_AFTER))[0]
+        agent = agent_of(target, state)
+        addresses = await node_addresses(platform, want.desired)
+        live = await platform.kubernetes.get(CONFIG_MAP, node.name, target.namespace)
+        rendered = await rendered_config_maps(
+            want.desired, component, [node], addresses, {node.name: live} if live else {}, bootstrap=None
+        )
+        _, manifest, changed = rendered[0]
+        if changed:
+            await platform.kubernetes.apply(manifest)
+        wants = _wants(want, component, node, addresses)
+        await self._give(step, want, component, node, agent, manifest, noted(live), wants, addresses)
 
     async def _give(
         self,

@@ -21,7 +21,6 @@ from activities.kept import data_versions
 from activities.platform import Platform
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.together import together
-from activities.wait import heartbeats
 from activities.wanted import live_app
 from api.app import DeletionPolicy, Phase
 from api.names import (
@@ -108,14 +107,13 @@ class Delete:
     @activity.defn(name=Step.DELETE_COMPONENT)
     async def delete_component(self, step: ComponentStep) -> None:
         platform, target = self._platform, step.target
-        async with heartbeats():
-            await live_app(platform, target)
-            await tell_step(platform, target, f"{step.component}: delete")
-            labels = app_labels(target.app, step.component)
-            await self._delete_all(DEPLOYMENT, target.namespace, labels)
-            await self._pods_gone(target, step.component, labels)
-            for resource in (SERVICE, CONFIG_MAP, await budget_resource(platform)):
-                await self._delete_all(resource, target.namespace, labels)
+        await live_app(platform, target)
+        await tell_step(platform, target, f"{step.component}: delete")
+        labels = app_labels(target.app, step.component)
+        await self._delete_all(DEPLOYMENT, target.namespace, labels)
+        await self._pods_gone(target, step.component, labels)
+        for resource in (SERVICE, CONFIG_MAP, await budget_resource(platform)):
+            await self._delete_all(resource, target.namespace, labels)
 
     async def _pods_gone(self, target: Target, component: str, labels: Mapping[str, str]) -> None:
         pods = self._platform.pods
@@ -144,22 +142,21 @@ class Delete:
     @activity.defn(name=Step.DELETE_LEFTOVERS)
     async def delete_leftovers(self, target: Target) -> None:
         platform = self._platform
-        async with heartbeats():
-            app = await live_app(platform, target)
-            await tell_step(platform, target, "leftovers")
-            labels = app_labels(target.app)
-            if not _deletes_data(app):
-                await self._note_versions(target, labels)
-            for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP, await budget_resource(platform), GROUP, COMPONENT):
-                await self._delete_all(resource, target.namespace, labels)
-            await self._delete_secret(target, agent_tls_name(target.app))
-            if _deletes_data(app):
-                await self._delete_secret(target, credentials_name(target.app))
-                await self._delete_all(VOLUME_CLAIM, target.namespace, labels)
-            else:
-                await self._delete_all(VOLUME_CLAIM, target.namespace, labels, only=never_bound)
-            await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
-            await self._drop_finalizer(target, app)
+        app = await live_app(platform, target)
+        await tell_step(platform, target, "leftovers")
+        labels = app_labels(target.app)
+        if not _deletes_data(app):
+            await self._note_versions(target, labels)
+        for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP, await budget_resource(platform), GROUP, COMPONENT):
+            await self._delete_all(resource, target.namespace, labels)
+        await self._delete_secret(target, agent_tls_name(target.app))
+        if _deletes_data(app):
+            await self._delete_secret(target, credentials_name(target.app))
+            await self._delete_all(VOLUME_CLAIM, target.namespace, labels)
+        else:
+            await self._delete_all(VOLUME_CLAIM, target.namespace, labels, only=never_bound)
+        await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
+        await self._drop_finalizer(target, app)
 
     async def _note_versions(self, target: Target, labels: Mapping[str, str]) -> None:
         """On the claims that are kept, before the metadata are gone: the next App of the name may want another."""

@@ -36,7 +36,6 @@ from activities.reach import reachable
 from activities.replacing import ASK_WITHIN, Replacing
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.takeover import Nodes, component_of
-from activities.wait import heartbeats
 from activities.waiting import start_again, waiting
 from activities.wanted import Wanted
 from api.app import Phase
@@ -52,37 +51,36 @@ class Failover(Replacing):
     @activity.defn(name=Step.PLAN_FAILOVER)
     async def plan_failover(self, request: FailoverRequest) -> Takeover:
         """What there is to do. Raises NoCandidate where nobody can take over, or only with a loss that is refused."""
-        async with heartbeats():
-            target = request.target
-            want = await self.running(target)
-            component = component_of(want.desired, request.component)
-            self._check_topology(want, component)
-            nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
-            source, primary = self._who(request, want, component, nodes)
-            if not source:
-                return Takeover(target, component.name, message=primary)
-            takeover = Takeover(
-                target,
-                component.name,
-                source,
-                request.candidate,
-                primary,
-                request.force,
-                request.seen,
-                address=request.address,
-            )
-            if not primary:
-                well = request.seen or await self._last_writable(takeover)
-                takeover = replace(takeover, well=well)
-                takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since)
-            change = StatusChange(
-                phase=Phase.UPDATING,
-                message=f"Failover: {target.reason}",
-                conditions={"Progressing": ConditionChange(True, OperationType.FAILOVER)},
-            )
-            await tell(self.platform, target, "FailoverStarted", target.reason, warning=True)
-            await tell_step(self.platform, target, f"{source} is lost", change)
-            return takeover
+        target = request.target
+        want = await self.running(target)
+        component = component_of(want.desired, request.component)
+        self._check_topology(want, component)
+        nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
+        source, primary = self._who(request, want, component, nodes)
+        if not source:
+            return Takeover(target, component.name, message=primary)
+        takeover = Takeover(
+            target,
+            component.name,
+            source,
+            request.candidate,
+            primary,
+            request.force,
+            request.seen,
+            address=request.address,
+        )
+        if not primary:
+            well = request.seen or await self._last_writable(takeover)
+            takeover = replace(takeover, well=well)
+            takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since)
+        change = StatusChange(
+            phase=Phase.UPDATING,
+            message=f"Failover: {target.reason}",
+            conditions={"Progressing": ConditionChange(True, OperationType.FAILOVER)},
+        )
+        await tell(self.platform, target, "FailoverStarted", target.reason, warning=True)
+        await tell_step(self.platform, target, f"{source} is lost", change)
+        return takeover
 
     def _check_topology(self, want: Wanted, component: DesiredComponent) -> None:
         topology = want.desired.bundle.topology(want.desired.topology)
@@ -181,18 +179,17 @@ class Failover(Replacing):
 
     @activity.defn(name=Step.FENCE)
     async def fence(self, request: FenceRequest) -> Fenced:
-        async with heartbeats():
-            takeover = request.takeover
-            began = time.monotonic()
-            want = await self.running(takeover.target)
-            component = want.desired.component(takeover.component)
-            await fencing.mark(self.platform, takeover)
-            proof = fencing.Proof(self.platform, takeover)
-            patience = fencing.LEASE_OUT_AFTER + (0 if takeover.seen else fencing.WATCHER_WITHIN)
-            stopped = await self._stopped_or_out(takeover, component, proof, patience)
-            sentence = stopped or f"its lease has run out ({patience:g} s without renewal)"
-            await tell(self.platform, takeover.target, "Fenced", f"{takeover.source}: {sentence}")
-            return Fenced(sentence, proof.position, round(time.monotonic() - began, 2), by_lease=not stopped)
+        takeover = request.takeover
+        began = time.monotonic()
+        want = await self.running(takeover.target)
+        component = want.desired.component(takeover.component)
+        await fencing.mark(self.platform, takeover)
+        proof = fencing.Proof(self.platform, takeover)
+        patience = fencing.LEASE_OUT_AFTER + (0 if takeover.seen else fencing.WATCHER_WITHIN)
+        stopped = await self._stopped_or_out(takeover, component, proof, patience)
+        sentence = stopped or f"its lease has run out ({patience:g} s without renewal)"
+        await tell(self.platform, takeover.target, "Fenced", f"{takeover.source}: {sentence}")
+        return Fenced(sentence, proof.position, round(time.monotonic() - began, 2), by_lease=not stopped)
 
     async def _stopped_or_out(
         self, takeover: Takeover, component: DesiredComponent, proof: fencing.Proof, patience: float
@@ -224,27 +221,26 @@ class Failover(Replacing):
     @activity.defn(name=Step.CHOOSE)
     async def choose(self, request: PromoteRequest) -> Chosen:
         """The replica with the most data. Raises NoCandidate, with the source running again, where none may."""
-        async with heartbeats():
-            takeover = request.takeover
-            want = await self.running(takeover.target)
-            component = want.desired.component(takeover.component)
-            await self.finish_giving_up(takeover, want, component)
-            following = await self._in_sync(takeover, component) if request.fenced.by_lease else frozenset()
+        takeover = request.takeover
+        want = await self.running(takeover.target)
+        component = want.desired.component(takeover.component)
+        await self.finish_giving_up(takeover, want, component)
+        following = await self._in_sync(takeover, component) if request.fenced.by_lease else frozenset()
+        detached = await self.detach(takeover, component)
+        if len(detached) < quorum(component):  # on a busy machine one may have missed its time
             detached = await self.detach(takeover, component)
-            if len(detached) < quorum(component):  # on a busy machine one may have missed its time
-                detached = await self.detach(takeover, component)
-            if following & set(detached.positions):
-                await asyncio.sleep(fencing.LEASE_OUT_AFTER)  # one has followed it again, and so renewed its lease
-            may_be_few = lossy(want, takeover) and not request.fenced.by_lease
-            try:
-                if len(detached) < quorum(component) and not may_be_few:
-                    few = f"{len(detached)} of {quorum(component)} replicas needed can take over from {takeover.source}"
-                    raise permanent(ErrorType.NO_CANDIDATE, few + because(detached.refused))
-                waits = self.judged(want, component, takeover, detached.waiting)
-                return best_of(takeover, detached.positions, waits, detached.refused, lossy=lossy(want, takeover))
-            except ApplicationError as error:
-                await self.give_up(takeover, want, component, error.message)
-                raise
+        if following & set(detached.positions):
+            await asyncio.sleep(fencing.LEASE_OUT_AFTER)  # one has followed it again, and so renewed its lease
+        may_be_few = lossy(want, takeover) and not request.fenced.by_lease
+        try:
+            if len(detached) < quorum(component) and not may_be_few:
+                few = f"{len(detached)} of {quorum(component)} replicas needed can take over from {takeover.source}"
+                raise permanent(ErrorType.NO_CANDIDATE, few + because(detached.refused))
+            waits = self.judged(want, component, takeover, detached.waiting)
+            return best_of(takeover, detached.positions, waits, detached.refused, lossy=lossy(want, takeover))
+        except ApplicationError as error:
+            await self.give_up(takeover, want, component, error.message)
+            raise
 
     async def _in_sync(self, takeover: Takeover, component: DesiredComponent) -> frozenset[str]:
         nodes = await self.nodes(takeover.target, component, timeout=ASK_WITHIN, without=takeover.source)

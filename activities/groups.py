@@ -21,7 +21,6 @@ from activities.objects import check_owner
 from activities.platform import Platform
 from activities.status import tell_step
 from activities.together import together
-from activities.wait import heartbeats
 from activities.wanted import wanted
 from api.names import ANNOTATION_APP_UID, app_labels
 from api.steps import Applied, GroupStep, Step, Target
@@ -47,10 +46,6 @@ class Groups:
 
     @activity.defn(name=Step.APPLY_GROUP)
     async def apply_group(self, step: GroupStep) -> Applied:
-        async with heartbeats():
-            return await self._apply(step)
-
-    async def _apply(self, step: GroupStep) -> Applied:
         platform, target = self._platform, step.target
         want = await wanted(platform, target)
         desired = want.desired

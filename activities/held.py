@@ -24,7 +24,7 @@ from activities.push import release
 from activities.reach import agent_of
 from activities.readiness import NodeState
 from activities.together import together
-from activities.wait import NodeWaiter, heartbeats
+from activities.wait import NodeWaiter
 from activities.wanted import Wanted, wanted
 from api.names import ANNOTATION_APP_UID
 from api.steps import ComponentStep, Step, Survey, Target
@@ -55,45 +55,43 @@ class Held:
 
     @activity.defn(name=Step.SURVEY_VOLUMES)
     async def survey_volumes(self, step: ComponentStep) -> Survey:
-        async with heartbeats():
-            platform, target = self._platform, step.target
-            want = await wanted(platform, target)
-            component = want.desired.component(step.component)
-            if component.recorded_bootstrap is not None:
-                return Survey(component.recorded_bootstrap, f"{component.recorded_bootstrap} was chosen before")
-            held = await self._held(want, component)
-            waiter = NodeWaiter(platform, target, f"{component.name}: look at kept volumes", sorted(held))
-            states = await waiter.until(lambda state: state.running and bool(state.address))
-            records = await self._records(target, states)
-            chosen = newest(records)
-            bootstrap = chosen or component.bootstrap_node
-            if chosen:
-                message = f"{chosen} holds the newest data of {len(held)} kept volumes"
-            else:
-                message = f"no kept volume remembers any data; {bootstrap} begins"
-            change = {"spec": {"bootstrapNode": bootstrap}}
-            await platform.kubernetes.patch(COMPONENT, component.resource_name, target.namespace, change)
-            await tell(platform, target, "VolumesSurveyed", f"{component.name}: {message}")
-            return Survey(bootstrap, message)
+        platform, target = self._platform, step.target
+        want = await wanted(platform, target)
+        component = want.desired.component(step.component)
+        if component.recorded_bootstrap is not None:
+            return Survey(component.recorded_bootstrap, f"{component.recorded_bootstrap} was chosen before")
+        held = await self._held(want, component)
+        waiter = NodeWaiter(platform, target, f"{component.name}: look at kept volumes", sorted(held))
+        states = await waiter.until(lambda state: state.running and bool(state.address))
+        records = await self._records(target, states)
+        chosen = newest(records)
+        bootstrap = chosen or component.bootstrap_node
+        if chosen:
+            message = f"{chosen} holds the newest data of {len(held)} kept volumes"
+        else:
+            message = f"no kept volume remembers any data; {bootstrap} begins"
+        change = {"spec": {"bootstrapNode": bootstrap}}
+        await platform.kubernetes.patch(COMPONENT, component.resource_name, target.namespace, change)
+        await tell(platform, target, "VolumesSurveyed", f"{component.name}: {message}")
+        return Survey(bootstrap, message)
 
     @activity.defn(name=Step.START_HELD)
     async def start_held(self, step: ComponentStep) -> None:
-        async with heartbeats():
-            platform, target = self._platform, step.target
-            want = await wanted(platform, target)
-            component = want.desired.component(step.component)
-            held = await self._held(want, component)
-            waiter = NodeWaiter(platform, target, f"{component.name}: start", sorted(held))
-            states = {s.node: s for s in await waiter.until(lambda state: state.running and bool(state.address))}
-            addresses = await node_addresses(platform, want.desired)
-            live = await self._config_maps(target, sorted(held))
-            nodes = sorted((n for n in component.nodes if n.name in held), key=lambda n: n.name != step.bootstrap)
-            for node, manifest, _ in await rendered_config_maps(
-                want.desired, component, nodes, addresses, live, bootstrap=step.bootstrap
-            ):
-                await self._start(step, states[node.name], manifest)
-                change = {"metadata": {"annotations": {ANNOTATION_APP_UID: target.uid}}}
-                await platform.kubernetes.patch(VOLUME_CLAIM, node.name, target.namespace, change)
+        platform, target = self._platform, step.target
+        want = await wanted(platform, target)
+        component = want.desired.component(step.component)
+        held = await self._held(want, component)
+        waiter = NodeWaiter(platform, target, f"{component.name}: start", sorted(held))
+        states = {s.node: s for s in await waiter.until(lambda state: state.running and bool(state.address))}
+        addresses = await node_addresses(platform, want.desired)
+        live = await self._config_maps(target, sorted(held))
+        nodes = sorted((n for n in component.nodes if n.name in held), key=lambda n: n.name != step.bootstrap)
+        for node, manifest, _ in await rendered_config_maps(
+            want.desired, component, nodes, addresses, live, bootstrap=step.bootstrap
+        ):
+            await self._start(step, states[node.name], manifest)
+            change = {"metadata": {"annotations": {ANNOTATION_APP_UID: target.uid}}}
+            await platform.kubernetes.patch(VOLUME_CLAIM, node.name, target.namespace, change)
 
     async def _held(self, want: Wanted, component: DesiredComponent) -> frozenset[str]:
         names = [node.name for node in component.nodes]

@@ -18,7 +18,6 @@ from activities.metadata import read_part, said_of
 from activities.platform import Platform
 from activities.roll import outdated_nodes
 from activities.volumes import expandable_groups, ungrown, unknown_classes
-from activities.wait import heartbeats
 from activities.wanted import Live, live_state, spec_hash, stage
 from api.app import App, FailoverPolicy
 from api.names import FINALIZER, LABEL_NODE, app_labels
@@ -48,10 +47,6 @@ class Load:
 
     @activity.defn(name=Step.LOAD)
     async def load(self, request: LoadRequest) -> AppSnapshot:
-        async with heartbeats():
-            return await self._load(request)
-
-    async def _load(self, request: LoadRequest) -> AppSnapshot:
         manifest = await self._platform.kubernetes.get(APP, request.app, request.namespace)
         if manifest is None:
             return AppSnapshot(exists=False)

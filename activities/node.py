@@ -31,7 +31,7 @@ from activities.readiness import NodeState
 from activities.status import tell_step
 from activities.tools import run_tool
 from activities.volumes import needs_start, wait_grown
-from activities.wait import STUCK_AFTER, NodeWaiter, heartbeats
+from activities.wait import STUCK_AFTER, NodeWaiter
 from activities.wanted import Wanted, wanted
 from api.names import ANNOTATION_APP_UID, API_GROUP, app_labels
 from api.operations import OperationType
@@ -60,24 +60,23 @@ class Node:
 
     @activity.defn(name=Step.ROLL_NODE)
     async def roll_node(self, step: NodeStep) -> None:
-        async with heartbeats():
-            platform, target = self._platform, step.target
-            want = await wanted(platform, target)
-            component, group, node = self._place(want, step)
-            await tell_step(platform, target, f"{node.name}: roll")
-            node = replace(node, runtime_version=group.spec.runtime_version)
-            if step.wipe:
-                await self._wipe(step, want, component, group, node)
-            await self._note(step, lambda before: parts.rolled(before, node.name, node.runtime_version))
-            renewal = await self._give(step, want, component, group, node)
-            state = await self._serves(step, node, renewal)
-            await self._check_version(step, state, node)
-            await self._grown(step, group)
-            values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
-            answers = await read_back(platform, agent_of(target, state))
-            await note_effective(platform, target.namespace, node.name, effective(component, values, answers))
-            await self._note(step, lambda before: parts.verified(before, node.name))
-            await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {node.runtime_version}")
+        platform, target = self._platform, step.target
+        want = await wanted(platform, target)
+        component, group, node = self._place(want, step)
+        await tell_step(platform, target, f"{node.name}: roll")
+        node = replace(node, runtime_version=group.spec.runtime_version)
+        if step.wipe:
+            await self._wipe(step, want, component, group, node)
+        await self._note(step, lambda before: parts.rolled(before, node.name, node.runtime_version))
+        renewal = await self._give(step, want, component, group, node)
+        state = await self._serves(step, node, renewal)
+        await self._check_version(step, state, node)
+        await self._grown(step, group)
+        values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
+        answers = await read_back(platform, agent_of(target, state))
+        await note_effective(platform, target.namespace, node.name, effective(component, values, answers))
+        await self._note(step, lambda before: parts.verified(before, node.name))
+        await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {node.runtime_version}")
 
     async def _note(self, step: NodeStep, change: Part) -> None:
         target = step.target

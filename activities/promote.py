@@ -24,7 +24,6 @@ from activities.replacing import ASK_WITHIN, START_WITHIN, Replacing
 from activities.status import tell_step
 from activities.takeover import said, to_its_end, writable_roles
 from activities.together import together
-from activities.wait import heartbeats
 from activities.waiting import waiting
 from activities.wanted import Wanted
 from api.failover import PromoteRequest, Takeover
@@ -43,21 +42,20 @@ class Promote(Replacing):
     @activity.defn(name=Step.PROMOTE)
     async def promote(self, request: PromoteRequest) -> None:
         """Makes the chosen node writable and everybody follow it."""
-        async with heartbeats():
-            takeover, chosen = request.takeover, request.chosen
-            want = await self.running(takeover.target)
-            component = want.desired.component(takeover.component)
-            await self.finish_giving_up(takeover, want, component)
-            await tell_step(self.platform, takeover.target, f"{chosen.candidate} takes over from {takeover.source}")
-            # Asked to become writable by an earlier attempt, it may be: then there is no way back to the old one.
-            if fencing.successor_of(want.manifest, takeover.source) != chosen.candidate:
-                await self._await_candidate(request, want, component)
-            addresses = await node_addresses(self.platform, want.desired)
-            noted = fencing.note_successor(self.platform, takeover, chosen.candidate)
-            await together([noted, self._hold(takeover, want, component, addresses)])
-            await to_its_end(self._promote(request, component, addresses))
-            message = f"{chosen.candidate} has taken over from {takeover.source}: {chosen.message}"
-            await tell(self.platform, takeover.target, "FailedOver", message)
+        takeover, chosen = request.takeover, request.chosen
+        want = await self.running(takeover.target)
+        component = want.desired.component(takeover.component)
+        await self.finish_giving_up(takeover, want, component)
+        await tell_step(self.platform, takeover.target, f"{chosen.candidate} takes over from {takeover.source}")
+        # Asked to become writable by an earlier attempt, it may be: then there is no way back to the old one.
+        if fencing.successor_of(want.manifest, takeover.source) != chosen.candidate:
+            await self._await_candidate(request, want, component)
+        addresses = await node_addresses(self.platform, want.desired)
+        noted = fencing.note_successor(self.platform, takeover, chosen.candidate)
+        await together([noted, self._hold(takeover, want, component, addresses)])
+        await to_its_end(self._promote(request, component, addresses))
+        message = f"{chosen.candidate} has taken over from {takeover.source}: {chosen.message}"
+        await tell(self.platform, takeover.target, "FailedOver", message)
 
     async def _hold(
         self, takeover: Takeover, want: Wanted, component: DesiredComponent, addresses: Mapping[str, str]

@@ -21,7 +21,6 @@ from activities.push import release
 from activities.reach import reachable
 from activities.replacing import ASK_WITHIN, START_WITHIN, Replacing
 from activities.status import ConditionChange, StatusChange, tell_step
-from activities.wait import heartbeats
 from activities.wanted import Wanted
 from api.app import Phase
 from api.failover import ReadmitRequest
@@ -38,35 +37,34 @@ class Readmit(Replacing):
     @activity.defn(name=Step.READMIT)
     async def readmit(self, request: ReadmitRequest) -> str:
         """A sentence on what became of the source."""
-        async with heartbeats():
-            takeover = request.takeover
-            target = takeover.target
-            want = await self.running(target)
-            component = want.desired.component(takeover.component)
-            await tell_step(self.platform, target, f"{takeover.source}: take it in again")
-            addresses = await node_addresses(self.platform, want.desired)
-            agents = reachable(self.platform, target, [takeover.source])
-            agent = agents.get(takeover.source)
-            if agent is None:
-                message = f"{takeover.source} does not run now; it is taken in again when it is back"
-            elif takeover.source != request.primary and not await self._answers(agent):
-                # Not waited for: the role has moved, and the watcher tells when it is heard again.
-                message = f"{takeover.source} cannot be reached now; it is taken in again when it is back"
-            else:
-                message = await self._take_in(request, want, component, agent, addresses)
-            # Also who could not be told when the role moved.
-            await self.follow_all(target, component, {takeover.source, request.primary}, addresses[request.primary])
-            if request.lost:
-                await tell(self.platform, target, "WritesSetAside", f"{takeover.source}: {request.lost}", warning=True)
-            await tell(self.platform, target, "FailoverCompleted", message)
-            change = StatusChange(
-                phase=Phase.RUNNING,
-                message=message,
-                operation={"state": "Completed"},
-                conditions={"Progressing": ConditionChange(False, "Settled")},
-            )
-            await tell_step(self.platform, target, "", change)
-            return message
+        takeover = request.takeover
+        target = takeover.target
+        want = await self.running(target)
+        component = want.desired.component(takeover.component)
+        await tell_step(self.platform, target, f"{takeover.source}: take it in again")
+        addresses = await node_addresses(self.platform, want.desired)
+        agents = reachable(self.platform, target, [takeover.source])
+        agent = agents.get(takeover.source)
+        if agent is None:
+            message = f"{takeover.source} does not run now; it is taken in again when it is back"
+        elif takeover.source != request.primary and not await self._answers(agent):
+            # Not waited for: the role has moved, and the watcher tells when it is heard again.
+            message = f"{takeover.source} cannot be reached now; it is taken in again when it is back"
+        else:
+            message = await self._take_in(request, want, component, agent, addresses)
+        # Also who could not be told when the role moved.
+        await self.follow_all(target, component, {takeover.source, request.primary}, addresses[request.primary])
+        if request.lost:
+            await tell(self.platform, target, "WritesSetAside", f"{takeover.source}: {request.lost}", warning=True)
+        await tell(self.platform, target, "FailoverCompleted", message)
+        change = StatusChange(
+            phase=Phase.RUNNING,
+            message=message,
+            operation={"state": "Completed"},
+            conditions={"Progressing": ConditionChange(False, "Settled")},
+        )
+        await tell_step(self.platform, target, "", change)
+        return message
 
     async def _release(
         self, agent: AgentTarget, want: Wanted, component: DesiredComponent, addresses: Mapping[str, str]

@@ -7,7 +7,6 @@ from temporalio import activity
 from activities.events import tell
 from activities.platform import Platform
 from activities.status import ConditionChange, StatusChange, write_status
-from activities.wait import heartbeats
 from api.app import Phase
 from api.steps import ReportRequest, Step, Target
 from clients.resources import APP
@@ -19,10 +18,6 @@ class Report:
 
     @activity.defn(name=Step.REPORT)
     async def report(self, request: ReportRequest) -> None:
-        async with heartbeats():
-            await self._report(request)
-
-    async def _report(self, request: ReportRequest) -> None:
         platform = self._platform
         app = await platform.kubernetes.get(APP, request.app, request.namespace)
         if app is None or app["metadata"]["uid"] != request.uid:

@@ -16,7 +16,6 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.platform import Platform, permanent
-from activities.wait import heartbeats
 from api.names import entity_workflow_id
 from api.operations import (
     ENTITY_WORKFLOW,
@@ -78,22 +77,21 @@ class Requests:
 
     @activity.defn(name=Step.AWAIT_RESULT)
     async def await_result(self, request: TicketRequest) -> OperationResult:
-        async with heartbeats():
-            handle = self._client.get_workflow_handle(self._entity(request.namespace, request.app))
-            pause, missed = _FIRST_POLL, 0
-            while True:
-                result, known = await self._look(handle, request.ticket)
-                if result is not None:
-                    return result
-                missed = 0 if known else missed + 1
-                if missed >= _FORGOTTEN:
-                    raise permanent(
-                        ErrorType.NOT_FOUND,
-                        f"the entity of {request.namespace}/{request.app} knows nothing of {request.ticket} any more; "
-                        "start the operation again if it is still wanted",
-                    )
-                await asyncio.sleep(pause)
-                pause = min(pause * 1.5, _LONGEST_POLL)
+        handle = self._client.get_workflow_handle(self._entity(request.namespace, request.app))
+        pause, missed = _FIRST_POLL, 0
+        while True:
+            result, known = await self._look(handle, request.ticket)
+            if result is not None:
+                return result
+            missed = 0 if known else missed + 1
+            if missed >= _FORGOTTEN:
+                raise permanent(
+                    ErrorType.NOT_FOUND,
+                    f"the entity of {request.namespace}/{request.app} knows nothing of {request.ticket} any more; "
+                    "start the operation again if it is still wanted",
+                )
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_POLL)
 
     async def _look(self, handle: WorkflowHandle[object, object], ticket: str) -> tuple[OperationResult | None, bool]:
         """The result if there is one, and whether the entity knows the ticket."""

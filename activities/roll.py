@@ -21,7 +21,6 @@ from activities.platform import Platform
 from activities.reach import node_states
 from activities.readiness import NodeState
 from activities.volumes import needs_start, ungrown
-from activities.wait import heartbeats
 from activities.wanted import Live, wanted
 from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
@@ -106,25 +105,24 @@ class Roll:
 
     @activity.defn(name=Step.PLAN_ROLL)
     async def plan_roll(self, request: RollRequest) -> RollPlan:
-        async with heartbeats():
-            platform, target = self._platform, request.target
-            want = await wanted(platform, target)
-            await platform.deployments.synced(30)
-            await platform.pods.synced(30)
-            outdated = {node.name: node for node in await outdated_nodes(platform, want.desired, want.live)}
-            resizes = target.operation == OperationType.RESIZE and target.stage != OperationType.REPAIR
-            growing = await ungrown(platform, want.desired) if resizes else {}
-            lack_a_start = {name for name, volume in growing.items() if needs_start(volume.claim)}
-            batches: list[list[RollNode]] = []
-            for component in want.desired.components:
-                if target.operation == OperationType.RESTART:
-                    chosen = [node for node in component.nodes if in_scope(node, request.scope)]
-                else:
-                    chosen = [node for node in component.nodes if node.name in outdated or node.name in lack_a_start]
-                states = node_states(platform, target.namespace, target.app, [node.name for node in chosen])
-                for batch in ordered(component, chosen, states):
-                    batches.append([_roll_node(node, states, outdated) for node in batch])
-            return RollPlan(batches)
+        platform, target = self._platform, request.target
+        want = await wanted(platform, target)
+        await platform.deployments.synced(30)
+        await platform.pods.synced(30)
+        outdated = {node.name: node for node in await outdated_nodes(platform, want.desired, want.live)}
+        resizes = target.operation == OperationType.RESIZE and target.stage != OperationType.REPAIR
+        growing = await ungrown(platform, want.desired) if resizes else {}
+        lack_a_start = {name for name, volume in growing.items() if needs_start(volume.claim)}
+        batches: list[list[RollNode]] = []
+        for component in want.desired.components:
+            if target.operation == OperationType.RESTART:
+                chosen = [node for node in component.nodes if in_scope(node, request.scope)]
+            else:
+                chosen = [node for node in component.nodes if node.name in outdated or node.name in lack_a_start]
+            states = node_states(platform, target.namespace, target.app, [node.name for node in chosen])
+            for batch in ordered(component, chosen, states):
+                batches.append([_roll_node(node, states, outdated) for node in batch])
+        return RollPlan(batches)
 
 
 def _roll_node(node: DesiredNode, states: Mapping[str, NodeState], outdated: Mapping[str, Outdated]) -> RollNode:

@@ -21,7 +21,6 @@ from activities.platform import Platform
 from activities.reach import reachable
 from activities.status import tell_step
 from activities.tools import run_tool
-from activities.wait import heartbeats
 from activities.wanted import Wanted, wanted
 from api.app import DeletionPolicy
 from api.names import app_labels
@@ -71,33 +70,31 @@ class Scale:
     @activity.defn(name=Step.JOIN_NODES)
     async def join_nodes(self, step: ComponentStep) -> None:
         """Runs ``join`` on every node of the component, the new ones among them: it does no harm where it is done."""
-        async with heartbeats():
-            want = await wanted(self._platform, step.target)
-            component = want.desired.component(step.component)
-            await tell_step(self._platform, step.target, f"{component.name}: join")
-            agents = reachable(self._platform, step.target, [node.name for node in component.nodes])
-            for agent in agents.values():
-                await run_tool(self._platform, agent, ToolName.JOIN, {}, timeout=_TOOL_TIMEOUT)
+        want = await wanted(self._platform, step.target)
+        component = want.desired.component(step.component)
+        await tell_step(self._platform, step.target, f"{component.name}: join")
+        agents = reachable(self._platform, step.target, [node.name for node in component.nodes])
+        for agent in agents.values():
+            await run_tool(self._platform, agent, ToolName.JOIN, {}, timeout=_TOOL_TIMEOUT)
 
     @activity.defn(name=Step.REMOVE_NODE)
     async def remove_node(self, step: NodeStep) -> None:
         """Marks, leaves, stops; returns when the Pod is gone."""
-        async with heartbeats():
-            platform, target = self._platform, step.target
-            await wanted(platform, target)
-            await tell_step(platform, target, f"{step.node}: remove")
-            await update_metadata(
-                platform, target.namespace, target.app, {"nodes": lambda before: parts.deleting(before, {step.node})}
-            )
-            await platform.deployments.synced(30)
-            await platform.pods.synced(30)
-            agent = reachable(platform, target, [step.node]).get(step.node)
-            if agent is not None:
-                await self._leave(step, agent)
-            if await self._owned(target, DEPLOYMENT, step.node) is not None:
-                await platform.kubernetes.delete(DEPLOYMENT, step.node, target.namespace)
-            await tell_step(platform, target, f"{step.node}: wait until it has stopped")
-            await self._stopped(step)
+        platform, target = self._platform, step.target
+        await wanted(platform, target)
+        await tell_step(platform, target, f"{step.node}: remove")
+        await update_metadata(
+            platform, target.namespace, target.app, {"nodes": lambda before: parts.deleting(before, {step.node})}
+        )
+        await platform.deployments.synced(30)
+        await platform.pods.synced(30)
+        agent = reachable(platform, target, [step.node]).get(step.node)
+        if agent is not None:
+            await self._leave(step, agent)
+        if await self._owned(target, DEPLOYMENT, step.node) is not None:
+            await platform.kubernetes.delete(DEPLOYMENT, step.node, target.namespace)
+        await tell_step(platform, target, f"{step.node}: wait until it has stopped")
+        await self._stopped(step)
 
     async def _stopped(self, step: NodeStep) -> None:
         """Until its Pod is gone. The Deployment is gone at once, while the engine runs on until its Pod has ended: who
@@ -128,25 +125,24 @@ class Scale:
     @activity.defn(name=Step.FORGET_NODE)
     async def forget_node(self, step: NodeStep) -> None:
         """The nodes that stay forget it, then what belonged to it goes."""
-        async with heartbeats():
-            platform, target = self._platform, step.target
-            want = await wanted(platform, target)
-            await tell_step(platform, target, f"{step.node}: forget")
-            service = await self._owned(target, SERVICE, step.node)
-            if service is not None:
-                arguments = {"node": step.node, "address": str(service["spec"].get("clusterIP", ""))}
-                for agent in self._stayers(want, step).values():
-                    await run_tool(self._platform, agent, ToolName.FORGET, arguments, timeout=_TOOL_TIMEOUT)
-            for resource in self._belongings(want):
-                live = await self._owned(target, resource, step.node)
-                if live is not None:
-                    await platform.kubernetes.delete(resource, step.node, target.namespace)
-            await update_metadata(
-                platform, target.namespace, target.app, {"nodes": lambda before: parts.gone(before, {step.node})}
-            )
-            # Or a later node of the name would never get a writable role.
-            await fencing.unmark(platform, target, step.node)
-            await tell(platform, target, "NodeRemoved", f"{step.node} is gone")
+        platform, target = self._platform, step.target
+        want = await wanted(platform, target)
+        await tell_step(platform, target, f"{step.node}: forget")
+        service = await self._owned(target, SERVICE, step.node)
+        if service is not None:
+            arguments = {"node": step.node, "address": str(service["spec"].get("clusterIP", ""))}
+            for agent in self._stayers(want, step).values():
+                await run_tool(self._platform, agent, ToolName.FORGET, arguments, timeout=_TOOL_TIMEOUT)
+        for resource in self._belongings(want):
+            live = await self._owned(target, resource, step.node)
+            if live is not None:
+                await platform.kubernetes.delete(resource, step.node, target.namespace)
+        await update_metadata(
+            platform, target.namespace, target.app, {"nodes": lambda before: parts.gone(before, {step.node})}
+        )
+        # Or a later node of the name would never get a writable role.
+        await fencing.unmark(platform, target, step.node)
+        await tell(platform, target, "NodeRemoved", f"{step.node} is gone")
 
     def _belongings(self, want: Wanted) -> tuple[Resource, ...]:
         """The Service last: its address is what the others know the node by, also for a repeat of the step."""

@@ -29,7 +29,6 @@ from activities.reach import node_states
 from activities.status import tell_step
 from activities.takeover import Nodes, RoleMover, component_of, said, to_its_end
 from activities.tools import run_tool
-from activities.wait import heartbeats
 from activities.wanted import Wanted, wanted
 from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest, Step
@@ -55,35 +54,32 @@ class Switchover(RoleMover):
     @activity.defn(name=Step.PLAN_MOVE)
     async def plan_move(self, request: MoveRequest) -> Move:
         """Who gives the role to whom. Raises NoCandidate where nobody can take it without losing data."""
-        async with heartbeats():
-            target = request.target
-            want = await wanted(self.platform, target)
-            component = component_of(want.desired, request.component)
-            nothing = Move(target, component.name)
-            nodes = await self.nodes(request.target, component)
-            holders = nodes.holders()
-            if not nodes.writable:
+        target = request.target
+        want = await wanted(self.platform, target)
+        component = component_of(want.desired, request.component)
+        nothing = Move(target, component.name)
+        nodes = await self.nodes(request.target, component)
+        holders = nodes.holders()
+        if not nodes.writable:
+            return nothing
+        if request.node and request.node not in holders:
+            down = request.node not in nodes.agents
+            if len(holders) == 1 or request.node in nodes.reports:
                 return nothing
-            if request.node and request.node not in holders:
-                down = request.node not in nodes.agents
-                if len(holders) == 1 or request.node in nodes.reports:
-                    return nothing
-                # To be rolled, a node that does not run holds nothing; to be removed, it may have the newest data.
-                if down and target.operation != OperationType.SCALE:
-                    return nothing
-                if not await self._can_move(want, component, request.node):
-                    return nothing
-                raise ApplicationError(
-                    f"{request.node} does not say whether it is writable; it is not touched until then"
-                )
-            if request.candidate in holders:
-                return Move(target, component.name, message=f"{request.candidate} is writable already")
-            if len(holders) != 1:
-                raise ApplicationError(f"{component.name}: {said(holders)}; waiting until exactly one is")
-            if not await self._can_move(want, component, holders[0]):
-                return Move(target, component.name, message=f"{component.name} has no other node that could take over")
-            candidate = await self._candidate(request, component, holders[0])
-            return Move(target, component.name, holders[0], candidate)
+            # To be rolled, a node that does not run holds nothing; to be removed, it may have the newest data.
+            if down and target.operation != OperationType.SCALE:
+                return nothing
+            if not await self._can_move(want, component, request.node):
+                return nothing
+            raise ApplicationError(f"{request.node} does not say whether it is writable; it is not touched until then")
+        if request.candidate in holders:
+            return Move(target, component.name, message=f"{request.candidate} is writable already")
+        if len(holders) != 1:
+            raise ApplicationError(f"{component.name}: {said(holders)}; waiting until exactly one is")
+        if not await self._can_move(want, component, holders[0]):
+            return Move(target, component.name, message=f"{component.name} has no other node that could take over")
+        candidate = await self._candidate(request, component, holders[0])
+        return Move(target, component.name, holders[0], candidate)
 
     async def _can_move(self, want: Wanted, component: DesiredComponent, name: str) -> bool:
         """Whether the topology has anything to move a role with: a single node has not."""
@@ -131,23 +127,22 @@ class Switchover(RoleMover):
 
     @activity.defn(name=Step.SWITCHOVER)
     async def switchover(self, move: Move) -> None:
-        async with heartbeats():
-            target = move.target
-            want = await wanted(self.platform, target)
-            component = want.desired.component(move.component)
-            await tell_step(self.platform, target, f"{move.source}: move its role to {move.candidate}")
-            nodes = await self.nodes(move.target, component)
-            moved = move.candidate in nodes.holders()
-            if not moved:
-                await self._bounded(move, nodes)
-            missing = sorted({move.source, move.candidate} - set(nodes.reports))
-            if missing:
-                raise ApplicationError(f"{', '.join(missing)} does not answer; waiting until it does")
-            addresses = await node_addresses(self.platform, want.desired)
-            if not moved:
-                await self._fence(move, nodes)
-            await to_its_end(self._move(move, component, nodes, addresses, moved=moved))
-            await tell(self.platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
+        target = move.target
+        want = await wanted(self.platform, target)
+        component = want.desired.component(move.component)
+        await tell_step(self.platform, target, f"{move.source}: move its role to {move.candidate}")
+        nodes = await self.nodes(move.target, component)
+        moved = move.candidate in nodes.holders()
+        if not moved:
+            await self._bounded(move, nodes)
+        missing = sorted({move.source, move.candidate} - set(nodes.reports))
+        if missing:
+            raise ApplicationError(f"{', '.join(missing)} does not answer; waiting until it does")
+        addresses = await node_addresses(self.platform, want.desired)
+        if not moved:
+            await self._fence(move, nodes)
+        await to_its_end(self._move(move, component, nodes, addresses, moved=moved))
+        await tell(self.platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
 
     async def _move(
         self, move: Move, component: DesiredComponent, nodes: Nodes, addresses: Mapping[str, str], *, moved: bool

@@ -19,7 +19,6 @@ from activities.platform import Platform
 from activities.push import PushRefusedError, push
 from activities.reach import reachable
 from activities.together import together
-from activities.wait import heartbeats
 from activities.wanted import wanted
 from api.names import app_labels
 from api.steps import Applied, ComponentStep, Step, Target
@@ -35,26 +34,23 @@ class Sync:
     @activity.defn(name=Step.SYNC_NODES)
     async def sync_nodes(self, step: ComponentStep) -> Applied:
         """How many nodes were given something. A node whose Pod does not run reads its files when it starts."""
-        async with heartbeats():
-            platform, target = self._platform, step.target
-            want = await wanted(platform, target)
-            component = want.desired.component(step.component)
-            addresses = await node_addresses(platform, want.desired)
-            found, _ = await platform.kubernetes.list(
-                CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
-            )
-            live = {str(each["metadata"]["name"]): each for each in found}
-            await platform.deployments.synced(30)
-            await platform.pods.synced(30)
-            agents = reachable(platform, target, [node.name for node in component.nodes])
-            rendered = await rendered_config_maps(
-                want.desired, component, component.nodes, addresses, live, bootstrap=None
-            )
-            given = await together(
-                self._node(target, want.desired, component, node, manifest, changed, addresses, agents)
-                for node, manifest, changed in rendered
-            )
-            return Applied(sum(given))
+        platform, target = self._platform, step.target
+        want = await wanted(platform, target)
+        component = want.desired.component(step.component)
+        addresses = await node_addresses(platform, want.desired)
+        found, _ = await platform.kubernetes.list(
+            CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
+        )
+        live = {str(each["metadata"]["name"]): each for each in found}
+        await platform.deployments.synced(30)
+        await platform.pods.synced(30)
+        agents = reachable(platform, target, [node.name for node in component.nodes])
+        rendered = await rendered_config_maps(want.desired, component, component.nodes, addresses, live, bootstrap=None)
+        given = await together(
+            self._node(target, want.desired, component, node, manifest, changed, addresses, agents)
+            for node, manifest, changed in rendered
+        )
+        return Applied(sum(given))
 
     async def _node(
         self,

@@ -11,7 +11,6 @@ from activities.metadata import Part, read_part, update_metadata
 from activities.platform import Platform
 from activities.status import tell_step
 from activities.volumes import ungrown, wait_grown
-from activities.wait import heartbeats
 from activities.wanted import Wanted, wanted
 from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.operations import OperationType
@@ -28,20 +27,19 @@ class Upgrade:
     async def expand_volumes(self, target: Target) -> Applied:
         """Asks for larger volumes, how many, and waits until they are there, or are as soon as their Pods are started
         anew: ``planRoll`` finds those."""
-        async with heartbeats():
-            platform = self._platform
-            want = await wanted(platform, target)
-            growing = await ungrown(platform, want.desired)
-            asked = [name for name, volume in sorted(growing.items()) if not volume.asked_for]
-            for name in asked:
-                size = growing[name].size
-                await tell_step(platform, target, f"{name}: expand to {size}")
-                change = {"spec": {"resources": {"requests": {"storage": size}}}}
-                await platform.kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
-            if growing:
-                await tell_step(platform, target, f"wait until the volumes have grown: {', '.join(sorted(growing))}")
-                await wait_grown(platform, target.namespace, {name: each.size for name, each in growing.items()})
-            return Applied(len(asked))
+        platform = self._platform
+        want = await wanted(platform, target)
+        growing = await ungrown(platform, want.desired)
+        asked = [name for name, volume in sorted(growing.items()) if not volume.asked_for]
+        for name in asked:
+            size = growing[name].size
+            await tell_step(platform, target, f"{name}: expand to {size}")
+            change = {"spec": {"resources": {"requests": {"storage": size}}}}
+            await platform.kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
+        if growing:
+            await tell_step(platform, target, f"wait until the volumes have grown: {', '.join(sorted(growing))}")
+            await wait_grown(platform, target.namespace, {name: each.size for name, each in growing.items()})
+        return Applied(len(asked))
 
     async def _primary_is_new(self, want: Wanted, target: Target, version: str) -> bool:
         """Also an engine's own election may have moved a writable role onto a node of the new version."""

@@ -1,18 +1,14 @@
 """Waiting for nodes through the shared watch, telling why it takes long, without an end of its own.
 
-The reason goes into the App's status and an Event; when its cause is gone the wait goes on by itself. A heartbeat
-is what a cancellation arrives with: frequent at first, when people try things out, rarer for Apps that wait for hours.
+The reason goes into the App's status and an Event; when its cause is gone the wait goes on by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from activities.events import tell
 from activities.platform import Platform, permanent
@@ -27,7 +23,6 @@ from api.operations import OperationType
 from api.steps import ErrorType, GroupStep, Step, Target
 from clients.agents import AgentError
 
-_FREQUENT_SECONDS, _FREQUENT_FOR, _RARE_SECONDS = 1.0, 60.0, 4.0
 _STEADY_SECONDS = 2.0
 """A reason counts when it has stood for this long: every start passes through some that mean nothing."""
 STUCK_AFTER = 45.0
@@ -40,42 +35,6 @@ _ASK_AGENT_AFTER = 8.0
 """Seconds after which a Pod that runs without being ready is asked for the engine's own reason."""
 _AGENT_IS_DUE_AFTER = 60.0
 """Seconds after which an agent that does not answer is a reason; before, it may just be starting on a busy machine."""
-
-
-@contextlib.asynccontextmanager
-async def heartbeats() -> AsyncIterator[None]:
-    """Heartbeats while the body runs, and leaves it at once when this worker is told to stop.
-
-    A wait would else hold up the shutdown for all of its grace, and its App until the next heartbeat is missed.
-    Raises a retryable ApplicationError then: another worker goes on with the wait.
-    """
-    body, stopping = asyncio.current_task(), False
-
-    async def beat() -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(_FREQUENT_SECONDS if loop.time() - began < _FREQUENT_FOR else _RARE_SECONDS)
-
-    async def leave() -> None:
-        nonlocal stopping
-        await activity.wait_for_worker_shutdown()
-        stopping = True
-        if body is not None:
-            body.cancel()
-
-    tasks = [asyncio.create_task(beat()), asyncio.create_task(leave())]
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not stopping or activity.is_cancelled():
-            raise
-        raise ApplicationError("this worker stops; another goes on", next_retry_delay=timedelta(0)) from None
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class NodeWaiter:
@@ -190,11 +149,10 @@ class Wait:
 
     @activity.defn(name=Step.WAIT_READY)
     async def wait_ready(self, step: GroupStep) -> None:
-        async with heartbeats():
-            want = await wanted(self._platform, step.target)
-            group = want.desired.component(step.component).group(step.group)
-            names = [node.name for node in group.nodes if not step.nodes or node.name in step.nodes]
-            name = f"{step.component}/{step.group}: wait until ready"
-            await tell_step(self._platform, step.target, name)
-            waiter = NodeWaiter(self._platform, step.target, name, names)
-            await waiter.until(lambda state: state.ready)
+        want = await wanted(self._platform, step.target)
+        group = want.desired.component(step.component).group(step.group)
+        names = [node.name for node in group.nodes if not step.nodes or node.name in step.nodes]
+        name = f"{step.component}/{step.group}: wait until ready"
+        await tell_step(self._platform, step.target, name)
+        waiter = NodeWaiter(self._platform, step.target, name, names)
+        await waiter.until(lambda state: state.ready)

@@ -16,6 +16,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
 from activities.endings import Endings
+from activities.heartbeats import Heartbeats
 from activities.observe import ObserveActivities
 from activities.platform import Platform, watches
 from activities.plugins import Plugins
@@ -72,7 +73,7 @@ def workers(client: Client, platform: Platform) -> list[Worker]:
             client,
             task_queue=ACTIVITY_QUEUE,
             activities=all_activities(platform),
-            interceptors=[ObserveActivities()],
+            interceptors=[ObserveActivities(), Heartbeats()],
             max_concurrent_activities=MOST_ACTIVITIES,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
 Result = TypeVar("Result")
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=20)
-"""A worker that died is noticed after this long; its activities go on at another."""
+"""A worker that died is noticed after this long; its activities (``activities.heartbeats``) go on at another."""
 URGENT_HEARTBEAT = timedelta(seconds=8)
 """The same for steps during which clients cannot write."""
 RETRIES = RetryPolicy(
@@ -32,19 +32,18 @@ RETRIES = RetryPolicy(
 
 @dataclass(frozen=True)
 class Limits:
-    """``total``: of one attempt. ``waits``: it heartbeats. ``attempts``: 0 for without end; otherwise what fails so
-    often is an operator's to decide. ``urgent``: clients wait for it."""
+    """``total``: of one attempt. ``attempts``: 0 for without end; otherwise what fails so often is an operator's to
+    decide. ``urgent``: clients wait for it."""
 
     total: timedelta
-    waits: bool = False
     attempts: int = 0
     urgent: bool = False
 
 
 _QUICK = Limits(timedelta(seconds=60))
-_FIRST = Limits(timedelta(seconds=60), waits=True, urgent=True)
+_FIRST = Limits(timedelta(seconds=60), urgent=True)
 """Between a suspicion and its failover: a task that went to a lost machine would else be missed after a minute."""
-_WAITING = Limits(timedelta(hours=1), waits=True)
+_WAITING = Limits(timedelta(hours=1))
 """It has no end of its own: after an hour the next attempt goes on waiting."""
 
 LIMITS: dict[Step, Limits] = {
@@ -52,46 +51,40 @@ LIMITS: dict[Step, Limits] = {
     Step.REPORT: _FIRST,
     Step.PREPARE: _QUICK,
     Step.SERVICES: _QUICK,
-    Step.APPLY_GROUP: Limits(timedelta(minutes=3), waits=True),
+    Step.APPLY_GROUP: Limits(timedelta(minutes=3)),
     Step.WAIT_READY: _WAITING,
     Step.SURVEY_VOLUMES: _WAITING,
-    Step.START_HELD: Limits(timedelta(minutes=10), waits=True),
+    Step.START_HELD: Limits(timedelta(minutes=10)),
     Step.RECORD: _QUICK,
     Step.FINISH: _QUICK,
     Step.PLAN_DELETION: _QUICK,
-    Step.DELETE_COMPONENT: Limits(timedelta(minutes=30), waits=True),
-    Step.DELETE_LEFTOVERS: Limits(timedelta(minutes=5), waits=True),
+    Step.DELETE_COMPONENT: Limits(timedelta(minutes=30)),
+    Step.DELETE_LEFTOVERS: Limits(timedelta(minutes=5)),
     Step.BEGIN: _QUICK,
     Step.TELL_STATE: _QUICK,
-    Step.SYNC_NODES: Limits(timedelta(minutes=3), waits=True),
-    Step.PLAN_ROLL: Limits(timedelta(minutes=2), waits=True),
-    Step.PLAN_MOVE: Limits(timedelta(minutes=3), waits=True, attempts=10),
-    Step.SWITCHOVER: Limits(timedelta(minutes=3), waits=True, urgent=True),
-    Step.PLAN_FAILOVER: Limits(timedelta(minutes=1), waits=True, attempts=5, urgent=True),
-    Step.FENCE: Limits(timedelta(minutes=2), waits=True, urgent=True),
-    Step.CHOOSE: Limits(timedelta(minutes=2), waits=True, attempts=20, urgent=True),
-    Step.PROMOTE: Limits(timedelta(minutes=2), waits=True, attempts=20, urgent=True),
-    Step.READMIT: Limits(timedelta(minutes=3), waits=True, attempts=3),
+    Step.SYNC_NODES: Limits(timedelta(minutes=3)),
+    Step.PLAN_ROLL: Limits(timedelta(minutes=2)),
+    Step.PLAN_MOVE: Limits(timedelta(minutes=3), attempts=10),
+    Step.SWITCHOVER: Limits(timedelta(minutes=3), urgent=True),
+    Step.PLAN_FAILOVER: Limits(timedelta(minutes=1), attempts=5, urgent=True),
+    Step.FENCE: Limits(timedelta(minutes=2), urgent=True),
+    Step.CHOOSE: Limits(timedelta(minutes=2), attempts=20, urgent=True),
+    Step.PROMOTE: Limits(timedelta(minutes=2), attempts=20, urgent=True),
+    Step.READMIT: Limits(timedelta(minutes=3), attempts=3),
     Step.ROLL_NODE: _WAITING,
-    Step.EXPAND_VOLUMES: Limits(timedelta(minutes=15), waits=True),
+    Step.EXPAND_VOLUMES: Limits(timedelta(minutes=15)),
     Step.ROLL_BACK: _QUICK,
     Step.PLAN_SCALE: _QUICK,
-    Step.JOIN_NODES: Limits(timedelta(minutes=5), waits=True, attempts=10),
-    Step.REMOVE_NODE: Limits(timedelta(minutes=10), waits=True),
-    Step.FORGET_NODE: Limits(timedelta(minutes=10), waits=True, attempts=20),
+    Step.JOIN_NODES: Limits(timedelta(minutes=5), attempts=10),
+    Step.REMOVE_NODE: Limits(timedelta(minutes=10)),
+    Step.FORGET_NODE: Limits(timedelta(minutes=10), attempts=20),
     Step.PLAN_CONFIG: _QUICK,
-    Step.CONFIGURE_NODE: Limits(timedelta(minutes=10), waits=True),
+    Step.CONFIGURE_NODE: Limits(timedelta(minutes=10)),
     Step.COMMIT_CONFIG: _QUICK,
     Step.ENQUEUE: _QUICK,
     Step.AWAIT_RESULT: _WAITING,
     Step.CANCEL_TICKET: _QUICK,
 }
-
-
-def _heartbeat(limits: Limits) -> timedelta | None:
-    if not limits.waits:
-        return None
-    return URGENT_HEARTBEAT if limits.urgent else HEARTBEAT_TIMEOUT
 
 
 async def run_step(step: Step, argument: Any, result: type[Result], summary: str) -> Result:
@@ -103,7 +96,7 @@ async def run_step(step: Step, argument: Any, result: type[Result], summary: str
         result_type=result,
         task_queue=ACTIVITY_QUEUE,
         start_to_close_timeout=limits.total,
-        heartbeat_timeout=_heartbeat(limits),
+        heartbeat_timeout=URGENT_HEARTBEAT if limits.urgent else HEARTBEAT_TIMEOUT,
         retry_policy=replace(RETRIES, maximum_attempts=limits.attempts),
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary[:200],

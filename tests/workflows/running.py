@@ -10,6 +10,7 @@ from datetime import timedelta
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
+from activities.heartbeats import Heartbeats
 from api.names import entity_workflow_id
 from api.operations import (
     ACTIVITY_QUEUE,
@@ -43,6 +44,7 @@ async def workers(client: Client, cluster: FakeCluster) -> AsyncIterator[None]:
                 client,
                 task_queue=ACTIVITY_QUEUE,
                 activities=activities_of(cluster, client),
+                interceptors=[Heartbeats()],
                 max_heartbeat_throttle_interval=timedelta(milliseconds=100),
                 default_heartbeat_throttle_interval=timedelta(milliseconds=100),
             )
