@@ -229,9 +229,7 @@ def _component(
 ) -> DesiredComponent:
     definition = next(c for c in bundle.plugin.spec.components if c.name == default.name)
     template = next((c for c in app.spec.components if c.name == default.name), None)
-    image = next(v for v in bundle.plugin.spec.runtime_versions if v.version == runtime_version).images[
-        definition.image
-    ]
+    version = next(v for v in bundle.plugin.spec.runtime_versions if v.version == runtime_version)
     templates = group_templates(template, default)
     counts = replicas_of(app, default, templates, recorded)
     groups = []
@@ -251,7 +249,7 @@ def _component(
             tolerations=group.tolerations,
             topology_spread_constraints=group.topology_spread_constraints,
             rolling_update=group.rolling_update,
-            **_pod_facts(definition, runtime_version, image, agent_image, record),
+            **_pod_facts(definition, runtime_version, version.images[definition.image], agent_image, record),
         )
         groups.append(DesiredGroup(group.name, resource_name, spec, _nodes(spec, spec.ordinals, sorted(counts), {})))
     record_of_component = recorded.components.get(default.name) if recorded else None

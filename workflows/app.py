@@ -14,7 +14,6 @@ planner, and runs the operation as a child.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,11 +21,11 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError, FailureError
+from temporalio.exceptions import ApplicationError, FailureError
 
 from workflows.evacuation import heard, learn_move, next_move, with_word
-from workflows.failures import root_of
 from workflows.options import run_step
+from workflows.outcome import outcome_of
 from workflows.planner import Decision, Memory, Telling, interrupts, must_tell, plan, refuse_by_request, settle
 from workflows.precedence import failover_before, room_for
 from workflows.start import start_operation
@@ -62,7 +61,7 @@ with workflow.unsafe.imports_passed_through():
         Verb,
         is_drift,
     )
-    from api.steps import AppSnapshot, ErrorType, LoadRequest, Step
+    from api.steps import AppSnapshot, LoadRequest, Step
 
 RESYNC = timedelta(minutes=5)
 """How often it looks without having been told to; spread by a tenth either way, so that entities do not march in
@@ -209,7 +208,7 @@ class AppWorkflow:
         self._ending = ""
         self._say(f"{decision.operation}: {reason}")
         interruption = await self._attend(child, snapshot, decision.operation, ticket)
-        result = await self._outcome(child, decision.operation, interruption)
+        result = await outcome_of(child, decision.operation, interruption)
         self._child, self._handle, self._running, self._progress = "", None, None, None
         if ticket is not None:
             self._finish_ticket(ticket, Outcome(result.outcome), result.message, child.id)
@@ -263,14 +262,18 @@ class AppWorkflow:
                     if again:
                         await self._before_another_look(lambda: child.done() or self._spec_notice or unwanted())
             if why:
-                self._ending = why
-                self._say(f"ending {operation}: {why}")
-                if workflow.patched("say-why-it-ends"):
-                    with contextlib.suppress(FailureError):  # it has ended by itself meanwhile
-                        await child.signal(SIGNAL_ENDING, why)
-                child.cancel()
-                await workflow.wait_condition(child.done)
+                await self._end(child, operation, why)
                 return why
+
+    async def _end(self, child: workflow.ChildWorkflowHandle[Any, Any], operation: str, why: str) -> None:
+        """Returns when nothing of it works any more."""
+        self._ending = why
+        self._say(f"ending {operation}: {why}")
+        if workflow.patched("say-why-it-ends"):
+            with contextlib.suppress(FailureError):  # it has ended by itself meanwhile
+                await child.signal(SIGNAL_ENDING, why)
+        child.cancel()
+        await workflow.wait_condition(child.done)
 
     def _before(self, operation: str) -> str:
         """Why a Failover goes first, or empty."""
@@ -284,23 +287,6 @@ class AppWorkflow:
     async def _before_another_look(self, sooner: Callable[[], bool]) -> None:
         with contextlib.suppress(TimeoutError):
             await workflow.wait_condition(sooner, timeout=LOOK_AGAIN, timeout_summary="is it still missing")
-
-    async def _outcome(
-        self, child: workflow.ChildWorkflowHandle[Any, Any], operation: str, interruption: str
-    ) -> OperationResult:
-        try:
-            result: OperationResult = await child
-        except asyncio.CancelledError:
-            return OperationResult(operation, Outcome.CANCELLED, interruption or "cancelled", child.id)
-        except ChildWorkflowError as error:
-            cause = root_of(error)
-            if isinstance(cause, CancelledError):
-                return OperationResult(operation, Outcome.CANCELLED, interruption or "cancelled", child.id)
-            if isinstance(cause, ApplicationError) and cause.type in (ErrorType.SPEC_CHANGED, ErrorType.NOT_FOUND):
-                return OperationResult(operation, Outcome.CANCELLED, cause.message, child.id)
-            message = cause.message if isinstance(cause, ApplicationError) else str(cause)
-            return OperationResult(operation, Outcome.FAILED, message, child.id)
-        return result
 
     async def _tell(self, snapshot: AppSnapshot, telling: Telling) -> None:
         self._say(telling.message)

@@ -178,4 +178,4 @@ def main(release: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "0.2.0")
+    main(sys.argv[1] if len(sys.argv) > 1 else "0.3.0")

@@ -14,7 +14,7 @@ from workflows.registry import ALL_WORKFLOWS
 
 FOLDER = Path(__file__).parent / "histories"
 HISTORIES = sorted(FOLDER.rglob("*.json"))
-PRESENT = "0.2.0"
+PRESENT = "0.3.0"
 
 
 def stored(path: Path) -> str:
