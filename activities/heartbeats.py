@@ -1,21 +1,25 @@
 """Every activity heartbeats, so that no step is held up for its whole time-out by a worker that died in the middle of
-it; and leaves at once when its worker is told to stop.
+it.
 
 An interceptor rather than a line in each activity: the next one cannot forget it. A heartbeat is also what a
-cancellation arrives with: frequent at first, when people try things out, rarer for Apps that wait for hours.
+cancellation arrives with: frequent at first, when people try things out, rarer for Apps that wait for hours. A step
+that waits leaves at once, also when its worker is told to stop; a short one (``SHORT_STEPS``) is done first, since
+whoever cancelled it could not know what it had begun: a wish that was queued, and could not be taken back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import timedelta
 from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from api.steps import SHORT_STEPS
 
 _FREQUENT_SECONDS, _FREQUENT_FOR, _RARE_SECONDS = 1.0, 60.0, 4.0
 
@@ -27,25 +31,53 @@ class Heartbeats(Interceptor):
 
 class _Beating(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        async with heartbeats():
-            return await super().execute_activity(input)
+        async with _beating():
+            if activity.info().activity_type in SHORT_STEPS:
+                return await _done_first(super().execute_activity(input))
+            async with _leaving():
+                return await super().execute_activity(input)
+
+
+async def _done_first(work: Coroutine[Any, Any, Any]) -> Any:
+    """Waits through the cancellation of its operation; not through a second one, nor where another attempt may have
+    begun, or the worker has given all its grace."""
+    task, waited = asyncio.create_task(work), False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            details = activity.cancellation_details()
+            if waited or details is None or not details.cancel_requested:
+                task.cancel()
+            waited = True
+    return task.result()
 
 
 @contextlib.asynccontextmanager
-async def heartbeats() -> AsyncIterator[None]:
-    """Heartbeats while the body runs, and leaves it at once when this worker is told to stop.
-
-    A wait would else hold up the shutdown for all of its grace, and its App until the next heartbeat is missed.
-    Raises a retryable ApplicationError then: another worker goes on with the wait.
-    """
-    body, stopping = asyncio.current_task(), False
-
+async def _beating() -> AsyncIterator[None]:
     async def beat() -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:
             activity.heartbeat()
             await asyncio.sleep(_FREQUENT_SECONDS if loop.time() - began < _FREQUENT_FOR else _RARE_SECONDS)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _leaving() -> AsyncIterator[None]:
+    """Leaves the body at once when this worker is told to stop.
+
+    A wait would else hold up the shutdown for all of its grace, and its App until the next heartbeat is missed.
+    Raises a retryable ApplicationError then: another worker goes on with the wait.
+    """
+    body, stopping = asyncio.current_task(), False
 
     async def leave() -> None:
         nonlocal stopping
@@ -54,7 +86,7 @@ async def heartbeats() -> AsyncIterator[None]:
         if body is not None:
             body.cancel()
 
-    tasks = [asyncio.create_task(beat()), asyncio.create_task(leave())]
+    task = asyncio.create_task(leave())
     try:
         yield
     except asyncio.CancelledError:
@@ -62,6 +94,5 @@ async def heartbeats() -> AsyncIterator[None]:
             raise
         raise ApplicationError("this worker stops; another goes on", next_retry_delay=timedelta(0)) from None
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -54,6 +54,15 @@ class Step(StrEnum):
     CANCEL_TICKET = "cancelTicket"
 
 
+SHORT_STEPS = frozenset(
+    {
+        Step.PREPARE, Step.SERVICES, Step.RECORD, Step.FINISH, Step.PLAN_DELETION, Step.BEGIN, Step.TELL_STATE,
+        Step.ROLL_BACK, Step.PLAN_SCALE, Step.PLAN_CONFIG, Step.COMMIT_CONFIG, Step.ENQUEUE, Step.CANCEL_TICKET,
+    }
+)  # fmt: skip
+"""Of a second or so, which wait for nobody: once begun they are done, even where the operation is being ended."""
+
+
 class ErrorType(StrEnum):
     """``type`` of an ApplicationError that trying again would not cure."""
 

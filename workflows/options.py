@@ -17,7 +17,7 @@ from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from api.operations import ACTIVITY_QUEUE
-    from api.steps import Step
+    from api.steps import SHORT_STEPS, Step
 
 Result = TypeVar("Result")
 
@@ -40,28 +40,22 @@ class Limits:
     urgent: bool = False
 
 
-_QUICK = Limits(timedelta(seconds=60))
+_SHORT = Limits(timedelta(seconds=60))
 _FIRST = Limits(timedelta(seconds=60), urgent=True)
 """Between a suspicion and its failover: a task that went to a lost machine would else be missed after a minute."""
 _WAITING = Limits(timedelta(hours=1))
 """It has no end of its own: after an hour the next attempt goes on waiting."""
 
 LIMITS: dict[Step, Limits] = {
+    **dict.fromkeys(SHORT_STEPS, _SHORT),
     Step.LOAD: _FIRST,
     Step.REPORT: _FIRST,
-    Step.PREPARE: _QUICK,
-    Step.SERVICES: _QUICK,
     Step.APPLY_GROUP: Limits(timedelta(minutes=3)),
     Step.WAIT_READY: _WAITING,
     Step.SURVEY_VOLUMES: _WAITING,
     Step.START_HELD: Limits(timedelta(minutes=10)),
-    Step.RECORD: _QUICK,
-    Step.FINISH: _QUICK,
-    Step.PLAN_DELETION: _QUICK,
     Step.DELETE_COMPONENT: Limits(timedelta(minutes=30)),
     Step.DELETE_LEFTOVERS: Limits(timedelta(minutes=5)),
-    Step.BEGIN: _QUICK,
-    Step.TELL_STATE: _QUICK,
     Step.SYNC_NODES: Limits(timedelta(minutes=3)),
     Step.PLAN_ROLL: Limits(timedelta(minutes=2)),
     Step.PLAN_MOVE: Limits(timedelta(minutes=3), attempts=10),
@@ -73,17 +67,11 @@ LIMITS: dict[Step, Limits] = {
     Step.READMIT: Limits(timedelta(minutes=3), attempts=3),
     Step.ROLL_NODE: _WAITING,
     Step.EXPAND_VOLUMES: Limits(timedelta(minutes=15)),
-    Step.ROLL_BACK: _QUICK,
-    Step.PLAN_SCALE: _QUICK,
     Step.JOIN_NODES: Limits(timedelta(minutes=5), attempts=10),
     Step.REMOVE_NODE: Limits(timedelta(minutes=10)),
     Step.FORGET_NODE: Limits(timedelta(minutes=10), attempts=20),
-    Step.PLAN_CONFIG: _QUICK,
     Step.CONFIGURE_NODE: Limits(timedelta(minutes=10)),
-    Step.COMMIT_CONFIG: _QUICK,
-    Step.ENQUEUE: _QUICK,
     Step.AWAIT_RESULT: _WAITING,
-    Step.CANCEL_TICKET: _QUICK,
 }
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from temporalio.activity import ActivityCancellationDetails
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from activities.heartbeats import Heartbeats
+from api.steps import SHORT_STEPS, Step
 
 Work = Callable[[], Coroutine[Any, Any, str]]
 
 
-class Step(ActivityInboundInterceptor):
+class Body(ActivityInboundInterceptor):
     """The activity at the end of the interceptors."""
 
     def __init__(self, work: Work) -> None:
@@ -26,8 +29,9 @@ class Step(ActivityInboundInterceptor):
         return await self._work()
 
 
-async def run(environment: ActivityEnvironment, work: Work) -> str:
-    intercepted = Heartbeats().intercept_activity(Step(work))
+async def run(environment: ActivityEnvironment, work: Work, step: Step = Step.WAIT_READY) -> str:
+    environment.info = replace(environment.info, activity_type=step)
+    intercepted = Heartbeats().intercept_activity(Body(work))
 
     async def attempt() -> str:
         return str(await intercepted.execute_activity(cast(ExecuteActivityInput, None)))
@@ -35,12 +39,13 @@ async def run(environment: ActivityEnvironment, work: Work) -> str:
     return await environment.run(attempt)
 
 
-async def test_it_beats_while_the_activity_works() -> None:
+@pytest.mark.parametrize("step", [Step.WAIT_READY, Step.PREPARE])
+async def test_it_beats_while_the_activity_works(step: Step) -> None:
     environment, beats = ActivityEnvironment(), list[object]()
     heard = asyncio.Event()
 
-    def beat(*_: Any) -> None:
-        beats.append(_)
+    def beat(*details: Any) -> None:
+        beats.append(details)
         heard.set()
 
     environment.on_heartbeat = beat
@@ -49,7 +54,7 @@ async def test_it_beats_while_the_activity_works() -> None:
         await heard.wait()
         return "done"
 
-    assert await asyncio.wait_for(run(environment, work), 10) == "done"
+    assert await asyncio.wait_for(run(environment, work, step), 10) == "done"
     assert beats
 
 
@@ -80,3 +85,33 @@ async def test_a_cancelled_operation_is_no_worker_that_stops() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(run(environment, work), 10)
+
+
+def cancelled(environment: ActivityEnvironment, **why: bool) -> None:
+    environment.cancel(ActivityCancellationDetails(**why))
+
+
+@pytest.mark.parametrize("step", sorted(SHORT_STEPS))
+async def test_a_short_step_is_done_though_its_operation_is_ended(step: Step) -> None:
+    """A wish was queued, and the cancelled run that had it queued could not take it back: it knew no ticket."""
+    environment = ActivityEnvironment()
+
+    async def work() -> str:
+        cancelled(environment, cancel_requested=True)
+        await asyncio.sleep(0.01)
+        return "ticket-1"
+
+    assert await asyncio.wait_for(run(environment, work, step), 10) == "ticket-1"
+
+
+@pytest.mark.parametrize("why", ["timed_out", "not_found", "worker_shutdown"])
+async def test_a_short_step_of_which_another_attempt_may_run_ends(why: str) -> None:
+    environment = ActivityEnvironment()
+
+    async def work() -> str:
+        cancelled(environment, **{why: True})
+        await asyncio.Event().wait()
+        return "never"
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(run(environment, work, Step.ENQUEUE), 10)
