@@ -210,7 +210,8 @@ FAULTS: dict[str, Fault] = {
     "engine-killed": Fault(engine_killed),
     "engine-suspended": Fault(engine_suspended, hold=30),
     "agent1-killed": Fault(agent_killed("manager"), hold=30),
-    "agent1-killed-again": Fault(agent_killed("manager"), hold=30, before=died_before),
+    # Without Sentinel its first death is a failover, and the second would meet a replica.
+    "agent1-killed-again": Fault(agent_killed("manager"), hold=30, sentinel=True, before=died_before),
     "agent2-killed": Fault(agent_killed("tools"), hold=8),
     "pod-deleted": Fault(pod_deleted()),
     "pod-force-deleted": Fault(pod_deleted("--grace-period=0", "--force")),
