@@ -33,7 +33,7 @@ def bulk(text: str) -> bytes:
     return f"${len(text)}\r\n{text}\r\n".encode()
 
 
-def redis(replication: str, loading: int = 0) -> FakeEngine:
+def redis(replication: str, loading: int = 0, uptime: int = 60) -> FakeEngine:
     """A server with this INFO section."""
 
     def answer(line: str) -> bytes | None:
@@ -41,6 +41,8 @@ def redis(replication: str, loading: int = 0) -> FakeEngine:
             return None
         if line == "INFO replication":
             return bulk(replication)
+        if line == "INFO server":
+            return bulk(f"# Server\r\nredis_version:7.0.15\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:0\r\n")
         if line == "INFO persistence":
             return bulk(f"# Persistence\r\nloading:{loading}\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\n")
         return b"+OK\r\n"
@@ -57,8 +59,9 @@ def sentinel(
     runid: str = "ab",
     quorum: int = 2,
     uptime: int = 60,
+    heard: int = 200,
 ) -> FakeEngine:
-    """A Sentinel that names ``master``."""
+    """A Sentinel that names ``master``, of whom it has heard ``heard`` ms ago."""
 
     def answer(line: str) -> bytes | None:
         command = line.upper().split()
@@ -75,6 +78,9 @@ def sentinel(
         if command[:2] == ["SENTINEL", "MASTER"]:
             fields = {"name": "orders", "ip": master, "port": "6379", "runid": runid, "flags": flags}
             fields |= {
+                "last-ping-sent": "0",
+                "last-ok-ping-reply": str(heard),
+                "last-ping-reply": str(heard),
                 "num-slaves": "1",
                 "num-other-sentinels": str(others),
                 "quorum": str(quorum),
@@ -127,6 +133,41 @@ async def test_role_and_position(tmp_path: Path, world: AsyncExitStack) -> None:
 async def test_not_ready_says_why(tmp_path: Path, world: AsyncExitStack, engine: FakeEngine, reason: str) -> None:
     await world.enter_async_context(listening({(FIRST, 6379): engine}))
     assert reason in await server(tmp_path).failure("ready")
+
+
+@pytest.mark.parametrize(
+    "missed",
+    [
+        sentinel(FIRST, flags="master,failover_in_progress"),
+        sentinel(FIRST, flags="master,s_down"),
+        sentinel(FIRST, heard=1500),
+        sentinel(FIRST, heard=86000),
+    ],
+)
+async def test_a_primary_that_has_just_started_waits_until_every_sentinel_has_heard_of_it(
+    tmp_path: Path, missed: FakeEngine
+) -> None:
+    """One of them may be promoting another at this moment: what clients wrote here until then would be thrown away."""
+    engines = {(FIRST, 6379): redis(MASTER, uptime=2), **{(each, 26379): sentinel(FIRST) for each in SENTINELS}}
+    async with listening(engines):
+        await server(tmp_path).run("ready")
+    async with listening({**engines, (SENTINELS[2], 26379): missed}):
+        assert "Sentinel has missed this primary" in await server(tmp_path).failure("ready")
+
+
+@pytest.mark.parametrize(("named", "uptime"), [(SECOND, 2), (FIRST, 15)])
+async def test_one_that_is_not_meant_or_has_run_for_a_while_is_ready_at_once(
+    tmp_path: Path, world: AsyncExitStack, named: str, uptime: int
+) -> None:
+    voters = {(each, 26379): sentinel(named, flags="master,s_down") for each in SENTINELS}
+    await world.enter_async_context(listening({(FIRST, 6379): redis(MASTER, uptime=uptime), **voters}))
+    await server(tmp_path).run("ready")
+
+
+async def test_a_primary_is_ready_without_any_sentinel(tmp_path: Path, world: AsyncExitStack) -> None:
+    await world.enter_async_context(listening({(FIRST, 6379): redis(MASTER, uptime=2)}))
+    async with asyncio.timeout(2):
+        await server(tmp_path).run("ready")
 
 
 async def test_a_replica_may_be_elected_only_after_its_first_sync(tmp_path: Path, world: AsyncExitStack) -> None:
