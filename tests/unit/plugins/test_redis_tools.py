@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,24 +136,41 @@ async def test_not_ready_says_why(tmp_path: Path, world: AsyncExitStack, engine:
     assert reason in await server(tmp_path).failure("ready")
 
 
+NOT_HEARD = [{"flags": "master,s_down"}, {"heard": 1500}, {"heard": 86000}]
+
+
 @pytest.mark.parametrize(
-    "missed",
+    "said",
     [
-        sentinel(FIRST, flags="master,failover_in_progress"),
-        sentinel(FIRST, flags="master,s_down"),
-        sentinel(FIRST, heard=1500),
-        sentinel(FIRST, heard=86000),
+        [{}, {}, {"flags": "master,failover_in_progress"}],
+        [{}, {"flags": "master,s_down,o_down"}, {}],
+        *([{}, missed, missed] for missed in NOT_HEARD),
+        [NOT_HEARD[1], {}, NOT_HEARD[0]],
     ],
 )
-async def test_a_primary_that_has_just_started_waits_until_every_sentinel_has_heard_of_it(
-    tmp_path: Path, missed: FakeEngine
+async def test_a_primary_that_has_just_started_waits_while_sentinel_may_replace_it(
+    tmp_path: Path, world: AsyncExitStack, said: list[dict[str, Any]]
 ) -> None:
-    """One of them may be promoting another at this moment: what clients wrote here until then would be thrown away."""
-    engines = {(FIRST, 6379): redis(MASTER, uptime=2), **{(each, 26379): sentinel(FIRST) for each in SENTINELS}}
-    async with listening(engines):
-        await server(tmp_path).run("ready")
-    async with listening({**engines, (SENTINELS[2], 26379): missed}):
-        assert "Sentinel has missed this primary" in await server(tmp_path).failure("ready")
+    """What clients wrote here until then would be thrown away."""
+    await world.enter_async_context(listening(just_started(said)))
+    assert "Sentinel has missed this primary" in await server(tmp_path).failure("ready")
+
+
+@pytest.mark.parametrize("missed", [{}, *NOT_HEARD])
+@pytest.mark.parametrize("which", [0, 2])
+async def test_one_sentinel_alone_that_has_not_heard_of_it_keeps_nobody_waiting(
+    tmp_path: Path, world: AsyncExitStack, missed: dict[str, Any], which: int
+) -> None:
+    """Its connection may hang for a quarter of a minute, and alone it replaces nobody."""
+    said: list[dict[str, Any]] = [{}, {}, {}]
+    said[which] = missed
+    await world.enter_async_context(listening(just_started(said)))
+    await server(tmp_path).run("ready")
+
+
+def just_started(said: list[dict[str, Any]]) -> dict[tuple[str, int], FakeEngine]:
+    voters = {(each, 26379): sentinel(FIRST, **what) for each, what in zip(SENTINELS, said, strict=True)}
+    return {(FIRST, 6379): redis(MASTER, uptime=2), **voters}
 
 
 @pytest.mark.parametrize(("named", "uptime"), [(SECOND, 2), (FIRST, 6)])
