@@ -40,6 +40,10 @@ MOST_ACTIVITIES = 200
 """Most of them wait; those that work are bounded by the API server's own limits."""
 HEARTBEAT_THROTTLE = timedelta(seconds=1)
 """The SDK would send only every 16 s of a 20 s time-out, and a cancellation arrives with the answer."""
+LOST_WORKER = timedelta(seconds=2)
+"""A worker that was killed leaves the next task of each workflow that it had in memory to itself; after this long
+anybody may take it. The SDK's default is 10 s, in which a failover would stand still. One that is only slow costs a
+replay."""
 
 
 def runtime_for(settings: Settings) -> Runtime:
@@ -67,6 +71,7 @@ def workers(client: Client, platform: Platform) -> list[Worker]:
             client,
             task_queue=WORKFLOW_QUEUE,
             workflows=ALL_WORKFLOWS,
+            sticky_queue_schedule_to_start_timeout=LOST_WORKER,
             graceful_shutdown_timeout=GRACE,
         ),
         Worker(
