@@ -61,6 +61,7 @@ def sentinel(
     quorum: int = 2,
     uptime: int = 60,
     heard: int = 200,
+    run: str = "0a",
 ) -> FakeEngine:
     """A Sentinel that names ``master``, of whom it has heard ``heard`` ms ago."""
 
@@ -69,7 +70,10 @@ def sentinel(
         if command[0] == "QUIT":
             return None
         if command[:2] == ["INFO", "SERVER"]:
-            return bulk(f"redis_version:7.0.15\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:0\r\n")
+            ages = f"uptime_in_seconds:{uptime}\r\nuptime_in_days:0\r\n"
+            return bulk(f"redis_version:7.0.15\r\nrun_id:{run}\r\ntcp_port:26379\r\n{ages}")
+        if command[0] == "PING":
+            return b"+PONG\r\n"
         if command[:2] == ["SENTINEL", "CKQUORUM"]:
             if not majority:
                 return b"-NOQUORUM 1 usable Sentinels. Not enough available Sentinels\r\n"
@@ -169,7 +173,10 @@ async def test_one_sentinel_alone_that_has_not_heard_of_it_keeps_nobody_waiting(
 
 
 def just_started(said: list[dict[str, Any]]) -> dict[tuple[str, int], FakeEngine]:
-    voters = {(each, 26379): sentinel(FIRST, **what) for each, what in zip(SENTINELS, said, strict=True)}
+    voters = {
+        (each, 26379): sentinel(FIRST, run=each.replace(".", ""), **what)
+        for each, what in zip(SENTINELS, said, strict=True)
+    }
     return {(FIRST, 6379): redis(MASTER, uptime=2), **voters}
 
 
