@@ -16,6 +16,7 @@ from cli.nodes import Node, current_pods
 from cli.session import CommandError, errors
 from clients.errors import InvalidError, NotFoundError, UnavailableError
 from clients.kubernetes import Kubernetes
+from clients.pod_reason import why_not_ready
 from clients.resources import POD, Manifest
 
 _COLORS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green", "bright_magenta")
@@ -51,9 +52,6 @@ async def show(kubernetes: Kubernetes, wish: Wish, nodes: Sequence[Node]) -> Non
     it ends only by being cancelled."""
     emit = emitters(nodes)
     if wish.follow:
-        for node in nodes:
-            if not node.runs:
-                errors.print(f"[dim]{escape(_not_started(node))}; waiting[/dim]", soft_wrap=True)
         await asyncio.gather(*(_follow(kubernetes, wish, node.name, emit[node.name]) for node in nodes))
         return
     missing = []
@@ -62,22 +60,25 @@ async def show(kubernetes: Kubernetes, wish: Wish, nodes: Sequence[Node]) -> Non
             async for line in kubernetes.pod_log(node.pod, wish.namespace, wish.container, tail=wish.tail):
                 emit[node.name](line)
         except InvalidError:  # of the others there may be much to read
-            missing.append(_not_started(node))
+            missing.append(_not_started(node.name, node.reason))
     if missing:
         raise CommandError("; ".join(missing))
 
 
-def _not_started(node: Node) -> str:
-    return f"{node.name} has not started, so it has no log{f': {node.reason}' if node.reason else ''}"
+def _not_started(node: str, reason: str) -> str:
+    return f"{node} has not started, so it has no log{f': {reason}' if reason else ''}"
 
 
 async def _follow(kubernetes: Kubernetes, wish: Wish, node: str, emit: Emit) -> None:
     """Node after node's Pod, container after container, through restarts of either and a broken connection."""
     loop = asyncio.get_running_loop()
-    seen, heard, tail = "", loop.time(), wish.tail
+    seen, heard, tail, told = "", loop.time(), wish.tail, False
     while True:
         pod = await _pod(kubernetes, wish, node)
         run = _run(pod, wish.container) if pod is not None else ""
+        if pod is not None and not run and not told:
+            errors.print(f"[dim]{escape(_not_started(node, why_not_ready(pod)))}; waiting[/dim]", soft_wrap=True)
+        told = told or pod is not None
         if pod is not None and run:
             since = int(loop.time() - heard) + 1 if run == seen else 0
             try:

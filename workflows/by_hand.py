@@ -45,9 +45,14 @@ async def by_hand(operation: OperationType, request: OperationInput) -> Operatio
     )
     scope = Scope(request.component, request.group, request.node, request.candidate, request.force)
     asked = OperationRequest(operation, workflow.info().workflow_id, request.reason, scope)
-    ticket = await run_step(
-        Step.ENQUEUE, EnqueueRequest(request.namespace, request.app, asked), str, f"{operation} of {where}"
-    )
+    wish = EnqueueRequest(request.namespace, request.app, asked)
+    queued = asyncio.create_task(run_step(Step.ENQUEUE, wish, str, f"{operation} of {where}"))
+    try:
+        ticket = await asyncio.shield(queued)
+    except asyncio.CancelledError:  # only who has the ticket can take the wish back
+        reference = TicketRequest(request.namespace, request.app, await queued)
+        await asyncio.shield(run_step(Step.CANCEL_TICKET, reference, type(None), "take it back"))
+        raise
     workflow.set_current_details(f"{operation} of **{where}**, started by hand: queued as {ticket}")
     reference = TicketRequest(request.namespace, request.app, ticket)
     try:

@@ -7,6 +7,7 @@ Cancellation waits until the activity has really ended, so that no two operation
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -89,4 +90,8 @@ async def run_step(step: Step, argument: Any, result: type[Result], summary: str
         cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary=summary[:200],
     )
+    task = asyncio.current_task()
+    if task is not None and task.cancelling() and workflow.patched("cancelled-after-step"):
+        # A short step is done first, and its answer would swallow the cancellation: the operation would go on for ever.
+        raise asyncio.CancelledError
     return answer

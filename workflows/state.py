@@ -97,9 +97,11 @@ class EntityState:
     def memory(self, snapshot: AppSnapshot, now: datetime) -> Memory:
         """What the planner has to know of the past. Forgets what the snapshot shows to be over."""
         failure = None
-        if _whole(snapshot):
+        # Before a failover, and of a refused spec, nobody has looked for nodes that are not as recorded yet.
+        whole = _whole(snapshot) and not snapshot.refusal and self.failovers.due(now) is None
+        if whole or not snapshot.exists or snapshot.deleting:
             self.halfway = ""
-        if self.failed_how == _HOW[Outcome.ABORTED] and _whole(snapshot) and workflow.patched("whole-after-abort"):
+        if self.failed_how == _HOW[Outcome.ABORTED] and whole and workflow.patched("whole-after-abort"):
             self.forget_failure()  # it was too late to go back, so it was completed: nothing waits for anybody
         if self.failed_type:
             due = bool(self.retry_at) and now >= datetime.fromisoformat(self.retry_at)

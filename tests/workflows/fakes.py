@@ -203,6 +203,7 @@ class FakeActivities:
     @activity.defn(name=Step.TELL_STATE)
     async def tell_state(self, request: StateRequest) -> None:
         app = await self._begin(Step.TELL_STATE, request.target, request.state)
+        await self._held(app, request.state)
         app.states.append(request)
         await self._cluster.ran(f"{request.target.app}/told")
 

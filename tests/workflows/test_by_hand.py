@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import ActivityEnvironment
@@ -16,7 +18,7 @@ from activities.requests import Requests
 from api.operations import EntityStatus, OperationRequest, OperationType
 from api.steps import EnqueueRequest
 from tests.workflows.fakes import INSTALLATION, FakeCluster, FakePlatform
-from tests.workflows.running import NAMESPACE, entity, eventually, notify, start_by_hand
+from tests.workflows.running import NAMESPACE, entity, eventually, idle, notify, start_by_hand
 
 
 async def failure(handle: object) -> ApplicationError:
@@ -79,6 +81,39 @@ async def test_a_cancellation_reaches_the_operation(client: Client, cluster: Fak
     with pytest.raises(WorkflowFailureError) as caught:
         await handle.result()
     assert isinstance(caught.value.cause, CancelledError)
+
+
+async def test_one_that_is_cancelled_while_it_is_queued_takes_its_wish_back(
+    client: Client, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.add("early", deployed_hash="one").rolls = ["a"]
+    asked, answer, get = asyncio.Event(), asyncio.Event(), cluster.get
+
+    async def slow_get(*which: Any) -> Any:
+        asked.set()
+        await answer.wait()
+        return await get(*which)
+
+    monkeypatch.setattr(cluster, "get", slow_get)
+    await cluster.change("early", blocked={"a"})
+    handle = await start_by_hand(client, "early", "Restart")
+    await asked.wait()
+    await handle.cancel()
+
+    async def heard() -> bool:
+        """The workflow has been told of it."""
+        kinds = [event.event_type for event in (await handle.fetch_history()).events]
+        cancelled = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED
+        told = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+        return cancelled in kinds and told in kinds[kinds.index(cancelled) :]
+
+    await eventually(heard)
+    answer.set()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    await idle(client, "early")
+    assert "rolled:a" not in cluster.steps("early")
 
 
 async def test_a_failure_is_mirrored_and_asking_again_tries_again(client: Client, cluster: FakeCluster) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 
+from api.operations import QUERY_STATUS, EntityStatus
 from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, GroupPlan, RollNode, ScalePlan
 from tests.workflows.fakes import FakeApp, FakeCluster
-from tests.workflows.running import entity, notify, operation, start_by_hand
+from tests.workflows.running import entity, eventually, notify, operation, say, start_by_hand
 
 
 async def test_a_deletion_ends_a_waiting_deploy(client: Client, cluster: FakeCluster) -> None:
@@ -76,6 +77,29 @@ async def test_a_refused_spec_says_what_it_has_left_halfway(client: Client, clus
     await cluster.change("half", generation=3, refusal="", refusal_reason="", blocked=set())
     await notify(client, "half")
     await cluster.until(lambda: not app.rolls)
+
+
+async def test_a_newer_spec_that_arrives_as_a_pause_is_told_ends_the_pause(
+    client: Client, cluster: FakeCluster
+) -> None:
+    """The step was done first, and its answer swallowed the cancellation: the operation stayed paused for ever, and all
+    that came after it, a deletion too, waited for its end."""
+    app = held(cluster, "told", "Upgrade")
+    await notify(client, "told")
+    await cluster.until(lambda: at_work(cluster, "told"))
+    await say(client, "told", "pause")
+    await cluster.change("told", blocked={"paused"})
+    await cluster.until(lambda: "told/tellState:paused" in cluster.log)
+    await cluster.change("told", spec_hash="two", generation=2)
+    await notify(client, "told")
+    await eventually(lambda: doing(client, "told", "ending Upgrade"))
+    await cluster.change("told", blocked=set())
+    await cluster.until(lambda: not app.rolls)
+
+
+async def doing(client: Client, app: str, words: str) -> bool:
+    status: EntityStatus = await entity(client, app).query(QUERY_STATUS, result_type=EntityStatus)
+    return status.doing.startswith(words)
 
 
 KINDS = ["Scale", "Upgrade", "Resize", "Reconfigure", "UpgradePlugin"]
