@@ -39,12 +39,18 @@ class FakePods:
     def __init__(self, pods: Sequence[dict[str, Any]], scripts: list[list[str | Exception]]) -> None:
         self.pods, self.scripts = list(pods), scripts
         self.asked: list[dict[str, Any]] = []
+        self.looks = 0
+
+    async def looked_at(self, times: int) -> None:
+        while self.looks < times:  # noqa: ASYNC110 - nobody else sees it
+            await asyncio.sleep(0)
 
     async def opened(self, times: int) -> None:
         while len(self.asked) < times:  # noqa: ASYNC110 - nobody else sees it
             await asyncio.sleep(0)
 
     async def list(self, *_: Any, **__: Any) -> tuple[Sequence[dict[str, Any]], str]:
+        self.looks += 1
         return self.pods, "1"
 
     async def pod_log(self, name: str, namespace: str, container: str, **options: Any) -> AsyncIterator[str]:
@@ -97,7 +103,7 @@ async def test_followed_a_node_that_has_not_started_says_so_and_is_waited_for(
     fake = FakePods([waits], [["one"]])
     wish = logs.Wish("demo", "cache", "middleware", follow=True, tail=None)
     running = asyncio.create_task(logs.show(cast(Kubernetes, fake), wish, nodes_of(current_pods([waits]))))
-    await asyncio.sleep(0)
+    await fake.looked_at(2)
     waits["status"]["containerStatuses"] = [{"name": "middleware", "containerID": "first", "state": {"running": {}}}]
     await fake.opened(2)
     running.cancel()
