@@ -4,7 +4,7 @@ it.
 An interceptor rather than a line in each activity: the next one cannot forget it. A heartbeat is also what a
 cancellation arrives with: frequent at first, when people try things out, rarer for Apps that wait for hours. A step
 that waits leaves at once, also when its worker is told to stop; a short one (``SHORT_STEPS``) is done first, since
-whoever cancelled it could not know what it had begun: a wish that was queued, and could not be taken back.
+whoever cancelled it could not know what it had begun. ``workflows.options`` ends the operation after it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Heartbeats(Interceptor):
 
 class _Beating(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        async with _beating():
+        async with _beside(_beat()):
             if activity.info().activity_type in SHORT_STEPS:
                 return await _done_first(super().execute_activity(input))
             async with _leaving():
@@ -54,20 +54,22 @@ async def _done_first(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def _beating() -> AsyncIterator[None]:
-    async def beat() -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(_FREQUENT_SECONDS if loop.time() - began < _FREQUENT_FOR else _RARE_SECONDS)
-
-    task = asyncio.create_task(beat())
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs ``work`` as long as the body."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def _beat() -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(_FREQUENT_SECONDS if loop.time() - began < _FREQUENT_FOR else _RARE_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -86,13 +88,10 @@ async def _leaving() -> AsyncIterator[None]:
         if body is not None:
             body.cancel()
 
-    task = asyncio.create_task(leave())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not stopping or activity.is_cancelled():
-            raise
-        raise ApplicationError("this worker stops; another goes on", next_retry_delay=timedelta(0)) from None
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async with _beside(leave()):
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not stopping or activity.is_cancelled():
+                raise
+            raise ApplicationError("this worker stops; another goes on", next_retry_delay=timedelta(0)) from None

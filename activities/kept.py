@@ -52,16 +52,10 @@ def data_versions(metadata: Manifest, claims: Mapping[str, Manifest]) -> dict[st
 def unreadable_volumes(desired: DesiredApp, claims: Mapping[str, Manifest]) -> list[Problem]:
     """Kept volumes that the wanted version must not be started on: some engines would ignore the data, begin empty and
     acknowledge writes (Redis 6.0 does not see the append-only files of 7.0)."""
-    found: dict[str, list[str]] = {}
-    for component in desired.components:
-        for name in sorted(held_nodes(desired, component, claims)):
-            had = str((claims[name]["metadata"].get("annotations") or {}).get(ANNOTATION_RUNTIME_VERSION) or "")
-            if had and (why := unreadable(desired.bundle, had, desired.runtime_version)):
-                found.setdefault(why, []).append(name)
-    return [
-        Problem("spec.runtimeVersion", f"{why}, or delete the kept volume claims {', '.join(names)} with their data")
-        for why, names in found.items()
-    ]
+    names = [name for component in desired.components for name in sorted(held_nodes(desired, component, claims))]
+    annotations = {name: claims[name]["metadata"].get("annotations") or {} for name in names}
+    had = {name: str(annotations[name].get(ANNOTATION_RUNTIME_VERSION) or "") for name in names}
+    return _unreadable(desired, had, "or delete the kept volume claims {} with their data")
 
 
 def unreadable_beginnings(desired: DesiredApp, metadata: Manifest | None, ready: Mapping[str, str]) -> list[Problem]:
@@ -70,12 +64,18 @@ def unreadable_beginnings(desired: DesiredApp, metadata: Manifest | None, ready:
     say of a version that crashes, keeps nobody from correcting the version."""
     normal = {entry["name"]: entry for entry in lists(read_part(metadata, "nodes"))["normal"]}
     stored = {n.name for c in desired.components for n in c.nodes if c.group(n.group).spec.storage is not None}
-    found: dict[str, list[str]] = {}
+    had = {}
     for name in sorted(stored & {*normal, *ready}):
-        had = parts.had(normal.get(name, {}), ready.get(name) or normal.get(name, {}).get("version", ""))
-        if had and (why := unreadable(desired.bundle, had, desired.runtime_version)):
+        entry = normal.get(name, {})
+        had[name] = parts.had(entry, ready.get(name) or entry.get("version", ""))
+    return _unreadable(desired, had, "since {} ran it and may hold data; or delete the App")
+
+
+def _unreadable(desired: DesiredApp, had: Mapping[str, str], remedy: str) -> list[Problem]:
+    """``had``: name -> version whose engine has had the volume, empty where nobody knows. ``remedy``: with ``{}`` for
+    the names."""
+    found: dict[str, list[str]] = {}
+    for name, version in had.items():
+        if version and (why := unreadable(desired.bundle, version, desired.runtime_version)):
             found.setdefault(why, []).append(name)
-    return [
-        Problem("spec.runtimeVersion", f"{why}, since {', '.join(names)} ran it and may hold data; or delete the App")
-        for why, names in found.items()
-    ]
+    return [Problem("spec.runtimeVersion", f"{why}, {remedy.format(', '.join(names))}") for why, names in found.items()]

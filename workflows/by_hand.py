@@ -50,8 +50,7 @@ async def by_hand(operation: OperationType, request: OperationInput) -> Operatio
     try:
         ticket = await asyncio.shield(queued)
     except asyncio.CancelledError:  # only who has the ticket can take the wish back
-        reference = TicketRequest(request.namespace, request.app, await queued)
-        await asyncio.shield(run_step(Step.CANCEL_TICKET, reference, type(None), "take it back"))
+        await _take_back(TicketRequest(request.namespace, request.app, await queued))
         raise
     workflow.set_current_details(f"{operation} of **{where}**, started by hand: queued as {ticket}")
     reference = TicketRequest(request.namespace, request.app, ticket)
@@ -59,8 +58,7 @@ async def by_hand(operation: OperationType, request: OperationInput) -> Operatio
         result = await run_step(Step.AWAIT_RESULT, reference, OperationResult, f"result of {ticket}")
     except (ActivityError, asyncio.CancelledError) as error:
         if is_cancelled_exception(error):
-            # Shielded: this workflow is being cancelled, and must still take its wish back.
-            await asyncio.shield(run_step(Step.CANCEL_TICKET, reference, type(None), f"take {ticket} back"))
+            await _take_back(reference)
         raise
     workflow.set_current_details(f"{operation} of **{where}**, started by hand: {result.outcome}. {result.message}")
     if result.outcome == Outcome.CANCELLED:
@@ -69,3 +67,8 @@ async def by_hand(operation: OperationType, request: OperationInput) -> Operatio
         kind = str(result.outcome).capitalize()
         raise ApplicationError(f"{operation} of {where}: {result.message}", type=kind, non_retryable=True)
     return result
+
+
+async def _take_back(wish: TicketRequest) -> None:
+    """Shielded: the workflow is being cancelled meanwhile."""
+    await asyncio.shield(run_step(Step.CANCEL_TICKET, wish, type(None), f"take {wish.ticket} back"))

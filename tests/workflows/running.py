@@ -82,12 +82,17 @@ def operation(client: Client, app: str, kind: str, sequence: int) -> WorkflowHan
 
 async def idle(client: Client, app: str) -> None:
     """Waits until no operation runs and all that arrived has been looked at."""
+    await doing(client, app, "waiting for a change")
 
-    async def rests() -> bool:
+
+async def doing(client: Client, app: str, words: str) -> None:
+    """Waits until what the entity says that it does begins with ``words``."""
+
+    async def so() -> bool:
         status: EntityStatus = await entity(client, app).query(QUERY_STATUS, result_type=EntityStatus)
-        return status.doing == "waiting for a change"
+        return status.doing.startswith(words)
 
-    await eventually(rests)
+    await eventually(so)
 
 
 async def say(client: Client, app: str, verb: str) -> str:

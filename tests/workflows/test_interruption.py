@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 
-from api.operations import QUERY_STATUS, EntityStatus
 from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, GroupPlan, RollNode, ScalePlan
 from tests.workflows.fakes import FakeApp, FakeCluster
-from tests.workflows.running import entity, eventually, notify, operation, say, start_by_hand
+from tests.workflows.running import doing, entity, notify, operation, say, start_by_hand
 
 
 async def test_a_deletion_ends_a_waiting_deploy(client: Client, cluster: FakeCluster) -> None:
@@ -92,14 +91,9 @@ async def test_a_newer_spec_that_arrives_as_a_pause_is_told_ends_the_pause(
     await cluster.until(lambda: "told/tellState:paused" in cluster.log)
     await cluster.change("told", spec_hash="two", generation=2)
     await notify(client, "told")
-    await eventually(lambda: doing(client, "told", "ending Upgrade"))
+    await doing(client, "told", "ending Upgrade")
     await cluster.change("told", blocked=set())
     await cluster.until(lambda: not app.rolls)
-
-
-async def doing(client: Client, app: str, words: str) -> bool:
-    status: EntityStatus = await entity(client, app).query(QUERY_STATUS, result_type=EntityStatus)
-    return status.doing.startswith(words)
 
 
 KINDS = ["Scale", "Upgrade", "Resize", "Reconfigure", "UpgradePlugin"]

@@ -41,12 +41,9 @@ class FakePods:
         self.asked: list[dict[str, Any]] = []
         self.looks = 0
 
-    async def looked_at(self, times: int) -> None:
-        while self.looks < times:  # noqa: ASYNC110 - nobody else sees it
-            await asyncio.sleep(0)
-
-    async def opened(self, times: int) -> None:
-        while len(self.asked) < times:  # noqa: ASYNC110 - nobody else sees it
+    async def until(self, *, looks: int = 0, opened: int = 0) -> None:
+        """Lets the others run until so many have been."""
+        while self.looks < looks or len(self.asked) < opened:  # noqa: ASYNC110 - nobody else sees it
             await asyncio.sleep(0)
 
     async def list(self, *_: Any, **__: Any) -> tuple[Sequence[dict[str, Any]], str]:
@@ -103,9 +100,9 @@ async def test_followed_a_node_that_has_not_started_says_so_and_is_waited_for(
     fake = FakePods([waits], [["one"]])
     wish = logs.Wish("demo", "cache", "middleware", follow=True, tail=None)
     running = asyncio.create_task(logs.show(cast(Kubernetes, fake), wish, nodes_of(current_pods([waits]))))
-    await fake.looked_at(2)
+    await fake.until(looks=2)
     waits["status"]["containerStatuses"] = [{"name": "middleware", "containerID": "first", "state": {"running": {}}}]
-    await fake.opened(2)
+    await fake.until(opened=2)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     said = capsys.readouterr()
@@ -128,9 +125,9 @@ async def test_followed_it_goes_on_in_the_next_container(
             cast(Kubernetes, fake), logs.Wish("demo", "cache", "middleware", True, 1), nodes_of(current_pods([own]))
         )
     )
-    await fake.opened(2)
+    await fake.until(opened=2)
     states[0]["containerID"] = "second"
-    await fake.opened(4)
+    await fake.until(opened=4)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert capsys.readouterr().out.splitlines() == ["one", "two", "three"]
