@@ -1,6 +1,6 @@
 """``rollNode``: gives one node another Pod, by the record, and waits until it serves again.
 
-1. A volume that the engine of a lower version cannot read is made anew (``wipe``); its data comes from the peers.
+1. A volume that the engine of a lower version cannot read is made anew (``activities.wipe``).
 2. The node's files of the new version, then its Deployment: strategy Recreate ends the old Pod first. A Restart that
    changes nothing deletes the Pod, known by the uid that it had when the operation was planned.
 3. Wait for another Pod that is ready, then ask the engine for its version.
@@ -14,36 +14,31 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from activities import parts
 from activities.addresses import node_addresses
 from activities.differences import differences
 from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, read_back
 from activities.events import tell
-from activities.manifests import deployment_manifest, version_of
-from activities.metadata import Part, read_part, update_metadata
+from activities.manifests import deployment_manifest
+from activities.metadata import Part, update_metadata
 from activities.nodes import rendered_config_maps
 from activities.objects import check_owner
 from activities.platform import Platform, permanent
-from activities.reach import agent_of, reachable, reports
+from activities.reach import agent_of
 from activities.readiness import NodeState
 from activities.status import tell_step
 from activities.tools import run_tool
 from activities.volumes import needs_start, wait_grown
 from activities.wait import STUCK_AFTER, NodeWaiter
 from activities.wanted import Wanted, wanted
-from api.names import ANNOTATION_APP_UID, API_GROUP, app_labels
+from activities.wipe import Volume
+from api.names import app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, NodeStep, Step
 from api.tools import ToolName
 from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, VOLUME_CLAIM
 from render.desired import DesiredComponent, DesiredGroup, DesiredNode
-from render.objects import node_volume_claim
-from render.templates import version_key
-
-WIPED_FOR = f"{API_GROUP}/wiped-for"
-"""On a claim: the operation that made it anew, so that a repeat of the step does not throw the copy away again."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +60,9 @@ class Node:
         component, group, node = self._place(want, step)
         await tell_step(platform, target, f"{node.name}: roll")
         node = replace(node, runtime_version=group.spec.runtime_version)
-        if step.wipe:
-            await self._wipe(step, want, component, group, node)
+        volume = Volume(platform, step, want, component, group, node)
+        if step.wipe or await volume.turns_out_unreadable():
+            await volume.empty()
         await self._note(step, lambda before: parts.rolled(before, node.name, node.runtime_version))
         renewal = await self._give(step, want, component, group, node)
         state = await self._serves(step, node, renewal)
@@ -171,53 +167,6 @@ class Node:
             message = f"{node.name} runs version {version}; its image should hold {node.runtime_version}"
             raise permanent(ErrorType.NODE_STUCK, message)
 
-    async def _wipe(
-        self, step: NodeStep, want: Wanted, component: DesiredComponent, group: DesiredGroup, node: DesiredNode
-    ) -> None:
-        kubernetes, target = self._platform.kubernetes, step.target
-        claim = node_volume_claim(want.desired, component, group, node)
-        live = await kubernetes.get(VOLUME_CLAIM, node.name, target.namespace)
-        if claim is None:
-            return
-        if _annotation(live, WIPED_FOR) == target.workflow_id:
-            await self._note(step, lambda before: parts.wiped(before, node.name))
-            return
-        await self._only_a_copy(step, want, component, node)
-        await tell_step(self._platform, target, f"{node.name}: begin with an empty volume")
-        await kubernetes.patch(DEPLOYMENT, node.name, target.namespace, {"spec": {"replicas": 0}})
-        waiter = NodeWaiter(self._platform, target, f"{node.name}: wait until it has stopped", [node.name])
-        await waiter.until(lambda state: state.pod is None)
-        if live is not None:
-            check_owner(target, live)
-            await kubernetes.delete(VOLUME_CLAIM, node.name, target.namespace, uid=live["metadata"]["uid"])
-            if await kubernetes.get(VOLUME_CLAIM, node.name, target.namespace) is not None:
-                raise ApplicationError(f"the volume of {node.name} is still being removed")
-        claim["metadata"]["annotations"] = {ANNOTATION_APP_UID: target.uid, WIPED_FOR: target.workflow_id}
-        await kubernetes.create(claim)
-        await self._note(step, lambda before: parts.wiped(before, node.name))
-
-    async def _only_a_copy(self, step: NodeStep, want: Wanted, component: DesiredComponent, node: DesiredNode) -> None:
-        """A volume is thrown away only while another node serves from which this one can have its data again: the one
-        that is writable, where the component has such a role, of no higher version than this one will be."""
-        writable = {role.name for role in component.definition.roles if role.writable}
-        entries = parts.entries(read_part(want.live.metadata, "nodes"))
-        others = [each.name for each in component.nodes if each.name != node.name]
-        serving = []
-        answers = await reports(self._platform, reachable(self._platform, step.target, others))
-        for name, report in answers.items():
-            runs = version_of(self._platform.deployments.get(step.target.namespace, name))
-            data = parts.had(entries.get(name, {}), runs)
-            readable = not data or version_key(data) <= version_key(node.runtime_version)
-            if report.ready and readable and (not writable or report.role in writable):
-                serving.append(name)
-        if not serving or (writable and len(serving) != 1):
-            message = f"{node.name} would begin with an empty volume, but no other node serves that it could copy"
-            raise permanent(ErrorType.NODE_STUCK, f"{message}; not done")
-
 
 def _template(deployment: Mapping[str, Any] | None) -> Any:
     return ((deployment or {}).get("spec") or {}).get("template")
-
-
-def _annotation(manifest: Mapping[str, Any] | None, name: str) -> str:
-    return str(((manifest or {}).get("metadata", {}).get("annotations") or {}).get(name, ""))

@@ -22,13 +22,13 @@ from activities.reach import node_states
 from activities.readiness import NodeState
 from activities.volumes import needs_start, ungrown
 from activities.wanted import Live, wanted
+from activities.wipe import cannot_read
 from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
 from api.steps import RollNode, RollPlan, RollRequest, Step
 from clients.resources import DEPLOYMENT
 from render.budgets import exclusive_roles, minority
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
-from render.templates import version_key
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ async def outdated_nodes(platform: Platform, desired: DesiredApp, live: Live) ->
     found, _ = await platform.kubernetes.list(DEPLOYMENT, desired.namespace, labels=app_labels(desired.name))
     deployments = {str(each["metadata"]["name"]): each for each in found}
     entries = parts.entries(read_part(live.metadata, "nodes"))
-    readable = {each.version: each.upgrades_from or [] for each in desired.bundle.plugin.spec.runtime_versions}
     outdated = []
     for component in desired.components:
         for group in component.groups:
@@ -60,9 +59,7 @@ async def outdated_nodes(platform: Platform, desired: DesiredApp, live: Live) ->
                 if not stale and parts.UNVERIFIED not in entry:
                     continue
                 runs = version_of(present)
-                data = parts.had(entry, runs)
-                higher = bool(data) and version_key(wants) < version_key(data)
-                unreadable = higher and data not in readable.get(wants, [])
+                unreadable = cannot_read(desired.bundle, wants, parts.had(entry, runs))
                 outdated.append(Outdated(node.name, bool(runs) and runs != wants, unreadable))
     return outdated
 

@@ -48,6 +48,7 @@ def run_case(
         workflow_id = workflow_of(app, operation, temporal, seen)
         eventually(f"{step} was scheduled", lambda: _reached(temporal, workflow_id, step), timeout=120, every=0.05)
         FAULTS[fault](instance, app)
+        operation.afterwards(app, temporal)
         settle(app, operation, temporal, seen)
         seconds = time.monotonic() - began
     # A killed agent's container may be in the kubelet's back-off still, though the App was seen ready before.

@@ -20,7 +20,7 @@ from deploy.local.instance import Instance
 from tests.chaos.case import run_case, settle
 from tests.chaos.faults import FAULTS
 from tests.chaos.fresh import fresh_platform, fresh_pods
-from tests.chaos.operations import OPERATIONS, UPGRADE, Operation, steps, workflow_of, workflows
+from tests.chaos.operations import OPERATIONS, steps, upgraded, workflow_of, workflows
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.environment import kube_of, temporal_of
@@ -35,11 +35,11 @@ def main() -> int:
     parser.add_argument("--instance", default="test")
     parser.add_argument("--results", type=Path, default=Path("matrix.jsonl"))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=[*OPERATIONS, "upgrade"], help="one operation")
+    parser.add_argument("--only", choices=list(OPERATIONS), help="one operation")
     options = parser.parse_args()
     matrix = Matrix(Instance(options.instance), options.results)
     shard, shards = (int(part) for part in os.environ.get("SHARD", "1/1").split("/"))
-    every = matrix.cases([options.only] if options.only else [*OPERATIONS, "upgrade"])
+    every = matrix.cases([options.only] if options.only else list(OPERATIONS))
     random.Random(options.seed).shuffle(every)
     for case in every[shard - 1 :: shards]:
         matrix.run(case)
@@ -64,12 +64,13 @@ class Matrix:
         """Runs each operation once without a fault to learn its steps."""
         found: list[Case] = []
         for name in names:
-            app, operation = self._fresh(name), self._operation(name)
+            app, operation = self._fresh(), OPERATIONS[name]
             seen = workflows(app, operation, self._temporal)
             operation.begin(app, self._temporal)
             workflow_id = workflow_of(app, operation, self._temporal, seen)
+            operation.afterwards(app, self._temporal)
             settle(app, operation, self._temporal, seen)
-            known = steps(self._temporal, workflow_id)
+            known = operation.part(steps(self._temporal, workflow_id))
             print(f"{name}: {len(known)} steps", flush=True)
             found += [(name, step, fault) for step in known for fault in FAULTS]
         return found
@@ -80,9 +81,9 @@ class Matrix:
         name, step, fault = case
         try:
             fresh_platform(self._kube)
-            app = self._fresh(name)
+            app = self._fresh()
             fresh_pods(app)
-            operation = self._operation(name)
+            operation = OPERATIONS[name]
             line = run_case(self._instance, app, self._temporal, name, operation, step, fault).as_json()
         except AssertionError as error:
             line = {"operation": name, "step": step, "fault": fault, "failure": str(error)[:2000]}
@@ -92,12 +93,9 @@ class Matrix:
             file.write(json.dumps(line) + "\n")
         print(json.dumps(line), flush=True)
 
-    def _operation(self, name: str) -> Operation:
-        return UPGRADE if name == "upgrade" else OPERATIONS[name]
-
-    def _fresh(self, name: str) -> RunningApp:
-        """The App of the cases before, or a new one: after a failure, and for an upgrade, which has no way back."""
-        if self._app is not None and not self._spent and name != "upgrade":
+    def _fresh(self) -> RunningApp:
+        """The App of the cases before, or a new one: after a failure, and after an upgrade, which has no way back."""
+        if self._app is not None and not self._spent and not upgraded(self._app):
             return self._app
         if self._app is not None:
             self._kube.delete("app.middleware.io", self._app.name, NAMESPACE)
@@ -107,7 +105,7 @@ class Matrix:
         self._kube.apply(redis_app(app_name, NAMESPACE, "sentinel"))
         app = RunningApp(self._kube, NAMESPACE, app_name)
         app.settled()
-        self._app, self._spent = app, name == "upgrade"
+        self._app, self._spent = app, False
         return app
 
 

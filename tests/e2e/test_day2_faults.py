@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.instance import Instance
 from tests.chaos.case import run_case
-from tests.chaos.operations import OPERATIONS, UPGRADE
+from tests.chaos.operations import OPERATIONS
 from tests.e2e.support.day2 import RunningApp, deployed
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.platform import Temporal
@@ -36,6 +36,5 @@ def app(kube: Kube) -> Iterator[RunningApp]:
 def test_killed_in_mid_operation(
     app: RunningApp, instance: Instance, temporal: Temporal, operation: str, step: str, fault: str
 ) -> None:
-    kind = UPGRADE if operation == "upgrade" else OPERATIONS[operation]
-    result = run_case(instance, app, temporal, operation, kind, step, fault)
+    result = run_case(instance, app, temporal, operation, OPERATIONS[operation], step, fault)
     print(result)

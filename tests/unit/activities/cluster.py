@@ -49,6 +49,8 @@ class FakeCluster(FakeKubernetes):
         self.woken: set[asyncio.Event] = set()
         self.on_remove: list[Callable[[Manifest], None]] = []
         self.made = 0
+        self.last_words: dict[str, list[Manifest]] = {}
+        """By node: what the kubelet says of its Pod's containers once it has ended."""
 
     def remove(self, manifest: Manifest) -> None:
         super().remove(manifest)
@@ -148,6 +150,8 @@ class FakeCluster(FakeKubernetes):
     def _end_pods(self, node: str) -> None:
         for key, pod in list(self.objects.items()):
             if key[0] == "Pod" and pod["metadata"]["labels"].get(LABEL_NODE) == node:
+                if node in self.last_words:
+                    pod["status"]["containerStatuses"] = self.last_words[node]
                 self.remove(pod)
 
     def _wake(self) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.manifests import VERSION_LABEL
 from activities.node import Node
 from activities.prepare import Prepare
+from api.names import MIDDLEWARE_CONTAINER
 from api.operations import OperationType
 from api.steps import ErrorType, NodeStep
 from tests.unit.activities.cluster import World
@@ -28,9 +30,9 @@ async def world() -> World:
     return world
 
 
-async def roll(world: World, node: str = NODES[1], *, wipe: bool = True) -> None:
+async def roll(world: World, node: str = NODES[1], *, wipe: bool = True, pod: str | None = None) -> None:
     target = world.target(OperationType.UPGRADE, stage=OperationType.REPAIR)
-    pod = world.pod(node)["metadata"]["uid"]
+    pod = world.pod(node)["metadata"]["uid"] if pod is None else pod
     await world.do(Node(world.platform).roll_node, NodeStep(target, "store", "g", node, pod, wipe))
 
 
@@ -58,7 +60,15 @@ async def test_a_repeat_of_the_step_keeps_the_copy(world: World) -> None:
     assert claim(world) == volume
 
 
+def readable(world: World) -> None:
+    """No engine of a higher version has had the volume."""
+    part = world.part("nodes")
+    part["normal"] = [{**node, "version": "1", "data": "1"} for node in part["normal"]]
+    world.write("nodes", part)
+
+
 async def test_without_a_wipe_the_volume_stays(world: World) -> None:
+    readable(world)
     volume = claim(world)
     await roll(world, wipe=False)
     assert claim(world) == volume
@@ -92,6 +102,77 @@ async def test_a_volume_of_somebody_else_is_not_touched(world: World) -> None:
     assert claim(world) == live["metadata"]["uid"]
 
 
+# A Pod of a higher version that nobody has seen at work
+
+MADE = {"name": MIDDLEWARE_CONTAINER, "containerID": "containerd://1", "state": {"waiting": {}}}
+NEVER = {"name": MIDDLEWARE_CONTAINER, "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+
+
+def interrupted(world: World, *containers: dict[str, object], at_the_end: dict[str, object] | None = None) -> None:
+    """Node 1 was given a Pod of version 2, which has come so far; ``at_the_end``: once it was stopped."""
+    live = world.object("Deployment", NODES[1])
+    live["metadata"]["labels"][VERSION_LABEL] = "2"
+    live["spec"]["template"]["metadata"]["labels"][VERSION_LABEL] = "2"
+    world.cluster.put(live)
+    pod = world.pod(NODES[1])
+    pod["status"]["containerStatuses"] = list(containers)
+    world.cluster.put(pod)
+    part = world.part("nodes")
+    part["normal"] = [
+        {**node, "data": "1", "unverified": "true"} if node["name"] == NODES[1] else node for node in part["normal"]
+    ]
+    world.write("nodes", part)
+    if at_the_end is not None:
+        world.cluster.last_words[NODES[1]] = [at_the_end]
+
+
+@pytest.mark.parametrize(
+    ("now", "at_the_end"),
+    [([MADE], None), ([], MADE), ([NEVER], {**MADE, "state": {"terminated": {"exitCode": 0}}})],
+)
+async def test_an_engine_that_began_before_the_way_back_has_had_the_volume(
+    world: World, now: list[dict[str, object]], at_the_end: dict[str, object] | None
+) -> None:
+    """Seen as a Redis 7.0 that never started again: its aborted 8.0 had begun just after the last look."""
+    interrupted(world, *now, at_the_end=at_the_end)
+    volume = claim(world)
+    await roll(world, wipe=False)
+    assert claim(world) != volume
+    assert (noted(world)["version"], noted(world)["data"]) == ("1", "1")
+    assert world.object("Deployment", NODES[1])["spec"]["replicas"] == 1
+
+
+@pytest.mark.parametrize(
+    "at_the_end", [NEVER, {**NEVER, "state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}}]
+)
+async def test_a_volume_that_no_higher_version_has_had_stays(world: World, at_the_end: dict[str, object]) -> None:
+    interrupted(world, NEVER, at_the_end=at_the_end)
+    volume = claim(world)
+    await roll(world, wipe=False)
+    assert claim(world) == volume
+    assert world.object("Deployment", NODES[1])["spec"]["replicas"] == 1
+
+
+async def test_what_an_attempt_saw_that_died_is_taken_for_the_worst(world: World) -> None:
+    interrupted(world, NEVER)
+    live = world.object("Deployment", NODES[1])
+    world.cluster.put({**live, "spec": {**live["spec"], "replicas": 0}})
+    volume = claim(world)
+    await roll(world, wipe=False, pod="")
+    assert claim(world) != volume
+
+
+async def test_a_node_that_has_the_only_data_is_started_again(world: World) -> None:
+    interrupted(world, MADE)
+    del world.agents.reports[NODES[0]]
+    volume = claim(world)
+    with pytest.raises(ApplicationError, match="no other node serves that it could copy; not done"):
+        await roll(world, wipe=False)
+    assert claim(world) == volume
+    live = world.object("Deployment", NODES[1])
+    assert (live["spec"]["replicas"], live["metadata"]["labels"][VERSION_LABEL]) == (1, "2")
+
+
 # Rolling without a wipe
 
 
@@ -108,7 +189,14 @@ async def test_a_node_is_given_the_new_version_and_the_newest_agents(world: Worl
     assert (noted(world)["version"], "unverified" in noted(world)) == ("2", False)
 
 
+async def test_what_was_noted_after_the_plan_was_made_counts(world: World) -> None:
+    volume = claim(world)
+    await roll(world, wipe=False)
+    assert claim(world) != volume
+
+
 async def test_an_engine_that_is_of_another_version_than_its_image_says_stops_it(world: World) -> None:
+    readable(world)
     world.agents.tools["getVersion"] = {"version": "3.1"}
     with pytest.raises(ApplicationError, match=r"runs version 3\.1; its image should hold 1") as error:
         await roll(world, wipe=False)

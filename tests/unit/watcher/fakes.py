@@ -27,6 +27,7 @@ class FakeKubernetes:
         self.fail: Callable[[str, str], KubernetesError | None] = lambda verb, name: None
         self._version = 1000
         self._queues: list[tuple[Resource, asyncio.Queue[tuple[str, Manifest]]]] = []
+        self._removed: list[tuple[int, str, Manifest]] = []
 
     # What tests do
 
@@ -39,6 +40,8 @@ class FakeKubernetes:
     def remove(self, manifest: Manifest) -> None:
         key = self._key(manifest)
         gone = self.objects.pop(key)
+        self._version += 1
+        self._removed.append((self._version, key[0], gone))
         self._publish(key[0], "DELETED", gone)
 
     def get_now(self, kind: str, namespace: str, name: str) -> Manifest:
@@ -67,6 +70,13 @@ class FakeKubernetes:
             newer = int(manifest["metadata"]["resourceVersion"]) > int(version)
             if newer and kind == resource.kind and namespace in (None, where):
                 queue.put_nowait(("MODIFIED", copy.deepcopy(manifest)))
+        for removed, kind, manifest in self._removed:
+            if (
+                removed > int(version)
+                and kind == resource.kind
+                and namespace in (None, manifest["metadata"]["namespace"])
+            ):
+                queue.put_nowait(("DELETED", copy.deepcopy(manifest)))
         entry = (resource, queue)
         self._queues.append(entry)
         try:
