@@ -104,8 +104,8 @@ async def test_a_volume_of_somebody_else_is_not_touched(world: World) -> None:
 
 # A Pod of a higher version that nobody has seen at work
 
-MADE = {"name": MIDDLEWARE_CONTAINER, "containerID": "containerd://1", "state": {"waiting": {}}}
-NEVER = {"name": MIDDLEWARE_CONTAINER, "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+MADE: dict[str, object] = {"name": MIDDLEWARE_CONTAINER, "containerID": "containerd://1", "state": {"waiting": {}}}
+NEVER: dict[str, object] = {"name": MIDDLEWARE_CONTAINER, "state": {"waiting": {"reason": "ImagePullBackOff"}}}
 
 
 def interrupted(world: World, *containers: dict[str, object], at_the_end: dict[str, object] | None = None) -> None:
