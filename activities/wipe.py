@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,8 @@ from render.templates import version_key
 
 WIPED_FOR = f"{API_GROUP}/wiped-for"
 """On a claim: the operation that made it anew, so that a repeat of the step does not throw the copy away again."""
+COPY_WITHIN = 45.0
+"""Seconds in which a node must serve that can be copied: an engine that was killed just now is back by then."""
 _STOP_SECONDS = 120.0
 """For a Pod to be gone: its grace period, and a busy machine."""
 
@@ -144,24 +147,33 @@ class Volume:
             raise ApplicationError(message) from error
 
     async def _only_a_copy(self) -> None:
-        """A volume is thrown away only while another node serves from which this one can have its data again: the one
-        that is writable, where the component has such a role, of no higher version than this one will be."""
-        platform, target, name = self._platform, self._step.target, self._node.name
-        writable = {role.name for role in self._component.definition.roles if role.writable}
+        """A volume is thrown away only while another node serves from which this one can have its data again. One that
+        was lost just now is given time to come back."""
+        target, name = self._step.target, self._node.name
         others = [each.name for each in self._component.nodes if each.name != name]
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (COPY_WITHIN if others else 0)
+        while not await self._can_be_copied(others):
+            if loop.time() >= deadline:
+                # It serves on as it was, if it did.
+                await self._platform.kubernetes.patch(DEPLOYMENT, name, target.namespace, {"spec": {"replicas": 1}})
+                message = f"{name} would begin with an empty volume, but no other node serves that it could copy"
+                raise permanent(ErrorType.NODE_STUCK, f"{message}; not done")
+            await asyncio.sleep(1)
+
+    async def _can_be_copied(self, others: list[str]) -> bool:
+        """By the one that is writable, where the component has such a role, of no higher version than this one will
+        be."""
+        platform, target = self._platform, self._step.target
+        writable = {role.name for role in self._component.definition.roles if role.writable}
         serving = []
-        answers = await reports(platform, reachable(platform, target, others))
-        for other, report in answers.items():
+        for other, report in (await reports(platform, reachable(platform, target, others))).items():
             runs = version_of(platform.deployments.get(target.namespace, other))
             data = parts.had(self._entries.get(other, {}), runs)
             readable = not data or version_key(data) <= version_key(self._node.runtime_version)
             if report.ready and readable and (not writable or report.role in writable):
                 serving.append(other)
-        if not serving or (writable and len(serving) != 1):
-            # It serves on as it was, if it did.
-            await platform.kubernetes.patch(DEPLOYMENT, name, target.namespace, {"spec": {"replicas": 1}})
-            message = f"{name} would begin with an empty volume, but no other node serves that it could copy"
-            raise permanent(ErrorType.NODE_STUCK, f"{message}; not done")
+        return bool(serving) and (not writable or len(serving) == 1)
 
     def _cannot_read(self, data: str) -> bool:
         return cannot_read(self._want.desired.bundle, self._node.runtime_version, data)

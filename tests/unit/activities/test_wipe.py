@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities import wipe
 from activities.manifests import VERSION_LABEL
 from activities.node import Node
 from activities.prepare import Prepare
@@ -74,8 +77,22 @@ async def test_without_a_wipe_the_volume_stays(world: World) -> None:
     assert claim(world) == volume
 
 
+async def test_a_primary_that_was_lost_just_now_is_waited_for(world: World) -> None:
+    primary = world.agents.reports.pop(NODES[0])
+    volume = claim(world)
+    rolling = asyncio.create_task(roll(world))
+    await asyncio.sleep(0.1)
+    assert claim(world) == volume
+    world.agents.reports[NODES[0]] = primary
+    await rolling
+    assert claim(world) != volume
+
+
 @pytest.mark.parametrize("why", ["it does not answer", "it is not ready", "nobody is writable", "it is of version 2"])
-async def test_without_a_node_to_copy_from_nothing_is_thrown_away(world: World, why: str) -> None:
+async def test_without_a_node_to_copy_from_nothing_is_thrown_away(
+    world: World, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wipe, "COPY_WITHIN", 0.0)
     if why == "it does not answer":
         del world.agents.reports[NODES[0]]
     elif why == "it is not ready":
@@ -162,7 +179,8 @@ async def test_what_an_attempt_saw_that_died_is_taken_for_the_worst(world: World
     assert claim(world) != volume
 
 
-async def test_a_node_that_has_the_only_data_is_started_again(world: World) -> None:
+async def test_a_node_that_has_the_only_data_is_started_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wipe, "COPY_WITHIN", 0.0)
     interrupted(world, MADE)
     del world.agents.reports[NODES[0]]
     volume = claim(world)
