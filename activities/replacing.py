@@ -113,16 +113,24 @@ class Replacing(RoleMover):
         except AgentError as error:
             raise ApplicationError(f"{agent.node} does not start again yet: {error}") from error
 
-    async def give_up(self, takeover: Takeover, want: Wanted, component: DesiredComponent, why: str) -> None:
+    async def give_up(
+        self, takeover: Takeover, want: Wanted, component: DesiredComponent, why: str, *, begun: bool = False
+    ) -> None:
         """The source is to serve again, and the others to follow it: better the old primary than none.
 
-        From the first moment on there is no way forward: a repeat only ends what is begun (``finish_giving_up``). It
-        stays fenced until its agent was told to start it.
+        From the moment on in which its agent may have been told to start it (``begun``) there is no way forward: a
+        repeat only ends what is begun (``finish_giving_up``). It stays fenced until then. One that does not run now was
+        told nothing: raises NoCandidate, and the next Failover looks anew for who could take over.
         """
-        await tell_step(self.platform, takeover.target, _serving(takeover, why))
         agents = reachable(self.platform, takeover.target, [takeover.source])
         if takeover.source not in agents:
-            raise ApplicationError(f"{why}; {takeover.source} does not run now, and serves again when it does")
+            message = f"{why}; {takeover.source} does not run now, and serves again when it does"
+            if begun:
+                raise ApplicationError(message)
+            names = [node.name for node in component.nodes if node.name != takeover.source]
+            await start_again(self.platform, takeover.target, reachable(self.platform, takeover.target, names))
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        await tell_step(self.platform, takeover.target, _serving(takeover, why))
         await self.start(agents[takeover.source])
         await fencing.unmark(self.platform, takeover.target, takeover.source)
         addresses = await node_addresses(self.platform, want.desired)
@@ -135,7 +143,7 @@ class Replacing(RoleMover):
         if not step.startswith(mark):
             return
         why = step.removeprefix(mark)
-        await self.give_up(takeover, want, component, why)
+        await self.give_up(takeover, want, component, why, begun=True)
         raise permanent(ErrorType.NO_CANDIDATE, why)
 
 

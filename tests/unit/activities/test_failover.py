@@ -157,22 +157,45 @@ async def test_where_nobody_may_the_old_one_serves_again(world: World) -> None:
     assert sorted(world.agents.called("follow")) == NODES[1:]
 
 
-async def test_one_that_begins_to_give_up_never_promotes_anybody(world: World) -> None:
+async def test_one_that_begins_to_give_up_never_promotes_anybody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The source may be writable again before the step has ended."""
     await fenced(world, seen=SEEN)
-    pod = world.pod(NODES[0])
-    world.cluster.remove(pod)
     world.agents.tools["detach"] = "this replica has not had the data of its primary yet"
-    with pytest.raises(ApplicationError, match="serves again when it does") as refused:
+    start = world.agents.start
+
+    async def unheard(target: AgentTarget, *_: Any, **__: Any) -> None:
+        raise AgentError(target, "Start", grpc.StatusCode.DEADLINE_EXCEEDED, "too slow")
+
+    monkeypatch.setattr(world.agents, "start", unheard)
+    with pytest.raises(ApplicationError, match="does not start again yet") as refused:
         await chosen(world)
     assert not refused.value.non_retryable
     assert marked(world) == [NODES[0]], "until it was started"
     world.agents.tools["detach"] = {"position": "10"}
+    pod = world.pod(NODES[0])
+    world.cluster.remove(pod)
+    with pytest.raises(ApplicationError, match="serves again when it does") as refused:
+        await chosen(world)
+    assert not refused.value.non_retryable
     world.cluster.put(pod)
+    monkeypatch.setattr(world.agents, "start", start)
     with pytest.raises(ApplicationError, match="replicas needed") as refused:
         await chosen(world)
     assert refused.value.non_retryable
     assert (world.agents.called("start"), marked(world)) == ([NODES[0]], [])
+
+
+async def test_where_the_old_one_is_gone_too_the_next_failover_looks_anew(world: World) -> None:
+    """A replica that is busy for a moment kept the App without a primary for five minutes."""
+    await fenced(world, seen=SEEN)
+    world.cluster.remove(world.pod(NODES[0]))
+    world.agents.tools["detach"] = "it hangs"
+    with pytest.raises(ApplicationError, match="serves again when it does") as refused:
+        await chosen(world)
+    assert (refused.value.non_retryable, refused.value.type) == (True, ErrorType.NO_CANDIDATE)
+    assert marked(world) == [NODES[0]], "it is let in again, or replaced, by the next one"
+    world.agents.tools["detach"] = {"position": "10"}
+    assert (await chosen(world)).candidate in NODES[1:]
 
 
 async def test_without_a_stop_no_permission_to_lose_data_replaces_the_quorum(world: World) -> None:
