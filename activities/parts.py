@@ -13,7 +13,7 @@ from typing import Any
 from api.group import GroupSpec
 from api.operations import OperationType
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
-from render.running import STATES, lists
+from render.running import PREVIOUS_PLUGIN, STATES, lists
 from render.running import Entry as Entry
 from render.running import entries as entries
 from render.running import way_back as way_back
@@ -24,8 +24,6 @@ UNVERIFIED = "unverified"
 """In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""
 DATA = "data"
 """In a node's entry: the highest runtime version whose engine has had its volume, where an upgrade noted it."""
-PREVIOUS_PLUGIN = "previousPlugin"
-"""In ``basic`` while an UpgradePlugin runs: the version that an abort goes back to."""
 
 
 def basic(before: Any, desired: DesiredApp, now: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +33,7 @@ from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP
 from render.desired import DesiredApp, DesiredComponent
-from render.stages import pending
+from render.stages import pending, stage_of
 
 
 class Record:
@@ -105,13 +106,14 @@ class Record:
         await self._take_back_first_primary(target, want.desired)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
-        complete = await self._complete(want)
+        moved = OperationType.UPGRADE_PLUGIN in stage_of(target.operation)  # a move of the plugin ends here
+        complete = await self._complete(want, moved=moved)
 
         def deployed(before: Any) -> dict[str, Any]:
             part = dict(before) if isinstance(before, dict) else {"uid": target.uid, "created": now}
             if complete and part.get("deployed") != target.spec_hash:
                 part.update(deployed=target.spec_hash, updated=now)
-            return parts.without_previous_plugin(part) if target.operation == OperationType.UPGRADE_PLUGIN else part
+            return parts.without_previous_plugin(part) if moved else part
 
         changes: dict[str, Part] = {"basic": deployed}
         if want.live.deployed is not None and not await outdated_nodes(self._platform, want.desired, want.live):
@@ -134,12 +136,13 @@ class Record:
         )
         await tell_step(self._platform, target, "", change)
 
-    async def _complete(self, want: Wanted) -> bool:
+    async def _complete(self, want: Wanted, *, moved: bool) -> bool:
         """Whether the whole spec is carried out, not only this operation's part of it."""
         if want.live.deployed is None:
             return True
         wanted_whole = await stage(self._platform, want.app, want.live, OperationType.DEPLOY)
-        return not pending(wanted_whole, want.live.deployed)
+        deployed = replace(want.live.deployed, previous_plugin="") if moved else want.live.deployed
+        return not pending(wanted_whole, deployed)
 
     async def _take_back_first_primary(self, target: Target, desired: DesiredApp) -> None:
         kubernetes = self._platform.kubernetes

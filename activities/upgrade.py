@@ -16,6 +16,7 @@ from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.operations import OperationType
 from api.steps import Applied, RolledBack, Step, Target
 from clients.resources import VOLUME_CLAIM
+from render.running import PREVIOUS_PLUGIN
 from render.templates import version_key
 
 
@@ -62,7 +63,7 @@ class Upgrade:
         want = await wanted(platform, target)
         basic = want.live.basic
         if target.operation == OperationType.UPGRADE_PLUGIN:
-            former = str(basic.get(parts.PREVIOUS_PLUGIN) or basic.get("pluginVersion", ""))
+            former = str(basic.get(PREVIOUS_PLUGIN) or basic.get("pluginVersion", ""))
             await self._write(target, {"basic": lambda before: {**(before or {}), "pluginVersion": former}})
             return RolledBack()
         previous = (read_part(want.live.metadata, "record") or {}).get("previous")

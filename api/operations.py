@@ -168,6 +168,8 @@ class OperationInput:
     """Failover: both as in Suspicion."""
     paused: bool = False
     """It begins paused, because the operation that it goes on with was."""
+    aborted: bool = False
+    """It only goes back, because the operation that it goes on with was doing so."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from render.stages import Deployed
 PARTS = ("basic", "nodes", "record")
 """Those by which what runs is known. ``config`` and ``roles`` only tell of it."""
 STATES = ("normal", "adding", "deleting")
+PREVIOUS_PLUGIN = "previousPlugin"
+"""In ``basic`` until an UpgradePlugin has ended: the version that an abort goes back to."""
 Entry = dict[str, str]
 """Of a node, in the part ``nodes``."""
 _TEXTS = ("name", "component", "group", "version", "unverified", "data")
@@ -98,6 +100,7 @@ def deployed_state(app: str, uid: str, metadata: Manifest | None, recorded: Reco
         joining={name: tuple(sorted(found)) for name, found in joining.items()},
         versions=versions,
         removing=frozenset(node["name"] for node in nodes["deleting"]),
+        previous_plugin=str(basic.get(PREVIOUS_PLUGIN, "")),
     )
 
 

@@ -60,6 +60,8 @@ class Deployed:
     """Ordinals of nodes that a Scale has begun to add, by Group resource name; not among ``ordinals`` yet."""
     versions: Mapping[str, str] = field(default_factory=dict)
     removing: frozenset[str] = frozenset()
+    previous_plugin: str = ""
+    """While a move to ``plugin_version`` has not ended: the plugin version from which it began."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,9 @@ def _group_of(
 def pending(wanted: DesiredApp, deployed: Deployed) -> list[Part]:
     """What of the spec (``wanted``: all of it) is not as it runs, in the order in which it is carried out."""
     found: dict[OperationType, list[str]] = {}
-    if wanted.bundle.version != deployed.plugin_version:
-        sentence = f"plugin {deployed.plugin_version} → {wanted.bundle.version}"
+    if deployed.previous_plugin or wanted.bundle.version != deployed.plugin_version:
+        moving = deployed.previous_plugin and wanted.bundle.version == deployed.plugin_version
+        sentence = f"plugin {deployed.previous_plugin if moving else deployed.plugin_version} → {wanted.bundle.version}"
         found.setdefault(OperationType.UPGRADE_PLUGIN, []).append(sentence)
     for part, sentence in _of_groups(wanted, deployed):
         found.setdefault(part, []).append(sentence)

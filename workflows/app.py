@@ -17,19 +17,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from workflows.evacuation import heard, learn_move, next_move, with_word
+from workflows.failures import root_of
 from workflows.options import run_step
 from workflows.outcome import outcome_of
-from workflows.planner import Decision, Memory, Telling, interrupts, must_tell, plan, refuse_by_request, settle
+from workflows.planner import Decision, Telling, interrupts, must_tell, plan
 from workflows.precedence import failover_before, room_for
 from workflows.start import start_operation
 from workflows.state import EntityInput, EntityState, Ticket
+from workflows.tickets import Tickets
 from workflows.verbs import SAID, refuse_verb
 
 with workflow.unsafe.imports_passed_through():
@@ -68,7 +71,7 @@ RESYNC = timedelta(minutes=5)
 step."""
 HISTORY_LIMIT = 1_000
 """Events after which it continues as new: about eight hours of idling, and quick to replay."""
-QUEUE_LIMIT = 50
+BLIND_FOR = timedelta(seconds=30)
 LOOK_AGAIN = timedelta(seconds=15)
 """An object that an operation itself replaces is there again by then."""
 
@@ -83,11 +86,11 @@ class AppWorkflow:
         self._request = request
         self._reference = AppReference(request.namespace, request.app)
         self._state = EntityState.decode(request.state)
-        self._cancelled: set[str] = set()
+        self._tickets = Tickets(self._state)
         self._spec_notice = False
         self._drift_notice = False
         self._resync = False
-        self._pausing = self._aborting = False
+        self._pausing = self._aborting = self._held = self._deploying = False
         self._ending = ""
         self._doing = "starting"
         self._child = ""
@@ -105,7 +108,11 @@ class AppWorkflow:
                 workflow.continue_as_new(EntityInput(request.namespace, request.app, self._state.encode()))
             self._state.notice = self._spec_notice = self._drift_notice = False
             # Clients wait for a new primary: what else is not as it should be is looked at afterwards.
-            snapshot = await self._load(drift=self._state.failovers.due(workflow.now()) is None)
+            try:
+                snapshot = await self._load(drift=self._state.failovers.due(workflow.now()) is None)
+            except ActivityError as error:
+                await self._cannot_look(error)
+                continue
             self._resync = False
             self._state.failovers.cool_down = snapshot.cool_down
             decision = plan(snapshot, self._state.memory(snapshot, workflow.now()))
@@ -114,7 +121,7 @@ class AppWorkflow:
             if decision.suspicion is None:
                 self._state.failovers.let_go(workflow.now())
             decision = move or decision
-            ticket = None if move is not None else self._take(snapshot, decision)
+            ticket = None if move is not None else self._tickets.take(snapshot, decision)
             if decision.gone:
                 if self._state.notice or self._state.queue:
                     continue  # something arrived while it looked: a new App of the name, or a request to be refused
@@ -122,7 +129,8 @@ class AppWorkflow:
             if ticket is not None and ticket.type in BY_REQUEST:
                 decision = Decision(ticket.type)
             elif ticket is not None and not decision.operation:
-                decision = plan(snapshot, Memory())
+                decision = self._tickets.asked_again(snapshot, ticket)
+                ticket = ticket if decision.operation == ticket.type else None
             if decision.operation:
                 await self._operate(snapshot, decision, ticket)
             elif decision.telling is not None:
@@ -160,38 +168,6 @@ class AppWorkflow:
             )
         return snapshot
 
-    # Requests by hand
-
-    def _take(self, snapshot: AppSnapshot, decision: Decision) -> Ticket | None:
-        """Answers queued requests that are settled, returns the first that is to run now."""
-        remaining, taken = [], None
-        for ticket in self._state.queue:
-            settled = self._settled(snapshot, decision, ticket)
-            if settled is not None:
-                self._finish_ticket(ticket, *settled)
-            elif taken is None and (
-                ticket.type == OperationType.FAILOVER or not (ticket.type in BY_REQUEST and decision.operation)
-            ):
-                taken = ticket
-            else:
-                remaining.append(ticket)
-        self._state.queue = remaining
-        return taken
-
-    def _settled(self, snapshot: AppSnapshot, decision: Decision, ticket: Ticket) -> tuple[Outcome, str] | None:
-        if ticket.id in self._cancelled:
-            return Outcome.CANCELLED, "cancelled before it began"
-        if ticket.type in BY_REQUEST:
-            return refuse_by_request(ticket.type, decision, deployed=bool(snapshot.deployed_hash))
-        # Asking by hand means trying again what failed, so a remembered failure does not settle it.
-        if decision.telling is not None and decision.telling.failed_operation == ticket.type:
-            return None
-        return settle(ticket.type, decision)
-
-    def _finish_ticket(self, ticket: Ticket, outcome: Outcome, message: str, workflow_id: str = "") -> None:
-        self._cancelled.discard(ticket.id)
-        self._state.remember(ticket.id, OperationResult(ticket.type, outcome, message, workflow_id))
-
     # Running an operation
 
     async def _operate(self, snapshot: AppSnapshot, decision: Decision, ticket: Ticket | None) -> None:
@@ -200,18 +176,25 @@ class AppWorkflow:
             reason = f"{reason}; {ticket.wish}" if reason else ticket.wish
         if decision.suspicion is not None:
             self._state.failovers.begin(decision.suspicion)
+        self._aborting = self._state.goes_back(decision.operation, snapshot)
+        if self._aborting:
+            reason = f"its way back goes on ({reason})"
+        self._running = ticket
         child = await start_operation(self._state, self._reference, snapshot, decision, reason, ticket)
         self._child, self._handle = child.id, child
-        self._running = ticket
         self._progress = Progress(child.id, OperationState.RUNNING)
-        self._pausing = self._aborting = False
+        self._pausing = self._held = False
         self._ending = ""
         self._say(f"{decision.operation}: {reason}")
         interruption = await self._attend(child, snapshot, decision.operation, ticket)
         result = await outcome_of(child, decision.operation, interruption)
+        # A run by hand is another wish each time: nothing goes on with it.
+        if result.outcome == Outcome.CANCELLED and (ticket is None or ticket.type not in BY_REQUEST):
+            self._state.interrupted(snapshot, decision.operation, paused=self._held, aborted=self._aborting)
         self._child, self._handle, self._running, self._progress = "", None, None, None
+        self._deploying = False
         if ticket is not None:
-            self._finish_ticket(ticket, Outcome(result.outcome), result.message, child.id)
+            self._tickets.finish(ticket, Outcome(result.outcome), result.message, child.id)
         self._state.learn(snapshot, result, workflow.now())
         if ticket is None:
             learn_move(self._state, decision.scope.node, result, workflow.now())
@@ -227,10 +210,11 @@ class AppWorkflow:
 
         def unwanted() -> bool:
             held = operation == OperationType.FAILOVER  # it ends what it began
-            return ticket is not None and ticket.id in self._cancelled and not held
+            return self._tickets.is_cancelled(ticket) and not held
 
         missing: frozenset[str] = frozenset()
         again = False
+        self._deploying = not snapshot.deployed_hash and workflow.patched("no-failover-before-deployed")
 
         def drifted() -> bool:
             # A Repair is looked after when it has ended, and so is the way back of an aborted operation.
@@ -244,7 +228,8 @@ class AppWorkflow:
             )
             if child.done():
                 return ""
-            why = "the run that asked for it was cancelled" if unwanted() else self._before(operation)
+            room = "" if unwanted() else self._before(operation)
+            why = "the run that asked for it was cancelled" if unwanted() else room
             if not why:
                 look_for_drift = drifted()
                 self._spec_notice = False
@@ -257,11 +242,13 @@ class AppWorkflow:
                     return ""
                 why = interrupts(newest, operation, snapshot.uid, snapshot.spec_hash)
                 if not why and look_for_drift:
-                    why, missing = room_for(newest, operation, missing, self._state, self._waiting(), workflow.now())
-                    again = bool(not why and missing)
+                    room, missing = room_for(newest, operation, missing, self._state, self._waiting(), workflow.now())
+                    why, again = room, bool(not room and missing)
                     if again:
-                        await self._before_another_look(lambda: child.done() or self._spec_notice or unwanted())
+                        lost = partial(self._before, operation) if workflow.patched("failover-ends-the-pause") else str
+                        await self._before_another_look(lambda: child.done() or self._spec_notice or unwanted(), lost)
             if why:
+                self._held = bool(room) and (self._pausing or self._waiting() == OperationState.PAUSED)
                 await self._end(child, operation, why)
                 return why
 
@@ -276,23 +263,41 @@ class AppWorkflow:
         await workflow.wait_condition(child.done)
 
     def _before(self, operation: str) -> str:
-        """Why a Failover goes first, or empty."""
-        return failover_before(operation, self._state, self._waiting(), workflow.now())
+        """Why a Failover goes first, or empty. Before the first Deploy has completed there is none."""
+        return "" if self._deploying else failover_before(operation, self._state, workflow.now())
 
     def _waiting(self) -> str:
         """OperationState of the running operation while it waits for an operator, else empty."""
         waits = self._progress is not None and self._progress.state != OperationState.RUNNING
         return self._progress.state if waits and self._progress is not None else ""
 
-    async def _before_another_look(self, sooner: Callable[[], bool]) -> None:
+    async def _before_another_look(self, sooner: Callable[[], bool], failover: Callable[[], str]) -> None:
         with contextlib.suppress(TimeoutError):
-            await workflow.wait_condition(sooner, timeout=LOOK_AGAIN, timeout_summary="is it still missing")
+            await workflow.wait_condition(
+                lambda: sooner() or bool(failover()), timeout=LOOK_AGAIN, timeout_summary="is it still missing"
+            )
+
+    async def _cannot_look(self, error: ActivityError) -> None:
+        """The entity outlives what retrying does not cure: a cure may come, and it keeps what operators have said."""
+        if is_cancelled_exception(error):
+            raise error
+        cause = root_of(error)
+        why = cause.message if isinstance(cause, ApplicationError) else str(cause)
+        self._say(f"cannot look at the App: {why}; next try in {BLIND_FOR.total_seconds():.0f} s")
+        self._state.notice = True
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._spec_notice, timeout=BLIND_FOR, timeout_summary="before it looks again"
+            )
 
     async def _tell(self, snapshot: AppSnapshot, telling: Telling) -> None:
         self._say(telling.message)
         if not must_tell(snapshot, telling):
             return
-        await run_step(Step.REPORT, telling.report(self._reference, snapshot), type(None), telling.message)
+        try:
+            await run_step(Step.REPORT, telling.report(self._reference, snapshot), type(None), telling.message)
+        except ActivityError as error:
+            await self._cannot_look(error)
 
     def _say(self, doing: str) -> None:
         self._doing = doing
@@ -351,26 +356,15 @@ class AppWorkflow:
 
     @workflow.signal(name=SIGNAL_CANCEL)
     def cancel(self, ticket: str) -> None:
-        if ticket not in self._state.results:
-            self._cancelled.add(ticket)
-            self._state.notice = True
+        self._state.notice = self._tickets.cancel(ticket) or self._state.notice
 
     @workflow.update(name=UPDATE_ENQUEUE)
     def enqueue(self, request: OperationRequest) -> str:
-        for ticket in self._state.queue:
-            if ticket.requested_by == request.requested_by and ticket.type == request.type:
-                return ticket.id  # the same activity asks again, because its answer got lost
-        # Not a count: a later entity of the name would give the same number to somebody else's request.
-        ticket = Ticket(f"ticket-{workflow.uuid4()}", request.type, request.requested_by, request.reason, request.scope)
-        self._state.queue.append(ticket)
-        return ticket.id
+        return self._tickets.enqueue(request, deploying=self._deploying)
 
     @enqueue.validator
     def _check(self, request: OperationRequest) -> None:
-        if request.type not in set(OperationType):
-            raise ApplicationError(f"there is no operation {request.type!r}", non_retryable=True)
-        if len(self._state.queue) >= QUEUE_LIMIT:
-            raise ApplicationError(f"{QUEUE_LIMIT} operations are queued already; wait for some to end")
+        self._tickets.check(request)
 
     @workflow.query(name=QUERY_STATUS)
     def status(self) -> EntityStatus:

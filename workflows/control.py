@@ -185,6 +185,8 @@ async def controlled(
         results.append(await body())
 
     try:
+        if request.aborted:
+            raise AbortedError
         await control.abortable(work)
     except AbortedError:
         control.aborted = control.paused = False

@@ -91,6 +91,8 @@ class Memory:
     """Why the last Failover failed, or what the next one waits for."""
     halfway: str = ""
     """The operation that was ended before it was done."""
+    half_moved: bool = False
+    """That one was an UpgradePlugin: files of both versions look like drift, and it knows what was said to it."""
 
 
 def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
@@ -119,6 +121,8 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     failure = memory.failure
     stands = failure is not None and failure.spec_hash == snapshot.spec_hash and not failure.due
     drift = [sentence for sentence in snapshot.drift if sentence not in memory.unrepairable]
+    if memory.half_moved and snapshot.operation == OperationType.UPGRADE_PLUGIN and not stands:
+        drift = [sentence for sentence in drift if is_missing(sentence)]
     if drift and memory.repair:
         message = f"{OperationType.REPAIR} failed: {memory.repair}"
         return Decision(telling=Telling(Phase.WAITING, message, failed_operation=OperationType.REPAIR))
@@ -138,6 +142,11 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     if snapshot.deployed_hash != snapshot.spec_hash:
         return Decision(OperationType.DEPLOY, f"the spec changed (generation {snapshot.generation})")
     return Decision(telling=Telling(Phase.RUNNING, "as wanted"))
+
+
+def is_missing(sentence: str) -> bool:
+    """Whether it says so of an object, in the words of ``activities.drift``."""
+    return sentence.endswith(" is missing")
 
 
 def must_tell(snapshot: AppSnapshot, telling: Telling) -> bool:

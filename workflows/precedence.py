@@ -1,7 +1,6 @@
-"""What goes before an operation that runs, so that it has to end and is planned anew. Pure but for the state it keeps.
+"""What goes before an operation that runs, so that it has to end and is planned anew. Pure.
 
-``waiting``: OperationState of an operation that waits for an operator, else empty. One that was paused begins paused
-again.
+``waiting``: OperationState of an operation that waits for an operator, else empty.
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ from datetime import datetime
 from temporalio import workflow
 
 from workflows.evacuation import next_move
+from workflows.planner import is_missing
 from workflows.state import EntityState
 
 with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationState, OperationType
+    from api.operations import OperationType
     from api.steps import AppSnapshot
 
 
-def failover_before(operation: str, state: EntityState, waiting: str, now: datetime) -> str:
+def failover_before(operation: str, state: EntityState, now: datetime) -> str:
     """Why a Failover goes first; empty where none does, or the operation is one itself, or a deletion."""
     if operation in (OperationType.DELETE, OperationType.FAILOVER):
         return ""
@@ -26,7 +26,6 @@ def failover_before(operation: str, state: EntityState, waiting: str, now: datet
     asked = state.asked_for(OperationType.FAILOVER)
     if lost is None and not asked:
         return ""
-    _begin_paused_again(state, operation, waiting)
     return f"{lost.why if lost is not None else 'somebody asked for it'}: a Failover goes first"
 
 
@@ -41,7 +40,7 @@ def room_for(
     """
     move = next_move(newest, state, now) if waiting else None
     drift = frozenset(newest.drift) - frozenset(state.unrepairable)
-    missing = frozenset(sentence for sentence in drift if sentence.endswith(" is missing"))
+    missing = frozenset(sentence for sentence in drift if is_missing(sentence))
     if operation == OperationType.DELETE:
         return "", frozenset()
     # A plugin, or parameters, half moved look like drift, and a Repair would move them one way or the other.
@@ -49,11 +48,5 @@ def room_for(
     due = drift if waiting and not half_moved else missing & before
     if not due and move is None:
         return "", missing
-    _begin_paused_again(state, operation, waiting)
     why, first = (move.reason, move.operation) if move is not None else (min(due), OperationType.REPAIR)
     return f"{why}: a {first} goes first", missing
-
-
-def _begin_paused_again(state: EntityState, operation: str, waiting: str) -> None:
-    if waiting == OperationState.PAUSED:
-        state.paused_type = operation

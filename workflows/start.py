@@ -40,9 +40,11 @@ async def start_operation(
 ) -> workflow.ChildWorkflowHandle[Any, Any]:
     """The handle of the child. Takes the next sequence number of ``state``."""
     operation, scope = decision.operation, ticket.scope if ticket is not None else decision.scope
-    paused = state.paused_type == operation
-    if operation not in GO_FIRST:
+    paused, aborted = state.paused_type == operation, state.goes_back(operation, snapshot)
+    if paused or operation not in GO_FIRST:
         state.paused_type = ""
+    if aborted or operation not in GO_FIRST:
+        state.aborted_type = ""
     while True:
         state.sequence += 1
         request = OperationInput(
@@ -62,6 +64,7 @@ async def start_operation(
             address=scope.address,
             in_sync_since=scope.in_sync_since,
             paused=paused,
+            aborted=aborted,
         )
         try:
             return await workflow.start_child_workflow(

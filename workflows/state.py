@@ -25,8 +25,9 @@ FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=1)
 """After an operation that failed for good: somebody may have removed the cause without touching the App."""
 CLEARED_FOR = timedelta(seconds=20)
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
-KEPT_RESULTS = 30
-"""Answers for runs started by hand; each of them asks within seconds."""
+QUEUE_LIMIT = 50
+KEPT_RESULTS = 2 * QUEUE_LIMIT
+"""Answers for runs started by hand; each of them asks within seconds, and all that are queued may end at once."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class EntityState:
     """When that was last done."""
     paused_type: str = ""
     """OperationType of a paused operation that had to make room; it begins paused again."""
+    aborted_type: str = ""
+    aborted_for: str = ""
+    """OperationType of an aborted operation that had to make room on its way back, and the App's uid and spec: for them
+    it only goes back when its turn comes again."""
     halfway: str = ""
     """OperationType of what the spec asked for and was ended before it was done: some nodes are new, some old."""
     unrepairable: list[str] = field(default_factory=list)
@@ -118,11 +123,23 @@ class EntityState:
             self.failovers.due(now),
             self.failovers.waiting(now) or self.failovers.failure(now),
             self.halfway,
+            self.halfway == OperationType.UPGRADE_PLUGIN and workflow.patched("half-moved-plugin-first"),
         )
 
     def asked_for(self, operation: str) -> bool:
         """Whether somebody has started one by hand that has not begun."""
         return any(ticket.type == operation for ticket in self.queue)
+
+    def goes_back(self, operation: str, snapshot: AppSnapshot) -> bool:
+        """Whether an operator has aborted it, and its way back was interrupted."""
+        return self.aborted_type == operation and self.aborted_for == _identity(snapshot)
+
+    def interrupted(self, snapshot: AppSnapshot, operation: str, *, paused: bool, aborted: bool) -> None:
+        """It had to make room for something else. What an operator has said to it holds when its turn comes again."""
+        if paused:
+            self.paused_type = operation
+        if aborted:
+            self.aborted_type, self.aborted_for = operation, _identity(snapshot)
 
     def forget_failure(self) -> None:
         self.failed_type = self.failed_hash = self.failed_message = self.failed_how = self.retry_at = ""
@@ -231,6 +248,10 @@ class EntityState:
                 texts = [str(entry.get(name, "")) for name in ("type", "outcome", "message", "workflow_id")]
                 state.results[str(key)] = OperationResult(texts[0], texts[1], texts[2], texts[3])
         return state
+
+
+def _identity(snapshot: AppSnapshot) -> str:
+    return f"{snapshot.uid}/{snapshot.spec_hash}"
 
 
 def _pause(times: int) -> timedelta:

@@ -68,6 +68,7 @@ class FakeApp:
     too_late: bool = False
     states: list[StateRequest] = field(default_factory=list)
     reports: list[ReportRequest] = field(default_factory=list)
+    looks: list[LoadRequest] = field(default_factory=list)
 
 
 @dataclass
@@ -135,6 +136,11 @@ class FakeActivities:
     @activity.defn(name=Step.LOAD)
     async def load(self, request: LoadRequest) -> AppSnapshot:
         app = self._cluster.apps.get(request.app)
+        if app is not None and Step.LOAD in app.failing:
+            raise ApplicationError(app.failing[Step.LOAD], type=ErrorType.REJECTED, non_retryable=True)
+        if app is not None:
+            app.looks.append(request)
+            await self._cluster.ran(f"look at {request.app}")
         return app.snapshot if app is not None else AppSnapshot(exists=False)
 
     @activity.defn(name=Step.REPORT)

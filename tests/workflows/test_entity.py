@@ -6,8 +6,18 @@ from temporalio.client import Client, WorkflowHandle
 
 from api.operations import WORKFLOW_QUEUE, NoticeKind, OperationInput, OperationResult
 from tests.workflows.fakes import FakeCluster
-from tests.workflows.running import entity, notify, workers
+from tests.workflows.running import doing, entity, notify, workers
 from tests.workflows.server import SUGGESTED_EVENTS
+
+
+async def test_it_outlives_an_app_that_cannot_be_looked_at(client: Client, cluster: FakeCluster) -> None:
+    app = cluster.add("unseen")
+    app.failing = {"load": "the API server refuses the selector"}
+    await notify(client, "unseen")
+    await doing(client, "unseen", "cannot look at the App: the API server refuses the selector")
+    app.failing = {}
+    await notify(client, "unseen")
+    await cluster.until(lambda: "unseen/finish" in cluster.log)
 
 
 async def test_it_continues_as_new_without_losing_a_notice(client: Client, cluster: FakeCluster) -> None:

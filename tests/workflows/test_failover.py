@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
 
+from api.operations import NoticeKind
 from tests.workflows.fakes import FakeApp, FakeCluster
-from tests.workflows.running import notify, operation, say, start_by_hand, suspect
+from tests.workflows.running import idle, notify, operation, say, start_by_hand, suspect
+from workflows.app import LOOK_AGAIN
 
 STEPS = ["planFailover:x-0", "fence:x-0", "choose", "promote:other"]
 LOST = (
     "it had come to 7, and its successor begins at 5: what lies between was not replicated, and is kept on its volume"
 )
+
+READMITTED = f"readmit:x-0:{LOST}"
 
 
 def serving(cluster: FakeCluster, name: str, **changes: object) -> FakeApp:
@@ -36,30 +40,98 @@ async def failover(client: Client, cluster: FakeCluster, app: str, sequence: int
     return message
 
 
-@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("paused", ["", "said", "reached"])
 async def test_it_interrupts_an_operation_which_goes_on_afterwards(
-    client: Client, cluster: FakeCluster, paused: bool
+    client: Client, cluster: FakeCluster, paused: str
 ) -> None:
-    name = f"interrupted-{paused}".lower()
+    name = f"interrupted-{paused or 'running'}"
     app = serving(cluster, name, deployed_hash="zero", operation="Upgrade", change="7.0 → 8.0")
     app.rolls, app.blocked = ["x-1", "x-2"], {"x-1"}
     await notify(client, name)
     await cluster.until(lambda: "rollNode:x-1" in cluster.steps(name))
     if paused:
         await say(client, name, "pause")
+    if paused == "reached":
         await cluster.change(name, blocked=set())
         await cluster.until(lambda: app.states)
+    before = len(app.states)
     await suspect(client, name, "x-0")
     await cluster.until(lambda: any(step.startswith("readmit") for step in cluster.steps(name)))
     await cluster.change(name, blocked=set())
     if paused:
-        await cluster.until(lambda: len(app.states) == 2)
-        assert app.states[1].state == "paused"
+        await cluster.until(lambda: len(app.states) > before)
+        assert app.states[-1].state == "paused"
         await say(client, name, "resume")
     await cluster.until(lambda: "finish" in cluster.steps(name))
     steps = cluster.steps(name)
     assert steps.index("promote:other") < steps.index("finish")
     assert not app.rolls
+
+
+async def test_an_aborted_operation_that_it_interrupts_goes_on_going_back(client: Client, cluster: FakeCluster) -> None:
+    """It was forgotten, and the version that was aborted was rolled out after all."""
+    app = serving(cluster, "back-again", deployed_hash="zero", operation="Upgrade", change="7.0 → 8.0")
+    app.rolls, app.blocked = ["x-1", "x-2"], {"x-1"}
+    await notify(client, "back-again")
+    await cluster.until(lambda: "rollNode:x-1" in cluster.steps("back-again"))
+    await say(client, "back-again", "abort")
+    await cluster.until(lambda: cluster.steps("back-again").count("rollNode:x-1") == 2)
+    await suspect(client, "back-again", "x-0")
+    await failover(client, cluster, "back-again", 2)
+    await cluster.change("back-again", blocked=set())
+    await cluster.until(lambda: any("was aborted" in report.message for report in app.reports))
+    steps = cluster.steps("back-again")
+    assert steps[len(steps) - steps[::-1].index("promote:other") :][:2] == [READMITTED, "rollBack"]
+    assert steps.count("rollBack") == 2
+
+
+async def test_a_pause_is_for_one_operation_and_not_for_later_ones(client: Client, cluster: FakeCluster) -> None:
+    app = serving(cluster, "once", drift=["Service x is missing"])
+    app.blocked = {"server"}
+    await notify(client, "once")
+    await cluster.until(lambda: "syncNodes:server" in cluster.steps("once"))
+    await say(client, "once", "pause")
+    await suspect(client, "once", "x-0")
+    await failover(client, cluster, "once", 2)
+    await cluster.until(lambda: [state.state for state in app.states] == ["paused"])
+    await cluster.change("once", blocked=set())
+    await say(client, "once", "resume")
+    await cluster.until(lambda: "finish" in cluster.steps("once"))
+    await idle(client, "once")
+    await cluster.change("once", drift=["Service y is missing"])
+    await notify(client, "once", NoticeKind.DRIFT)
+    await cluster.until(lambda: cluster.steps("once").count("finish") == 2)
+    assert [state.state for state in app.states].count("paused") == 1
+
+
+async def test_it_does_not_wait_for_a_second_look_at_what_is_missing(client: Client, cluster: FakeCluster) -> None:
+    app = serving(cluster, "at-once", deployed_hash="zero", operation="Upgrade", change="7.0 → 8.0")
+    app.rolls, app.blocked = ["x-1"], {"x-1"}
+    await notify(client, "at-once")
+    await cluster.until(lambda: "rollNode:x-1" in cluster.steps("at-once"))
+    await cluster.change("at-once", drift=["Deployment x-0 is missing"])
+    looks = len(app.looks)
+    await notify(client, "at-once", NoticeKind.DRIFT)
+    await cluster.until(lambda: len(app.looks) > looks)
+    await suspect(client, "at-once", "x-0")
+    await cluster.until(lambda: "promote:other" in cluster.steps("at-once"), timeout=LOOK_AGAIN.total_seconds() / 2)
+
+
+async def test_a_first_deploy_is_not_begun_again_for_a_failover_that_cannot_be(
+    client: Client, cluster: FakeCluster
+) -> None:
+    app = serving(cluster, "first", deployed_hash="")
+    app.blocked = {"server"}
+    await notify(client, "first")
+    await cluster.until(lambda: "waitReady:server" in cluster.steps("first"))
+    await suspect(client, "first", "x-0")
+    handle = await start_by_hand(client, "first", "Failover", node="x-0")
+    with pytest.raises(WorkflowFailureError) as refused:
+        await handle.result()
+    assert "first Deploy has not completed" in str(refused.value.cause)
+    await cluster.change("first", blocked=set())
+    await cluster.until(lambda: "finish" in cluster.steps("first"))
+    assert cluster.steps("first").count("prepare") == 1
 
 
 async def test_a_newer_spec_does_not_interrupt_it_and_a_deletion_does(client: Client, cluster: FakeCluster) -> None:

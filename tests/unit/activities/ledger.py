@@ -121,7 +121,10 @@ class Ledger:
         self._update("nodes", parts.gone(self.metadata["nodes"], names))
 
     def finish(self, operation: OperationType) -> None:
-        self._update("basic", {**self.metadata["basic"], "deployed": "hash"})
+        basic = {**self.metadata["basic"], "deployed": "hash"}
+        if OperationType.UPGRADE_PLUGIN in stage_of(operation):
+            basic = parts.without_previous_plugin(basic)
+        self._update("basic", basic)
         if operation in (OperationType.UPGRADE, OperationType.RESIZE):
             self._update("record", parts.settled(self.metadata["record"]))
 

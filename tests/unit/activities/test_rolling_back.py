@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from activities.roll import Roll
 from activities.upgrade import Upgrade
 from api.operations import OperationType
 from api.steps import RolledBack, RollPlan, RollRequest
+from render.bundle import PluginBundle
 from tests.unit.activities.cluster import World
-from tests.unit.render.support import store
+from tests.unit.render.support import DEFINITION, shelf, store
+from workflows.planner import Memory, plan
 
 NODES = ["books-store-g-0", "books-store-g-1"]
 
@@ -37,8 +40,8 @@ async def back(world: World, operation: OperationType) -> RolledBack:
 
 async def rolls(world: World, operation: OperationType, stage: str = "") -> list[list[str]]:
     request = RollRequest(world.target(operation, stage=stage))
-    plan: RollPlan = await world.do(Roll(world.platform).plan_roll, request)
-    return [[node.name for node in batch] for batch in plan.batches]
+    found: RollPlan = await world.do(Roll(world.platform).plan_roll, request)
+    return [[node.name for node in batch] for batch in found.batches]
 
 
 async def test_an_upgrade_rolls_every_node_the_writable_one_last(world: World) -> None:
@@ -79,6 +82,28 @@ async def test_once_the_primary_runs_the_new_version_there_is_only_forward(world
     assert (await back(world, OperationType.UPGRADE)).too_late
     assert world.part("basic")["runtimeVersion"] == "2"
     assert world.part("record")["runtimeVersion"] == "2"
+
+
+async def test_a_plugin_that_was_interrupted_goes_on_as_itself_and_is_forgotten_when_it_is_done() -> None:
+    """It went on as a Deploy, unpaused, and an abort months later went back to the version before."""
+
+    def version(number: str) -> PluginBundle:
+        return shelf(plugin_yaml=DEFINITION.replace("name: shelf, version: 1.0.0", f"name: shelf, version: {number}"))
+
+    world = await World(shelf(), version("1.1.0"), runtimeVersion="1", components=store(replicas=2)).deployed()
+    world.edit(plugin={"name": "shelf", "version": "1.1.0"})
+    target = world.target(OperationType.UPGRADE_PLUGIN)
+    await world.do(Prepare(world.platform).prepare, target)
+    snapshot = await world.load()
+    assert (snapshot.operation, snapshot.change) == (OperationType.UPGRADE_PLUGIN, "plugin 1.0.0 → 1.1.0")
+    half = Memory(halfway=OperationType.UPGRADE_PLUGIN, half_moved=True)
+    files = replace(snapshot, drift=["ConfigMap x was changed: data"])
+    assert plan(files, half).operation == OperationType.UPGRADE_PLUGIN
+    assert plan(replace(snapshot, drift=["Service x is missing"]), half).operation == OperationType.REPAIR
+    await world.carry_out(OperationType.UPGRADE_PLUGIN)
+    assert "previousPlugin" not in world.part("basic")
+    snapshot = await world.load(drift=False)
+    assert (snapshot.operation, snapshot.deployed_hash) == ("", snapshot.spec_hash)
 
 
 async def test_another_plugin_version_goes_back_to_the_former(world: World) -> None:

@@ -62,15 +62,6 @@ def test_one_that_waits_for_an_operator_makes_room_for_any_drift(state: Operatio
     assert why == f"{EDITED}: a Repair goes first"
 
 
-@pytest.mark.parametrize(
-    ("state", "again"), [(OperationState.PAUSED, OperationType.UPGRADE), (OperationState.STOPPED, "")]
-)
-def test_one_that_was_paused_begins_paused_again(state: OperationState, again: str) -> None:
-    waiting = entity(state)
-    waiting.room(drifted(GONE), OperationType.UPGRADE, NONE)
-    assert waiting.state.paused_type == again
-
-
 @pytest.mark.parametrize("operation", [OperationType.UPGRADE_PLUGIN, OperationType.RECONFIGURE])
 def test_what_is_half_moved_looks_like_drift_and_is_left(operation: OperationType) -> None:
     waiting = entity(OperationState.STOPPED)

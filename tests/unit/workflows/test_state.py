@@ -66,6 +66,15 @@ def test_other_versions_are_read_as_far_as_they_go() -> None:
     assert list(state.results) == ["t"]
 
 
+def test_an_abort_holds_for_the_spec_that_it_was_said_of() -> None:
+    state = EntityState()
+    state.interrupted(APP, OperationType.UPGRADE, paused=False, aborted=True)
+    assert EntityState.decode(json.loads(json.dumps(state.encode()))).goes_back(OperationType.UPGRADE, APP)
+    assert not state.goes_back(OperationType.RESIZE, APP)
+    assert not state.goes_back(OperationType.UPGRADE, replace(APP, spec_hash="three"))
+    assert not state.goes_back(OperationType.UPGRADE, replace(APP, uid="of another App of the name"))
+
+
 def test_a_first_run_looks_at_once() -> None:
     assert EntityState.decode(None).notice
 
