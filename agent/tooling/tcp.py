@@ -84,7 +84,7 @@ class _Connection(asyncio.Protocol):
 
 @dataclass
 class ConnectionPool:
-    """Kept connections of one tool, by address. A pool serves one run of its tool at a time."""
+    """Kept connections, by address. A run that finds none, since another is using it, opens one of its own."""
 
     _kept: dict[str, _Connection] = field(default_factory=dict)
 
@@ -113,6 +113,8 @@ class ConnectionPool:
             connection.close()  # half an answer would be taken for the start of the next one
             raise
         if request.keep and request.expect is not None:
+            if (other := self._kept.pop(request.address, None)) is not None:
+                other.close()
             self._kept[request.address] = connection
         else:
             connection.close()

@@ -38,6 +38,7 @@ from agent.nodefiles import node_names
 from agent.process.state import StatusBoard
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
+from agent.tooling.tcp import ConnectionPool
 from agent.tools.leasememory import LeaseMemory, Remembered
 
 _log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class LeaseKeeper:
         self._lifted = 0
         self._failure = ""
         self._telling: asyncio.Task[None] | None = None
+        self._connections: ConnectionPool | None = None
 
     async def resume(self) -> None:
         """What an earlier agent 2 has left; before any tool is run."""
@@ -102,6 +104,11 @@ class LeaseKeeper:
         if remembered.fenced:
             self._writable = self._touched = True
             _log.warning("an earlier agent 2 fenced this node as its lease had run out; it stays so until renewed")
+
+    def share(self, connections: ConnectionPool) -> None:
+        """Connections that the polls keep open. An engine that takes no more clients (Redis at ``maxclients``) must
+        still hear that its lease has run out."""
+        self._connections = connections
 
     def listen(self, tell: Callable[[], Awaitable[None]]) -> None:
         """``tell`` is called when ``problem`` or ``fenced`` have changed."""
@@ -266,7 +273,7 @@ class LeaseKeeper:
                 raise ToolError(f"the plugin has no tool {tool!r}")
             arguments = {"seconds": str(seconds)} if seconds else {}
             names = self._names or node_names(bundle, None)
-            await self._interpreter.run(tool, definition, names, arguments=arguments)
+            await self._interpreter.run(tool, definition, names, arguments=arguments, pool=self._connections)
         except (ToolError, DocumentError) as error:
             if str(error) != self._failure:
                 _log.error("tried again every %g s: %s", _RETRY, error)

@@ -88,6 +88,7 @@ class Monitor:
         self._written_at = 0
         self._writing: asyncio.Task[None] | None = None
         lease.listen(self._tell_again)
+        lease.share(self._pools["getRole"])
 
     async def run(self) -> None:
         """Until cancelled. A failing poll is reported, never fatal."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SECONDS = 1.5
 FOLLOWERS = 1
+WHOLE = r"^role:master[\s\S]*repl_backlog_histlen:\d+\r\n"
+"""To its end: what is left of an answer would be taken for the next one on a connection that is kept."""
 
 
 def _tcp(port: int, send: str, expect: str, **fields: Any) -> dict[str, Any]:
@@ -285,6 +287,40 @@ async def test_neither_a_new_agent_nor_a_new_process_lengthens_it(
     await eventually(lambda: _fenced(tools), what="fenced at once")
     assert (await manager.status()).pid != engine
     assert not await _writes(port)
+
+
+async def test_an_engine_that_takes_no_more_clients_is_fenced_all_the_same(
+    node: Node, manager: Manager, tools: Tools
+) -> None:
+    """At ``maxclients`` the fence found no connection, and a primary cut off from everybody but its clients took
+    writes for ever."""
+    port = free_port()
+    document = _document(node, port)
+    document["process"]["command"] += ["--maxclients", "20"]
+    for tool in ("getRole", "fence", "unfence"):
+        for step in document["tools"][tool]["steps"]:
+            if "tcp" in step:
+                step["tcp"]["keep"] = True
+                step["expect"] = step["expect"].replace("^role:master", WHOLE)
+    node.mount(document)
+    node.start_manager()
+    node.start_tools()
+    await manager.reaches(pb.RUNNING)
+    await eventually(lambda: _is_primary(tools), what="the role is known")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    crowd = [writer]
+    while await _command(port, "PING") == b"+PONG\r\n":
+        crowd.append((await asyncio.open_connection("127.0.0.1", port))[1])
+    await eventually(lambda: _fenced(tools), what="it is fenced")
+    writer.write(b"SET key 1\r\n")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await reader.readline()
+    await _renew(tools)
+    async with asyncio.timeout(5):
+        assert await reader.readline() == b"+OK\r\n"
+    for each in crowd:
+        each.close()
 
 
 async def _lift_by_hand(port: int) -> None:
