@@ -308,9 +308,11 @@ async def test_an_engine_that_takes_no_more_clients_is_fenced_all_the_same(
     await manager.reaches(pb.RUNNING)
     await eventually(lambda: _is_primary(tools), what="the role is known")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    crowd = [writer]
-    while await _command(port, "PING") == b"+PONG\r\n":
-        crowd.append((await asyncio.open_connection("127.0.0.1", port))[1])
+    crowd = [(reader, writer)]
+    async with _renewing(tools):
+        while await _command(port, "PING") == b"+PONG\r\n":
+            crowd.append(await asyncio.open_connection("127.0.0.1", port))
+        assert await _free(tools)
     await eventually(lambda: _fenced(tools), what="it is fenced")
     writer.write(b"SET key 1\r\n")
     with pytest.raises(TimeoutError):
@@ -319,7 +321,7 @@ async def test_an_engine_that_takes_no_more_clients_is_fenced_all_the_same(
     await _renew(tools)
     async with asyncio.timeout(5):
         assert await reader.readline() == b"+OK\r\n"
-    for each in crowd:
+    for _, each in crowd:
         each.close()
 
 
