@@ -28,7 +28,7 @@ log = logging.getLogger("watcher")
 LEASE_NAME = "middleware-watcher"
 
 
-async def act(kubernetes: Kubernetes, settings: Settings) -> None:
+async def act(kubernetes: Kubernetes, settings: Settings, lease: Lease) -> None:
     """All that the leader does; runs until cancelled. Its state is built anew each time."""
     metrics.LEADER.set(1)
     agents = Agents(settings.tls_directory)
@@ -44,7 +44,7 @@ async def act(kubernetes: Kubernetes, settings: Settings) -> None:
             notifier = Notifier(cluster, settings.installation)
             monitor = RoleMonitor(cluster, agents, rules, changed)
             suspicions = Suspicions(cluster, settings.installation, notifier.connected)
-            failures = FailureWatch(cluster, agents, rules, suspicions, changed)
+            failures = FailureWatch(cluster, agents, rules, suspicions, changed, lambda: lease.held)
             monitor.listen(failures)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
             writer = StatusWriter(cluster, monitor.messages, failures.notes)
@@ -63,7 +63,7 @@ async def run(settings: Settings) -> None:
         lease = Lease(kubernetes, settings.namespace, LEASE_NAME, settings.identity)
         while True:
             try:
-                await lease.lead(lambda: act(kubernetes, settings))
+                await lease.lead(lambda: act(kubernetes, settings, lease))
             except LostLeaseError as error:
                 log.warning("not leading any more: %s", error)
 

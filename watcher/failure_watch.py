@@ -76,7 +76,10 @@ class FailureWatch:
         rules: RoleRules,
         suspicions: Suspicions,
         changed: Callable[[AppKey], None],
+        leads: Callable[[], bool],
     ) -> None:
+        """``leads``: whether this watcher still does. One that was replaced renews nothing."""
+        self._leads = leads
         self._cluster, self._rules, self._suspicions, self._changed = cluster, rules, suspicions, changed
         self._components: dict[ComponentKey, _Component] = {}
         self._notes: dict[ComponentKey, tuple[str, ...]] = {}
@@ -204,7 +207,7 @@ class FailureWatch:
     def _may_have_lease(self, holder: Holder) -> bool:
         node, component = holder.target.node, self._components.get(holder.key)
         fenced = apps.fenced(self._cluster.apps.get(*holder.key[:2]))
-        return component is not None and node not in fenced and node not in component.suspected
+        return self._leads() and component is not None and node not in fenced and node not in component.suspected
 
     # Looks
 

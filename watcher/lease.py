@@ -3,7 +3,8 @@
 Not the library's own: that one never releases the Lease, has no deadline on its calls, and so lets a leader whose API
 server hangs act on past its time.
 
-1. A candidate watches ``renewTime`` change by its own monotonic clock; only after ``duration`` seconds without a change
+1. A candidate watches ``renewTime`` change by its own clock, CLOCK_BOOTTIME, which goes on while the machine is
+   suspended: a leader that wakes up must know that its time is over. Only after ``duration`` seconds without a change
    does it take the Lease. Clocks of two machines are never compared.
 2. The leader renews every ``period`` seconds. When the last success is ``deadline`` seconds old its work is cancelled,
    ``duration - deadline`` seconds before anybody else may begin.
@@ -17,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +44,11 @@ class Timing:
     period: float = 1.5
 
 
+def boot_time() -> float:
+    """Seconds since the machine started, those in which it was suspended among them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class LostLeaseError(Exception):
     """Another replica has the Lease, or it could not be renewed in time."""
 
@@ -59,6 +66,12 @@ class Lease:
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = 0.0
         self._renewed = 0.0
+
+    @property
+    def held(self) -> bool:
+        """Whether nobody else may act now. What must not happen beside another leader asks this at once before: of a
+        machine that was suspended, tasks go on in any order."""
+        return boot_time() < self._renewed + self._timing.deadline
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
         """Waits for the Lease, then runs ``work`` until it ends or the Lease is lost (LostLeaseError)."""
@@ -97,8 +110,7 @@ class Lease:
             await asyncio.sleep(self._timing.period)
 
     async def _try_acquire(self) -> bool:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = boot_time()
         async with asyncio.timeout(_CALL_SECONDS):
             lease = await self._kubernetes.get(LEASE, self._name, self._namespace)
             if lease is None:
@@ -119,15 +131,14 @@ class Lease:
             return await self._write(lease, transitions, started)
 
     async def _keep(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._timing.period)
-            left = self._renewed + self._timing.deadline - loop.time()
+            left = self._renewed + self._timing.deadline - boot_time()
             if left <= 0:
                 raise LostLeaseError(f"the lease could not be renewed for {self._timing.deadline:.0f} s")
             try:
                 async with asyncio.timeout(min(_CALL_SECONDS, left)):
-                    await self._renew(loop.time())
+                    await self._renew(boot_time())
             except (KubernetesError, TimeoutError) as error:
                 log.warning("the lease could not be renewed yet: %s", error or "no answer in time")
 

@@ -73,7 +73,7 @@ class Installation:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, spec: dict[str, Any] | None = None) -> None:
         self.kubernetes, self.agents = FakeKubernetes(), FakeAgents()
         self.suspicions: list[Suspicion] = []
-        self.down = False
+        self.down, self.leads = False, True
         self.pods = [pod("redis", n) for n in range(3)]
         application = app(phase="Running", observedGeneration=1)
         application["spec"] |= spec or {}
@@ -106,7 +106,7 @@ class Installation:
 
             rules, suspicions = RoleRules(cluster), Suspicions(cluster, "test", connected)
             monitor = RoleMonitor(cluster, agents, rules, changed)
-            failures = FailureWatch(cluster, agents, rules, suspicions, changed)
+            failures = FailureWatch(cluster, agents, rules, suspicions, changed, lambda: self.leads)
             monitor.listen(failures)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
             writer = StatusWriter(cluster, monitor.messages, failures.notes)
@@ -163,6 +163,16 @@ async def test_the_holder_gets_its_lease_every_second_and_nobody_else_does(monke
     assert {node for node, _ in known.agents.renewed} == {FIRST}
     assert known.suspicions == []
     assert known.degraded() == ""
+
+
+async def test_a_watcher_that_does_not_lead_any_more_renews_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.leads = False
+        before = known.renewals(FIRST)
+        await asyncio.sleep(2.2)  # in which it would renew twice
+    assert known.renewals(FIRST) - before <= 1, "but for one that was under way"
 
 
 async def test_a_renewal_that_hangs_does_not_delay_the_next(monkeypatch: pytest.MonkeyPatch) -> None:

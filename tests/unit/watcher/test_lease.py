@@ -9,7 +9,7 @@ import pytest
 
 from clients.kubernetes import Kubernetes
 from tests.unit.watcher.fakes import FakeKubernetes, eventually, unavailable
-from watcher.lease import Lease, LostLeaseError, Timing
+from watcher.lease import Lease, LostLeaseError, Timing, boot_time
 
 QUICK = Timing(duration=0.6, deadline=0.3, period=0.05)
 
@@ -52,6 +52,18 @@ async def test_one_of_two_acts_and_the_other_follows_at_once_after_a_clean_end()
     assert asyncio.get_running_loop().time() - started < QUICK.duration
     await second.end()
     assert holder(kubernetes) == ""
+
+
+async def test_a_leader_whose_machine_was_suspended_knows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It renewed leases of primaries that another leader had replaced meanwhile."""
+    first = Candidate(FakeKubernetes(), "first")
+    await eventually(lambda: first.acts)
+    assert first.lease.held
+    now = boot_time() + 60
+    monkeypatch.setattr("watcher.lease.boot_time", lambda: now)
+    assert not first.lease.held
+    await eventually(lambda: not first.acts)
+    assert isinstance((await asyncio.gather(first.task, return_exceptions=True))[0], LostLeaseError)
 
 
 async def test_a_leader_that_died_is_followed_when_its_lease_has_run_out() -> None:
