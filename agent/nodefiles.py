@@ -27,6 +27,7 @@ def node_names(bundle: Bundle, record: Record | None, *, lead: bool = False) -> 
         LEAD: "true" if lead else "false",
         "last.role": "" if own is None else own.role,
         "last.position": "" if own is None else str(own.position),
+        "last.epoch": "" if own is None else str(own.epoch),
     }
 
 

@@ -3,7 +3,7 @@
 A tool is a list of steps. The platform renders its YAML with Jinja2 (node addresses, options); what only the running
 node knows is written ``${name}`` and filled in by the agent: ``${node.name}``, ``${node.address}``, ``${node.first}``
 (``true`` until this node's engine has once run in this App), ``${node.lead}`` (``true`` in the one start by which the
-platform wants this node to begin as primary), ``${last.role}`` and ``${last.position}`` (the agent's
+platform wants this node to begin as primary), ``${last.role}``, ``${last.position}``, ``${last.epoch}`` (the agent's
 own record on the volume), ``${secret.NAME}``, ``${arg.NAME}``, ``${item}`` inside ``forEach``/``firstOf``, and
 whatever an earlier step captured or set. ``$${`` is a literal ``${``. An unknown name fails the tool with that name.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from agent.documents import Bundle, parse
 from agent.nodefiles import node_names
-from agent.process.reaper import Reaper
+from agent.process.reaper import Child, Reaper
 from agent.record import Record
 from agent.settings import Settings
 from agent.tooling.failure import ToolError
@@ -92,6 +93,21 @@ async def listening(engines: Mapping[tuple[str, int], FakeEngine]) -> AsyncItera
             await server.wait_closed()
 
 
+class WaitingReaper(Reaper):
+    """Waits for its own children only: the agent's is process 1 and reaps everybody's."""
+
+    def spawn(self, argv: Sequence[str], **how: Any) -> Child:
+        child = super().spawn(argv, **how)
+        loop = asyncio.get_running_loop()
+
+        def wait() -> None:
+            code = child._process.wait()
+            loop.call_soon_threadsafe(child.ended, code)
+
+        threading.Thread(target=wait).start()
+        return child
+
+
 @dataclass
 class Node:
     """One node's agent without Pod and engine."""
@@ -106,19 +122,24 @@ class Node:
         secrets = self.directory / "secrets"
         secrets.mkdir(parents=True, exist_ok=True)
         (secrets / "password").write_text(PASSWORD + "\n")
+        for folder in ("data", "volume/data"):
+            (self.directory / folder).mkdir(parents=True, exist_ok=True)
 
     @property
     def bundle(self) -> Bundle:
         document = json.loads(self.data["node.json"])
-        own = document["node"]["address"]
-        return parse({**self.data, "node.json": self.data["node.json"].replace("127.0.0.1:", f"{own}:")}, "test")
+        text = self.data["node.json"].replace("127.0.0.1:", f"{document['node']['address']}:")
+        for folder in ("data", "diverged"):
+            text = text.replace(f"/middleware/{folder}", str(self.directory / "volume" / folder))
+        return parse({**self.data, "node.json": text}, "test")
 
     async def run(self, tool: str, **arguments: str) -> Outcome:
         environment = {
             "MW_SECRETS_DIR": str(self.directory / "secrets"),
             "MW_DATA_DIR": str(self.directory / "data"),
         }
-        interpreter = Interpreter(Settings.from_environment(environment), Secrets(self.directory / "secrets"), Reaper())
+        secrets = Secrets(self.directory / "secrets")
+        interpreter = Interpreter(Settings.from_environment(environment), secrets, WaitingReaper())
         bundle = self.bundle
         names = node_names(bundle, self.record, lead=self.lead)
         return await interpreter.run(tool, bundle.document.tools[tool], names, arguments=arguments)
@@ -131,6 +152,6 @@ class Node:
         raise AssertionError(f"{tool} succeeded: {dict[str, Any](outcome.values)}")
 
 
-def record(role: str, position: int = 1000) -> Record:
+def record(role: str, position: int = 1000, epoch: int = 7) -> Record:
     """What the volume remembers of an earlier run in this App."""
-    return Record(app_uid=UID, role=role, position=position)
+    return Record(app_uid=UID, role=role, position=position, epoch=epoch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -283,22 +282,49 @@ async def test_a_replica_that_never_synced_is_not_electable(tmp_path: Path, worl
     assert await conclusion(server(tmp_path, 1, "replica", position=0)) == (f"replicaof {FIRST} 6379", "0")
 
 
+def replaced(path: Path, epoch: int = 7) -> tuple[Node, Path]:
+    """One that was primary when it ended, with what it had, while another is primary now."""
+    node = Node(path, files(wanted("redis", "replication", redis_server=2), "redis-server"), record("master", 9, epoch))
+    volume = path / "volume"
+    (volume / "data" / "dump.rdb").write_text("its own")
+    return node, volume
+
+
 async def test_one_whose_data_were_set_aside_may_not_take_over_before_it_has_its_primarys(
     tmp_path: Path, world: AsyncExitStack
 ) -> None:
-    """It remembers a position of its own, and its data directory is empty."""
-    plain = wanted("redis", "replication", redis_server=2)
-    node = Node(tmp_path, files(plain, "redis-server"), record("master"))
-    document = json.loads(node.data["node.json"])
-    steps = document["tools"]["preStart"]["steps"]
-    found = next(step for step in steps if (step.get("run") or {}).get("argv", [""])[0] == "find")
-    found |= {"run": None, "expect": None, "set": {"diverged": "/middleware/data/appendonlydir/base"}}
-    document["tools"]["preStart"]["steps"] = [
-        step for step in steps if not step.get("run")
-    ]  # no Pod's directories here
-    node.data["node.json"] = json.dumps(document)
+    """It remembers a position of its own, and its data directory is empty; also where the start is repeated."""
+    node, volume = replaced(tmp_path)
     await world.enter_async_context(listening({(SECOND, 6379): redis(MASTER)}))
+    for _ in range(2):
+        assert await conclusion(node) == (f"replicaof {SECOND} 6379", "0")
+        assert (volume / "diverged" / "dump.rdb").read_text() == "its own"
+        assert not (volume / "data" / "dump.rdb").exists()
+
+
+async def test_what_was_set_aside_is_not_replaced_by_what_an_interrupted_start_has_begun(
+    tmp_path: Path, world: AsyncExitStack
+) -> None:
+    """Its engine died before the agent had recorded that it is a replica now."""
+    node, volume = replaced(tmp_path)
+    await world.enter_async_context(listening({(SECOND, 6379): redis(MASTER)}))
+    await conclusion(node)
+    (volume / "data" / "dump.rdb").write_text("half a copy")
+    await conclusion(node)
+    assert (volume / "diverged" / "dump.rdb").read_text() == "its own"
+    later, _ = replaced(tmp_path, epoch=8)
+    (volume / "data" / "dump.rdb").write_text("of its next time as primary")
+    await conclusion(later)
+    assert (volume / "diverged" / "dump.rdb").read_text() == "of its next time as primary"
+
+
+async def test_a_start_that_ended_between_two_moves_is_gone_on_with(tmp_path: Path, world: AsyncExitStack) -> None:
+    node, volume = replaced(tmp_path)
+    await world.enter_async_context(listening({(SECOND, 6379): redis(MASTER)}))
+    await conclusion(node)
+    (volume / "data").rmdir()
     assert await conclusion(node) == (f"replicaof {SECOND} 6379", "0")
+    assert (volume / "data").is_dir()
 
 
 def voter(path: Path, role: str | None = None) -> Node:
