@@ -152,6 +152,7 @@ class Configure:
         if restart:
             await self._restart(step, agent, f"{request_id}/restart")
             answers = await read_back(platform, agent)
+        # Also where the engine does not run: its agent has them by then, and starts it with nothing older.
         done = effective(component, values, answers)
         await note_effective(platform, target.namespace, node.name, done)
 

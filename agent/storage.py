@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
+_LEFT = re.compile(r"\.(?P<name>.+)\.([0-9a-f]{16}|1)\.tmp")
+"""A temporary file of ours. Agents of earlier versions put their process's number there, which is 1 in a container."""
+_LEFT_AFTER = 3600.0
+"""Seconds after which nobody writes a temporary file any more: the other agent may be about to."""
 
-def write_atomically(path: Path, content: bytes, mode: int = 0o640) -> None:
-    """Temporary file beside ``path``, fsync, rename, fsync of the directory; parent directories are made."""
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o640, *, durable: bool = True) -> None:
+    """Temporary file beside ``path``, fsync, rename, fsync of the directory; parent directories are made.
+
+    Not ``durable``: without fsync. Whole for whoever reads it, but a crash of the machine may cost all of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    # By chance, and not by the process: both agents write to the volume, each as process 1 of its own container.
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)  # whatever the umask says
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    if durable:
+        _sync_directory(path.parent)
+
+
+def remove_leftovers(directory: Path, names: Iterable[str] | None = None) -> None:
+    """Temporary files of agents that were killed while they wrote; ``names``: of these files only.
+
+    Best effort: they only take space.
+    """
+    only = None if names is None else set(names)
+    with contextlib.suppress(OSError):
+        for path in directory.iterdir():
+            found = _LEFT.fullmatch(path.name)
+            if found is None or (only is not None and found["name"] not in only):
+                continue
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LEFT_AFTER:
+                    path.unlink()
 
 
 def write_if_changed(path: Path, content: bytes, mode: int = 0o640) -> bool:

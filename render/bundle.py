@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from api.names import API_GROUP, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, MANAGED_BY
 from api.plugin import Parameter, Plugin, Topology
+from render.parameters import control_characters
 from render.problems import Problem, from_pydantic
 from render.templates import Templates
 from render.yaml_text import load_yaml
@@ -234,6 +235,7 @@ def _parse_parameters(plugin: str, file: str, text: str) -> tuple[dict[str, Para
             continue
         if parameter.default is not None:
             errors = jsonschema.Draft202012Validator(parameter.schema_).iter_errors(parameter.default)
-            problems += [Problem(f"{file}: {name}.default", error.message) for error in errors]
+            said = [*(error.message for error in errors), control_characters(parameter.default)]
+            problems += [Problem(f"{file}: {name}.default", each) for each in said if each]
         parameters[str(name)] = parameter
     return parameters, problems

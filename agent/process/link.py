@@ -8,6 +8,7 @@ Not on the volume: there the next Pod's agent 2 would find the old Pod's agent 1
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from agent.process.state import State, Status, StatusBoard
 
 _log = logging.getLogger(__name__)
 _RETRY = 0.2
+_ANSWER = 2.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ def _line(status: Status) -> bytes:
     return json.dumps(data).encode() + b"\n"
 
 
+def _parsed(line: bytes) -> _WireStatus:
+    return decode(_WireStatus, json.loads(line), "status")
+
+
 class StatusPublisher:
     """Agent 1's side."""
 
@@ -62,14 +68,20 @@ class StatusPublisher:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        telling = asyncio.ensure_future(self._tell(writer))
         try:
+            await reader.read()  # agent 2 says nothing: it went away, and may come again
+        except (OSError, asyncio.CancelledError):
+            pass  # the same, or we end
+        finally:
+            telling.cancel()
+            writer.transport.abort()
+
+    async def _tell(self, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
             async for status in self._board.watch():
                 writer.write(_line(status))
                 await writer.drain()
-        except (OSError, asyncio.CancelledError):
-            pass  # agent 2 went away and will come again, or we end
-        finally:
-            writer.transport.abort()
 
 
 class StatusFollower:
@@ -98,8 +110,22 @@ class StatusFollower:
             self._lost()
             await asyncio.sleep(_RETRY)
 
+    async def alive(self) -> bool:
+        """Whether there is a process by now: of one that has just been started ``run`` may not have heard yet."""
+        if self._board.status.alive:
+            return True
+        try:
+            async with asyncio.timeout(_ANSWER):
+                reader, writer = await asyncio.open_unix_connection(str(self._path))
+                try:
+                    return _parsed(await reader.readline()).pid != 0
+                finally:
+                    writer.transport.abort()
+        except (OSError, ValueError, DecodingError):
+            return self._board.status.alive
+
     def _apply(self, line: bytes) -> None:
-        wire = decode(_WireStatus, json.loads(line), "status")
+        wire = _parsed(line)
         self._board.update(
             state=State.__members__.get(wire.state, State.UNKNOWN),
             pid=wire.pid,

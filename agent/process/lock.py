@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 
 class DataLock:
@@ -40,10 +43,17 @@ class DataLock:
         except BaseException:
             os.close(descriptor)
             raise
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(self._holder).encode(), 0)
-        self._descriptor = descriptor
+        self._descriptor = descriptor  # at once: one that is locked and lost keeps us out as if we were another Pod
+        self._write_holder()
         return True
+
+    def _write_holder(self) -> None:
+        """The name is for a message only: a full disk must not keep the engine, which may make room, from its start."""
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, json.dumps(self._holder).encode(), 0)
+        except OSError as error:
+            _log.warning("the data directory is locked, but who holds it could not be written into the lock: %s", error)
 
     def holder(self) -> str:
         """A name for the message: the Pod that wrote itself into the file."""

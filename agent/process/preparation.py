@@ -1,4 +1,4 @@
-"""Everything before ``exec``: directories, stale pid files, ``preStart``, files.
+"""Everything before ``exec``: directories, stale pid files and half-written ones, ``preStart``, files.
 
 ``preStart`` finds the node's role from its peers and its own disk, so a node starts correctly with the platform down.
 """
@@ -11,12 +11,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.document import Process
+from agent.document import NodeDocument
 from agent.documents import Bundle
 from agent.nodefiles import node_names, write_files
 from agent.record import read_record
 from agent.settings import PathRefusedError, Settings
-from agent.storage import write_atomically
+from agent.storage import remove_leftovers, write_atomically
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.variables import UnknownNameError, Variables
@@ -39,11 +39,16 @@ class Launch:
     directory: str
 
 
-def _tidy(process: Process, settings: Settings) -> None:
+def _tidy(document: NodeDocument, settings: Settings) -> None:
+    process = document.process
     for directory in process.directories:
         settings.locate(f"{settings.data_dir}/{directory}").mkdir(parents=True, exist_ok=True)
     for pid_file in process.pid_files:
         settings.locate(f"{settings.data_dir}/{pid_file}").unlink(missing_ok=True)
+    for ours in (settings.state_dir, settings.run_dir):
+        remove_leftovers(ours)
+    for path in (settings.locate(file.path) for file in document.files):
+        remove_leftovers(path.parent, (path.name,))  # no other's: the engine has its own files beside them
 
 
 async def prepare(bundle: Bundle, interpreter: Interpreter, *, lead: bool = False) -> Launch:
@@ -52,7 +57,7 @@ async def prepare(bundle: Bundle, interpreter: Interpreter, *, lead: bool = Fals
     process = bundle.document.process
     try:
         # The disk's work in threads: a disk that hangs must not make the agent look dead to the kubelet.
-        await asyncio.to_thread(_tidy, process, settings)
+        await asyncio.to_thread(_tidy, bundle.document, settings)
         names: Mapping[str, str] = node_names(bundle, read_record(settings.state_dir), lead=lead)
         tool = bundle.document.tools.get(PRE_START)
         if tool is not None:

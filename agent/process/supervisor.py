@@ -2,7 +2,8 @@
 
 1. What is wanted: nothing (STOPPED after a remembered Stop, HELD by the document) or a running engine.
 2. The data directory's lock, for as long as the agent lives.
-3. ``prepare``; where it fails, again after 1 s, growing to 10 s, without end: it waits for peers.
+3. ``prepare``; where it fails, again after 1 s, growing to 10 s, without end: it waits for peers. Where another
+   document took effect meanwhile, from 1. on.
 4. Start. Younger than startSeconds is STARTING, then RUNNING.
 5. An end that nobody asked for is EXITED, then BACKOFF with a growing delay. After too many ends in a row: FATAL, and
    the agent exits with the engine's exit code, so that the kubelet restarts the container and shows the crash loop.
@@ -207,7 +208,7 @@ class Supervisor:
         self._app_uid = document.node.app_uid
         if not self._wanted():
             await self._stay_stopped()
-        elif document.hold and document.revision > self._released:
+        elif self._holds(document):
             self.board.update(
                 state=State.HELD, pid=0, message="held by the node document; waits for the platform's Start"
             )
@@ -276,7 +277,23 @@ class Supervisor:
             await self._back_off(str(error), self._policy.delay(self._prepare_failures, self._policy.prepare_delay))
             return None
         self._prepare_failures = 0
-        return launch if self._wanted() else None
+        return launch if self._wanted() and not self._superseded(bundle, lead) else None
+
+    def _superseded(self, bundle: Bundle, lead: bool) -> bool:
+        """Another document took effect during the preparation, which may have waited for peers for a minute.
+
+        Who pushed it was told that no process runs. Nothing is awaited from here until it is known that one does.
+        """
+        try:
+            current = self._documents.effective()
+        except DocumentError:
+            return True  # the next turn says why
+        if current == bundle:
+            return False
+        _log.info("preparing the start anew: revision %d took effect meanwhile", current.document.revision)
+        if not self._changed.is_set() and not self._holds(current.document):
+            self._lead = lead  # the word was for a start, and there was none
+        return True
 
     async def _run_child(self, launch: Launch, document: NodeDocument) -> int:
         """The exit code; 127 or 126 where the command cannot be executed, as a shell says it."""
@@ -351,6 +368,9 @@ class Supervisor:
             return self._documents.effective().document.revision
         except DocumentError:
             return self._released
+
+    def _holds(self, document: NodeDocument) -> bool:
+        return document.hold and document.revision > self._released
 
     def _wanted(self) -> bool:
         return not self._terminating and not self._stop_request.pending(self._app_uid)

@@ -13,7 +13,6 @@ import asyncio
 import json
 import logging
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,11 +121,8 @@ class _Newest:
 
 
 def _write_quickly(path: Path, content: bytes) -> None:
-    """Whole for whoever reads it, but not safe from a crash of the machine: then it counts for nothing anyway."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    """A crash of the machine may cost it: then it counts for nothing anyway."""
+    write_atomically(path, content, durable=False)
 
 
 def _read(kind: type[T], path: Path) -> T | None:

@@ -60,7 +60,8 @@ async def _serve(settings: Settings) -> None:
     requests = RequestMemory(settings.state_dir / "requests" / "tools")
 
     server = make_server(settings, settings.tools_port)
-    service = ToolsService(monitor, documents, interpreter, board, requests, lease)
+    follower = StatusFollower(settings.manager_socket, board)
+    service = ToolsService(monitor, documents, interpreter, board, requests, lease, follower)
     agent_pb2_grpc.add_ToolsServicer_to_server(service, server)
     await add_health(server, SERVICE)
     await service.resume()
@@ -71,7 +72,6 @@ async def _serve(settings: Settings) -> None:
         {"/livez": lambda: None, "/readyz": lambda: None if monitor.report.ready else monitor.report.message},
     )
     await probes.start()
-    follower = StatusFollower(settings.manager_socket, board)
     tasks = [asyncio.create_task(work) for work in (follower.run(), lease.run(), monitor.run())]
     ended = asyncio.create_task(told_to_end.wait())
     gc.freeze()

@@ -6,7 +6,7 @@ back.
 2. The pushed copy and the files it renders are written. An engine that never ran here has no files yet: agent 1
    writes them when it starts.
 3. Where parameters are given and the engine runs, ``reloadConfig`` applies them (``${arg.NAME}``, or ``forEach:
-   arguments``).
+   arguments``). One that does not run, or is being prepared, has them from its files when it starts.
 4. Where the tool fails, documents and files are put back, so that a refused parameter is not found at the next start.
    What the engine took before it refused stays in the engine: the platform pushes the former values again.
 5. ``readConfig`` says what is in effect.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from agent.documents import Bundle, DocumentError, DocumentStore, parse
@@ -92,13 +92,19 @@ class Reloader:
             )
         return pushed
 
-    async def reload(self, pushed: Bundle | None, parameters: Mapping[str, str], running: bool) -> ReloadResult:
-        """Never raises for what the engine or a file says; then ``success`` is false."""
+    async def reload(
+        self, pushed: Bundle | None, parameters: Mapping[str, str], running: Callable[[], Awaitable[bool]]
+    ) -> ReloadResult:
+        """Never raises for what the engine or a file says; then ``success`` is false.
+
+        ``running`` is asked when the document is written: agent 1 looks for another one just before it starts the
+        process, so one that does not run by then starts with this one.
+        """
         before, former = self._documents.pushed(), self._documents.effective()
         try:
             if pushed is not None:
                 await asyncio.to_thread(self._take_over, pushed.sources, pushed)
-            if not running:
+            if not await running():
                 return ReloadResult(True, "written; the process does not run, so nothing was applied to it", {})
             if parameters:
                 await self._tool("reloadConfig", parameters)

@@ -16,6 +16,7 @@ from grpc import aio
 from agent.document import Tool
 from agent.documents import Bundle, DocumentError, DocumentStore
 from agent.nodefiles import node_names
+from agent.process.link import StatusFollower
 from agent.process.state import StatusBoard
 from agent.record import read_record
 from agent.requests import RequestMemory
@@ -47,6 +48,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         board: StatusBoard,
         requests: RequestMemory,
         lease: LeaseKeeper,
+        follower: StatusFollower,
     ) -> None:
         self._monitor = monitor
         self._documents = documents
@@ -54,6 +56,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         self._board = board
         self._requests = requests
         self._lease = lease
+        self._follower = follower
         self._reloader = Reloader(documents, interpreter)
         # By tool, not for all: a backup of hours must not keep a failover waiting.
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -97,7 +100,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         async def work() -> pb.ReloadConfigResult:
             async with self._one_at_a_time["ReloadConfig"]:
                 pushed = self._reloader.check([PushedSource(f.source, f.content, f.sha256) for f in request.files])
-                result = await self._reloader.reload(pushed, dict(request.parameters), self._board.status.alive)
+                result = await self._reloader.reload(pushed, dict(request.parameters), self._follower.alive)
             return pb.ReloadConfigResult(success=result.success, message=result.message, config=result.config)
 
         try:

@@ -76,6 +76,9 @@ def test_refusals_name_file_and_field() -> None:
     assert "parameters.yaml: size.default: 'x' is not of type 'integer'" in refusal(
         parameters_yaml="size: {schema: {type: integer}, default: x}\n"
     )
+    assert 'parameters.yaml: size.default: "1mb\\n" has a line break' in refusal(
+        parameters_yaml="size:\n  schema: {type: string, pattern: '^[0-9]+mb$'}\n  default: |\n    1mb\n"
+    )
 
 
 def test_a_good_plugin_passes_the_check() -> None:

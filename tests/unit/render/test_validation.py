@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from api.app import App
+from api.plugin import Parameter
+from render.parameters import parameter_problems
 from render.validation import validate
 from tests.unit.render.support import app, problems, records, shelf, store, wanted
 
@@ -45,6 +48,8 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (*parameter("threads", 17), "17 is not allowed; write a whole number from 1 to 16"),
     (*parameter("threads", True), "write a whole number from 1 to 16"),
     (*parameter("cache-size", "256"), "write a text like 256mb"),
+    # What `cache-size: |` in YAML makes of it; a pattern's $ lets it through.
+    (*parameter("cache-size", "256mb\n"), 'control character; write "256mb", on one line'),
     (*parameter("sync", "often"), 'write one of "always", "never"'),
     (*parameter("journal", "maybe"), "write true or false"),
     (*parameter("page-size", 1), "a whole number of at least 512"),
@@ -92,6 +97,20 @@ def test_each_mistake_is_named_with_its_remedy(spec: dict[str, Any], path: str, 
     found = problems(**spec)
     assert path in found, found
     assert text in found[path]
+
+
+@pytest.mark.parametrize(
+    "text", ["red\n", "\nred", "light\nred", "light\r\nred", "light\tred", "light\0red", "light\u2028red"]
+)
+def test_a_text_that_is_not_one_line_is_refused_even_by_a_schema_that_takes_any(text: str) -> None:
+    """It would end the line of a file, or of a command to the engine, in its middle."""
+    colour = {"colour": Parameter.model_validate({"schema": {"type": "string"}})}
+    (problem,) = parameter_problems("spec.components[0].config", "store", {"colour": text}, colour)
+    assert problem.path == "spec.components[0].config.colour"
+    better = " ".join(text.replace("\0", " ").split())
+    assert problem.message.startswith(json.dumps(text))
+    assert f'has a line break, a tab or another control character; write "{better}", on one line' in problem.message
+    assert parameter_problems("", "store", {"colour": better}, colour) == []
 
 
 def test_replica_bounds_count_all_groups_together() -> None:
