@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,8 @@ from typing import Self
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
+
+from tests.e2e.support.kube import eventually
 
 RETRY = 0.05
 """Seconds between attempts while the service refuses."""
@@ -121,15 +124,20 @@ class AcknowledgedWriter:
                 self._stop.wait(RETRY)
 
     def lost(self, numbers: set[int]) -> set[int]:
-        """Which of ``numbers`` cannot be read back now."""
+        """Which of ``numbers`` cannot be read back now. A node of which an agent was killed just now may be without
+        its Service for a moment."""
+        ordered = sorted(numbers)
+        found: set[int] = set()
+        for start in range(0, len(ordered), 500):
+            keys = ordered[start : start + 500]
+            values = eventually("what was written can be read", partial(self._read, keys), timeout=60)
+            found |= {n for n, value in zip(keys, values, strict=True) if value == str(n)}
+        return numbers - found
+
+    def _read(self, keys: list[int]) -> list[bytes | str | None]:
         client = self.connect()
         try:
-            ordered = sorted(numbers)
-            found: set[int] = set()
-            for start in range(0, len(ordered), 500):
-                keys = ordered[start : start + 500]
-                values = client.mget([f"{self.prefix}:{n}" for n in keys])
-                found |= {n for n, value in zip(keys, values, strict=True) if value == str(n)}
-            return numbers - found
+            values: list[bytes | str | None] = client.mget([f"{self.prefix}:{n}" for n in keys])
+            return values
         finally:
             client.close()
