@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -41,6 +42,14 @@ class KeyPair:
     def due(self, now: datetime) -> bool:
         """Whether it should be replaced by now."""
         return self.not_after - now < RENEW_BEFORE
+
+    def issued_by(self, authority: KeyPair) -> bool:
+        certificate, issuer = (x509.load_pem_x509_certificate(each.certificate) for each in (self, authority))
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
 
 
 def _key() -> tuple[ec.EllipticCurvePrivateKey, bytes]:

@@ -1,7 +1,7 @@
 """The installation's authority and client certificate as Secrets in the platform's namespace: made once, found again.
 
-Used by the installer and by a worker that starts without mounted files. Two that start at once agree: who comes
-second to create a Secret reads what the first has written.
+Used by the installer, by every worker once a day, and by one that starts without mounted files. Two at once agree: who
+comes second to create or renew a Secret reads what the first has written.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from api.names import MANAGED_BY, SYSTEM_NAMESPACE
 from clients.certificates import KeyPair, create_authority, issue_platform_certificate
-from clients.errors import AlreadyExistsError
+from clients.errors import AlreadyExistsError, ConflictError
 from clients.kubernetes import Kubernetes
 from clients.resources import SECRET, Manifest
 
@@ -21,14 +21,22 @@ CLIENT_SECRET = "platform-client"  # noqa: S105
 
 
 async def ensure_pki(kubernetes: Kubernetes, installation: str) -> tuple[KeyPair, KeyPair]:
-    """The authority, and the platform's client certificate (renewed where it is due). Raises KubernetesError."""
+    """The authority, and the platform's client certificate: renewed where it is due, or of another authority. Raises
+    KubernetesError; ValueError where the authority's key cannot sign."""
     authority = _pair(await _ensure(kubernetes, AUTHORITY_SECRET, create_authority(installation), {}))
     extra = {"ca.crt": authority.certificate}
-    client = _pair(await _ensure(kubernetes, CLIENT_SECRET, issue_platform_certificate(authority), extra))
-    if client.due(datetime.now(UTC)):
-        client = issue_platform_certificate(authority)
-        manifest = secret_manifest(CLIENT_SECRET, SYSTEM_NAMESPACE, _texts(client, extra))
-        await kubernetes.patch(SECRET, CLIENT_SECRET, SYSTEM_NAMESPACE, {"data": manifest["data"]})
+    secret = await _ensure(kubernetes, CLIENT_SECRET, issue_platform_certificate(authority), extra)
+    client = _pair(secret)
+    if not client.due(datetime.now(UTC)) and client.issued_by(authority):
+        return authority, client
+    client = issue_platform_certificate(authority)
+    manifest = secret_manifest(CLIENT_SECRET, SYSTEM_NAMESPACE, _texts(client, extra))
+    version = secret["metadata"]["resourceVersion"]
+    change = {"metadata": {"resourceVersion": version}, "data": manifest["data"]}
+    try:
+        await kubernetes.patch(SECRET, CLIENT_SECRET, SYSTEM_NAMESPACE, change)
+    except ConflictError:
+        return await ensure_pki(kubernetes, installation)  # somebody else was faster
     return authority, client
 
 

@@ -64,21 +64,37 @@ async def connect(
         backoff = min(backoff * 2, _LONGEST_BACKOFF)
 
 
+async def tls_changed(every: float = 60.0) -> None:
+    """Returns when the files for TLS are others than now, and never where there are none. A client keeps those that it
+    was made with, so after a rotation its process ends, and starts anew with the new ones."""
+    before = await asyncio.to_thread(_tls_files)
+    while before is None or await asyncio.to_thread(_tls_files) == before:  # noqa: ASYNC110 - files set no event
+        await asyncio.sleep(every)
+    log.warning("the files for TLS with Temporal have changed: ending, to start anew with them")
+
+
 def _tls() -> TLSConfig | bool:
+    files = _tls_files()
+    if files is None:
+        return False
+    return TLSConfig(
+        server_root_ca_cert=files["ca.crt"],
+        domain=os.environ.get("MW_TEMPORAL_TLS_SERVER_NAME") or None,
+        client_cert=files["tls.crt"],
+        client_private_key=files["tls.key"],
+    )
+
+
+def _tls_files() -> dict[str, bytes | None] | None:
     folder = os.environ.get("MW_TEMPORAL_TLS_DIR")
     if not folder:
-        return False
+        return None
 
     def read(name: str) -> bytes | None:
         path = Path(folder, name)
         return path.read_bytes() if path.exists() else None
 
-    return TLSConfig(
-        server_root_ca_cert=read("ca.crt"),
-        domain=os.environ.get("MW_TEMPORAL_TLS_SERVER_NAME") or None,
-        client_cert=read("tls.crt"),
-        client_private_key=read("tls.key"),
-    )
+    return {name: read(name) for name in ("ca.crt", "tls.crt", "tls.key")}
 
 
 def search_attributes(reference: AppReference, plugin: str = "") -> TypedSearchAttributes:

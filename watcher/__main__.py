@@ -10,6 +10,7 @@ import sys
 
 from clients.agents import Agents
 from clients.kubernetes import Kubernetes
+from clients.temporal import tls_changed
 from watcher import logs, metrics
 from watcher.cluster import AppKey, watched
 from watcher.cordons import Cordons
@@ -78,10 +79,14 @@ async def main() -> int:
     task = asyncio.create_task(run(settings), name="watcher")
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    rotation = asyncio.create_task(tls_changed(), name="TLS with Temporal")
+    rotation.add_done_callback(lambda _: task.cancel())
     try:
         await task
     except asyncio.CancelledError:
         log.info("ended")
+    finally:
+        rotation.cancel()
     return 0
 
 

@@ -26,8 +26,8 @@ from clients.agents import Agents
 from clients.certificates import KeyPair
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
-from clients.temporal import connect
-from worker.certificates import certificates
+from clients.temporal import connect, tls_changed
+from worker.certificates import certificates, keep_renewed
 from worker.logs import configure_logs
 from worker.settings import Settings
 from workflows.registry import ALL_WORKFLOWS
@@ -88,7 +88,7 @@ def workers(client: Client, platform: Platform) -> list[Worker]:
 
 
 async def serve(settings: Settings) -> None:
-    """Runs until cancelled."""
+    """Runs until cancelled, or until the client certificate for Temporal is another: the process then starts anew."""
     runtime = runtime_for(settings)
     async with contextlib.AsyncExitStack() as stack:
         kubernetes = await stack.enter_async_context(await Kubernetes.connect())
@@ -114,7 +114,9 @@ async def serve(settings: Settings) -> None:
         log.info("running", extra={"queues": [WORKFLOW_QUEUE, ACTIVITY_QUEUE], "agentImage": settings.agent_image})
         for worker in workers(client, platform):
             await stack.enter_async_context(worker)
-        await asyncio.Event().wait()
+        renewal = asyncio.create_task(keep_renewed(kubernetes, settings.installation), name="client certificate")
+        stack.callback(renewal.cancel)
+        await tls_changed()
 
 
 async def run(settings: Settings) -> None:

@@ -7,14 +7,40 @@ are absent, and keeps the client certificate in a directory that only it can rea
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import tempfile
 from pathlib import Path
 
+from prometheus_client import Gauge
+
 from clients.certificates import KeyPair
+from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
 from clients.pki import ensure_pki
 from worker.settings import Settings
+
+log = logging.getLogger(__name__)
+LOOK_EVERY, LOOK_AGAIN = 24 * 3600.0, 600.0
+"""Seconds; the second after a look that failed. A certificate is due a third of its life before its end."""
+EXPIRY = Gauge(
+    "middleware_client_certificate_expiry_timestamp_seconds",
+    "When the certificate ends that the platform shows to the agents; it is renewed 120 days before",
+)
+
+
+async def keep_renewed(kubernetes: Kubernetes, installation: str) -> None:
+    """Renews the client certificate where it is due, for as long as the worker runs: without it nobody reaches any
+    agent. The Secret is mounted, and clients follow the files."""
+    while True:
+        try:
+            _, client = await ensure_pki(kubernetes, installation)
+        except (KubernetesError, TimeoutError, LookupError, ValueError) as error:
+            log.error("the platform's client certificate cannot be looked after, next try in 10 minutes: %s", error)
+            await asyncio.sleep(LOOK_AGAIN)
+            continue
+        EXPIRY.set(client.not_after.timestamp())
+        await asyncio.sleep(LOOK_EVERY)
 
 
 async def certificates(settings: Settings, kubernetes: Kubernetes) -> tuple[KeyPair, Path]:

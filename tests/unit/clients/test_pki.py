@@ -1,0 +1,74 @@
+"""The installation's Secrets: made once, and renewed by whoever looks, long before anything expires."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from typing import cast
+
+import pytest
+
+from api.names import SYSTEM_NAMESPACE
+from clients.certificates import KeyPair, create_authority
+from clients.errors import ConflictError, KubernetesError
+from clients.kubernetes import Kubernetes
+from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki, secret_manifest
+from tests.unit.watcher.fakes import FakeKubernetes
+
+
+@pytest.fixture
+def kubernetes() -> FakeKubernetes:
+    return FakeKubernetes()
+
+
+async def looked(kubernetes: FakeKubernetes) -> tuple[KeyPair, KeyPair]:
+    return await ensure_pki(cast(Kubernetes, kubernetes), "test")
+
+
+def stored(kubernetes: FakeKubernetes, key: str) -> bytes:
+    return base64.b64decode(kubernetes.get_now("Secret", SYSTEM_NAMESPACE, CLIENT_SECRET)["data"][key])
+
+
+async def test_it_is_made_once_and_found_again(kubernetes: FakeKubernetes) -> None:
+    authority, client = await looked(kubernetes)
+    assert client.issued_by(authority)
+    assert await looked(kubernetes) == (authority, client)
+
+
+async def test_a_client_certificate_is_renewed_when_it_is_due(
+    kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, client = await looked(kubernetes)
+    monkeypatch.setattr("clients.certificates.RENEW_BEFORE", timedelta(days=366))
+    _, renewed = await looked(kubernetes)
+    assert renewed != client
+    assert renewed.issued_by(authority)
+    assert (stored(kubernetes, "tls.crt"), stored(kubernetes, "tls.key")) == (renewed.certificate, renewed.key)
+
+
+async def test_one_of_another_authority_is_replaced(kubernetes: FakeKubernetes) -> None:
+    await looked(kubernetes)
+    other = create_authority("test")
+    texts = {"tls.crt": other.certificate, "tls.key": other.key}
+    kubernetes.put(secret_manifest(AUTHORITY_SECRET, SYSTEM_NAMESPACE, texts))
+    _, client = await looked(kubernetes)
+    assert client.issued_by(other)
+    assert stored(kubernetes, "ca.crt") == other.certificate
+
+
+async def test_of_two_that_renew_at_once_the_second_takes_what_the_first_has_made(
+    kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await looked(kubernetes)
+    monkeypatch.setattr("clients.certificates.RENEW_BEFORE", timedelta(days=366))
+
+    def other_was_faster(verb: str, name: str) -> KubernetesError | None:
+        if verb != "patch":
+            return None
+        monkeypatch.undo()
+        kubernetes.fail = lambda verb, name: None
+        return ConflictError("patching", 409, "Conflict", name)
+
+    kubernetes.fail = other_was_faster
+    _, client = await looked(kubernetes)
+    assert client.certificate == stored(kubernetes, "tls.crt")
