@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -51,8 +52,10 @@ class Primary:
 
 
 @pytest.fixture
-async def primary(node: Node) -> Primary:
-    return Primary(node)
+async def primary(node: Node) -> AsyncIterator[Primary]:
+    yield Primary(node)
+    writing = asyncio.all_tasks() - {asyncio.current_task()}  # what it remembers, into a directory that is removed next
+    await asyncio.wait_for(asyncio.gather(*writing), 10)
 
 
 async def test_who_becomes_writable_has_a_grace_of_the_whole_time(primary: Primary) -> None:
