@@ -66,9 +66,12 @@ class Upgrade:
             former = str(basic.get(PREVIOUS_PLUGIN) or basic.get("pluginVersion", ""))
             await self._write(target, {"basic": lambda before: {**(before or {}), "pluginVersion": former}})
             return RolledBack()
-        previous = (read_part(want.live.metadata, "record") or {}).get("previous")
+        record = read_part(want.live.metadata, "record") or {}
+        previous = record.get("previous")
         if not previous:
-            return RolledBack()
+            # Put back before, and interrupted: by a failover, say, onto a node of the new version.
+            back = str(record.get("runtimeVersion") or "")
+            return RolledBack(too_late=bool(back) and await self._primary_is_new(want, target, back))
         version = str(previous["runtimeVersion"])
         if previous.get("final") or await self._primary_is_new(want, target, version):
             return RolledBack(too_late=True)

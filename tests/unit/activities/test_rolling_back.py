@@ -84,6 +84,15 @@ async def test_once_the_primary_runs_the_new_version_there_is_only_forward(world
     assert world.part("record")["runtimeVersion"] == "2"
 
 
+async def test_a_failover_in_mid_way_back_may_make_it_too_late(world: World) -> None:
+    await begun(world, OperationType.UPGRADE, runtimeVersion="2")
+    assert not (await back(world, OperationType.UPGRADE)).too_late
+    pod = world.pod(NODES[1])
+    labels = {**pod["metadata"]["labels"], "middleware.io/role": "primary", "app.kubernetes.io/version": "2"}
+    world.cluster.put({**pod, "metadata": {**pod["metadata"], "labels": labels}})
+    assert (await back(world, OperationType.UPGRADE)).too_late
+
+
 async def test_a_plugin_that_was_interrupted_goes_on_as_itself_and_is_forgotten_when_it_is_done() -> None:
     """It went on as a Deploy, unpaused, and an abort months later went back to the version before."""
 
