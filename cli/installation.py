@@ -54,7 +54,7 @@ async def install(
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
     await kubernetes.apply(namespace)
     _, client = await ensure_pki(kubernetes, options.installation)
-    report(f"Certificates: platform-ca, platform-client (run `mw install` again before {client.not_after:%Y-%m-%d})")
+    report(f"Certificates: platform-ca, platform-client (until {client.not_after:%Y-%m-%d}; the worker renews it)")
     report(await search_attributes.register(options.temporal_address, options.temporal_namespace))
     await _until_they_run(kubernetes, run_helm(helm, helm_arguments(options), kubeconfig_path(kubeconfig)), report)
     report(f"Watcher and worker run in {SYSTEM_NAMESPACE}")

@@ -60,7 +60,7 @@ def install_pki(installation_name: Installation = "default", kubeconfig: Kubecon
 
     async def work(kubernetes: Kubernetes) -> None:
         _, client = await ensure_pki(kubernetes, installation_name)
-        output.print(f"Secrets platform-ca and platform-client are there; renew before {client.not_after:%Y-%m-%d}")
+        output.print(f"Secrets platform-ca and platform-client are there, the latter until {client.not_after:%Y-%m-%d}")
 
     with_cluster(kubeconfig, work)
 

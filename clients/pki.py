@@ -1,7 +1,8 @@
 """The installation's authority and client certificate as Secrets in the platform's namespace: made once, found again.
 
-Used by the installer, by every worker once a day, and by one that starts without mounted files. Two at once agree: who
-comes second to create or renew a Secret reads what the first has written.
+``ensure_pki`` is for who installs: ``mw``, and a worker that starts without mounted files. Every worker looks once a
+day by ``renew_client``. Two at once agree: who comes second to create or renew a Secret reads what the first has
+written.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 
 from api.names import MANAGED_BY, SYSTEM_NAMESPACE
 from clients.certificates import KeyPair, create_authority, issue_platform_certificate
-from clients.errors import AlreadyExistsError, ConflictError
+from clients.errors import AlreadyExistsError, ConflictError, NotFoundError
 from clients.kubernetes import Kubernetes
 from clients.resources import SECRET, Manifest
 
@@ -24,11 +25,26 @@ async def ensure_pki(kubernetes: Kubernetes, installation: str) -> tuple[KeyPair
     """The authority, and the platform's client certificate: renewed where it is due, or of another authority. Raises
     KubernetesError; ValueError where the authority's key cannot sign."""
     authority = _pair(await _ensure(kubernetes, AUTHORITY_SECRET, create_authority(installation), {}))
+    return authority, await _ensure_client(kubernetes, authority)
+
+
+async def renew_client(kubernetes: Kubernetes) -> KeyPair:
+    """The client certificate as ``ensure_pki`` leaves it, but never a new authority: no agent that runs knows one, so
+    where the Secret is gone for a while, nothing is touched until it has been restored. Raises NotFoundError then, and
+    what ``ensure_pki`` raises."""
+    found = await kubernetes.get(SECRET, AUTHORITY_SECRET, SYSTEM_NAMESPACE)
+    if found is None:
+        message = f"Secret {SYSTEM_NAMESPACE}/{AUTHORITY_SECRET} is gone; restore it from a backup"
+        raise NotFoundError("reading the authority", 404, "NotFound", message)
+    return await _ensure_client(kubernetes, _pair(found))
+
+
+async def _ensure_client(kubernetes: Kubernetes, authority: KeyPair) -> KeyPair:
     extra = {"ca.crt": authority.certificate}
     secret = await _ensure(kubernetes, CLIENT_SECRET, issue_platform_certificate(authority), extra)
     client = _pair(secret)
     if not client.due(datetime.now(UTC)) and client.issued_by(authority):
-        return authority, client
+        return client
     client = issue_platform_certificate(authority)
     manifest = secret_manifest(CLIENT_SECRET, SYSTEM_NAMESPACE, _texts(client, extra))
     version = secret["metadata"]["resourceVersion"]
@@ -36,8 +52,8 @@ async def ensure_pki(kubernetes: Kubernetes, installation: str) -> tuple[KeyPair
     try:
         await kubernetes.patch(SECRET, CLIENT_SECRET, SYSTEM_NAMESPACE, change)
     except ConflictError:
-        return await ensure_pki(kubernetes, installation)  # somebody else was faster
-    return authority, client
+        return await _ensure_client(kubernetes, authority)  # somebody else was faster
+    return client
 
 
 async def _ensure(kubernetes: Kubernetes, name: str, fresh: KeyPair, extra: Mapping[str, bytes]) -> Manifest:

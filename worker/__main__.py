@@ -93,6 +93,8 @@ async def serve(settings: Settings) -> None:
     async with contextlib.AsyncExitStack() as stack:
         kubernetes = await stack.enter_async_context(await Kubernetes.connect())
         authority, tls_directory = await _certificates(settings, kubernetes)
+        renewal = asyncio.create_task(keep_renewed(kubernetes), name="client certificate")
+        stack.callback(renewal.cancel)
         client = await connect(runtime=runtime)
         agents = Agents(tls_directory)
         stack.push_async_callback(agents.close)
@@ -114,8 +116,6 @@ async def serve(settings: Settings) -> None:
         log.info("running", extra={"queues": [WORKFLOW_QUEUE, ACTIVITY_QUEUE], "agentImage": settings.agent_image})
         for worker in workers(client, platform):
             await stack.enter_async_context(worker)
-        renewal = asyncio.create_task(keep_renewed(kubernetes, settings.installation), name="client certificate")
-        stack.callback(renewal.cancel)
         await tls_changed()
 
 

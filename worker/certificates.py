@@ -17,7 +17,7 @@ from prometheus_client import Gauge
 from clients.certificates import KeyPair
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
-from clients.pki import ensure_pki
+from clients.pki import ensure_pki, renew_client
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,22 +25,25 @@ LOOK_EVERY, LOOK_AGAIN = 24 * 3600.0, 600.0
 """Seconds; the second after a look that failed. A certificate is due a third of its life before its end."""
 EXPIRY = Gauge(
     "middleware_client_certificate_expiry_timestamp_seconds",
-    "When the certificate ends that the platform shows to the agents; it is renewed 120 days before",
+    "When the platform's client certificate ends; it is renewed 120 days before; 0 until it has been looked at",
 )
 
 
-async def keep_renewed(kubernetes: Kubernetes, installation: str) -> None:
+async def keep_renewed(kubernetes: Kubernetes) -> None:
     """Renews the client certificate where it is due, for as long as the worker runs: without it nobody reaches any
     agent. The Secret is mounted, and clients follow the files."""
     while True:
+        wait = LOOK_AGAIN
         try:
-            _, client = await ensure_pki(kubernetes, installation)
-        except (KubernetesError, TimeoutError, LookupError, ValueError) as error:
+            client = await renew_client(kubernetes)
+            EXPIRY.set(client.not_after.timestamp())
+            wait = LOOK_EVERY
+        except KubernetesError as error:
             log.error("the platform's client certificate cannot be looked after, next try in 10 minutes: %s", error)
-            await asyncio.sleep(LOOK_AGAIN)
-            continue
-        EXPIRY.set(client.not_after.timestamp())
-        await asyncio.sleep(LOOK_EVERY)
+        except Exception:
+            # A Secret that was edited by hand can be wrong in any way, and whatever it is, nobody else would look.
+            log.exception("the platform's client certificate cannot be looked after, next try in 10 minutes")
+        await asyncio.sleep(wait)
 
 
 async def certificates(settings: Settings, kubernetes: Kubernetes) -> tuple[KeyPair, Path]:

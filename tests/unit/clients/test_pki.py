@@ -10,9 +10,9 @@ import pytest
 
 from api.names import SYSTEM_NAMESPACE
 from clients.certificates import KeyPair, create_authority
-from clients.errors import ConflictError, KubernetesError
+from clients.errors import ConflictError, KubernetesError, NotFoundError
 from clients.kubernetes import Kubernetes
-from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki, secret_manifest
+from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki, renew_client, secret_manifest
 from tests.unit.watcher.fakes import FakeKubernetes
 
 
@@ -72,3 +72,20 @@ async def test_of_two_that_renew_at_once_the_second_takes_what_the_first_has_mad
     kubernetes.fail = other_was_faster
     _, client = await looked(kubernetes)
     assert client.certificate == stored(kubernetes, "tls.crt")
+
+
+async def test_a_worker_renews_but_never_makes_an_authority(
+    kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, client = await looked(kubernetes)
+    secret = kubernetes.get_now("Secret", SYSTEM_NAMESPACE, AUTHORITY_SECRET)
+    kubernetes.remove(secret)
+    monkeypatch.setattr("clients.certificates.RENEW_BEFORE", timedelta(days=366))
+    with pytest.raises(NotFoundError, match="restore it from a backup"):
+        await renew_client(cast(Kubernetes, kubernetes))
+    assert ("Secret", SYSTEM_NAMESPACE, AUTHORITY_SECRET) not in kubernetes.objects
+    assert stored(kubernetes, "tls.crt") == client.certificate
+    kubernetes.put(secret)
+    renewed = await renew_client(cast(Kubernetes, kubernetes))
+    assert renewed.issued_by(authority)
+    assert stored(kubernetes, "tls.crt") == renewed.certificate != client.certificate
