@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,6 +33,9 @@ log = logging.getLogger(__name__)
 
 RPC_TIMEOUT = timedelta(seconds=10)
 _LONGEST_BACKOFF = 10.0
+
+TlsFiles = Mapping[str, bytes | None]
+"""What is in ca.crt, tls.crt and tls.key; None for one that is absent."""
 
 
 async def connect(
@@ -64,17 +69,29 @@ async def connect(
         backoff = min(backoff * 2, _LONGEST_BACKOFF)
 
 
-async def tls_changed(every: float = 60.0) -> None:
-    """Returns when the files for TLS are others than now, and never where there are none. A client keeps those that it
-    was made with, so after a rotation its process ends, and starts anew with the new ones."""
-    before = await asyncio.to_thread(_tls_files)
-    while before is None or await asyncio.to_thread(_tls_files) == before:  # noqa: ASYNC110 - files set no event
+async def tls_changed(before: TlsFiles | None, every: float = 60.0) -> None:
+    """Returns once the files for TLS are others than ``before`` and Temporal answers with them; never without TLS.
+
+    A client keeps those that it was made with, so its process ends then, and starts anew with the new ones. While
+    Temporal refuses them, or is down, the process is better off with the connection that it has. Replicas see a
+    rotation in the same minute, so each waits for a time of its own: they should not all be away at once.
+    """
+    while True:
         await asyncio.sleep(every)
-    log.warning("the files for TLS with Temporal have changed: ending, to start anew with them")
+        try:
+            if before is None or await asyncio.to_thread(tls_files) == before:
+                continue
+            await asyncio.sleep(random.uniform(0, 2 * every))  # noqa: S311 - no secret
+            await connect(patience=0)
+        except (RuntimeError, RPCError, OSError, ValueError) as error:  # ValueError: a key without its certificate
+            log.error("Temporal cannot be reached with the changed files for TLS, going on with the old: %s", error)
+            continue
+        log.warning("the files for TLS with Temporal have changed: ending, to start anew with them")
+        return
 
 
 def _tls() -> TLSConfig | bool:
-    files = _tls_files()
+    files = tls_files()
     if files is None:
         return False
     return TLSConfig(
@@ -85,7 +102,9 @@ def _tls() -> TLSConfig | bool:
     )
 
 
-def _tls_files() -> dict[str, bytes | None] | None:
+def tls_files() -> TlsFiles | None:
+    """Those that a connection made now would use; None where it uses no TLS. To be read before ``connect``, so that
+    ``tls_changed`` misses nothing in between."""
     folder = os.environ.get("MW_TEMPORAL_TLS_DIR")
     if not folder:
         return None

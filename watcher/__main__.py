@@ -9,8 +9,9 @@ import signal
 import sys
 
 from clients.agents import Agents
+from clients.first_of import first_of
 from clients.kubernetes import Kubernetes
-from clients.temporal import tls_changed
+from clients.temporal import tls_changed, tls_files
 from watcher import logs, metrics
 from watcher.cluster import AppKey, watched
 from watcher.cordons import Cordons
@@ -69,6 +70,11 @@ async def run(settings: Settings) -> None:
                 log.warning("not leading any more: %s", error)
 
 
+async def serve(settings: Settings) -> None:
+    """Runs until cancelled, or until the client certificate for Temporal is another: the process then starts anew."""
+    await first_of(tls_changed(tls_files()), run(settings))
+
+
 async def main() -> int:
     try:
         settings = Settings.read()
@@ -76,17 +82,12 @@ async def main() -> int:
         sys.stderr.write(f"Error: {error}\n")
         return 2
     logs.configure(settings.log_level)
-    task = asyncio.create_task(run(settings), name="watcher")
+    task = asyncio.create_task(serve(settings), name="watcher")
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    rotation = asyncio.create_task(tls_changed(), name="TLS with Temporal")
-    rotation.add_done_callback(lambda _: task.cancel())
-    try:
+    with contextlib.suppress(asyncio.CancelledError):
         await task
-    except asyncio.CancelledError:
-        log.info("ended")
-    finally:
-        rotation.cancel()
+    log.info("ended")
     return 0
 
 

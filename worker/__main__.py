@@ -26,7 +26,7 @@ from clients.agents import Agents
 from clients.certificates import KeyPair
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
-from clients.temporal import connect, tls_changed
+from clients.temporal import connect, tls_changed, tls_files
 from worker.certificates import certificates, keep_renewed
 from worker.logs import configure_logs
 from worker.settings import Settings
@@ -95,6 +95,7 @@ async def serve(settings: Settings) -> None:
         authority, tls_directory = await _certificates(settings, kubernetes)
         renewal = asyncio.create_task(keep_renewed(kubernetes), name="client certificate")
         stack.callback(renewal.cancel)
+        tls = tls_files()
         client = await connect(runtime=runtime)
         agents = Agents(tls_directory)
         stack.push_async_callback(agents.close)
@@ -116,7 +117,7 @@ async def serve(settings: Settings) -> None:
         log.info("running", extra={"queues": [WORKFLOW_QUEUE, ACTIVITY_QUEUE], "agentImage": settings.agent_image})
         for worker in workers(client, platform):
             await stack.enter_async_context(worker)
-        await tls_changed()
+        await tls_changed(tls)
 
 
 async def run(settings: Settings) -> None:
