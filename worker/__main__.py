@@ -25,9 +25,10 @@ from api.operations import ACTIVITY_QUEUE, WORKFLOW_QUEUE
 from clients.agents import Agents
 from clients.certificates import KeyPair
 from clients.errors import KubernetesError
+from clients.first_of import first_of
 from clients.kubernetes import Kubernetes
 from clients.temporal import connect, tls_changed, tls_files
-from worker.certificates import certificates, keep_renewed
+from worker.certificates import authority_changed, certificates, keep_renewed
 from worker.logs import configure_logs
 from worker.settings import Settings
 from workflows.registry import ALL_WORKFLOWS
@@ -88,7 +89,8 @@ def workers(client: Client, platform: Platform) -> list[Worker]:
 
 
 async def serve(settings: Settings) -> None:
-    """Runs until cancelled, or until the client certificate for Temporal is another: the process then starts anew."""
+    """Runs until cancelled, or until the certificate for Temporal or the authority is another: the process then starts
+    anew."""
     runtime = runtime_for(settings)
     async with contextlib.AsyncExitStack() as stack:
         kubernetes = await stack.enter_async_context(await Kubernetes.connect())
@@ -117,7 +119,7 @@ async def serve(settings: Settings) -> None:
         log.info("running", extra={"queues": [WORKFLOW_QUEUE, ACTIVITY_QUEUE], "agentImage": settings.agent_image})
         for worker in workers(client, platform):
             await stack.enter_async_context(worker)
-        await tls_changed(tls)
+        await first_of(tls_changed(tls), authority_changed(settings, authority))
 
 
 async def run(settings: Settings) -> None:

@@ -56,6 +56,15 @@ async def certificates(settings: Settings, kubernetes: Kubernetes) -> tuple[KeyP
     return authority, await asyncio.to_thread(_private_directory, files)
 
 
+async def authority_changed(settings: Settings, authority: KeyPair, every: float = 60.0) -> None:
+    """Returns once another authority is mounted than the one that this worker signs Apps' certificates with: agents
+    that got one of the old would not know the client certificate, which is made anew of the present one. Never where
+    none is mounted."""
+    while await asyncio.to_thread(_mounted, settings) in (None, authority):  # noqa: ASYNC110 - files set no event
+        await asyncio.sleep(every)
+    log.warning("the platform's authority has changed: ending, to start anew with it")
+
+
 def _mounted(settings: Settings) -> KeyPair | None:
     certificate, key = settings.ca_directory / "tls.crt", settings.ca_directory / "tls.key"
     if not (certificate.exists() and key.exists() and (settings.tls_directory / "tls.crt").exists()):

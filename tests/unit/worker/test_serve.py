@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -15,11 +16,13 @@ import pytest
 from temporalio.client import Client
 
 from api.names import SYSTEM_NAMESPACE
+from clients.certificates import create_authority
 from clients.kubernetes import Kubernetes
 from clients.pki import CLIENT_SECRET, ensure_pki
 from clients.temporal import TlsFiles
 from tests.unit.watcher.fakes import FakeKubernetes, eventually
 from worker import __main__ as program
+from worker.certificates import authority_changed
 from worker.settings import Settings
 
 
@@ -116,3 +119,17 @@ async def test_it_ends_in_order_when_the_files_for_tls_have_changed(
         assert not serving.done()
         connected.set()
         await asyncio.wait_for(serving, 5)
+
+
+async def test_it_ends_when_another_authority_is_mounted(
+    settings: Settings, connected: asyncio.Event, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(program, "authority_changed", partial(authority_changed, every=0.01))
+    async with served(settings) as serving:
+        await eventually(lambda: "running" in caplog.messages)
+        (settings.ca_directory / "tls.crt").touch()
+        assert not serving.done()
+        (settings.ca_directory / "tls.crt").write_bytes(create_authority("other").certificate)
+        await asyncio.wait_for(serving, 5)
+    assert "the platform's authority has changed: ending, to start anew with it" in caplog.messages
