@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from api.names import SYSTEM_NAMESPACE
-from clients.certificates import KeyPair, create_authority
-from clients.errors import ConflictError, KubernetesError, NotFoundError
+from clients.certificates import KeyPair, create_authority, issue_platform_certificate
+from clients.errors import KubernetesError, NotFoundError
 from clients.kubernetes import Kubernetes
 from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki, renew_client, secret_manifest
 from tests.unit.watcher.fakes import FakeKubernetes
@@ -59,19 +59,21 @@ async def test_one_of_another_authority_is_replaced(kubernetes: FakeKubernetes) 
 async def test_of_two_that_renew_at_once_the_second_takes_what_the_first_has_made(
     kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await looked(kubernetes)
+    authority, _ = await looked(kubernetes)
+    first = issue_platform_certificate(authority)
     monkeypatch.setattr("clients.certificates.RENEW_BEFORE", timedelta(days=366))
 
-    def other_was_faster(verb: str, name: str) -> KubernetesError | None:
-        if verb != "patch":
-            return None
-        monkeypatch.undo()
-        kubernetes.fail = lambda verb, name: None
-        return ConflictError("patching", 409, "Conflict", name)
+    def other_is_faster(verb: str, name: str) -> KubernetesError | None:
+        if verb == "patch":
+            monkeypatch.undo()
+            texts = {"tls.crt": first.certificate, "tls.key": first.key, "ca.crt": authority.certificate}
+            kubernetes.put(secret_manifest(CLIENT_SECRET, SYSTEM_NAMESPACE, texts))
+            kubernetes.fail = lambda verb, name: None
+        return None
 
-    kubernetes.fail = other_was_faster
-    _, client = await looked(kubernetes)
-    assert client.certificate == stored(kubernetes, "tls.crt")
+    kubernetes.fail = other_is_faster
+    assert await renew_client(cast(Kubernetes, kubernetes)) == first
+    assert stored(kubernetes, "tls.crt") == first.certificate
 
 
 async def test_a_worker_renews_but_never_makes_an_authority(

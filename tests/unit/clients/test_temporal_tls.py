@@ -14,8 +14,9 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from api.names import agent_tls_server_name
-from clients.certificates import KeyPair, create_authority, issue_agent_certificate, issue_platform_certificate
+from clients.certificates import create_authority, issue_agent_certificate, issue_platform_certificate
 from clients.temporal import connect, tls_changed, tls_files
+from tests.unit.clients.mounts import mount
 from tests.unit.watcher.fakes import eventually
 
 LOOK = 0.01
@@ -23,22 +24,9 @@ SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 AUTHORITY = create_authority("temporal")
 
 
-def write(folder: Path, client: KeyPair) -> None:
-    """As a mounted Secret is updated: in one step, from one version to the next."""
-    version = folder / f"..{len(list(folder.iterdir()))}"
-    version.mkdir()
-    texts = {"tls.crt": client.certificate, "tls.key": client.key, "ca.crt": AUTHORITY.certificate}
-    for name, text in texts.items():
-        (version / name).write_bytes(text)
-        if not (folder / name).is_symlink():
-            (folder / name).symlink_to(Path("..data", name))
-    (folder / "..next").symlink_to(version.name)
-    (folder / "..next").rename(folder / "..data")
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write(tmp_path, issue_platform_certificate(AUTHORITY))
+    mount(tmp_path, issue_platform_certificate(AUTHORITY), AUTHORITY)
     monkeypatch.setenv("MW_TEMPORAL_TLS_DIR", str(tmp_path))
     monkeypatch.setenv("MW_TEMPORAL_TLS_SERVER_NAME", agent_tls_server_name("temporal", "test"))
     return tmp_path
@@ -77,7 +65,7 @@ async def waiting() -> AsyncIterator[asyncio.Task[None]]:
 async def test_a_rotated_certificate_is_noticed(folder: Path, temporal: grpc.aio.Server) -> None:
     await connect(patience=0)
     async with waiting() as noticed:
-        write(folder, issue_platform_certificate(AUTHORITY))
+        mount(folder, issue_platform_certificate(AUTHORITY), AUTHORITY)
         await asyncio.wait_for(noticed, 10)
 
 
@@ -101,10 +89,10 @@ async def test_while_temporal_refuses_the_new_one_the_process_goes_on(
     folder: Path, temporal: grpc.aio.Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with waiting() as noticed:
-        write(folder, issue_platform_certificate(create_authority("stranger")))
+        mount(folder, issue_platform_certificate(create_authority("stranger")), AUTHORITY)
         await eventually(lambda: caplog.text.count("going on with the old") > 1)
         assert not noticed.done()
-        write(folder, issue_platform_certificate(AUTHORITY))
+        mount(folder, issue_platform_certificate(AUTHORITY), AUTHORITY)
         await asyncio.wait_for(noticed, 10)
 
 
