@@ -21,9 +21,10 @@ SELECTION = [
     ("scale", "waitReady#1", "apiserver"),
     ("reconfigure", "configureNode#1", "temporal"),
     ("restart", "rollNode#1", "agent2"),
+    ("upgrade-aborted", "rollNode#2", "worker"),
     ("upgrade", "rollNode#4", "worker"),
 ]
-"""The moves that would hurt most: a role half moved, a node half added, a parameter half set, a node half rolled."""
+"""What would hurt most: a role half moved, a node half added or half rolled or half way back, a parameter half set."""
 
 
 @pytest.fixture(scope="module")
