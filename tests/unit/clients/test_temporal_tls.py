@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import grpc
@@ -16,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from api.names import agent_tls_server_name
 from clients.certificates import create_authority, issue_agent_certificate, issue_platform_certificate
 from clients.temporal import connect, tls_changed, tls_files
+from tests.unit.background import in_background
 from tests.unit.clients.mounts import mount
 from tests.unit.watcher.fakes import eventually
 
@@ -50,16 +50,9 @@ async def temporal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await server.stop(None)
 
 
-@asynccontextmanager
-async def waiting() -> AsyncIterator[asyncio.Task[None]]:
+def waiting() -> AbstractAsyncContextManager[asyncio.Task[None]]:
     """For a change from now on."""
-    task = asyncio.create_task(tls_changed(tls_files(), LOOK))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    return in_background(tls_changed(tls_files(), LOOK))
 
 
 async def test_a_rotated_certificate_is_noticed(folder: Path, temporal: grpc.aio.Server) -> None:

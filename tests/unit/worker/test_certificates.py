@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import cast
 
@@ -16,6 +14,7 @@ from api.names import SYSTEM_NAMESPACE
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
 from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki
+from tests.unit.background import in_background
 from tests.unit.watcher.fakes import FakeKubernetes, eventually, unavailable
 from worker import certificates
 from worker.certificates import EXPIRY, keep_renewed
@@ -31,15 +30,8 @@ async def kubernetes(monkeypatch: pytest.MonkeyPatch) -> FakeKubernetes:
     return fake
 
 
-@asynccontextmanager
-async def kept_renewed(kubernetes: FakeKubernetes) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(keep_renewed(cast(Kubernetes, kubernetes)))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+def kept_renewed(kubernetes: FakeKubernetes) -> AbstractAsyncContextManager[asyncio.Task[None]]:
+    return in_background(keep_renewed(cast(Kubernetes, kubernetes)))
 
 
 def expiry() -> float:

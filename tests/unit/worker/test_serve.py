@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +18,7 @@ from clients.certificates import create_authority
 from clients.kubernetes import Kubernetes
 from clients.pki import CLIENT_SECRET, ensure_pki
 from clients.temporal import TlsFiles
+from tests.unit.background import in_background
 from tests.unit.watcher.fakes import FakeKubernetes, eventually
 from worker import __main__ as program
 from worker.certificates import authority_changed
@@ -65,15 +64,8 @@ async def settings(kubernetes: OpenKubernetes, tmp_path: Path) -> Settings:
     return Settings.from_environment(environment)
 
 
-@asynccontextmanager
-async def served(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(program.serve(settings))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+def served(settings: Settings) -> AbstractAsyncContextManager[asyncio.Task[None]]:
+    return in_background(program.serve(settings))
 
 
 async def test_the_client_certificate_is_renewed_while_temporal_is_away(
