@@ -56,7 +56,10 @@ async def find_drift(platform: Platform, desired: DesiredApp, state: LiveState, 
     names = (credentials_name(desired.name), agent_tls_name(desired.name))
     secrets = await together(platform.kubernetes.get(SECRET, name, desired.namespace) for name in names)
     present = _by_name([secret for secret in secrets if secret is not None])
-    found = [*_missing_secrets(desired, present), *_missing_claims(desired, live["PersistentVolumeClaim"])]
+    found = [
+        *_missing_secrets(desired, present, platform.authority),
+        *_missing_claims(desired, live["PersistentVolumeClaim"]),
+    ]
     if metadata_name(desired.name) not in live["ConfigMap"]:
         found.append(f"ConfigMap {metadata_name(desired.name)} is missing")
     budgets = budget_manifests(desired, budget.api_version)
@@ -106,7 +109,7 @@ def _compared(wanted: Manifest, live: Live) -> list[str]:
     return [said]
 
 
-def _missing_secrets(desired: DesiredApp, live: Live) -> Iterator[str]:
+def _missing_secrets(desired: DesiredApp, live: Live, authority: KeyPair) -> Iterator[str]:
     name = credentials_name(desired.name)
     if desired.credentials and name not in live:
         yield f"Secret {name} is missing"
@@ -118,7 +121,9 @@ def _missing_secrets(desired: DesiredApp, live: Live) -> Iterator[str]:
     data = secret.get("data") or {}
     try:
         pair = KeyPair(base64.b64decode(data["tls.crt"]), base64.b64decode(data["tls.key"]))
-        if pair.due(datetime.now(UTC)):
+        if not pair.issued_by(authority):
+            yield f"Secret {name}: the agents' certificate is of another authority than the platform's"
+        elif pair.due(datetime.now(UTC)):
             yield f"Secret {name}: the agents' certificate must be renewed"
     except (KeyError, ValueError):
         yield f"Secret {name}: the agents' certificate is damaged"

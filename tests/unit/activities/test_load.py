@@ -9,7 +9,9 @@ import pytest
 from activities.load import _refused, _snapshot, fewer_nodes
 from api.app import App
 from api.operations import OperationType
+from clients.certificates import create_authority
 from render.problems import Problem
+from tests.unit.activities.cluster import World
 from tests.unit.activities.ledger import Ledger
 from tests.unit.render.support import app, manifest, store
 
@@ -96,3 +98,14 @@ def test_what_the_status_says_already_is_known() -> None:
     snapshot = _snapshot(told, App.model_validate(manifest()))
     assert (snapshot.told_generation, snapshot.told) == (3, "Running|Accepted|as wanted")
     assert _snapshot(manifest(), App.model_validate(manifest())).told_generation == 0
+
+
+async def test_an_app_whose_agents_have_a_certificate_of_another_authority_gets_one_of_ours() -> None:
+    """After the platform's was made anew nobody reached them until the next operation."""
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    assert (await world.load()).drift == []
+    world.platform.authority = create_authority("another")
+    drift = (await world.load()).drift
+    assert drift == ["Secret books-agent-tls: the agents' certificate is of another authority than the platform's"]
+    await world.carry_out(OperationType.REPAIR)
+    assert (await world.load()).drift == []
