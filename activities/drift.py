@@ -6,9 +6,7 @@ puts back. Rendered files are compared too, so a hand-edited node ConfigMap is s
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from activities.budgets import budget_resource, surplus_budgets
 from activities.differences import differences
@@ -23,6 +21,7 @@ from activities.manifests import (
 )
 from activities.nodes import rendered_config_maps
 from activities.platform import Platform
+from activities.secrets import certificate_problem
 from activities.together import together
 from activities.wanted import Live as LiveState
 from api.names import agent_tls_name, app_labels, credentials_name, metadata_name
@@ -118,15 +117,8 @@ def _missing_secrets(desired: DesiredApp, live: Live, authority: KeyPair) -> Ite
     if secret is None:
         yield f"Secret {name} is missing"
         return
-    data = secret.get("data") or {}
-    try:
-        pair = KeyPair(base64.b64decode(data["tls.crt"]), base64.b64decode(data["tls.key"]))
-        if not pair.issued_by(authority):
-            yield f"Secret {name}: the agents' certificate is of another authority than the platform's"
-        elif pair.due(datetime.now(UTC)):
-            yield f"Secret {name}: the agents' certificate must be renewed"
-    except (KeyError, ValueError):
-        yield f"Secret {name}: the agents' certificate is damaged"
+    if problem := certificate_problem(secret, authority):
+        yield f"Secret {name}: the agents' certificate {problem}"
 
 
 def _missing_claims(desired: DesiredApp, live: Live) -> Iterator[str]:

@@ -18,7 +18,7 @@ from api.names import agent_tls_name, app_labels, credentials_name
 from api.steps import ErrorType, Target
 from clients.certificates import KeyPair, issue_agent_certificate
 from clients.errors import AlreadyExistsError
-from clients.pki import secret_manifest
+from clients.pki import pair_of, secret_manifest
 from clients.resources import DEPLOYMENT, SECRET, Manifest
 from render.desired import DesiredApp
 from render.labels import metadata, object_labels
@@ -78,7 +78,7 @@ async def ensure_agent_certificate(platform: Platform, target: Target, desired: 
     live = await kubernetes.get(SECRET, name, desired.namespace)
     if live is not None:
         check_owner(target, live)
-        if _valid(live, platform.authority):
+        if not certificate_problem(live, platform.authority):
             return False
     pair = issue_agent_certificate(platform.authority, desired.name, desired.namespace)
     texts = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": platform.authority.certificate}
@@ -88,11 +88,13 @@ async def ensure_agent_certificate(platform: Platform, target: Target, desired: 
     return True
 
 
-def _valid(secret: Manifest, authority: KeyPair) -> bool:
-    data = secret.get("data") or {}
+def certificate_problem(secret: Manifest, authority: KeyPair) -> str:
+    """What is wrong with the agents' certificate, as the end of a sentence; empty for a good one."""
     try:
-        pair = KeyPair(base64.b64decode(data["tls.crt"]), base64.b64decode(data["tls.key"]))
-        signed_by_ours = base64.b64decode(data["ca.crt"]) == authority.certificate
-        return signed_by_ours and not pair.due(datetime.now(UTC))
+        pair = pair_of(secret)
+        known = base64.b64decode(secret["data"]["ca.crt"]) == authority.certificate
+        if not (known and pair.issued_by(authority)):
+            return "is of another authority than the platform's"
+        return "must be renewed" if pair.due(datetime.now(UTC)) else ""
     except (KeyError, ValueError):
-        return False
+        return "is damaged"

@@ -32,6 +32,7 @@ from render.bundle import PluginBundle
 from render.desired import DesiredComponent, DesiredGroup, DesiredNode
 from render.objects import node_volume_claim
 from render.templates import version_key
+from render.transitions import unreadable
 
 WIPED_FOR = f"{API_GROUP}/wiped-for"
 """On a claim: the operation that made it anew, so that a repeat of the step does not throw the copy away again."""
@@ -43,10 +44,7 @@ _STOP_SECONDS = 120.0
 
 def cannot_read(bundle: PluginBundle, version: str, data: str) -> bool:
     """Whether ``data`` is of a higher version, and the plugin does not say that ``version`` can read what it wrote."""
-    if not data or version_key(version) >= version_key(data):
-        return False
-    readable = {each.version: each.upgrades_from or [] for each in bundle.plugin.spec.runtime_versions}
-    return data not in readable.get(version, [])
+    return bool(data) and version_key(version) < version_key(data) and bool(unreadable(bundle, data, version))
 
 
 class Volume:

@@ -24,7 +24,7 @@ CLIENT_SECRET = "platform-client"  # noqa: S105
 async def ensure_pki(kubernetes: Kubernetes, installation: str) -> tuple[KeyPair, KeyPair]:
     """The authority, and the platform's client certificate: renewed where it is due, or of another authority. Raises
     KubernetesError; ValueError where the authority's key cannot sign."""
-    authority = _pair(await _ensure(kubernetes, AUTHORITY_SECRET, create_authority(installation), {}))
+    authority = pair_of(await _ensure(kubernetes, AUTHORITY_SECRET, create_authority(installation), {}))
     return authority, await _ensure_client(kubernetes, authority)
 
 
@@ -36,13 +36,13 @@ async def renew_client(kubernetes: Kubernetes) -> KeyPair:
     if found is None:
         message = f"Secret {SYSTEM_NAMESPACE}/{AUTHORITY_SECRET} is gone; restore it from a backup"
         raise NotFoundError("reading the authority", 404, "NotFound", message)
-    return await _ensure_client(kubernetes, _pair(found))
+    return await _ensure_client(kubernetes, pair_of(found))
 
 
 async def _ensure_client(kubernetes: Kubernetes, authority: KeyPair) -> KeyPair:
     extra = {"ca.crt": authority.certificate}
     secret = await _ensure(kubernetes, CLIENT_SECRET, issue_platform_certificate(authority), extra)
-    client = _pair(secret)
+    client = pair_of(secret)
     if not client.due(datetime.now(UTC)) and client.issued_by(authority):
         return client
     client = issue_platform_certificate(authority)
@@ -75,8 +75,9 @@ def _texts(pair: KeyPair, extra: Mapping[str, bytes]) -> dict[str, bytes]:
     return {"tls.crt": pair.certificate, "tls.key": pair.key, **extra}
 
 
-def _pair(secret: Manifest) -> KeyPair:
-    data = secret["data"]
+def pair_of(secret: Manifest) -> KeyPair:
+    """Raises KeyError or ValueError where it is damaged."""
+    data = secret.get("data") or {}
     return KeyPair(base64.b64decode(data["tls.crt"]), base64.b64decode(data["tls.key"]))
 
 

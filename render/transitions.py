@@ -76,7 +76,7 @@ def unreadable(bundle: PluginBundle, now: str, then: str) -> str:
     """Why an engine of version ``then`` must not be given the data of one of ``now``, and what would do; empty where it
     may. By the plugin's ``upgradesFrom``; without it, only an older version may not read a newer one's data."""
     versions = bundle.plugin.spec.runtime_versions
-    allowed = next(version for version in versions if version.version == then).upgrades_from
+    allowed = next((version.upgrades_from for version in versions if version.version == then), None)
     if now == then or (allowed is None and version_key(now) < version_key(then)) or now in (allowed or ()):
         return ""
     if version_key(then) < version_key(now):

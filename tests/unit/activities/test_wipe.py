@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -14,6 +15,8 @@ from activities.prepare import Prepare
 from api.names import MIDDLEWARE_CONTAINER
 from api.operations import OperationType
 from api.steps import ErrorType, NodeStep
+from clients.agents import AgentTarget
+from proto import agent_pb2
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import store
 
@@ -77,11 +80,17 @@ async def test_without_a_wipe_the_volume_stays(world: World) -> None:
     assert claim(world) == volume
 
 
-async def test_a_primary_that_was_lost_just_now_is_waited_for(world: World) -> None:
+async def test_a_primary_that_was_lost_just_now_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     primary = world.agents.reports.pop(NODES[0])
-    volume = claim(world)
+    volume, asked, role = claim(world), asyncio.Event(), world.agents.role
+
+    async def noting(target: AgentTarget, **more: Any) -> agent_pb2.RoleReport:
+        asked.set()
+        return await role(target, **more)
+
+    monkeypatch.setattr(world.agents, "role", noting)
     rolling = asyncio.create_task(roll(world))
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(asked.wait(), 5)
     assert claim(world) == volume
     world.agents.reports[NODES[0]] = primary
     await rolling

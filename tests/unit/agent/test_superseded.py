@@ -34,6 +34,21 @@ async def _started(node: Node) -> str:
     return str(await eventually(lambda: started.exists() and started.read_text(), what="the engine has read its file"))
 
 
+async def _preparing(node: Node, conf: str) -> None:
+    """Both agents run, and agent 1 waits in preStart."""
+    node.mount(_document(node), conf=conf)
+    node.start_manager()
+    node.start_tools()
+    await _prepares(node)
+
+
+async def _told_to_lead(node: Node, manager: Manager) -> asyncio.Future[pb.ProcessStatus]:
+    """By the platform's Start, which begins the preparation anew."""
+    answer = asyncio.ensure_future(manager.stub.Start(pb.StartRequest(lead=True), timeout=30))
+    await _prepares(node, 2)
+    return answer
+
+
 async def _push(tools: Tools, document: dict[str, Any], conf: str) -> pb.ReloadConfigResult:
     request = pb.ReloadConfigRequest(files=pushed(document, conf=conf), parameters={"size": "2"})
     result = await tools.ReloadConfig(request, wait_for_ready=True, timeout=10)
@@ -44,12 +59,8 @@ async def _push(tools: Tools, document: dict[str, Any], conf: str) -> pb.ReloadC
 async def test_the_engine_starts_with_what_was_pushed_while_it_was_prepared(
     node: Node, manager: Manager, tools: Tools
 ) -> None:
-    node.mount(_document(node), conf="size 1 lead ${node.lead}\n")
-    node.start_manager()
-    node.start_tools()
-    await _prepares(node)
-    starting = asyncio.ensure_future(manager.stub.Start(pb.StartRequest(lead=True), timeout=30))
-    await _prepares(node, 2)
+    await _preparing(node, "size 1 lead ${node.lead}\n")
+    starting = await _told_to_lead(node, manager)
     assert "does not run" in (await _push(tools, _document(node, revision=2), "size 2 lead ${node.lead}\n")).message
     (node.data / "go").touch()
     status = await starting
@@ -62,12 +73,8 @@ async def test_a_hold_that_comes_while_the_engine_is_prepared_holds_it(
     node: Node, manager: Manager, tools: Tools
 ) -> None:
     """It was replaced as primary meanwhile."""
-    node.mount(_document(node), conf="size 1\n")
-    node.start_manager()
-    node.start_tools()
-    await _prepares(node)
-    starting = asyncio.ensure_future(manager.stub.Start(pb.StartRequest(lead=True), timeout=30))
-    await _prepares(node, 2)
+    await _preparing(node, "size 1\n")
+    starting = await _told_to_lead(node, manager)
     await _push(tools, _document(node, revision=2, hold=True), "size 2\n")
     (node.data / "go").touch()
     assert (await manager.reaches(pb.HELD)).starts == 0
@@ -80,10 +87,7 @@ async def test_a_hold_that_comes_while_the_engine_is_prepared_holds_it(
 async def test_a_mount_that_follows_what_was_pushed_begins_nothing_anew(
     node: Node, manager: Manager, tools: Tools
 ) -> None:
-    node.mount(_document(node), conf="size 1\n")
-    node.start_manager()
-    node.start_tools()
-    await _prepares(node)
+    await _preparing(node, "size 1\n")
     await _push(tools, _document(node, revision=2), "size 2\n")
     (node.data / "go").touch()
     await manager.reaches(pb.RUNNING)
