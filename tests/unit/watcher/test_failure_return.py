@@ -7,8 +7,8 @@ import pytest
 
 from proto import agent_pb2
 from tests.unit.watcher.fakes import eventually
+from tests.unit.watcher.installation import FIRST, SECOND, THIRD, Installation
 from tests.unit.watcher.objects import NAMESPACE
-from tests.unit.watcher.test_failure_watch import FIRST, SECOND, THIRD, Installation
 
 
 async def test_a_lost_primary_is_told_where_nobody_runs(monkeypatch: pytest.MonkeyPatch) -> None:

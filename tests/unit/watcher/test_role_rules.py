@@ -8,8 +8,8 @@ import pytest
 
 from clients.kubernetes import Kubernetes
 from tests.unit.watcher.fakes import FakeKubernetes, eventually
+from tests.unit.watcher.installation import plugin
 from tests.unit.watcher.objects import APP, NAMESPACE, app
-from tests.unit.watcher.test_failure_watch import plugin
 from watcher.cluster import watched
 from watcher.role_rules import RoleRules
 
