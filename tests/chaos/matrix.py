@@ -3,8 +3,9 @@
     SHARD=1/4 python -m tests.chaos.matrix --instance test --results matrix.jsonl [--seed 1] [--only scale]
 
 The steps are those of a first run without a fault, read from its history. Cases are shuffled by the seed and dealt to
-the shards. Each result is one line in the results file; a case that is there already is not run again. A failure is
-recorded with its reason, and the matrix goes on with a new App.
+the shards, each by its own name: a shard that saw an operation in a step more leaves no case out. Each result is one
+line in the results file; a case that is there already is not run again. A failure is recorded with its reason, and the
+matrix goes on with a new App.
 """
 
 from __future__ import annotations
@@ -39,13 +40,20 @@ def main() -> int:
     options = parser.parse_args()
     matrix = Matrix(Instance(options.instance), options.results)
     shard, shards = (int(part) for part in os.environ.get("SHARD", "1/1").split("/"))
-    every = matrix.cases([options.only] if options.only else list(OPERATIONS))
-    random.Random(options.seed).shuffle(every)
-    for case in every[shard - 1 :: shards]:
+    for case in dealt(matrix.cases([options.only] if options.only else list(OPERATIONS)), options.seed, shard, shards):
         matrix.run(case)
     failed = [line for line in matrix.done.values() if line.get("failure")]
     print(f"{len(matrix.done)} passed, {len(failed)} failed" if not failed else f"{len(failed)} failed")
     return 1 if failed else 0
+
+
+def dealt(every: list[Case], seed: int, shard: int, shards: int) -> list[Case]:
+    """The cases of a shard (the first is 1), in the seed's order."""
+
+    def place(case: Case) -> float:
+        return random.Random(f"{seed} {case}").random()
+
+    return [case for case in sorted(every, key=place) if int(place(case) * shards) == shard - 1]
 
 
 class Matrix:
