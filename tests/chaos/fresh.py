@@ -33,9 +33,17 @@ def fresh_platform(kube: Kube) -> None:
 
 
 def controllers_at_work(app: RunningApp) -> None:
-    """Until Kubernetes follows its Pods with Services: after an outage of the API server its controllers pause for up
-    to half a minute, and a case that comes then would measure that."""
+    """Until Kubernetes follows its Pods with Services, and Deployments with what belongs to them: after an outage of
+    the API server its controllers pause for up to half a minute each, and a case that comes then would measure that."""
     name = f"{app.name}-probe"
+    try:
+        _services_are_followed(app, name)
+        _deployments_are_followed(app, name)
+    finally:
+        app.kube.delete("service,deployment", name, app.namespace)
+
+
+def _services_are_followed(app: RunningApp, name: str) -> None:
     selector = {"middleware.io/app": app.name}
     spec = {"selector": selector, "clusterIP": "None", "ports": [{"port": 6379}]}
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": app.namespace}}
@@ -45,10 +53,23 @@ def controllers_at_work(app: RunningApp) -> None:
         slices = app.kube.find("endpointslice", app.namespace, f"kubernetes.io/service-name={name}")
         return any(each.get("endpoints") for each in slices)
 
-    try:
-        eventually("a new Service is followed", followed, timeout=120)
-    finally:
-        app.kube.delete("service", name, app.namespace)
+    eventually("a new Service is followed", followed, timeout=120)
+
+
+def _deployments_are_followed(app: RunningApp, name: str) -> None:
+    """Without a Pod: it is about the ReplicaSet, which is made, and collected as garbage."""
+    labels = {"probe": name}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "none", "image": "none"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod}
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": app.namespace}}
+    app.kube.apply({**deployment, "spec": spec})
+
+    def owned() -> list[Manifest]:
+        return app.kube.find("replicaset", app.namespace, f"probe={name}")
+
+    eventually("a new Deployment has its ReplicaSet", owned, timeout=120)
+    app.kube.delete("deployment", name, app.namespace, "--wait=false")
+    eventually("what a deleted Deployment had is collected", lambda: not owned(), timeout=120)
 
 
 def has_died(pod: Manifest) -> bool:

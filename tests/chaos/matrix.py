@@ -16,15 +16,19 @@ import os
 import random
 import sys
 from pathlib import Path
+from subprocess import SubprocessError
+
+from redis import RedisError
 
 from deploy.local.instance import Instance
 from tests.chaos.case import run_case, settle
 from tests.chaos.faults import FAULTS
-from tests.chaos.fresh import fresh_platform, fresh_pods
+from tests.chaos.fresh import controllers_at_work, fresh_platform, fresh_pods
 from tests.chaos.operations import OPERATIONS, steps, upgraded, workflow_of, workflows
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.environment import kube_of, temporal_of
+from tests.e2e.support.kube import KubectlError
 
 NAMESPACE = "chaos-matrix"
 Case = tuple[str, str, str]
@@ -91,9 +95,10 @@ class Matrix:
             fresh_platform(self._kube)
             app = self._fresh()
             fresh_pods(app)
+            controllers_at_work(app)
             operation = OPERATIONS[name]
             line = run_case(self._instance, app, self._temporal, name, operation, step, fault).as_json()
-        except AssertionError as error:
+        except (AssertionError, KubectlError, RedisError, OSError, SubprocessError) as error:
             line = {"operation": name, "step": step, "fault": fault, "failure": str(error)[:2000]}
             self._spent = True
         self.done[case] = line
