@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from temporalio.exceptions import ApplicationError
@@ -75,8 +76,8 @@ class Volume:
             return True  # noted after the plan was made
         if live is None or parts.UNVERIFIED not in entry or not self._cannot_read(newer):
             return False
-        # Stopped already: by an attempt at this step of which nobody knows what it saw.
-        begun = live["spec"].get("replicas") == 0 or await self._had_begun(newer)
+        async with self._started_again_if_interrupted():
+            begun = await self._had_begun(newer, stopped_before=live["spec"].get("replicas") == 0)
         if begun:
             await self._note(lambda before: parts.engine_ran(before, self._node.name, newer))
         return begun
@@ -104,8 +105,9 @@ class Volume:
         await kubernetes.create(self._claim)
         await self._note(lambda before: parts.wiped(before, name))
 
-    async def _had_begun(self, version: str) -> bool:
-        """Stops the node's Pods of ``version``; whether any of them has come as far as its engine's container."""
+    async def _had_begun(self, version: str, *, stopped_before: bool) -> bool:
+        """Stops the node's Pods of ``version``; whether any of them has come as far as its engine's container.
+        ``stopped_before``: by an attempt that told nobody what it saw, so that the worst is taken of what is gone."""
         kubernetes, target, name = self._platform.kubernetes, self._step.target, self._node.name
         labels = {**app_labels(target.app, node=name), VERSION_LABEL: version}
         await tell_step(self._platform, target, f"{name}: stop it, to know whether version {version} has begun")
@@ -118,7 +120,7 @@ class Volume:
             return True
         left = {str(pod["metadata"]["uid"]) for pod in [*first, *second]}
         if not left:
-            return False
+            return stopped_before and not earlier
         # From the first list on, so that the last state of each is among what comes.
         watch = kubernetes.watch(POD, target.namespace, revision, labels=labels, seconds=_STOP_SECONDS)
         async for change, pod in watch:
@@ -147,17 +149,32 @@ class Volume:
     async def _only_a_copy(self) -> None:
         """A volume is thrown away only while another node serves from which this one can have its data again. One that
         was lost just now is given time to come back."""
-        target, name = self._step.target, self._node.name
+        name = self._node.name
         others = [each.name for each in self._component.nodes if each.name != name]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (COPY_WITHIN if others else 0)
-        while not await self._can_be_copied(others):
-            if loop.time() >= deadline:
-                # It serves on as it was, if it did.
-                await self._platform.kubernetes.patch(DEPLOYMENT, name, target.namespace, {"spec": {"replicas": 1}})
-                message = f"{name} would begin with an empty volume, but no other node serves that it could copy"
-                raise permanent(ErrorType.NODE_STUCK, f"{message}; not done")
-            await asyncio.sleep(1)
+        async with self._started_again_if_interrupted():
+            while not await self._can_be_copied(others):
+                if loop.time() >= deadline:
+                    await self._start_again()  # it serves on as it was, if it did
+                    message = f"{name} would begin with an empty volume, but no other node serves that it could copy"
+                    raise permanent(ErrorType.NODE_STUCK, f"{message}; not done")
+                await asyncio.sleep(1)
+
+    @asynccontextmanager
+    async def _started_again_if_interrupted(self) -> AsyncIterator[None]:
+        """Or the node would stay stopped for as long as what goes before this step takes."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            await self._start_again()
+            raise
+
+    async def _start_again(self) -> None:
+        live = await self._platform.kubernetes.get(DEPLOYMENT, self._step.node, self._step.target.namespace)
+        if live is not None and live["spec"].get("replicas") == 0:
+            namespace = self._step.target.namespace
+            await self._platform.kubernetes.patch(DEPLOYMENT, self._step.node, namespace, {"spec": {"replicas": 1}})
 
     async def _can_be_copied(self, others: list[str]) -> bool:
         """By the one that is writable, where the component has such a role, of no higher version than this one will

@@ -80,15 +80,21 @@ async def test_without_a_wipe_the_volume_stays(world: World) -> None:
     assert claim(world) == volume
 
 
-async def test_a_primary_that_was_lost_just_now_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    primary = world.agents.reports.pop(NODES[0])
-    volume, asked, role = claim(world), asyncio.Event(), world.agents.role
+@pytest.fixture
+def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once a node's role was asked for, to know whether it can be copied."""
+    event, role = asyncio.Event(), world.agents.role
 
     async def noting(target: AgentTarget, **more: Any) -> agent_pb2.RoleReport:
-        asked.set()
+        event.set()
         return await role(target, **more)
 
     monkeypatch.setattr(world.agents, "role", noting)
+    return event
+
+
+async def test_a_primary_that_was_lost_just_now_is_waited_for(world: World, asked: asyncio.Event) -> None:
+    primary, volume = world.agents.reports.pop(NODES[0]), claim(world)
     rolling = asyncio.create_task(roll(world))
     await asyncio.wait_for(asked.wait(), 5)
     assert claim(world) == volume
@@ -186,6 +192,35 @@ async def test_what_an_attempt_saw_that_died_is_taken_for_the_worst(world: World
     volume = claim(world)
     await roll(world, wipe=False, pod="")
     assert claim(world) != volume
+
+
+async def test_an_attempt_that_died_is_not_the_worst_where_the_end_of_its_pod_was_seen(world: World) -> None:
+    """A single node whose newer image cannot be pulled could never go back: it has nobody to copy from."""
+    interrupted(world, NEVER, at_the_end={**NEVER, "state": {"terminated": {"exitCode": 137}}})
+    live = world.object("Deployment", NODES[1])
+    pod = world.pod(NODES[1])
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    world.cluster.put(pod)
+    world.cluster.put({**live, "spec": {**live["spec"], "replicas": 0}})
+    volume = claim(world)
+    await roll(world, wipe=False, pod="")
+    assert claim(world) == volume
+
+
+async def test_who_is_interrupted_leaves_no_node_stopped(world: World, asked: asyncio.Event) -> None:
+    interrupted(world, MADE)
+    del world.agents.reports[NODES[0]]
+    rolling = asyncio.create_task(roll(world, wipe=False))
+
+    def replicas() -> object:
+        return world.object("Deployment", NODES[1])["spec"]["replicas"]
+
+    await asyncio.wait_for(asked.wait(), 5)
+    assert replicas() == 0
+    rolling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await rolling
+    assert replicas() == 1
 
 
 async def test_a_node_that_has_the_only_data_is_started_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
