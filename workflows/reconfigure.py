@@ -6,6 +6,8 @@ ones, also on disk, and the operation ends with what the engine answered. It is 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
@@ -52,6 +54,14 @@ class ReconfigureWorkflow(Controlled):
             return OperationResult(target.operation, Outcome.COMPLETED, message, target.workflow_id)
 
         async def undo() -> str:
+            if request.aborted:  # an earlier run was interrupted on its way back, and its memory is gone
+                back = await run_step(
+                    Step.PLAN_CONFIG,
+                    replace(target, stage=OperationType.REPAIR),
+                    ConfigPlans,
+                    "which nodes lack the former parameters",
+                )
+                touched.extend((node, plan.restart) for plan in back.components for node in plan.nodes)
             for node, restart in reversed(touched):
                 await _node(target, node, restart=restart, revert=True)
             names = ", ".join(node.name for node, _ in touched)
