@@ -108,10 +108,11 @@ class AppWorkflow:
                 workflow.continue_as_new(EntityInput(request.namespace, request.app, self._state.encode()))
             self._state.notice = self._spec_notice = self._drift_notice = False
             # Clients wait for a new primary: what else is not as it should be is looked at afterwards.
+            drift = self._state.failovers.due(workflow.now()) is None
             try:
-                snapshot = await self._load(drift=self._state.failovers.due(workflow.now()) is None)
+                snapshot = await self._load(drift=drift)
             except ActivityError as error:
-                await self._cannot_look(error)
+                await self._cannot_look(error, less=drift)
                 continue
             self._resync = False
             self._state.failovers.cool_down = snapshot.cool_down
@@ -129,8 +130,7 @@ class AppWorkflow:
             if ticket is not None and ticket.type in BY_REQUEST:
                 decision = Decision(ticket.type)
             elif ticket is not None and not decision.operation:
-                decision = self._tickets.asked_again(snapshot, ticket)
-                ticket = ticket if decision.operation == ticket.type else None
+                decision, ticket = self._tickets.asked_again(snapshot, ticket)
             if decision.operation:
                 await self._operate(snapshot, decision, ticket)
             elif decision.telling is not None:
@@ -277,18 +277,22 @@ class AppWorkflow:
                 lambda: sooner() or bool(failover()), timeout=LOOK_AGAIN, timeout_summary="is it still missing"
             )
 
-    async def _cannot_look(self, error: ActivityError) -> None:
-        """The entity outlives what retrying does not cure: a cure may come, and it keeps what operators have said."""
+    async def _cannot_look(self, error: ActivityError, *, less: bool = True) -> None:
+        """The entity outlives what retrying does not cure: a cure may come, and it keeps what operators have said.
+        ``less``: a Failover, which looks at less, is not held up by it."""
         if is_cancelled_exception(error):
             raise error
         cause = root_of(error)
         why = cause.message if isinstance(cause, ApplicationError) else str(cause)
         self._say(f"cannot look at the App: {why}; next try in {BLIND_FOR.total_seconds():.0f} s")
         self._state.notice = True
+        less = less and workflow.patched("failover-ends-the-blindness")
+
+        def sooner() -> bool:
+            return self._spec_notice or (less and self._state.failovers.due(workflow.now()) is not None)
+
         with contextlib.suppress(TimeoutError):
-            await workflow.wait_condition(
-                lambda: self._spec_notice, timeout=BLIND_FOR, timeout_summary="before it looks again"
-            )
+            await workflow.wait_condition(sooner, timeout=BLIND_FOR, timeout_summary="before it looks again")
 
     async def _tell(self, snapshot: AppSnapshot, telling: Telling) -> None:
         self._say(telling.message)

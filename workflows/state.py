@@ -106,6 +106,8 @@ class EntityState:
         whole = _whole(snapshot) and not snapshot.refusal and self.failovers.due(now) is None
         if whole or not snapshot.exists or snapshot.deleting:
             self.halfway = ""
+        if self.failovers.due(now) is None:
+            self._forget_words(snapshot)
         if self.failed_how == _HOW[Outcome.ABORTED] and whole and workflow.patched("whole-after-abort"):
             self.forget_failure()  # it was too late to go back, so it was completed: nothing waits for anybody
         if self.failed_type:
@@ -125,6 +127,18 @@ class EntityState:
             self.halfway,
             self.halfway == OperationType.UPGRADE_PLUGIN and workflow.patched("half-moved-plugin-first"),
         )
+
+    def _forget_words(self, snapshot: AppSnapshot) -> None:
+        """What was said to an operation that nothing calls for any more is not for a later one of its kind."""
+        if not (self.paused_type or self.aborted_type) or snapshot.refusal or snapshot.paused:
+            return
+        called_for = {snapshot.operation or ("" if _whole(snapshot) else OperationType.DEPLOY)}
+        called_for |= {OperationType.REPAIR} if snapshot.drift else set()
+        called_for |= {OperationType.SWITCHOVER} if snapshot.evacuations else set()
+        over = {self.paused_type, self.aborted_type} - called_for - {""}
+        if over and workflow.patched("forget-words-to-what-is-over"):
+            self.paused_type = "" if self.paused_type in over else self.paused_type
+            self.aborted_type = "" if self.aborted_type in over else self.aborted_type
 
     def asked_for(self, operation: str) -> bool:
         """Whether somebody has started one by hand that has not begun."""

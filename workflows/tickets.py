@@ -81,18 +81,19 @@ class Tickets:
         self._state.queue = remaining
         return taken
 
-    def asked_again(self, snapshot: AppSnapshot, ticket: Ticket) -> Decision:
+    def asked_again(self, snapshot: AppSnapshot, ticket: Ticket) -> tuple[Decision, Ticket | None]:
         """The plan, where what failed or was left is tried again because somebody asks for it by hand. The ticket is
-        finished where that is not the operation that it asks for."""
+        finished, and not returned, where that is not the operation that it asks for."""
         if not workflow.patched("asked-again-by-plan"):
-            return plan(snapshot, Memory())
+            return plan(snapshot, Memory()), ticket
         self._state.ask_again()
         if ticket.type == OperationType.REPAIR:
             self._state.unrepairable = []
         decision = plan(snapshot, self._state.memory(snapshot, workflow.now()))
         if decision.operation != ticket.type:
             self.finish(ticket, *(settle(ticket.type, decision) or (Outcome.NOTHING, "it is not what is needed")))
-        return decision
+            return decision, None
+        return decision, ticket
 
     def _settled(self, snapshot: AppSnapshot, decision: Decision, ticket: Ticket) -> tuple[Outcome, str] | None:
         if ticket.id in self._cancelled:

@@ -53,9 +53,9 @@ PLAN = Plan(
 
 @dataclass
 class FakeApp:
-    """``blocked``: components or nodes that do not get ready. ``failing``: step, or ``step:node``, -> sentence with
-    which it fails for good. ``rolls``: nodes that a rolling operation finds to roll; ``writable``: which of them holds
-    the writable role; ``too_late``: what rollBack answers."""
+    """``blocked``: components or nodes that do not get ready. ``failing``: step, ``step:node`` or ``load:drift`` ->
+    sentence with which it fails for good. ``rolls``: nodes that a rolling operation finds to roll; ``writable``: which
+    of them holds the writable role; ``too_late``: what rollBack answers."""
 
     snapshot: AppSnapshot
     plan: Plan = PLAN
@@ -136,12 +136,14 @@ class FakeActivities:
     @activity.defn(name=Step.LOAD)
     async def load(self, request: LoadRequest) -> AppSnapshot:
         app = self._cluster.apps.get(request.app)
-        if app is not None and Step.LOAD in app.failing:
-            raise ApplicationError(app.failing[Step.LOAD], type=ErrorType.REJECTED, non_retryable=True)
-        if app is not None:
-            app.looks.append(request)
-            await self._cluster.ran(f"look at {request.app}")
-        return app.snapshot if app is not None else AppSnapshot(exists=False)
+        if app is None:
+            return AppSnapshot(exists=False)
+        app.looks.append(request)
+        await self._cluster.ran(f"look at {request.app}")
+        failing = app.failing.get(Step.LOAD) or (app.failing.get(f"{Step.LOAD}:drift") if request.drift else "")
+        if failing:
+            raise ApplicationError(failing, type=ErrorType.REJECTED, non_retryable=True)
+        return app.snapshot
 
     @activity.defn(name=Step.REPORT)
     async def report(self, request: ReportRequest) -> None:

@@ -6,9 +6,10 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
 
 from api.operations import NoticeKind
+from api.steps import ConfigPlan, ConfigPlans, RollNode, Step
 from tests.workflows.fakes import FakeApp, FakeCluster
 from tests.workflows.running import idle, notify, operation, say, start_by_hand, suspect
-from workflows.app import LOOK_AGAIN
+from workflows.app import BLIND_FOR, LOOK_AGAIN
 
 STEPS = ["planFailover:x-0", "fence:x-0", "choose", "promote:other"]
 LOST = (
@@ -102,6 +103,52 @@ async def test_a_pause_is_for_one_operation_and_not_for_later_ones(client: Clien
     await notify(client, "once", NoticeKind.DRIFT)
     await cluster.until(lambda: cluster.steps("once").count("finish") == 2)
     assert [state.state for state in app.states].count("paused") == 1
+
+
+async def test_a_pause_is_over_with_what_called_for_the_operation(client: Client, cluster: FakeCluster) -> None:
+    """Days later a Repair waited for an operator who had said nothing to it."""
+    app = serving(cluster, "over", drift=["Service x is missing"])
+    app.blocked = {"server"}
+    await notify(client, "over")
+    await cluster.until(lambda: "syncNodes:server" in cluster.steps("over"))
+    await say(client, "over", "pause")
+    await cluster.change("over", drift=[], blocked=set())
+    await suspect(client, "over", "x-0")
+    await failover(client, cluster, "over", 2)
+    await idle(client, "over")
+    await cluster.change("over", drift=["Service y is missing"])
+    await notify(client, "over", NoticeKind.DRIFT)
+    await cluster.until(lambda: "finish" in cluster.steps("over"))
+    assert not app.states
+
+
+async def test_an_aborted_reconfigure_that_it_interrupts_goes_on_going_back(
+    client: Client, cluster: FakeCluster
+) -> None:
+    """It had forgotten which engines it had touched, and said that it was none."""
+    app = serving(cluster, "values-back", deployed_hash="zero", operation="Reconfigure", change="maxmemory")
+    nodes = [RollNode("x-1", "server", "data", "a"), RollNode("x-2", "server", "data", "b")]
+    app.config = ConfigPlans([ConfigPlan("server", nodes, True, ["maxmemory"])])
+    app.blocked = {"x-1"}
+    await notify(client, "values-back")
+    await cluster.until(lambda: "configureNode:x-1" in cluster.steps("values-back"))
+    await say(client, "values-back", "abort")
+    await cluster.until(lambda: "configureNode:x-1:back" in cluster.steps("values-back"))
+    app.config = ConfigPlans([ConfigPlan("server", nodes[:1], True, [])])
+    await suspect(client, "values-back", "x-0")
+    await failover(client, cluster, "values-back", 2)
+    await cluster.change("values-back", blocked=set())
+    await cluster.until(lambda: any("was aborted" in report.message for report in app.reports))
+    assert "the former parameters were put back on x-1" in app.reports[-1].message
+
+
+async def test_an_app_that_cannot_be_looked_at_has_it_all_the_same(client: Client, cluster: FakeCluster) -> None:
+    app = serving(cluster, "blind")
+    app.failing = {f"{Step.LOAD}:drift": "a template does not render"}
+    await notify(client, "blind")
+    await cluster.until(lambda: app.looks)
+    await suspect(client, "blind", "x-0")
+    await cluster.until(lambda: "promote:other" in cluster.steps("blind"), timeout=BLIND_FOR.total_seconds() / 2)
 
 
 async def test_it_does_not_wait_for_a_second_look_at_what_is_missing(client: Client, cluster: FakeCluster) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.operations import OperationResult, OperationType, Outcome, Scope
-from api.steps import AppSnapshot
+from api.steps import AppSnapshot, Evacuation
 from workflows.planner import plan
 from workflows.start import shortened
 from workflows.state import FIRST_RETRY, KEPT_RESULTS, LONGEST_RETRY, EntityState, Ticket
@@ -279,3 +279,30 @@ def test_a_spec_that_is_as_what_runs_again_leaves_nothing_halfway() -> None:
     state = after(("Scale", Outcome.CANCELLED))
     state.memory(replace(APP, operation="", deployed_hash=APP.spec_hash), NOW)
     assert state.halfway == ""
+
+
+WHOLE = replace(APP, operation="", deployed_hash=APP.spec_hash)
+CORDONED = Evacuation("server", "x-0", "machine", "x-1", "x-0 is on a machine that is emptied")
+
+
+@pytest.mark.parametrize(
+    ("kind", "snapshot", "kept"),
+    [
+        ("Repair", WHOLE, False),
+        ("Repair", APP, False),
+        ("Repair", replace(WHOLE, drift=["Service x is missing"]), True),
+        ("Switchover", WHOLE, False),
+        ("Switchover", replace(WHOLE, evacuations=[CORDONED]), True),
+        ("Upgrade", APP, True),
+        ("Upgrade", WHOLE, False),
+        ("Deploy", replace(APP, operation="", deployed_hash=""), True),
+        ("Repair", replace(WHOLE, refusal="spec.topology: none"), True),  # nobody has looked for drift
+    ],
+)
+def test_what_was_said_holds_while_something_calls_for_the_operation(
+    kind: str, snapshot: AppSnapshot, kept: bool
+) -> None:
+    state = EntityState()
+    state.interrupted(snapshot, kind, paused=True, aborted=True)
+    state.memory(snapshot, NOW)
+    assert (state.paused_type == kind, state.goes_back(kind, snapshot)) == (kept, kept)

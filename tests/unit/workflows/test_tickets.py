@@ -61,8 +61,9 @@ def taken(state: EntityState, kind: str, snapshot: AppSnapshot) -> tuple[Decisio
     asked(tickets, kind)
     ticket = tickets.take(snapshot, plan(snapshot, state.memory(snapshot, NOW)))
     assert ticket is not None
-    decision = tickets.asked_again(snapshot, ticket)
+    decision, left = tickets.asked_again(snapshot, ticket)
     result = state.results.get(ticket.id)
+    assert (left is None) == (result is not None)
     return decision, result.outcome if result is not None else ""
 
 
