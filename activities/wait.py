@@ -14,12 +14,11 @@ from activities.events import tell
 from activities.platform import Platform, permanent
 from activities.reach import agent_of, node_states
 from activities.readiness import NodeState, summary
-from activities.status import ConditionChange, StatusChange, tell_step
+from activities.status import tell_step
 from activities.together import together
+from activities.trouble import tell_going_on, tell_waiting
 from activities.wanted import wanted
-from api.app import Phase
 from api.names import app_labels
-from api.operations import OperationType
 from api.steps import ErrorType, GroupStep, Step, Target
 from clients.agents import AgentError
 
@@ -124,22 +123,11 @@ class NodeWaiter:
         if reason == self._told:
             return
         platform, target = self._platform, self._target
-        deploy = target.operation == OperationType.DEPLOY
         if reason:
             await tell(platform, target, "Waiting", reason, warning=True)
-            change = StatusChange(
-                phase=Phase.WAITING,
-                message=f"waiting: {reason}",
-                operation={"state": "Waiting"},
-                conditions={"Progressing": ConditionChange(True, "Waiting", reason)},
-            )
+            await tell_waiting(platform, target, self._step, reason)
         else:
-            change = StatusChange(
-                phase=Phase.DEPLOYING if deploy else Phase.UPDATING,
-                message=f"{target.operation} goes on",
-                conditions={"Progressing": ConditionChange(True, target.operation)},
-            )
-        await tell_step(platform, target, self._step, change)
+            await tell_going_on(platform, target, self._step)
         self._told = reason
 
 

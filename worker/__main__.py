@@ -21,6 +21,7 @@ from activities.observe import ObserveActivities
 from activities.platform import Platform, watches
 from activities.plugins import Plugins
 from activities.registry import all_activities
+from activities.trouble import TellTrouble
 from api.operations import ACTIVITY_QUEUE, WORKFLOW_QUEUE
 from clients.agents import Agents
 from clients.certificates import KeyPair
@@ -79,7 +80,7 @@ def workers(client: Client, platform: Platform) -> list[Worker]:
             client,
             task_queue=ACTIVITY_QUEUE,
             activities=all_activities(platform),
-            interceptors=[ObserveActivities(), Heartbeats()],
+            interceptors=[ObserveActivities(), Heartbeats(), TellTrouble(platform)],
             max_concurrent_activities=MOST_ACTIVITIES,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
