@@ -90,6 +90,7 @@ class AppWorkflow:
         self._spec_notice = False
         self._drift_notice = False
         self._resync = False
+        self._looked = workflow.now()
         self._pausing = self._aborting = self._held = self._deploying = False
         self._ending = ""
         self._doing = "starting"
@@ -115,6 +116,7 @@ class AppWorkflow:
                 await self._cannot_look(error, less=drift)
                 continue
             self._resync = False
+            self._looked = workflow.now()
             self._state.failovers.cool_down = snapshot.cool_down
             decision = plan(snapshot, self._state.memory(snapshot, workflow.now()))
             first = decision.suspicion is not None or self._state.asked_for(OperationType.FAILOVER)
@@ -142,7 +144,7 @@ class AppWorkflow:
         if self._state.notice or self._state.queue:
             return
         self._say("waiting for a change")
-        pause = min(RESYNC * workflow.random().uniform(0.9, 1.1), self._state.until_retry(workflow.now()))
+        pause = min(RESYNC * workflow.random().uniform(0.9, 1.1), self._state.until_retry(workflow.now(), self._looked))
         try:
             await workflow.wait_condition(
                 lambda: self._state.notice or bool(self._state.queue), timeout=pause, timeout_summary="resync"

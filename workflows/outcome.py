@@ -14,6 +14,8 @@ with workflow.unsafe.imports_passed_through():
     from api.operations import OperationResult, Outcome
     from api.steps import ErrorType
 
+CANCELLED_BY_HAND = "it was cancelled in Temporal; what was done stays"
+
 
 async def outcome_of(
     child: workflow.ChildWorkflowHandle[Any, Any], operation: str, interruption: str
@@ -26,6 +28,9 @@ async def outcome_of(
     except ChildWorkflowError as error:
         cause = root_of(error)
         if isinstance(cause, CancelledError):
+            # Not by the entity: somebody wants it ended, and it would else be begun anew at once.
+            if not interruption and workflow.patched("cancelled-by-hand"):
+                return OperationResult(operation, Outcome.ABORTED, CANCELLED_BY_HAND, child.id)
             return OperationResult(operation, Outcome.CANCELLED, interruption or "cancelled", child.id)
         if isinstance(cause, ApplicationError) and cause.type in (ErrorType.SPEC_CHANGED, ErrorType.NOT_FOUND):
             return OperationResult(operation, Outcome.CANCELLED, cause.message, child.id)

@@ -220,14 +220,16 @@ class EntityState:
         if not self.anew:
             self.cleared_at, self.unrepairable = now.isoformat(), []
 
-    def until_retry(self, now: datetime) -> timedelta:
-        """How long until something that failed, or was left, is to be tried again."""
+    def until_retry(self, now: datetime, looked: datetime) -> timedelta:
+        """How long until something that failed, or was left, is to be tried again. What was due at the last look, and
+        could not be (the App is paused), is looked at with everything else."""
         alarms = [datetime.fromisoformat(at) for at in (self.retry_at, self.move_retry_at) if at]
         if self.anew:
             alarms.append(self.try_again_at())
         if (lost := self.failovers.next_at()) is not None:
             alarms.append(lost)
-        return max(min(alarms, default=now + LONGEST_RETRY) - now, timedelta(seconds=1))
+        coming = [each for each in alarms if each > looked]
+        return max(min(coming, default=now + LONGEST_RETRY) - now, timedelta(seconds=1))
 
     def try_again_at(self) -> datetime:
         return datetime.fromisoformat(self.cleared_at) + CLEARED_FOR if self.cleared_at else _LONG_AGO

@@ -86,6 +86,18 @@ async def test_an_abort_rolls_back_and_does_not_begin_again(client: Client, clus
     assert cluster.steps("aborting").count("rollBack") == 1
 
 
+async def test_what_is_cancelled_in_temporal_is_not_begun_anew(client: Client, cluster: FakeCluster) -> None:
+    app = upgrading(cluster, "ended", blocked={"x-0"})
+    await notify(client, "ended")
+    await cluster.until(lambda: "ended/rollNode:x-0" in cluster.log)
+    await operation(client, "ended", "Upgrade", 1).cancel()
+    await cluster.until(lambda: app.reports)
+    assert app.reports[-1].message == "Upgrade was aborted: it was cancelled in Temporal; what was done stays"
+    await cluster.change("ended", blocked=set())
+    await say(client, "ended", "retry")
+    await cluster.until(lambda: "ended/finish" in cluster.log)
+
+
 async def test_too_late_to_go_back_once_the_primary_runs_the_new_version(client: Client, cluster: FakeCluster) -> None:
     upgrading(cluster, "late", writable="x-1", blocked={"x-1"}, too_late=True)
     await notify(client, "late")

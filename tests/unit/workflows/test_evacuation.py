@@ -106,11 +106,18 @@ def test_success_forgets_and_an_interruption_changes_nothing() -> None:
 
 def test_the_entity_wakes_when_it_is_due() -> None:
     state = failing()
-    assert state.until_retry(NOW) == timedelta(seconds=15)
+    assert state.until_retry(NOW, NOW) == timedelta(seconds=15)
     state.retry_at = (NOW + timedelta(seconds=5)).isoformat()
-    assert state.until_retry(NOW) == timedelta(seconds=5)
-    assert state.until_retry(NOW + timedelta(minutes=1)) == timedelta(seconds=1)
-    assert EntityState().until_retry(NOW) > timedelta(minutes=5)
+    assert state.until_retry(NOW, NOW) == timedelta(seconds=5)
+    assert state.until_retry(NOW + timedelta(minutes=1), NOW) == timedelta(seconds=1)
+    assert EntityState().until_retry(NOW, NOW) > timedelta(minutes=5)
+
+
+def test_what_is_due_and_cannot_be_is_not_looked_at_all_the_time() -> None:
+    """An App that was paused after a failure was looked at every second, all its engines asked each time."""
+    state = failing()
+    later = NOW + timedelta(minutes=1)
+    assert state.until_retry(later, later) > timedelta(minutes=5)
 
 
 def test_what_a_drain_cannot_take_away_is_told() -> None:
