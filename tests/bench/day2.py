@@ -87,7 +87,7 @@ def plain_scale(app: RunningApp, node: str, objects: list[Manifest]) -> float:
 
 
 def size(temporal: Temporal, app: RunningApp, operation: Operation) -> str:
-    """Activities and events of the newest operation of a kind."""
+    """Activities and events of the newest operation of a kind; of a Scale that is the way back, in."""
     newest = max(workflows(app, operation, temporal), key=lambda each: int(each.rpartition("/")[2]))
     events = json.loads(temporal.run("workflow", "show", "-w", newest, "-o", "json"))["events"]
     activities = sum("activityTaskScheduledEventAttributes" in event for event in events)
