@@ -22,7 +22,7 @@ from activities.platform import Platform
 from activities.status import tell_step
 from activities.together import together
 from activities.wanted import wanted
-from api.names import ANNOTATION_APP_UID, app_labels
+from api.names import ANNOTATION_APP_UID, LABEL_APP, app_labels
 from api.steps import Applied, GroupStep, Step, Target
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
@@ -114,6 +114,9 @@ class Groups:
             if beside_kept:
                 claim["metadata"]["annotations"][ANNOTATION_APP_UID] = NOT_YET
             first.append(kubernetes.create(claim))
+        elif claim is not None and LABEL_APP not in (live.claims[node.name]["metadata"].get("labels") or {}):
+            labels = {"metadata": {"labels": claim["metadata"]["labels"]}}
+            first.append(kubernetes.patch(VOLUME_CLAIM, node.name, target.namespace, labels))
         await together(first)
         deployment = deployment_manifest(desired, component, group, node)
         present = live.deployments.get(node.name)

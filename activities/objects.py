@@ -15,25 +15,30 @@ from temporalio.exceptions import ApplicationError
 from activities.differences import differences
 from activities.platform import Platform, permanent
 from activities.together import together
-from api.names import API_VERSION, LABEL_APP
+from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_APP
 from api.steps import ErrorType, Target
 from clients.resources import Manifest, resource_of
 
 
 def check_owner(target: Target, live: Mapping[str, Any]) -> None:
-    """Raises ApplicationError NotOwned for an object that is not this App's, retryable for one that is about to go."""
+    """Raises ApplicationError NotOwned for an object that is not this App's, retryable for one that is about to go.
+
+    One that has lost its label is this App's still, where its owner or, on a volume, its annotation says so.
+    """
     metadata = live["metadata"]
     what = f"{live['kind']} {target.namespace}/{metadata['name']}"
     app = (metadata.get("labels") or {}).get(LABEL_APP)
-    if app != target.app:
+    owners = [owner for owner in metadata.get("ownerReferences") or [] if owner.get("kind") == "App"]
+    ours = any(owner.get("uid") == target.uid for owner in owners)
+    annotated = app is None and (metadata.get("annotations") or {}).get(ANNOTATION_APP_UID) == target.uid
+    if app != target.app and not ours and not annotated:
         whose = f"App {app}" if app else "nobody whom the platform knows"
         raise permanent(
             ErrorType.NOT_OWNED,
             f"{what} is there already and belongs to {whose}; rename this App or one of its components or groups, "
-            "or remove that object",
+            f"or remove that object, or give it the label {LABEL_APP}={target.app} if it is this App's",
         )
-    owners = [owner for owner in metadata.get("ownerReferences") or [] if owner.get("kind") == "App"]
-    if owners and all(owner.get("uid") != target.uid for owner in owners):
+    if owners and not ours:
         raise ApplicationError(f"{what} is still there from an earlier App {target.app}; waiting until it is gone")
     if metadata.get("deletionTimestamp"):
         raise ApplicationError(f"{what} is being deleted; waiting until it is gone, to make it anew")

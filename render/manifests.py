@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from api.names import API_GROUP
+from api.names import API_GROUP, LABEL_APP
 from api.node import DOCUMENT_KEY
 from render.budgets import disruption_budgets
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
@@ -107,7 +107,8 @@ def config_maps_of(
         )
         present = (known or {}).get("data") or {}
         other = known is None or any(present.get(key) != text for key, text in manifest["data"].items())
-        changed = other or revision < noted
+        strayed = ((known or {}).get("metadata", {}).get("labels") or {}).get(LABEL_APP) != desired.name
+        changed = other or revision < noted or strayed
         if changed:
             revision = max(revision + 1, noted + 1, initial)
             document = {**json.loads(manifest["data"][DOCUMENT_KEY]), "revision": revision}

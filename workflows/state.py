@@ -79,6 +79,8 @@ class EntityState:
     repair_times: int = 0
     repair_retry_at: str = ""
     """Of a Repair that failed for good. Beside the other failure: that one may be an operator's word."""
+    repair_aborted: bool = False
+    """That was an operator's word."""
     anew: bool = False
     """Drift was told of since, so what a Repair has left is to be tried again, once ``CLEARED_FOR`` has passed."""
     cleared_at: str = ""
@@ -210,6 +212,7 @@ class EntityState:
             self.unrepairable = list(snapshot.drift)
             return
         self.repair_times += 1
+        self.repair_aborted = result.outcome == Outcome.ABORTED
         self.repair_message, self.repair_hash = result.message[:500], snapshot.spec_hash
         self.repair_retry_at = (now + _pause(self.repair_times)).isoformat()
 
@@ -219,6 +222,8 @@ class EntityState:
         self.anew = self.try_again_at() > now
         if not self.anew:
             self.cleared_at, self.unrepairable = now.isoformat(), []
+            if self.repair_retry_at and not self.repair_aborted and workflow.patched("new-drift-retries-repair"):
+                self.repair_retry_at = ""  # it may be about something else, which can be put back
 
     def until_retry(self, now: datetime, looked: datetime) -> timedelta:
         """How long until something that failed, or was left, is to be tried again. What was due at the last look, and

@@ -19,6 +19,7 @@ from activities.manifests import (
     without_template,
 )
 from api.app import App
+from api.names import LABEL_APP
 from api.operations import OperationType
 from render.desired import DesiredApp
 from render.manifests import record_manifests
@@ -184,4 +185,44 @@ async def test_a_revision_that_was_lowered_by_hand_is_drift_that_a_repair_ends()
     assert (await world.load()).drift == [f"ConfigMap {NODE} was changed"]
     await world.carry_out(OperationType.REPAIR)
     assert json.loads(world.object("ConfigMap", NODE)["data"]["node.json"])["revision"] > document["revision"]
+    assert (await world.load()).drift == []
+
+
+# Labels
+
+
+OWNED = [
+    ("Service", "books-store"),
+    ("Service", NODE),
+    ("Deployment", NODE),
+    ("ConfigMap", NODE),
+    ("ConfigMap", "books-metadata"),
+    ("PodDisruptionBudget", "books-store"),
+    ("Component", "books-store"),
+    ("Group", "books-store-g"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "app"),
+    [
+        *((*each, app) for each in OWNED for app in (None, "other")),
+        ("PersistentVolumeClaim", NODE, None),  # of "other" it may well be: nobody's data are taken on a guess
+    ],
+)
+async def test_a_label_that_was_removed_or_changed_is_put_back(kind: str, name: str, app: str | None) -> None:
+    """The Repair took what had lost its label for somebody else's, and failed; so did each that came after it."""
+    world = await World(components=store(replicas=2)).deployed()
+    before = world.object(kind, name)
+    labels = {key: value for key, value in before["metadata"]["labels"].items() if key != LABEL_APP}
+    if app is not None:
+        labels[LABEL_APP] = app
+    world.cluster.put({**before, "metadata": {**before["metadata"], "labels": labels}})
+    assert (await world.load()).drift
+    await world.carry_out(OperationType.REPAIR)
+    after = world.object(kind, name)
+    assert (after["metadata"]["labels"], after["metadata"]["uid"]) == (
+        before["metadata"]["labels"],
+        before["metadata"]["uid"],
+    )
     assert (await world.load()).drift == []

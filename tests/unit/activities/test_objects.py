@@ -79,8 +79,8 @@ async def test_what_others_added_to_a_service_is_theirs() -> None:
 @pytest.mark.parametrize(
     ("labels", "owner", "words"),
     [
-        ({"middleware.io/app": "other"}, UID, "belongs to App other"),
-        ({}, UID, "belongs to nobody"),
+        ({"middleware.io/app": "other"}, "another", "belongs to App other"),
+        ({}, "another", "belongs to nobody"),
         ({"middleware.io/app": "books"}, "another", "from an earlier App"),
     ],
 )

@@ -191,6 +191,21 @@ def test_a_repair_meanwhile_does_not_begin_again_what_failed_or_was_aborted(outc
     assert following(state) == ""
 
 
+@pytest.mark.parametrize(
+    ("outcome", "then"), [(Outcome.FAILED, "Repair"), (Outcome.REFUSED, "Repair"), (Outcome.ABORTED, "")]
+)
+def test_new_drift_does_not_wait_for_the_retry_of_a_repair_that_failed(outcome: str, then: str) -> None:
+    """A deleted Group was put back after five minutes, because a Service could not be."""
+    state = after(("Repair", outcome), snapshot=replace(APP, drift=["Service x is missing"]))
+    both = replace(APP, drift=["Service x is missing", "Group y is missing"])
+    assert following(state, snapshot=both) == ""
+    state.drifted_anew(NOW)
+    assert following(state, snapshot=both) == then
+    after(("Repair", outcome), state=state, snapshot=both)
+    state.drifted_anew(NOW)
+    assert (following(state, snapshot=both), state.anew) == ("", True), "not without a pause"
+
+
 def test_a_repair_that_succeeds_makes_up_for_one_that_failed() -> None:
     drifted = replace(APP, drift=["Service x is missing"])
     state = after(("Repair", Outcome.FAILED), snapshot=drifted)
