@@ -6,13 +6,14 @@ for a machine that does other things too; what was measured is printed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 import redis
 
 from tests.e2e.support.day2 import RunningApp, component, deployed
-from tests.e2e.support.kube import Kube, eventually
+from tests.e2e.support.kube import Kube, Manifest, eventually
 from tests.e2e.support.platform import Temporal
 
 pytestmark = pytest.mark.e2e
@@ -90,6 +91,15 @@ def test_a_switchover_to_a_chosen_node_loses_nothing(app: RunningApp, temporal: 
         temporal.execute("Switchover", {"namespace": NAMESPACE, "app": NAME, "candidate": "nobody"})
 
 
+def test_a_restart_gives_every_node_a_new_pod_and_loses_nothing(app: RunningApp, temporal: Temporal) -> None:
+    before = {pod["metadata"]["uid"] for pod in app.pods().values()}
+    with app.load("restart", PER_MOVE):
+        request = {"namespace": NAMESPACE, "app": NAME, "component": "redis-server"}
+        assert temporal.execute("Restart", request)["outcome"] == "completed"
+        app.settled()
+    assert not before & {pod["metadata"]["uid"] for pod in app.pods().values()}
+
+
 def test_a_plugin_is_moved_and_moved_back_under_running_engines(app: RunningApp) -> None:
     pods = {node: pod["metadata"]["uid"] for node, pod in app.pods().items()}
     with app.client() as client, app.load("plugin", 0.0):
@@ -163,22 +173,64 @@ def test_more_memory_rolls_and_a_larger_volume_is_refused_where_it_cannot_grow(a
     app.settled()
 
 
-def test_what_is_deleted_or_edited_by_hand_comes_back_with_an_event(app: RunningApp, kube: Kube) -> None:
-    node = next(each for each in app.nodes() if each != app.primary())
-    kube.run("annotate", "pod", app.pods()[node]["metadata"]["name"], "-n", NAMESPACE, "example.com/mine=kept")
-    service = f"{NAME}-redis-server"
-    group = f"{NAME}-redis-server-data"
-    kube.delete("service", service, NAMESPACE)
-    kube.run("patch", "group.middleware.io", group, "-n", NAMESPACE, "--type=merge", "-p", '{"spec":{"image":"x:y"}}')
-    kube.delete("deployment", node, NAMESPACE, "--wait=false")
-    eventually("the Service is back", lambda: kube.get("service", service, NAMESPACE))
+WITHIN = 45.0
+"""Seconds to have what somebody took or changed put back, on a machine that does other things too."""
+
+
+def test_what_is_edited_by_hand_comes_back_with_an_event_and_what_is_foreign_stays(app: RunningApp, kube: Kube) -> None:
+    service, node = f"{NAME}-redis-server", app.nodes()[0]
+    pods = {node: pod["metadata"]["uid"] for node, pod in app.pods().items()}
+    for what in (f"service/{service}", f"deployment/{node}", f"pod/{app.pods()[node]['metadata']['name']}"):
+        kube.run("annotate", what, "-n", NAMESPACE, "example.com/mine=kept")
+    before = kube.get("service", service, NAMESPACE) or {}
+
+    def is_back(live: Manifest | None) -> bool:
+        parts = [(each or {}).get(key, {}) for each in (live, before) for key in ("spec", "metadata")]
+        return (parts[0].get("selector"), parts[1].get("labels")) == (parts[2]["selector"], parts[3]["labels"])
+
+    selector = {"spec": {"selector": {"middleware.io/component": "nobody"}}}
+    kube.run("patch", "service", service, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(selector))
+    eventually("the selector is back", lambda: is_back(kube.get("service", service, NAMESPACE)), WITHIN)
+    eventually("it says so", lambda: [m for m in app.events("RepairStarted") if "spec.selector" in m], WITHIN)
     app.settled()
-    eventually("the node is back", lambda: kube.get("deployment", node, NAMESPACE))
+    kube.run("label", "service", service, "-n", NAMESPACE, "middleware.io/app-")
+    eventually("the label is back", lambda: is_back(kube.get("service", service, NAMESPACE)), WITHIN)
+    app.settled()
+    for kind, name in (("service", service), ("deployment", node), ("pod", app.pods()[node]["metadata"]["name"])):
+        annotations = (kube.get(kind, name, NAMESPACE) or {})["metadata"]["annotations"]
+        assert annotations["example.com/mine"] == "kept"
+    assert {node: pod["metadata"]["uid"] for node, pod in app.pods().items()} == pods
+
+
+def test_what_is_deleted_by_hand_comes_back_with_an_event(app: RunningApp, kube: Kube) -> None:
+    node = next(each for each in app.nodes() if each != app.primary())
+    service, group = f"{NAME}-redis-server", f"{NAME}-redis-server-data"
+    pods = {node: pod["metadata"]["uid"] for node, pod in app.pods().items()}
+    kube.run("patch", "group.middleware.io", group, "-n", NAMESPACE, "--type=merge", "-p", '{"spec":{"image":"x:y"}}')
+    for kind, name in (
+        ("component.middleware.io", service),
+        ("group.middleware.io", group),
+        ("service", service),
+        ("configmap", node),
+    ):
+        uid = (kube.get(kind, name, NAMESPACE) or {})["metadata"]["uid"]
+        kube.delete(kind, name, NAMESPACE, "--wait=false")
+
+        def is_new(kind: str = kind, name: str = name, uid: str = uid) -> bool:
+            live = kube.get(kind, name, NAMESPACE)
+            return live is not None and str(live["metadata"]["uid"]) != uid
+
+        eventually(f"the {kind} is back", is_new, WITHIN)
+        app.settled()
+    assert {node: pod["metadata"]["uid"] for node, pod in app.pods().items()} == pods, "no Pod is restarted for it"
+    kube.delete("deployment", node, NAMESPACE, "--wait=false")
+    eventually("the node has a new Pod", lambda: app.pods().get(node, {}).get("metadata", {}).get("uid") != pods[node])
     app.settled()
     image = (kube.get("group.middleware.io", group, NAMESPACE) or {})["spec"]["image"]
     assert image.startswith("middleware.local/redis:8.0")
     said = " ".join(app.events("RepairStarted"))
-    assert "Service" in said or "Deployment" in said or "Group" in said
+    kinds = ("Component", "Group", "Service", "ConfigMap", "Deployment")
+    assert [kind for kind in kinds if f"{kind} {NAME}" not in said] == []
 
 
 def test_kubectl_scale_of_a_group_is_taken_back_where_the_app_names_the_number(app: RunningApp, kube: Kube) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -15,23 +12,12 @@ from deploy.local.instance import Instance
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.kube import Kube, eventually
+from tests.e2e.support.mw import REPOSITORY, mw
 
 pytestmark = pytest.mark.e2e
 NAMESPACE, NAME = "day2-stops", "ledger"
-REPOSITORY = Path(__file__).resolve().parents[2]
 BROKEN = "1.0.9"
 """A plugin version like 1.0.0 that also knows a runtime version whose image nobody has, and one whose image lies."""
-
-
-def mw(instance: Instance, *arguments: str) -> str:
-    """The command line, as an operator uses it."""
-    command = [sys.executable, "-m", "cli", *arguments, "--kubeconfig", str(instance.paths.kubeconfig)]
-    environment = {"PATH": "/usr/bin:/bin", "TEMPORAL_ADDRESS": instance.temporal_address, "COLUMNS": "200"}
-    found = subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert found.returncode == 0, f"{' '.join(arguments)}: {found.stdout} {found.stderr}"
-    return found.stdout
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +57,7 @@ def test_a_missing_image_stops_at_the_first_node_and_an_abort_goes_back(app: Run
         eventually("drift is repaired all the same", lambda: app.kube.get("service", service, NAMESPACE))
         app.message("stopped", "middleware.local/redis:9.0", timeout=150)
 
-        assert "ends" in mw(instance, "abort", NAME, "-n", NAMESPACE)
+        assert "ends" in mw(instance, "abort", NAME, "-n", NAMESPACE).stdout
         app.message("was aborted", "rolled back", timeout=150)
         eventually("both nodes serve", lambda: app.status().get("ready") == "2/2", timeout=120)
     assert app.pods()[primary]["metadata"]["uid"] == before
@@ -87,9 +73,9 @@ def test_an_engine_of_another_version_than_promised_is_found_out(app: RunningApp
     app.change(lambda spec: spec.update(runtimeVersion="9.1"))
     app.message("stopped", "should hold 9.1", timeout=150)
     assert app.pods()[primary]["metadata"]["uid"] == before
-    history = mw(instance, "history", NAME, "-n", NAMESPACE)
+    history = mw(instance, "history", NAME, "-n", NAMESPACE).stdout
     assert "Upgrade" in history
-    assert "ends" in mw(instance, "abort", NAME, "-n", NAMESPACE)
+    assert "ends" in mw(instance, "abort", NAME, "-n", NAMESPACE).stdout
     app.message("was aborted", "rolled back", timeout=200)
     eventually("both nodes serve 7.0 again", lambda: app.status().get("ready") == "2/2", timeout=120)
     for node in app.nodes():
@@ -106,7 +92,7 @@ def test_a_corrected_spec_goes_first_and_the_overtaken_operation_says_so(app: Ru
         app.change(lambda spec: spec.update(runtimeVersion="8.0"))
         app.settled()
     assert {node["version"] for node in app.metadata("nodes")["normal"]} == {"8.0"}
-    assert "newer spec" in mw(instance, "history", NAME, "-n", NAMESPACE)
+    assert "newer spec" in mw(instance, "history", NAME, "-n", NAMESPACE).stdout
 
 
 def test_a_stopped_upgrade_does_not_hold_up_a_deletion(app: RunningApp) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,10 @@ from deploy.local.instance import Instance
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.day2 import RunningApp, deployed
 from tests.e2e.support.kube import Kube
+from tests.e2e.support.mw import mw
 
 pytestmark = pytest.mark.e2e
 NAMESPACE, NAME = "rendered", "press"
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +27,7 @@ def app(kube: Kube) -> Iterator[RunningApp]:
 
 def render(instance: Instance, *arguments: str) -> tuple[int, list[dict[str, Any]], str]:
     """Exit code, changes, and what is said beside them."""
-    command = [sys.executable, "-m", "cli", "render", NAME, "-n", NAMESPACE, "-o", "json", *arguments]
-    found = subprocess.run(
-        [*command, "--kubeconfig", str(instance.paths.kubeconfig)],
-        cwd=REPOSITORY,
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert found.returncode in (0, 4), found.stderr
+    found = mw(instance, "render", NAME, "-n", NAMESPACE, "-o", "json", *arguments, codes=(0, 4))
     changes: list[dict[str, Any]] = json.loads(found.stdout)
     return found.returncode, [each for each in changes if each["change"] != "none"], found.stderr
 

@@ -103,9 +103,9 @@ class RunningApp:
 
     @contextmanager
     def load(self, what: str, most_seconds: float, *, may_lose: bool = False) -> Iterator[AcknowledgedWriter]:
-        """Writes through the primary's Service meanwhile. Afterwards every acknowledged write must be there (unless it
-        ``may_lose`` some: an engine is killed), and the sum of the times in which writes failed be at most
-        ``most_seconds``."""
+        """Writes and reads through the primary's Service meanwhile. Every acknowledged write must be there, also
+        afterwards (unless it ``may_lose`` some: an engine is killed), and the sum of the times in which writes failed
+        be at most ``most_seconds``."""
         address = self.kube.service_address(f"{self.name}-redis-server-master", self.namespace)
         password = self.kube.secret(f"{self.name}-credentials", self.namespace, "password")
         with AcknowledgedWriter(address, password, prefix=what, wait_replicas=0) as writer:
@@ -114,7 +114,12 @@ class RunningApp:
             seen = len(writer.acknowledged)
             eventually("writes still flow", lambda: len(writer.acknowledged) > seen + 20)
         failed = sum(writer.error_windows)
-        print(f"{what}: {len(writer.acknowledged)} writes, errors for {failed:.2f} s in {len(writer.error_windows)}")
+        pauses = max((each.seconds for each in writer.outages), default=0.0)
+        print(
+            f"{what}: {len(writer.acknowledged)} writes, errors for {failed:.2f} s in {len(writer.error_windows)}"
+            + (f", longest without one {pauses:.2f} s" if pauses else "")
+        )
+        assert may_lose or not writer.misread, f"acknowledged and not there when read: {sorted(writer.misread)[:20]}"
         lost = writer.lost(writer.acknowledged)
         assert may_lose or not lost, f"lost of {len(writer.acknowledged)} acknowledged writes: {sorted(lost)[:20]}"
         assert failed <= most_seconds, f"writes failed for {failed:.2f} s; at most {most_seconds} s were expected"

@@ -1,4 +1,5 @@
-"""A reconnecting client that writes without pause and remembers what was acknowledged, and what WAIT acknowledged."""
+"""A reconnecting client that writes without pause and remembers what was acknowledged, and what WAIT acknowledged;
+between the writes it reads what it has written before."""
 
 from __future__ import annotations
 
@@ -19,6 +20,8 @@ from tests.e2e.support.kube import eventually
 
 RETRY = 0.05
 """Seconds between attempts while the service refuses."""
+READ_EVERY = 10
+"""Writes."""
 
 
 def never() -> Retry:
@@ -66,6 +69,8 @@ class AcknowledgedWriter:
     times: list[float] = field(default_factory=list)
     """When each of them was acknowledged."""
     outages: list[Outage] = field(default_factory=list)
+    misread: set[int] = field(default_factory=set)
+    """Acknowledged, and not there when read meanwhile."""
     errors: int = 0
     error_windows: list[float] = field(default_factory=list)
     """Seconds from a first error until a write was acknowledged again."""
@@ -112,6 +117,8 @@ class AcknowledgedWriter:
                 if failing:
                     self.error_windows.append(now - failing)
                     failing = 0.0
+                if number % READ_EVERY == 0:
+                    self._read_earlier(client, number)
                 if self.wait_replicas and int(client.wait(self.wait_replicas, 500)) >= self.wait_replicas:
                     self.replicated.add(number)
                 self._stop.wait(self.pause)
@@ -122,6 +129,11 @@ class AcknowledgedWriter:
                     client.close()
                 client = None
                 self._stop.wait(RETRY)
+
+    def _read_earlier(self, client: redis.Redis, now: int) -> None:
+        earlier = now // 2
+        if earlier in self.acknowledged and client.get(f"{self.prefix}:{earlier}") != str(earlier):
+            self.misread.add(earlier)
 
     def lost(self, numbers: set[int]) -> set[int]:
         """Which of ``numbers`` cannot be read back now. A node of which an agent was killed just now may be without
