@@ -64,7 +64,7 @@ class RollingUpdate(Model):
     max_unavailable: int = Field(default=1, ge=1)
     """Nodes of the group that may be down at once."""
     min_ready_seconds: int = Field(default=0, ge=0)
-    """Seconds for which a node must have been ready before the next one is taken."""
+    """Seconds for which a rolled node's new Pod must have been ready before the next node is taken."""
 
 
 class GroupTemplate(Model):
