@@ -3,7 +3,8 @@
 1. A volume that the engine of a lower version cannot read is made anew (``activities.wipe``).
 2. The node's files of the new version, then its Deployment: strategy Recreate ends the old Pod first. A Restart that
    changes nothing deletes the Pod, known by the uid that it had when the operation was planned.
-3. Wait for another Pod that is ready, then ask the engine for its version.
+3. Wait for another Pod that is ready, and has been for the group's ``minReadySeconds``; then ask the engine for its
+   version.
 A node that does not come up for a reason that Kubernetes names ends the step: nothing else has been touched.
 """
 
@@ -65,7 +66,7 @@ class Node:
             await volume.empty()
         await self._note(step, lambda before: parts.rolled(before, node.name, node.runtime_version))
         renewal = await self._give(step, want, component, group, node)
-        state = await self._serves(step, node, renewal)
+        state = await self._serves(step, group, node, renewal)
         await self._check_version(step, state, node)
         await self._grown(step, group)
         values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
@@ -78,9 +79,11 @@ class Node:
         target = step.target
         await update_metadata(self._platform, target.namespace, target.app, {"nodes": change})
 
-    async def _serves(self, step: NodeStep, node: DesiredNode, renewal: _Renewal) -> NodeState:
+    async def _serves(self, step: NodeStep, group: DesiredGroup, node: DesiredNode, renewal: _Renewal) -> NodeState:
         """Waits for the Pod. Whatever comes of it, it is noted whether the engine may have had the volume."""
         platform, target = self._platform, step.target
+        # Where it need not prove itself, not for Kubernetes' word on that: it comes later than the Pod's.
+        proves = group.spec.rolling_update.min_ready_seconds > 0
         ran = False
 
         def renewed(state: NodeState) -> bool:
@@ -90,7 +93,7 @@ class Node:
             uid = state.uid
             other = seen and (not renewal.replaced or uid != (step.pod or "none"))
             ran = ran or (other and bool(uid) and state.running)
-            return other and state.ready
+            return other and (state.available if proves else state.ready)
 
         waiter = NodeWaiter(platform, target, f"{node.name}: wait until it serves again", [node.name])
         try:

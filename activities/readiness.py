@@ -13,12 +13,14 @@ from clients.resources import Manifest
 
 @dataclass(frozen=True)
 class NodeState:
-    """``reason``: why it is not ready; empty while nothing is wrong and it just takes its time."""
+    """``reason``: why it is not ready; empty while nothing is wrong and it just takes its time. ``available``: it has
+    been ready for ``minReadySeconds``; Kubernetes says so a moment after ``ready``, also where they are 0."""
 
     node: str
     ready: bool
     reason: str = ""
     pod: Manifest | None = None
+    available: bool = False
 
     @property
     def uid(self) -> str:
@@ -56,7 +58,8 @@ def node_state(node: str, deployment: Mapping[str, Any] | None, pods: Iterable[M
     pod = max(living, key=lambda each: str(each["metadata"].get("creationTimestamp", "")))
     # updatedReplicas: the Pod is of the present template, not of the one before.
     ready = condition_of(pod, "Ready").get("status") == "True" and status.get("updatedReplicas", 0) >= 1
-    return NodeState(node, ready, "" if ready else why_not_ready(pod), pod)
+    available = ready and status.get("availableReplicas", 0) >= 1
+    return NodeState(node, ready, "" if ready else why_not_ready(pod), pod, available)
 
 
 def _no_pod(status: Mapping[str, Any]) -> str:

@@ -3,8 +3,8 @@
 1. Component by component in start order, never two at once.
 2. A node that is not ready comes first: rolling another one beside it would take two down.
 3. Then by the roles' upgrade order, the writable node last; its role is moved away before it is touched.
-4. Nodes of one group go together up to its ``maxUnavailable``, the writable one always alone; of a component without a
-   role that one node holds never more than a minority, since such may have to vote.
+4. Nodes of one group go together up to its ``maxUnavailable``, the writable one always alone, and never more than the
+   component can spare (``render.budgets.spared``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
 from api.steps import RollNode, RollPlan, RollRequest, Step
 from clients.resources import DEPLOYMENT
-from render.budgets import exclusive_roles, minority
+from render.budgets import spared
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
 
 
@@ -84,9 +84,7 @@ def ordered(
 
     batches: list[list[DesiredNode]] = []
     for node in sorted(nodes, key=place):
-        most = component.group(node.group).spec.rolling_update.max_unavailable
-        if not exclusive_roles(component):
-            most = min(most, minority(len(component.nodes)))
+        most = min(component.group(node.group).spec.rolling_update.max_unavailable, spared(component))
         last = batches[-1] if batches else []
         alone = role(node) in writable or any(role(other) in writable for other in last)
         if last and not alone and last[0].group == node.group and len(last) < most:

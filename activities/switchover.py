@@ -90,8 +90,9 @@ class Switchover(RoleMover):
 
     async def _candidate(self, request: MoveRequest, component: DesiredComponent, source: str) -> str:
         """Of the ready nodes the one with the highest position, on a machine that takes Pods before one on a cordoned
-        machine; one that was chosen by name must be ready too."""
+        machine; one that was chosen by name must be ready too. A Scale takes none that it removes next."""
         names = {node.name for node in component.nodes}
+        going = leaving(component) if request.target.operation == OperationType.SCALE else frozenset()
         if request.candidate and request.candidate not in names - {source}:
             others = ", ".join(sorted(names - {source})) or "none"
             message = f"{request.candidate} is no node that could take over; those of {component.name} are {others}"
@@ -105,7 +106,10 @@ class Switchover(RoleMover):
             ready = {
                 name: report.position
                 for name, report in nodes.reports.items()
-                if report.ready and report.role not in nodes.writable and request.candidate in ("", name)
+                if report.ready
+                and report.role not in nodes.writable
+                and request.candidate in ("", name)
+                and name not in going
             }
             chosen = preferred(ready, closed, only_open=off)
             if chosen:
@@ -113,6 +117,7 @@ class Switchover(RoleMover):
             if asyncio.get_running_loop().time() > deadline:
                 whys = {n: r.message for n, r in sorted(nodes.reports.items()) if not r.ready}
                 whys |= dict.fromkeys(sorted(closed & set(ready)), "its machine is cordoned")
+                whys |= dict.fromkeys(sorted(going - {source}), "it is to be removed too")
                 why = "; ".join(f"{name}: {said}" for name, said in whys.items())
                 message = f"no node of {component.name} is ready to take over from {source}; {why or 'none answers'}"
                 raise permanent(ErrorType.NO_CANDIDATE, message)
@@ -209,6 +214,13 @@ class Switchover(RoleMover):
         holders = (await self.nodes(move.target, component)).holders()
         if holders != [move.candidate]:
             raise ApplicationError(f"after the move {said(holders)}; it should be {move.candidate} alone")
+
+
+def leaving(component: DesiredComponent) -> frozenset[str]:
+    """Names of nodes that the App does not ask for any more. Pure."""
+    return frozenset(
+        node.name for group in component.groups for node in group.nodes if node.ordinal not in group.spec.ordinals
+    )
 
 
 def preferred(ready: Mapping[str, int], closed: Collection[str], *, only_open: bool) -> str:

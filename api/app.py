@@ -62,9 +62,10 @@ class RollingUpdate(Model):
     """How many nodes of the group may be down at once, and how long a node must have been ready to count."""
 
     max_unavailable: int = Field(default=1, ge=1)
-    """Nodes of the group that may be down at once."""
+    """Nodes of the group that may be down at once; fewer where a majority of the component, or another node beside the
+    writable one, has to stay."""
     min_ready_seconds: int = Field(default=0, ge=0)
-    """Seconds for which a node must have been ready before the next one is taken."""
+    """Seconds for which a rolled node's new Pod must have been ready before the next node is taken."""
 
 
 class GroupTemplate(Model):

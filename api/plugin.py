@@ -100,7 +100,8 @@ class Parameter(Model):
     apply: Literal["dynamic", "restart", "immutable"] = "restart"
     default: Scalar | None = None
     default_expression: str | None = None
-    """Jinja2 expression for a default that follows from the node: it sees what templates see, without ``config``."""
+    """Jinja2 expression for a default that follows from the node: it sees what templates see, without ``config``, and
+    without the nodes that a Scale is still adding: an engine is not to count on them before they are there."""
     read_back: str | None = None
     description: str = ""
 

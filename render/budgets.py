@@ -2,7 +2,7 @@
 
 1. A component whose exclusive writable role can be moved has two. One forbids the eviction of whoever holds the role:
    the platform moves the role first, then the Pod is an ordinary one. The other counts the rest: at most the App's
-   ``maxUnavailable`` of them at once.
+   ``maxUnavailable`` of them at once, and never all of them: see ``spared``.
 2. Any other component is taken for one that needs a majority of itself: ``minAvailable`` keeps that, whatever
    ``maxUnavailable`` says, and counts nodes that have no Pod at all.
 3. A single node has none. It cannot be spared, so a budget would only hold up the drain for ever.
@@ -44,7 +44,7 @@ def disruption_budgets(
         # Not minAvailable: for a moment nobody may hold the role, and then one Pod more is counted here.
         specs = {
             component.resource_name: {
-                "maxUnavailable": min(most, nodes - 1),
+                "maxUnavailable": min(most, spared(component)),
                 "selector": _selector(labels, "NotIn", roles),
             },
             writable_budget_name(desired.name, component.name): {
@@ -61,6 +61,14 @@ def disruption_budgets(
         }
         for name, spec in specs.items()
     ]
+
+
+def spared(component: DesiredComponent) -> int:
+    """How many of a component's nodes may be down at once, whatever the App says. Of those that may have to vote a
+    minority. Of others as many as leave one beside the writable one: it could take its place, and many an engine takes
+    no writes without it. Where there is no third, that one too: else nothing could ever be done to it."""
+    nodes = len(component.nodes)
+    return max(nodes - 2, 1) if exclusive_roles(component) else minority(nodes)
 
 
 def minority(nodes: int) -> int:

@@ -9,7 +9,7 @@ where the App is silent.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,12 +43,15 @@ class Pinned:
     config: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     """Runtime versions by node name: in mid-upgrade a node's files and tools are of the version that it runs."""
+    joining: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Of ``ordinals``, those of nodes that are still to come, by Group resource name."""
 
 
 @dataclass(frozen=True)
 class DesiredNode:
     """``name``: of the node's Deployment, Service, ConfigMap and claim. ``id``: from 1, unique in the component,
-    stable. ``runtime_version``: what its files and tools are rendered for."""
+    stable. ``runtime_version``: what its files and tools are rendered for. ``joining``: a Scale adds it; the others'
+    files name it already, but no parameter follows from it before it is there: it may never come up."""
 
     name: str
     component: str
@@ -56,6 +59,7 @@ class DesiredNode:
     ordinal: int
     id: int
     runtime_version: str
+    joining: bool = False
 
 
 @dataclass(frozen=True)
@@ -275,7 +279,8 @@ def pinned_to(desired: DesiredApp, pinned: Pinned) -> DesiredApp:
 
     def group(of: DesiredGroup, names: Sequence[str]) -> DesiredGroup:
         ordinals = pinned.ordinals.get(of.resource_name, of.spec.ordinals)
-        return replace(of, nodes=_nodes(of.spec, ordinals, names, pinned.versions))
+        joining = pinned.joining.get(of.resource_name, ())
+        return replace(of, nodes=_nodes(of.spec, ordinals, names, pinned.versions, joining))
 
     def component(of: DesiredComponent) -> DesiredComponent:
         names = sorted(each.name for each in of.groups)
@@ -286,10 +291,14 @@ def pinned_to(desired: DesiredApp, pinned: Pinned) -> DesiredApp:
 
 
 def _nodes(
-    spec: GroupSpec, ordinals: Iterable[int], group_names: Sequence[str], versions: Mapping[str, str]
+    spec: GroupSpec,
+    ordinals: Iterable[int],
+    group_names: Sequence[str],
+    versions: Mapping[str, str],
+    joining: Collection[int] = (),
 ) -> tuple[DesiredNode, ...]:
     """``group_names``: of all groups of the component, in an order that gives each node an id of its own.
-    ``versions``: see ``Pinned``."""
+    ``versions``, ``joining``: see ``Pinned``."""
     names = {ordinal: node_name(spec.app, spec.component, spec.group, ordinal) for ordinal in ordinals}
     return tuple(
         DesiredNode(
@@ -299,6 +308,7 @@ def _nodes(
             ordinal=ordinal,
             id=ordinal * len(group_names) + group_names.index(spec.group) + 1,
             runtime_version=versions.get(name, spec.runtime_version),
+            joining=ordinal in joining,
         )
         for ordinal, name in names.items()
     )

@@ -125,16 +125,26 @@ def template_context(
 def node_config(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> dict[str, Scalar]:
     """The node's parameters: the component's, and the defaults that follow from the node. Raises TemplateFailure."""
     bundle, file = desired.bundle, component.definition.parameters
-    values = dict(component.config)
+    values, seen = dict(component.config), _without_joining(desired, component, context)
     for name, parameter in component.parameters.items():
         if name not in values and parameter.default_expression is not None and file is not None:
             line = line_of(bundle.files[file], f"{name}:")
-            values[name] = bundle.templates.evaluate(parameter.default_expression, file, line, context)
+            values[name] = bundle.templates.evaluate(parameter.default_expression, file, line, seen)
             wrong = parameter_problems(name, component.name, {name: values[name]}, component.parameters)
             if wrong:
                 message = f"defaultExpression of {name}: {wrong[0].message}"
                 raise TemplateFailure(f"{bundle.name} {bundle.version}", file, line, message)
     return dict(sorted(values.items()))
+
+
+def _without_joining(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An engine that was told to wait for so many others would stop at once where they are still to come."""
+    joining = {node.name for node in desired.nodes if node.joining}
+    there = {
+        name: {**each, "nodes": [node for node in each["nodes"] if node["name"] not in joining]}
+        for name, each in context["components"].items()
+    }
+    return {**context, "components": there, "component": there[component.name]}
 
 
 def _describe_component(

@@ -110,7 +110,7 @@ def staged(
     config = {}
     if OperationType.RECONFIGURE not in stage:
         config = {c.name: _pinned_config(c, deployed) for c in whole.components}
-    return pinned_to(whole, Pinned(ordinals, config, deployed.versions))
+    return pinned_to(whole, Pinned(ordinals, config, deployed.versions, _joining(deployed, ordinals)))
 
 
 def plugin_of(app: App, deployed: Deployed, stage: Collection[OperationType]) -> str:
@@ -137,6 +137,15 @@ def _ordinals(
         return present
     more = spec.ordinals if extend else ()
     return tuple(sorted({*present, *deployed.joining.get(resource_name, ()), *more}))
+
+
+def _joining(deployed: Deployed, ordinals: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    """Those of ``ordinals`` that are not there yet."""
+    return {
+        name: tuple(set(wanted) - set(deployed.ordinals[name]))
+        for name, wanted in ordinals.items()
+        if name in deployed.ordinals
+    }
 
 
 def _app_of(app: App, topology: Topology, deployed: Deployed, stage: Collection[OperationType]) -> App:

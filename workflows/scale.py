@@ -1,7 +1,9 @@
 """``Scale``: new nodes come up and join, then nodes leave, one after another.
 
 Out before in, so that there are never fewer nodes than before or after. Everybody who stays hears of each change at
-once (``syncNodes``): a node's peers are in its files and tools.
+once (``syncNodes``): a node's peers are in its files and tools. Parameters that follow from the number of nodes count
+a new one only when it has joined: with Redis' ``min-replicas-to-write`` the primary would refuse writes until then, and
+without end where the new node cannot come up.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ class ScaleWorkflow(Controlled):
             for component in plan.adding:
                 await self.control.safe_point(target, f"before new nodes of {component.name}")
                 await _add(target, component, plan.components)
+            if plan.adding and workflow.patched("parameters-when-joined"):
+                await _sync(target, plan.components)
             removed = 0
             for node in plan.removing:
                 await self.control.safe_point(target, f"before {node.name} leaves")

@@ -40,6 +40,16 @@ async def test_nodes_come_before_others_go_and_everybody_hears_of_it(client: Cli
     assert {"syncNodes:server", "syncNodes:sentinel"} <= set(between)
 
 
+async def test_nodes_that_have_joined_are_counted_by_everybody(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "more", "Scale")
+    app.scale = ScalePlan([ComponentPlan("server", [GroupPlan("data", ["d"])])], [], ["server", "sentinel"])
+    await notify(client, "more")
+    await cluster.until(lambda: "more/finish" in cluster.log)
+    steps = cluster.steps("more")
+    after = steps[steps.index("record:server") :]
+    assert {"syncNodes:server", "syncNodes:sentinel"} <= set(after)
+
+
 async def test_one_node_is_configured_first_then_the_rest(client: Client, cluster: FakeCluster) -> None:
     app = changed(cluster, "config", "Reconfigure")
     app.config = ConfigPlans([ConfigPlan("server", NODES, changed=["maxmemory"])])

@@ -114,7 +114,8 @@ class FakeCluster(FakeKubernetes):
         if key[0] == "Deployment" and before.get("spec") != manifest["spec"]:
             generation = int(metadata.get("generation", 0)) + 1
             metadata["generation"] = generation
-            manifest["status"] = {"observedGeneration": generation, "updatedReplicas": 1, "availableReplicas": 1}
+            at_once = int(not manifest["spec"].get("minReadySeconds"))
+            manifest["status"] = {"observedGeneration": generation, "updatedReplicas": 1, "availableReplicas": at_once}
         stored = super()._store(key, manifest, change)
         if key[0] == "Deployment" and (before.get("spec") or {}) != manifest["spec"]:
             self._end_pods(key[2])
@@ -258,6 +259,11 @@ class World:
 
     def requested(self, node: str) -> str:
         return str(self.object("PersistentVolumeClaim", node)["spec"]["resources"]["requests"]["storage"])
+
+    def available(self, node: str) -> None:
+        """Its Pod has been ready for ``minReadySeconds``."""
+        live = self.object("Deployment", node)
+        self.cluster.put({**live, "status": {**live["status"], "availableReplicas": 1}})
 
     def end_pod(self, node: str) -> Manifest:
         """The node's Pod as its machine reports it at the end of an orderly deletion, just before it is gone."""

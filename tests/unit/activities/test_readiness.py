@@ -43,6 +43,12 @@ def test_a_ready_pod_of_the_template_before_does_not_count() -> None:
     assert not node_state(NODE, deployment(observedGeneration=1), [pod(ready=True)]).ready
 
 
+def test_available_is_what_kubernetes_says_of_a_pod_that_is_ready() -> None:
+    assert not node_state(NODE, deployment(), [pod(ready=True)]).available
+    assert node_state(NODE, deployment(availableReplicas=1), [pod(ready=True)]).available
+    assert not node_state(NODE, deployment(availableReplicas=1), [pod()]).available
+
+
 def test_a_terminating_or_foreign_pod_does_not_count() -> None:
     going, foreign = pod(ready=True), pod(ready=True)
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"

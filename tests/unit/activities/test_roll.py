@@ -62,6 +62,15 @@ def test_of_voters_a_majority_stays_whatever_the_app_says(nodes: int, most: int,
     assert max(len(batch) for batch in order(voters, {})) == together
 
 
+@pytest.mark.parametrize(("nodes", "most", "together"), [(2, 2, 1), (3, 2, 1), (4, 2, 2), (4, 9, 2), (5, 2, 2)])
+def test_beside_the_writable_node_another_stays_whatever_the_app_says(nodes: int, most: int, together: int) -> None:
+    """Engines that insist on a copy take no writes without one, and nobody could take over."""
+    of = wanted(app(components=store(replicas=nodes, rollingUpdate={"maxUnavailable": most}))).component("store")
+    batches = order(of, {"books-store-g-0": "primary"})
+    assert max(map(len, batches)) == together
+    assert batches[-1] == ["books-store-g-0"]
+
+
 def test_a_node_that_is_not_ready_comes_first() -> None:
     batches = order(component(), {f"{A}0": "primary"}, down=frozenset({f"{B}1"}))
     assert batches[0] == [f"{B}1"]

@@ -9,10 +9,11 @@ from activities.groups import Groups
 from activities.prepare import Prepare
 from activities.record import Record
 from activities.scale import Scale
+from activities.sync import Sync
 from api.operations import OperationType
 from api.steps import ComponentPlan, ComponentStep, GroupPlan, GroupStep, NodeStep, RollNode, ScalePlan
 from tests.unit.activities.cluster import World
-from tests.unit.render.support import store
+from tests.unit.render.support import PARAMETERS, shelf, store
 
 NODES = [f"books-store-g-{n}" for n in range(4)]
 
@@ -145,3 +146,69 @@ async def test_nodes_of_an_aborted_scale_stay_until_asked_for_and_go_when_the_nu
     await world.do(Scale(world.platform).forget_node, step(world, NODES[3]))
     assert NODES[3] not in world.names("Deployment")
     assert world.nodes("adding") == world.nodes("deleting") == []
+
+
+# Parameters that follow from the number of nodes
+
+COPIES = """
+copies: {schema: {type: integer}, apply: dynamic, defaultExpression: "1 if component.nodes | length >= 3 else 0"}
+"""
+"""Below which a primary takes no writes."""
+
+
+async def synced(world: World, operation: OperationType) -> None:
+    await world.do(Sync(world.platform).sync_nodes, ComponentStep(world.target(operation), "store"))
+
+
+def given(world: World) -> list[tuple[str, str]]:
+    """Which nodes' engines were given which number, since it was last asked."""
+    found = [(node, says["copies"]) for node, call, says in world.agents.calls if call == "push" and "copies" in says]
+    world.agents.calls.clear()
+    return found
+
+
+def files(world: World) -> list[tuple[str, str]]:
+    """Of each node, the number and how many nodes its file knows."""
+    found = []
+    for node in sorted(set(world.names("ConfigMap")) & set(NODES)):
+        words = world.object("ConfigMap", node)["data"]["middleware__conf__shelf.conf"].split()
+        found.append((words[words.index("copies") + 1], words[words.index("of") + 1]))
+    return found
+
+
+async def test_no_engine_insists_on_a_node_that_is_still_to_come() -> None:
+    """The only replica is lost, so another is added: until it is there the primary must not wait for it, whatever
+    happens meanwhile, and if it never comes up."""
+    world = await World(
+        shelf(parameters_yaml=PARAMETERS + COPIES), runtimeVersion="1", components=store(replicas=2)
+    ).deployed()
+    world.agents.tools["join"] = {}
+    await planned(world, 3)
+    await synced(world, OperationType.SCALE)
+    assert given(world) == []
+    assert files(world) == [("0", "3")] * 3, "an engine that starts anew reads its file"
+    target = world.target(OperationType.SCALE)
+    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    await synced(world, OperationType.SCALE)  # another attempt, after the worker had died
+    await synced(world, OperationType.REPAIR)
+    await again(world)
+    await synced(world, OperationType.SCALE)
+    assert given(world) == []
+    assert files(world) == [("0", "3")] * 3
+    await world.do(Scale(world.platform).join_nodes, ComponentStep(target, "store"))
+    await world.do(Record(world.platform).record, ComponentStep(target, "store"))
+    await synced(world, OperationType.SCALE)
+    assert given(world) == [(node, "1") for node in NODES[:3]]
+    assert files(world) == [("1", "3")] * 3
+    assert (await world.load()).drift == []
+
+
+async def test_one_that_goes_is_not_counted_any_more() -> None:
+    world = await World(
+        shelf(parameters_yaml=PARAMETERS + COPIES), runtimeVersion="1", components=store(replicas=3)
+    ).deployed()
+    world.agents.tools |= {"leave": {}, "forget": {}}
+    await planned(world, 2)
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    await synced(world, OperationType.SCALE)
+    assert given(world) == [(node, "0") for node in NODES[:2]]

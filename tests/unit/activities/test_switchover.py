@@ -155,6 +155,24 @@ async def test_one_that_is_no_node_is_refused_with_those_that_are(world: World) 
         await planned(world, candidate="books-store-g-9")
 
 
+async def test_of_nodes_that_leave_none_is_given_the_role_on_the_way(world: World) -> None:
+    """It would be moved again with each of them."""
+    world.edit(components=store(replicas=4))
+    await world.carry_out(OperationType.DEPLOY)
+    world.roles(store_3="primary")
+    world.agents.say(NODES[2], "replica", 30)
+    world.edit(components=store(replicas=2))
+    leaves = "books-store-g-3"
+    move = await planned(world, leaves, operation="Scale")
+    assert (move.source, move.candidate) == (leaves, NODES[0])
+    for node in NODES[:2]:
+        world.agents.say(node, "replica", ready=False, message="SYNC")
+    with pytest.raises(ApplicationError, match=r"g-1: SYNC; books-store-g-2: it is to be removed too") as no:
+        await planned(world, leaves, operation="Scale")
+    assert no.value.type == ErrorType.NO_CANDIDATE
+    assert (await planned(world, leaves)).candidate == NODES[2], "a person may want it"
+
+
 async def test_nobody_ready_says_why(world: World) -> None:
     for node in NODES[1:]:
         world.agents.say(node, "replica", ready=False, message="LOADING")

@@ -251,6 +251,22 @@ async def test_a_node_is_given_the_new_version_and_the_newest_agents(world: Worl
     assert (noted(world)["version"], "unverified" in noted(world)) == ("2", False)
 
 
+async def test_the_next_node_waits_until_this_one_has_been_ready_for_so_long() -> None:
+    group = store(replicas=2, rollingUpdate={"minReadySeconds": 30})
+    world = await World(runtimeVersion="1", components=group).deployed()
+    world.roles(store_0="primary")
+    world.edit(runtimeVersion="2")
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.UPGRADE))
+    target, pod = world.target(OperationType.UPGRADE), world.pod(NODES[1])["metadata"]["uid"]
+    step = NodeStep(target, "store", "g", NODES[1], pod)
+    rolling = asyncio.create_task(world.do(Node(world.platform).roll_node, step))
+    done, _ = await asyncio.wait({rolling}, timeout=0.5)
+    assert not done, "its new Pod is ready, and may still end again"
+    assert world.pod(NODES[1])["metadata"]["uid"] != pod
+    world.available(NODES[1])
+    await asyncio.wait_for(rolling, 5)
+
+
 async def test_what_was_noted_after_the_plan_was_made_counts(world: World) -> None:
     volume = claim(world)
     await roll(world, wipe=False)

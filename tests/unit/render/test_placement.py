@@ -96,9 +96,11 @@ def test_no_pod_is_selected_by_two_budgets(role: str | None) -> None:
     assert sum(selects(budget, role) for budget in found.values()) == 1
 
 
-@pytest.mark.parametrize(("most", "allowed"), [(1, 1), (2, 2), (9, 3)])
-def test_data_nodes_go_by_the_apps_max_unavailable(most: int, allowed: int) -> None:
-    of = wanted(app(components=store(replicas=4, rollingUpdate={"maxUnavailable": most})), bundle=movable())
+@pytest.mark.parametrize(
+    ("nodes", "most", "allowed"), [(4, 1, 1), (4, 2, 2), (4, 9, 2), (3, 2, 1), (2, 1, 1), (2, 2, 1)]
+)
+def test_data_nodes_go_by_the_apps_max_unavailable_but_never_all_replicas(nodes: int, most: int, allowed: int) -> None:
+    of = wanted(app(components=store(replicas=nodes, rollingUpdate={"maxUnavailable": most})), bundle=movable())
     assert budgets(of)["books-store"]["maxUnavailable"] == allowed
 
 
