@@ -64,8 +64,9 @@ class RollingUpdate(Model):
     max_unavailable: int = Field(default=1, ge=1)
     """Nodes of the group that may be down at once; fewer where a majority of the component, or another node beside the
     writable one, has to stay."""
-    min_ready_seconds: int = Field(default=0, ge=0)
-    """Seconds for which a rolled node's new Pod must have been ready before the next node is taken."""
+    min_ready_seconds: int = Field(default=0, ge=0, le=599)
+    """Seconds for which a rolled node's new Pod must have been ready before the next node is taken; Kubernetes takes
+    less than a Deployment's progress deadline, which is 600."""
 
 
 class GroupTemplate(Model):

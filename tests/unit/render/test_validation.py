@@ -39,6 +39,11 @@ def parameter(name: str, value: Any) -> tuple[dict[str, Any], str]:
 
 
 CASES: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {"components": store(rollingUpdate={"minReadySeconds": 600})},
+        "spec.components[0].groups[0].rollingUpdate.minReadySeconds",
+        "599",
+    ),
     ({"runtimeVersion": "9"}, "spec.runtimeVersion", "does not support '9'; it supports 1, 2, 3"),
     ({"topology": "ring"}, "spec.topology", "has no topology 'ring'; it has cluster, single"),
     ({"components": [{"name": "stor"}]}, "spec.components[0].name", "did you mean store?; it has store, watch"),
