@@ -45,10 +45,12 @@ from api.operations import OperationType
 from api.steps import ComponentStep, ConfigPlan, ConfigPlans, ConfigureStep, ErrorType, RollNode, Step, Target
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
+from proto import agent_pb2
 from render.desired import DesiredComponent, DesiredNode
 from render.objects import component_resource
 from render.stages import changed_parameters
 
+_ENDED = frozenset({agent_pb2.EXITED, agent_pb2.BACKOFF, agent_pb2.FATAL})
 RESTART_TIMEOUT = 120.0
 """Above the longest stop time-out of the plugins (60 s) and a start from disk."""
 
@@ -165,18 +167,27 @@ class Configure:
 
         deadline = asyncio.get_running_loop().time() + RESTART_TIMEOUT
         # The agent first: the Pod's own readiness follows it by up to a probe's period.
-        while not await self._serves(agent):
+        why = await self._why_not(agent, "")
+        while why:
             if asyncio.get_running_loop().time() > deadline:
-                raise permanent(ErrorType.ENGINE_REFUSED, f"{agent.node} does not serve with the new parameters")
+                message = f"{agent.node} does not serve with the new parameters: {why}"
+                raise permanent(ErrorType.ENGINE_REFUSED, message)
             await asyncio.sleep(0.2)
+            why = await self._why_not(agent, why)
         waiter = NodeWaiter(platform, target, f"{agent.node}: wait until it serves again", [agent.node])
         await waiter.until(lambda state: state.ready, stuck_after=STUCK_AFTER)
 
-    async def _serves(self, agent: AgentTarget) -> bool:
+    async def _why_not(self, agent: AgentTarget, before: str) -> str:
+        """Why it does not serve, empty where it does. ``before``: the former answer, which stands where this one says
+        less: of an engine that dies over and over, while it is started once more."""
         try:
-            return bool((await self._platform.agents.role(agent)).ready)
-        except AgentError:
-            return False
+            report = await self._platform.agents.role(agent)
+        except AgentError as error:
+            return before or str(error)
+        if report.ready:
+            return ""
+        said = report.message or "it is not ready"
+        return said if report.process in _ENDED or not before else before
 
     @activity.defn(name=Step.COMMIT_CONFIG)
     async def commit_config(self, step: ComponentStep) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -33,6 +34,7 @@ from render.running import lists
 from render.stages import Deployed, pending
 from render.transitions import group_path, transition_problems
 from render.validation import parse_app, validate
+from render.volumes import held_sizes, shrinks
 
 INVALID_SPEC = "InvalidSpec"
 UNSUPPORTED_CHANGE = "UnsupportedChange"
@@ -154,8 +156,11 @@ class Load:
         nothing."""
         key = ""
         if bundle is not None:
+            if shrinks(app, bundle, recorded):
+                recorded = replace(recorded, held=held_sizes(app.name, (await self._claims(app)).values()))
             specs = [*recorded.components.items(), *recorded.groups.items()]
-            key = digest([app.uid, app.generation, bundle.digest, [(k, v.model_dump(mode="json")) for k, v in specs]])
+            known_of = [[(k, v.model_dump(mode="json")) for k, v in specs], dict(recorded.held)]
+            key = digest([app.uid, app.generation, bundle.digest, known_of])
             if key in self._good:
                 return []
         problems = await asyncio.to_thread(validate, app, bundle, known, recorded)

@@ -30,7 +30,7 @@ from activities.reach import agent_of
 from activities.readiness import NodeState
 from activities.status import tell_step
 from activities.tools import run_tool
-from activities.volumes import needs_start, wait_grown
+from activities.volumes import wait_grown
 from activities.wait import STUCK_AFTER, NodeWaiter
 from activities.wanted import Wanted, wanted
 from activities.wipe import Volume
@@ -40,6 +40,7 @@ from api.steps import ErrorType, NodeStep, Step
 from api.tools import ToolName
 from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, VOLUME_CLAIM
 from render.desired import DesiredComponent, DesiredGroup, DesiredNode
+from render.volumes import needs_start
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,10 @@ class Node:
         return claim is not None and needs_start(claim)
 
     async def _grown(self, step: NodeStep, group: DesiredGroup) -> None:
-        """The new Pod's kubelet grows the file system, where that was still to be done."""
-        if step.target.operation == OperationType.RESIZE and group.spec.storage is not None:
+        """The new Pod's kubelet grows the file system, where only that was still to be done."""
+        if group.spec.storage is None or step.target.operation != OperationType.RESIZE:
+            return
+        if await self._needs_start(step):
             sizes = {step.node: group.spec.storage.size}
             await wait_grown(self._platform, step.target.namespace, sizes, started=True)
 

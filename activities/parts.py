@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from api.group import GroupSpec
+from api.meta import parse_quantity
 from api.operations import OperationType
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
 from render.running import PREVIOUS_PLUGIN, STATES, lists
@@ -174,9 +175,7 @@ def record(before: Any, desired: DesiredApp, operation: str) -> dict[str, Any]:
     groups = {group.resource_name: group.spec for component in desired.components for group in component.groups}
     former = part.get("groups") or {}
     changed = any(
-        name in former
-        and _dump(spec) != former[name]
-        and pod_facts(spec) != pod_facts(GroupSpec.model_validate(former[name]))
+        name in former and _dump(spec) != former[name] and _differs(spec, GroupSpec.model_validate(former[name]))
         for name, spec in groups.items()
     )
     earlier = part.get("previous")
@@ -234,12 +233,23 @@ def settled(before: Any) -> Any:
     return {key: value for key, value in before.items() if key != "previous"}
 
 
-def restored(before: Any) -> Any:
-    """What was before the rolling operation is the record again."""
+def restored(before: Any, grown: Collection[str] = ()) -> Any:
+    """What was before the rolling operation is the record again, but for the size of what has ``grown`` (names of
+    groups): a volume that is made anew must not be smaller than its peers."""
     if not isinstance(before, dict) or "previous" not in before:
         return before
-    previous = before["previous"]
-    return {**settled(before), "groups": previous["groups"], "runtimeVersion": previous["runtimeVersion"]}
+    previous, now = before["previous"], before.get("groups") or {}
+    groups = {
+        name: {**group, "storage": now[name]["storage"]} if name in grown else group
+        for name, group in previous["groups"].items()
+    }
+    return {**settled(before), "groups": groups, "runtimeVersion": previous["runtimeVersion"]}
+
+
+def _differs(spec: GroupSpec, former: GroupSpec) -> bool:
+    """In what its Pods are made of, or in the size of its volumes."""
+    sizes = [parse_quantity(each.storage.size) if each.storage else None for each in (spec, former)]
+    return sizes[0] != sizes[1] or pod_facts(spec) != pod_facts(former)
 
 
 def _dump(spec: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from activities.roll import outdated_nodes
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.together import together
 from activities.tools import run_tool
+from activities.volumes import ungrown
 from activities.wanted import Wanted, stage, wanted
 from api.app import Phase
 from api.meta import counted
@@ -116,7 +117,7 @@ class Record:
             return parts.without_previous_plugin(part) if moved else part
 
         changes: dict[str, Part] = {"basic": deployed}
-        if want.live.deployed is not None and not await outdated_nodes(self._platform, want.desired, want.live):
+        if want.live.deployed is not None and await self._settled(target, want):
             changes["record"] = parts.settled
         await update_metadata(self._platform, target.namespace, target.app, changes)
         done = "RolledBack" if target.stage else "Completed"
@@ -135,6 +136,13 @@ class Record:
             },
         )
         await tell_step(self._platform, target, "", change)
+
+    async def _settled(self, target: Target, want: Wanted) -> bool:
+        """Whether there is nothing to go back to any more. A Repair in mid-Resize leaves that Resize its way back."""
+        if await outdated_nodes(self._platform, want.desired, want.live):
+            return False
+        rolling = target.operation in (OperationType.UPGRADE, OperationType.RESIZE)
+        return rolling or not await ungrown(self._platform, want.desired)
 
     async def _complete(self, want: Wanted, *, moved: bool) -> bool:
         """Whether the whole spec is carried out, not only this operation's part of it."""

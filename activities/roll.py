@@ -20,7 +20,7 @@ from activities.metadata import read_part
 from activities.platform import Platform
 from activities.reach import node_states
 from activities.readiness import NodeState
-from activities.volumes import needs_start, ungrown
+from activities.volumes import ungrown
 from activities.wanted import Live, wanted
 from activities.wipe import cannot_read
 from api.names import LABEL_ROLE, app_labels
@@ -29,6 +29,7 @@ from api.steps import RollNode, RollPlan, RollRequest, Step
 from clients.resources import DEPLOYMENT
 from render.budgets import spared
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
+from render.volumes import needs_start
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from temporalio import activity
 
 from activities import parts
 from activities.events import tell
 from activities.manifests import VERSION_LABEL
 from activities.metadata import Part, read_part, update_metadata
-from activities.platform import Platform
+from activities.platform import Platform, permanent
 from activities.status import tell_step
-from activities.volumes import ungrown, wait_grown
+from activities.volumes import Ungrown, ungrown, wait_grown
 from activities.wanted import Wanted, wanted
+from api.meta import parse_quantity
 from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.operations import OperationType
-from api.steps import Applied, RolledBack, Step, Target
+from api.steps import Applied, ErrorType, RolledBack, Step, Target
+from clients.errors import InvalidError
 from clients.resources import VOLUME_CLAIM
 from render.running import PREVIOUS_PLUGIN
 from render.templates import version_key
+from render.volumes import held_sizes
 
 
 class Upgrade:
@@ -27,20 +33,27 @@ class Upgrade:
     @activity.defn(name=Step.EXPAND_VOLUMES)
     async def expand_volumes(self, target: Target) -> Applied:
         """Asks for larger volumes, how many, and waits until they are there, or are as soon as their Pods are started
-        anew: ``planRoll`` finds those."""
+        anew: ``planRoll`` finds those. Raises ApplicationError NodeStuck."""
         platform = self._platform
         want = await wanted(platform, target)
         growing = await ungrown(platform, want.desired)
-        asked = [name for name, volume in sorted(growing.items()) if not volume.asked_for]
+        asked = [name for name, volume in sorted(growing.items()) if volume.asks_otherwise]
         for name in asked:
-            size = growing[name].size
-            await tell_step(platform, target, f"{name}: expand to {size}")
-            change = {"spec": {"resources": {"requests": {"storage": size}}}}
-            await platform.kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
+            await tell_step(platform, target, f"{name}: expand to {growing[name].size}")
+            await self._ask(target, name, growing[name])
         if growing:
             await tell_step(platform, target, f"wait until the volumes have grown: {', '.join(sorted(growing))}")
             await wait_grown(platform, target.namespace, {name: each.size for name, each in growing.items()})
         return Applied(len(asked))
+
+    async def _ask(self, target: Target, name: str, volume: Ungrown) -> None:
+        change = {"spec": {"resources": {"requests": {"storage": volume.size}}}}
+        try:
+            await self._platform.kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
+        except InvalidError as error:
+            # Less than was asked for before: not every API server takes that.
+            message = f"the claim {name} asks for {volume.asks} and cannot ask for {volume.size}: {error.message}"
+            raise permanent(ErrorType.NODE_STUCK, message) from error
 
     async def _primary_is_new(self, want: Wanted, target: Target, version: str) -> bool:
         """Also an engine's own election may have moved a writable role onto a node of the new version."""
@@ -75,12 +88,22 @@ class Upgrade:
         version = str(previous["runtimeVersion"])
         if previous.get("final") or await self._primary_is_new(want, target, version):
             return RolledBack(too_late=True)
-        changes: dict[str, Part] = {"record": parts.restored}
+        grown = await self._grown(target, record)
+        changes: dict[str, Part] = {"record": lambda before: parts.restored(before, grown)}
         if version:
             changes["basic"] = lambda before: {**(before or {}), "runtimeVersion": version}
         await self._write(target, changes)
         await tell(platform, target, "RollingBack", f"{target.operation} was aborted; going back to {version}")
         return RolledBack()
+
+    async def _grown(self, target: Target, record: Mapping[str, Any]) -> set[str]:
+        """Names of the groups of which a volume has the size that was asked for: it cannot be taken back."""
+        found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, target.namespace, labels=app_labels(target.app))
+        has = held_sizes(target.app, found)
+        sizes = {name: (group.get("storage") or {}).get("size") for name, group in record["groups"].items()}
+        return {
+            name for name, size in sizes.items() if size and parse_quantity(has.get(name, "0")) >= parse_quantity(size)
+        }
 
     async def _write(self, target: Target, changes: dict[str, Part]) -> None:
         await update_metadata(self._platform, target.namespace, target.app, changes)

@@ -20,13 +20,13 @@ from clients.resources import STORAGE_CLASS, VOLUME_CLAIM, Manifest
 from render.desired import DesiredApp, DesiredGroup
 from render.problems import Problem, listing, near
 from render.stages import Deployed
+from render.volumes import condition, needs_start
 
 GROW_WITHIN = 600.0
 """Seconds for a driver to make a volume larger, or for a restarted Pod to have the larger file system."""
 ONLINE_WITHIN = 60.0
 """Seconds for the kubelet to grow the file system under the running Pod; then its Pod is restarted for it."""
 _LOOK_EVERY = 2.0
-_NEEDS_START = "FileSystemResizePending"
 _FAILURES = ("ControllerResizeError", "NodeResizeError")
 
 
@@ -103,8 +103,17 @@ class Ungrown:
     size: str
 
     @property
+    def asks(self) -> str:
+        return str(self.claim["spec"]["resources"]["requests"]["storage"])
+
+    @property
     def asked_for(self) -> bool:
-        return parse_quantity(self.claim["spec"]["resources"]["requests"]["storage"]) >= parse_quantity(self.size)
+        return parse_quantity(self.asks) >= parse_quantity(self.size)
+
+    @property
+    def asks_otherwise(self) -> bool:
+        """Also more than is wanted by now, and has not got it."""
+        return parse_quantity(self.asks) != parse_quantity(self.size)
 
 
 def has_grown(claim: Manifest, size: str) -> bool:
@@ -113,20 +122,10 @@ def has_grown(claim: Manifest, size: str) -> bool:
     return capacity is None or parse_quantity(capacity) >= parse_quantity(size)
 
 
-def needs_start(claim: Manifest) -> bool:
-    """The volume is larger, and the file system on it follows at the Pod's next start at the latest."""
-    return bool(_condition(claim, _NEEDS_START))
-
-
 def trouble(claim: Manifest) -> str:
     """What the driver or the kubelet says went wrong; empty where nothing did."""
-    said = next((found for kind in _FAILURES if (found := _condition(claim, kind))), {})
+    said = next((found for kind in _FAILURES if (found := condition(claim, kind))), {})
     return str(said.get("message") or said.get("reason") or said.get("type") or "")
-
-
-def _condition(claim: Manifest, kind: str) -> Mapping[str, str]:
-    conditions = (claim.get("status") or {}).get("conditions") or []
-    return next((each for each in conditions if each.get("type") == kind and each.get("status") == "True"), {})
 
 
 async def ungrown(platform: Platform, desired: DesiredApp) -> dict[str, Ungrown]:

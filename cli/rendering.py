@@ -49,6 +49,7 @@ from render.objects import metadata_config_map, node_volume_claim
 from render.problems import Problem
 from render.running import read_part
 from render.validation import parse_app, validate
+from render.volumes import held_sizes
 
 _ROLLING = (OperationType.UPGRADE, OperationType.RESIZE)
 _AT_ONCE = 8
@@ -117,7 +118,8 @@ async def next_objects(kubernetes: Kubernetes, manifest: Manifest, agent_image: 
     reference, bundle = app.spec.plugin, None
     if reference.version in known.get(reference.name, []):
         bundle = await installed_bundle(kubernetes, reference.name, reference.version)
-    problems = validate(app, bundle, known, now.recorded)
+    claims = [each for (kind, _), each in live.items() if kind == VOLUME_CLAIM.kind]
+    problems = validate(app, bundle, known, replace(now.recorded, held=held_sizes(app.name, claims)))
     if problems or bundle is None:
         raise _refused(problems)
     stage, problems = await next_stage(kubernetes, app, bundle, plugins, now, live, agent_image)

@@ -40,12 +40,15 @@ def _groups(app: App, topology: Topology, recorded: RecordedState) -> Iterator[P
             yield Problem(path, message)
             continue
         for position, group in enumerate(groups):
-            was = recorded.groups.get(group_name(app.name, default.name, group.name))
+            name = group_name(app.name, default.name, group.name)
+            was = recorded.groups.get(name)
             storage = group.storage or default.storage
             if was is None or was.storage is None or storage is None:
                 continue
-            if parse_quantity(storage.size) < parse_quantity(was.storage.size):
-                message = f"a volume cannot shrink; it has {was.storage.size}"
+            # Not what was asked for: where no volume has got it, a slip of the pen can be corrected.
+            has = min(was.storage.size, recorded.held.get(name, was.storage.size), key=parse_quantity)
+            if parse_quantity(storage.size) < parse_quantity(has):
+                message = f"a volume cannot shrink; it has {has}"
                 yield Problem(f"{path}[{position}].storage.size", message)
             if was.storage.storage_class_name != storage.storage_class_name:
                 shown = was.storage.storage_class_name or "the cluster's default"

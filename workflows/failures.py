@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from temporalio.exceptions import ActivityError, ChildWorkflowError
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, TimeoutError
 
 
 def root_of(error: BaseException) -> BaseException:
@@ -10,3 +10,12 @@ def root_of(error: BaseException) -> BaseException:
     while isinstance(error, ActivityError | ChildWorkflowError) and error.cause is not None:
         error = error.cause
     return error
+
+
+def timed_out(error: BaseException) -> str:
+    """What a step that was not done in its time came to; empty for another failure."""
+    cause = root_of(error)
+    if not isinstance(cause, TimeoutError):
+        return ""
+    last = cause.cause
+    return last.message if isinstance(last, ApplicationError) else "it was not done in time"

@@ -76,14 +76,18 @@ LIMITS: dict[Step, Limits] = {
 }
 
 
-async def run_step(step: Step, argument: Any, result: type[Result], summary: str) -> Result:
-    """Runs an activity. ``summary`` is what the Temporal UI shows beside its type: node, group, reason."""
+async def run_step(
+    step: Step, argument: Any, result: type[Result], summary: str, *, within: timedelta | None = None
+) -> Result:
+    """Runs an activity. ``summary`` is what the Temporal UI shows beside its type: node, group, reason. ``within``: all
+    its attempts together; None for as long as it takes."""
     limits = LIMITS[step]
     answer: Result = await workflow.execute_activity(
         step.value,
         argument,
         result_type=result,
         task_queue=ACTIVITY_QUEUE,
+        schedule_to_close_timeout=within,
         start_to_close_timeout=limits.total,
         heartbeat_timeout=URGENT_HEARTBEAT if limits.urgent else HEARTBEAT_TIMEOUT,
         retry_policy=replace(RETRIES, maximum_attempts=limits.attempts),

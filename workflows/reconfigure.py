@@ -1,12 +1,15 @@
 """``Reconfigure``: parameters of a running App, one node first, verified, then the rest.
 
 Where an engine refuses, or an operator aborts, the former parameters are put back on every node that had got the new
-ones, also on disk, and the operation ends with what the engine answered. It is not tried again by itself.
+ones, also on disk, and the operation ends with what the engine answered. It is not tried again by itself. A component
+of which every node has had them keeps them: they are its record by then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -14,6 +17,7 @@ from temporalio.exceptions import ActivityError
 from workflows.by_hand import by_hand
 from workflows.control import Control, Controlled, controlled, own_failure
 from workflows.converge import target_of
+from workflows.failures import timed_out
 from workflows.options import run_step
 from workflows.roll import move_away
 from workflows.tree import all_of
@@ -21,6 +25,10 @@ from workflows.tree import all_of
 with workflow.unsafe.imports_passed_through():
     from api.operations import OperationInput, OperationResult, OperationType, Outcome
     from api.steps import ComponentStep, ConfigPlan, ConfigPlans, ConfigureStep, NodeStep, RollNode, Step, Target
+
+
+PUT_BACK_WITHIN = timedelta(minutes=5)
+"""For one node, with all repeats: one that is dead must not keep the others from it."""
 
 
 @workflow.defn(name=OperationType.RECONFIGURE)
@@ -31,6 +39,7 @@ class ReconfigureWorkflow(Controlled):
             return await by_hand(OperationType.RECONFIGURE, request)
         target = target_of(OperationType.RECONFIGURE, request)
         touched: list[tuple[RollNode, bool]] = []
+        committed: list[ConfigPlan] = []
 
         async def body() -> OperationResult:
             plans = await run_step(Step.PLAN_CONFIG, target, ConfigPlans, "which nodes lack which parameters")
@@ -48,6 +57,7 @@ class ReconfigureWorkflow(Controlled):
                         target.workflow_id,
                     )
                 touched.clear()
+                committed.append(plan)
             await run_step(Step.FINISH, target, type(None), "note what runs")
             changed = "; ".join(f"{plan.component}: {', '.join(plan.changed)}" for plan in plans.components)
             message = f"every node runs with the new parameters ({changed})"
@@ -62,10 +72,15 @@ class ReconfigureWorkflow(Controlled):
                     "which nodes lack the former parameters",
                 )
                 touched.extend((node, plan.restart) for plan in back.components for node in plan.nodes)
-            for node, restart in reversed(touched):
-                await _node(target, node, restart=restart, revert=True)
-            names = ", ".join(node.name for node, _ in touched)
-            return f"the former parameters were put back on {names}" if names else "no engine was touched"
+            if workflow.patched("put-back-on-each"):
+                said = await _put_back(target, touched)
+            else:
+                for node, restart in reversed(touched):
+                    await _node(target, node, restart=restart, revert=True)
+                said = _put_back_on([node.name for node, _ in touched], {})
+            stays = [f"{plan.component} keeps its new {', '.join(plan.changed)}" for plan in committed]
+            nothing = "nothing had to be put back" if request.aborted else "no engine was touched"
+            return "; ".join([said, *stays] if said else stays) or nothing
 
         return await controlled(OperationType.RECONFIGURE, request, self.control, body, undo)
 
@@ -85,8 +100,42 @@ async def _component(control: Control, target: Target, plan: ConfigPlan, touched
     await run_step(Step.RECORD, step, type(None), f"{plan.component}: metadata")
 
 
-async def _node(target: Target, node: RollNode, *, restart: bool, revert: bool = False) -> None:
+async def _node(
+    target: Target, node: RollNode, *, restart: bool, revert: bool = False, within: timedelta | None = None
+) -> None:
     if restart:
         await move_away(target, node.component, node.name)
     step = ConfigureStep(NodeStep(target, node.component, node.group, node.name, node.pod), revert)
-    await run_step(Step.CONFIGURE_NODE, step, type(None), f"{node.name}{': back' if revert else ''}")
+    await run_step(Step.CONFIGURE_NODE, step, type(None), f"{node.name}{': back' if revert else ''}", within=within)
+
+
+async def _put_back(target: Target, touched: list[tuple[RollNode, bool]]) -> str:
+    """On every node whatever becomes of the others. Those that are restarted one after another, the last first: it is
+    the one that does not serve. Empty where there is none."""
+    failed: dict[str, str] = {}
+
+    async def put_back(node: RollNode, restart: bool) -> None:
+        try:
+            await _node(target, node, restart=restart, revert=True, within=PUT_BACK_WITHIN)
+        except ActivityError as error:
+            message = own_failure(error) or timed_out(error)
+            if not message:
+                raise
+            failed[node.name] = message
+
+    for node, restart in reversed(touched):
+        if restart:
+            await put_back(node, restart)
+    await all_of([put_back(node, restart) for node, restart in touched if not restart])
+    return _put_back_on([node.name for node, _ in touched], failed)
+
+
+def _put_back_on(nodes: list[str], failed: Mapping[str, str]) -> str:
+    done = ", ".join(name for name in nodes if name not in failed)
+    # An engine's sentence begins with its node's name already.
+    left = "; ".join(f"{name}: {why.removeprefix(f'{name}: ')}" for name, why in failed.items())
+    if not failed:
+        return f"the former parameters were put back on {done}" if done else ""
+    if not done:
+        return f"the former parameters were put back on no node; {left}"
+    return f"the former parameters were put back on {done}; not on {left}"

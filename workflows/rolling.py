@@ -24,6 +24,8 @@ with workflow.unsafe.imports_passed_through():
     from api.operations import OperationInput, OperationResult, OperationType, Outcome, Scope
     from api.steps import Applied, ComponentStep, Plan, RolledBack, Step, Target
 
+LARGER_VOLUMES = "larger volumes"
+
 
 async def prepared(target: Target) -> Plan:
     """Record, metadata, Services: all that must be there before the first node."""
@@ -47,6 +49,18 @@ async def finished(target: Target, plan: Plan, message: str) -> OperationResult:
     return OperationResult(target.operation, Outcome.COMPLETED, message, target.workflow_id)
 
 
+async def _expand(control: Control, target: Target) -> None:
+    """Volumes that do not grow are an operator's to decide: without them the nodes can still be rolled."""
+
+    async def work() -> None:
+        await run_step(Step.EXPAND_VOLUMES, target, Applied, LARGER_VOLUMES)
+
+    if workflow.patched("expand-by-attempts"):
+        await control.attempt(target, LARGER_VOLUMES, work)
+    else:
+        await work()
+
+
 async def _rolling(operation: OperationType, request: OperationInput, control: Control) -> OperationResult:
     target = target_of(operation, request)
     progress = Rolled()
@@ -54,7 +68,7 @@ async def _rolling(operation: OperationType, request: OperationInput, control: C
     async def body() -> OperationResult:
         plan = await prepared(target)
         if operation == OperationType.RESIZE:
-            await run_step(Step.EXPAND_VOLUMES, target, Applied, "larger volumes")
+            await _expand(control, target)
         await roll(control, target, Scope(), progress)
         return await finished(target, plan, f"{counted(progress.nodes, 'node')} rolled ({request.reason})")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from temporalio.client import Client
 
 from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, GroupPlan, RollNode, ScalePlan
 from tests.workflows.fakes import FakeApp, FakeCluster
-from tests.workflows.running import notify, operation, start_by_hand
+from tests.workflows.running import notify, operation, say, start_by_hand
 from tests.workflows.test_by_hand import failure
 
 NODES = [RollNode(name, "server", "data") for name in ("a", "b", "c")]
@@ -73,6 +74,67 @@ async def test_a_refused_parameter_is_put_back_and_not_tried_again(client: Clien
     assert "-ERR" in app.reports[-1].message
     assert "put back on" in app.reports[-1].message
     assert steps.count("planConfig") == 1
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_node_that_cannot_be_put_back_keeps_no_other_from_it(
+    client: Client, cluster: FakeCluster, restart: bool
+) -> None:
+    name = f"dead-{restart}".lower()
+    app = changed(cluster, name, "Reconfigure")
+    app.config = ConfigPlans([ConfigPlan("server", NODES[:2], restart=restart, changed=["save"])])
+    app.failing = {"configureNode:b": "b: -ERR", "configureNode:b:back": "b: its disk is full"}
+    await notify(client, name)
+    await cluster.until(lambda: app.reports)
+    assert "b: -ERR; the former parameters were put back on a; not on b: its disk is full" in app.reports[-1].message
+
+
+async def test_the_way_back_of_a_node_has_an_end(client: Client, cluster: FakeCluster) -> None:
+    """An agent that cannot be reached is asked again and again otherwise."""
+    app = changed(cluster, "bound", "Reconfigure")
+    app.config = ConfigPlans([ConfigPlan("server", NODES, changed=["save"])])
+    app.failing = {"configureNode:b": "b: -ERR"}
+    await notify(client, "bound")
+    await cluster.until(lambda: app.reports)
+    history = await operation(client, "bound", "Reconfigure", 1).fetch_history()
+    asked = [
+        event.activity_task_scheduled_event_attributes.schedule_to_close_timeout.ToSeconds()
+        for event in history.events
+        if b": back" in event.user_metadata.summary.data
+    ]
+    assert asked == [300, 300, 300]
+
+
+TWO = ConfigPlans(
+    [
+        ConfigPlan("server", NODES[:1], changed=["maxmemory"]),
+        ConfigPlan("sentinel", [RollNode("s", "sentinel", "watch")], changed=["quorum"]),
+    ]
+)
+
+
+async def test_a_refusal_says_which_component_has_changed_and_stays(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "two", "Reconfigure")
+    app.config, app.failing = TWO, {"configureNode:s": "s: -ERR"}
+    await notify(client, "two")
+    await cluster.until(lambda: app.reports)
+    assert "put back on s; server keeps its new maxmemory" in app.reports[-1].message
+    assert "configureNode:a:back" not in cluster.steps("two")
+
+
+async def test_an_abort_between_two_components_does_not_say_that_nothing_was_touched(
+    client: Client, cluster: FakeCluster
+) -> None:
+    app = changed(cluster, "between", "Reconfigure")
+    app.config, app.blocked = TWO, {"a"}
+    await notify(client, "between")
+    await cluster.until(lambda: "between/configureNode:a" in cluster.log)
+    await say(client, "between", "pause")
+    await cluster.change("between", blocked=set())
+    await cluster.until(lambda: app.states)
+    await say(client, "between", "abort")
+    await cluster.until(lambda: app.reports)
+    assert "aborted by an operator; server keeps its new maxmemory" in app.reports[-1].message
 
 
 async def test_a_parameter_that_needs_a_restart_never_takes_two_nodes_down(

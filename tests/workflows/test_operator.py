@@ -71,6 +71,38 @@ async def test_a_skipped_node_is_named_and_not_begun_again_by_itself(client: Cli
     await cluster.until(lambda: "skipping/rolled:x-1" in cluster.log)
 
 
+def resizing(cluster: FakeCluster, name: str) -> FakeApp:
+    """More memory and larger volumes at once; these do not grow."""
+    app = cluster.add(name, deployed_hash="zero", operation="Resize", change="g: resources, storage")
+    app.rolls, app.failing = ["x-0"], {"expandVolumes": "the volume of x-0 has not grown: quota"}
+    return app
+
+
+async def test_volumes_that_do_not_grow_stop_the_operation_and_are_left_out(
+    client: Client, cluster: FakeCluster
+) -> None:
+    app = resizing(cluster, "small")
+    await notify(client, "small")
+    await cluster.until(lambda: app.states)
+    assert (app.states[0].state, app.states[0].message) == ("stopped", "the volume of x-0 has not grown: quota")
+    await say(client, "small", "retry")
+    await cluster.until(lambda: [state.state for state in app.states].count("stopped") == 2)
+    await say(client, "small", "skip")
+    result = await operation(client, "small", "Resize", 1).result()
+    assert "left out: larger volumes" in result["message"]  # type: ignore[index]
+    assert "small/rolled:x-0" in cluster.log, "the memory is not kept back by them"
+
+
+async def test_an_abort_ends_the_wait_for_larger_volumes(client: Client, cluster: FakeCluster) -> None:
+    app = resizing(cluster, "typo")
+    await notify(client, "typo")
+    await cluster.until(lambda: app.states)
+    await say(client, "typo", "abort")
+    await cluster.until(lambda: app.reports)
+    assert "was aborted" in app.reports[-1].message
+    assert "typo/rollBack" in cluster.log
+
+
 async def test_an_abort_rolls_back_and_does_not_begin_again(client: Client, cluster: FakeCluster) -> None:
     app = upgrading(cluster, "aborting", blocked={"x-1"})
     await notify(client, "aborting")

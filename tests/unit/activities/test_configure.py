@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities import configure as configuring
 from activities.configure import Configure
 from activities.effective import Effective, noted
 from activities.sync import Sync
 from api.operations import OperationType
 from api.steps import ComponentStep, ConfigPlans, ConfigureStep, ErrorType, NodeStep
+from clients.agents import AgentTarget
+from proto import agent_pb2
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import store
 
@@ -106,6 +110,28 @@ async def test_what_an_engine_refuses_ends_the_step_for_good_and_is_put_back(wor
     assert "cache-size 64mb" in file(world, NODES[1])
     assert world.agents.calls[-1] == (NODES[1], "push", {"cache-size": "64mb"})
     assert note(world, NODES[1]).dynamic == note(world, NODES[0]).dynamic
+
+
+async def test_an_engine_that_dies_with_them_is_told_with_its_agents_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configuring, "RESTART_TIMEOUT", 0.3)
+    world.edit(components=config(threads=4))
+    ended = "the process is BACKOFF: shelf ended by itself after 0.1 s with exit code 1; next try in 1 s"
+    world.agents.say(NODES[1], ready=False, message=ended)
+    world.agents.reports[NODES[1]].process = agent_pb2.BACKOFF
+
+    async def role(target: AgentTarget, **_: Any) -> agent_pb2.RoleReport:
+        """It is started anew in between."""
+        found = world.agents.reports[target.node]
+        starting = agent_pb2.RoleReport(node=target.node, message="the process is STARTING", process=agent_pb2.STARTING)
+        world.agents.reports[target.node] = starting
+        return found
+
+    monkeypatch.setattr(world.agents, "role", role)
+    with pytest.raises(ApplicationError) as error:
+        await configure(world, NODES[1])
+    assert error.value.message == f"{NODES[1]} does not serve with the new parameters: {ended}"
 
 
 async def test_until_every_node_has_them_the_former_are_the_record(world: World) -> None:

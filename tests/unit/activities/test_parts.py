@@ -192,15 +192,21 @@ def test_once_completed_there_is_nothing_to_go_back_to() -> None:
     assert parts.restored(record(ledger)) == record(ledger)
 
 
-def test_what_rolls_no_node_is_nothing_to_go_back_from() -> None:
-    """A volume that has grown stays grown; Scale, Repair and UpgradePlugin give no node another Pod."""
-    ledger = Ledger(books(storage={"size": "1Gi"}))
-    ledger.app = books(storage={"size": "2Gi"})
-    ledger.prepare(OperationType.RESIZE)
-    assert "previous" not in record(ledger)
-    ledger.app = books(storage={"size": "2Gi"}, replicas=3)
+def test_a_scale_is_nothing_to_go_back_from() -> None:
+    ledger = Ledger(books())
+    ledger.app = books(replicas=3)
     ledger.prepare(OperationType.SCALE)
     assert "previous" not in record(ledger)
+
+
+def test_of_a_size_that_was_asked_for_only_what_has_grown_stays() -> None:
+    ledger = Ledger(books(storage={"size": "1Gi"}))
+    former = record(ledger)["groups"]
+    ledger.app = books(storage={"size": "2Gi"})
+    ledger.prepare(OperationType.RESIZE)
+    group = "books-store-g"
+    assert parts.restored(record(ledger))["groups"] == former
+    assert parts.restored(record(ledger), {group})["groups"][group]["storage"]["size"] == "2Gi"
 
 
 def test_a_repair_in_mid_upgrade_keeps_what_to_go_back_to() -> None:

@@ -13,15 +13,18 @@ from activities.node import Node
 from activities.prepare import Prepare
 from activities.roll import Roll
 from activities.upgrade import Upgrade
-from activities.volumes import has_grown, needs_start, trouble
+from activities.volumes import has_grown, trouble
 from api.operations import OperationType
 from api.steps import Applied, ErrorType, NodeStep, RollRequest
+from clients.errors import InvalidError
+from render.volumes import needs_start
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import store
 from tests.unit.watcher.fakes import eventually
 
 STORE = ["books-store-g-0", "books-store-g-1"]
 LARGER = store(replicas=2, storage={"size": "2Gi"})
+PENDING = [{"type": "FileSystemResizePending", "status": "True", "message": "Waiting for user to (re-)start a pod"}]
 
 
 @pytest.fixture
@@ -96,7 +99,98 @@ async def test_a_kept_volume_of_a_class_that_cannot_grow_is_used_as_it_is(world:
     assert (await expanding(world)).changed == 0
 
 
-PENDING = [{"type": "FileSystemResizePending", "status": "True", "message": "Waiting for user to (re-)start a pod"}]
+# A size that turns out too large, or was never meant
+
+
+def of_size(size: str) -> list[dict[str, Any]]:
+    return store(replicas=2, storage={"size": size})
+
+
+async def refusal(world: World, size: str) -> str:
+    world.edit(components=of_size(size))
+    return (await world.load()).refusal
+
+
+async def test_a_size_that_no_volume_has_got_can_be_corrected(world: World) -> None:
+    for name in STORE:
+        world.claim(name, "1Gi", request="2Gi")
+    assert await refusal(world, "1536Mi") == ""
+    assert (await world.load()).operation == OperationType.RESIZE
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.RESIZE))
+    task = expanding(world)
+    await eventually(lambda: all(world.requested(name) == "1536Mi" for name in STORE))
+    for name in STORE:
+        world.claim(name, "1536Mi", request="1536Mi")
+    assert (await asyncio.wait_for(task, 5)).changed == 2
+    assert (await world.load()).operation == ""
+
+
+async def test_nothing_is_waited_for_after_going_back_to_what_the_volumes_have(world: World) -> None:
+    """Kubernetes takes no request back to what a volume has, so the claims go on asking."""
+    for name in STORE:
+        world.claim(name, "1Gi", request="2Gi")
+    assert await refusal(world, "1Gi") == ""
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.RESIZE))
+    assert (await asyncio.wait_for(expanding(world), 5)).changed == 0
+    assert (await world.load()).operation == ""
+
+
+@pytest.mark.parametrize("conditions", [[], PENDING])
+async def test_what_one_volume_has_got_cannot_be_taken_back(world: World, conditions: list[dict[str, str]]) -> None:
+    """Nor what it has but for the file system on it."""
+    world.claim(STORE[0], "1Gi", request="2Gi")
+    world.claim(STORE[1], "1Gi" if conditions else "2Gi", request="2Gi", conditions=conditions)
+    assert "a volume cannot shrink; it has 2Gi" in await refusal(world, "1536Mi")
+
+
+async def test_a_request_that_may_not_be_lowered_ends_the_step_with_what_to_do(world: World) -> None:
+    for name in STORE:
+        world.claim(name, "1Gi", request="2Gi")
+    assert await refusal(world, "1536Mi") == ""
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.RESIZE))
+
+    def refused(verb: str, name: str) -> InvalidError | None:
+        less = InvalidError("patching", 422, "Invalid", "field can not be less than previous value")
+        return less if verb == "patch" and name in STORE else None
+
+    world.cluster.fail = refused
+    with pytest.raises(ApplicationError, match=r"asks for 2Gi and cannot ask for 1536Mi: field can not be") as error:
+        await expanding(world)
+    assert error.value.non_retryable
+
+
+async def aborted(world: World) -> str:
+    """The recorded size afterwards."""
+    await world.do(Upgrade(world.platform).roll_back, world.target(OperationType.RESIZE))
+    return str(world.part("record")["groups"]["books-store-g"]["storage"]["size"])
+
+
+async def test_an_abort_puts_the_size_back_unless_a_volume_has_got_it(world: World) -> None:
+    for name in STORE:
+        world.claim(name, "1Gi", request="2Gi")
+    assert await aborted(world) == "1Gi"
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.RESIZE))
+    world.claim(STORE[0], "2Gi", request="2Gi")
+    assert await aborted(world) == "2Gi"
+
+
+async def test_a_repair_in_between_leaves_the_way_back(world: World) -> None:
+    for name in STORE:
+        world.claim(name, "1Gi", request="2Gi")
+    await world.carry_out(OperationType.REPAIR)
+    assert await aborted(world) == "1Gi"
+
+
+async def test_a_volume_that_does_not_grow_does_not_keep_its_node_from_being_rolled(world: World) -> None:
+    for name in STORE:
+        world.claim(name, "1Gi", request="2Gi")
+    world.edit(components=store(replicas=2, storage={"size": "2Gi"}, resources={"limits": {"memory": "1Gi"}}))
+    target = world.target(OperationType.RESIZE)
+    await world.do(Prepare(world.platform).prepare, target)
+    plan = await world.do(Roll(world.platform).plan_roll, RollRequest(target))
+    node = plan.batches[0][0]
+    step = NodeStep(target, node.component, node.group, node.name, node.pod)
+    await asyncio.wait_for(world.do(Node(world.platform).roll_node, step), 5)
 
 
 async def test_a_file_system_that_waits_for_a_start_gets_it_by_the_roll(
