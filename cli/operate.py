@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from temporalio.client import (
@@ -32,6 +33,7 @@ from api.operations import (
     Verb,
 )
 from cli.history import reason_of
+from cli.nodes import full_name
 from cli.platform import Platform
 from cli.session import CommandError
 from clients.errors import KubernetesError
@@ -71,17 +73,23 @@ def _of_entity(error: RPCError, platform: Platform, namespace: str, app: str) ->
 
 
 async def start(platform: Platform, kind: OperationType, request: OperationInput) -> Handle:
-    """Starts the operation as by hand. Raises CommandError where there is no such App."""
-    if await platform.kubernetes.get(APP, request.app, request.namespace) is None:
-        raise CommandError(f"there is no App {request.app} in namespace {request.namespace}")
+    """Starts the operation as by hand; a node may be named without the App's name before it. Raises CommandError where
+    there is no such App, or no such node."""
+    kubernetes, namespace, app = platform.kubernetes, request.namespace, request.app
+    if await kubernetes.get(APP, app, namespace) is None:
+        raise CommandError(f"there is no App {app} in namespace {namespace}")
+    if request.node:
+        request = replace(request, node=await full_name(kubernetes, namespace, app, request.node))
+    if request.candidate:
+        request = replace(request, candidate=await full_name(kubernetes, namespace, app, request.candidate))
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     return await platform.temporal.start_workflow(
         kind,
         request,
-        id=f"{BY_MW}{request.namespace}/{request.app}/{kind}/{moment}",
+        id=f"{BY_MW}{namespace}/{app}/{kind}/{moment}",
         task_queue=WORKFLOW_QUEUE,
         result_type=OperationResult,
-        static_summary=f"{kind} {request.namespace}/{request.app}: {request.reason}"[:200],
+        static_summary=f"{kind} {namespace}/{app}: {request.reason}"[:200],
         rpc_timeout=RPC_TIMEOUT,
     )
 

@@ -105,6 +105,10 @@ class FakeApps:
         operation = {"type": "Restart", "state": "Running", "step": "data: wait"}
         return {"status": {"operation": operation}} if name != "nobody" else None
 
+    async def list(self, resource: object, namespace: str, *, labels: dict[str, str]) -> tuple[list[Any], str]:
+        app = labels["middleware.io/app"]
+        return [{"metadata": {"name": f"{app}-data-{ordinal}"}} for ordinal in range(2)], ""
+
 
 @pytest.fixture(autouse=True)
 async def ended(client: Client) -> AsyncIterator[None]:
@@ -178,9 +182,17 @@ async def test_a_verb_is_answered_or_refused_with_a_sentence(platform: Platform)
         await control(platform, NAMESPACE, "nobody", Verb.PAUSE)
 
 
-async def test_an_operation_by_request_carries_its_scope_and_result(platform: Platform) -> None:
-    result, _ = await run(platform, "asked", node="x-data-1")
-    assert result.message == "x-data-1 restarted"
+@pytest.mark.parametrize("node", ["asked-data-1", "data-1"])
+async def test_an_operation_by_request_carries_its_scope_and_result(platform: Platform, node: str) -> None:
+    result, _ = await run(platform, "asked", node=node)
+    assert result.message == "asked-data-1 restarted"
+
+
+async def test_a_node_that_is_not_there_is_refused_before_anything_is_queued(platform: Platform) -> None:
+    """Queued, its refusal would come after all that runs before it."""
+    for named in (OperationInput(NAMESPACE, "asked", node="data-9"), OperationInput(NAMESPACE, "asked", candidate="x")):
+        with pytest.raises(CommandError, match=r"has no node (data-9|x); it has asked-data-0, asked-data-1"):
+            await start(platform, OperationType.SWITCHOVER, named)
 
 
 async def test_a_failure_is_the_reason_and_so_is_an_abort(platform: Platform) -> None:
