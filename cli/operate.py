@@ -103,7 +103,7 @@ async def follow(platform: Platform, namespace: str, app: str, handle: Handle, t
         while True:
             await asyncio.wait([ending], timeout=LOOK_SECONDS)
             if not ending.done():
-                if await _tell(platform, namespace, app, tell):
+                if await _tell(platform, namespace, app, tell, handle.id):
                     heard = loop.time()
             elif isinstance(error := ending.exception(), RPCError):
                 if loop.time() - heard > SILENCE_SECONDS:
@@ -127,7 +127,7 @@ def _ended(ending: asyncio.Future[OperationResult]) -> OperationResult:
     return result
 
 
-async def _tell(platform: Platform, namespace: str, app: str, tell: Tell) -> bool:
+async def _tell(platform: Platform, namespace: str, app: str, tell: Tell, own: str) -> bool:
     """Tells the present step; whether Temporal answered. Raises CommandError where the App waits for an operator."""
     tell(await _step(platform, namespace, app))
     entity = platform.temporal.get_workflow_handle(platform.entity_id(namespace, app))
@@ -135,11 +135,23 @@ async def _tell(platform: Platform, namespace: str, app: str, tell: Tell) -> boo
         status = await entity.query(QUERY_STATUS, result_type=EntityStatus, rpc_timeout=RPC_TIMEOUT)
     except (RPCError, WorkflowQueryFailedError):
         return False
-    if status.state == OperationState.STOPPED:
-        raise CommandError(
-            f"it waits for an operator: {status.doing}; then: mw retry, skip or abort {app} -n {namespace}"
-        )
+    if status.state == OperationState.STOPPED and (why := stopped(status, own, f"{app} -n {namespace}")):
+        raise CommandError(why)
     return True
+
+
+def stopped(status: EntityStatus, own: str, app: str) -> str:
+    """What to say to who waits for the run ``own`` while an operation is stopped; empty where that is no reason to end
+    the waiting. Pure."""
+    why, then = status.message or status.doing, f"mw retry, skip or abort {app}"
+    if status.requested_by in (None, own):
+        return f"it waits for an operator: {why}; then: {then}"
+    if f"/{OperationType.FAILOVER}/" in own:
+        return ""  # what is stopped makes room for it
+    return (
+        f"{own} is queued behind {status.operation}, which waits for an operator: {why}; then: {then}. It runs when "
+        f"that one has ended; to take it back: temporal workflow cancel -w {own}"
+    )
 
 
 async def _step(platform: Platform, namespace: str, app: str) -> str:
