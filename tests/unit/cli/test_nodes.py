@@ -92,6 +92,15 @@ async def test_of_several_nodes_each_line_has_its_node(capsys: pytest.CaptureFix
     assert fake.asked[0]["tail"] == 5
 
 
+async def test_for_scripts_each_line_is_an_object(capsys: pytest.CaptureFixture[str]) -> None:
+    pods = [pod("redis", 0)]
+    fake = FakePods(pods, [['say "é" | x', ""]])
+    wish = logs.Wish("demo", "cache", "middleware", follow=False, tail=None, as_json=True)
+    await logs.show(cast(Kubernetes, fake), wish, nodes_of(current_pods(pods)))
+    read = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert read == [{"node": NODE, "line": 'say "é" | x'}, {"node": NODE, "line": ""}]
+
+
 def pending(ordinal: int) -> dict[str, Any]:
     waits = pod("redis", ordinal, ready=False)
     waits["status"] |= {
