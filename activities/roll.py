@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from temporalio import activity
 
 from activities import parts
 from activities.manifests import deployment_manifest, is_outdated, version_of
 from activities.metadata import read_part
-from activities.platform import Platform
+from activities.platform import Platform, permanent
 from activities.reach import node_states
 from activities.readiness import NodeState
 from activities.volumes import ungrown
@@ -25,10 +26,11 @@ from activities.wanted import Live, wanted
 from activities.wipe import cannot_read
 from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
-from api.steps import RollNode, RollPlan, RollRequest, Step
+from api.steps import ErrorType, RollNode, RollPlan, RollRequest, Step
 from clients.resources import DEPLOYMENT
 from render.budgets import spared
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
+from render.stages import Deployed
 from render.volumes import needs_start
 
 
@@ -65,8 +67,36 @@ async def outdated_nodes(platform: Platform, desired: DesiredApp, live: Live) ->
     return outdated
 
 
-def in_scope(node: DesiredNode, scope: Scope) -> bool:
-    return scope.component in ("", node.component) and scope.group in ("", node.group) and scope.node in ("", node.name)
+def in_scope(nodes: Iterable[DesiredNode], scope: Scope, deployed: Deployed | None) -> list[DesiredNode]:
+    """What a Restart by hand has named, all where it named nothing. Raises NoSuchNode where nothing is of that name: to
+    restart nothing and say that it is done would be believed. Pure."""
+    found, where = list(nodes), ""
+    wishes = (
+        ("component", scope.component, attrgetter("component")),
+        ("group", scope.group, attrgetter("group")),
+        ("node", scope.node, attrgetter("name")),
+    )
+    for field, wish, name_of in wishes:
+        if not wish:
+            continue
+        names = dict.fromkeys(map(name_of, found))
+        if wish not in names:
+            why = _why_not(wish, deployed) if field == "node" else ""
+            message = f"{field}: {why or f'there is no {wish}{where}'}; there are {', '.join(names)}"
+            raise permanent(ErrorType.NO_SUCH_NODE, message)
+        found = [node for node in found if name_of(node) == wish]
+        where = f" in {field} {wish}"
+    return found
+
+
+def _why_not(node: str, deployed: Deployed | None) -> str:
+    """What keeps a node from being restarted that is there, or nearly so."""
+    if deployed is None:
+        return ""
+    if node in deployed.removing:
+        return f"{node} is leaving: a Scale has begun to remove it"
+    joining = {f"{group}-{ordinal}" for group, ordinals in deployed.joining.items() for ordinal in ordinals}
+    return f"{node} is still joining: a Scale has begun to add it" if node in joining else ""
 
 
 def ordered(
@@ -109,12 +139,13 @@ class Roll:
         resizes = target.operation == OperationType.RESIZE and target.stage != OperationType.REPAIR
         growing = await ungrown(platform, want.desired) if resizes else {}
         lack_a_start = {name for name, volume in growing.items() if needs_start(volume.claim)}
+        if target.operation == OperationType.RESTART:
+            names = {node.name for node in in_scope(want.desired.nodes, request.scope, want.live.deployed)}
+        else:
+            names = {*outdated, *lack_a_start}
         batches: list[list[RollNode]] = []
         for component in want.desired.components:
-            if target.operation == OperationType.RESTART:
-                chosen = [node for node in component.nodes if in_scope(node, request.scope)]
-            else:
-                chosen = [node for node in component.nodes if node.name in outdated or node.name in lack_a_start]
+            chosen = [node for node in component.nodes if node.name in names]
             states = node_states(platform, target.namespace, target.app, [node.name for node in chosen])
             for batch in ordered(component, chosen, states):
                 batches.append([_roll_node(node, states, outdated) for node in batch])

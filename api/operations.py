@@ -245,3 +245,7 @@ class EntityStatus:
     """Tickets that have no result yet: the running operation's first, then in the order in which they are looked at."""
     state: str = ""
     """OperationState of the operation that runs, else empty."""
+    message: str = ""
+    """Why it is in that state: of one that stopped, what its step failed of."""
+    requested_by: str | None = None
+    """Workflow id of the run by hand that asked for it, empty where none did; None: a worker before this field says."""

@@ -79,6 +79,8 @@ class ErrorType(StrEnum):
     """The engine answered that it will not do what was asked."""
     NO_CANDIDATE = "NoCandidate"
     """No node can take over a writable role without losing data."""
+    NO_SUCH_NODE = "NoSuchNode"
+    """What somebody named is not there."""
     TEMPLATE = "TemplateFailure"
 
 

@@ -89,7 +89,8 @@ def _client(definitions: dict[str, ComponentDefinition], component: str) -> Clie
 async def connection(kubernetes: Kubernetes, namespace: str, app: str, component: str, node: str) -> Connection:
     loaded, nodes = await app_nodes(kubernetes, namespace, app)
     reference = loaded.app["spec"]["plugin"]
-    bundle = await installed_bundle(kubernetes, reference["name"], reference["version"])
+    # The version that runs: the spec may name one that was refused.
+    bundle = await installed_bundle(kubernetes, reference["name"], loaded.plugin_version or reference["version"])
     return choose(loaded, nodes, bundle.plugin, component, node)
 
 

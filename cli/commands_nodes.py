@@ -15,7 +15,7 @@ from api.app import DeletionPolicy
 from api.names import MIDDLEWARE_CONTAINER, TOOLS_CONTAINER
 from cli import client, completion, logs, rendering
 from cli.nodes import app_nodes, named, primary_of
-from cli.options import AppName, ComponentOption, Kubeconfig, Namespace
+from cli.options import AppName, ComponentOption, Form, Kubeconfig, Namespace, Output
 from cli.platform import Given, find
 from cli.session import EXIT_DIFFERENT, CommandError, errors, fail, kubeconfig_path, output, with_cluster
 from clients.kubernetes import Kubernetes
@@ -48,12 +48,14 @@ def show_logs(
     tail: Annotated[int | None, typer.Option("--tail", min=0, help="Only so many of the last lines.")] = None,
     agent: Annotated[bool, typer.Option("--agent", help="Agent 2's instead of the engine's (and agent 1's).")] = False,
     namespace: Namespace = "default",
+    form: Output = Form.TEXT,
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Logs of the App's nodes; of several, each line with its node before it."""
     if node is not None and primary:
         raise typer.BadParameter("name a node, or --primary, not both")
-    wish = logs.Wish(namespace, name, TOOLS_CONTAINER if agent else MIDDLEWARE_CONTAINER, follow, tail)
+    container = TOOLS_CONTAINER if agent else MIDDLEWARE_CONTAINER
+    wish = logs.Wish(namespace, name, container, follow, tail, as_json=form is Form.JSON)
 
     async def work(kubernetes: Kubernetes) -> None:
         loaded, nodes = await app_nodes(kubernetes, namespace, name)

@@ -94,7 +94,11 @@ def restart(
     group: Annotated[str, typer.Option("--group", help="Only this group.", autocompletion=completion.group_names)] = "",
     node: Annotated[
         str,
-        typer.Option("--node", help="Only this node, by its full name.", autocompletion=completion.node_names),
+        typer.Option(
+            "--node",
+            help="Only this node; the App's name before it may be left out.",
+            autocompletion=completion.node_names,
+        ),
     ] = "",
     reason: Reason = "",
     no_wait: NoWait = False,

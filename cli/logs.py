@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import typer
@@ -32,10 +34,14 @@ class Wish:
     container: str
     follow: bool
     tail: int | None
+    as_json: bool = False
 
 
-def emitters(nodes: Sequence[Node]) -> dict[str, Emit]:
-    """Node -> how its lines are written: alone as they are, among others with its name before each."""
+def emitters(nodes: Sequence[Node], *, as_json: bool = False) -> dict[str, Emit]:
+    """Node -> how its lines are written: alone as they are, among others with its name before each; for scripts each as
+    one object on a line."""
+    if as_json:
+        return {node.name: partial(_object, node.name) for node in nodes}
     if len(nodes) == 1:
         return {nodes[0].name: typer.echo}
     width = max(len(node.name) for node in nodes)
@@ -47,10 +53,14 @@ def emitters(nodes: Sequence[Node]) -> dict[str, Emit]:
     return {node.name: emitter(node.name, color) for node, color in zip(nodes, itertools.cycle(_COLORS), strict=False)}
 
 
+def _object(node: str, line: str) -> None:
+    typer.echo(json.dumps({"node": node, "line": line}, ensure_ascii=False))
+
+
 async def show(kubernetes: Kubernetes, wish: Wish, nodes: Sequence[Node]) -> None:
     """Writes the logs of all nodes. Raises KubernetesError, and CommandError that names those without a log; followed,
     it ends only by being cancelled."""
-    emit = emitters(nodes)
+    emit = emitters(nodes, as_json=wish.as_json)
     if wish.follow:
         await asyncio.gather(*(_follow(kubernetes, wish, node.name, emit[node.name]) for node in nodes))
         return

@@ -12,9 +12,10 @@ import typer
 from rich.console import RenderableType
 from rich.markup import escape
 
+from api.names import SYSTEM_NAMESPACE
 from cli import commands_nodes, commands_operations, completion, installation, plugins, status, watching
 from cli.options import Form, Installation, Kubeconfig, Output
-from cli.session import EXIT_INTERRUPTED, EXIT_NOT_READY, embedded_state, fail, output, with_cluster
+from cli.session import EXIT_INTERRUPTED, EXIT_NOT_READY, embedded_state, errors, fail, output, with_cluster
 from clients.kubernetes import Kubernetes
 from clients.pki import ensure_pki
 
@@ -41,6 +42,7 @@ def install(
     values: Annotated[list[str] | None, typer.Option("--set", help="Further values for the chart, as in helm.")] = None,
     chart: Annotated[Path, typer.Option("--chart", help="Folder of the chart.")] = installation.CHART,
     crds: Annotated[Path, typer.Option("--crds", help="Folder with the CRDs' variants.")] = installation.CRDS,
+    form: Output = Form.TEXT,
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Installs or upgrades the platform: CRDs, certificates, watcher and worker. May be repeated."""
@@ -48,19 +50,32 @@ def install(
         temporal_address, temporal_namespace, installation_name, tuple(values or ()), chart, crds
     )
 
+    progress = errors if form is Form.JSON else output
+
     async def work(kubernetes: Kubernetes) -> None:
-        await installation.install(kubernetes, options, kubeconfig, lambda line: output.print(escape(line)))
+        await installation.install(kubernetes, options, kubeconfig, lambda line: progress.print(escape(line)))
 
     with_cluster(kubeconfig, work)
+    if form is Form.JSON:
+        where = {"temporalAddress": temporal_address, "temporalNamespace": temporal_namespace}
+        output.print_json(data={"installation": installation_name, "namespace": SYSTEM_NAMESPACE, **where})
 
 
 @app.command("install-pki")
-def install_pki(installation_name: Installation = "default", kubeconfig: Kubeconfig = None) -> None:
+def install_pki(
+    installation_name: Installation = "default", form: Output = Form.TEXT, kubeconfig: Kubeconfig = None
+) -> None:
     """Makes the platform's CA and client certificate where they are absent, renews the latter where it is due."""
 
     async def work(kubernetes: Kubernetes) -> None:
         _, client = await ensure_pki(kubernetes, installation_name)
-        output.print(f"Secrets platform-ca and platform-client are there, the latter until {client.not_after:%Y-%m-%d}")
+        if form is Form.JSON:
+            output.print_json(
+                data={"secrets": ["platform-ca", "platform-client"], "until": client.not_after.isoformat()}
+            )
+        else:
+            until = f"{client.not_after:%Y-%m-%d}"
+            output.print(f"Secrets platform-ca and platform-client are there, the latter until {until}")
 
     with_cluster(kubeconfig, work)
 
@@ -68,14 +83,16 @@ def install_pki(installation_name: Installation = "default", kubeconfig: Kubecon
 @plugin_app.command("install")
 def plugin_install(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with plugin.yaml.")],
+    form: Output = Form.TEXT,
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Checks a plugin's folder and installs its version. Installing the same content again changes nothing."""
 
-    async def work(kubernetes: Kubernetes) -> None:
-        output.print(escape(await plugins.install(kubernetes, folder)))
-
-    with_cluster(kubeconfig, work)
+    done = with_cluster(kubeconfig, lambda kubernetes: plugins.install(kubernetes, folder))
+    if form is Form.JSON:
+        output.print_json(data={"message": done})
+    else:
+        output.print(escape(done))
 
 
 @plugin_app.command("list")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from api.names import LABEL_COMPONENT, LABEL_NODE, MIDDLEWARE_CONTAINER, app_labels
+from api.names import LABEL_COMPONENT, LABEL_NODE, MIDDLEWARE_CONTAINER, app_labels, metadata_name
 from cli.session import CommandError
 from cli.status import Loaded, load_one
 from clients.kubernetes import Kubernetes
 from clients.pod_reason import condition_of, container_status, why_not_ready
-from clients.resources import POD, Manifest
+from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, Manifest
+from render.running import lists, read_part
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,19 @@ def named(nodes: Sequence[Node], app: str, name: str) -> Node:
         if node.name in (name, f"{app}-{name}"):
             return node
     raise CommandError(f"no node {name} has a Pod; there are {', '.join(node.name for node in nodes)}")
+
+
+async def full_name(kubernetes: Kubernetes, namespace: str, app: str, name: str) -> str:
+    """The same for a node that may have no Pod now, such as a lost primary: by the Deployments and the App's metadata.
+    Raises CommandError with the names there are."""
+    deployments, _ = await kubernetes.list(DEPLOYMENT, namespace, labels=app_labels(app))
+    noted = lists(read_part(await kubernetes.get(CONFIG_MAP, metadata_name(app), namespace), "nodes"))
+    names = {str(each["metadata"]["name"]) for each in deployments}
+    names |= {entry["name"] for entries in noted.values() for entry in entries}
+    found = next((each for each in (name, f"{app}-{name}") if each in names), "")
+    if not found:
+        raise CommandError(f"{namespace}/{app} has no node {name}; it has {', '.join(sorted(names)) or 'none yet'}")
+    return found
 
 
 def primary_of(loaded: Loaded, component: str = "") -> str:

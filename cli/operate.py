@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from temporalio.client import (
@@ -32,6 +33,7 @@ from api.operations import (
     Verb,
 )
 from cli.history import reason_of
+from cli.nodes import full_name
 from cli.platform import Platform
 from cli.session import CommandError
 from clients.errors import KubernetesError
@@ -71,17 +73,23 @@ def _of_entity(error: RPCError, platform: Platform, namespace: str, app: str) ->
 
 
 async def start(platform: Platform, kind: OperationType, request: OperationInput) -> Handle:
-    """Starts the operation as by hand. Raises CommandError where there is no such App."""
-    if await platform.kubernetes.get(APP, request.app, request.namespace) is None:
-        raise CommandError(f"there is no App {request.app} in namespace {request.namespace}")
+    """Starts the operation as by hand; a node may be named without the App's name before it. Raises CommandError where
+    there is no such App, or no such node."""
+    kubernetes, namespace, app = platform.kubernetes, request.namespace, request.app
+    if await kubernetes.get(APP, app, namespace) is None:
+        raise CommandError(f"there is no App {app} in namespace {namespace}")
+    if request.node:
+        request = replace(request, node=await full_name(kubernetes, namespace, app, request.node))
+    if request.candidate:
+        request = replace(request, candidate=await full_name(kubernetes, namespace, app, request.candidate))
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     return await platform.temporal.start_workflow(
         kind,
         request,
-        id=f"{BY_MW}{request.namespace}/{request.app}/{kind}/{moment}",
+        id=f"{BY_MW}{namespace}/{app}/{kind}/{moment}",
         task_queue=WORKFLOW_QUEUE,
         result_type=OperationResult,
-        static_summary=f"{kind} {request.namespace}/{request.app}: {request.reason}"[:200],
+        static_summary=f"{kind} {namespace}/{app}: {request.reason}"[:200],
         rpc_timeout=RPC_TIMEOUT,
     )
 
@@ -95,7 +103,7 @@ async def follow(platform: Platform, namespace: str, app: str, handle: Handle, t
         while True:
             await asyncio.wait([ending], timeout=LOOK_SECONDS)
             if not ending.done():
-                if await _tell(platform, namespace, app, tell):
+                if await _tell(platform, namespace, app, tell, handle.id):
                     heard = loop.time()
             elif isinstance(error := ending.exception(), RPCError):
                 if loop.time() - heard > SILENCE_SECONDS:
@@ -119,7 +127,7 @@ def _ended(ending: asyncio.Future[OperationResult]) -> OperationResult:
     return result
 
 
-async def _tell(platform: Platform, namespace: str, app: str, tell: Tell) -> bool:
+async def _tell(platform: Platform, namespace: str, app: str, tell: Tell, own: str) -> bool:
     """Tells the present step; whether Temporal answered. Raises CommandError where the App waits for an operator."""
     tell(await _step(platform, namespace, app))
     entity = platform.temporal.get_workflow_handle(platform.entity_id(namespace, app))
@@ -127,11 +135,23 @@ async def _tell(platform: Platform, namespace: str, app: str, tell: Tell) -> boo
         status = await entity.query(QUERY_STATUS, result_type=EntityStatus, rpc_timeout=RPC_TIMEOUT)
     except (RPCError, WorkflowQueryFailedError):
         return False
-    if status.state == OperationState.STOPPED:
-        raise CommandError(
-            f"it waits for an operator: {status.doing}; then: mw retry, skip or abort {app} -n {namespace}"
-        )
+    if status.state == OperationState.STOPPED and (why := stopped(status, own, f"{app} -n {namespace}")):
+        raise CommandError(why)
     return True
+
+
+def stopped(status: EntityStatus, own: str, app: str) -> str:
+    """What to say to who waits for the run ``own`` while an operation is stopped; empty where that is no reason to end
+    the waiting. Pure."""
+    why, then = status.message or status.doing, f"mw retry, skip or abort {app}"
+    if status.requested_by in (None, own):
+        return f"it waits for an operator: {why}; then: {then}"
+    if f"/{OperationType.FAILOVER}/" in own:
+        return ""  # what is stopped makes room for it
+    return (
+        f"{own} is queued behind {status.operation}, which waits for an operator: {why}; then: {then}. It runs when "
+        f"that one has ended; to take it back: temporal workflow cancel -w {own}"
+    )
 
 
 async def _step(platform: Platform, namespace: str, app: str) -> str:

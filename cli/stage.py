@@ -17,7 +17,7 @@ from cli.session import CommandError
 from clients.kubernetes import Kubernetes
 from clients.resources import Manifest
 from render.bundle import PluginBundle
-from render.deployments import deployment_manifest, is_outdated
+from render.deployments import deployment_manifest, is_outdated, version_of
 from render.desired import DesiredApp, RecordedState, desired
 from render.problems import Problem
 from render.running import damaged_parts, deployed_state, read_part, recorded_state
@@ -100,7 +100,8 @@ async def next_stage(
         return NextStage(operation, left[0].sentence, wanted, tuple(left[1:])), []
     stale = unrolled(wanted, live)
     if stale:
-        return NextStage(OperationType.UPGRADE, f"not rolled yet: {', '.join(stale)}", wanted), []
+        operation = OperationType.UPGRADE if any(stale.values()) else OperationType.RESIZE
+        return NextStage(operation, f"not rolled yet: {', '.join(stale)}", wanted), []
     return NextStage(operation, "the spec is carried out; what is shown was changed by somebody else", wanted), []
 
 
@@ -111,13 +112,14 @@ def scaled(deployed: Deployed, whole: DesiredApp) -> Deployed:
     return replace(deployed, ordinals=ordinals, joining={}, removing=frozenset())
 
 
-def unrolled(wanted: DesiredApp, live: Live) -> list[str]:
-    """Names of nodes whose Pod is of another record, since an operation that rolls was interrupted."""
-    return [
-        node.name
+def unrolled(wanted: DesiredApp, live: Live) -> dict[str, bool]:
+    """Nodes whose Pod is of another record, since an operation that rolls was interrupted, and whether it is of another
+    runtime version."""
+    return {
+        node.name: version_of(present) not in ("", group.spec.runtime_version)
         for component in wanted.components
         for group in component.groups
         for node in group.nodes
         if (present := live.get(("Deployment", node.name))) is not None
         and is_outdated(deployment_manifest(wanted, component, group, node), present)
-    ]
+    }

@@ -375,8 +375,9 @@ class AppWorkflow:
     @workflow.query(name=QUERY_STATUS)
     def status(self) -> EntityStatus:
         waiting = [self._running, *self._state.queue] if self._running is not None else self._state.queue
-        state = self._progress.state if self._progress is not None else ""
-        return EntityStatus(self._doing, self._child, [ticket.id for ticket in waiting], state)
+        how = self._progress or Progress("", "")
+        by = self._running.requested_by if self._running is not None else ""
+        return EntityStatus(self._doing, self._child, [ticket.id for ticket in waiting], how.state, how.message, by)
 
     @workflow.query(name=QUERY_RESULT)
     def result(self, ticket: str) -> OperationResult | None:

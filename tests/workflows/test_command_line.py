@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 from temporalio import workflow
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -23,7 +23,6 @@ from api.operations import (
     SEARCH_NAMESPACE,
     WORKFLOW_QUEUE,
     AppReference,
-    EntityStatus,
     OperationInput,
     OperationResult,
     OperationState,
@@ -39,7 +38,7 @@ from clients.kubernetes import Kubernetes
 from clients.temporal import search_attributes
 from tests.workflows import fakes
 from tests.workflows.fakes import FakeCluster
-from tests.workflows.running import eventually, notify
+from tests.workflows.running import eventually, idle, notify
 
 NAMESPACE, INSTALLATION = "demo", "line"
 BEGUN: list[str] = []
@@ -94,8 +93,9 @@ class FakeEntity:
             raise ApplicationError("no step has failed, so none can be skipped")
 
     @workflow.query(name="status")
-    def status(self) -> EntityStatus:
-        return EntityStatus("x-data-0 does not start", state=self._state)
+    def status(self) -> dict[str, str]:
+        """As a worker before ``message`` and ``requested_by`` answers."""
+        return {"doing": "Restart: mw restart", "operation": "", "state": self._state}
 
 
 class FakeApps:
@@ -104,6 +104,10 @@ class FakeApps:
     async def get(self, resource: object, name: str, namespace: str) -> dict[str, Any] | None:
         operation = {"type": "Restart", "state": "Running", "step": "data: wait"}
         return {"status": {"operation": operation}} if name != "nobody" else None
+
+    async def list(self, resource: object, namespace: str, *, labels: dict[str, str]) -> tuple[list[Any], str]:
+        app = labels["middleware.io/app"]
+        return [{"metadata": {"name": f"{app}-data-{ordinal}"}} for ordinal in range(2)], ""
 
 
 @pytest.fixture(autouse=True)
@@ -139,12 +143,16 @@ async def begin(platform: Platform, app: str) -> str:
     return entity
 
 
-async def run(platform: Platform, app: str, reason: str = "", node: str = "") -> tuple[OperationResult, list[str]]:
-    """Its result, and the steps that were told."""
+async def run(
+    platform: Platform, app: str, reason: str = "", node: str = "", begun: list[str] | None = None
+) -> tuple[OperationResult, list[str]]:
+    """Its result, and the steps that were told. ``begun`` gets its workflow id."""
     told: list[str] = []
     request = OperationInput(NAMESPACE, app, reason, node=node)
     handle = await start(platform, OperationType.RESTART, request)
     assert handle.id.startswith(f"by-hand/{NAMESPACE}/{app}/Restart/")
+    begun = begun if begun is not None else []
+    begun.append(handle.id)
     return await follow(platform, NAMESPACE, app, handle, told.append), told
 
 
@@ -178,9 +186,17 @@ async def test_a_verb_is_answered_or_refused_with_a_sentence(platform: Platform)
         await control(platform, NAMESPACE, "nobody", Verb.PAUSE)
 
 
-async def test_an_operation_by_request_carries_its_scope_and_result(platform: Platform) -> None:
-    result, _ = await run(platform, "asked", node="x-data-1")
-    assert result.message == "x-data-1 restarted"
+@pytest.mark.parametrize("node", ["asked-data-1", "data-1"])
+async def test_an_operation_by_request_carries_its_scope_and_result(platform: Platform, node: str) -> None:
+    result, _ = await run(platform, "asked", node=node)
+    assert result.message == "asked-data-1 restarted"
+
+
+async def test_a_node_that_is_not_there_is_refused_before_anything_is_queued(platform: Platform) -> None:
+    """Queued, its refusal would come after all that runs before it."""
+    for named in (OperationInput(NAMESPACE, "asked", node="data-9"), OperationInput(NAMESPACE, "asked", candidate="x")):
+        with pytest.raises(CommandError, match=r"has no node (data-9|x); it has asked-data-0, asked-data-1"):
+            await start(platform, OperationType.SWITCHOVER, named)
 
 
 async def test_a_failure_is_the_reason_and_so_is_an_abort(platform: Platform) -> None:
@@ -192,11 +208,40 @@ async def test_a_failure_is_the_reason_and_so_is_an_abort(platform: Platform) ->
         await run(platform, "nobody")
 
 
-async def test_waiting_ends_where_an_operator_is_needed(platform: Platform) -> None:
+async def test_waiting_ends_where_an_operator_is_needed_also_with_an_older_worker(platform: Platform) -> None:
     await begin(platform, "stopped")
     await control(platform, NAMESPACE, "stopped", Verb.PAUSE)
-    with pytest.raises(CommandError, match="waits for an operator: x-data-0 does not start; then: mw retry"):
+    with pytest.raises(CommandError, match=r"^it waits for an operator: Restart: mw restart; then: mw retry"):
         await run(platform, "stopped", reason="wait")
+
+
+async def test_who_waits_hears_why_an_operation_stopped_and_behind_which_his_own_is_queued(
+    client: Client, cluster: FakeCluster
+) -> None:
+    platform = Platform(cast(Kubernetes, FakeApps()), client, fakes.INSTALLATION)
+    app = cluster.add("waits", deployed_hash="one")
+    app.rolls, app.failing = ["waits-data-0"], {"rollNode:waits-data-0": "the image cannot be pulled"}
+    asked: list[str] = []
+    with pytest.raises(CommandError) as own:
+        await run(platform, "waits", reason="new certificates", begun=asked)
+    why = "waits for an operator: the image cannot be pulled; then: mw retry, skip or abort waits -n demo"
+    assert str(own.value) == f"it {why}"
+    with pytest.raises(CommandError) as queued:
+        await run(platform, "waits", begun=asked)
+    entity = platform.entity_id(NAMESPACE, "waits")
+    assert str(queued.value) == (
+        f"{asked[1]} is queued behind {entity}/uid-waits/Restart/1, which {why}. It runs when that one has ended; to "
+        f"take it back: temporal workflow cancel -w {asked[1]}"
+    )
+    taken_back = client.get_workflow_handle(asked[1])
+    await taken_back.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await taken_back.result()
+    app.failing = {}
+    await control(platform, NAMESPACE, "waits", Verb.RETRY)
+    await client.get_workflow_handle(asked[0]).result()
+    await idle(client, "waits")
+    assert cluster.steps("waits").count("planRoll") == 1, "what was taken back has not run"
 
 
 async def test_the_real_entity_understands_the_command_line(client: Client, cluster: FakeCluster) -> None:

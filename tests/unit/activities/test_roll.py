@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from temporalio.exceptions import ApplicationError
 
 from activities import parts
 from activities.manifests import deployment_manifest
@@ -121,16 +122,30 @@ def test_whatever_the_roles(most: int, other: int, roles: list[str], down: set[i
     [
         (Scope(), {f"{A}0", f"{A}1", f"{A}2", f"{B}0", f"{B}1"}),
         (Scope(component="store"), {f"{A}0", f"{A}1", f"{A}2", f"{B}0", f"{B}1"}),
-        (Scope(component="watch"), set()),
         (Scope(group="b"), {f"{B}0", f"{B}1"}),
-        (Scope(component="watch", group="b"), set()),
+        (Scope(component="store", group="b"), {f"{B}0", f"{B}1"}),
         (Scope(node=f"{A}1"), {f"{A}1"}),
-        (Scope(group="b", node=f"{A}1"), set()),
-        (Scope(node=A), set()),
     ],
 )
 def test_a_restart_is_of_what_was_named(scope: Scope, chosen: set[str]) -> None:
-    assert {node.name for node in component().nodes if in_scope(node, scope)} == chosen
+    assert {node.name for node in in_scope(component().nodes, scope, None)} == chosen
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        (Scope(component="stor"), "component: there is no stor; there are store"),
+        (Scope(component="stor", group="b"), "component: there is no stor; there are store"),
+        (Scope(component="store", group="c"), "group: there is no c in component store; there are a, b"),
+        (Scope(group="b", node=f"{A}1"), f"node: there is no {A}1 in group b; there are {B}0, {B}1"),
+        (Scope(group="b", node="store-b-0"), f"node: there is no store-b-0 in group b; there are {B}0, {B}1"),
+    ],
+)
+def test_a_restart_of_nothing_is_refused_with_the_names_there_are(scope: Scope, said: str) -> None:
+    with pytest.raises(ApplicationError) as refused:
+        in_scope(component().nodes, scope, None)
+    assert refused.value.message == said
+    assert refused.value.non_retryable
 
 
 @pytest.mark.parametrize(

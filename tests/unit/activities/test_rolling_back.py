@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
 from activities.prepare import Prepare
 from activities.roll import Roll
 from activities.upgrade import Upgrade
-from api.operations import OperationType
+from api.operations import OperationType, Scope
 from api.steps import RolledBack, RollPlan, RollRequest
 from render.bundle import PluginBundle
 from tests.unit.activities.cluster import World
@@ -38,8 +39,8 @@ async def back(world: World, operation: OperationType) -> RolledBack:
     return found
 
 
-async def rolls(world: World, operation: OperationType, stage: str = "") -> list[list[str]]:
-    request = RollRequest(world.target(operation, stage=stage))
+async def rolls(world: World, operation: OperationType, stage: str = "", scope: Scope | None = None) -> list[list[str]]:
+    request = RollRequest(world.target(operation, stage=stage), scope or Scope())
     found: RollPlan = await world.do(Roll(world.platform).plan_roll, request)
     return [[node.name for node in batch] for batch in found.batches]
 
@@ -60,6 +61,25 @@ async def test_a_resize_of_one_component_leaves_the_others(world: World) -> None
 async def test_a_restart_is_of_all_nodes_whatever_they_are_made_of(world: World) -> None:
     assert len(await rolls(world, OperationType.RESTART)) == 5
     assert await rolls(world, OperationType.UPGRADE) == []
+
+
+async def test_a_restart_of_one_node_is_of_that_one_or_says_why_not(world: World) -> None:
+    """ "0 nodes restarted" was believed."""
+    assert await rolls(world, OperationType.RESTART, scope=Scope(node=NODES[1])) == [[NODES[1]]]
+    with pytest.raises(ApplicationError, match=f"there is no store-g-1; there are {NODES[0]}, {NODES[1]}, books-watch"):
+        await rolls(world, OperationType.RESTART, scope=Scope(node="store-g-1"))
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("deleting", "is leaving: a Scale has begun to remove it"), ("adding", "is still joining: a Scale has begun to")],
+)
+async def test_a_node_that_comes_or_goes_is_not_said_to_be_unknown(world: World, state: str, said: str) -> None:
+    part = world.part("nodes")
+    moved = next(entry for entry in part["normal"] if entry["name"] == NODES[1])
+    world.write("nodes", {**part, "normal": [e for e in part["normal"] if e is not moved], state: [moved]})
+    with pytest.raises(ApplicationError, match=f"node: {NODES[1]} {said}.*; there are {NODES[0]}, books-watch"):
+        await rolls(world, OperationType.RESTART, scope=Scope(node=NODES[1]))
 
 
 async def test_after_an_abort_the_former_record_counts_and_nothing_is_left_to_roll(world: World) -> None:

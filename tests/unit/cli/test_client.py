@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pydantic import ValidationError
@@ -14,7 +15,10 @@ from cli import client
 from cli.nodes import Node
 from cli.session import CommandError
 from cli.status import Loaded
+from clients.kubernetes import Kubernetes
 from render.bundle import load_folder
+from tests.unit.activities.cluster import World
+from tests.unit.render.support import DEFINITION, shelf, store
 from tests.unit.watcher.objects import app as app_object
 from tests.unit.watcher.objects import component
 
@@ -90,3 +94,14 @@ def test_what_cannot_be_opened_is_said(redis: Plugin) -> None:
     bare = redis.model_copy(update={"spec": redis.spec.model_copy(update={"components": components})})
     with pytest.raises(CommandError, match="declares no client for redis-server"):
         client.choose(loaded(), SERVERS, bare, "redis-server", "")
+
+
+async def test_the_client_is_that_of_the_plugin_that_runs() -> None:
+    """A refused edit, to a version that nobody has installed, kept people from an engine that served."""
+    definition = DEFINITION.replace("    image: shelf\n", "    image: shelf\n    client: {command: [shelf-cli]}\n", 1)
+    world = await World(shelf(plugin_yaml=definition), runtimeVersion="1", components=store(replicas=2)).deployed()
+    pod = world.pod("books-store-g-0")
+    pod["status"]["containerStatuses"] = [{"name": "middleware", "state": {"running": {}}}]
+    world.edit(plugin={"name": "shelf", "version": "9.9.9"})
+    found = await client.connection(cast(Kubernetes, world.cluster), "library", "books", "", "books-store-g-0")
+    assert (found.node.pod, found.client.command) == (pod["metadata"]["name"], ["shelf-cli"])

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -43,6 +48,34 @@ def test_kubectl_without_an_embedded_cluster(nowhere: Path) -> None:
 def test_wrong_usage_is_told_apart(nowhere: Path) -> None:
     assert runner.invoke(app, ["install"]).exit_code == 2
     assert runner.invoke(app, ["plugin", "install", "/no/such/folder"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["install", "--temporal-address", "t:7233"], {"installation": "default", "temporalAddress": "t:7233"}),
+        (["install-pki"], {"secrets": ["platform-ca", "platform-client"], "until": "2027-01-01T00:00:00+00:00"}),
+        (["plugin", "install", "."], {"message": "installed"}),
+    ],
+)
+def test_what_is_installed_is_said_to_scripts_too(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], said: dict[str, Any]
+) -> None:
+    async def install(*given: Any) -> str:
+        if callable(given[-1]):
+            given[-1]("CRDs: apps")
+        return "installed"
+
+    async def pki(*_: Any) -> tuple[None, SimpleNamespace]:
+        return None, SimpleNamespace(not_after=datetime(2027, 1, 1, tzinfo=UTC))
+
+    monkeypatch.setattr("cli.main.with_cluster", lambda _, work: asyncio.run(work(None)))
+    monkeypatch.setattr("cli.main.installation.install", install)
+    monkeypatch.setattr("cli.main.plugins.install", install)
+    monkeypatch.setattr("cli.main.ensure_pki", pki)
+    result = runner.invoke(app, [*words, "-o", "json"])
+    assert result.exit_code == 0
+    assert said.items() <= json.loads(result.stdout).items(), "progress goes to stderr"
 
 
 def test_which_kubeconfig(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 import pytest
 
 from cli import logs
-from cli.nodes import current_pods, named, nodes_of
+from cli.nodes import current_pods, full_name, named, nodes_of
 from cli.session import CommandError
 from clients.errors import InvalidError, UnavailableError
 from clients.kubernetes import Kubernetes
@@ -31,6 +32,26 @@ def test_a_node_is_found_by_its_short_name_too() -> None:
     assert named(nodes, "cache", "redis-data-1") == named(nodes, "cache", "cache-redis-data-1")
     with pytest.raises(CommandError, match=f"there are {NODE}, "):
         named(nodes, "cache", "x")
+
+
+class FakeNames:
+    """A node with a Deployment, and one that only the App's metadata know: somebody has deleted the former's."""
+
+    async def list(self, *_: Any, **__: Any) -> tuple[list[dict[str, Any]], str]:
+        return [{"metadata": {"name": NODE}}], ""
+
+    async def get(self, *_: Any) -> dict[str, Any]:
+        lost = {"name": "cache-redis-data-1", "component": "redis", "group": "data"}
+        return {"data": {"nodes": json.dumps({"normal": [lost]})}}
+
+
+async def test_a_node_without_a_pod_can_be_named_for_an_operation() -> None:
+    cluster = cast(Kubernetes, FakeNames())
+    for name in (NODE, "redis-data-0"):
+        assert await full_name(cluster, "demo", "cache", name) == NODE
+    assert await full_name(cluster, "demo", "cache", "redis-data-1") == "cache-redis-data-1"
+    with pytest.raises(CommandError, match=f"demo/cache has no node x; it has {NODE}, cache-redis-data-1"):
+        await full_name(cluster, "demo", "cache", "x")
 
 
 class FakePods:
@@ -69,6 +90,15 @@ async def test_of_several_nodes_each_line_has_its_node(capsys: pytest.CaptureFix
         "cache-redis-data-0 | one", "cache-redis-data-0 | two", "cache-redis-data-1 | three",
     ]  # fmt: skip
     assert fake.asked[0]["tail"] == 5
+
+
+async def test_for_scripts_each_line_is_an_object(capsys: pytest.CaptureFixture[str]) -> None:
+    pods = [pod("redis", 0)]
+    fake = FakePods(pods, [['say "é" | x', ""]])
+    wish = logs.Wish("demo", "cache", "middleware", follow=False, tail=None, as_json=True)
+    await logs.show(cast(Kubernetes, fake), wish, nodes_of(current_pods(pods)))
+    read = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert read == [{"node": NODE, "line": 'say "é" | x'}, {"node": NODE, "line": ""}]
 
 
 def pending(ordinal: int) -> dict[str, Any]:

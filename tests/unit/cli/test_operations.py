@@ -9,9 +9,10 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-from api.operations import Verb
+from api.operations import EntityStatus, Verb
 from cli.history import Entry, query, spoken, table
 from cli.main import app
+from cli.operate import stopped
 from cli.platform import Found, Given, connect, find
 from cli.session import CommandError
 from clients.errors import ForbiddenError
@@ -93,6 +94,15 @@ def test_history_is_readable() -> None:
     assert "Nothing is known" in printed(table([]))
     assert "none has run yet" in printed(table([], exists=True))
     assert (spoken(timedelta(seconds=4.25)), spoken(timedelta(hours=2, minutes=7))) == ("4.2s", "2h07m")
+
+
+def test_a_failover_is_not_said_to_wait_behind_what_is_stopped() -> None:
+    """It goes first; who waits for it was told within a second that it would not."""
+    status = EntityStatus("Upgrade: 7.0 → 8.0", "e/u/Upgrade/1", state="stopped", message="no image", requested_by="")
+    assert stopped(status, "by-hand/demo/cache/Failover/1", "cache") == ""
+    assert stopped(status, "by-hand/demo/cache/Switchover/1", "cache").startswith(
+        "by-hand/demo/cache/Switchover/1 is queued behind e/u/Upgrade/1, which waits for an operator: no image; then:"
+    )
 
 
 def test_the_filter_quotes_what_was_typed() -> None:

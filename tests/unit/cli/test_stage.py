@@ -6,7 +6,9 @@ from typing import Any, cast
 
 import pytest
 
+from activities.prepare import Prepare
 from api.app import DeletionPolicy
+from api.operations import OperationType
 from cli import rendering
 from cli.session import CommandError
 from cli.stage import NextStage
@@ -63,6 +65,25 @@ async def test_another_plugin_version_touches_no_pod(world: World) -> None:
     stage, changes = await rendered(world, plugin={"name": "shelf", "version": "1.1.0"}, runtimeVersion="2")
     assert str(stage) == "UpgradePlugin: plugin 1.0.0 → 1.1.0; then Upgrade (1 → 2)"
     assert not [name for name in changes if name.startswith(("Deployment", "Group"))]
+
+
+@pytest.mark.parametrize(
+    ("operation", "spec"),
+    [
+        (OperationType.UPGRADE, {"runtimeVersion": "2"}),
+        (OperationType.RESIZE, {"components": store(replicas=3, resources={"limits": {"memory": "1Gi"}})}),
+    ],
+)
+async def test_what_was_interrupted_goes_on_as_what_the_platform_says(
+    world: World, operation: OperationType, spec: dict[str, Any]
+) -> None:
+    world.edit(**spec)
+    await world.do(Prepare(world.platform).prepare, world.target(operation))
+    stage, changes = await rendered(world, **spec)
+    planned = await world.load()
+    assert (stage.operation, stage.sentence) == (operation, planned.change)
+    assert planned.operation == operation
+    assert "Deployment books-store-g-0" in changes
 
 
 @pytest.mark.parametrize(("policy", "volume"), [("Retain", False), ("Delete", True)])
