@@ -229,6 +229,7 @@ class FakeActivities:
     @activity.defn(name=Step.SWITCHOVER)
     async def switchover(self, move: Move) -> None:
         app = await self._begin(Step.SWITCHOVER, move.target, move.source)
+        await self._held(app, f"move:{move.source}")
         app.writable = move.candidate
         left = [each for each in app.snapshot.evacuations if each.node != move.source]
         await self._cluster.change(move.target.app, evacuations=left)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 
+from api.operations import NoticeKind
 from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, GroupPlan, RollNode, ScalePlan
 from tests.workflows.fakes import FakeApp, FakeCluster
 from tests.workflows.running import doing, entity, notify, operation, say, start_by_hand
@@ -96,28 +99,42 @@ async def test_a_newer_spec_that_arrives_as_a_pause_is_told_ends_the_pause(
     await cluster.until(lambda: not app.rolls)
 
 
-KINDS = ["Scale", "Upgrade", "Resize", "Reconfigure", "UpgradePlugin"]
+KINDS = ["Scale", "Upgrade", "Resize", "Reconfigure", "UpgradePlugin", "Repair", "Restart", "Switchover"]
+BY_HAND = ("Restart", "Switchover")
 
 
 def held(cluster: FakeCluster, name: str, kind: str) -> FakeApp:
     """An App whose operation waits in the middle of its work."""
-    app = cluster.add(name, deployed_hash="zero", operation=kind, change="what differs")
-    app.rolls, app.blocked = ["a", "b"], {"a", "server"}
+    asked = kind not in (*BY_HAND, "Repair")
+    app = cluster.add(name, deployed_hash="zero" if asked else "one", operation=kind if asked else "")
+    app.snapshot = replace(app.snapshot, drift=["Service x is missing"] if kind == "Repair" else [])
+    app.rolls, app.blocked = ["a", "b"], {"a", "server", "move:a"}
+    app.writable = "a" if kind == "Switchover" else ""
     app.scale = ScalePlan([ComponentPlan("server", [GroupPlan("data", ["c"])])], [], ["server"])
     app.config = ConfigPlans([ConfigPlan("server", [RollNode("a", "server", "data")], changed=["timeout"])])
     return app
 
 
+async def begun(client: Client, cluster: FakeCluster, name: str, kind: str) -> FakeApp:
+    """The same, once it waits."""
+    app = held(cluster, name, kind)
+    if kind in BY_HAND:
+        await start_by_hand(client, name, kind)
+    else:
+        await notify(client, name, NoticeKind.DRIFT if kind == "Repair" else NoticeKind.SPEC)
+    await cluster.until(lambda: at_work(cluster, name))
+    return app
+
+
 def at_work(cluster: FakeCluster, name: str) -> bool:
-    return any(step.split(":")[0] in ("rollNode", "configureNode", "syncNodes") for step in cluster.steps(name))
+    steps = {step.split(":")[0] for step in cluster.steps(name)}
+    return bool(steps & {"rollNode", "configureNode", "syncNodes", "switchover"})
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_deletion_ends_each_operation(client: Client, cluster: FakeCluster, kind: str) -> None:
     name = f"delete-{kind.lower()}"
-    held(cluster, name, kind)
-    await notify(client, name)
-    await cluster.until(lambda: at_work(cluster, name))
+    await begun(client, cluster, name, kind)
     await cluster.change(name, deleting=True)
     await notify(client, name)
     await cluster.until(lambda: name not in cluster.apps)
@@ -127,9 +144,7 @@ async def test_a_deletion_ends_each_operation(client: Client, cluster: FakeClust
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_newer_spec_overtakes_each_operation(client: Client, cluster: FakeCluster, kind: str) -> None:
     name = f"newer-{kind.lower()}"
-    held(cluster, name, kind)
-    await notify(client, name)
-    await cluster.until(lambda: at_work(cluster, name))
+    await begun(client, cluster, name, kind)
     await cluster.change(name, spec_hash="two", generation=2, operation="Resize")
     await notify(client, name)
     await cluster.change(name, blocked=set())
@@ -144,12 +159,11 @@ async def test_a_newer_spec_overtakes_each_operation(client: Client, cluster: Fa
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_second_operation_by_hand_waits_for_each(client: Client, cluster: FakeCluster, kind: str) -> None:
-    name = f"second-{kind.lower()}"
-    app = held(cluster, name, kind)
-    await notify(client, name)
-    await cluster.until(lambda: at_work(cluster, name))
-    handle = await start_by_hand(client, name, "Switchover")
+    name, second = f"second-{kind.lower()}", "Restart" if kind == "Switchover" else "Switchover"
+    app = await begun(client, cluster, name, kind)
+    handle = await start_by_hand(client, name, second)
     app.writable = "a"
     await cluster.change(name, blocked=set())
     assert (await handle.result()).outcome in ("completed", "nothing to do")
-    assert cluster.steps(name).index("finish") < cluster.steps(name).index("begin")
+    steps = cluster.steps(name)
+    assert steps.index("finish") < len(steps) - 1 - steps[::-1].index("begin")
