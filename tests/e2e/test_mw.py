@@ -31,7 +31,7 @@ def test_status_draws_each_node_with_its_role(app: RunningApp, instance: Instanc
     assert "as wanted" in said
     for node in app.nodes():
         [line] = [line for line in said.splitlines() if short(node) in line or node in line]
-        assert ("primary" if node == app.primary() else "replica") in line
+        assert ("master" if node == app.primary() else "replica") in line
     assert json.loads(mw(instance, "status", NAME, "-n", NAMESPACE, "-o", "json").stdout)
 
 

@@ -149,6 +149,55 @@ async def lost(client: Client, cluster: FakeCluster) -> None:
     await entity(client, "w").result()
 
 
+async def told(client: Client, cluster: FakeCluster) -> None:
+    """A fifth one's operator: goes on without what does not work, and aborts each operation; two ways back are
+    interrupted, one by a lost primary and one by a second word."""
+    nodes = [RollNode(f"v-{n}", "server", "data") for n in range(2)]
+    app = cluster.add("v", deployed_hash="zero", operation="Resize", change="storage")
+    app.rolls, app.failing = [nodes[0].name], {"expandVolumes": "the driver cannot"}
+    app.scale = ScalePlan([ComponentPlan("server", [GroupPlan("data", ["v-2"])])], [], ["server"])
+    app.config = ConfigPlans([ConfigPlan("server", nodes, restart=True, changed=["databases"])])
+    await notify(client, "v")
+    await cluster.until(lambda: app.states)
+    await say(client, "v", "skip")
+    await cluster.until(lambda: "finish" in cluster.steps("v"))
+    app.failing = {}
+
+    async def aborted(kind: str, step: str, back: str = "") -> None:
+        """In the middle of ``step``; ``back``: a step of the way back, in which a primary is lost, or another abort
+        said."""
+        app.rolls, app.blocked = [node.name for node in nodes], {nodes[0].name, "server"}
+        before, reports = len(cluster.steps("v")), len(app.reports)
+        if kind == "Restart":
+            await start_by_hand(client, "v", kind)
+        else:
+            await cluster.change("v", operation=kind, change="what differs", spec_hash=f"{kind}{back}")
+            await notify(client, "v")
+        await cluster.until(lambda: step in cluster.steps("v")[before:])
+        await say(client, "v", "abort")
+        if back:
+            begun = len(cluster.steps("v"))
+            await cluster.until(lambda: back in cluster.steps("v")[begun:])
+            if kind == "Reconfigure":
+                await suspect(client, "v", "v-9")
+                await cluster.until(lambda: any(s.startswith("readmit:v-9") for s in cluster.steps("v")[begun:]))
+            else:
+                await say(client, "v", "abort")
+        await cluster.change("v", blocked=set())
+        if kind != "Restart":
+            await cluster.until(lambda: any("was aborted" in each.message for each in app.reports[reports:]))
+
+    await aborted("Reconfigure", "configureNode:v-0", "configureNode:v-0:back")
+    await aborted("UpgradePlugin", "syncNodes:server")
+    await aborted("Scale", "waitReady:server")
+    await aborted("Upgrade", "rollNode:v-0", "rollBack")
+    await cluster.change("v", operation="", spec_hash="zero", deployed_hash="zero")
+    await aborted("Restart", "rollNode:v-0")
+    await cluster.change("v", deleting=True)
+    await notify(client, "v")
+    await entity(client, "v").result()
+
+
 async def record() -> dict[str, str]:
     """File name -> history of each workflow that ran."""
     cluster, histories = FakeCluster(), {}
@@ -159,6 +208,7 @@ async def record() -> dict[str, str]:
             await day2(client, cluster)
             await drained(client, cluster)
             await lost(client, cluster)
+            await told(client, cluster)
         async for found in client.list_workflows():
             history = await client.get_workflow_handle(found.id, run_id=found.run_id).fetch_history()
             name = found.id.replace("/", "~") + (f"@{found.run_id[:8]}" if found.workflow_type == "App" else "")
