@@ -189,7 +189,7 @@ async def told(client: Client, cluster: FakeCluster) -> None:
 
     await aborted("Reconfigure", "configureNode:v-0", "configureNode:v-0:back")
     await aborted("UpgradePlugin", "syncNodes:server")
-    await aborted("Scale", "waitReady:server")
+    await aborted("Scale", "syncNodes:server")
     await aborted("Upgrade", "rollNode:v-0", "rollBack")
     await cluster.change("v", operation="", spec_hash="zero", deployed_hash="zero")
     await aborted("Restart", "rollNode:v-0")
