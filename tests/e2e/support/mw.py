@@ -19,6 +19,7 @@ def mw(instance: Instance, *arguments: str, codes: tuple[int, ...] = (0,)) -> su
         "TEMPORAL_ADDRESS": instance.temporal_address,
         "KUBECONFIG": str(paths.kubeconfig),
         "COLUMNS": "200",
+        "KUBECACHEDIR": str(paths.state / "kubectl-cache"),  # or kubectl, without a home, writes into the clone
     }
     command = [sys.executable, "-m", "cli", *arguments]
     found = subprocess.run(
