@@ -31,6 +31,16 @@ DURATION = Histogram(
 )
 
 
+def for_good(error: Exception) -> ApplicationError | None:
+    """What an activity's error becomes that fails the same way again; None for one that may pass by itself, and for
+    what is an ApplicationError already."""
+    if isinstance(error, InvalidError):
+        return permanent(ErrorType.REJECTED, f"the API server refuses it: {error}")
+    if isinstance(error, TemplateFailure):
+        return permanent(ErrorType.TEMPLATE, str(error))
+    return None
+
+
 class ObserveActivities(Interceptor):
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Observed(next)
@@ -49,14 +59,10 @@ class _Observed(ActivityInboundInterceptor):
             if outcome == "failed":
                 self._log(info, error)
             raise
-        except InvalidError as error:
-            self._log(info, error)
-            raise permanent(ErrorType.REJECTED, f"the API server refuses it: {error}") from error
-        except TemplateFailure as error:
-            self._log(info, error)
-            raise permanent(ErrorType.TEMPLATE, str(error)) from error
         except Exception as error:
             self._log(info, error)
+            if (told := for_good(error)) is not None:
+                raise told from error
             raise
         except BaseException:
             outcome = "cancelled"

@@ -16,14 +16,14 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities.events import tell
+from activities.observe import for_good
 from activities.platform import Platform
 from activities.status import ConditionChange, StatusChange, tell_step
 from api.app import Phase
 from api.operations import OperationType
 from api.steps import Target
-from clients.errors import InvalidError, KubernetesError
+from clients.errors import KubernetesError
 from clients.resources import APP
-from render.templates import TemplateFailure
 
 log = logging.getLogger(__name__)
 TOLD_AT = 4
@@ -99,9 +99,8 @@ class _Telling(ActivityInboundInterceptor):
 
 
 def _passes(error: Exception) -> bool:
-    """Whether it is tried again; see ``activities.observe``."""
-    for_good = isinstance(error, InvalidError | TemplateFailure)
-    return not for_good and not (isinstance(error, ApplicationError) and error.non_retryable)
+    """Whether it is tried again."""
+    return for_good(error) is None and not (isinstance(error, ApplicationError) and error.non_retryable)
 
 
 def _target(arguments: Sequence[Any]) -> Target | None:
