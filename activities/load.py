@@ -29,12 +29,13 @@ from clients.resources import APP, VOLUME_CLAIM, Manifest
 from render.bundle import PluginBundle, PluginRefused
 from render.deployments import VERSION_LABEL
 from render.desired import DesiredApp, RecordedState, desired
+from render.immutability import shrinks
 from render.problems import Problem
 from render.running import lists
 from render.stages import Deployed, pending
 from render.transitions import group_path, transition_problems
 from render.validation import parse_app, validate
-from render.volumes import held_sizes, shrinks
+from render.volumes import held_sizes
 
 INVALID_SPEC = "InvalidSpec"
 UNSUPPORTED_CHANGE = "UnsupportedChange"

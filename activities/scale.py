@@ -54,7 +54,7 @@ class Scale:
                 new = [n.name for n in group.nodes if n.ordinal in ordinals and n.name not in normal]
                 if new:
                     groups.append(GroupPlan(group.name, new))
-                removing += [RollNode(n.name, n.component, n.group) for n in group.nodes if n.ordinal not in ordinals]
+                removing += [RollNode(n.name, n.component, n.group) for n in group.leaving]
             if groups:
                 adding.append(ComponentPlan(component.name, groups))
         known = {node.name for node in removing}

@@ -92,7 +92,8 @@ class Switchover(RoleMover):
         """Of the ready nodes the one with the highest position, on a machine that takes Pods before one on a cordoned
         machine; one that was chosen by name must be ready too. A Scale takes none that it removes next."""
         names = {node.name for node in component.nodes}
-        going = leaving(component) if request.target.operation == OperationType.SCALE else frozenset()
+        scales = request.target.operation == OperationType.SCALE
+        going = {node.name for group in component.groups for node in group.leaving} if scales else set()
         if request.candidate and request.candidate not in names - {source}:
             others = ", ".join(sorted(names - {source})) or "none"
             message = f"{request.candidate} is no node that could take over; those of {component.name} are {others}"
@@ -214,13 +215,6 @@ class Switchover(RoleMover):
         holders = (await self.nodes(move.target, component)).holders()
         if holders != [move.candidate]:
             raise ApplicationError(f"after the move {said(holders)}; it should be {move.candidate} alone")
-
-
-def leaving(component: DesiredComponent) -> frozenset[str]:
-    """Names of nodes that the App does not ask for any more. Pure."""
-    return frozenset(
-        node.name for group in component.groups for node in group.nodes if node.ordinal not in group.spec.ordinals
-    )
 
 
 def preferred(ready: Mapping[str, int], closed: Collection[str], *, only_open: bool) -> str:

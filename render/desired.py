@@ -73,6 +73,11 @@ class DesiredGroup:
     spec: GroupSpec
     nodes: tuple[DesiredNode, ...]
 
+    @property
+    def leaving(self) -> tuple[DesiredNode, ...]:
+        """Nodes that the App does not ask for any more."""
+        return tuple(node for node in self.nodes if node.ordinal not in self.spec.ordinals)
+
 
 @dataclass(frozen=True)
 class DesiredComponent:

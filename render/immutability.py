@@ -6,14 +6,14 @@ defaults.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from api.app import App
+from api.app import App, GroupTemplate, Storage
 from api.meta import parse_quantity
 from api.names import group_name
-from api.plugin import Topology
+from api.plugin import Topology, TopologyComponent
 from render.bundle import PluginBundle
-from render.desired import RecordedState, effective_config, group_templates
+from render.desired import RecordedState, chosen_topology, effective_config, group_templates
 from render.problems import Problem, listing
 
 
@@ -39,21 +39,38 @@ def _groups(app: App, topology: Topology, recorded: RecordedState) -> Iterator[P
             message = f"the groups of {default.name} cannot change after creation; they are {listing(record.groups)}"
             yield Problem(path, message)
             continue
-        for position, group in enumerate(groups):
-            name = group_name(app.name, default.name, group.name)
-            was = recorded.groups.get(name)
-            storage = group.storage or default.storage
-            if was is None or was.storage is None or storage is None:
-                continue
+        for position, name, was, storage in _storages(app, default, groups, recorded):
             # Not what was asked for: where no volume has got it, a slip of the pen can be corrected.
-            has = min(was.storage.size, recorded.held.get(name, was.storage.size), key=parse_quantity)
+            has = min(was.size, recorded.held.get(name, was.size), key=parse_quantity)
             if parse_quantity(storage.size) < parse_quantity(has):
                 message = f"a volume cannot shrink; it has {has}"
                 yield Problem(f"{path}[{position}].storage.size", message)
-            if was.storage.storage_class_name != storage.storage_class_name:
-                shown = was.storage.storage_class_name or "the cluster's default"
+            if was.storage_class_name != storage.storage_class_name:
+                shown = was.storage_class_name or "the cluster's default"
                 message = f"cannot change after creation; it is {shown}"
                 yield Problem(f"{path}[{position}].storage.storageClassName", message)
+
+
+def _storages(
+    app: App, default: TopologyComponent, groups: Iterable[GroupTemplate], recorded: RecordedState
+) -> Iterator[tuple[int, str, Storage, Storage]]:
+    """Of each group with storage, before and now: its position, its Group resource's name, the former, the present."""
+    for position, group in enumerate(groups):
+        name = group_name(app.name, default.name, group.name)
+        was, storage = recorded.groups.get(name), group.storage or default.storage
+        if was is not None and was.storage is not None and storage is not None:
+            yield position, name, was.storage, storage
+
+
+def shrinks(app: App, bundle: PluginBundle, recorded: RecordedState) -> bool:
+    """Whether a group is to have less than was last asked for, so that it matters what its volumes have."""
+    topology = chosen_topology(app, bundle)
+    given = {component.name: component for component in app.spec.components}
+    return any(
+        parse_quantity(storage.size) < parse_quantity(was.size)
+        for default in (topology.components if topology is not None else ())
+        for _, _, was, storage in _storages(app, default, group_templates(given.get(default.name), default), recorded)
+    )
 
 
 def _parameters(app: App, bundle: PluginBundle, topology: Topology, recorded: RecordedState) -> Iterator[Problem]:

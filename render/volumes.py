@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from api.app import App
 from api.meta import parse_quantity
 from api.names import LABEL_COMPONENT, LABEL_GROUP, group_name
-from render.bundle import PluginBundle
-from render.desired import RecordedState, chosen_topology, group_templates
 
 _NEEDS_START = "FileSystemResizePending"
 _ON_THE_NODE = "NodeResize"
@@ -50,18 +47,3 @@ def held_sizes(app: str, claims: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         name = group_name(app, labels.get(LABEL_COMPONENT, ""), labels.get(LABEL_GROUP, ""))
         sizes[name] = max(sizes.get(name, "0"), held(claim), key=parse_quantity)
     return sizes
-
-
-def shrinks(app: App, bundle: PluginBundle, recorded: RecordedState) -> bool:
-    """Whether a group is to have less than was last asked for, so that it matters what its volumes have."""
-    topology = chosen_topology(app, bundle)
-    given = {component.name: component for component in app.spec.components}
-    for default in topology.components if topology is not None else ():
-        for group in group_templates(given.get(default.name), default):
-            was = recorded.groups.get(group_name(app.name, default.name, group.name))
-            storage = group.storage or default.storage
-            if was is None or was.storage is None or storage is None:
-                continue
-            if parse_quantity(storage.size) < parse_quantity(was.storage.size):
-                return True
-    return False
