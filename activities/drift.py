@@ -6,11 +6,12 @@ puts back. Rendered files are compared too, so a hand-edited node ConfigMap is s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from activities.budgets import budget_resource, surplus_budgets
 from activities.differences import differences
 from activities.effective import changed_in_engines, unapplied
+from activities.kept import kept_components
 from activities.manifests import (
     budget_manifests,
     deployment_manifest,
@@ -34,7 +35,7 @@ from clients.resources import (
     VOLUME_CLAIM,
     Manifest,
 )
-from render.desired import DesiredApp
+from render.desired import DesiredApp, DesiredNode
 
 _SHOWN = 10
 """Sentences in the answer: enough to read, and histories stay small."""
@@ -44,35 +45,74 @@ Live = dict[str, Manifest]
 
 async def find_drift(platform: Platform, desired: DesiredApp, state: LiveState, *, engines: bool = False) -> list[str]:
     """A sentence for each object that is not as it should be, at most ``_SHOWN``. ``engines``: ask the engines too."""
-    budget = await budget_resource(platform)
-    kinds = (SERVICE, DEPLOYMENT, CONFIG_MAP, VOLUME_CLAIM, budget)
-    lists = await together(
-        platform.kubernetes.list(kind, desired.namespace, labels=app_labels(desired.name)) for kind in kinds
-    )
-    live = {kind.kind: _by_name(items) for kind, (items, _) in zip(kinds, lists, strict=True)}
-    live["Component"], live["Group"] = state.components, state.groups
-    # By name: the right to list Secrets would be the right to read every Secret of the cluster.
-    names = (credentials_name(desired.name), agent_tls_name(desired.name))
-    secrets = await together(platform.kubernetes.get(SECRET, name, desired.namespace) for name in names)
-    present = _by_name([secret for secret in secrets if secret is not None])
+    live, budgets = await _objects(platform, desired, state)
     found = [
-        *_missing_secrets(desired, present, platform.authority),
-        *_missing_claims(desired, live["PersistentVolumeClaim"]),
+        *await _secrets(platform, desired),
+        *_missing_claims(desired, live["PersistentVolumeClaim"], desired.nodes),
     ]
-    if metadata_name(desired.name) not in live["ConfigMap"]:
-        found.append(f"ConfigMap {metadata_name(desired.name)} is missing")
-    budgets = budget_manifests(desired, budget.api_version)
-    for manifest in without_pending_scale(desired, [*record_manifests(desired), *service_manifests(desired), *budgets]):
-        found += _compared(manifest, live[manifest["kind"]])
-    kept = {str(each["metadata"]["name"]) for each in budgets}
-    surplus = surplus_budgets(live["PodDisruptionBudget"].values(), kept, desired.uid)
-    found += [f"PodDisruptionBudget {each['metadata']['name']} is one too many" for each in surplus]
-    found += _deployments(desired, live["Deployment"])
+    found += _of_the_app(desired, live, budgets)
+    found += _deployments(desired, live["Deployment"], desired.nodes)
     found += await _config_maps(desired, live["ConfigMap"], live["Service"])
     found += unapplied(desired, live["ConfigMap"], live["Service"])
     if engines and not found:
         found += await changed_in_engines(platform, desired, live["ConfigMap"])
     return found[:_SHOWN]
+
+
+async def find_first_drift(platform: Platform, desired: DesiredApp, state: LiveState) -> list[str]:
+    """The same while the first Deploy is at work. Of a group of which it has made nothing yet nothing is missed; what
+    the nodes' files say is not compared, since it holds engines back, and names a first primary. A claim that is going
+    is in use, so what waits for others is not to wait for that as well."""
+    live, budgets = await _objects(platform, desired, state, going=True)
+    kept = kept_components(desired, live["PersistentVolumeClaim"])
+    kinds = ("Deployment", "PersistentVolumeClaim", "ConfigMap")
+    made = {(n.component, n.group) for n in desired.nodes if any(n.name in live[kind] for kind in kinds)}
+    nodes = [node for node in desired.nodes if (node.component, node.group) in made]
+    found = [*await _secrets(platform, desired), *_missing_claims(desired, live["PersistentVolumeClaim"], nodes)]
+    found += _of_the_app(desired, live, budgets, kept)
+    found += _deployments(desired, live["Deployment"], nodes)
+    found += [f"ConfigMap {node.name} is missing" for node in nodes if node.name not in live["ConfigMap"]]
+    return found[:_SHOWN]
+
+
+async def _objects(
+    platform: Platform, desired: DesiredApp, state: LiveState, *, going: bool = False
+) -> tuple[dict[str, Live], list[Manifest]]:
+    """Live objects by kind and name, ``going``: with claims that are being deleted; and the budgets that should be."""
+    budget = await budget_resource(platform)
+    kinds = (SERVICE, DEPLOYMENT, CONFIG_MAP, VOLUME_CLAIM, budget)
+    lists = await together(
+        platform.kubernetes.list(kind, desired.namespace, labels=app_labels(desired.name)) for kind in kinds
+    )
+    live = {
+        kind.kind: _by_name(items, going=going and kind is VOLUME_CLAIM)
+        for kind, (items, _) in zip(kinds, lists, strict=True)
+    }
+    live["Component"], live["Group"] = state.components, state.groups
+    return live, budget_manifests(desired, budget.api_version)
+
+
+async def _secrets(platform: Platform, desired: DesiredApp) -> list[str]:
+    # By name: the right to list Secrets would be the right to read every Secret of the cluster.
+    names = (credentials_name(desired.name), agent_tls_name(desired.name))
+    secrets = await together(platform.kubernetes.get(SECRET, name, desired.namespace) for name in names)
+    present = _by_name([secret for secret in secrets if secret is not None])
+    return list(_missing_secrets(desired, present, platform.authority))
+
+
+def _of_the_app(
+    desired: DesiredApp, live: Mapping[str, Live], budgets: Sequence[Manifest], kept: frozenset[str] = frozenset()
+) -> list[str]:
+    """What there is once for the App, a component or a group, and the Services."""
+    found = []
+    if metadata_name(desired.name) not in live["ConfigMap"]:
+        found.append(f"ConfigMap {metadata_name(desired.name)} is missing")
+    wanted = [*record_manifests(desired, kept), *service_manifests(desired), *budgets]
+    for manifest in without_pending_scale(desired, wanted):
+        found += _compared(manifest, live[manifest["kind"]])
+    names = {str(each["metadata"]["name"]) for each in budgets}
+    surplus = surplus_budgets(live["PodDisruptionBudget"].values(), names, desired.uid)
+    return found + [f"PodDisruptionBudget {each['metadata']['name']} is one too many" for each in surplus]
 
 
 def without_pending_scale(desired: DesiredApp, manifests: Sequence[Manifest]) -> Iterator[Manifest]:
@@ -90,8 +130,8 @@ def without_pending_scale(desired: DesiredApp, manifests: Sequence[Manifest]) ->
         yield manifest
 
 
-def _by_name(items: Sequence[Manifest]) -> Live:
-    return {item["metadata"]["name"]: item for item in items if not item["metadata"].get("deletionTimestamp")}
+def _by_name(items: Sequence[Manifest], *, going: bool = False) -> Live:
+    return {each["metadata"]["name"]: each for each in items if going or not each["metadata"].get("deletionTimestamp")}
 
 
 def _compared(wanted: Manifest, live: Live) -> list[str]:
@@ -121,23 +161,20 @@ def _missing_secrets(desired: DesiredApp, live: Live, authority: KeyPair) -> Ite
         yield f"Secret {name}: the agents' certificate {problem}"
 
 
-def _missing_claims(desired: DesiredApp, live: Live) -> Iterator[str]:
-    for component in desired.components:
-        for group in component.groups:
-            if group.spec.storage is not None:
-                yield from (
-                    f"PersistentVolumeClaim {node.name} is missing" for node in group.nodes if node.name not in live
-                )
+def _missing_claims(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode]) -> Iterator[str]:
+    for node in nodes:
+        stored = desired.component(node.component).group(node.group).spec.storage is not None
+        if stored and node.name not in live:
+            yield f"PersistentVolumeClaim {node.name} is missing"
 
 
-def _deployments(desired: DesiredApp, live: Live) -> Iterator[str]:
-    for component in desired.components:
-        for group in component.groups:
-            for node in group.nodes:
-                wanted = deployment_manifest(desired, component, group, node)
-                if node.name in live and keeps_template(wanted, live[node.name]):
-                    wanted = without_template(wanted)
-                yield from _compared(wanted, live)
+def _deployments(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode]) -> Iterator[str]:
+    for node in nodes:
+        component = desired.component(node.component)
+        wanted = deployment_manifest(desired, component, component.group(node.group), node)
+        if node.name in live and keeps_template(wanted, live[node.name]):
+            wanted = without_template(wanted)
+        yield from _compared(wanted, live)
 
 
 async def _config_maps(desired: DesiredApp, live: Live, services: Live) -> list[str]:

@@ -19,6 +19,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import fencing
+from activities.beginnings import end_by_failover
 from activities.candidates import (
     LOST_FOR,
     able_to_lead,
@@ -73,6 +74,8 @@ class Failover(Replacing):
             well = request.seen or await self._last_writable(takeover)
             takeover = replace(takeover, well=well)
             takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since)
+        if want.live.deployed is None:
+            await end_by_failover(self.platform, target, want.desired, component)
         change = StatusChange(
             phase=Phase.UPDATING,
             message=f"Failover: {target.reason}",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
+from activities import beginnings
 from activities.addresses import node_addresses
 from activities.differences import differences
 from activities.kept import NOT_YET, held_nodes
@@ -57,7 +58,8 @@ class Groups:
         held = held_nodes(desired, component, live.claims)
         if held:  # nodes without a volume yet wait for the same decision
             held |= {node.name for node in component.nodes if node.name not in live.claims}
-        first = first_primary(component, ran=ran, held=held)
+        lost = beginnings.has_lost_its_volume(want.live, component, live.claims)
+        first = first_primary(component, ran=lost or beginnings.over(want.live), held=held)
         rendered = await rendered_config_maps(
             desired, component, group.nodes, addresses, live.config_maps, bootstrap=first, held=held
         )

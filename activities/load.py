@@ -9,7 +9,8 @@ from dataclasses import replace
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.drift import find_drift
+from activities.beginnings import holders
+from activities.drift import find_drift, find_first_drift
 from activities.effective import unstarted
 from activities.evacuation import evacuations
 from activities.kept import unreadable_beginnings, unreadable_volumes
@@ -86,7 +87,10 @@ class Load:
                 *unreadable_beginnings(wanted, live.metadata, self._ready(app)),
                 *fewer_nodes(app, wanted, live),
             ]
-            return _refused(manifest, UNSUPPORTED_CHANGE, problems, app) if problems else _snapshot(manifest, app)
+            if problems:
+                return _refused(manifest, UNSUPPORTED_CHANGE, problems, app)
+            begun = request.drift and live.metadata is not None
+            return _snapshot(manifest, app, drift=await find_first_drift(platform, wanted, live) if begun else [])
         problems = await self._transitions(app, wanted, live.deployed)
         if problems:
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
@@ -236,8 +240,10 @@ def _refused(
 
 def fewer_nodes(app: App, wanted: DesiredApp, live: Live) -> Iterator[Problem]:
     """Until the first Deploy has completed anything may change, but for a group's nodes that are ready becoming
-    fewer: they may hold data by now."""
-    ready = lists(read_part(live.metadata, "nodes"))["normal"]
+    fewer, or the primary going: they may hold data by now."""
+    nodes = lists(read_part(live.metadata, "nodes"))
+    primaries = holders(live.metadata).values()
+    ready = [*nodes["normal"], *(node for node in nodes["adding"] if node["name"] in primaries)]
     for component in wanted.components:
         for group in component.groups:
             names = {node.name for node in group.nodes}

@@ -23,6 +23,9 @@ from render.templates import version_key
 
 UNVERIFIED = "unverified"
 """In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""
+FAILED_OVER = "failedOver"
+"""In ``basic`` of an App whose first Deploy has not completed: a Failover has begun, so a node that begins empty is no
+first primary any more."""
 DATA = "data"
 """In a node's entry: the highest runtime version whose engine has had its volume, where an upgrade noted it."""
 
@@ -43,6 +46,10 @@ def basic(before: Any, desired: DesiredApp, now: str) -> dict[str, Any]:
     if any(part.get(key) != value for key, value in facts.items()):
         part.update(facts, updated=now)
     return part
+
+
+def failed_over(before: Any) -> dict[str, Any]:
+    return {**(before if isinstance(before, dict) else {}), FAILED_OVER: True}
 
 
 def without_previous_plugin(part: Mapping[str, Any]) -> dict[str, Any]:

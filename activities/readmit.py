@@ -58,7 +58,7 @@ class Readmit(Replacing):
             await tell(self.platform, target, "WritesSetAside", f"{takeover.source}: {request.lost}", warning=True)
         await tell(self.platform, target, "FailoverCompleted", message)
         change = StatusChange(
-            phase=Phase.RUNNING,
+            phase=Phase.RUNNING if want.live.deployed is not None else Phase.DEPLOYING,
             message=message,
             operation={"state": "Completed"},
             conditions={"Progressing": ConditionChange(False, "Settled")},

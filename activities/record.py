@@ -9,14 +9,13 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities import parts
+from activities import beginnings, parts
 from activities.addresses import node_addresses
 from activities.budgets import apply_budgets
 from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, noted
 from activities.events import tell
 from activities.manifests import version_of
 from activities.metadata import Part, update_metadata
-from activities.nodes import rendered_config_maps
 from activities.platform import Platform
 from activities.reach import reachable
 from activities.roll import outdated_nodes
@@ -104,7 +103,7 @@ class Record:
     async def finish(self, target: Target) -> None:
         """Notes what is deployed. From now on no node may begin as first primary, should its volume be lost."""
         want = await wanted(self._platform, target)
-        await self._take_back_first_primary(target, want.desired)
+        await beginnings.end(self._platform, target, want.desired, want.desired.components)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
         moved = OperationType.UPGRADE_PLUGIN in stage_of(target.operation)  # a move of the plugin ends here
@@ -114,6 +113,7 @@ class Record:
             part = dict(before) if isinstance(before, dict) else {"uid": target.uid, "created": now}
             if complete and part.get("deployed") != target.spec_hash:
                 part.update(deployed=target.spec_hash, updated=now)
+            part.pop(parts.FAILED_OVER, None)
             return parts.without_previous_plugin(part) if moved else part
 
         changes: dict[str, Part] = {"basic": deployed}
@@ -151,12 +151,3 @@ class Record:
         wanted_whole = await stage(self._platform, want.app, want.live, OperationType.DEPLOY)
         deployed = replace(want.live.deployed, previous_plugin="") if moved else want.live.deployed
         return not pending(wanted_whole, deployed)
-
-    async def _take_back_first_primary(self, target: Target, desired: DesiredApp) -> None:
-        kubernetes = self._platform.kubernetes
-        addresses = await node_addresses(self._platform, desired)
-        found, _ = await kubernetes.list(CONFIG_MAP, target.namespace, labels=app_labels(target.app))
-        live = {str(each["metadata"]["name"]): each for each in found}
-        for component in desired.components:
-            rendered = await rendered_config_maps(desired, component, component.nodes, addresses, live, bootstrap=None)
-            await together(kubernetes.apply(manifest) for _, manifest, changed in rendered if changed)

@@ -31,7 +31,7 @@ from workflows.outcome import outcome_of
 from workflows.planner import Decision, Telling, interrupts, must_tell, plan
 from workflows.precedence import failover_before, room_for
 from workflows.start import start_operation
-from workflows.state import EntityInput, EntityState, Ticket
+from workflows.state import EntityInput, EntityState, Ticket, makes_room
 from workflows.tickets import Tickets
 from workflows.verbs import SAID, refuse_verb
 
@@ -216,7 +216,10 @@ class AppWorkflow:
 
         missing: frozenset[str] = frozenset()
         again = False
-        self._deploying = not snapshot.deployed_hash and workflow.patched("no-failover-before-deployed")
+        first = not snapshot.deployed_hash and makes_room()
+        refused = not snapshot.deployed_hash and not first
+        self._deploying = refused and workflow.patched("no-failover-before-deployed")
+        self._state.put_back = ""
 
         def drifted() -> bool:
             # A Repair is looked after when it has ended, and so is the way back of an aborted operation.
@@ -236,6 +239,8 @@ class AppWorkflow:
                 look_for_drift = drifted()
                 self._spec_notice = False
                 self._drift_notice = self._drift_notice and not look_for_drift
+                if look_for_drift and first:
+                    self._state.drifted_anew(workflow.now())
                 try:
                     newest = await self._load(drift=look_for_drift)
                 except FailureError:
@@ -244,8 +249,9 @@ class AppWorkflow:
                     return ""
                 why = interrupts(newest, operation, snapshot.uid, snapshot.spec_hash)
                 if not why and look_for_drift:
-                    room, missing = room_for(newest, operation, missing, self._state, self._waiting(), workflow.now())
-                    why, again = room, bool(not room and missing)
+                    now = workflow.now()
+                    room, missing = room_for(newest, operation, missing, self._state, self._waiting(), now, first=first)
+                    why, again = room, not room and (bool(missing) or (first and self._state.anew))
                     if again:
                         lost = partial(self._before, operation) if workflow.patched("failover-ends-the-pause") else str
                         await self._before_another_look(lambda: child.done() or self._spec_notice or unwanted(), lost)
@@ -265,7 +271,7 @@ class AppWorkflow:
         await workflow.wait_condition(child.done)
 
     def _before(self, operation: str) -> str:
-        """Why a Failover goes first, or empty. Before the first Deploy has completed there is none."""
+        """Why a Failover goes first, or empty."""
         return "" if self._deploying else failover_before(operation, self._state, workflow.now())
 
     def _waiting(self) -> str:

@@ -93,6 +93,8 @@ class Memory:
     """The operation that was ended before it was done."""
     half_moved: bool = False
     """That one was an UpgradePlugin: files of both versions look like drift, and it knows what was said to it."""
+    anew: str = ""
+    """Why the first Deploy begins again, where that is not plain from the spec."""
 
 
 def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
@@ -107,7 +109,7 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
         return Decision(gone=True)
     if snapshot.deleting:
         return Decision(OperationType.DELETE, "the App was deleted")
-    if memory.suspicion is not None and snapshot.deployed_hash and not snapshot.paused:
+    if memory.suspicion is not None and not snapshot.paused:
         lost = memory.suspicion
         seen, since = lost.seen, lost.in_sync_since
         scope = Scope(lost.component, node=lost.node, seen=seen, address=lost.address, in_sync_since=since)
@@ -120,7 +122,8 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
         return Decision(telling=Telling(Phase.PAUSED, message, paused=True))
     failure = memory.failure
     stands = failure is not None and failure.spec_hash == snapshot.spec_hash and not failure.due
-    drift = [sentence for sentence in snapshot.drift if sentence not in memory.unrepairable]
+    # Until the first Deploy has completed it is that one which puts things back.
+    drift = [each for each in snapshot.drift if each not in memory.unrepairable] if snapshot.deployed_hash else []
     if memory.half_moved and snapshot.operation == OperationType.UPGRADE_PLUGIN and not stands:
         drift = [sentence for sentence in drift if is_missing(sentence)]
     if drift and memory.repair:
@@ -136,7 +139,7 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
         message = f"{failure.type} {failure.how}: {failure.message}"
         return Decision(telling=Telling(Phase.WAITING, message, failed_operation=failure.type))
     if not snapshot.deployed_hash:
-        return Decision(OperationType.DEPLOY, "first deploy")
+        return Decision(OperationType.DEPLOY, f"first deploy; {memory.anew}" if memory.anew else "first deploy")
     if snapshot.operation:
         return Decision(snapshot.operation, snapshot.change)
     if snapshot.deployed_hash != snapshot.spec_hash:

@@ -30,14 +30,23 @@ def failover_before(operation: str, state: EntityState, now: datetime) -> str:
 
 
 def room_for(
-    newest: AppSnapshot, operation: str, before: frozenset[str], state: EntityState, waiting: str, now: datetime
+    newest: AppSnapshot,
+    operation: str,
+    before: frozenset[str],
+    state: EntityState,
+    waiting: str,
+    now: datetime,
+    *,
+    first: bool = False,
 ) -> tuple[str, frozenset[str]]:
     """Why the operation has to end so that drift is repaired, or a role moved that a drain waits for, and what is
-    missing.
+    missing. ``first``: the App's first Deploy has not completed.
 
     One that waits for an operator makes room for any drift. One that is at work only for what was missing at the
     look ``before`` too: its steps would wait for that without end, while they themselves put other things away.
     """
+    if first:
+        return _first_begins_anew(newest, before, state)
     move = next_move(newest, state, now) if waiting else None
     drift = frozenset(newest.drift) - frozenset(state.unrepairable)
     missing = frozenset(sentence for sentence in drift if is_missing(sentence))
@@ -48,5 +57,16 @@ def room_for(
     due = drift if waiting and not half_moved else missing & before
     if not due and move is None:
         return "", missing
-    why, first = (move.reason, move.operation) if move is not None else (min(due), OperationType.REPAIR)
-    return f"{why}: a {first} goes first", missing
+    why, goes = (move.reason, move.operation) if move is not None else (min(due), OperationType.REPAIR)
+    return f"{why}: a {goes} goes first", missing
+
+
+def _first_begins_anew(newest: AppSnapshot, before: frozenset[str], state: EntityState) -> tuple[str, frozenset[str]]:
+    """As ``room_for``, of a first Deploy: no Repair goes first, it is itself what puts back, by beginning again. What
+    it leaves as it was is no reason to begin yet again, until somebody is told to have done it anew."""
+    drift = frozenset(newest.drift)
+    found = drift - frozenset(state.unrepairable)
+    if not found & before:
+        return "", found
+    state.put_back, state.unrepairable = min(found & before), sorted(drift)
+    return f"{state.put_back}: the Deploy begins again", found

@@ -94,6 +94,8 @@ class EntityState:
     halfway: str = ""
     """OperationType of what the spec asked for and was ended before it was done: some nodes are new, some old."""
     unrepairable: list[str] = field(default_factory=list)
+    put_back: str = ""
+    """What the first Deploy was begun again for: nothing else puts things back before it has completed."""
     failovers: Failovers = field(default_factory=Failovers)
     move_node: str = ""
     """Of which a writable role could not be taken that a drain waits for; see ``workflows.evacuation``."""
@@ -120,14 +122,22 @@ class EntityState:
         self.unrepairable = [sentence for sentence in self.unrepairable if sentence in snapshot.drift]
         waits = bool(self.repair_retry_at) and now < datetime.fromisoformat(self.repair_retry_at)
         stands = waits and self.repair_hash == snapshot.spec_hash
+        lost, failover = self.failovers.due(now), self.failovers.waiting(now) or self.failovers.failure(now)
+        anew = ""
+        if (lost is not None or failover or self.put_back) and not snapshot.deployed_hash:
+            if makes_room():
+                anew, failover = failover or self.put_back, ""
+            else:
+                lost = None
         return Memory(
             failure,
             frozenset(self.unrepairable),
             self.repair_message if stands else "",
-            self.failovers.due(now),
-            self.failovers.waiting(now) or self.failovers.failure(now),
+            lost,
+            failover,
             self.halfway,
             self.halfway == OperationType.UPGRADE_PLUGIN and workflow.patched("half-moved-plugin-first"),
+            anew,
         )
 
     def _forget_words(self, snapshot: AppSnapshot) -> None:
@@ -182,6 +192,8 @@ class EntityState:
         if result.type in BY_REQUEST:
             return  # it stands for nothing that the spec says, so its failure keeps nothing from being done
         self._learn_halfway(result)
+        if result.outcome == Outcome.COMPLETED and not snapshot.deployed_hash:
+            self.unrepairable = []  # what the first Deploy had left is a Repair's from now on
         if result.type == OperationType.REPAIR:
             self._learn_repair(snapshot, result, now)
             return
@@ -269,6 +281,12 @@ class EntityState:
                 texts = [str(entry.get(name, "")) for name in ("type", "outcome", "message", "workflow_id")]
                 state.results[str(key)] = OperationResult(texts[0], texts[1], texts[2], texts[3])
         return state
+
+
+def makes_room() -> bool:
+    """Whether a first Deploy that waits is begun again for what is missing, and makes room for a Failover. Not in
+    histories from before it did."""
+    return workflow.patched("first-deploy-makes-room")
 
 
 def _identity(snapshot: AppSnapshot) -> str:

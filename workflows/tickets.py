@@ -10,7 +10,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from workflows.planner import Decision, Memory, plan, refuse_by_request, settle
-from workflows.state import QUEUE_LIMIT, EntityState, Ticket
+from workflows.state import QUEUE_LIMIT, EntityState, Ticket, makes_room
 
 with workflow.unsafe.imports_passed_through():
     from api.operations import BY_REQUEST, OperationRequest, OperationResult, OperationType, Outcome
@@ -32,8 +32,8 @@ class Tickets:
             raise ApplicationError(f"{QUEUE_LIMIT} operations are queued already; wait for some to end")
 
     def enqueue(self, request: OperationRequest, *, deploying: bool) -> str:
-        """Its ticket. ``deploying``: the App's first Deploy runs, which may wait for ever, so that a Failover that
-        would go before it is refused at once."""
+        """Its ticket. ``deploying``: a first Deploy runs that does not make room (``makes_room``), so a Failover is
+        refused at once."""
         for ticket in self._state.queue:
             if ticket.requested_by == request.requested_by and ticket.type == request.type:
                 return ticket.id  # the same activity asks again, because its answer got lost
@@ -99,7 +99,8 @@ class Tickets:
         if ticket.id in self._cancelled:
             return Outcome.CANCELLED, "cancelled before it began"
         if ticket.type in BY_REQUEST:
-            return refuse_by_request(ticket.type, decision, deployed=bool(snapshot.deployed_hash))
+            ready = bool(snapshot.deployed_hash) or (ticket.type == OperationType.FAILOVER and makes_room())
+            return refuse_by_request(ticket.type, decision, deployed=ready)
         # Asking by hand means trying again what failed, so a remembered failure does not settle it.
         if decision.telling is not None and decision.telling.failed_operation == ticket.type:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowUpdateFailedError
 
 from api.operations import NoticeKind
 from api.steps import ConfigPlan, ConfigPlans, RollNode, Step
@@ -162,23 +162,6 @@ async def test_it_does_not_wait_for_a_second_look_at_what_is_missing(client: Cli
     await cluster.until(lambda: len(app.looks) > looks)
     await suspect(client, "at-once", "x-0")
     await cluster.until(lambda: "promote:other" in cluster.steps("at-once"), timeout=LOOK_AGAIN.total_seconds() / 2)
-
-
-async def test_a_first_deploy_is_not_begun_again_for_a_failover_that_cannot_be(
-    client: Client, cluster: FakeCluster
-) -> None:
-    app = serving(cluster, "first", deployed_hash="")
-    app.blocked = {"server"}
-    await notify(client, "first")
-    await cluster.until(lambda: "waitReady:server" in cluster.steps("first"))
-    await suspect(client, "first", "x-0")
-    handle = await start_by_hand(client, "first", "Failover", node="x-0")
-    with pytest.raises(WorkflowFailureError) as refused:
-        await handle.result()
-    assert "first Deploy has not completed" in str(refused.value.cause)
-    await cluster.change("first", blocked=set())
-    await cluster.until(lambda: "finish" in cluster.steps("first"))
-    assert cluster.steps("first").count("prepare") == 1
 
 
 async def test_a_newer_spec_does_not_interrupt_it_and_a_deletion_does(client: Client, cluster: FakeCluster) -> None:

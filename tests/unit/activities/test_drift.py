@@ -118,7 +118,7 @@ def test_nodes_of_another_record_are_left_to_a_rolling_operation(after: App) -> 
     wanted = deployments(now)
     assert is_outdated(wanted[NODE], live[NODE])
     assert not is_outdated(wanted["books-watch-default-0"], live["books-watch-default-0"]) or operation == "Upgrade"
-    assert list(_deployments(now, live)) == []
+    assert list(_deployments(now, live, now.nodes)) == []
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,8 @@ def test_an_edit_of_a_deployment_by_hand_is_put_right() -> None:
     live[NODE]["spec"]["replicas"] = 0
     live[NODE]["spec"]["template"]["spec"]["containers"][0]["image"] = "evil:1"
     del live["books-store-g-1"]
-    said = list(_deployments(ledger.runs(), live))
+    runs = ledger.runs()
+    said = list(_deployments(runs, live, runs.nodes))
     assert said[0].startswith(f"Deployment {NODE} was changed: spec.replicas, spec.template")
     assert said[1:] == ["Deployment books-store-g-1 is missing"]
 
@@ -156,7 +157,7 @@ def test_a_node_that_waits_to_be_rolled_is_put_right_but_for_its_pod() -> None:
     live[NODE]["spec"]["replicas"] = 0
     ledger.app = books(version="2")
     now = ledger.prepare(OperationType.UPGRADE)
-    assert list(_deployments(now, live)) == [f"Deployment {NODE} was changed: spec.replicas"]
+    assert list(_deployments(now, live, now.nodes)) == [f"Deployment {NODE} was changed: spec.replicas"]
 
 
 def test_without_its_template_a_deployment_says_nothing_of_its_pod() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.operations import OperationType, Outcome
+from api.operations import OperationType, Outcome, Suspicion
 from api.steps import AppSnapshot
 from workflows.planner import Failure, Memory, Telling, interrupts, must_tell, plan, refuse_by_request, settle
 
@@ -33,6 +33,18 @@ NOTHING = Memory()
 )
 def test_next_operation(snapshot: AppSnapshot, operation: str) -> None:
     assert plan(snapshot, NOTHING).operation == operation
+
+
+def test_before_the_first_deploy_has_completed_drift_is_its_own_to_put_back() -> None:
+    drifted = replace(NEW, drift=["Service x is missing"])
+    assert plan(drifted, NOTHING).operation == "Deploy"
+    decision = plan(drifted, Memory(anew="Service x is missing"))
+    assert (decision.operation, decision.reason) == ("Deploy", "first deploy; Service x is missing")
+    assert plan(drifted, Memory(Failure("Deploy", "one", "quota"))).operation == ""
+
+
+def test_before_the_first_deploy_has_completed_a_lost_primary_is_replaced() -> None:
+    assert plan(NEW, Memory(suspicion=Suspicion("server", "x-0", "lost"))).operation == "Failover"
 
 
 def test_no_app_is_nothing_to_hold_on_to() -> None:

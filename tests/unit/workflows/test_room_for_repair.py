@@ -71,6 +71,22 @@ def test_what_is_half_moved_looks_like_drift_and_is_left(operation: OperationTyp
     assert why.startswith(GONE), "but what stays missing is missing"
 
 
+def test_a_first_deploy_begins_again_for_what_stays_wrong_once_until_it_is_done_anew() -> None:
+    state = EntityState()
+
+    def look(before: frozenset[str]) -> tuple[str, frozenset[str]]:
+        return room_for(drifted(EDITED), OperationType.DEPLOY, before, state, "", NOW, first=True)
+
+    why, found = look(NONE)
+    assert (why, found) == ("", frozenset({EDITED}))
+    why, _ = look(found)
+    assert why == f"{EDITED}: the Deploy begins again"
+    assert state.put_back == EDITED
+    assert look(look(NONE)[1])[0] == "", "it has not changed it, and would not the next time"
+    state.drifted_anew(NOW)
+    assert look(look(NONE)[1])[0]
+
+
 def test_a_delete_makes_room_for_nothing() -> None:
     assert entity(OperationState.STOPPED).room(drifted(GONE), OperationType.DELETE, frozenset({GONE})) == (
         "",

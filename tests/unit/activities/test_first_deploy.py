@@ -1,0 +1,126 @@
+"""A first Deploy that waits: what of it is missing, who may begin as primary, and how a lost one is replaced."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from activities.beginnings import holders
+from activities.groups import Groups
+from activities.mend import damages
+from activities.prepare import Prepare
+from activities.wanted import live_state
+from api.operations import OperationType
+from api.steps import GroupStep
+from tests.unit.activities.cluster import NAME, NAMESPACE, World
+from tests.unit.activities.failing import NODES, PLATFORM, SEEN, planned
+from tests.unit.render.support import store
+
+STORED = store(replicas=3, storage={"size": "1Gi"})
+
+
+async def begin(world: World, *components: str) -> None:
+    """As far as that it waits for the nodes of ``components``, which are all that it has made."""
+    target = world.target(OperationType.DEPLOY)
+    plan = await world.do(Prepare(world.platform).prepare, target)
+    await world.do(Prepare(world.platform).services, target)
+    for component in plan.components:
+        for group in component.groups if component.name in components else ():
+            await world.do(Groups(world.platform).apply_group, GroupStep(target, component.name, group.name))
+
+
+@pytest.fixture
+async def world() -> World:
+    """Node 0 was the primary and does not answer; the others are replicas in sync."""
+    found = World(PLATFORM, runtimeVersion="1", components=STORED)
+    await begin(found, "store")
+    found.write("holders", [{"component": "store", "role": "primary", "node": NODES[0]}])
+    for node in NODES[1:]:
+        found.agents.say(node, "replica", 10)
+    return found
+
+
+def first_primaries(world: World) -> set[str]:
+    """Whom the nodes' files name as the one who may begin."""
+    texts = "".join("".join(world.object("ConfigMap", node)["data"].values()) for node in NODES)
+    return set(re.findall(r"first ([a-z0-9-]+)", texts))
+
+
+async def test_what_it_has_not_made_yet_is_not_missing(world: World) -> None:
+    assert (await world.load()).drift == []
+    assert not [name for name in world.names("Deployment") if "watch" in name]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "ConfigMap", "PersistentVolumeClaim"])
+async def test_what_was_deleted_is_missing_and_begun_again_it_puts_it_back(world: World, kind: str) -> None:
+    world.cluster.remove(world.object(kind, NODES[1]))
+    assert (await world.load()).drift == [f"{kind} {NODES[1]} is missing"]
+    assert (await world.load(drift=False)).drift == []
+    await begin(world, "store")
+    assert (await world.load()).drift == []
+
+
+async def test_what_was_edited_is_told_too(world: World) -> None:
+    service = world.object("Service", NODES[1])
+    world.cluster.put({**service, "spec": {**service["spec"], "selector": {"app": "other"}}})
+    (told,) = (await world.load()).drift
+    assert told.startswith(f"Service {NODES[1]} was changed: spec.selector")
+
+
+async def test_a_claim_that_is_going_is_in_use_and_not_waited_for(world: World) -> None:
+    claim = world.object("PersistentVolumeClaim", NODES[1])
+    world.cluster.put({**claim, "metadata": {**claim["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    assert (await world.load()).drift == []
+
+
+async def test_a_lost_primary_is_to_be_replaced_and_nobody_begins_empty_any_more(world: World) -> None:
+    assert first_primaries(world) == {NODES[0]}
+    assert (await planned(world, seen=SEEN)).source == NODES[0]
+    assert first_primaries(world) == {"-"}
+    await begin(world, "store")
+    assert first_primaries(world) == {"-"}
+
+
+async def test_nodes_that_a_newer_spec_asks_for_hold_no_failover_up(world: World) -> None:
+    world.edit(components=store(replicas=5, storage={"size": "1Gi"}))
+    assert (await planned(world, seen=SEEN)).source == NODES[0]
+
+
+async def test_a_spec_that_cannot_be_carried_out_says_so(world: World) -> None:
+    world.edit(topology="none-such")
+    with pytest.raises(Exception, match="has no topology 'none-such'"):
+        await planned(world, seen=SEEN)
+
+
+async def test_its_metadata_are_not_taken_for_those_of_an_app_that_has_run(world: World) -> None:
+    await planned(world, seen=SEEN)
+    app = world.object("App", NAME)
+    app["status"]["operation"] = {"type": "Failover", "state": "Completed"}
+    live = await live_state(world.platform, NAMESPACE, NAME, app["metadata"]["uid"])
+    assert damages(app, live) == {}
+
+
+async def test_completed_it_is_deployed_as_any_other(world: World) -> None:
+    await planned(world, seen=SEEN)
+    await world.deployed()
+    assert "failedOver" not in world.part("basic")
+
+
+async def test_a_first_primary_without_its_volume_does_not_begin(world: World) -> None:
+    """It would begin empty, and the others would follow it."""
+    for kind in ("Deployment", "PersistentVolumeClaim"):
+        world.cluster.remove(world.object(kind, NODES[0]))
+    await begin(world, "store")
+    assert first_primaries(world) == {"-"}
+
+
+async def test_the_primarys_node_may_not_be_taken_away(world: World) -> None:
+    world.write("holders", [{"component": "store", "role": "primary", "node": NODES[2]}])
+    world.edit(components=store(replicas=2, storage={"size": "1Gi"}))
+    assert f"{NODES[2]} is ready and may hold data" in (await world.load()).refusal
+
+
+@pytest.mark.parametrize("part", [None, "{", '{"a": 1}', '["x"]'])
+def test_holders_that_cannot_be_read_are_none(part: str | None) -> None:
+    assert holders({"data": {} if part is None else {"holders": part}}) == {}
