@@ -1,7 +1,8 @@
-"""Records the histories that the replay test runs: ``python -m tests.replay.record``.
+"""Records the histories that the replay test runs: ``python -m tests.replay.record [RELEASE [APP ...]]``.
 
 Run it when a change to a workflow is meant, and released workflows are patched (``workflow.patched``) or have
-ended. Histories of releases stay beside the new ones: name the directory after the release.
+ended. Histories of releases stay beside the new ones: name the directory after the release. Where a life is new
+(``LIVES``), name its App too: only its histories are written, and the others stay as they are.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from temporalio.client import Client
 
 from api.operations import NoticeKind
 from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, Evacuation, GroupPlan, Plan, RollNode, ScalePlan
-from tests.workflows.fakes import FakeCluster
-from tests.workflows.running import entity, notify, say, start_by_hand, suspect, workers
+from tests.replay import branches
+from tests.workflows.fakes import INSTALLATION, FakeCluster
+from tests.workflows.running import NAMESPACE, entity, notify, say, start_by_hand, suspect, workers
 from tests.workflows.server import dev_server
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -198,17 +200,18 @@ async def told(client: Client, cluster: FakeCluster) -> None:
     await entity(client, "v").result()
 
 
-async def record() -> dict[str, str]:
+LIVES: dict[str, branches.Life] = {"x": play, "y": day2, "z": drained, "w": lost, "v": told} | branches.LIVES
+"""By the name of the App."""
+
+
+async def record(apps: list[str]) -> dict[str, str]:
     """File name -> history of each workflow that ran."""
     cluster, histories = FakeCluster(), {}
     async with dev_server() as environment:
         client = environment.client
         async with workers(client, cluster):
-            await play(client, cluster)
-            await day2(client, cluster)
-            await drained(client, cluster)
-            await lost(client, cluster)
-            await told(client, cluster)
+            for app in apps:
+                await LIVES[app](client, cluster)
         async for found in client.list_workflows():
             history = await client.get_workflow_handle(found.id, run_id=found.run_id).fetch_history()
             name = found.id.replace("/", "~") + (f"@{found.run_id[:8]}" if found.workflow_type == "App" else "")
@@ -217,15 +220,28 @@ async def record() -> dict[str, str]:
     return histories
 
 
-def main(release: str) -> None:
+def forget(directory: Path, app: str) -> None:
+    """What is stored of an App: a run of the entity has another id each time."""
+    for pattern in (f"{INSTALLATION}~app~{NAMESPACE}~{app}[@~]*.json", f"by-hand-*-{app}.json"):
+        for path in directory.glob(pattern):
+            path.unlink()
+
+
+def main(release: str, apps: list[str]) -> None:
+    """``apps``: none for all."""
+    if unknown := set(apps) - set(LIVES):
+        raise SystemExit(f"no life of {', '.join(sorted(unknown))}: there are {', '.join(LIVES)}")
     directory = HISTORIES / release
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    histories = asyncio.run(record())
+    histories = asyncio.run(record(apps or list(LIVES)))
+    if not apps:
+        shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    for app in apps:
+        forget(directory, app)
     for name, text in histories.items():
         (directory / name).write_text(text, encoding="utf-8")
     print(f"{len(histories)} histories in {directory}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "0.3.0")
+    main(sys.argv[1] if len(sys.argv) > 1 else "0.3.0", sys.argv[2:])

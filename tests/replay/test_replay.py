@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,9 @@ from workflows.registry import ALL_WORKFLOWS
 FOLDER = Path(__file__).parent / "histories"
 HISTORIES = sorted(FOLDER.rglob("*.json"))
 PRESENT = "0.3.0"
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+UNREACHED: dict[str, str] = {}
+"""Patches that no life can come to (``branches``) -> why."""
 
 
 def stored(path: Path) -> str:
@@ -28,10 +33,37 @@ async def test_replays(path: Path) -> None:
     await Replayer(workflows=ALL_WORKFLOWS).replay_workflow(history)
 
 
+def of_present() -> Iterator[Path]:
+    """Those of the present release, which a worker that is upgraded comes from."""
+    return (each for each in HISTORIES if PRESENT in each.relative_to(FOLDER).parts)
+
+
 def test_every_kind_of_workflow_is_stored() -> None:
-    """Under the present release, which a worker that is upgraded comes from: each operation, and its children."""
+    """Under the present release: each operation, and its children."""
     kinds = set()
-    for path in (each for each in HISTORIES if PRESENT in each.relative_to(FOLDER).parts):
+    for path in of_present():
         started = json.loads(stored(path))["events"][0]["workflowExecutionStartedEventAttributes"]
         kinds.add(started["workflowType"]["name"])
     assert kinds >= {ENTITY_WORKFLOW, COMPONENT_WORKFLOW, GROUP_WORKFLOW, *OperationType}
+
+
+def patches() -> set[str]:
+    """Those that the workflows ask for, by name."""
+    names = set()
+    for path in WORKFLOWS.rglob("*.py"):
+        for node in ast.walk(ast.parse(stored(path))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "patched":
+                assert isinstance(node.args[0], ast.Constant), f"{path.name}:{node.lineno}: which patch is it"
+                names.add(str(node.args[0].value))
+    return names
+
+
+def test_every_patch_is_stored() -> None:
+    """Else nothing would notice a change of what is done behind it, and a worker that is upgraded would get stuck."""
+    markers = set()
+    for path in of_present():
+        for event in WorkflowHistory.from_json(path.stem, stored(path)).events:
+            marker = event.marker_recorded_event_attributes
+            if marker.marker_name == "core_patch":
+                markers.add(json.loads(marker.details["patch-data"].payloads[0].data)["id"])
+    assert patches() - markers == set(UNREACHED), "take its branch in tests/replay/branches.py, and record it"
