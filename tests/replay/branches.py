@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from temporalio.client import Client
 
 from api.operations import NoticeKind
-from api.steps import ComponentPlan, Plan, Step
+from api.steps import ComponentPlan, GroupPlan, Plan, Step
 from tests.workflows.fakes import FakeCluster
 from tests.workflows.running import doing, entity, eventually, idle, notify, operation, say, start_by_hand, suspect
 
@@ -103,4 +103,34 @@ async def ended(client: Client, cluster: FakeCluster) -> None:
     await gone(client, cluster, "s")
 
 
-LIVES: dict[str, Life] = {"u": mended, "t": moved, "s": ended}
+async def waiting(client: Client, cluster: FakeCluster) -> None:
+    """A first Deploy that waits begins again for what is missing, after a failover, and after one by hand.
+
+    ``first-deploy-makes-room``."""
+    app = cluster.add("r")
+    app.writable, app.blocked = "r-0", {"server"}
+    app.plan = Plan([ComponentPlan("server", [GroupPlan("data", ["r-0"])])])
+
+    def begun() -> int:
+        return cluster.steps("r").count("waitReady:server")
+
+    async def again(before: int) -> None:
+        await cluster.until(lambda: begun() > before, timeout=40)
+
+    await notify(client, "r")
+    await again(0)
+    await cluster.change("r", drift=["Service r is missing"])
+    await notify(client, "r", NoticeKind.DRIFT)
+    await again(1)
+    await cluster.change("r", drift=[])
+    await replaced(client, cluster, "r")
+    await again(2)
+    before = begun()
+    await (await start_by_hand(client, "r", "Failover", node="other")).result()
+    await again(before)
+    await cluster.change("r", blocked=set())
+    await cluster.until(lambda: "finish" in cluster.steps("r"))
+    await gone(client, cluster, "r")
+
+
+LIVES: dict[str, Life] = {"u": mended, "t": moved, "s": ended, "r": waiting}
