@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.component import ComponentSpec
+from api.meta import Model
 from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_ROLE, app_labels, metadata_name
 from api.plugin import Port
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
@@ -39,7 +40,7 @@ def component_resource(
         "apiVersion": API_VERSION,
         "kind": "Component",
         "metadata": metadata(desired, component.resource_name, object_labels(desired, component.name)),
-        "spec": spec.model_dump(by_alias=True, mode="json", exclude_none=True),
+        "spec": _spec(spec),
     }
 
 
@@ -49,8 +50,20 @@ def group_resource(desired: DesiredApp, component: DesiredComponent, group: Desi
         "apiVersion": API_VERSION,
         "kind": "Group",
         "metadata": metadata(desired, group.resource_name, object_labels(desired, component.name, group.name)),
-        "spec": group.spec.model_dump(by_alias=True, mode="json", exclude_none=True),
+        "spec": _spec(group.spec),
     }
+
+
+def _spec(model: Model) -> dict[str, Any]:
+    """As it is applied. An empty map is left out: server-side apply takes one that had keys before for null, which the
+    schema refuses (a node selector could not be removed)."""
+    dumped: dict[str, Any] = model.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return _without_empty_maps(dumped)
+
+
+def _without_empty_maps(value: dict[str, Any]) -> dict[str, Any]:
+    filled = {key: _without_empty_maps(each) if isinstance(each, dict) else each for key, each in value.items()}
+    return {key: each for key, each in filled.items() if each != {}}
 
 
 def node_service(desired: DesiredApp, component: DesiredComponent, node: DesiredNode) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from render.budgets import disruption_budgets
@@ -127,6 +128,20 @@ def test_data_is_on_the_claim_or_goes_with_the_pod() -> None:
     assert node_volume_claim(D, watch, watch.groups[0], watch.nodes[0]) is None
     volumes = {v["name"]: v for v in pod(node_deployment(D, watch, watch.groups[0], watch.nodes[0]))["volumes"]}
     assert volumes["middleware"] == {"name": "middleware", "emptyDir": {}}
+
+
+def test_what_is_applied_has_no_empty_map() -> None:
+    """A node selector that was taken back became null in the live Group, and the API server refused it."""
+
+    def maps(value: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(value, dict):
+            yield value
+            for each in value.values():
+                yield from maps(each)
+
+    for manifest in (component_resource(D, C), group_resource(D, C, G)):
+        assert all(maps(manifest["spec"]))
+    assert "nodeSelector" not in group_resource(D, C, G)["spec"]
 
 
 def test_two_renderings_are_equal() -> None:
