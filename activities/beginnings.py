@@ -8,6 +8,7 @@ Failover that makes one of them primary.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from activities import parts
 from activities.addresses import node_addresses
@@ -28,18 +29,24 @@ def over(live: Live) -> bool:
 
 
 def has_lost_its_volume(live: Live, component: DesiredComponent, claims: Collection[str]) -> bool:
-    """Whether the component has had a primary and the node that would begin has no volume. ``claims``: by name."""
+    """Whether the node that would begin has no volume (``claims``: by name), and others may have data: somebody has had
+    the writable role, or another node has one."""
     first = next((node for node in component.nodes if node.name == component.bootstrap_node), None)
-    stored = first is not None and component.group(first.group).spec.storage is not None
-    return stored and component.bootstrap_node not in claims and component.name in holders(live.metadata)
+    if first is None or component.group(first.group).spec.storage is None or first.name in claims:
+        return False
+    serve = {str(each.get("node")) for each in _entries(live.metadata, "roles")} - {first.name}
+    return component.name in holders(live.metadata) or any(node.name in serve for node in component.nodes)
 
 
 def holders(metadata: Manifest | None) -> dict[str, str]:
-    """Component -> who held its writable role last, of components whose primary the platform replaces; the watcher
-    writes it."""
-    part = read_part(metadata, "holders")
-    found = [each for each in part if isinstance(each, dict)] if isinstance(part, list) else []
-    return {str(each.get("component")): str(each.get("node")) for each in found}
+    """Component -> who held its writable role last, of components whose primary the platform replaces."""
+    return {str(each.get("component")): str(each.get("node")) for each in _entries(metadata, "holders")}
+
+
+def _entries(metadata: Manifest | None, name: str) -> list[dict[str, Any]]:
+    """Of a part that the watcher writes."""
+    part = read_part(metadata, name)
+    return [each for each in part if isinstance(each, dict)] if isinstance(part, list) else []
 
 
 async def end(

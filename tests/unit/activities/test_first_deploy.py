@@ -107,8 +107,12 @@ async def test_completed_it_is_deployed_as_any_other(world: World) -> None:
     assert "failedOver" not in world.part("basic")
 
 
-async def test_a_first_primary_without_its_volume_does_not_begin(world: World) -> None:
-    """It would begin empty, and the others would follow it."""
+@pytest.mark.parametrize("part", ["holders", "roles"])
+async def test_a_first_primary_without_its_volume_does_not_begin(world: World, part: str) -> None:
+    """It would begin empty, and the others would follow it; in topologies without ``holders`` as well."""
+    if part == "roles":
+        world.spoil("holders", None)
+        world.write("roles", [{"node": NODES[1], "role": "replica", "epoch": 1}])
     for kind in ("Deployment", "PersistentVolumeClaim"):
         world.cluster.remove(world.object(kind, NODES[0]))
     await begin(world, "store")
