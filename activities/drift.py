@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from activities.budgets import budget_resource, surplus_budgets
 from activities.differences import differences
 from activities.effective import changed_in_engines, unapplied
-from activities.kept import kept_components
+from activities.kept import kept_components, of_this_app
 from activities.manifests import (
     budget_manifests,
     deployment_manifest,
@@ -65,8 +65,9 @@ async def find_first_drift(platform: Platform, desired: DesiredApp, state: LiveS
     is in use, so what waits for others is not to wait for that as well."""
     live, budgets = await _objects(platform, desired, state, going=True)
     kept = kept_components(desired, live["PersistentVolumeClaim"])
-    kinds = ("Deployment", "PersistentVolumeClaim", "ConfigMap")
-    made = {(n.component, n.group) for n in desired.nodes if any(n.name in live[kind] for kind in kinds)}
+    own = {name for name, claim in live["PersistentVolumeClaim"].items() if of_this_app(claim, desired.uid)}
+    present = {*live["Deployment"], *live["ConfigMap"], *own}
+    made = {(node.component, node.group) for node in desired.nodes if node.name in present}
     nodes = [node for node in desired.nodes if (node.component, node.group) in made]
     found = [*await _secrets(platform, desired), *_missing_claims(desired, live["PersistentVolumeClaim"], nodes)]
     found += _of_the_app(desired, live, budgets, kept)

@@ -18,8 +18,7 @@ from dataclasses import replace
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities import fencing
-from activities.beginnings import end_by_failover
+from activities import beginnings, fencing
 from activities.candidates import (
     LOST_FOR,
     able_to_lead,
@@ -75,7 +74,7 @@ class Failover(Replacing):
             takeover = replace(takeover, well=well)
             takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since)
         if want.live.deployed is None:
-            await end_by_failover(self.platform, target, want.desired, component)
+            await beginnings.end_before_deployed(self.platform, target, want.desired, component)
         change = StatusChange(
             phase=Phase.UPDATING,
             message=f"Failover: {target.reason}",
@@ -93,6 +92,8 @@ class Failover(Replacing):
                 "to move the role while both live, start a Switchover"
             )
             raise permanent(ErrorType.NO_CANDIDATE, message)
+        if want.live.deployed is None and component.name not in beginnings.holders(want.live.metadata):
+            raise permanent(ErrorType.NO_CANDIDATE, f"{component.name} has had no primary yet that could be lost")
         if len(component.nodes) < 2:
             raise permanent(ErrorType.NO_CANDIDATE, f"{component.name} has no other node that could take over")
 

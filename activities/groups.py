@@ -58,8 +58,12 @@ class Groups:
         held = held_nodes(desired, component, live.claims)
         if held:  # nodes without a volume yet wait for the same decision
             held |= {node.name for node in component.nodes if node.name not in live.claims}
-        lost = beginnings.has_lost_its_volume(want.live, component, live.claims)
-        first = first_primary(component, ran=lost or beginnings.over(want.live), held=held)
+        over = beginnings.over(want.live, component)
+        if not over and beginnings.has_lost_a_volume(want.live, component, live.config_maps, live.claims):
+            # Before there is a claim again, which a Pod may wait for.
+            await beginnings.end_before_deployed(platform, target, desired, component)
+            over, live = True, await self._live(target, component, ran=ran)
+        first = first_primary(component, ran=over, held=held)
         rendered = await rendered_config_maps(
             desired, component, group.nodes, addresses, live.config_maps, bootstrap=first, held=held
         )

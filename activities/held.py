@@ -16,6 +16,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.addresses import node_addresses
+from activities.beginnings import over
 from activities.events import tell
 from activities.kept import held_nodes
 from activities.nodes import rendered_config_maps
@@ -87,7 +88,12 @@ class Held:
         live = await self._config_maps(target, sorted(held))
         nodes = sorted((n for n in component.nodes if n.name in held), key=lambda n: n.name != step.bootstrap)
         for node, manifest, _ in await rendered_config_maps(
-            want.desired, component, nodes, addresses, live, bootstrap=step.bootstrap
+            want.desired,
+            component,
+            nodes,
+            addresses,
+            live,
+            bootstrap=None if over(want.live, component) else step.bootstrap,
         ):
             await self._start(step, states[node.name], manifest)
             change = {"metadata": {"annotations": {ANNOTATION_APP_UID: target.uid}}}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.beginnings import holders
+from activities.beginnings import leading
 from activities.drift import find_drift, find_first_drift
 from activities.effective import unstarted
 from activities.evacuation import evacuations
@@ -242,7 +242,7 @@ def fewer_nodes(app: App, wanted: DesiredApp, live: Live) -> Iterator[Problem]:
     """Until the first Deploy has completed anything may change, but for a group's nodes that are ready becoming
     fewer, or the primary going: they may hold data by now."""
     nodes = lists(read_part(live.metadata, "nodes"))
-    primaries = holders(live.metadata).values()
+    primaries = {each.successor for each in app.status.fenced} | leading(live.metadata, wanted.components)
     ready = [*nodes["normal"], *(node for node in nodes["adding"] if node["name"] in primaries)]
     for component in wanted.components:
         for group in component.groups:

@@ -44,7 +44,7 @@ class UnsureError(Exception):
 def damages(manifest: Manifest, live: Live) -> Mapping[str, str]:
     """By part, what is wrong. Also a completed Deploy that the metadata know nothing of any more."""
     uid = manifest["metadata"]["uid"]
-    known = has_run(live.basic, uid) or parts.FAILED_OVER in live.basic
+    known = has_run(live.basic, uid) or bool(parts.begun(live.basic))
     lost = bool(live.components or live.groups) and not known and _ran(manifest)
     return {"basic": "does not say any more that the App has run", **live.damaged} if lost else live.damaged
 

@@ -23,9 +23,9 @@ from render.templates import version_key
 
 UNVERIFIED = "unverified"
 """In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""
-FAILED_OVER = "failedOver"
-"""In ``basic`` of an App whose first Deploy has not completed: a Failover has begun, so a node that begins empty is no
-first primary any more."""
+BEGUN = "begun"
+"""In ``basic`` of an App whose first Deploy has not completed: components of which no node may begin as first primary
+any more, since others may have data."""
 DATA = "data"
 """In a node's entry: the highest runtime version whose engine has had its volume, where an upgrade noted it."""
 
@@ -48,8 +48,14 @@ def basic(before: Any, desired: DesiredApp, now: str) -> dict[str, Any]:
     return part
 
 
-def failed_over(before: Any) -> dict[str, Any]:
-    return {**(before if isinstance(before, dict) else {}), FAILED_OVER: True}
+def begun(part: Any) -> list[str]:
+    found = part.get(BEGUN) if isinstance(part, dict) else None
+    return [str(name) for name in found] if isinstance(found, list) else []
+
+
+def with_begun(before: Any, component: str) -> dict[str, Any]:
+    part = before if isinstance(before, dict) else {}
+    return {**part, BEGUN: sorted({*begun(part), component})}
 
 
 def without_previous_plugin(part: Mapping[str, Any]) -> dict[str, Any]:

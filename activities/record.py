@@ -103,7 +103,7 @@ class Record:
     async def finish(self, target: Target) -> None:
         """Notes what is deployed. From now on no node may begin as first primary, should its volume be lost."""
         want = await wanted(self._platform, target)
-        await beginnings.end(self._platform, target, want.desired, want.desired.components)
+        await beginnings.end(self._platform, target, want.desired, want.desired.components, hold=False)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
         moved = OperationType.UPGRADE_PLUGIN in stage_of(target.operation)  # a move of the plugin ends here
@@ -113,7 +113,7 @@ class Record:
             part = dict(before) if isinstance(before, dict) else {"uid": target.uid, "created": now}
             if complete and part.get("deployed") != target.spec_hash:
                 part.update(deployed=target.spec_hash, updated=now)
-            part.pop(parts.FAILED_OVER, None)
+            part.pop(parts.BEGUN, None)
             return parts.without_previous_plugin(part) if moved else part
 
         changes: dict[str, Part] = {"basic": deployed}

@@ -19,16 +19,14 @@ from activities.takeover import RoleMover, writable_roles
 from activities.together import together
 from activities.tools import run_tool
 from activities.waiting import Statuses, keep_from_following, start_again
-from activities.wanted import Wanted, live_app, live_state, stage
+from activities.wanted import Wanted, begun, live_app, live_state, stage
 from api.failover import Takeover
-from api.names import app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
-from clients.resources import SERVICE
 from proto import agent_pb2
-from render.desired import DesiredApp, DesiredComponent, Pinned, pinned_to
+from render.desired import DesiredComponent
 from render.validation import parse_app
 
 ASK_WITHIN = 1.0
@@ -58,28 +56,12 @@ class Replacing(RoleMover):
             live_app(self.platform, target), live_state(self.platform, target.namespace, target.app, target.uid)
         )
         app, problems = parse_app(manifest)
-        try:
-            if app is None:
-                raise ValueError("; ".join(map(str, problems)))
-            runs = await stage(self.platform, app, live, OperationType.REPAIR)
-        except ValueError as error:
-            message = f"App {target.namespace}/{target.app} cannot be read: {error}"
-            raise permanent(ErrorType.NO_CANDIDATE, message) from error
+        if app is None:
+            message = f"App {target.namespace}/{target.app} cannot be read: {'; '.join(map(str, problems))}"
+            raise permanent(ErrorType.NO_CANDIDATE, message)
         if live.deployed is None:
-            runs = pinned_to(runs, Pinned(await self._begun(target, runs)))
-        return Wanted(manifest, app, runs, live)
-
-    async def _begun(self, target: Target, desired: DesiredApp) -> dict[str, list[int]]:
-        """Ordinals by Group resource name of the nodes that the first Deploy has begun with: the spec may be a newer
-        one, and by their Services they are reached."""
-        labels = app_labels(target.app)
-        services, _ = await self.platform.kubernetes.list(SERVICE, target.namespace, labels=labels)
-        names = {str(each["metadata"]["name"]) for each in services if each["spec"].get("clusterIP")}
-        return {
-            group.resource_name: [node.ordinal for node in group.nodes if node.name in names]
-            for component in desired.components
-            for group in component.groups
-        }
+            return Wanted(manifest, app, await begun(self.platform, app, live), live)
+        return Wanted(manifest, app, await stage(self.platform, app, live, OperationType.REPAIR), live)
 
     async def detach(self, takeover: Takeover, component: DesiredComponent) -> Detached:
         others = [node.name for node in component.nodes if node.name != takeover.source]

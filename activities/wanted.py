@@ -20,7 +20,8 @@ from api.app import App
 from api.names import app_labels, metadata_name
 from api.operations import OperationType
 from api.steps import ErrorType, Target
-from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, Manifest
+from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, SERVICE, Manifest
+from render.begun import app_begun, as_begun
 from render.bundle import PluginBundle, PluginRefused
 from render.desired import DesiredApp, RecordedState, desired
 from render.running import damaged_parts, deployed_state, recorded_state
@@ -141,6 +142,18 @@ async def stage(platform: Platform, app: App, live: Live, operation: str, *, ext
     own = stage_of(operation)
     bundle = await _bundle(platform, app.spec.plugin.name, plugin_of(app, live.deployed, own))
     return staged(app, bundle, live.deployed, own, agent_image=platform.agent_image, extend=extend)
+
+
+async def begun(platform: Platform, app: App, live: Live) -> DesiredApp:
+    """The nodes of an App's first Deploy that have their Services, as that Deploy was to make them. Raises
+    ApplicationError NoCandidate where it has not come so far, InvalidSpec where its plugin is not there any more."""
+    first = app_begun(app, live.basic, live.recorded)
+    if first is None:
+        raise permanent(ErrorType.NO_CANDIDATE, f"the first Deploy of App {app.namespace}/{app.name} has made no node")
+    bundle = await _bundle(platform, first.spec.plugin.name, first.spec.plugin.version)
+    services, _ = await platform.kubernetes.list(SERVICE, app.namespace, labels=app_labels(app.name))
+    reached = {str(each["metadata"]["name"]) for each in services if each["spec"].get("clusterIP")}
+    return as_begun(first, bundle, live.recorded, reached, agent_image=platform.agent_image)
 
 
 async def _bundle(platform: Platform, name: str, version: str) -> PluginBundle:

@@ -134,6 +134,8 @@ class AppWorkflow:
             elif ticket is not None and not decision.operation:
                 decision, ticket = self._tickets.asked_again(snapshot, ticket)
             if decision.operation:
+                if decision.telling is not None:
+                    await self._tell(snapshot, decision.telling)
                 await self._operate(snapshot, decision, ticket)
             elif decision.telling is not None:
                 await self._tell(snapshot, with_word(decision.telling, snapshot, self._state))
@@ -242,7 +244,7 @@ class AppWorkflow:
                 if look_for_drift and first:
                     self._state.drifted_anew(workflow.now())
                 try:
-                    newest = await self._load(drift=look_for_drift)
+                    newest = await self._load(drift=look_for_drift and not refused)
                 except FailureError:
                     continue  # loading retries by itself; what is left means that it cannot be loaded now
                 if child.done():

@@ -65,8 +65,8 @@ class Telling:
 
 @dataclass(frozen=True)
 class Decision:
-    """``gone``: there is no App (any more). ``operation`` empty: nothing to do, and ``telling`` is what holds now.
-    ``scope``: of an operation that is about a part of the App."""
+    """``gone``: there is no App (any more). ``operation`` empty: nothing to do, and ``telling`` is what holds now; else
+    it is said before. ``scope``: of an operation that is about a part of the App."""
 
     operation: str = ""
     reason: str = ""
@@ -93,8 +93,10 @@ class Memory:
     """The operation that was ended before it was done."""
     half_moved: bool = False
     """That one was an UpgradePlugin: files of both versions look like drift, and it knows what was said to it."""
-    anew: str = ""
-    """Why the first Deploy begins again, where that is not plain from the spec."""
+    put_back: str = ""
+    """What the first Deploy begins again for, where that is not plain from the spec."""
+    first_goes_on: bool = False
+    """The first Deploy does not wait for a Failover that cannot be."""
 
 
 def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
@@ -132,14 +134,17 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     if drift:
         more = f" and {len(drift) - 1} more" if len(drift) > 1 else ""
         return Decision(OperationType.REPAIR, drift[0] + more)
+    replacing = None
     if memory.failover and not snapshot.operation:
-        telling = Telling(Phase.WAITING, memory.failover, failed_operation=OperationType.FAILOVER)
-        return Decision(telling=telling)
+        replacing = Telling(Phase.WAITING, memory.failover, failed_operation=OperationType.FAILOVER)
+    if replacing is not None and not (memory.first_goes_on and not stands):
+        return Decision(telling=replacing)
     if stands and failure is not None:
         message = f"{failure.type} {failure.how}: {failure.message}"
         return Decision(telling=Telling(Phase.WAITING, message, failed_operation=failure.type))
     if not snapshot.deployed_hash:
-        return Decision(OperationType.DEPLOY, f"first deploy; {memory.anew}" if memory.anew else "first deploy")
+        why = memory.put_back or memory.failover
+        return Decision(OperationType.DEPLOY, f"first deploy; {why}" if why else "first deploy", telling=replacing)
     if snapshot.operation:
         return Decision(snapshot.operation, snapshot.change)
     if snapshot.deployed_hash != snapshot.spec_hash:

@@ -123,21 +123,17 @@ class EntityState:
         waits = bool(self.repair_retry_at) and now < datetime.fromisoformat(self.repair_retry_at)
         stands = waits and self.repair_hash == snapshot.spec_hash
         lost, failover = self.failovers.due(now), self.failovers.waiting(now) or self.failovers.failure(now)
-        anew = ""
-        if (lost is not None or failover or self.put_back) and not snapshot.deployed_hash:
-            if makes_room():
-                anew, failover = failover or self.put_back, ""
-            else:
-                lost = None
+        first_goes_on = bool(lost or failover) and not snapshot.deployed_hash and makes_room()
         return Memory(
             failure,
             frozenset(self.unrepairable),
             self.repair_message if stands else "",
-            lost,
+            lost if snapshot.deployed_hash or first_goes_on else None,
             failover,
             self.halfway,
             self.halfway == OperationType.UPGRADE_PLUGIN and workflow.patched("half-moved-plugin-first"),
-            anew,
+            self.put_back,
+            first_goes_on,
         )
 
     def _forget_words(self, snapshot: AppSnapshot) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
-from activities.beginnings import holders
+from activities.beginnings import holders, over
 from activities.groups import Groups
 from activities.mend import damages
 from activities.prepare import Prepare
-from activities.wanted import live_state
+from activities.wanted import live_state, stage
+from api.node import DOCUMENT_KEY
 from api.operations import OperationType
 from api.steps import GroupStep
+from tests.unit.activities.agents import UID
 from tests.unit.activities.cluster import NAME, NAMESPACE, World
 from tests.unit.activities.failing import NODES, PLATFORM, SEEN, planned
 from tests.unit.render.support import store
@@ -41,10 +46,20 @@ async def world() -> World:
     return found
 
 
+def files(world: World) -> list[str]:
+    """Those with what the engine is given, of each node."""
+    found = [world.object("ConfigMap", node)["data"] for node in NODES]
+    return [text for data in found for name, text in data.items() if name != DOCUMENT_KEY and "first " in text]
+
+
 def first_primaries(world: World) -> set[str]:
     """Whom the nodes' files name as the one who may begin."""
-    texts = "".join("".join(world.object("ConfigMap", node)["data"].values()) for node in NODES)
-    return set(re.findall(r"first ([a-z0-9-]+)", texts))
+    return set(re.findall(r"first ([a-z0-9-]+)", "".join(files(world))))
+
+
+def held(world: World) -> set[str]:
+    documents = {node: json.loads(world.object("ConfigMap", node)["data"][DOCUMENT_KEY]) for node in NODES}
+    return {node for node, document in documents.items() if document.get("hold")}
 
 
 async def test_what_it_has_not_made_yet_is_not_missing(world: World) -> None:
@@ -82,15 +97,52 @@ async def test_a_lost_primary_is_to_be_replaced_and_nobody_begins_empty_any_more
     assert first_primaries(world) == {"-"}
 
 
-async def test_nodes_that_a_newer_spec_asks_for_hold_no_failover_up(world: World) -> None:
-    world.edit(components=store(replicas=5, storage={"size": "1Gi"}))
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"components": store(replicas=5, storage={"size": "1Gi"})},
+        {"components": [{"name": "store", "groups": [{"name": "other", "replicas": 2}]}]},
+        {"topology": "none-such"},
+        {"runtimeVersion": "99"},
+        {"plugin": {"name": "shelf", "version": "9.9.9"}},
+    ],
+)
+async def test_what_the_spec_says_by_now_holds_no_failover_up(world: World, spec: dict[str, Any]) -> None:
+    """It goes by what the Deploy has begun to make."""
+    before = files(world)
+    world.edit(**spec)
     assert (await planned(world, seen=SEEN)).source == NODES[0]
+    assert files(world) == [text.replace(f"first {NODES[0]}", "first -") for text in before]
 
 
-async def test_a_spec_that_cannot_be_carried_out_says_so(world: World) -> None:
-    world.edit(topology="none-such")
-    with pytest.raises(Exception, match="has no topology 'none-such'"):
-        await planned(world, seen=SEEN)
+async def test_by_force_nobody_becomes_primary_of_what_never_had_one(world: World) -> None:
+    """No node could begin afterwards."""
+    world.spoil("holders", None)
+    with pytest.raises(ApplicationError, match="has had no primary yet"):
+        await planned(world, NODES[1], candidate=NODES[1], force=True)
+    assert first_primaries(world) == {NODES[0]}
+
+
+async def test_before_it_has_made_anything_there_is_nothing_to_replace() -> None:
+    with pytest.raises(ApplicationError, match="has made no node"):
+        await planned(World(PLATFORM, runtimeVersion="1", components=STORED), seen=SEEN)
+
+
+async def test_who_is_held_over_a_kept_volume_stays_so(world: World) -> None:
+    claim = world.object("PersistentVolumeClaim", NODES[2])
+    claim["metadata"]["annotations"]["middleware.io/app-uid"] = "an earlier one"
+    world.cluster.put(claim)
+    await begin(world, "store")
+    assert held(world) == {NODES[2]}
+    await planned(world, seen=SEEN)
+    assert held(world) == {NODES[2]}
+
+
+async def test_another_component_may_still_begin(world: World) -> None:
+    await planned(world, seen=SEEN)
+    live = await live_state(world.platform, NAMESPACE, NAME, UID)
+    want = await stage(world.platform, world.app, live, OperationType.DEPLOY)
+    assert [over(live, component) for component in want.components] == [c.name == "store" for c in want.components]
 
 
 async def test_its_metadata_are_not_taken_for_those_of_an_app_that_has_run(world: World) -> None:
@@ -104,23 +156,40 @@ async def test_its_metadata_are_not_taken_for_those_of_an_app_that_has_run(world
 async def test_completed_it_is_deployed_as_any_other(world: World) -> None:
     await planned(world, seen=SEEN)
     await world.deployed()
-    assert "failedOver" not in world.part("basic")
+    assert "begun" not in world.part("basic")
 
 
 @pytest.mark.parametrize("part", ["holders", "roles"])
-async def test_a_first_primary_without_its_volume_does_not_begin(world: World, part: str) -> None:
-    """It would begin empty, and the others would follow it; in topologies without ``holders`` as well."""
+@pytest.mark.parametrize("node", NODES[:2])
+async def test_after_the_loss_of_a_volume_nobody_begins_empty(world: World, part: str, node: str) -> None:
+    """The others would follow it; in topologies without ``holders`` as well, and also when the claim is there again."""
     if part == "roles":
         world.spoil("holders", None)
         world.write("roles", [{"node": NODES[1], "role": "replica", "epoch": 1}])
     for kind in ("Deployment", "PersistentVolumeClaim"):
+        world.cluster.remove(world.object(kind, node))
+    for _ in range(2):
+        await begin(world, "store")
+        assert first_primaries(world) == {"-"}
+
+
+async def test_before_anybody_has_served_a_volume_may_be_lost(world: World) -> None:
+    world.spoil("holders", None)
+    for kind in ("Deployment", "PersistentVolumeClaim"):
         world.cluster.remove(world.object(kind, NODES[0]))
     await begin(world, "store")
-    assert first_primaries(world) == {"-"}
+    assert first_primaries(world) == {NODES[0]}
 
 
-async def test_the_primarys_node_may_not_be_taken_away(world: World) -> None:
-    world.write("holders", [{"component": "store", "role": "primary", "node": NODES[2]}])
+@pytest.mark.parametrize("known", ["holders", "roles", "successor"])
+async def test_the_primarys_node_may_not_be_taken_away(world: World, known: str) -> None:
+    world.spoil("holders", None)
+    if known == "successor":
+        app = world.object("App", NAME)
+        fence = {"node": NODES[0], "component": "store", "since": "2026-01-01T00:00:00Z", "successor": NODES[2]}
+        world.cluster.put({**app, "status": {**app["status"], "fenced": [fence]}})
+    else:
+        world.write(known, [{"component": "store", "role": "primary", "node": NODES[2], "epoch": 1}])
     world.edit(components=store(replicas=2, storage={"size": "1Gi"}))
     assert f"{NODES[2]} is ready and may hold data" in (await world.load()).refusal
 

@@ -8,7 +8,7 @@ import pytest
 
 from api.operations import OperationType, Outcome, Suspicion
 from api.steps import AppSnapshot
-from workflows.planner import Failure, Memory, Telling, interrupts, must_tell, plan, refuse_by_request, settle
+from workflows.planner import Decision, Failure, Memory, Telling, interrupts, must_tell, plan, refuse_by_request, settle
 
 NEW = AppSnapshot(exists=True, uid="u", generation=1, spec_hash="one")
 DEPLOYED = replace(NEW, deployed_hash="one")
@@ -38,13 +38,23 @@ def test_next_operation(snapshot: AppSnapshot, operation: str) -> None:
 def test_before_the_first_deploy_has_completed_drift_is_its_own_to_put_back() -> None:
     drifted = replace(NEW, drift=["Service x is missing"])
     assert plan(drifted, NOTHING).operation == "Deploy"
-    decision = plan(drifted, Memory(anew="Service x is missing"))
+    decision = plan(drifted, Memory(put_back="Service x is missing"))
     assert (decision.operation, decision.reason) == ("Deploy", "first deploy; Service x is missing")
     assert plan(drifted, Memory(Failure("Deploy", "one", "quota"))).operation == ""
 
 
 def test_before_the_first_deploy_has_completed_a_lost_primary_is_replaced() -> None:
     assert plan(NEW, Memory(suspicion=Suspicion("server", "x-0", "lost"))).operation == "Failover"
+
+
+def test_a_first_deploy_goes_on_though_a_failover_cannot_be_which_is_told() -> None:
+    memory = Memory(failover="Failover failed: nobody can take over", first_goes_on=True)
+    decision = plan(NEW, memory)
+    assert decision.operation == "Deploy"
+    assert decision.telling is not None
+    assert decision.telling.failed_operation == "Failover"
+    stands = replace(memory, failure=Failure("Deploy", "one", "quota"))
+    assert plan(NEW, stands) == Decision(telling=decision.telling), "nothing begins that could say so"
 
 
 def test_no_app_is_nothing_to_hold_on_to() -> None:
