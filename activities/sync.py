@@ -76,7 +76,9 @@ class Sync:
         lacks = note is not None and (note.dynamic != wants.dynamic or _differs(note.read_back, answers))
         if not lacks and await self._revision(agent) >= revision_of(manifest):
             return changed
-        request_id = f"{activity.info().workflow_run_id}/sync/{node.name}/{activity.info().attempt}"
+        # Of this step: an operation has several, and the agent would answer the next with what it remembers of one.
+        info = activity.info()
+        request_id = f"{info.workflow_run_id}/sync/{info.activity_id}/{node.name}/{info.attempt}"
         try:
             after = await push(
                 self._platform, agent, manifest, dynamic_of(component, values) if lacks else {}, request_id

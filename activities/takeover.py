@@ -68,7 +68,9 @@ class RoleMover:
 
     async def fail_over(self, candidate: AgentTarget, source: str) -> None:
         """``source``: address. What failed may happen all the same (Sentinel cannot be called back)."""
-        request_id = f"{activity.info().workflow_run_id}/failover/{candidate.node}/{activity.info().attempt}"
+        # Of this step: said again (``retry``), the agent would answer with the failure that it remembers.
+        info = activity.info()
+        request_id = f"{info.workflow_run_id}/failover/{info.activity_id}/{candidate.node}/{info.attempt}"
         try:
             result = await self.platform.agents.failover(candidate, request_id, {"from": source}, timeout=TOOL_TIMEOUT)
         except AgentError as error:

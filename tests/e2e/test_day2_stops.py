@@ -17,7 +17,8 @@ from tests.e2e.support.mw import REPOSITORY, mw
 pytestmark = pytest.mark.e2e
 NAMESPACE, NAME = "day2-stops", "ledger"
 BROKEN = "1.0.9"
-"""A plugin version like 1.0.0 that also knows a runtime version whose image nobody has, and one whose image lies."""
+"""A plugin version like 1.0.0 that also knows a runtime version whose image nobody has, one whose image lies, and one
+whose engine does not know a word of the file that it is given, and ends."""
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,11 @@ def app(kube: Kube, instance: Instance, tmp_path_factory: pytest.TempPathFactory
     versions += [
         {"version": "9.0", "images": {"redis": "middleware.local/redis:9.0"}},
         {"version": "9.1", "images": {"redis": "middleware.local/redis:8.0"}},
+        {"version": "9.2", "images": {"redis": "middleware.local/redis:8.0"}},
     ]
     (folder / "plugin.yaml").write_text(yaml.safe_dump(definition))
+    with (folder / "templates" / "redis.conf.j2").open("a") as template:
+        template.write('{% if runtimeVersion == "9.2" %}\nno-such-word yes\n{% endif %}\n')
     mw(instance, "plugin", "install", str(folder))
     kube.namespace(NAMESPACE)
     manifest = redis_app(NAME, NAMESPACE, "replication")
@@ -78,6 +82,32 @@ def test_an_engine_of_another_version_than_promised_is_found_out(app: RunningApp
     assert "ends" in mw(instance, "abort", NAME, "-n", NAMESPACE).stdout
     app.message("was aborted", "rolled back", timeout=200)
     eventually("both nodes serve 7.0 again", lambda: app.status().get("ready") == "2/2", timeout=120)
+    for node in app.nodes():
+        with app.of_node(node) as client:
+            assert client.info("server")["redis_version"].startswith("7.0.")
+    app.change(lambda spec: spec.update(runtimeVersion="7.0"))
+    app.settled()
+
+
+def test_a_version_that_ends_at_its_start_stops_there_and_an_abort_goes_back(
+    app: RunningApp, instance: Instance
+) -> None:
+    primary = app.primary()
+    replica = next(node for node in app.nodes() if node != primary)
+    before = app.pods()[primary]["metadata"]["uid"]
+    with app.load("crashing", 0.0):
+        app.change(lambda spec: spec.update(runtimeVersion="9.2"))
+        message = app.message("stopped", replica, "retry, skip or abort", timeout=200)
+        assert "exit code 1" in message
+        assert app.pods()[primary]["metadata"]["uid"] == before, "the primary was not touched"
+        assert app.primary() == primary
+        log = mw(instance, "logs", NAME, replica, "-n", NAMESPACE).stdout
+        assert "no-such-word" in log, "the engine's own words"
+
+        assert "ends" in mw(instance, "abort", NAME, "-n", NAMESPACE).stdout
+        app.message("was aborted", "rolled back", timeout=200)
+        eventually("both nodes serve", lambda: app.status().get("ready") == "2/2", timeout=120)
+    assert app.pods()[primary]["metadata"]["uid"] == before
     for node in app.nodes():
         with app.of_node(node) as client:
             assert client.info("server")["redis_version"].startswith("7.0.")

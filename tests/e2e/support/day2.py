@@ -40,7 +40,7 @@ class RunningApp:
         status: Manifest = self.manifest().get("status", {})
         return status
 
-    def settled(self, timeout: float = 240.0) -> Manifest:
+    def settled(self, timeout: float = 240.0, *, every: float = 0.5) -> Manifest:
         """The App once its present spec is carried out and all its nodes are ready."""
 
         def done() -> Manifest | None:
@@ -51,7 +51,7 @@ class RunningApp:
             return app if current and ready and status.get("message") == "as wanted" else None
 
         try:
-            return eventually(f"{self.name} is settled", done, timeout, every=0.5)
+            return eventually(f"{self.name} is settled", done, timeout, every)
         except AssertionError as error:
             raise AssertionError(f"{error}\nstatus: {json.dumps(self.status(), indent=1)}") from error
 

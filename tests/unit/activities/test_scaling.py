@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
 from activities.groups import Groups
 from activities.prepare import Prepare
@@ -12,6 +16,7 @@ from activities.scale import Scale
 from activities.sync import Sync
 from api.operations import OperationType
 from api.steps import ComponentPlan, ComponentStep, GroupPlan, GroupStep, NodeStep, RollNode, ScalePlan
+from proto.agent_pb2 import ReloadConfigResult
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import PARAMETERS, shelf, store
 
@@ -146,6 +151,31 @@ async def test_nodes_of_an_aborted_scale_stay_until_asked_for_and_go_when_the_nu
     await world.do(Scale(world.platform).forget_node, step(world, NODES[3]))
     assert NODES[3] not in world.names("Deployment")
     assert world.nodes("adding") == world.nodes("deleting") == []
+
+
+async def test_each_node_that_goes_is_told_and_not_only_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All by one operation, and an agent answers a request that it has answered before from its memory."""
+    world = await World(runtimeVersion="1", components=store(replicas=4)).deployed()
+    world.agents.tools |= {"leave": {}, "forget": {}}
+    remembered: dict[tuple[str, str], ReloadConfigResult] = {}
+    push = world.agents.reload_config
+
+    async def remembering(agent: Any, request: Any, **more: Any) -> ReloadConfigResult:
+        key = (agent.node, request.request_id)
+        if key not in remembered:
+            remembered[key] = await push(agent, request, **more)
+        return remembered[key]
+
+    monkeypatch.setattr(world.agents, "reload_config", remembering)
+    await planned(world, 2)
+    environment = ActivityEnvironment()
+    for number, node in enumerate((NODES[3], NODES[2])):
+        await world.do(Scale(world.platform).remove_node, step(world, node))
+        environment.info = replace(environment.info, activity_id=str(number))
+        sync = ComponentStep(world.target(OperationType.SCALE), "store")
+        await environment.run(Sync(world.platform).sync_nodes, sync)
+        await world.do(Scale(world.platform).forget_node, step(world, node))
+    assert world.agents.pushed[NODES[0]] == world.object("ConfigMap", NODES[0])["data"]
 
 
 # Parameters that follow from the number of nodes
