@@ -24,6 +24,7 @@ from activities.platform import Platform
 from activities.push import release
 from activities.reach import agent_of
 from activities.readiness import NodeState
+from activities.request_ids import request_id
 from activities.together import together
 from activities.wait import NodeWaiter
 from activities.wanted import Wanted, wanted
@@ -123,13 +124,12 @@ class Held:
 
     async def _start(self, step: ComponentStep, state: NodeState, manifest: Manifest) -> None:
         agents, agent = self._platform.agents, agent_of(step.target, state)
-        # Of this attempt: the agent would answer another one with the refusal that it remembers.
-        request_id = f"{activity.info().workflow_run_id}/start/{state.node}/{activity.info().attempt}"
+        asked = request_id("start", state.node)
         try:
-            await release(self._platform, agent, manifest, f"{request_id}/push")
+            await release(self._platform, agent, manifest, f"{asked}/push")
             status = await agents.status(agent)
             if status.state not in _RUNS:
-                await agents.start(agent, request_id, timeout=_START_TIMEOUT)
+                await agents.start(agent, asked, timeout=_START_TIMEOUT)
         except AgentError as error:
             if "Start" in str(error) and error.code.name == "DEADLINE_EXCEEDED":
                 return  # it is starting and waits for its peers; readiness is waited for in the next step

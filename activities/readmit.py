@@ -20,6 +20,7 @@ from activities.nodes import rendered_config_maps, revision_of
 from activities.push import release
 from activities.reach import reachable
 from activities.replacing import ASK_WITHIN, START_WITHIN, Replacing
+from activities.request_ids import request_id
 from activities.status import ConditionChange, StatusChange, tell_step
 from activities.wanted import Wanted
 from api.app import Phase
@@ -75,14 +76,14 @@ class Readmit(Replacing):
         live = await self.platform.kubernetes.get(CONFIG_MAP, node.name, want.desired.namespace)
         known = {node.name: live} if live is not None else {}
         rendered = await rendered_config_maps(free, component, [node], addresses, known, bootstrap=None)
-        request_id = f"{activity.info().workflow_run_id}/release/{node.name}/{activity.info().attempt}"
+        asked = request_id("release", node.name)
         deadline = time.monotonic() + _RELEASED_WITHIN
         for _, manifest, changed in rendered:
             while True:
                 try:
                     has = (await self.platform.agents.status(agent, timeout=_ANSWERS_WITHIN)).revision
                     if changed or has < revision_of(manifest):
-                        await release(self.platform, agent, manifest, request_id)
+                        await release(self.platform, agent, manifest, asked)
                     break
                 except AgentError as error:  # agent 2 of a Pod that is just back comes after agent 1
                     if time.monotonic() > deadline:
@@ -131,8 +132,8 @@ class Readmit(Replacing):
         return f"{source} follows {primary}"
 
     async def _stop(self, agent: AgentTarget) -> None:
-        request_id = f"{activity.info().workflow_run_id}/stop/{agent.node}/{activity.info().attempt}"
+        asked = request_id("stop", agent.node)
         try:
-            await self.platform.agents.stop(agent, request_id, grace=fencing.STOP_GRACE, timeout=START_WITHIN)
+            await self.platform.agents.stop(agent, asked, grace=fencing.STOP_GRACE, timeout=START_WITHIN)
         except AgentError as error:
             raise ApplicationError(f"{agent.node} does not stop yet: {error}") from error

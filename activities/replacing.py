@@ -14,6 +14,7 @@ from activities.addresses import node_addresses
 from activities.candidates import Waiting, judged
 from activities.platform import permanent
 from activities.reach import reachable
+from activities.request_ids import request_id
 from activities.status import tell_step
 from activities.takeover import RoleMover, writable_roles
 from activities.together import together
@@ -108,10 +109,9 @@ class Replacing(RoleMover):
 
     async def start(self, agent: AgentTarget, *, lead: bool = False) -> None:
         """``lead``: as primary, where it finds no other."""
-        info = activity.info()
-        request_id = f"{info.workflow_run_id}/{'lead' if lead else 'start'}/{agent.node}/{info.attempt}"
+        asked = request_id("lead" if lead else "start", agent.node)
         try:
-            await self.platform.agents.start(agent, request_id, timeout=START_WITHIN, lead=lead)
+            await self.platform.agents.start(agent, asked, timeout=START_WITHIN, lead=lead)
         except AgentError as error:
             raise ApplicationError(f"{agent.node} does not start again yet: {error}") from error
 

@@ -18,6 +18,7 @@ from activities.nodes import rendered_config_maps, revision_of
 from activities.platform import Platform
 from activities.push import PushRefusedError, push
 from activities.reach import reachable
+from activities.request_ids import request_id
 from activities.together import together
 from activities.wanted import wanted
 from api.names import app_labels
@@ -76,12 +77,13 @@ class Sync:
         lacks = note is not None and (note.dynamic != wants.dynamic or _differs(note.read_back, answers))
         if not lacks and await self._revision(agent) >= revision_of(manifest):
             return changed
-        # Of this step: an operation has several, and the agent would answer the next with what it remembers of one.
-        info = activity.info()
-        request_id = f"{info.workflow_run_id}/sync/{info.activity_id}/{node.name}/{info.attempt}"
         try:
             after = await push(
-                self._platform, agent, manifest, dynamic_of(component, values) if lacks else {}, request_id
+                self._platform,
+                agent,
+                manifest,
+                dynamic_of(component, values) if lacks else {},
+                request_id("sync", node.name),
             )
         except PushRefusedError as error:
             await tell(self._platform, target, "PushRefused", f"{node.name}: {error}", warning=True)

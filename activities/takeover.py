@@ -8,7 +8,6 @@ from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import parts
@@ -17,6 +16,7 @@ from activities.manifests import version_of
 from activities.metadata import update_metadata
 from activities.platform import Platform, permanent
 from activities.reach import reachable, reports
+from activities.request_ids import request_id
 from activities.tools import run_tool
 from api.names import LABEL_ROLE, app_labels
 from api.steps import ErrorType, Target
@@ -68,11 +68,9 @@ class RoleMover:
 
     async def fail_over(self, candidate: AgentTarget, source: str) -> None:
         """``source``: address. What failed may happen all the same (Sentinel cannot be called back)."""
-        # Of this step: said again (``retry``), the agent would answer with the failure that it remembers.
-        info = activity.info()
-        request_id = f"{info.workflow_run_id}/failover/{info.activity_id}/{candidate.node}/{info.attempt}"
+        asked = request_id("failover", candidate.node)
         try:
-            result = await self.platform.agents.failover(candidate, request_id, {"from": source}, timeout=TOOL_TIMEOUT)
+            result = await self.platform.agents.failover(candidate, asked, {"from": source}, timeout=TOOL_TIMEOUT)
         except AgentError as error:
             raise ApplicationError(f"{candidate.node} has not taken over: {error}") from error
         if not result.success:
