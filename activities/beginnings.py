@@ -34,15 +34,15 @@ def has_lost_a_volume(
     live: Live, component: DesiredComponent, config_maps: Collection[str], claims: Collection[str]
 ) -> bool:
     """Whether a node that was made has no volume any more, after somebody has had the writable role, or has one: it
-    would come up empty, and others may have data. ``config_maps``, ``claims``: by name."""
-    lost = [
-        node.name
-        for node in component.nodes
-        if component.group(node.group).spec.storage is not None and node.name in config_maps and node.name not in claims
-    ]
+    would come up empty, and others may have data. ``config_maps``, ``claims``: by name. Nobody serves before the node
+    that begins has been made; where no volume is left there is nothing to protect."""
+    stored = [node.name for node in component.nodes if component.group(node.group).spec.storage is not None]
+    made = {*config_maps, component.bootstrap_node}
+    lost = [name for name in stored if name in made and name not in claims]
+    left = [name for name in stored if name in claims]
     serve = {str(each.get("node")) for each in _entries(live.metadata, "roles")}
     served = component.name in holders(live.metadata) or any(node.name in serve for node in component.nodes)
-    return bool(lost) and served
+    return bool(lost and left) and served
 
 
 def holders(metadata: Manifest | None) -> dict[str, str]:

@@ -18,6 +18,7 @@ from typing import Any
 from temporalio.exceptions import ApplicationError
 
 from activities import parts
+from activities.beginnings import holders
 from activities.effective import otherwise_set
 from activities.events import tell
 from activities.manifests import version_of
@@ -33,6 +34,7 @@ from clients.errors import AlreadyExistsError
 from clients.resources import CONFIG_MAP, DEPLOYMENT, Manifest
 from render.labels import owner_references
 from render.manifests import has_run
+from render.running import lists
 
 METADATA_DAMAGED = "MetadataDamaged"
 
@@ -45,13 +47,17 @@ def damages(manifest: Manifest, live: Live) -> Mapping[str, str]:
     """By part, what is wrong. Also a completed Deploy that the metadata know nothing of any more."""
     uid = manifest["metadata"]["uid"]
     known = has_run(live.basic, uid) or bool(parts.begun(live.basic))
-    lost = bool(live.components or live.groups) and not known and _ran(manifest)
+    lost = bool(live.components or live.groups) and not known and _ran(manifest, live)
     return {"basic": "does not say any more that the App has run", **live.damaged} if lost else live.damaged
 
 
-def _ran(manifest: Manifest) -> bool:
-    """Whether a Deploy has completed, by the App's status, which only the platform writes, and after the metadata."""
+def _ran(manifest: Manifest, live: Live) -> bool:
+    """Whether a Deploy has completed, by the App's status, which only the platform writes, and after the metadata. A
+    Failover may have gone before, while no node was recorded as there."""
     operation = (manifest.get("status") or {}).get("operation") or {}
+    nodes = read_part(live.metadata, "nodes")
+    if operation.get("type") == OperationType.FAILOVER and nodes is not None and not lists(nodes)["normal"]:
+        return False
     first = operation.get("type", "") in ("", OperationType.DEPLOY)
     return not first or operation.get("state") == "Completed"
 
@@ -92,8 +98,9 @@ class _Mending:
     def _basic(self) -> dict[str, Any]:
         app, now = self._app, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         basic: dict[str, Any] = {"uid": app.uid, "created": now, "updated": now}
-        if not _ran(self._manifest):
-            return basic
+        if not _ran(self._manifest, self._live):
+            led = {*parts.begun(self._live.basic), *holders(self._live.metadata)}
+            return {**basic, parts.BEGUN: sorted(led)} if led else basic
         basic |= {
             "plugin": app.spec.plugin.name,
             "pluginVersion": app.spec.plugin.version,

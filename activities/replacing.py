@@ -57,12 +57,15 @@ class Replacing(RoleMover):
             live_app(self.platform, target), live_state(self.platform, target.namespace, target.app, target.uid)
         )
         app, problems = parse_app(manifest)
-        if app is None:
-            message = f"App {target.namespace}/{target.app} cannot be read: {'; '.join(map(str, problems))}"
-            raise permanent(ErrorType.NO_CANDIDATE, message)
-        if live.deployed is None:
-            return Wanted(manifest, app, await begun(self.platform, app, live), live)
-        return Wanted(manifest, app, await stage(self.platform, app, live, OperationType.REPAIR), live)
+        try:
+            if app is None:
+                raise ValueError("; ".join(map(str, problems)))
+            if live.deployed is None:
+                return Wanted(manifest, app, await begun(self.platform, app, live), live)
+            return Wanted(manifest, app, await stage(self.platform, app, live, OperationType.REPAIR), live)
+        except ValueError as error:  # a topology that its plugin does not have, say
+            message = f"App {target.namespace}/{target.app} cannot be read: {error}"
+            raise permanent(ErrorType.NO_CANDIDATE, message) from error
 
     async def detach(self, takeover: Takeover, component: DesiredComponent) -> Detached:
         others = [node.name for node in component.nodes if node.name != takeover.source]

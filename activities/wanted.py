@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from activities.manifests import version_of
 from activities.metadata import read_part, said_of
 from activities.platform import Platform, permanent
 from api.app import App
@@ -153,7 +154,9 @@ async def begun(platform: Platform, app: App, live: Live) -> DesiredApp:
     bundle = await _bundle(platform, first.spec.plugin.name, first.spec.plugin.version)
     services, _ = await platform.kubernetes.list(SERVICE, app.namespace, labels=app_labels(app.name))
     reached = {str(each["metadata"]["name"]) for each in services if each["spec"].get("clusterIP")}
-    return as_begun(first, bundle, live.recorded, reached, agent_image=platform.agent_image)
+    deployments = platform.deployments.list(app.namespace, app_labels(app.name))
+    versions = {str(each["metadata"]["name"]): version for each in deployments if (version := version_of(each))}
+    return as_begun(first, bundle, live.recorded, reached, versions, agent_image=platform.agent_image)
 
 
 async def _bundle(platform: Platform, name: str, version: str) -> PluginBundle:

@@ -52,13 +52,20 @@ def app_begun(app: App, basic: Mapping[str, Any], recorded: RecordedState) -> Ap
 
 
 def as_begun(
-    begun: App, bundle: PluginBundle, recorded: RecordedState, reached: Collection[str], *, agent_image: str
+    begun: App,
+    bundle: PluginBundle,
+    recorded: RecordedState,
+    reached: Collection[str],
+    versions: Mapping[str, str],
+    *,
+    agent_image: str,
 ) -> DesiredApp:
-    """``reached``: names of the nodes that have an address; the others are not there yet for anybody."""
+    """``reached``: names of the nodes that have an address; the others are not there yet for anybody. ``versions``: of
+    what those that have a Deployment are, as the record may be newer."""
     whole = desired(begun, bundle, agent_image=agent_image, recorded=recorded)
     ordinals = {
         group.resource_name: [node.ordinal for node in group.nodes if node.name in reached]
         for component in whole.components
         for group in component.groups
     }
-    return pinned_to(whole, Pinned(ordinals))
+    return pinned_to(whole, Pinned(ordinals, versions=versions))

@@ -137,10 +137,12 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     replacing = None
     if memory.failover and not snapshot.operation:
         replacing = Telling(Phase.WAITING, memory.failover, failed_operation=OperationType.FAILOVER)
-    if replacing is not None and not (memory.first_goes_on and not stands):
+    if replacing is not None and not memory.first_goes_on:
         return Decision(telling=replacing)
     if stands and failure is not None:
         message = f"{failure.type} {failure.how}: {failure.message}"
+        if replacing is not None:
+            message += f"; {memory.failover}"
         return Decision(telling=Telling(Phase.WAITING, message, failed_operation=failure.type))
     if not snapshot.deployed_hash:
         why = memory.put_back or memory.failover

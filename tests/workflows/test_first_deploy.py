@@ -31,15 +31,15 @@ async def reason_of(client: Client, app: str, sequence: int) -> str:
 async def test_what_is_deleted_is_put_back_by_beginning_again_which_says_why(
     client: Client, cluster: FakeCluster
 ) -> None:
-    await deploying(client, cluster, "waits")
-    await cluster.change("waits", drift=[MISSING])
-    await notify(client, "waits", NoticeKind.DRIFT)
-    await cluster.until(lambda: cluster.steps("waits").count("prepare") == 2, timeout=40)
-    await cluster.change("waits", drift=[])
-    assert f"first deploy; {MISSING}" in await reason_of(client, "waits", 2)
-    assert "first deploy" in await reason_of(client, "waits", 1)
-    await cluster.change("waits", blocked=set())
-    await cluster.until(lambda: "finish" in cluster.steps("waits"))
+    await deploying(client, cluster, "first-waits")
+    await cluster.change("first-waits", drift=[MISSING])
+    await notify(client, "first-waits", NoticeKind.DRIFT)
+    await cluster.until(lambda: cluster.steps("first-waits").count("prepare") == 2, timeout=40)
+    await cluster.change("first-waits", drift=[])
+    assert f"first deploy; {MISSING}" in await reason_of(client, "first-waits", 2)
+    assert "first deploy" in await reason_of(client, "first-waits", 1)
+    await cluster.change("first-waits", blocked=set())
+    await cluster.until(lambda: "finish" in cluster.steps("first-waits"))
 
 
 async def test_and_each_time_that_it_is_deleted(client: Client, cluster: FakeCluster) -> None:

@@ -153,6 +153,13 @@ async def test_its_metadata_are_not_taken_for_those_of_an_app_that_has_run(world
     assert damages(app, live) == {}
 
 
+async def test_mended_its_metadata_still_say_who_may_not_begin(world: World) -> None:
+    await planned(world, seen=SEEN)
+    world.spoil("basic", "{")
+    await world.load()
+    assert world.part("basic")["begun"] == ["store"]
+
+
 async def test_completed_it_is_deployed_as_any_other(world: World) -> None:
     await planned(world, seen=SEEN)
     await world.deployed()
@@ -160,23 +167,35 @@ async def test_completed_it_is_deployed_as_any_other(world: World) -> None:
 
 
 @pytest.mark.parametrize("part", ["holders", "roles"])
-@pytest.mark.parametrize("node", NODES[:2])
-async def test_after_the_loss_of_a_volume_nobody_begins_empty(world: World, part: str, node: str) -> None:
+@pytest.mark.parametrize(
+    ("node", "gone"),
+    [
+        (NODES[0], ["Deployment", "PersistentVolumeClaim"]),
+        (NODES[0], ["Deployment", "PersistentVolumeClaim", "ConfigMap"]),
+        (NODES[1], ["Deployment", "PersistentVolumeClaim"]),
+    ],
+)
+async def test_after_the_loss_of_a_volume_nobody_begins_empty(
+    world: World, part: str, node: str, gone: list[str]
+) -> None:
     """The others would follow it; in topologies without ``holders`` as well, and also when the claim is there again."""
     if part == "roles":
         world.spoil("holders", None)
         world.write("roles", [{"node": NODES[1], "role": "replica", "epoch": 1}])
-    for kind in ("Deployment", "PersistentVolumeClaim"):
+    for kind in gone:
         world.cluster.remove(world.object(kind, node))
     for _ in range(2):
         await begin(world, "store")
         assert first_primaries(world) == {"-"}
 
 
-async def test_before_anybody_has_served_a_volume_may_be_lost(world: World) -> None:
-    world.spoil("holders", None)
-    for kind in ("Deployment", "PersistentVolumeClaim"):
-        world.cluster.remove(world.object(kind, NODES[0]))
+@pytest.mark.parametrize("lost", [NODES[:1], NODES])
+async def test_where_nobody_has_served_or_no_volume_is_left_the_first_begins(world: World, lost: list[str]) -> None:
+    if lost != NODES:
+        world.spoil("holders", None)
+    for node in lost:
+        for kind in ("Deployment", "PersistentVolumeClaim"):
+            world.cluster.remove(world.object(kind, node))
     await begin(world, "store")
     assert first_primaries(world) == {NODES[0]}
 
