@@ -36,7 +36,7 @@ def has_lost_a_volume(
     """Whether a node that was made has no volume any more, after somebody has had the writable role, or has one: it
     would come up empty, and others may have data. ``config_maps``, ``claims``: by name. Nobody serves before the node
     that begins has been made; where no volume is left there is nothing to protect."""
-    stored = [node.name for node in component.nodes if component.group(node.group).spec.storage is not None]
+    stored = [node.name for node in component.stored_nodes]
     made = {*config_maps, component.bootstrap_node}
     lost = [name for name in stored if name in made and name not in claims]
     left = [name for name in stored if name in claims]

@@ -163,9 +163,9 @@ def _missing_secrets(desired: DesiredApp, live: Live, authority: KeyPair) -> Ite
 
 
 def _missing_claims(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode]) -> Iterator[str]:
+    stored = {node.name for component in desired.components for node in component.stored_nodes}
     for node in nodes:
-        stored = desired.component(node.component).group(node.group).spec.storage is not None
-        if stored and node.name not in live:
+        if node.name in stored and node.name not in live:
             yield f"PersistentVolumeClaim {node.name} is missing"
 
 

@@ -29,10 +29,8 @@ def held_nodes(desired: DesiredApp, component: DesiredComponent, claims: Mapping
     """Nodes whose existing volume is not yet this App's; ``claims`` by name."""
     return frozenset(
         node.name
-        for node in component.nodes
-        if component.group(node.group).spec.storage is not None
-        and node.name in claims
-        and not of_this_app(claims[node.name], desired.uid)
+        for node in component.stored_nodes
+        if node.name in claims and not of_this_app(claims[node.name], desired.uid)
     )
 
 
@@ -63,7 +61,7 @@ def unreadable_beginnings(desired: DesiredApp, metadata: Manifest | None, ready:
     hold acknowledged writes by now. ``ready``: node -> runtime version of its ready Pod. A node that never got ready,
     say of a version that crashes, keeps nobody from correcting the version."""
     normal = {entry["name"]: entry for entry in lists(read_part(metadata, "nodes"))["normal"]}
-    stored = {n.name for c in desired.components for n in c.nodes if c.group(n.group).spec.storage is not None}
+    stored = {node.name for component in desired.components for node in component.stored_nodes}
     had = {}
     for name in sorted(stored & {*normal, *ready}):
         entry = normal.get(name, {})

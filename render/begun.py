@@ -13,17 +13,7 @@ from render.bundle import PluginBundle
 from render.desired import DesiredApp, Pinned, RecordedState, desired, pinned_to
 
 _FACTS = ("plugin", "pluginVersion", "runtimeVersion", "topology")
-_GROUP_FIELDS = (
-    "replicas",
-    "reserve_ordinals",
-    "resources",
-    "storage",
-    "node_selector",
-    "affinity",
-    "tolerations",
-    "topology_spread_constraints",
-    "rolling_update",
-)
+_GROUP_FIELDS = tuple(name for name in GroupTemplate.model_fields if name != "name")
 
 
 def app_begun(app: App, basic: Mapping[str, Any], recorded: RecordedState) -> App | None:

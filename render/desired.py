@@ -100,6 +100,11 @@ class DesiredComponent:
         return tuple(node for group in self.groups for node in group.nodes)
 
     @property
+    def stored_nodes(self) -> tuple[DesiredNode, ...]:
+        """Those that have a volume."""
+        return tuple(node for group in self.groups if group.spec.storage is not None for node in group.nodes)
+
+    @property
     def bootstrap_node(self) -> str:
         """The node that starts as first primary: the recorded one, else the first node of the first group."""
         return self.recorded_bootstrap or self.nodes[0].name
