@@ -17,7 +17,8 @@ from watcher.failures import PodFacts, Process, Usage
 from watcher.role_streams import engine_runs
 
 _HAS_RUN = frozenset({Process.RUNNING, Process.STOPPING, Process.STOPPED, Process.EXITED, Process.FATAL, Process.HELD})
-"""STARTING and BACKOFF are also those of a process that never came to run. HELD is that of a node that is to be taken
+"""STARTING and BACKOFF are also those of a process that never came to run, unless it tells its role: it answers before it
+is old enough to count as running, and without its Pod it would be taken for lost in the middle of its first Deploy. HELD is that of a node that is to be taken
 in again: it has run in an earlier Pod, and will not before it is told to."""
 
 
@@ -65,7 +66,7 @@ def heard(known: Sighting, report: agent_pb2.RoleReport, writable: Collection[st
         known,
         order=order,
         report=report,
-        ran=known.ran or process in _HAS_RUN,
+        ran=known.ran or process in _HAS_RUN or bool(report.role),
         process_since=now if changed else known.process_since,
         heard_at=now,
         unanswered_since=since if unanswered else None,

@@ -88,6 +88,21 @@ async def test_a_dead_process_is_told_at_once_with_when_it_was_last_well(monkeyp
     assert told.seen > 1_600_000_000_000
 
 
+async def test_a_primary_that_has_just_begun_is_not_taken_for_one_without_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    for made in known.pods:
+        known.kubernetes.remove(made)
+    async with known.watching():
+        for made in known.pods:  # a first Deploy's: the watcher was there before them
+            known.kubernetes.put(made)
+        for node in (SECOND, THIRD):
+            known.agents.say(node, "", process=agent_pb2.STARTING)
+        known.agents.say(FIRST, "master", 7, process=agent_pb2.STARTING)
+        await eventually(lambda: known.role(0) == "master")
+        await asyncio.sleep(0.3)
+        assert (known.suspicions, known.degraded()) == ([], "")
+
+
 async def test_what_is_over_before_temporal_is_back_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     known = Installation(monkeypatch)
     async with known.watching():
