@@ -167,27 +167,28 @@ class Configure:
 
         deadline = asyncio.get_running_loop().time() + RESTART_TIMEOUT
         # The agent first: the Pod's own readiness follows it by up to a probe's period.
-        why = await self._why_not(agent, "")
+        serves, why = await self._why_not(agent, "")
         while why:
-            if asyncio.get_running_loop().time() > deadline:
+            # What it has to save takes as long as it takes: it has shown that it can do with the parameters.
+            if not serves and asyncio.get_running_loop().time() > deadline:
                 message = f"{agent.node} does not serve with the new parameters: {why}"
                 raise permanent(ErrorType.ENGINE_REFUSED, message)
             await asyncio.sleep(0.2)
-            why = await self._why_not(agent, why)
+            serves, why = await self._why_not(agent, "" if serves else why)
         waiter = NodeWaiter(platform, target, f"{agent.node}: wait until it serves again", [agent.node])
         await waiter.until(lambda state: state.ready, stuck_after=STUCK_AFTER)
 
-    async def _why_not(self, agent: AgentTarget, before: str) -> str:
-        """Why it does not serve, empty where it does. ``before``: the former answer, which stands where this one says
-        less: of an engine that dies over and over, while it is started once more."""
+    async def _why_not(self, agent: AgentTarget, before: str) -> tuple[bool, str]:
+        """Whether it serves, and why the next node may not follow yet, or empty. ``before``: the former answer, which
+        stands where this one says less: of an engine that dies over and over, while it is started once more."""
         try:
             report = await self._platform.agents.role(agent)
         except AgentError as error:
-            return before or str(error)
+            return False, before or str(error)
         if report.ready:
-            return ""
+            return True, report.unsaved
         said = report.message or "it is not ready"
-        return said if report.process in _ENDED or not before else before
+        return False, said if report.process in _ENDED or not before else before
 
     @activity.defn(name=Step.COMMIT_CONFIG)
     async def commit_config(self, step: ComponentStep) -> None:

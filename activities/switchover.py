@@ -108,6 +108,7 @@ class Switchover(RoleMover):
                 name: report.position
                 for name, report in nodes.reports.items()
                 if report.ready
+                and not report.unsaved
                 and report.role not in nodes.writable
                 and request.candidate in ("", name)
                 and name not in going
@@ -116,7 +117,7 @@ class Switchover(RoleMover):
             if chosen:
                 return chosen
             if asyncio.get_running_loop().time() > deadline:
-                whys = {n: r.message for n, r in sorted(nodes.reports.items()) if not r.ready}
+                whys = {n: r.message or r.unsaved for n, r in sorted(nodes.reports.items()) if not r.ready or r.unsaved}
                 whys |= dict.fromkeys(sorted(closed & set(ready)), "its machine is cordoned")
                 whys |= dict.fromkeys(sorted(going - {source}), "it is to be removed too")
                 why = "; ".join(f"{name}: {said}" for name, said in whys.items())

@@ -111,7 +111,8 @@ class NodeWaiter:
         except AgentError as error:
             reason = f"agent 2 does not answer ({error.code.name})" if due else ""
             return NodeState(state.node, False, reason, state.pod)
-        return NodeState(state.node, False, report.message, state.pod) if report.message else state
+        reason = report.message or report.unsaved
+        return NodeState(state.node, False, reason, state.pod) if reason else state
 
     async def _consider(self, reason: str, now: float) -> None:
         if reason != self._since[0]:

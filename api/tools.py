@@ -184,8 +184,8 @@ class Undo(Model):
 
 class Tool(Model):
     """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them
-    ``epoch``, ``position`` and ``followers``, numbers; ``role`` passes through ``roles`` first). ``timeout`` bounds
-    the whole tool."""
+    ``epoch``, ``position`` and ``followers``, numbers; ``role`` passes through ``roles`` first; for ready: ``unsaved``,
+    a sentence while the volume has less than the engine). ``timeout`` bounds the whole tool."""
 
     timeout: Seconds = 10.0
     steps: list[Step] = Field(min_length=1)

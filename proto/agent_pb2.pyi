@@ -300,6 +300,7 @@ class RoleReport(_message.Message):
     LAST_READY_FIELD_NUMBER: _builtins.int
     VOLUME_FULL_FIELD_NUMBER: _builtins.int
     FENCED_FIELD_NUMBER: _builtins.int
+    UNSAVED_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     role: _builtins.str
     """Empty: not known now (engine not running, not answering)."""
@@ -316,11 +317,13 @@ class RoleReport(_message.Message):
     incarnation: _builtins.str
     """Identifies this agent's life."""
     last_ready: _builtins.int
-    """Unix milliseconds at which this node was last ready (a replica: in sync); kept on the volume."""
+    """Unix milliseconds at which this node was last ready (a replica: in sync). On the volume: when it was so and had saved."""
     volume_full: _builtins.bool
     """The volume has no space left worth the name: an engine that ends for that would end elsewhere too."""
     fenced: _builtins.bool
     """The lease ran out, and this agent has stopped the writes."""
+    unsaved: _builtins.str
+    """A sentence, not empty: not all that it holds is on its volume. It may take over, but nothing else should be stopped yet."""
     def __init__(
         self,
         *,
@@ -336,10 +339,11 @@ class RoleReport(_message.Message):
         last_ready: _builtins.int = ...,
         volume_full: _builtins.bool = ...,
         fenced: _builtins.bool = ...,
+        unsaved: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fenced", b"fenced", "incarnation", b"incarnation", "last_ready", b"last_ready", "message", b"message", "node", b"node", "position", b"position", "process", b"process", "ready", b"ready", "role", b"role", "sequence", b"sequence", "volume_full", b"volume_full"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fenced", b"fenced", "incarnation", b"incarnation", "last_ready", b"last_ready", "message", b"message", "node", b"node", "position", b"position", "process", b"process", "ready", b"ready", "role", b"role", "sequence", b"sequence", "unsaved", b"unsaved", "volume_full", b"volume_full"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

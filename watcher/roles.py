@@ -166,7 +166,7 @@ class RoleMonitor:
         if known is None:
             return
         key, name, namespace = known
-        message = heard.silence if heard.report is None else heard.report.message
+        message = heard.silence if heard.report is None else heard.report.message or heard.report.unsaved
         for listener in self._listeners:
             listener.heard(key, name, heard)
         if self._messages.get(f"{namespace}/{name}", "") != message:

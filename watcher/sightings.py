@@ -17,9 +17,9 @@ from watcher.failures import PodFacts, Process, Usage
 from watcher.role_streams import engine_runs
 
 _HAS_RUN = frozenset({Process.RUNNING, Process.STOPPING, Process.STOPPED, Process.EXITED, Process.FATAL, Process.HELD})
-"""STARTING and BACKOFF are also those of a process that never came to run, unless it tells its role: it answers before it
-is old enough to count as running, and without its Pod it would be taken for lost in the middle of its first Deploy. HELD is that of a node that is to be taken
-in again: it has run in an earlier Pod, and will not before it is told to."""
+"""STARTING and BACKOFF are also those of a process that never came to run, where it tells no role: an engine answers
+before it is old enough to count as running. HELD is that of a node that is to be taken in again: it has run in an
+earlier Pod, and will not before it is told to."""
 
 
 @dataclass(frozen=True)

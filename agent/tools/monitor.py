@@ -6,7 +6,9 @@
 3. The claim of a role is dated: the engine's own epoch, else the time when this node took the role. That time is kept
    on the volume, so a restarted agent does not make an old primary's claim look newer than its successor's.
 4. The record on the volume is written on change and every 5 s, at most once per second.
-5. Whether the lease (``lease``) is held and the volume (``volume``) is full is added to what was found.
+5. Of an engine that has not saved all that it holds, the record keeps how far it was before: from the record it is
+   decided who begins as primary where none runs, and that one has its volume only.
+6. Whether the lease (``lease``) is held and the volume (``volume``) is full is added to what was found.
 """
 
 from __future__ import annotations
@@ -53,6 +55,18 @@ class Report:
     last_ready: int = 0
     volume_full: bool = False
     fenced: bool = False
+    unsaved: str = ""
+
+    @property
+    def why_not_ready(self) -> str | None:
+        """For the kubelet, whose word operations wait for before they stop the next node; None where it is."""
+        return (self.unsaved or None) if self.ready else self.message
+
+
+@dataclass(frozen=True)
+class _Readiness:
+    problem: str = ""
+    unsaved: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,9 +96,10 @@ class Monitor:
         self._changed = asyncio.Condition()
         self._pools = {"getRole": ConnectionPool(), "ready": ConnectionPool()}
         self._asked: tuple[int, int] = (0, 0)
+        self._unsaved = ""
         self._alive_since = 0.0
         self._record: Record | None = read_record(self._state_dir)
-        self._written = self._record
+        self._saved = self._written = self._record
         self._written_at = 0
         self._writing: asyncio.Task[None] | None = None
         lease.listen(self._tell_again)
@@ -156,16 +171,14 @@ class Monitor:
             return Report(node=document.node.name, message=message, process=status.state, last_ready=last_ready)
         self._reset_for(status)
         names, asked_at = node_names(bundle, self._record), self._lease.now()
-        finding, unready = await asyncio.gather(self._find_role(document, names), self._find_readiness(document, names))
+        finding, ready = await asyncio.gather(self._find_role(document, names), self._find_readiness(document, names))
         after = self._board.status
         if (after.pid, after.starts) != (status.pid, status.starts):
             # The answers are of a process that has ended meanwhile.
-            finding, unready = (
-                _Finding(problem=f"the process is {after.state.name}"),
-                f"the process is {after.state.name}",
-            )
+            ended = f"the process is {after.state.name}"
+            finding, ready = _Finding(problem=ended), _Readiness(ended)
         self._lease.observe(document, names, finding.role, finding.followers, asked_at)
-        problems = [text for text in (finding.problem, unready) if text]
+        problems = [text for text in (finding.problem, ready.problem) if text]
         report = Report(
             node=document.node.name,
             role=finding.role,
@@ -175,6 +188,7 @@ class Monitor:
             message="; ".join(dict.fromkeys(problems)),
             process=after.state,
             last_ready=self._last_ready(document),
+            unsaved=ready.unsaved,
         )
         has_roles = "getRole" in document.tools
         observed = bool(finding.role) if has_roles else after.state is State.RUNNING
@@ -183,6 +197,7 @@ class Monitor:
     def _reset_for(self, status: Status) -> None:
         if self._asked != (status.pid, status.starts):
             self._asked = (status.pid, status.starts)
+            self._unsaved = ""
             self._alive_since = time.monotonic()
             self.close()
 
@@ -197,17 +212,17 @@ class Monitor:
         except ToolError as error:
             return _Finding(problem=str(error))
 
-    async def _find_readiness(self, document: NodeDocument, names: dict[str, str]) -> str:
+    async def _find_readiness(self, document: NodeDocument, names: dict[str, str]) -> _Readiness:
         tool = document.tools.get("ready")
         if tool is None:
-            return (
-                "" if self._board.status.state is State.RUNNING else f"the process is {self._board.status.state.name}"
-            )
+            state = self._board.status.state
+            return _Readiness("" if state is State.RUNNING else f"the process is {state.name}")
         try:
-            await self._run("ready", tool, names)
+            self._unsaved = (await self._run("ready", tool, names)).values.get("unsaved", "")
         except ToolError as error:
-            return str(error)
-        return ""
+            # What was not saved counts as not saved until it is heard that it is.
+            return _Readiness(str(error), self._unsaved)
+        return _Readiness(unsaved=self._unsaved)
 
     async def _run(self, name: str, tool: Tool, names: dict[str, str]) -> Outcome:
         return await self._interpreter.run(name, tool, names, pool=self._pools[name])
@@ -229,6 +244,7 @@ class Monitor:
             epoch=epoch,
             last_ready=now if ready else report.last_ready,
         )
+        self._saved = _on_volume(self._record, self._saved) if report.unsaved else self._record
         self._save(now)
         return replace(report, epoch=epoch, last_ready=self._record.last_ready)
 
@@ -241,7 +257,7 @@ class Monitor:
         return 0 if last is None else last.last_ready
 
     def _save(self, now: int) -> None:
-        record, written = self._record, self._written
+        record, written = self._saved, self._written
         if record is None:
             return
         changed = written is None or _what_matters(written) != _what_matters(record)
@@ -289,6 +305,12 @@ class Monitor:
 def _without_progress(report: Report) -> Report:
     """Without what grows at each poll of a node that is well."""
     return replace(report, position=0, last_ready=0)
+
+
+def _on_volume(record: Record, saved: Record | None) -> Record:
+    """What may be remembered of an engine that holds more than its volume: that it was seen last when it had saved."""
+    before = saved if saved is not None and saved.app_uid == record.app_uid else Record()
+    return replace(record, position=before.position, last_seen=before.last_ready, last_ready=before.last_ready)
 
 
 def _what_matters(record: Record) -> tuple[str, str, int, int, bool]:

@@ -227,4 +227,5 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
             last_ready=report.last_ready,
             volume_full=report.volume_full,
             fenced=report.fenced,
+            unsaved=report.unsaved,
         )

@@ -36,8 +36,12 @@ class FakeAgents:
         self.revisions: dict[str, int] = {}
         self.calls: list[tuple[str, str, dict[str, str]]] = []
 
-    def say(self, node: str, role: str = "", position: int = 0, *, ready: bool = True, message: str = "") -> None:
-        self.reports[node] = agent_pb2.RoleReport(node=node, role=role, position=position, ready=ready, message=message)
+    def say(
+        self, node: str, role: str = "", position: int = 0, *, ready: bool = True, message: str = "", unsaved: str = ""
+    ) -> None:
+        self.reports[node] = agent_pb2.RoleReport(
+            node=node, role=role, position=position, ready=ready, message=message, unsaved=unsaved
+        )
 
     def called(self, call: str) -> list[str]:
         return [node for node, name, _ in self.calls if name == call]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -132,6 +133,19 @@ async def test_an_engine_that_dies_with_them_is_told_with_its_agents_words(
     with pytest.raises(ApplicationError) as error:
         await configure(world, NODES[1])
     assert error.value.message == f"{NODES[1]} does not serve with the new parameters: {ended}"
+
+
+async def test_one_that_restarted_is_given_the_time_to_save_what_it_has_copied(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configuring, "RESTART_TIMEOUT", 0.1)
+    world.edit(components=config(threads=4))
+    world.agents.say(NODES[1], unsaved="it writes its file")
+    step = asyncio.create_task(configure(world, NODES[1]))
+    done, _ = await asyncio.wait([step], timeout=1.0)
+    assert not done, "the next node would follow"
+    world.agents.say(NODES[1])
+    await step
 
 
 async def test_until_every_node_has_them_the_former_are_the_record(world: World) -> None:

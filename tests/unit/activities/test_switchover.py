@@ -150,6 +150,13 @@ async def test_a_chosen_one_that_is_not_ready_is_not_replaced_by_another(world: 
     assert (no.value.type, no.value.non_retryable) == (ErrorType.NO_CANDIDATE, True)
 
 
+async def test_one_that_has_not_saved_what_it_copied_is_given_no_role_that_its_holder_could_keep(world: World) -> None:
+    world.agents.say(NODES[1], "replica", 30, unsaved="it writes its file")
+    assert (await planned(world)).candidate == NODES[2]
+    with pytest.raises(ApplicationError, match="books-store-g-1: it writes its file"):
+        await planned(world, candidate=NODES[1])
+
+
 async def test_one_that_is_no_node_is_refused_with_those_that_are(world: World) -> None:
     with pytest.raises(ApplicationError, match=r"books-store-g-9 is no node that .*g-1, books-store-g-2"):
         await planned(world, candidate="books-store-g-9")

@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -280,6 +282,20 @@ class Manager:
         name = pb.ProcessState.Name(state)
         found: pb.ProcessStatus = await eventually(look, within, f"state {name}")
         return found
+
+
+async def fetch(port: int, path: str) -> tuple[int, str]:
+    """As the kubelet does: status and body."""
+    return await asyncio.to_thread(_fetch, port, path)
+
+
+def _fetch(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
 
 
 async def role(tools: agent_pb2_grpc.ToolsAsyncStub) -> pb.RoleReport:

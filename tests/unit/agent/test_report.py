@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import PYTHON, Manager, Node, eventually, role
+from tests.unit.agent.support import PYTHON, Manager, Node, eventually, fetch, role
 
 if TYPE_CHECKING:
     Tools = agent_pb2_grpc.ToolsAsyncStub
@@ -24,7 +24,7 @@ ROLE = {"steps": [{"set": {"r": "replica"}}], "result": {"role": "${r}"}}
 
 
 async def _start(node: Node, manager: Manager, **changes: Any) -> None:
-    node.mount(node.document(tools={"ready": READY, "getRole": ROLE}, roles=["replica"], **changes))
+    node.mount(node.document(**{"tools": {"ready": READY, "getRole": ROLE}, "roles": ["replica"], **changes}))
     node.start_manager()
     node.start_tools()
     await manager.reaches(pb.RUNNING)
@@ -121,3 +121,50 @@ async def test_the_death_of_an_engine_is_told_at_once(node: Node, manager: Manag
     assert time.monotonic() - began < 1, "and not at the next poll"
     assert report.process in (pb.EXITED, pb.BACKOFF)
     watch.cancel()
+
+
+async def test_the_volume_remembers_no_more_of_an_engine_than_it_has_saved(
+    node: Node, manager: Manager, tools: Tools
+) -> None:
+    """Else, after the deaths of all, the one that copied last would be told to begin with what it had before."""
+    (node.data / "well").touch()
+    (node.data / "position").write_text("41")
+    (node.data / "unsaved").touch()
+    ready = {"steps": [*READY["steps"], _reads("unsaved")], "result": {"unsaved": "${unsaved}"}}
+    at = {"steps": [_reads("position"), *ROLE["steps"]], "result": {"role": "${r}", "position": "${position}"}}
+    await _start(node, manager, tools={"ready": ready, "getRole": at})
+
+    async def kept(position: int) -> bool:
+        return (await manager.status()).volume.position == position
+
+    await eventually(lambda: kept(41), what="saved, and remembered")
+    (node.data / "unsaved").write_text("it writes what it has copied")
+    await eventually(lambda: _unsaved(tools), what="told")
+    before = (await manager.status()).volume
+    (node.data / "position").write_text("99")
+    await eventually(lambda: _at(tools, 99), what="how far it is")
+    report = await role(tools)
+    assert (report.ready, report.unsaved) == (True, "it writes what it has copied"), "it serves, and may take over"
+    assert await fetch(node.tools_health_port, "/readyz") == (503, "it writes what it has copied\n")
+    (node.data / "well").unlink()
+    await eventually(lambda: _ready(tools, False), what="no longer in sync, and nobody says that it has saved")
+    await asyncio.sleep(1.5)  # a change is written a second after the one before
+    volume = (await manager.status()).volume
+    assert (volume.role, volume.position) == ("replica", 41)
+    assert volume.last_seen == volume.last_ready <= max(before.last_ready, report.last_ready)
+    (node.data / "well").touch()
+    (node.data / "unsaved").write_text("")
+    await eventually(lambda: kept(99), what="saved, and remembered")
+    assert (await fetch(node.tools_health_port, "/readyz"))[0] == 200
+
+
+def _reads(name: str) -> dict[str, Any]:
+    return {"run": {"argv": ["/bin/cat", name]}, "expect": f"(?P<{name}>.*)"}
+
+
+async def _unsaved(tools: Tools) -> bool:
+    return bool((await role(tools)).unsaved)
+
+
+async def _at(tools: Tools, position: int) -> bool:
+    return (await role(tools)).position == position

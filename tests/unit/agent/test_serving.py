@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import urllib.error
-import urllib.request
 from typing import Any
 
 import grpc
@@ -15,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import SERVER_NAME, Authority, Manager, Node, eventually, role, write_secret
+from tests.unit.agent.support import SERVER_NAME, Authority, Manager, Node, eventually, fetch, role, write_secret
 
 
 async def _call(channel: aio.Channel) -> pb.ProcessStatus:
@@ -124,19 +121,6 @@ async def test_both_agents_serve_grpc_health_to_the_platform(node: Node, manager
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def _get(port: int, path: str) -> tuple[int, str]:
-    return await asyncio.to_thread(_fetch, port, path)
-
-
-def _fetch(port: int, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
 async def test_the_kubelet_gets_health_and_nothing_else(node: Node, manager: Manager) -> None:
     node.mount(node.document(tools={"ready": {"steps": [{"fail": "the replica copies its data"}]}}))
     node.start_manager()
@@ -144,14 +128,14 @@ async def test_the_kubelet_gets_health_and_nothing_else(node: Node, manager: Man
     await manager.reaches(pb.RUNNING)
     async with node.channel(node.tools_port) as channel:
         assert not (await role(agent_pb2_grpc.ToolsStub(channel))).ready
-    assert await _get(node.manager_health_port, "/livez") == (200, "ok\n")
-    assert await _get(node.tools_health_port, "/livez") == (200, "ok\n")
-    assert await _get(node.tools_health_port, "/readyz") == (
+    assert await fetch(node.manager_health_port, "/livez") == (200, "ok\n")
+    assert await fetch(node.tools_health_port, "/livez") == (200, "ok\n")
+    assert await fetch(node.tools_health_port, "/readyz") == (
         503,
         "tool ready, step 1: the replica copies its data\n",
     )
-    assert (await _get(node.manager_health_port, "/readyz"))[0] == 404
-    assert (await _get(node.tools_health_port, "/metrics"))[0] == 404
+    assert (await fetch(node.manager_health_port, "/readyz"))[0] == 404
+    assert (await fetch(node.tools_health_port, "/metrics"))[0] == 404
 
 
 async def test_an_agent_without_tls_files_ends_with_a_sentence(node: Node) -> None:

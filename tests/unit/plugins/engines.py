@@ -89,7 +89,8 @@ class Engine:
         return dict((await self.node.run(name, **arguments)).values)
 
     async def ready(self) -> bool:
-        await self.tool("ready")
+        if unsaved := (await self.tool("ready")).get("unsaved"):
+            raise ToolError(unsaved)
         if self.component == SERVER:
             role = await self.tool("getRole")
             self.node.record = record(role["role"], int(role["position"]))

@@ -122,15 +122,14 @@ class Node:
         secrets = self.directory / "secrets"
         secrets.mkdir(parents=True, exist_ok=True)
         (secrets / "password").write_text(PASSWORD + "\n")
-        for folder in ("data", "volume/data"):
-            (self.directory / folder).mkdir(parents=True, exist_ok=True)
+        (self.directory / "data" / "data").mkdir(parents=True, exist_ok=True)
 
     @property
     def bundle(self) -> Bundle:
         document = json.loads(self.data["node.json"])
         text = self.data["node.json"].replace("127.0.0.1:", f"{document['node']['address']}:")
         for folder in ("data", "diverged"):
-            text = text.replace(f"/middleware/{folder}", str(self.directory / "volume" / folder))
+            text = text.replace(f"/middleware/{folder}", str(self.directory / "data" / folder))
         return parse({**self.data, "node.json": text}, "test")
 
     async def run(self, tool: str, **arguments: str) -> Outcome:

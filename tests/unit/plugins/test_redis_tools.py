@@ -285,7 +285,7 @@ async def test_a_replica_that_never_synced_is_not_electable(tmp_path: Path, worl
 def replaced(path: Path, epoch: int = 7) -> tuple[Node, Path]:
     """One that was primary when it ended, with what it had, while another is primary now."""
     node = Node(path, files(wanted("redis", "replication", redis_server=2), "redis-server"), record("master", 9, epoch))
-    volume = path / "volume"
+    volume = path / "data"
     (volume / "data" / "dump.rdb").write_text("its own")
     return node, volume
 

@@ -88,7 +88,9 @@ async def test_a_dead_process_is_told_at_once_with_when_it_was_last_well(monkeyp
     assert told.seen > 1_600_000_000_000
 
 
-async def test_a_primary_that_has_just_begun_is_not_taken_for_one_without_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_primary_that_has_just_begun_has_not_lost_its_pod(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     known = Installation(monkeypatch)
     for made in known.pods:
         known.kubernetes.remove(made)
