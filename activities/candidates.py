@@ -136,21 +136,23 @@ def best_of(
     refused: Sequence[str],
     *,
     lossy: bool,
+    unsaved: Collection[str] = (),
 ) -> Chosen:
     """Among those that run (``detached``, their positions) and those that wait and lack nothing: they all followed the
     source in the end, so their positions are of one history. One that may lack something may remember an older one: it
-    is taken where there is nobody else and loss is allowed, or by force by its name. Raises NoCandidate."""
+    is taken where there is nobody else and loss is allowed, or by force by its name. Of those that are equally far one
+    that is not ``unsaved`` is taken: were it killed too, it would have all that. Raises NoCandidate."""
     able = {name: each for name, each in waits.items() if not each.cannot}
     positions = {**detached, **{name: each.position for name, each in able.items() if not each.behind}}
     if not positions and lossy:
         positions = {name: each.position for name, each in able.items()}
-    candidate = takeover.candidate or (furthest_of(positions) if positions else "")
+    candidate = takeover.candidate or (furthest_of(positions, unsaved) if positions else "")
     if takeover.force and candidate in able:
         positions[candidate] = able[candidate].position
     why = because([*refused, *(f"{n}: {w.cannot or w.behind}" for n, w in waits.items() if w.cannot or w.behind)])
     if candidate not in positions:
         raise permanent(ErrorType.NO_CANDIDATE, f"{candidate or 'nobody'} can take over from {takeover.source}{why}")
-    furthest = furthest_of(positions)
+    furthest = furthest_of(positions, unsaved)
     behind = positions[furthest] - positions[candidate]
     if behind and not takeover.force:
         message = f"{candidate} is {behind} behind {furthest}; choose that one, or force it"
@@ -162,6 +164,6 @@ def because(refused: Sequence[str]) -> str:
     return f" ({'; '.join(refused)})" if refused else ""
 
 
-def furthest_of(positions: Mapping[str, int]) -> str:
-    """The first by name of those that came furthest."""
-    return max(sorted(positions), key=lambda name: positions[name])
+def furthest_of(positions: Mapping[str, int], unsaved: Collection[str]) -> str:
+    """The first by name of those that came furthest, of those that have saved all if there are any."""
+    return max(sorted(positions), key=lambda name: (positions[name], name not in unsaved))

@@ -165,12 +165,14 @@ class Configure:
         except AgentError as error:
             raise ApplicationError(f"{agent.node} has not restarted yet: {error}") from error
 
-        deadline = asyncio.get_running_loop().time() + RESTART_TIMEOUT
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + RESTART_TIMEOUT
         # The agent first: the Pod's own readiness follows it by up to a probe's period.
         serves, why = await self._why_not(agent, "")
         while why:
-            # What it has to save takes as long as it takes: it has shown that it can do with the parameters.
-            if not serves and asyncio.get_running_loop().time() > deadline:
+            if serves:  # what it has to save takes as long as it takes: it can do with the parameters
+                deadline = loop.time() + RESTART_TIMEOUT
+            if loop.time() > deadline:
                 message = f"{agent.node} does not serve with the new parameters: {why}"
                 raise permanent(ErrorType.ENGINE_REFUSED, message)
             await asyncio.sleep(0.2)

@@ -229,7 +229,9 @@ class Failover(Replacing):
         want = await self.running(takeover.target)
         component = want.desired.component(takeover.component)
         await self.finish_giving_up(takeover, want, component)
-        following = await self._in_sync(takeover, component) if request.fenced.by_lease else frozenset()
+        before = (await self.nodes(takeover.target, component, timeout=ASK_WITHIN, without=takeover.source)).reports
+        following = {name for name, report in before.items() if report.ready} if request.fenced.by_lease else set()
+        unsaved = {name for name, report in before.items() if report.unsaved}
         detached = await self.detach(takeover, component)
         if len(detached) < quorum(component):  # on a busy machine one may have missed its time
             detached = await self.detach(takeover, component)
@@ -241,11 +243,8 @@ class Failover(Replacing):
                 few = f"{len(detached)} of {quorum(component)} replicas needed can take over from {takeover.source}"
                 raise permanent(ErrorType.NO_CANDIDATE, few + because(detached.refused))
             waits = self.judged(want, component, takeover, detached.waiting)
-            return best_of(takeover, detached.positions, waits, detached.refused, lossy=lossy(want, takeover))
+            lossily = lossy(want, takeover)
+            return best_of(takeover, detached.positions, waits, detached.refused, lossy=lossily, unsaved=unsaved)
         except ApplicationError as error:
             await self.give_up(takeover, want, component, error.message)
             raise
-
-    async def _in_sync(self, takeover: Takeover, component: DesiredComponent) -> frozenset[str]:
-        nodes = await self.nodes(takeover.target, component, timeout=ASK_WITHIN, without=takeover.source)
-        return frozenset(name for name, report in nodes.reports.items() if report.ready)

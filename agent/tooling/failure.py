@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 _SHOWN = 240
 
 
@@ -10,7 +12,12 @@ class StepError(Exception):
 
 
 class ToolError(Exception):
-    """A sentence for an operator: tool, step, expectation, answer. Secrets are masked."""
+    """A sentence for an operator: tool, step, expectation, answer. Secrets are masked. ``values``: of its result, what
+    was known by then."""
+
+    def __init__(self, message: str, values: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.values = values or {}
 
 
 def shown(text: str) -> str:

@@ -71,15 +71,21 @@ class Interpreter:
                     await run.step(step)
             position = "its result"
             return self._outcome(tool, run)
-        except (StepError, UnknownNameError, PathRefusedError) as error:
-            raise ToolError(self.secrets.mask(f"tool {name}, {position}: {error}")) from error
         except TimeoutError as error:
-            raise ToolError(f"tool {name}, {position}: not finished within the tool's {tool.timeout:g} s") from error
-        except (OSError, re.error, ValueError) as error:
-            raise ToolError(self.secrets.mask(f"tool {name}, {position}: {error}")) from error
+            late = f"tool {name}, {position}: not finished within the tool's {tool.timeout:g} s"
+            raise ToolError(late, self._known(tool, run)) from error
+        except (StepError, UnknownNameError, PathRefusedError, OSError, re.error, ValueError) as error:
+            failed = self.secrets.mask(f"tool {name}, {position}: {error}")
+            raise ToolError(failed, self._known(tool, run)) from error
         finally:
             if pool is None:
                 own_pool.close()
+
+    def _known(self, tool: Tool, run: _Run) -> Mapping[str, str]:
+        try:
+            return self._outcome(tool, run).values
+        except UnknownNameError:
+            return {}
 
     def _outcome(self, tool: Tool, run: _Run) -> Outcome:
         result = {key: run.variables.fill(text) for key, text in tool.result.items()}

@@ -5,10 +5,8 @@
    other.
 3. The claim of a role is dated: the engine's own epoch, else the time when this node took the role. That time is kept
    on the volume, so a restarted agent does not make an old primary's claim look newer than its successor's.
-4. The record on the volume is written on change and every 5 s, at most once per second.
-5. Of an engine that has not saved all that it holds, the record keeps how far it was before: from the record it is
-   decided who begins as primary where none runs, and that one has its volume only.
-6. Whether the lease (``lease``) is held and the volume (``volume``) is full is added to what was found.
+4. What the volume remembers of it is another matter (``memory``).
+5. Whether the lease (``lease``) is held and the volume (``volume``) is full is added to what was found.
 """
 
 from __future__ import annotations
@@ -24,11 +22,12 @@ from agent.document import NodeDocument, Tool
 from agent.documents import Bundle, DocumentError, DocumentStore
 from agent.nodefiles import node_names
 from agent.process.state import State, Status, StatusBoard
-from agent.record import Record, read_record, write_record
+from agent.record import Record
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.tcp import ConnectionPool
 from agent.tools.lease import LeaseKeeper
+from agent.tools.memory import Memory
 from agent.tools.volume import Volume
 
 _log = logging.getLogger(__name__)
@@ -36,8 +35,7 @@ _SIGN_OF_LIFE = 10.0
 _EAGER = 0.1
 _EAGER_FOR = 15.0
 """A starting engine is asked every 0.1 s for its first 15 s: half an interval on each node of a deploy adds up."""
-_RECORD_AFTER_CHANGE_MS = 1000
-_RECORD_EVERY_MS = 5000
+_UNSAVED = "unsaved"
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,6 @@ class Report:
     volume_full: bool = False
     fenced: bool = False
     unsaved: str = ""
-
-    @property
-    def why_not_ready(self) -> str | None:
-        """For the kubelet, whose word operations wait for before they stop the next node; None where it is."""
-        return (self.unsaved or None) if self.ready else self.message
 
 
 @dataclass(frozen=True)
@@ -88,7 +81,6 @@ class Monitor:
         self.report = self._found = Report()
         self._documents = documents
         self._interpreter = interpreter
-        self._state_dir = interpreter.settings.state_dir
         self._board = board
         self._lease = lease
         self._volume = Volume(interpreter.settings.data_dir)
@@ -96,12 +88,9 @@ class Monitor:
         self._changed = asyncio.Condition()
         self._pools = {"getRole": ConnectionPool(), "ready": ConnectionPool()}
         self._asked: tuple[int, int] = (0, 0)
-        self._unsaved = ""
         self._alive_since = 0.0
-        self._record: Record | None = read_record(self._state_dir)
-        self._saved = self._written = self._record
-        self._written_at = 0
-        self._writing: asyncio.Task[None] | None = None
+        self._memory = Memory(interpreter.settings.state_dir)
+        self._writable: tuple[str, ...] = ()
         lease.listen(self._tell_again)
         lease.share(self._pools["getRole"])
 
@@ -127,6 +116,13 @@ class Monitor:
                 report = await self._ask(bundle)
             await self._publish(report)
             return self.report
+
+    def why_not_ready(self) -> str | None:
+        """For the kubelet, whose word operations wait for before they stop the next node; None where it is. Whoever is
+        writable serves, whatever it has saved: its clients have nobody else."""
+        if not self.report.ready:
+            return self.report.message
+        return (self.report.unsaved or None) if self.report.role not in self._writable else None
 
     async def watch(self) -> AsyncIterator[Report]:
         """The current report, one for each change, and at least one every 10 s."""
@@ -164,13 +160,14 @@ class Monitor:
     async def _ask(self, bundle: Bundle) -> Report:
         document = bundle.document
         status = self._board.status
+        self._writable = tuple(document.writable_roles)
         if not status.alive:
             self.close()
             message = f"the process is {status.state.name}: {status.message}"
             last_ready = self._last_ready(document)
             return Report(node=document.node.name, message=message, process=status.state, last_ready=last_ready)
         self._reset_for(status)
-        names, asked_at = node_names(bundle, self._record), self._lease.now()
+        names, asked_at = node_names(bundle, self._memory.newest), self._lease.now()
         finding, ready = await asyncio.gather(self._find_role(document, names), self._find_readiness(document, names))
         after = self._board.status
         if (after.pid, after.starts) != (status.pid, status.starts):
@@ -197,7 +194,7 @@ class Monitor:
     def _reset_for(self, status: Status) -> None:
         if self._asked != (status.pid, status.starts):
             self._asked = (status.pid, status.starts)
-            self._unsaved = ""
+            self._memory.process_began()
             self._alive_since = time.monotonic()
             self.close()
 
@@ -218,24 +215,22 @@ class Monitor:
             state = self._board.status.state
             return _Readiness("" if state is State.RUNNING else f"the process is {state.name}")
         try:
-            self._unsaved = (await self._run("ready", tool, names)).values.get("unsaved", "")
+            return _Readiness("", (await self._run("ready", tool, names)).values.get(_UNSAVED, ""))
         except ToolError as error:
-            # What was not saved counts as not saved until it is heard that it is.
-            return _Readiness(str(error), self._unsaved)
-        return _Readiness(unsaved=self._unsaved)
+            return _Readiness(str(error), error.values.get(_UNSAVED, ""))
 
     async def _run(self, name: str, tool: Tool, names: dict[str, str]) -> Outcome:
         return await self._interpreter.run(name, tool, names, pool=self._pools[name])
 
     def _remember(self, document: NodeDocument, report: Report) -> Report:
         now = time.time_ns() // 1_000_000
-        last = self._last(document)
+        last = self._memory.of(document.node.app_uid)
         epoch = report.epoch
         if not epoch and report.role:
             epoch = last.epoch if last is not None and last.role == report.role and last.epoch else now
         writable = report.role in document.writable_roles
         ready = report.ready and not self._lease.problem
-        self._record = Record(
+        found = Record(
             app_uid=document.node.app_uid,
             role=report.role,
             last_writable=now if writable else (last.last_writable if last is not None else 0),
@@ -244,40 +239,12 @@ class Monitor:
             epoch=epoch,
             last_ready=now if ready else report.last_ready,
         )
-        self._saved = _on_volume(self._record, self._saved) if report.unsaved else self._record
-        self._save(now)
-        return replace(report, epoch=epoch, last_ready=self._record.last_ready)
-
-    def _last(self, document: NodeDocument) -> Record | None:
-        record = self._record
-        return record if record is not None and record.app_uid == document.node.app_uid else None
+        self._memory.saw(found, writable=writable, ready=report.ready, unsaved=bool(report.unsaved))
+        return replace(report, epoch=epoch, last_ready=found.last_ready)
 
     def _last_ready(self, document: NodeDocument) -> int:
-        last = self._last(document)
+        last = self._memory.of(document.node.app_uid)
         return 0 if last is None else last.last_ready
-
-    def _save(self, now: int) -> None:
-        record, written = self._saved, self._written
-        if record is None:
-            return
-        changed = written is None or _what_matters(written) != _what_matters(record)
-        age = now - self._written_at
-        # A new role is written at once: a crash right after a promotion must find it on the disk.
-        urgent = written is None or (written.app_uid, written.role) != (record.app_uid, record.role)
-        if not (urgent or (changed and age >= _RECORD_AFTER_CHANGE_MS) or age >= _RECORD_EVERY_MS or age < 0):
-            return
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write(record, now))
-
-    async def _write(self, record: Record, now: int) -> None:
-        try:
-            # In a thread and not awaited by the poll: the role must be told while the disk hangs.
-            await asyncio.to_thread(write_record, self._state_dir, record)
-        except OSError as error:
-            _log.warning("the record of role and position cannot be written: %s", error)
-        else:
-            self._written = record
-        self._written_at = now
 
     async def _tell_again(self) -> None:
         """Not through the lock of ``poll``: an engine that hangs must not delay what is known without it."""
@@ -305,16 +272,6 @@ class Monitor:
 def _without_progress(report: Report) -> Report:
     """Without what grows at each poll of a node that is well."""
     return replace(report, position=0, last_ready=0)
-
-
-def _on_volume(record: Record, saved: Record | None) -> Record:
-    """What may be remembered of an engine that holds more than its volume: that it was seen last when it had saved."""
-    before = saved if saved is not None and saved.app_uid == record.app_uid else Record()
-    return replace(record, position=before.position, last_seen=before.last_ready, last_ready=before.last_ready)
-
-
-def _what_matters(record: Record) -> tuple[str, str, int, int, bool]:
-    return record.app_uid, record.role, record.epoch, record.position, record.last_ready == record.last_seen
 
 
 def _whole(values: Mapping[str, str], name: str) -> int:

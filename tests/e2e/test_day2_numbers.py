@@ -111,7 +111,7 @@ def test_a_replica_is_not_there_again_before_it_has_saved_what_it_copied(app: Ru
         writer.mset({f"saved:{number}": number for number in range(10)})
         copying.config_set("rdb-key-save-delay", 8_000_000 // writer.dbsize())
         with copying.pipeline(transaction=False) as anew:  # so fast that no Sentinel sees it
-            anew.execute_command("REPLICAOF NO ONE").execute_command(f"REPLICAOF {address} 6379").execute()  # type: ignore[no-untyped-call]
+            anew.execute_command("REPLICAOF NO ONE").execute_command(f"REPLICAOF {address} 6379").execute()
         eventually("it says so", lambda: "still writing what it has copied" in of_its_group(kube, replica)["message"])
         eventually(
             "though in sync", lambda: writer.set("saved:last", "too") and writer.execute_command("WAIT", 1, 1000)

@@ -126,6 +126,13 @@ async def test_the_replica_that_came_furthest_takes_over(world: World) -> None:
         await chosen(world, candidate=NODES[1])
 
 
+async def test_of_two_that_are_equally_far_one_takes_over_that_has_saved_it(world: World) -> None:
+    world.agents.say(NODES[1], "replica", 30, unsaved="it writes its file")
+    world.agents.say(NODES[2], "replica", 30)
+    world.agents.answers = {(node, "detach"): {"position": "30"} for node in NODES[1:]}
+    assert (await chosen(world)).candidate == NODES[2]
+
+
 async def test_a_replica_that_missed_its_time_is_asked_once_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, run = [], world.agents.run
 
@@ -277,8 +284,9 @@ def test_whoever_takes_over_was_in_sync_when_the_primary_was_last_well(
     assert set(able) <= set(able_to_take_over(replicas, since, lossy=True))
 
 
-@given(st.dictionaries(st.sampled_from(NODES), st.integers(0, 5), min_size=1))
-def test_nobody_has_more_than_the_one_that_takes_over(positions: dict[str, int]) -> None:
-    best = furthest_of(positions)
+@given(st.dictionaries(st.sampled_from(NODES), st.integers(0, 5), min_size=1), st.sets(st.sampled_from(NODES)))
+def test_nobody_has_more_than_the_one_that_takes_over(positions: dict[str, int], unsaved: set[str]) -> None:
+    best = furthest_of(positions, unsaved)
     assert positions[best] == max(positions.values())
-    assert best == min(name for name, position in positions.items() if position == positions[best])
+    equals = {name for name, position in positions.items() if position == positions[best]}
+    assert best == min((equals - unsaved) or equals)

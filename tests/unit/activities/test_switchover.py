@@ -153,8 +153,9 @@ async def test_a_chosen_one_that_is_not_ready_is_not_replaced_by_another(world: 
 async def test_one_that_has_not_saved_what_it_copied_is_given_no_role_that_its_holder_could_keep(world: World) -> None:
     world.agents.say(NODES[1], "replica", 30, unsaved="it writes its file")
     assert (await planned(world)).candidate == NODES[2]
-    with pytest.raises(ApplicationError, match="books-store-g-1: it writes its file"):
+    with pytest.raises(ApplicationError, match="books-store-g-1: it writes its file") as no:
         await planned(world, candidate=NODES[1])
+    assert not no.value.non_retryable, "it will have saved some time"
 
 
 async def test_one_that_is_no_node_is_refused_with_those_that_are(world: World) -> None:

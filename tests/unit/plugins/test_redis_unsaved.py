@@ -66,3 +66,40 @@ async def test_an_ordinary_rewrite_of_the_file_is_no_reason(tmp_path: Path) -> N
 
 async def _says(engine: Engine, field: str, wanted: int) -> bool:
     return bool((await engine.ask("INFO", "persistence"))[field] == wanted)
+
+
+async def test_one_that_was_killed_before_has_what_it_had_before(tmp_path: Path) -> None:
+    """The reason for all this; the record of such a node stays what it was."""
+    async with cluster(tmp_path, "replication", redis_server=2) as made:
+        _, replica = await _copied_anew(made)
+        for engine in made.servers:
+            await engine.kill()
+        replica.node.lead = True
+        await replica.start()
+        assert await until(lambda: replica.ask("GET", "of"), "it serves") == "its own"
+        assert await replica.ask("GET", "three") is None
+
+
+async def test_one_that_takes_over_says_so_until_its_file_is_complete(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "replication", redis_server=2) as made:
+        primary, replica = await _copied_anew(made)
+        await primary.kill()
+        await replica.tool("failover", **{"from": primary.address})
+        assert await replica.role() == "master"
+        assert await _saying(replica)
+        await until(replica.ready, "it has saved all")
+
+
+async def test_a_file_that_is_written_for_the_first_time_holds_nothing_before_it_is_complete(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "replication", redis_server=2) as made:
+        primary = await made.primary()
+        replica = next(engine for engine in made.servers if engine is not primary)
+        await until(replica.ready, "in sync, and all of it saved")
+        await replica.tool("reloadConfig", appendonly="no")
+        for file in (replica.data / "data" / "appendonlydir").iterdir():
+            file.unlink()
+        await primary.ask("MSET", "one", "1", "two", "2", "three", "3")
+        await replica.ask("CONFIG", "SET", "rdb-key-save-delay", SLOWLY)
+        await replica.tool("reloadConfig", appendonly="yes")
+        assert await _saying(replica)
+        await until(replica.ready, "it has saved all")

@@ -1,0 +1,89 @@
+"""What a node's volume remembers of its engine: from it is decided whose data is the newest, and who begins as primary
+where nobody runs. So it never says more than what the engine would load after its death.
+
+1. What the engine has not saved (``ready`` gives ``unsaved``) leaves everything as it was.
+2. A process that has just started is about to copy, maybe. A replica's position stays until it was ready and had saved.
+3. So does one found while it is not ready, until the next look: it may have copied since ``ready`` was asked.
+4. It is written on change and every 5 s, at most once per second, and a new role at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from agent.record import Record, read_record, write_record
+
+_log = logging.getLogger(__name__)
+_AFTER_CHANGE_MS = 1000
+_EVERY_MS = 5000
+
+
+class Memory:
+    """``newest``: of the engine that runs, also what is not on the volume yet; None where none has run on it."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self.newest: Record | None = read_record(state_dir)
+        self._kept = self._written = self.newest
+        self._settled = False
+        self._written_at = 0
+        self._writing: asyncio.Task[None] | None = None
+
+    def of(self, app_uid: str) -> Record | None:
+        """``newest``, but for an earlier App's."""
+        return self.newest if self.newest is not None and self.newest.app_uid == app_uid else None
+
+    def process_began(self) -> None:
+        """It has what is on the volume."""
+        self.newest, self._settled = self._kept, False
+
+    def saw(self, found: Record, *, writable: bool, ready: bool, unsaved: bool) -> None:
+        """``ready``: as the engine's own tool says. ``found.last_seen`` is now."""
+        self._settled = not unsaved and (ready or self._settled)
+        if unsaved or not (writable or self._settled):
+            self._kept = self._as_before(found, writable=writable)
+        elif writable or ready:
+            self._kept = found
+        else:
+            last = self.of(found.app_uid)
+            self._kept = replace(found, position=last.position if last is not None else 0)
+        self.newest = found
+        self._save(found.last_seen)
+
+    def _as_before(self, found: Record, *, writable: bool) -> Record:
+        """As if it had been seen last when it was in sync. Of one that has become a replica nothing counts: its data
+        may be set aside. One that has become primary is remembered as such when it has saved what makes it one."""
+        before = self._kept
+        if before is not None and before.app_uid == found.app_uid and (writable or before.role == found.role):
+            return replace(before, last_seen=before.last_ready)
+        return replace(found, position=0, last_seen=0, last_ready=0)
+
+    def _save(self, now: int) -> None:
+        kept, written = self._kept, self._written
+        if kept is None:
+            return
+        changed = written is None or _what_matters(written) != _what_matters(kept)
+        age = now - self._written_at
+        # A new role is written at once: a crash right after a promotion must find it on the disk.
+        urgent = written is None or (written.app_uid, written.role) != (kept.app_uid, kept.role)
+        if not (urgent or (changed and age >= _AFTER_CHANGE_MS) or age >= _EVERY_MS or age < 0):
+            return
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write(kept, now))
+
+    async def _write(self, record: Record, now: int) -> None:
+        try:
+            # In a thread and not awaited by the poll: the role must be told while the disk hangs.
+            await asyncio.to_thread(write_record, self._state_dir, record)
+        except OSError as error:
+            _log.warning("the record of role and position cannot be written: %s", error)
+        else:
+            self._written = record
+        self._written_at = now
+
+
+def _what_matters(record: Record) -> tuple[str, str, int, int, bool]:
+    return record.app_uid, record.role, record.epoch, record.position, record.last_ready == record.last_seen
