@@ -72,10 +72,12 @@ def why_not(report: agent_pb2.RoleReport, since: int) -> str:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A node whose engine waits for a primary. ``cannot``: why it must not begin as one, whatever is allowed;
-    ``behind``: why it may lack acknowledged writes. Sentences, each empty where that is not so."""
+    """A node whose engine waits for a primary. ``in_sync_at``: last, unix milliseconds. ``cannot``: why it must not
+    begin as one, whatever is allowed; ``behind``: why it may lack acknowledged writes. Sentences, each empty where that
+    is not so."""
 
     position: int
+    in_sync_at: int
     cannot: str
     behind: str
 
@@ -91,6 +93,7 @@ def judged(
     return {
         name: Waiting(
             int(status.volume.position),
+            int(status.volume.last_ready),
             "it was replaced itself" if name in replaced else _why_never(status, takeover.target.uid, writable),
             _why_behind(status.volume, takeover.well),
         )
@@ -145,13 +148,16 @@ def best_of(
     able = {name: each for name, each in waits.items() if not each.cannot}
     positions = {**detached, **{name: each.position for name, each in able.items() if not each.behind}}
     if not positions and lossy:
-        positions = {name: each.position for name, each in able.items()}
+        # A primary that was started counts from 0: positions of two that were in sync at other times do not compare.
+        latest = max((each.in_sync_at for each in able.values()), default=0)
+        positions = {name: each.position for name, each in able.items() if each.in_sync_at >= latest - IN_SYNC_WITHIN}
     candidate = takeover.candidate or (furthest_of(positions, unsaved) if positions else "")
     if takeover.force and candidate in able:
         positions[candidate] = able[candidate].position
     why = because([*refused, *(f"{n}: {w.cannot or w.behind}" for n, w in waits.items() if w.cannot or w.behind)])
     if candidate not in positions:
-        raise permanent(ErrorType.NO_CANDIDATE, f"{candidate or 'nobody'} can take over from {takeover.source}{why}")
+        who = f"{candidate} cannot" if candidate else "nobody can"
+        raise permanent(ErrorType.NO_CANDIDATE, f"{who} take over from {takeover.source}{why}")
     furthest = furthest_of(positions, unsaved)
     behind = positions[furthest] - positions[candidate]
     if behind and not takeover.force:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from temporalio import activity
@@ -44,6 +45,7 @@ from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, Step, Target
 from clients.agents import AgentError
+from proto import agent_pb2
 from render.desired import DesiredComponent
 
 
@@ -229,10 +231,9 @@ class Failover(Replacing):
         want = await self.running(takeover.target)
         component = want.desired.component(takeover.component)
         await self.finish_giving_up(takeover, want, component)
-        before = (await self.nodes(takeover.target, component, timeout=ASK_WITHIN, without=takeover.source)).reports
-        following = {name for name, report in before.items() if report.ready} if request.fenced.by_lease else set()
-        unsaved = {name for name, report in before.items() if report.unsaved}
-        detached = await self.detach(takeover, component)
+        following = await self._that(takeover, component, lambda r: r.ready) if request.fenced.by_lease else set()
+        asked = self._that(takeover, component, lambda r: bool(r.unsaved))
+        detached, unsaved = await asyncio.gather(self.detach(takeover, component), asked)
         if len(detached) < quorum(component):  # on a busy machine one may have missed its time
             detached = await self.detach(takeover, component)
         if following & set(detached.positions):
@@ -248,3 +249,9 @@ class Failover(Replacing):
         except ApplicationError as error:
             await self.give_up(takeover, want, component, error.message)
             raise
+
+    async def _that(
+        self, takeover: Takeover, component: DesiredComponent, says: Callable[[agent_pb2.RoleReport], bool]
+    ) -> set[str]:
+        nodes = await self.nodes(takeover.target, component, timeout=ASK_WITHIN, without=takeover.source)
+        return {name for name, report in nodes.reports.items() if says(report)}

@@ -10,7 +10,7 @@ claim is this App's from
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -25,6 +25,7 @@ from activities.push import release
 from activities.reach import agent_of
 from activities.readiness import NodeState
 from activities.request_ids import request_id
+from activities.takeover import writable_roles
 from activities.together import together
 from activities.wait import NodeWaiter
 from activities.wanted import Wanted, wanted
@@ -40,14 +41,19 @@ _RUNS = (agent_pb2.STARTING, agent_pb2.RUNNING, agent_pb2.BACKOFF)
 """Started: an engine in BACKOFF waits for its peers, which may be the next to start."""
 
 
-def newest(records: Mapping[str, agent_pb2.VolumeRecord]) -> str:
-    """The node whose volume is to be believed, empty where no volume has a record. Ties go to the first name."""
+def newest(records: Mapping[str, agent_pb2.VolumeRecord], writable: Collection[str]) -> str:
+    """The node whose volume is to be believed, empty where no volume has a record. Ties go to the first name. That it
+    was writable does not count of one that ended as a replica: its data may be set aside for those of its successor."""
     present = {node: record for node, record in records.items() if record.present}
     if not present:
         return ""
     return max(
         sorted(present),
-        key=lambda node: (present[node].last_writable, present[node].last_seen, present[node].position),
+        key=lambda node: (
+            present[node].last_writable if present[node].role in writable else 0,
+            present[node].last_seen,
+            present[node].position,
+        ),
     )
 
 
@@ -66,7 +72,7 @@ class Held:
         waiter = NodeWaiter(platform, target, f"{component.name}: look at kept volumes", sorted(held))
         states = await waiter.until(lambda state: state.running and bool(state.address))
         records = await self._records(target, states)
-        chosen = newest(records)
+        chosen = newest(records, writable_roles(component))
         bootstrap = chosen or component.bootstrap_node
         if chosen:
             message = f"{chosen} holds the newest data of {len(held)} kept volumes"

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import fencing
 from activities.addresses import node_addresses
-from activities.candidates import Waiting, judged
+from activities.candidates import Waiting, judged, lossy
 from activities.platform import permanent
 from activities.reach import reachable
 from activities.request_ids import request_id
@@ -136,7 +136,8 @@ class Replacing(RoleMover):
             await start_again(self.platform, takeover.target, reachable(self.platform, takeover.target, names))
             raise permanent(ErrorType.NO_CANDIDATE, message)
         await tell_step(self.platform, takeover.target, _serving(takeover, why))
-        await self.start(agents[takeover.source])
+        # One that took over and ended before it had saved would lack what it acknowledged: as primary only if it may.
+        await self.start(agents[takeover.source], lead=lossy(want, takeover))
         await fencing.unmark(self.platform, takeover.target, takeover.source)
         addresses = await node_addresses(self.platform, want.desired)
         await self.follow_all(takeover.target, component, {takeover.source}, addresses[takeover.source])

@@ -122,7 +122,8 @@ class Switchover(RoleMover):
                 whys |= dict.fromkeys(sorted(going - {source}), "it is to be removed too")
                 why = "; ".join(f"{name}: {said}" for name, said in whys.items())
                 message = f"no node of {component.name} is ready to take over from {source}; {why or 'none answers'}"
-                if any(report.unsaved for report in nodes.reports.values()):
+                able = {request.candidate} if request.candidate else names - going - {source}
+                if any(report.unsaved for name, report in nodes.reports.items() if name in able):
                     raise ApplicationError(message)  # it will have saved some time: to be asked again
                 raise permanent(ErrorType.NO_CANDIDATE, message)
             await asyncio.sleep(1.0)

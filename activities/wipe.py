@@ -186,7 +186,7 @@ class Volume:
             runs = version_of(platform.deployments.get(target.namespace, other))
             data = parts.had(self._entries.get(other, {}), runs)
             readable = not data or version_key(data) <= version_key(self._node.runtime_version)
-            if report.ready and not report.unsaved and readable and (not writable or report.role in writable):
+            if report.ready and readable and (not writable or report.role in writable):
                 serving.append(other)
         return bool(serving) and (not writable or len(serving) == 1)
 

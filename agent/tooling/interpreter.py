@@ -12,7 +12,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,15 @@ from agent.tooling.tcp import ConnectionPool, Exchange
 from agent.tooling.variables import Secrets, UnknownNameError, Variables
 
 ARGUMENTS = "arguments"
+
+
+class _Unset(str):
+    """Of a name that a step may give a value; empty until then, and told from one that was found to be empty."""
+
+    __slots__ = ()
+
+
+_UNSET = _Unset()
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Interpreter:
         Raises ToolError.
         """
         own_pool = ConnectionPool() if pool is None else pool
-        names = dict.fromkeys(_assignable(tool), "") | dict(known)
+        names = dict.fromkeys(_assignable(tool), _UNSET) | dict(known)
         names |= {f"arg.{key}": value for key, value in (arguments or {}).items()}
         run = _Run(self, Variables(names, self.secrets), arguments or {}, own_pool, line or _silent)
         position = "before its first step"
@@ -82,10 +91,13 @@ class Interpreter:
                 own_pool.close()
 
     def _known(self, tool: Tool, run: _Run) -> Mapping[str, str]:
-        try:
-            return self._outcome(tool, run).values
-        except UnknownNameError:
-            return {}
+        """The results for which all has been found by now."""
+        found = {name: value for name, value in run.variables.known.items() if value is not _UNSET}
+        variables, values = Variables(found, self.secrets), {}
+        for key, text in tool.result.items():
+            with suppress(UnknownNameError):
+                values[key] = self.secrets.mask(variables.fill(text))
+        return values
 
     def _outcome(self, tool: Tool, run: _Run) -> Outcome:
         result = {key: run.variables.fill(text) for key, text in tool.result.items()}

@@ -1,10 +1,12 @@
 """What a node's volume remembers of its engine: from it is decided whose data is the newest, and who begins as primary
-where nobody runs. So it never says more than what the engine would load after its death.
+where nobody runs. So it says no more of its data than what the engine would load after its death.
 
-1. What the engine has not saved (``ready`` gives ``unsaved``) leaves everything as it was.
-2. A process that has just started is about to copy, maybe. A replica's position stays until it was ready and had saved.
+1. What the engine has not saved (``ready`` gives ``unsaved``) leaves all as it was, its role too.
+2. A process that has just started is about to copy, maybe, and so is one that has just become a replica. Its position
+   stays until it was ready and had saved.
 3. So does one found while it is not ready, until the next look: it may have copied since ``ready`` was asked.
-4. It is written on change and every 5 s, at most once per second, and a new role at once.
+4. When it was writable last is no word on its data: by that it is known since when others may lack something.
+5. It is written on change and every 5 s, at most once per second, and a new role at once.
 """
 
 from __future__ import annotations
@@ -37,18 +39,19 @@ class Memory:
         return self.newest if self.newest is not None and self.newest.app_uid == app_uid else None
 
     def process_began(self) -> None:
-        """It has what is on the volume."""
+        """It has what was saved."""
         self.newest, self._settled = self._kept, False
 
     def saw(self, found: Record, *, writable: bool, ready: bool, unsaved: bool) -> None:
         """``ready``: as the engine's own tool says. ``found.last_seen`` is now."""
-        self._settled = not unsaved and (ready or self._settled)
+        last = self.of(found.app_uid)
+        same = last is not None and last.role == found.role
+        self._settled = not unsaved and (ready or (self._settled and (same or writable)))
         if unsaved or not (writable or self._settled):
             self._kept = self._as_before(found, writable=writable)
         elif writable or ready:
             self._kept = found
         else:
-            last = self.of(found.app_uid)
             self._kept = replace(found, position=last.position if last is not None else 0)
         self.newest = found
         self._save(found.last_seen)
@@ -58,7 +61,7 @@ class Memory:
         may be set aside. One that has become primary is remembered as such when it has saved what makes it one."""
         before = self._kept
         if before is not None and before.app_uid == found.app_uid and (writable or before.role == found.role):
-            return replace(before, last_seen=before.last_ready)
+            return replace(before, last_seen=before.last_ready, last_writable=found.last_writable)
         return replace(found, position=0, last_seen=0, last_ready=0)
 
     def _save(self, now: int) -> None:

@@ -58,8 +58,10 @@ class Report:
 
 @dataclass(frozen=True)
 class _Readiness:
+    """``unsaved`` None: the tool did not come to know."""
+
     problem: str = ""
-    unsaved: str = ""
+    unsaved: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Monitor:
         self._pools = {"getRole": ConnectionPool(), "ready": ConnectionPool()}
         self._asked: tuple[int, int] = (0, 0)
         self._alive_since = 0.0
+        self._unsaved = ""
         self._memory = Memory(interpreter.settings.state_dir)
         self._writable: tuple[str, ...] = ()
         lease.listen(self._tell_again)
@@ -175,6 +178,8 @@ class Monitor:
             ended = f"the process is {after.state.name}"
             finding, ready = _Finding(problem=ended), _Readiness(ended)
         self._lease.observe(document, names, finding.role, finding.followers, asked_at)
+        if ready.unsaved is not None:
+            self._unsaved = ready.unsaved
         problems = [text for text in (finding.problem, ready.problem) if text]
         report = Report(
             node=document.node.name,
@@ -185,7 +190,7 @@ class Monitor:
             message="; ".join(dict.fromkeys(problems)),
             process=after.state,
             last_ready=self._last_ready(document),
-            unsaved=ready.unsaved,
+            unsaved=self._unsaved,
         )
         has_roles = "getRole" in document.tools
         observed = bool(finding.role) if has_roles else after.state is State.RUNNING
@@ -194,6 +199,7 @@ class Monitor:
     def _reset_for(self, status: Status) -> None:
         if self._asked != (status.pid, status.starts):
             self._asked = (status.pid, status.starts)
+            self._unsaved = ""
             self._memory.process_began()
             self._alive_since = time.monotonic()
             self.close()
@@ -217,7 +223,7 @@ class Monitor:
         try:
             return _Readiness("", (await self._run("ready", tool, names)).values.get(_UNSAVED, ""))
         except ToolError as error:
-            return _Readiness(str(error), error.values.get(_UNSAVED, ""))
+            return _Readiness(str(error), error.values.get(_UNSAVED))
 
     async def _run(self, name: str, tool: Tool, names: dict[str, str]) -> Outcome:
         return await self._interpreter.run(name, tool, names, pool=self._pools[name])

@@ -164,6 +164,16 @@ async def test_where_nobody_may_the_old_one_serves_again(world: World) -> None:
     assert sorted(world.agents.called("follow")) == NODES[1:]
 
 
+async def test_the_old_one_begins_without_its_own_record_only_where_writes_may_be_lost(world: World) -> None:
+    """It had taken over itself, and ended before it had saved what it had copied."""
+    world.edit(failover={"dataLoss": "Allow"})
+    await world.do(Failover(world.platform).fence, FenceRequest(takeover(world, seen=SEEN)))
+    world.agents.tools["detach"] = "this replica has not had the data of its primary yet"
+    with pytest.raises(ApplicationError, match="nobody can take over"):
+        await chosen(world)
+    assert (world.agents.called("lead"), world.agents.called("start")) == ([NODES[0]], [])
+
+
 async def test_one_that_begins_to_give_up_never_promotes_anybody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The source may be writable again before the step has ended."""
     await fenced(world, seen=SEEN)

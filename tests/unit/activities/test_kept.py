@@ -21,6 +21,7 @@ from tests.unit.activities.cluster import NAME, World
 from tests.unit.render.support import manifest, store
 
 STORED = store(replicas=2, storage={"size": "1Gi"})
+WRITABLE = {"primary"}
 CLAIMS = ["books-store-g-0", "books-store-g-1"]
 
 
@@ -37,10 +38,19 @@ def test_a_claim_belongs_to_the_app_whose_uid_it_carries() -> None:
 
 def test_who_was_writable_last_wins_over_who_was_seen_last() -> None:
     records = {
-        "a": VolumeRecord(present=True, last_writable=10, last_seen=10, position=1),
-        "b": VolumeRecord(present=True, last_writable=0, last_seen=99, position=9),
+        "a": VolumeRecord(present=True, role="primary", last_writable=10, last_seen=10, position=1),
+        "b": VolumeRecord(present=True, role="replica", last_writable=0, last_seen=99, position=9),
     }
-    assert newest(records) == "a"
+    assert newest(records, WRITABLE) == "a"
+
+
+def test_who_was_writable_and_has_become_a_replica_is_one_of_them() -> None:
+    """It was replaced, and its data set aside; its successor's record is lost, or says no more than it had saved."""
+    records = {
+        "a": VolumeRecord(present=True, role="replica", last_writable=10),
+        "b": VolumeRecord(present=True, role="replica", last_seen=99, position=9),
+    }
+    assert newest(records, WRITABLE) == "b"
 
 
 def test_without_a_writable_one_the_last_seen_then_the_position_decides() -> None:
@@ -49,12 +59,12 @@ def test_without_a_writable_one_the_last_seen_then_the_position_decides() -> Non
         "b": VolumeRecord(present=True, last_seen=5, position=2),
         "c": VolumeRecord(present=True, last_seen=4, position=9),
     }
-    assert newest(records) == "b"
+    assert newest(records, WRITABLE) == "b"
 
 
 def test_an_empty_volume_is_never_chosen() -> None:
-    assert newest({"a": VolumeRecord(), "b": VolumeRecord(present=True)}) == "b"
-    assert newest({"a": VolumeRecord()}) == ""
+    assert newest({"a": VolumeRecord(), "b": VolumeRecord(present=True)}, WRITABLE) == "b"
+    assert newest({"a": VolumeRecord()}, WRITABLE) == ""
 
 
 async def kept_from(version: str) -> World:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities import readmit
 from activities.promote import Promote
 from activities.readmit import Readmit
 from api.failover import Chosen, Fenced, PromoteRequest, ReadmitRequest
@@ -41,7 +42,17 @@ async def test_a_person_can_let_the_old_one_serve_again(world: World) -> None:
     assert (move.source, move.primary) == (NODES[0], NODES[0])
     said = await world.do(Readmit(world.platform).readmit, ReadmitRequest(move, NODES[0]))
     assert said == f"{NODES[0]} is primary again"
-    assert marked(world) == []
+    assert (world.agents.called("lead"), marked(world)) == ([NODES[0]], [])
+
+
+async def test_it_is_not_said_to_serve_before_it_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readmit, "START_WITHIN", 0.3)
+    await fenced(world, seen=SEEN)
+    world.agents.leads[NODES[0]] = "replica"
+    move = await planned(world, candidate=NODES[0], force=True)
+    with pytest.raises(ApplicationError, match=f"{NODES[0]} does not become primary again"):
+        await world.do(Readmit(world.platform).readmit, ReadmitRequest(move, NODES[0]))
+    assert marked(world) == [NODES[0]]
 
 
 async def test_the_old_one_starts_as_a_replica_and_is_trusted_again(world: World) -> None:

@@ -63,6 +63,13 @@ async def test_fail_says_its_sentence(interpreter: Interpreter) -> None:
         await run_steps(interpreter, {"fail": "${node.name} must wait"})
 
 
+async def test_what_a_failing_tool_had_found_is_told_and_what_it_had_not_is_left_out(interpreter: Interpreter) -> None:
+    steps: list[dict[str, Any]] = [{"set": {"a": "", "b": "found"}}, {"fail": "no further"}, {"set": {"c": "late"}}]
+    with pytest.raises(ToolError, match="no further") as failure:
+        await run_steps(interpreter, *steps, result={"a": "${a}", "both": "${b}${c}", "c": "${c}", "d": "${a}x"})
+    assert failure.value.values == {"a": "", "d": "x"}
+
+
 async def test_an_answer_in_pieces_is_read_until_it_matches(interpreter: Interpreter) -> None:
     async with answering(INFO=["ro", "le:mas", "ter\r\noff", "set:7\r\n"]) as engine:
         outcome = await run_steps(
