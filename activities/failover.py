@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 
 from temporalio import activity
@@ -231,9 +231,10 @@ class Failover(Replacing):
         want = await self.running(takeover.target)
         component = want.desired.component(takeover.component)
         await self.finish_giving_up(takeover, want, component)
-        following = await self._that(takeover, component, lambda r: r.ready) if request.fenced.by_lease else set()
-        asked = self._that(takeover, component, lambda r: bool(r.unsaved))
-        detached, unsaved = await asyncio.gather(self.detach(takeover, component), asked)
+        before = await self._reports(takeover, component) if request.fenced.by_lease else {}
+        following = {name for name, report in before.items() if report.ready}
+        detached, beside = await asyncio.gather(self.detach(takeover, component), self._reports(takeover, component))
+        unsaved = {name for name, report in beside.items() if report.unsaved}
         if len(detached) < quorum(component):  # on a busy machine one may have missed its time
             detached = await self.detach(takeover, component)
         if following & set(detached.positions):
@@ -250,8 +251,5 @@ class Failover(Replacing):
             await self.give_up(takeover, want, component, error.message)
             raise
 
-    async def _that(
-        self, takeover: Takeover, component: DesiredComponent, says: Callable[[agent_pb2.RoleReport], bool]
-    ) -> set[str]:
-        nodes = await self.nodes(takeover.target, component, timeout=ASK_WITHIN, without=takeover.source)
-        return {name for name, report in nodes.reports.items() if says(report)}
+    async def _reports(self, takeover: Takeover, component: DesiredComponent) -> Mapping[str, agent_pb2.RoleReport]:
+        return (await self.nodes(takeover.target, component, timeout=ASK_WITHIN, without=takeover.source)).reports

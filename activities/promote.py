@@ -20,7 +20,7 @@ from activities.events import tell
 from activities.nodes import rendered_config_maps
 from activities.platform import permanent
 from activities.reach import reachable, reports
-from activities.replacing import ASK_WITHIN, START_WITHIN, Replacing
+from activities.replacing import ASK_WITHIN, Replacing
 from activities.status import tell_step
 from activities.takeover import said, to_its_end, writable_roles
 from activities.together import together
@@ -31,7 +31,6 @@ from api.steps import ErrorType, Step
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP
-from proto import agent_pb2
 from render.desired import DesiredComponent
 
 CANDIDATE_WITHIN = 5.0
@@ -112,8 +111,9 @@ class Promote(Replacing):
         """``former``: address of the one before."""
         report = (await reports(self.platform, {agent.node: agent}, timeout=ASK_WITHIN)).get(agent.node)
         if report is None:
-            await self.start(agent, lead=True)
-            report = await self._started(agent)
+            report = await self.lead(agent, lambda each: bool(each.role))
+            if report is None or not report.role:
+                raise ApplicationError(f"{agent.node} was told to begin as primary and does not run yet")
             if report.role in writable_roles(component):
                 return
         if request.fenced.by_lease and report.role not in writable_roles(component):
@@ -122,13 +122,3 @@ class Promote(Replacing):
             if report.ready:
                 await asyncio.sleep(fencing.LEASE_OUT_AFTER)
         await self.fail_over(agent, former)
-
-    async def _started(self, agent: AgentTarget) -> agent_pb2.RoleReport:
-        deadline = time.monotonic() + START_WITHIN
-        while True:
-            report = (await reports(self.platform, {agent.node: agent}, timeout=ASK_WITHIN)).get(agent.node)
-            if report is not None and report.role:
-                return report
-            if time.monotonic() > deadline:
-                raise ApplicationError(f"{agent.node} was told to begin as primary and does not run yet")
-            await asyncio.sleep(0.2)

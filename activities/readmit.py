@@ -18,7 +18,7 @@ from activities.addresses import node_addresses
 from activities.events import tell
 from activities.nodes import rendered_config_maps, revision_of
 from activities.push import release
-from activities.reach import reachable, reports
+from activities.reach import reachable
 from activities.replacing import ASK_WITHIN, START_WITHIN, Replacing
 from activities.request_ids import request_id
 from activities.status import ConditionChange, StatusChange, tell_step
@@ -109,7 +109,12 @@ class Readmit(Replacing):
         source, primary, target = request.takeover.source, request.primary, request.takeover.target
         if source == primary:
             await self._release(agent, want, component, addresses)
-            await self._lead(agent, component)
+            # One that took over and ended before it had saved does not begin by its own record.
+            writable = writable_roles(component)
+            report = await self.lead(agent, lambda each: each.role in writable)
+            if report is None or report.role not in writable:
+                said = report.message if report is not None and report.message else "it does not say why"
+                raise ApplicationError(f"{source} does not become primary again: {said}; waiting until it does")
             await fencing.unmark(self.platform, target, source)
             return f"{source} is primary again"
         nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
@@ -131,19 +136,6 @@ class Readmit(Replacing):
             await asyncio.sleep(0.3)
         await fencing.unmark(self.platform, target, source)
         return f"{source} follows {primary}"
-
-    async def _lead(self, agent: AgentTarget, component: DesiredComponent) -> None:
-        """By the platform's word: one that took over and ended before it had saved does not begin by its own record."""
-        deadline = time.monotonic() + START_WITHIN
-        await self.start(agent, lead=True)
-        while True:
-            report = (await reports(self.platform, {agent.node: agent}, timeout=ASK_WITHIN)).get(agent.node)
-            if report is not None and report.role in writable_roles(component):
-                return
-            if time.monotonic() > deadline:
-                said = report.message if report is not None and report.message else "it does not say why"
-                raise ApplicationError(f"{agent.node} does not become primary again: {said}; waiting until it does")
-            await asyncio.sleep(0.3)
 
     async def _stop(self, agent: AgentTarget) -> None:
         asked = request_id("stop", agent.node)

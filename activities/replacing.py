@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from temporalio import activity
@@ -13,7 +14,7 @@ from activities import fencing
 from activities.addresses import node_addresses
 from activities.candidates import Waiting, judged, lossy
 from activities.platform import permanent
-from activities.reach import reachable
+from activities.reach import reachable, reports
 from activities.request_ids import request_id
 from activities.status import tell_step
 from activities.takeover import RoleMover, writable_roles
@@ -117,6 +118,19 @@ class Replacing(RoleMover):
             await self.platform.agents.start(agent, asked, timeout=START_WITHIN, lead=lead)
         except AgentError as error:
             raise ApplicationError(f"{agent.node} does not start again yet: {error}") from error
+
+    async def lead(
+        self, agent: AgentTarget, wanted: Callable[[agent_pb2.RoleReport], bool]
+    ) -> agent_pb2.RoleReport | None:
+        """Starts it with the word to begin as primary. Its first ``wanted`` report, or its last one after
+        ``START_WITHIN``, None where it says nothing."""
+        await self.start(agent, lead=True)
+        deadline = time.monotonic() + START_WITHIN
+        while True:
+            report = (await reports(self.platform, {agent.node: agent}, timeout=ASK_WITHIN)).get(agent.node)
+            if (report is not None and wanted(report)) or time.monotonic() > deadline:
+                return report
+            await asyncio.sleep(0.2)
 
     async def give_up(
         self, takeover: Takeover, want: Wanted, component: DesiredComponent, why: str, *, begun: bool = False

@@ -104,15 +104,12 @@ class Switchover(RoleMover):
         while True:
             nodes = await self.nodes(request.target, component)
             closed = await self._closed(request, component)
-            ready = {
-                name: report.position
+            able = {
+                name: report
                 for name, report in nodes.reports.items()
-                if report.ready
-                and not report.unsaved
-                and report.role not in nodes.writable
-                and request.candidate in ("", name)
-                and name not in going
+                if report.role not in nodes.writable and request.candidate in ("", name) and name not in going
             }
+            ready = {name: report.position for name, report in able.items() if report.ready and not report.unsaved}
             chosen = preferred(ready, closed, only_open=off)
             if chosen:
                 return chosen
@@ -122,8 +119,7 @@ class Switchover(RoleMover):
                 whys |= dict.fromkeys(sorted(going - {source}), "it is to be removed too")
                 why = "; ".join(f"{name}: {said}" for name, said in whys.items())
                 message = f"no node of {component.name} is ready to take over from {source}; {why or 'none answers'}"
-                able = {request.candidate} if request.candidate else names - going - {source}
-                if any(report.unsaved for name, report in nodes.reports.items() if name in able):
+                if any(report.unsaved for report in able.values()):
                     raise ApplicationError(message)  # it will have saved some time: to be asked again
                 raise permanent(ErrorType.NO_CANDIDATE, message)
             await asyncio.sleep(1.0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities import readmit
+from activities import replacing
 from activities.promote import Promote
 from activities.readmit import Readmit
 from api.failover import Chosen, Fenced, PromoteRequest, ReadmitRequest
@@ -46,7 +46,7 @@ async def test_a_person_can_let_the_old_one_serve_again(world: World) -> None:
 
 
 async def test_it_is_not_said_to_serve_before_it_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readmit, "START_WITHIN", 0.3)
+    monkeypatch.setattr(replacing, "START_WITHIN", 0.3)
     await fenced(world, seen=SEEN)
     world.agents.leads[NODES[0]] = "replica"
     move = await planned(world, candidate=NODES[0], force=True)
