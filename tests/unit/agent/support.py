@@ -285,7 +285,7 @@ class Manager:
 
 
 async def fetch(port: int, path: str) -> tuple[int, str]:
-    """As the kubelet does: status and body."""
+    """As the kubelet does: status and body; 0 and the reason where nobody listens."""
     return await asyncio.to_thread(_fetch, port, path)
 
 
@@ -296,6 +296,8 @@ def _fetch(port: int, path: str) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
+    except urllib.error.URLError as error:
+        return 0, str(error)
 
 
 async def role(tools: agent_pb2_grpc.ToolsAsyncStub) -> pb.RoleReport:

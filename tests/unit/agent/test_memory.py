@@ -11,9 +11,7 @@ from agent.tools.memory import Memory
 from tests.unit.agent.support import eventually
 
 FOLLOWED = Record(app_uid="app", role="replica", last_seen=50_000, position=41, epoch=7, last_ready=50_000)
-LED = Record(
-    app_uid="app", role="master", last_writable=50_000, last_seen=50_000, position=41, epoch=7, last_ready=50_000
-)
+LED = replace(FOLLOWED, role="master", last_writable=50_000)
 
 
 def of(path: Path, known: Record | None) -> Memory:

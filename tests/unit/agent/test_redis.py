@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import urllib.error
-import urllib.request
 from typing import Any
 
 import pytest
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import Manager, Node, eventually, free_port, pushed
+from tests.unit.agent.support import Manager, Node, eventually, fetch, free_port, pushed
 
 PASSWORD = "correct-horse-battery-staple"
 
@@ -80,17 +78,6 @@ def _configuration(node: Node, port: int, maxmemory: str = "64mb") -> str:
     )
 
 
-def _ready(node: Node) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{node.tools_health_port}/readyz", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except urllib.error.URLError as error:
-        return 0, str(error)
-
-
 @pytest.fixture
 async def port(node: Node, manager: Manager) -> int:
     """A node whose two agents run a Redis on this port."""
@@ -102,8 +89,8 @@ async def port(node: Node, manager: Manager) -> int:
     await manager.reaches(pb.RUNNING)
     answers: list[tuple[int, str]] = []
 
-    def ready() -> bool:
-        answers.append(_ready(node))
+    async def ready() -> bool:
+        answers.append(await fetch(node.tools_health_port, "/readyz"))
         return answers[-1][0] == 200
 
     try:
@@ -191,7 +178,11 @@ async def test_without_a_running_engine_calls_say_its_state_and_a_push_still_wri
     node: Node, manager: Manager, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
 ) -> None:
     await manager.stub.Stop(pb.StopRequest(), timeout=20)
-    await eventually(lambda: _ready(node)[0] == 503)
+
+    async def unready() -> bool:
+        return (await fetch(node.tools_health_port, "/readyz"))[0] == 503
+
+    await eventually(unready)
     with pytest.raises(Exception, match="FAILED_PRECONDITION") as refused:
         await tools.GetRole(pb.GetRoleRequest(), timeout=5)
     assert "STOPPED" in str(refused.value)

@@ -140,7 +140,7 @@ async def test_the_volume_remembers_no_more_of_an_engine_than_it_has_saved(
     await eventually(lambda: kept(41), what="saved, and remembered")
     (node.data / "unsaved").write_text("it writes what it has copied")
     await eventually(lambda: _unsaved(tools), what="told")
-    await asyncio.sleep(1.5)
+    await _written_again(node)
     before = (await manager.status()).volume
     (node.data / "position").write_text("99")
     await eventually(lambda: _at(tools, 99), what="how far it is")
@@ -149,7 +149,7 @@ async def test_the_volume_remembers_no_more_of_an_engine_than_it_has_saved(
     assert await fetch(node.tools_health_port, "/readyz") == (503, "it writes what it has copied\n")
     (node.data / "well").unlink()
     await eventually(lambda: _ready(tools, False), what="no longer in sync, and it has not saved either")
-    await asyncio.sleep(1.5)  # a change is written a second after the one before
+    await _written_again(node)
     volume = (await manager.status()).volume
     assert (volume.role, volume.position) == ("replica", 41)
     assert volume.last_seen == volume.last_ready == before.last_ready
@@ -157,6 +157,12 @@ async def test_the_volume_remembers_no_more_of_an_engine_than_it_has_saved(
     (node.data / "unsaved").write_text("")
     await eventually(lambda: kept(99), what="saved, and remembered")
     assert (await fetch(node.tools_health_port, "/readyz"))[0] == 200
+
+
+async def _written_again(node: Node) -> None:
+    """The record, which is every 5 s, changed or not."""
+    record, since = node.data / ".agent" / "record.json", time.time()
+    await eventually(lambda: record.stat().st_mtime > since, what="the record is written again")
 
 
 def _reads(name: str) -> dict[str, Any]:

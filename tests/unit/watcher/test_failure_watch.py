@@ -88,9 +88,7 @@ async def test_a_dead_process_is_told_at_once_with_when_it_was_last_well(monkeyp
     assert told.seen > 1_600_000_000_000
 
 
-async def test_a_primary_that_has_just_begun_has_not_lost_its_pod(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_primary_that_has_just_begun_has_not_lost_its_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     known = Installation(monkeypatch)
     for made in known.pods:
         known.kubernetes.remove(made)
@@ -100,8 +98,7 @@ async def test_a_primary_that_has_just_begun_has_not_lost_its_pod(
         for node in (SECOND, THIRD):
             known.agents.say(node, "", process=agent_pb2.STARTING)
         known.agents.say(FIRST, "master", 7, process=agent_pb2.STARTING)
-        await eventually(lambda: known.role(0) == "master")
-        await asyncio.sleep(0.3)
+        await eventually(lambda: known.role(0) == "master" and known.renewals(FIRST) >= 2, 10.0)
         assert (known.suspicions, known.degraded()) == ([], "")
 
 
