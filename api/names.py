@@ -44,6 +44,7 @@ MANAGER_HEALTH_PORT = 50053
 """Plain HTTP, health only: kubelet probes cannot speak mutual TLS. Agent 1: ``/livez``."""
 TOOLS_HEALTH_PORT = 50054
 """The same for agent 2, which shares the Pod's network namespace: ``/livez`` and ``/readyz``."""
+AGENT_PORTS = (MANAGER_PORT, TOOLS_PORT, MANAGER_HEALTH_PORT, TOOLS_HEALTH_PORT)
 
 
 def node_name(app: str, component: str, group: str, ordinal: int) -> str:

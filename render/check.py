@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from api.app import App
-from api.names import MANAGER_HEALTH_PORT, MANAGER_PORT, TOOLS_HEALTH_PORT, TOOLS_PORT
+from api.names import AGENT_PORTS
 from api.plugin import ComponentDefinition, Topology
 from api.tools import Tool, ToolName
 from render.bundle import DEFINITION, PluginBundle
@@ -19,7 +19,6 @@ from render.trial import render_trial
 
 __all__ = ["check_bundle", "check_successor", "shared_runtime_versions"]
 
-_AGENT_PORTS = (MANAGER_PORT, TOOLS_PORT, MANAGER_HEALTH_PORT, TOOLS_HEALTH_PORT)
 _IMAGE_OF_CHECK = "agent:check"
 
 
@@ -69,7 +68,7 @@ def _definition(bundle: PluginBundle) -> Iterator[Problem]:
     for index, definition in enumerate(bundle.plugin.spec.components):
         path = f"{DEFINITION}: spec.components[{index}]"
         for position, port in enumerate(definition.ports):
-            if port.port in _AGENT_PORTS:
+            if port.port in AGENT_PORTS:
                 yield Problem(f"{path}.ports[{position}].port", f"{port.port} is the agents' own; choose another")
         paths = [file.path for file in definition.files]
         for position, file in enumerate(definition.files):

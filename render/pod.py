@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.names import (
+    AGENT_PORTS,
     MANAGER_HEALTH_PORT,
     MANAGER_PORT,
     MIDDLEWARE_CONTAINER,
@@ -20,10 +21,13 @@ from api.names import (
 )
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.labels import metadata, object_labels
+from render.local_ports import local_port_range
 
 _INSTALL_RESOURCES = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
 _TOOLS_RESOURCES = {"requests": {"cpu": "10m", "memory": "48Mi"}, "limits": {"memory": "256Mi"}}
 """Agent 2 with room for a tool that runs one of the engine's own programs."""
+_LAST_LINES_TELL_WHY = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+"""Not for the engine's container: an engine that refuses its configuration may print a password of it."""
 
 
 def node_deployment(
@@ -62,6 +66,7 @@ def _pod_spec(
             "fsGroup": spec.user,
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
+            "sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": _local_port_range(group)}],
         },
         "initContainers": [_install_container(group)],
         "containers": [_middleware_container(group), _tools_container(group)],
@@ -74,6 +79,10 @@ def _pod_spec(
     if spec.tolerations:
         result["tolerations"] = spec.tolerations
     return result
+
+
+def _local_port_range(group: DesiredGroup) -> str:
+    return local_port_range([*AGENT_PORTS, *(port.port for port in group.spec.ports)])
 
 
 def _apart(desired: DesiredApp, component: DesiredComponent) -> dict[str, Any]:
@@ -109,6 +118,7 @@ def _install_container(group: DesiredGroup) -> dict[str, Any]:
         "imagePullPolicy": "IfNotPresent",
         "command": ["/agent/bin/install", "/opt/agent"],
         "resources": _INSTALL_RESOURCES,
+        **_LAST_LINES_TELL_WHY,
         "securityContext": _container_security(),
         "volumeMounts": [{"name": "agent", "mountPath": "/opt/agent"}],
     }
@@ -141,6 +151,7 @@ def _tools_container(group: DesiredGroup) -> dict[str, Any]:
         "env": _pod_identity(),
         "ports": [{"name": "agent-tools", "containerPort": TOOLS_PORT, "protocol": "TCP"}],
         "resources": _TOOLS_RESOURCES,
+        **_LAST_LINES_TELL_WHY,
         "securityContext": _container_security(),
         "livenessProbe": _probe("/livez", TOOLS_HEALTH_PORT, period=5, failures=6),
         "readinessProbe": _probe("/readyz", TOOLS_HEALTH_PORT, period=1, failures=2),

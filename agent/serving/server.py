@@ -24,7 +24,12 @@ _OPTIONS = (
 def make_server(settings: Settings, port: int) -> aio.Server:
     """Bound, not started. Raises OSError or ValueError for TLS files, RuntimeError where the port is taken."""
     server = aio.server(interceptors=[PlatformOnly()], options=_OPTIONS)
-    server.add_secure_port(settings.endpoint(port), TlsFiles(settings.tls_dir).server_credentials())
+    credentials, endpoint = TlsFiles(settings.tls_dir).server_credentials(), settings.endpoint(port)
+    try:
+        server.add_secure_port(endpoint, credentials)
+    except RuntimeError as error:
+        taken = "another process of the Pod listens there, or one of its connections has that port"
+        raise RuntimeError(f"it cannot listen on {endpoint}: {taken}") from error
     return server
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from tests.chaos.faults import agent_processes
 from tests.e2e.support.kube import eventually
@@ -57,6 +60,42 @@ def network_of(pod: str) -> Iterator[PodNetwork]:
         yield PodNetwork(descriptor)
     finally:
         os.close(descriptor)
+
+
+_TAKE_ALL = """
+import errno, os, socket, time
+os.fork()  # one process may not have that many open files
+taken = []
+while True:
+    one = socket.socket()
+    try:
+        one.bind(("0.0.0.0", 0))
+    except OSError as error:
+        assert error.errno == errno.EADDRINUSE, error
+        print("all", flush=True)
+        time.sleep(0.01)
+    else:
+        if len(taken) < 15_000:
+            taken.append(one)
+"""
+
+
+@contextmanager
+def every_local_port_taken(pod: str) -> Iterator[None]:
+    """Within, as if the Pod had as many connections of its own as it can: whatever port the kernel gives away is taken,
+    and so is soon one that somebody gives back. No ended connection keeps one, as in a new Pod."""
+    with network_of(pod) as network:
+        network.run("sysctl", "-q", "-w", "net.ipv4.tcp_max_tw_buckets=0")
+        inside = ["nsenter", f"--net=/proc/self/fd/{network.descriptor}", "--", sys.executable, "-c", _TAKE_ALL]
+        with (
+            TemporaryFile() as said,
+            subprocess.Popen(inside, stdout=said, pass_fds=(network.descriptor,), start_new_session=True) as taking,
+        ):
+            try:
+                eventually("all ports are taken", lambda: os.fstat(said.fileno()).st_size, timeout=60)
+                yield
+            finally:
+                os.killpg(taking.pid, signal.SIGKILL)
 
 
 @contextmanager

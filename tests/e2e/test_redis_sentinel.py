@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
 import redis
 
+from api.names import TOOLS_HEALTH_PORT
+from tests.chaos.insides import agent, every_local_port_taken
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.kube import Kube, Manifest, eventually
 from tests.e2e.support.writer import AcknowledgedWriter
@@ -131,6 +136,28 @@ def test_acknowledged_writes_survive_the_masters_pod(kube: Kube, password: str) 
 
 def master_node(kube: Kube) -> str:
     return str(kube.pods(NAMESPACE, APP, role="master")[0]["metadata"]["labels"]["middleware.io/node"])
+
+
+def test_an_agent_begins_again_whatever_connections_its_pod_has(kube: Kube, deployed: Manifest) -> None:
+    """A Sentinel's connection to another had the port on which agent 2 listens, and that ended again and again."""
+
+    sentinel = kube.pods(NAMESPACE, APP, component="redis-sentinel")[0]
+    name, address = sentinel["metadata"]["name"], sentinel["status"]["podIP"]
+
+    def restarts() -> int:
+        pod = kube.get("pod", name, NAMESPACE) or {}
+        return int(next(c["restartCount"] for c in pod["status"]["containerStatuses"] if c["name"] == "tools"))
+
+    def answers() -> bool:
+        with urllib.request.urlopen(f"http://{address}:{TOOLS_HEALTH_PORT}/livez", timeout=1) as answer:
+            return restarts() == before + 1 and answer.status == 200
+
+    before = restarts()
+    with every_local_port_taken(name):
+        os.kill(agent("tools", name), signal.SIGKILL)
+        eventually("its successor serves", answers, timeout=60)
+    kube.wait_ready(APP, NAMESPACE)
+    assert restarts() == before + 1
 
 
 def test_nothing_in_a_pod_is_privileged(kube: Kube, deployed: Manifest) -> None:

@@ -72,7 +72,9 @@ class Kube:
         self.run("delete", kind, name, "-n", namespace, "--ignore-not-found", *options, timeout=timeout)
 
     def namespace(self, name: str) -> None:
-        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        """Its Pods must meet the strictest of Kubernetes' own standards: the API server refuses others."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 
     def condition(self, kind: str, name: str, namespace: str, type_: str) -> Manifest | None:
         """A condition of a resource's status."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import socket
 from typing import Any
 
 import grpc
@@ -146,3 +149,15 @@ async def test_an_agent_without_tls_files_ends_with_a_sentence(node: Node) -> No
     agent = node.start_manager()
     assert await eventually(lambda: agent.poll()) == 1
     assert "agent 1 cannot start" in node.agent_log.read_text()
+
+
+async def test_an_agent_whose_port_is_taken_ends_and_says_so(node: Node) -> None:
+    node.mount(node.document())
+    with socket.create_server(("127.0.0.1", 0)) as peer:
+        taking = ("127.0.0.1", node.tools_port)
+        with socket.create_connection(peer.getsockname(), source_address=taking):
+            tools = node.start_tools()
+            assert await asyncio.to_thread(tools.wait, 30) == 1
+    said = json.loads(node.agent_log.read_text().splitlines()[-1])["message"]
+    listening = f"agent 2 cannot start: it cannot listen on 127.0.0.1:{node.tools_port}: "
+    assert said == listening + "another process of the Pod listens there, or one of its connections has that port"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from render.budgets import disruption_budgets
+from render.local_ports import local_port_range
 from render.objects import (
     component_resource,
     component_service,
@@ -119,6 +122,32 @@ def test_the_agent_comes_by_an_init_container_into_the_engines_own_image() -> No
     assert manager["livenessProbe"]["httpGet"] == {"path": "/livez", "port": 50053}
     mounted = {m["name"] for c in spec["containers"] for m in c["volumeMounts"]}
     assert mounted == {v["name"] for v in spec["volumes"]}
+
+
+def test_no_connection_gets_a_port_on_which_the_pod_listens() -> None:
+    """A Sentinel's own connection had agent 2's port; agent 2 could not begin for as long as it was open."""
+    (setting,) = pod(node_deployment(D, C, G, N))["securityContext"]["sysctls"]
+    assert setting == {"name": "net.ipv4.ip_local_port_range", "value": "32768 50049"}
+
+
+@pytest.mark.parametrize(
+    ("listening", "left"),
+    [
+        ([6379], "32768 60999"),
+        ([50051, 50052, 6379], "32768 50049"),
+        ([50051, 33060, 50052], "33061 50050"),
+        ([32768, 60999], "32769 60998"),
+        ([40000, 41000], "41001 60998"),
+    ],
+)
+def test_the_widest_part_without_ports_to_listen_on_is_left_to_connections(listening: list[int], left: str) -> None:
+    assert local_port_range(listening) == left
+
+
+def test_why_an_agent_ended_is_kept_by_the_kubelet_but_no_line_of_an_engine() -> None:
+    spec = pod(node_deployment(D, C, G, N))
+    kept = {c["name"]: c.get("terminationMessagePolicy") for c in spec["initContainers"] + spec["containers"]}
+    assert kept == {"install": "FallbackToLogsOnError", "tools": "FallbackToLogsOnError", "middleware": None}
 
 
 def test_data_is_on_the_claim_or_goes_with_the_pod() -> None:
