@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import sys
 import time
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 
 class _JsonLines(logging.Formatter):
@@ -33,3 +38,13 @@ def configure(agent: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # A log that cannot be written must never be what stops an engine.
     logging.raiseExceptions = False
+
+
+def last_words(sentence: str) -> None:
+    """Why this agent ends: for its log, and for the kubelet, so that it is in the Pod's status. Not the tail of the log
+    (``FallbackToLogsOnError``): that may be of an engine which prints a password of its configuration."""
+    _log.critical("%s", sentence)
+    for_kubelet = Path(os.environ.get("MW_TERMINATION_LOG", "/dev/termination-log"))
+    if for_kubelet.exists():  # the kubelet has made it, writable for any user
+        with contextlib.suppress(OSError):
+            for_kubelet.write_text(sentence, encoding="utf-8")

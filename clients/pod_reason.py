@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,20 +50,14 @@ def _container_reason(status: Mapping[str, Any]) -> str:
         return f"the image {status.get('image')} cannot be pulled ({reason}): {message}"
     last = (status.get("lastState") or {}).get("terminated") or {}
     if reason == "CrashLoopBackOff":
-        ended = f", last with exit code {last.get('exitCode')}" if last else ""
-        why = _last_words(str(last.get("message") or ""))
-        tail = f": {why}" if why else ""
+        ended = f", last with exit code {last.get('exitCode')}{_kind_of_end(last)}" if last else ""
+        tail = f": {str(last['message']).strip()}" if last.get("message") else ""
         return f"container {name} keeps ending ({status.get('restartCount', 0)} restarts{ended}){tail}"
     if reason and reason not in _HARMLESS:
         return f"container {name} cannot start ({reason}): {message}"
     return ""
 
 
-def _last_words(text: str) -> str:
-    """The last line of a container's log, of an agent's the sentence in it."""
-    line = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return line
-    return str(entry["message"]) if isinstance(entry, dict) and entry.get("message") else line
+def _kind_of_end(terminated: Mapping[str, Any]) -> str:
+    reason = terminated.get("reason") or ""
+    return f" ({reason})" if reason not in ("", "Error", "Completed") else ""

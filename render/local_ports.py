@@ -1,9 +1,10 @@
-"""Which ports the kernel may take for the connections that a Pod opens: none on which something of the Pod listens.
+"""Which ports the kernel may take for the connections that a Pod opens: none on which its agents or, as the plugin
+declares, its engine listen.
 
 It takes them of 32768 to 60999, where the agents' own lie and maybe some of the engine's. While a connection has one,
-nobody can listen there: an agent 2 that was started after its engine ended again and again for as long as that engine
-kept a connection open which had got its port. ``ip_local_port_range`` is the one setting of these that any kubelet lets
-a Pod have (safe since Kubernetes 1.4; ``ip_local_reserved_ports`` only since 1.27).
+nobody can listen there: a Sentinel had connected before its agent 2 began, one of the connections had the port of that,
+and agent 2 ended again and again for as long as the connection lived. ``ip_local_port_range`` is a setting that any
+kubelet lets a Pod have (safe since Kubernetes 1.4; ``ip_local_reserved_ports`` only since 1.27).
 """
 
 from __future__ import annotations

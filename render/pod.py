@@ -26,8 +26,6 @@ from render.local_ports import local_port_range
 _INSTALL_RESOURCES = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
 _TOOLS_RESOURCES = {"requests": {"cpu": "10m", "memory": "48Mi"}, "limits": {"memory": "256Mi"}}
 """Agent 2 with room for a tool that runs one of the engine's own programs."""
-_LAST_LINES_TELL_WHY = {"terminationMessagePolicy": "FallbackToLogsOnError"}
-"""Not for the engine's container: an engine that refuses its configuration may print a password of it."""
 
 
 def node_deployment(
@@ -118,7 +116,6 @@ def _install_container(group: DesiredGroup) -> dict[str, Any]:
         "imagePullPolicy": "IfNotPresent",
         "command": ["/agent/bin/install", "/opt/agent"],
         "resources": _INSTALL_RESOURCES,
-        **_LAST_LINES_TELL_WHY,
         "securityContext": _container_security(),
         "volumeMounts": [{"name": "agent", "mountPath": "/opt/agent"}],
     }
@@ -151,7 +148,6 @@ def _tools_container(group: DesiredGroup) -> dict[str, Any]:
         "env": _pod_identity(),
         "ports": [{"name": "agent-tools", "containerPort": TOOLS_PORT, "protocol": "TCP"}],
         "resources": _TOOLS_RESOURCES,
-        **_LAST_LINES_TELL_WHY,
         "securityContext": _container_security(),
         "livenessProbe": _probe("/livez", TOOLS_HEALTH_PORT, period=5, failures=6),
         "readinessProbe": _probe("/readyz", TOOLS_HEALTH_PORT, period=1, failures=2),

@@ -9,7 +9,7 @@ import signal
 import sys
 
 from agent.documents import DocumentStore
-from agent.log import configure
+from agent.log import configure, last_words
 from agent.process.link import StatusPublisher
 from agent.process.lock import DataLock
 from agent.process.reaper import Reaper
@@ -37,7 +37,7 @@ def run(policy: RestartPolicy | None = None) -> int:
     try:
         return asyncio.run(_serve(Settings.from_environment(), policy))
     except (OSError, ValueError, RuntimeError) as error:
-        _log.critical("agent 1 cannot start: %s", error)
+        last_words(f"agent 1 cannot start: {error}")
         return 1
 
 

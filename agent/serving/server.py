@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import grpc
@@ -22,15 +23,26 @@ _OPTIONS = (
 
 
 def make_server(settings: Settings, port: int) -> aio.Server:
-    """Bound, not started. Raises OSError or ValueError for TLS files, RuntimeError where the port is taken."""
+    """Bound, not started. Raises OSError or ValueError for TLS files, RuntimeError where gRPC refuses."""
     server = aio.server(interceptors=[PlatformOnly()], options=_OPTIONS)
     credentials, endpoint = TlsFiles(settings.tls_dir).server_credentials(), settings.endpoint(port)
     try:
         server.add_secure_port(endpoint, credentials)
     except RuntimeError as error:
-        taken = "another process of the Pod listens there, or one of its connections has that port"
-        raise RuntimeError(f"it cannot listen on {endpoint}: {taken}") from error
+        raise RuntimeError(f"it cannot serve on {endpoint}: {_why_not(settings, port)}") from error
     return server
+
+
+def _why_not(settings: Settings, port: int) -> str:
+    """gRPC tells it to stderr alone."""
+    family = socket.AF_INET6 if ":" in settings.listen else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.listen, port))
+    except OSError as error:
+        return f"{error.strerror}; another process of the Pod listens there, or one of its connections has that port"
+    return f"the certificate or the key in {settings.tls_dir} cannot be used, or they do not belong together"
 
 
 async def add_health(server: aio.Server, service: str) -> None:

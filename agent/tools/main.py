@@ -14,7 +14,7 @@ import signal
 import sys
 
 from agent.documents import DocumentError, DocumentStore
-from agent.log import configure
+from agent.log import configure, last_words
 from agent.process.link import StatusFollower
 from agent.process.reaper import Reaper
 from agent.process.state import StatusBoard
@@ -41,7 +41,7 @@ def run() -> int:
     try:
         asyncio.run(_serve(Settings.from_environment()))
     except (OSError, ValueError, RuntimeError) as error:
-        _log.critical("agent 2 cannot start: %s", error)
+        last_words(f"agent 2 cannot start: {error}")
         return 1
     return 0
 

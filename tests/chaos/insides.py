@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,20 +63,34 @@ def network_of(pod: str) -> Iterator[PodNetwork]:
 
 
 _TAKE_ALL = """
-import errno, os, socket, time
-os.fork()  # one process may not have that many open files
-taken = []
+import os, socket, time
+low, high = map(int, open("/proc/sys/net/ipv4/ip_local_port_range").read().split())
+half = os.fork() and 1  # one process may not have that many open files
+left, taken, told = {*range(low + half, high + 1, 2)}, [], False
 while True:
-    one = socket.socket()
-    try:
-        one.bind(("0.0.0.0", 0))
-    except OSError as error:
-        assert error.errno == errno.EADDRINUSE, error
-        print("all", flush=True)
-        time.sleep(0.01)
-    else:
-        if len(taken) < 15_000:
+    for port in [*left]:
+        one = socket.socket()
+        try:
+            one.bind(("0.0.0.0", port))
+        except OSError:
+            one.close()
+        else:
             taken.append(one)
+            left.discard(port)
+    if not told:
+        print(half, end="", flush=True)
+    told = True
+    time.sleep(0.001)
+"""
+_TAKE_ONE = """
+import socket, sys, time
+while True:
+    try:
+        one = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+    except OSError:
+        time.sleep(0.001)
+    else:
+        time.sleep(3600)
 """
 
 
@@ -84,18 +98,43 @@ while True:
 def every_local_port_taken(pod: str) -> Iterator[None]:
     """Within, as if the Pod had as many connections of its own as it can: whatever port the kernel gives away is taken,
     and so is soon one that somebody gives back. No ended connection keeps one, as in a new Pod."""
+    setting = "net.ipv4.tcp_max_tw_buckets"
     with network_of(pod) as network:
-        network.run("sysctl", "-q", "-w", "net.ipv4.tcp_max_tw_buckets=0")
-        inside = ["nsenter", f"--net=/proc/self/fd/{network.descriptor}", "--", sys.executable, "-c", _TAKE_ALL]
-        with (
-            TemporaryFile() as said,
-            subprocess.Popen(inside, stdout=said, pass_fds=(network.descriptor,), start_new_session=True) as taking,
-        ):
-            try:
-                eventually("all ports are taken", lambda: os.fstat(said.fileno()).st_size, timeout=60)
+        before = network.run("sysctl", "-n", setting).strip()
+        network.run("sysctl", "-q", "-w", f"{setting}=0")
+        try:
+            with _beside(network, _TAKE_ALL) as heard:
+                eventually("both halves are taken", lambda: {*heard()} == {"0", "1"}, timeout=60)
                 yield
-            finally:
-                os.killpg(taking.pid, signal.SIGKILL)
+        finally:
+            network.run("sysctl", "-q", "-w", f"{setting}={before}")
+
+
+@contextmanager
+def port_taken(pod: str, port: int) -> Iterator[None]:
+    """Within, another process listens there as soon as nobody else does."""
+    with network_of(pod) as network, _beside(network, _TAKE_ONE, str(port)):
+        yield
+
+
+@contextmanager
+def _beside(network: PodNetwork, program: str, *arguments: str) -> Iterator[Callable[[], str]]:
+    """A Python program in that network, which ends with all its forks; what it has printed."""
+    inside = ["nsenter", f"--net=/proc/self/fd/{network.descriptor}", "--", sys.executable, "-c", program, *arguments]
+    fds = (network.descriptor,)
+    with (
+        TemporaryFile() as said,
+        subprocess.Popen(inside, stdout=said, pass_fds=fds, start_new_session=True) as running,
+    ):
+
+        def heard() -> str:
+            assert running.poll() is None, "it has ended"
+            return os.pread(said.fileno(), 100, 0).decode()
+
+        try:
+            yield heard
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
 
 
 @contextmanager

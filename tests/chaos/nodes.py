@@ -205,6 +205,7 @@ def _stateful_set(image: str) -> Manifest:
         "command": [*command, "--protected-mode", "no"],
         "readinessProbe": {"tcpSocket": {"port": 6379}, "periodSeconds": 1},
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }  # fmt: skip
     apart = {"labelSelector": {"matchLabels": LABELS}, "topologyKey": "kubernetes.io/hostname"}
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Mi"}}}
@@ -220,6 +221,7 @@ def _stateful_set(image: str) -> Manifest:
                 "spec": {
                     "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}},
                     "terminationGracePeriodSeconds": 5,
+                    "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
                     "containers": [container],
                 },
             },

@@ -202,11 +202,18 @@ def test_what_is_edited_by_hand_comes_back_with_an_event_and_what_is_foreign_sta
     assert {node: pod["metadata"]["uid"] for node, pod in app.pods().items()} == pods
 
 
+def image_of(kube: Kube, group: str) -> str:
+    return str((kube.get("group.middleware.io", group, NAMESPACE) or {})["spec"]["image"])
+
+
 def test_what_is_deleted_by_hand_comes_back_with_an_event(app: RunningApp, kube: Kube) -> None:
     node = next(each for each in app.nodes() if each != app.primary())
     service, group = f"{NAME}-redis-server", f"{NAME}-redis-server-data"
     pods = {node: pod["metadata"]["uid"] for node, pod in app.pods().items()}
     kube.run("patch", "group.middleware.io", group, "-n", NAMESPACE, "--type=merge", "-p", '{"spec":{"image":"x:y"}}')
+    # Within one Repair the Event would name only what it began for.
+    eventually("the image is back", lambda: image_of(kube, group) != "x:y", WITHIN)
+    app.settled()
     for kind, name in (
         ("component.middleware.io", service),
         ("group.middleware.io", group),
@@ -226,8 +233,7 @@ def test_what_is_deleted_by_hand_comes_back_with_an_event(app: RunningApp, kube:
     kube.delete("deployment", node, NAMESPACE, "--wait=false")
     eventually("the node has a new Pod", lambda: app.pods().get(node, {}).get("metadata", {}).get("uid") != pods[node])
     app.settled()
-    image = (kube.get("group.middleware.io", group, NAMESPACE) or {})["spec"]["image"]
-    assert image.startswith("middleware.local/redis:8.0")
+    assert image_of(kube, group).startswith("middleware.local/redis:8.0")
     said = " ".join(app.events("RepairStarted"))
     kinds = ("Component", "Group", "Service", "ConfigMap", "Deployment")
     assert [kind for kind in kinds if f"{kind} {NAME}" not in said] == []

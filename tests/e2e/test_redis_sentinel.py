@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from api.names import TOOLS_HEALTH_PORT
-from tests.chaos.insides import agent, every_local_port_taken
+from api.names import TOOLS_HEALTH_PORT, TOOLS_PORT
+from tests.chaos.insides import agent, every_local_port_taken, port_taken
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.kube import Kube, Manifest, eventually
 from tests.e2e.support.writer import AcknowledgedWriter
@@ -138,26 +138,42 @@ def master_node(kube: Kube) -> str:
     return str(kube.pods(NAMESPACE, APP, role="master")[0]["metadata"]["labels"]["middleware.io/node"])
 
 
+def restarts_of_agent_2(kube: Kube, pod: str) -> int:
+    found = kube.get("pod", pod, NAMESPACE) or {}
+    return int(next(c["restartCount"] for c in found["status"]["containerStatuses"] if c["name"] == "tools"))
+
+
 def test_an_agent_begins_again_whatever_connections_its_pod_has(kube: Kube, deployed: Manifest) -> None:
     """A Sentinel's connection to another had the port on which agent 2 listens, and that ended again and again."""
-
     sentinel = kube.pods(NAMESPACE, APP, component="redis-sentinel")[0]
     name, address = sentinel["metadata"]["name"], sentinel["status"]["podIP"]
-
-    def restarts() -> int:
-        pod = kube.get("pod", name, NAMESPACE) or {}
-        return int(next(c["restartCount"] for c in pod["status"]["containerStatuses"] if c["name"] == "tools"))
+    before = restarts_of_agent_2(kube, name)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def answers() -> bool:
-        with urllib.request.urlopen(f"http://{address}:{TOOLS_HEALTH_PORT}/livez", timeout=1) as answer:
-            return restarts() == before + 1 and answer.status == 200
+        with direct.open(f"http://{address}:{TOOLS_HEALTH_PORT}/livez", timeout=1) as answer:
+            return restarts_of_agent_2(kube, name) == before + 1 and answer.status == 200
 
-    before = restarts()
     with every_local_port_taken(name):
         os.kill(agent("tools", name), signal.SIGKILL)
         eventually("its successor serves", answers, timeout=60)
     kube.wait_ready(APP, NAMESPACE)
-    assert restarts() == before + 1
+    assert restarts_of_agent_2(kube, name) == before + 1
+
+
+def test_an_agent_that_cannot_begin_says_why_in_its_groups_status(kube: Kube, deployed: Manifest) -> None:
+    pod = kube.pods(NAMESPACE, APP, component="redis-sentinel")[1]
+    name, node = pod["metadata"]["name"], pod["metadata"]["labels"]["middleware.io/node"]
+
+    def told() -> str:
+        groups = kube.find("group.middleware.io", NAMESPACE)
+        nodes = {each["name"]: each for group in groups for each in group["status"]["nodes"]}
+        return str(nodes[node].get("message", ""))
+
+    with port_taken(name, TOOLS_PORT):
+        os.kill(agent("tools", name), signal.SIGKILL)
+        eventually("it says so", lambda: f"agent 2 cannot start: it cannot serve on 0.0.0.0:{TOOLS_PORT}" in told())
+    kube.wait_ready(APP, NAMESPACE)
 
 
 def test_nothing_in_a_pod_is_privileged(kube: Kube, deployed: Manifest) -> None:

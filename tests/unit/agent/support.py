@@ -152,6 +152,11 @@ class Node:
     def agent_log(self) -> Path:
         return self.root / "stderr"
 
+    @property
+    def termination_log(self) -> Path:
+        """As the kubelet makes one for each container; a test that looks at it makes it."""
+        return self.root / "termination-log"
+
     def environment(self, pod: str = "pod-0") -> dict[str, str]:
         return {
             **os.environ,
@@ -161,6 +166,7 @@ class Node:
             "MW_DATA_DIR": str(self.data),
             "MW_SCRIPTS_DIR": str(self.root / "scripts"),
             "MW_LISTEN": "127.0.0.1",
+            "MW_TERMINATION_LOG": str(self.termination_log),
             "MW_MANAGER_PORT": str(self.manager_port),
             "MW_TOOLS_PORT": str(self.tools_port),
             "MW_MANAGER_HEALTH_PORT": str(self.manager_health_port),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from typing import Any
 
@@ -151,13 +150,28 @@ async def test_an_agent_without_tls_files_ends_with_a_sentence(node: Node) -> No
     assert "agent 1 cannot start" in node.agent_log.read_text()
 
 
-async def test_an_agent_whose_port_is_taken_ends_and_says_so(node: Node) -> None:
+async def test_an_agent_whose_port_is_taken_ends_and_tells_the_kubelet_why(node: Node) -> None:
     node.mount(node.document())
+    node.termination_log.touch()
     with socket.create_server(("127.0.0.1", 0)) as peer:
         taking = ("127.0.0.1", node.tools_port)
         with socket.create_connection(peer.getsockname(), source_address=taking):
-            tools = node.start_tools()
-            assert await asyncio.to_thread(tools.wait, 30) == 1
-    said = json.loads(node.agent_log.read_text().splitlines()[-1])["message"]
-    listening = f"agent 2 cannot start: it cannot listen on 127.0.0.1:{node.tools_port}: "
-    assert said == listening + "another process of the Pod listens there, or one of its connections has that port"
+            assert await asyncio.to_thread(node.start_tools().wait, 30) == 1
+    assert node.termination_log.read_text() == (
+        f"agent 2 cannot start: it cannot serve on 127.0.0.1:{node.tools_port}: Address already in use; "
+        "another process of the Pod listens there, or one of its connections has that port"
+    )
+
+
+async def test_an_agent_with_a_certificate_of_another_key_does_not_blame_the_port(node: Node) -> None:
+    node.mount(node.document())
+    node.termination_log.touch()
+    key, _ = node.authority.issue(x509.DNSName(SERVER_NAME))
+    _, certificate = node.authority.issue(x509.DNSName(SERVER_NAME))
+    write_secret(node.root / "tls", {"tls.key": key, "tls.crt": certificate, "ca.crt": node.authority.pem})
+    assert await asyncio.to_thread(node.start_manager().wait, 30) == 1
+    said = node.termination_log.read_text()
+    assert said.startswith(f"agent 1 cannot start: it cannot serve on 127.0.0.1:{node.manager_port}: ")
+    assert said.endswith(
+        f"the certificate or the key in {node.root}/tls cannot be used, or they do not belong together"
+    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from api.plugin import Port
 from render.budgets import disruption_budgets
 from render.local_ports import local_port_range
 from render.objects import (
@@ -128,6 +130,9 @@ def test_no_connection_gets_a_port_on_which_the_pod_listens() -> None:
     """A Sentinel's own connection had agent 2's port; agent 2 could not begin for as long as it was open."""
     (setting,) = pod(node_deployment(D, C, G, N))["securityContext"]["sysctls"]
     assert setting == {"name": "net.ipv4.ip_local_port_range", "value": "32768 50049"}
+    group = replace(G, spec=G.spec.model_copy(update={"ports": [Port(name="admin", port=41000)]}))
+    (setting,) = pod(node_deployment(D, C, group, N))["securityContext"]["sysctls"]
+    assert setting["value"] == "50055 60998"
 
 
 @pytest.mark.parametrize(
@@ -142,12 +147,6 @@ def test_no_connection_gets_a_port_on_which_the_pod_listens() -> None:
 )
 def test_the_widest_part_without_ports_to_listen_on_is_left_to_connections(listening: list[int], left: str) -> None:
     assert local_port_range(listening) == left
-
-
-def test_why_an_agent_ended_is_kept_by_the_kubelet_but_no_line_of_an_engine() -> None:
-    spec = pod(node_deployment(D, C, G, N))
-    kept = {c["name"]: c.get("terminationMessagePolicy") for c in spec["initContainers"] + spec["containers"]}
-    assert kept == {"install": "FallbackToLogsOnError", "tools": "FallbackToLogsOnError", "middleware": None}
 
 
 def test_data_is_on_the_claim_or_goes_with_the_pod() -> None:

@@ -28,16 +28,15 @@ def test_kubernetes_own_complaint_comes_first() -> None:
     assert trouble(found).startswith("the image redis:99")
 
 
-def test_a_container_that_keeps_ending_tells_its_last_words() -> None:
-    log = '{"level": "info", "message": "reloaded"}\n{"level": "critical", "message": "agent 2 cannot start: no"}\n'
-    assert ending(log) == "container tools keeps ending (3 restarts, last with exit code 1): agent 2 cannot start: no"
-    assert ending("a\nRuntimeError: b\n\n").endswith("exit code 1): RuntimeError: b")
-    assert ending("[1]").endswith(": [1]")
-    assert ending("").endswith("last with exit code 1)")
+def test_a_container_that_keeps_ending_tells_how_and_why() -> None:
+    ends = "container tools keeps ending (3 restarts, last with exit code"
+    assert ending(1, "Error", "agent 2 cannot start: no\n") == f"{ends} 1): agent 2 cannot start: no"
+    assert ending(137, "OOMKilled") == f"{ends} 137 (OOMKilled))"
+    assert ending(0, "Completed") == f"{ends} 0)"
 
 
-def ending(log: str) -> str:
-    last = {"terminated": {"exitCode": 1, "message": log}}
+def ending(code: int, reason: str, message: str = "") -> str:
+    last = {"terminated": {"exitCode": code, "reason": reason, "message": message}}
     waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
     return trouble(down(containerStatuses=[{"name": "tools", "restartCount": 3, "state": waiting, "lastState": last}]))
 
