@@ -13,8 +13,6 @@ from typing import Any
 SCHEMA = 1
 DOCUMENT_KEY = "node.json"
 
-EMPTY: Mapping[str, str] = {}
-
 
 @dataclass(frozen=True)
 class RunAction:

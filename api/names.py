@@ -8,7 +8,6 @@ from __future__ import annotations
 
 API_GROUP = "middleware.io"
 API_VERSION = f"{API_GROUP}/v1alpha1"
-PLUGIN_API_VERSION = "plugin.middleware.io/v1alpha1"
 
 FIELD_MANAGER = "middleware-platform"
 """Server-side apply owner of everything the activities write."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-import grpc
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
@@ -51,8 +50,3 @@ async def add_health(server: aio.Server, service: str) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     for name in ("", service):
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-
-
-async def refuse(context: aio.ServicerContext[Any, Any], code: grpc.StatusCode, sentence: str) -> None:
-    """Ends the call; never returns."""
-    await context.abort(code, sentence)
