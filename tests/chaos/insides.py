@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
+import select
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from tests.chaos.faults import agent_processes
 from tests.e2e.support.kube import eventually
@@ -62,79 +61,60 @@ def network_of(pod: str) -> Iterator[PodNetwork]:
         os.close(descriptor)
 
 
-_TAKE_ALL = """
-import os, socket, time
-low, high = map(int, open("/proc/sys/net/ipv4/ip_local_port_range").read().split())
-half = os.fork() and 1  # one process may not have that many open files
-left, taken, told = {*range(low + half, high + 1, 2)}, [], False
-while True:
+_LISTEN = """
+import signal, socket, sys, time
+left, taken = {*range(*map(int, sys.argv[1:]))}, []
+
+def take():
     for port in [*left]:
-        one = socket.socket()
         try:
-            one.bind(("0.0.0.0", port))
+            taken.append(socket.create_server(("0.0.0.0", port)))
         except OSError:
-            one.close()
-        else:
-            taken.append(one)
-            left.discard(port)
-    if not told:
-        print(half, end="", flush=True)
-    told = True
+            continue
+        left.discard(port)
+
+take()
+print("once", flush=True)
+while left:
     time.sleep(0.001)
-"""
-_TAKE_ONE = """
-import socket, sys, time
-while True:
-    try:
-        one = socket.create_server(("0.0.0.0", int(sys.argv[1])))
-    except OSError:
-        time.sleep(0.001)
-    else:
-        time.sleep(3600)
+    take()
+signal.pause()
 """
 
 
 @contextmanager
 def every_local_port_taken(pod: str) -> Iterator[None]:
     """Within, as if the Pod had as many connections of its own as it can: whatever port the kernel gives away is taken,
-    and so is soon one that somebody gives back. No ended connection keeps one, as in a new Pod."""
-    setting = "net.ipv4.tcp_max_tw_buckets"
+    and so is soon one that somebody gives back."""
     with network_of(pod) as network:
-        before = network.run("sysctl", "-n", setting).strip()
-        network.run("sysctl", "-q", "-w", f"{setting}=0")
-        try:
-            with _beside(network, _TAKE_ALL) as heard:
-                eventually("both halves are taken", lambda: {*heard()} == {"0", "1"}, timeout=60)
-                yield
-        finally:
-            network.run("sysctl", "-q", "-w", f"{setting}={before}")
+        first, last = map(int, network.run("sysctl", "-n", "net.ipv4.ip_local_port_range").split())
+        middle = (first + last) // 2  # one process may not have that many open files
+        with _taken(network, range(first, middle)), _taken(network, range(middle, last + 1)):
+            yield
 
 
 @contextmanager
 def port_taken(pod: str, port: int) -> Iterator[None]:
     """Within, another process listens there as soon as nobody else does."""
-    with network_of(pod) as network, _beside(network, _TAKE_ONE, str(port)):
+    with network_of(pod) as network, _taken(network, range(port, port + 1)):
         yield
 
 
 @contextmanager
-def _beside(network: PodNetwork, program: str, *arguments: str) -> Iterator[Callable[[], str]]:
-    """A Python program in that network, which ends with all its forks; what it has printed."""
-    inside = ["nsenter", f"--net=/proc/self/fd/{network.descriptor}", "--", sys.executable, "-c", program, *arguments]
+def _taken(network: PodNetwork, ports: range) -> Iterator[None]:
+    """Those that are free from the beginning, each other as soon as it is."""
+    numbers = [str(ports.start), str(ports.stop)]
+    inside = ["nsenter", f"--net=/proc/self/fd/{network.descriptor}", "--", sys.executable, "-c", _LISTEN, *numbers]
     fds = (network.descriptor,)
-    with (
-        TemporaryFile() as said,
-        subprocess.Popen(inside, stdout=said, pass_fds=fds, start_new_session=True) as running,
-    ):
-
-        def heard() -> str:
-            assert running.poll() is None, "it has ended"
-            return os.pread(said.fileno(), 100, 0).decode()
-
+    with subprocess.Popen(inside, stdout=subprocess.PIPE, text=True, pass_fds=fds) as listening:
         try:
-            yield heard
+            assert listening.stdout is not None
+            said, _, _ = select.select([listening.stdout], [], [], 60)
+            assert said, "the ports are not taken within 60 s"
+            assert listening.stdout.readline() == "once\n", "it has ended"
+            yield
         finally:
-            os.killpg(running.pid, signal.SIGKILL)
+            listening.kill()
 
 
 @contextmanager

@@ -96,13 +96,6 @@ def test_fewer_than_the_topology_needs_are_refused_and_nothing_is_touched(app: R
     assert uids(app) == before
 
 
-def of_its_group(kube: Kube, node: str) -> Manifest:
-    """What the Group's status says of a node: ``ready``, ``message``."""
-    group = kube.get("group.middleware.io", GROUP, NAMESPACE)
-    assert group is not None
-    return next(each for each in group["status"]["nodes"] if each["name"] == node)
-
-
 def test_a_replica_is_not_there_again_before_it_has_saved_what_it_copied(app: RunningApp, kube: Kube) -> None:
     primary = app.primary()
     replica = next(node for node in app.nodes() if node != primary)
@@ -112,13 +105,15 @@ def test_a_replica_is_not_there_again_before_it_has_saved_what_it_copied(app: Ru
         copying.config_set("rdb-key-save-delay", 8_000_000 // writer.dbsize())
         with copying.pipeline(transaction=False) as anew:  # so fast that no Sentinel sees it
             anew.execute_command("REPLICAOF NO ONE").execute_command(f"REPLICAOF {address} 6379").execute()
-        eventually("it says so", lambda: "still writing what it has copied" in of_its_group(kube, replica)["message"])
+        eventually(
+            "it says so", lambda: "still writing what it has copied" in kube.node_status(replica, NAMESPACE)["message"]
+        )
         eventually(
             "though in sync", lambda: writer.set("saved:last", "too") and writer.execute_command("WAIT", 1, 1000)
         )
-        assert not of_its_group(kube, replica)["ready"]
+        assert not kube.node_status(replica, NAMESPACE)["ready"]
         assert copying.info("persistence")["aof_rewrite_in_progress"]
-        eventually("it is ready again", lambda: of_its_group(kube, replica)["ready"])
+        eventually("it is ready again", lambda: kube.node_status(replica, NAMESPACE)["ready"])
         assert not copying.info("persistence")["aof_rewrite_in_progress"]
         copying.config_set("rdb-key-save-delay", 0)
     app.settled()

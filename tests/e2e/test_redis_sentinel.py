@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from api.names import TOOLS_HEALTH_PORT, TOOLS_PORT
+from api.names import TOOLS_CONTAINER, TOOLS_HEALTH_PORT, TOOLS_PORT
+from clients.pod_reason import container_status
 from tests.chaos.insides import agent, every_local_port_taken, port_taken
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.kube import Kube, Manifest, eventually
@@ -139,8 +140,7 @@ def master_node(kube: Kube) -> str:
 
 
 def restarts_of_agent_2(kube: Kube, pod: str) -> int:
-    found = kube.get("pod", pod, NAMESPACE) or {}
-    return int(next(c["restartCount"] for c in found["status"]["containerStatuses"] if c["name"] == "tools"))
+    return int(container_status(kube.get("pod", pod, NAMESPACE) or {}, TOOLS_CONTAINER)["restartCount"])
 
 
 def test_an_agent_begins_again_whatever_connections_its_pod_has(kube: Kube, deployed: Manifest) -> None:
@@ -166,9 +166,7 @@ def test_an_agent_that_cannot_begin_says_why_in_its_groups_status(kube: Kube, de
     name, node = pod["metadata"]["name"], pod["metadata"]["labels"]["middleware.io/node"]
 
     def told() -> str:
-        groups = kube.find("group.middleware.io", NAMESPACE)
-        nodes = {each["name"]: each for group in groups for each in group["status"]["nodes"]}
-        return str(nodes[node].get("message", ""))
+        return str(kube.node_status(node, NAMESPACE).get("message", ""))
 
     with port_taken(name, TOOLS_PORT):
         os.kill(agent("tools", name), signal.SIGKILL)

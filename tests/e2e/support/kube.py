@@ -119,6 +119,12 @@ class Kube:
             selector += f",middleware.io/role={role}"
         return [p for p in self.find("pod", namespace, selector) if "deletionTimestamp" not in p["metadata"]]
 
+    def node_status(self, node: str, namespace: str) -> Manifest:
+        """What its Group's status says of a node: ``ready``, ``message``. Raises LookupError where there is no such."""
+        groups = self.find("group.middleware.io", namespace)
+        nodes: dict[str, Manifest] = {each["name"]: each for group in groups for each in group["status"]["nodes"]}
+        return nodes[node]
+
     def events(self, app: str, namespace: str) -> list[Manifest]:
         found = self.find("event", namespace)
         return [e for e in found if e["involvedObject"].get("kind") == "App" and e["involvedObject"]["name"] == app]
