@@ -52,6 +52,16 @@ lint: generate ## Style, types, layers; and that nothing generated was out of da
 	command -v redis-check-rdb >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends redis-tools; }
 	ln -sf "$$(command -v redis-check-rdb)" $@
 
+RUN_TESTS = PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m tests.run
+
 .PHONY: test
 test: .venv .venv/bin/redis-server ## Every test; the end-to-end ones on a cluster of their own (instance test)
-	PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m pytest tests $(TESTS)
+	$(RUN_TESTS) -- $(TESTS)
+
+.PHONY: test-unit
+test-unit: .venv .venv/bin/redis-server ## Of these only the units, the workflows and the replays: no cluster
+	$(RUN_TESTS) unit -- $(TESTS)
+
+.PHONY: test-e2e
+test-e2e: .venv ## Of these only the ones that need the cluster
+	$(RUN_TESTS) e2e -- $(TESTS)

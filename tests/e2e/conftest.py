@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from deploy.local.instance import Instance
-from deploy.local.platform import install
-from tests.e2e.support.environment import TEST_INSTANCE, kube_of, temporal_of
+from tests.e2e.support.environment import kube_of, shared_cluster, temporal_of
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.platform import Temporal
+from tests.support.workers import worker_count
 
 
 @pytest.fixture(scope="session")
-def instance() -> Iterator[Instance]:
-    found = Instance(TEST_INSTANCE)
-    keep = bool(os.environ.get("MW_TEST_KEEP"))
-    if not keep and found.paths.state.exists():
-        found.down(purge=True)  # what a run that was killed has left would be of another version
-    found.up()
-    install(found, example=False)
-    yield found
-    if not keep:
-        found.down(purge=True)
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    base = tmp_path_factory.getbasetemp()
+    # A worker's folder lies in its run's; a run of one process has none above that is its own.
+    with shared_cluster(base.parent if worker_count() > 1 else base) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from deploy.local.instance import Instance
 from tests.e2e.support.kube import Kube, eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.exclusive]
 REPOSITORY = Path(__file__).resolve().parents[2]
 SYSTEM = "middleware-system"
 

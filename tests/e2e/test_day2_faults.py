@@ -14,7 +14,7 @@ from tests.e2e.support.day2 import RunningApp, deployed
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.platform import Temporal
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.exclusive]
 NAMESPACE, NAME = "day2-faults", "stock"
 SELECTION = [
     ("switchover", "switchover#1", "worker"),

@@ -11,7 +11,7 @@ from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.kube import Kube, KubectlError, Manifest, eventually
 from tests.e2e.support.machines import Machines
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.exclusive]
 NAMESPACE = "drain"
 LONG_ENOUGH = 20
 """Seconds: ``kubectl drain`` tries an eviction that was refused again every 5 s."""

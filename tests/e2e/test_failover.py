@@ -22,7 +22,7 @@ from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.kube import Kube, eventually
 from tests.e2e.support.platform import Temporal
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.exclusive]
 SELECTION = {
     ("sentinel", "engine-killed"): 10.0,
     ("sentinel", "engine-suspended"): 15.0,

@@ -12,7 +12,7 @@ from tests.e2e.support.apps import redis_app
 from tests.e2e.support.kube import Kube, eventually
 from tests.e2e.support.platform import Temporal
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.exclusive]
 NAMESPACE = "faults"
 
 

@@ -12,7 +12,7 @@ from tests.e2e.support.images import MissingImage
 from tests.e2e.support.kube import Kube, Manifest, eventually
 from tests.e2e.support.platform import Temporal
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.exclusive]
 NAMESPACE, VERSION = "missing-image", "8.0"
 IMAGE = f"middleware.local/redis:{VERSION}"
 

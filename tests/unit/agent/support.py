@@ -31,6 +31,7 @@ from grpc import aio
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
+from tests.support.workers import share
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 SERVER_NAME = "shop.demo.agent.middleware.io"
@@ -57,9 +58,10 @@ async def eventually(condition: Callable[[], object], within: float = 15.0, what
         await asyncio.sleep(0.02)
 
 
-_ports = iter(random.sample(range(20000, 32000), 12000))
+_own_ports = share(range(20000, 32000))
+_ports = iter(random.sample(_own_ports, len(_own_ports)))
 """Below the range from which the kernel takes the ports of outgoing connections: nobody gets one by chance. And none is
-given twice: two servers of one node on one port is a test that fails once in a hundred runs."""
+given twice, by no worker of the run: two servers on one port is a test that fails once in a hundred runs."""
 
 
 def free_port() -> int:

@@ -55,8 +55,8 @@ class Primary:
 async def primary(node: Node) -> AsyncIterator[Primary]:
     others = asyncio.all_tasks()
     yield Primary(node)
-    writing = asyncio.all_tasks() - others  # what it remembers, into a directory that is removed next
-    await asyncio.wait([*writing, asyncio.create_task(asyncio.sleep(0))], timeout=10)
+    writing = asyncio.all_tasks() - others - {asyncio.current_task()}
+    await asyncio.gather(*writing)  # what it remembers, into a directory that is removed next
 
 
 async def test_who_becomes_writable_has_a_grace_of_the_whole_time(primary: Primary) -> None:

@@ -27,6 +27,7 @@ from agent.tooling.failure import ToolError
 from agent.tooling.variables import Secrets
 from render.desired import DesiredApp
 from render.node import node_config_map
+from tests.support.workers import worker_number
 from tests.unit.plugins.support import PASSWORD, Node, record, wanted
 
 SERVER, SENTINEL = "redis-server", "redis-sentinel"
@@ -115,7 +116,7 @@ class Engine:
 @dataclass
 class Cluster:
     path: Path
-    network: str = field(default_factory=lambda: f"127.{os.getpid() % 200 + 30}.{random.randint(1, 250)}")
+    network: str = field(default_factory=lambda: f"127.{30 + worker_number()}.{random.randint(1, 250)}")
     engines: list[Engine] = field(default_factory=list)
 
     @property

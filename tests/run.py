@@ -1,0 +1,107 @@
+"""All tests, tier by tier: ``python -m tests.run [unit|e2e] [-- options of pytest]``.
+
+| tier | what | how |
+|---|---|---|
+| unit | units, workflows on a dev server, replays | in parallel; most of their time is waiting |
+| e2e | on the embedded cluster, each module with its own namespaces | in parallel, a module on one worker |
+| exclusive | what takes the cluster, the machine or the clock for itself | one after another |
+
+The cluster's programs and images are prepared while the first tier runs. Every tier runs even where an earlier one
+failed; the report at the end has the time of each tier and the slowest tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.report import FILE, Tier
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+KEEP = "MW_TEST_KEEP"
+NO_TESTS = 5
+"""pytest's exit code where the options chose no test of a tier."""
+SLOWEST = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A tier and how pytest runs it."""
+
+    name: str
+    arguments: tuple[str, ...]
+    needs_cluster: bool = True
+
+
+UNIT = Plan("unit", ("tests/unit", "tests/workflows", "tests/replay", "-n", "6"), needs_cluster=False)
+E2E = Plan("e2e", ("tests/e2e", "-m", "not exclusive", "-n", "4", "--dist", "loadgroup"))
+EXCLUSIVE = Plan("exclusive", ("tests/e2e", "-m", "exclusive"))
+TIERS = {"unit": (UNIT,), "e2e": (E2E, EXCLUSIVE), "all": (UNIT, E2E, EXCLUSIVE)}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one tier."""
+
+    plan: Plan
+    code: int
+    seconds: float
+    tier: Tier
+
+
+def run_tier(plan: Plan, options: list[str], folder: Path) -> Outcome:
+    file = folder / f"{plan.name}.json"
+    print(f"\n===== {plan.name} =====", flush=True)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.support.report", *plan.arguments, *options]
+    started = time.monotonic()
+    code = subprocess.run(command, cwd=REPOSITORY, env=os.environ | {FILE: str(file)}, check=False).returncode
+    return Outcome(plan, code, time.monotonic() - started, Tier.read(file))
+
+
+def report(outcomes: list[Outcome]) -> None:
+    print(f"\n===== the {SLOWEST} slowest tests, with what they set up =====")
+    every = [(seconds, name) for outcome in outcomes for name, seconds in outcome.tier.seconds.items()]
+    for seconds, name in sorted(every, reverse=True)[:SLOWEST]:
+        print(f"{seconds:7.1f} s  {name}")
+    print("\n===== tiers =====")
+    for each in outcomes:
+        verdict = "passed" if each.code in (0, NO_TESTS) else f"failed (pytest's exit code {each.code})"
+        print(f"{each.seconds:7.1f} s  {each.plan.name}: {len(each.tier.seconds)} tests, {verdict}")
+    failed = [name for outcome in outcomes for name in outcome.tier.failed]
+    for name in failed:
+        print(f"FAILED {name}")
+    print(f"{sum(len(each.tier.seconds) for each in outcomes) - len(failed)} passed, {len(failed)} failed", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.run", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("tier", nargs="?", choices=TIERS, default="all", help="only this part (default: all)")
+    parser.add_argument("options", nargs="*", help="further options of pytest, after --")
+    chosen = parser.parse_args()
+    plans = TIERS[chosen.tier]
+    keep, os.environ[KEEP] = os.environ.get(KEEP), "1"  # the tiers share one cluster
+    with tempfile.TemporaryDirectory(prefix="mw-tests-") as folder:
+        if not keep and any(plan.needs_cluster for plan in plans):
+            end_cluster()  # what a run that was killed has left is of another version
+        outcomes = [run_tier(plan, chosen.options, Path(folder)) for plan in plans]
+        if not keep and any(plan.needs_cluster for plan in plans):
+            end_cluster()
+    report(outcomes)
+    codes = {each.code for each in outcomes}
+    return 0 if codes <= {0, NO_TESTS} and 0 in codes else 1
+
+
+def end_cluster() -> None:
+    from tests.e2e.support.environment import end  # the unit tier needs none of what it imports
+
+    end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What every tier of tests stands on: which worker this is, and that a run leaves no process behind."""
