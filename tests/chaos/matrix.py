@@ -25,6 +25,7 @@ from tests.chaos.case import run_case, settle
 from tests.chaos.faults import FAULTS
 from tests.chaos.fresh import controllers_at_work, fresh_platform, fresh_pods
 from tests.chaos.operations import OPERATIONS, steps, upgraded, workflow_of, workflows
+from tests.e2e.support.api import ApiError
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.environment import kube_of, temporal_of
@@ -98,7 +99,7 @@ class Matrix:
             controllers_at_work(app)
             operation = OPERATIONS[name]
             line = run_case(self._instance, app, self._temporal, name, operation, step, fault).as_json()
-        except (AssertionError, KubectlError, RedisError, OSError, SubprocessError) as error:
+        except (AssertionError, KubectlError, ApiError, RedisError, OSError, SubprocessError) as error:
             line = {"operation": name, "step": step, "fault": fault, "failure": str(error)[:2000]}
             self._spent = True
         self.done[case] = line

@@ -1,4 +1,4 @@
-"""The cluster through kubectl, the way a user meets it."""
+"""The cluster as a user meets it: changed through kubectl, read from its API server."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
+
+from tests.e2e.support.api import Api, ApiError
 
 Value = TypeVar("Value")
 Manifest = dict[str, Any]
@@ -24,7 +27,7 @@ def eventually(what: str, probe: Callable[[], Value | None], timeout: float = 60
     while time.monotonic() < deadline:
         try:
             last = value = probe()
-        except (OSError, LookupError, ValueError, KubectlError, RedisError) as error:
+        except (OSError, LookupError, ValueError, KubectlError, ApiError, RedisError) as error:
             last, value = error, None
         if value:
             return value
@@ -38,10 +41,14 @@ class KubectlError(Exception):
 
 @dataclass(frozen=True)
 class Kube:
-    """One cluster. Raises KubectlError where kubectl does."""
+    """One cluster. Raises KubectlError where kubectl does, ApiError where the API server does not answer."""
 
     kubeconfig: Path
     program: str = "kubectl"
+
+    @cached_property
+    def _api(self) -> Api:
+        return Api(self.kubeconfig)
 
     def run(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0) -> str:
         command = [self.program, f"--kubeconfig={self.kubeconfig}", *arguments]
@@ -58,15 +65,10 @@ class Kube:
         self.run("apply", "-f", str(path))
 
     def get(self, kind: str, name: str, namespace: str) -> Manifest | None:
-        text = self.run("get", kind, name, "-n", namespace, "--ignore-not-found", "-o", "json")
-        return json.loads(text) if text.strip() else None
+        return self._api.get(kind, name, namespace)
 
     def find(self, kind: str, namespace: str, selector: str = "") -> list[Manifest]:
-        arguments = ["get", kind, "-n", namespace, "-o", "json"]
-        if selector:
-            arguments += ["-l", selector]
-        items: list[Manifest] = json.loads(self.run(*arguments))["items"]
-        return items
+        return self._api.find(kind, namespace, selector)
 
     def delete(self, kind: str, name: str, namespace: str, *options: str, timeout: float = 180.0) -> None:
         self.run("delete", kind, name, "-n", namespace, "--ignore-not-found", *options, timeout=timeout)
