@@ -6,7 +6,7 @@ from typing import Any
 
 from api.component import ComponentSpec
 from api.meta import Model
-from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_ROLE, app_labels, metadata_name
+from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_ROLE, LABEL_SERVICE_ROLE, app_labels, metadata_name
 from api.plugin import Port
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.labels import metadata, object_labels
@@ -91,9 +91,7 @@ def role_services(desired: DesiredApp, component: DesiredComponent) -> list[dict
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": metadata(
-                desired, name, {**object_labels(desired, component.name), "middleware.io/service-role": role}
-            ),
+            "metadata": metadata(desired, name, {**object_labels(desired, component.name), LABEL_SERVICE_ROLE: role}),
             "spec": _service_spec(
                 {**app_labels(desired.name, component.name), LABEL_ROLE: role}, component.groups[0].spec.ports
             ),

@@ -7,13 +7,26 @@ annotations.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 from api.names import API_GROUP
 from api.operations import Notice, NoticeKind
 from clients.resources import Manifest
 from clients.shared_watch import Change, WatchEvent
-from watcher.failures import Operation
 
 _OWN_ANNOTATIONS = f"{API_GROUP}/"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """The App's operation that has not ended. ``step`` is a sentence, naming the nodes that it is about."""
+
+    type: str
+    step: str
+
+    def names(self, node: str) -> bool:
+        return self.type != "Failover" and node in re.split(r"[^a-z0-9-]+", self.step)
 
 
 def is_living(app: Manifest | None) -> bool:

@@ -21,10 +21,11 @@ Besides: a node that was replaced and is back, and one that claims the role besi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from watcher.apps import Operation
 
 HUNG_AFTER = 3.0
 BUSY_AFTER = 30.0
@@ -116,17 +117,6 @@ class PodFacts:
 
     def unreachable_for(self, now: float) -> float:
         return now - self.failing_since if self.failing_since is not None else 0.0
-
-
-@dataclass(frozen=True)
-class Operation:
-    """The App's operation that has not ended. ``step`` is a sentence, naming the nodes that it is about."""
-
-    type: str
-    step: str
-
-    def names(self, node: str) -> bool:
-        return self.type != "Failover" and node in re.split(r"[^a-z0-9-]+", self.step)
 
 
 @dataclass(frozen=True)

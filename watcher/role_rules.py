@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import yaml
 from pydantic import ValidationError
 
-from api.names import LABEL_COMPONENT, LABEL_PLUGIN, LABEL_PLUGIN_VERSION
+from api.names import LABEL_COMPONENT, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, LABEL_SERVICE_ROLE
 from api.plugin import Plugin
 from clients.resources import Manifest
 from clients.shared_watch import Change, WatchEvent
 from watcher import pods
 from watcher.cluster import Cluster
-from watcher.status import LABEL_SERVICE_ROLE
 
 log = logging.getLogger(__name__)
 

@@ -14,14 +14,12 @@ from typing import Any
 
 from api.app import Phase
 from api.group import node_ordinals
-from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, app_labels, node_name
+from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, LABEL_SERVICE_ROLE, app_labels, node_name
 from clients.resources import Manifest
 from watcher import conditions, pods
 from watcher.conditions import Condition
 
 LABEL_VERSION = "app.kubernetes.io/version"
-LABEL_SERVICE_ROLE = "middleware.io/service-role"
-"""On a role's Service: the writable role that it selects."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proto import agent_pb2
+from watcher.apps import Operation
 from watcher.failures import (
     BUSY_AFTER,
     HUNG_AFTER,
@@ -19,7 +20,6 @@ from watcher.failures import (
     Facts,
     Finding,
     Kind,
-    Operation,
     PodFacts,
     Process,
     Usage,
