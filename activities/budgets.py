@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from activities.manifests import budget_manifests
 from activities.objects import apply_all
 from activities.platform import Platform
 from activities.wanted import owned_by
@@ -16,6 +15,7 @@ from api.names import LABEL_COMPONENT, app_labels
 from api.steps import Target
 from clients.resources import DISRUPTION_BUDGET, DISRUPTION_BUDGET_BETA, Manifest, Resource
 from render.desired import DesiredApp
+from render.manifests import budget_manifests
 
 
 async def budget_resource(platform: Platform) -> Resource:

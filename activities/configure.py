@@ -30,7 +30,7 @@ from activities.effective import (
 )
 from activities.events import tell
 from activities.metadata import update_metadata
-from activities.nodes import rendered_config_maps, revision_of
+from activities.nodes import rendered_config_maps
 from activities.objects import apply_owned
 from activities.platform import Platform, permanent
 from activities.push import PushRefusedError, push
@@ -47,6 +47,7 @@ from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
 from proto import agent_pb2
 from render.desired import DesiredComponent, DesiredNode
+from render.manifests import revision_of
 from render.objects import component_resource
 from render.stages import changed_parameters
 

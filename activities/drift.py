@@ -12,14 +12,6 @@ from activities.budgets import budget_resource, surplus_budgets
 from activities.differences import differences
 from activities.effective import changed_in_engines, unapplied
 from activities.kept import kept_components, of_this_app
-from activities.manifests import (
-    budget_manifests,
-    deployment_manifest,
-    keeps_template,
-    record_manifests,
-    service_manifests,
-    without_template,
-)
 from activities.nodes import rendered_config_maps
 from activities.platform import Platform
 from activities.secrets import certificate_problem
@@ -35,7 +27,9 @@ from clients.resources import (
     VOLUME_CLAIM,
     Manifest,
 )
+from render.deployments import deployment_manifest, keeps_template, without_template
 from render.desired import DesiredApp, DesiredNode
+from render.manifests import budget_manifests, record_manifests, service_manifests
 
 _SHOWN = 10
 """Sentences in the answer: enough to read, and histories stay small."""

@@ -15,7 +15,6 @@ from typing import Any
 
 from temporalio.exceptions import ApplicationError
 
-from activities.manifests import digest
 from activities.platform import Platform
 from activities.reach import reachable
 from activities.together import together
@@ -26,6 +25,7 @@ from api.steps import Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, SERVICE, Manifest
+from render.deployments import digest
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
 from render.node import template_context
 

@@ -16,7 +16,6 @@ from activities import beginnings
 from activities.addresses import node_addresses
 from activities.differences import differences
 from activities.kept import NOT_YET, held_nodes
-from activities.manifests import deployment_manifest, keeps_template, without_template
 from activities.nodes import first_primary, rendered_config_maps
 from activities.objects import check_owner
 from activities.platform import Platform
@@ -26,6 +25,7 @@ from activities.wanted import wanted
 from api.names import ANNOTATION_APP_UID, LABEL_APP, app_labels
 from api.steps import Applied, GroupStep, Step, Target
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
+from render.deployments import deployment_manifest, keeps_template, without_template
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.objects import node_volume_claim
 

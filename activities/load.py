@@ -14,7 +14,6 @@ from activities.drift import find_drift, find_first_drift
 from activities.effective import unstarted
 from activities.evacuation import evacuations
 from activities.kept import unreadable_beginnings, unreadable_volumes
-from activities.manifests import digest
 from activities.mend import METADATA_DAMAGED, damages, mend
 from activities.metadata import read_part, said_of
 from activities.platform import Platform
@@ -28,7 +27,7 @@ from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
 from clients.pod_reason import condition_of
 from clients.resources import APP, VOLUME_CLAIM, Manifest
 from render.bundle import PluginBundle, PluginRefused
-from render.deployments import VERSION_LABEL
+from render.deployments import VERSION_LABEL, digest
 from render.desired import DesiredApp, RecordedState, desired
 from render.immutability import shrinks
 from render.problems import Problem

@@ -21,7 +21,6 @@ from activities import parts
 from activities.beginnings import holders
 from activities.effective import otherwise_set
 from activities.events import tell
-from activities.manifests import version_of
 from activities.metadata import read_part, said_of
 from activities.platform import Platform
 from activities.roll import outdated_nodes
@@ -32,9 +31,9 @@ from api.operations import OperationType
 from api.steps import Target
 from clients.errors import AlreadyExistsError
 from clients.resources import CONFIG_MAP, DEPLOYMENT, Manifest
+from render.deployments import version_of
 from render.labels import owner_references
-from render.manifests import has_run
-from render.running import lists
+from render.running import has_run, lists
 
 METADATA_DAMAGED = "MetadataDamaged"
 

@@ -21,7 +21,6 @@ from activities.addresses import node_addresses
 from activities.differences import differences
 from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, read_back
 from activities.events import tell
-from activities.manifests import deployment_manifest
 from activities.metadata import Part, update_metadata
 from activities.nodes import rendered_config_maps
 from activities.objects import check_owner
@@ -39,6 +38,7 @@ from api.operations import OperationType
 from api.steps import ErrorType, NodeStep, Step
 from api.tools import ToolName
 from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, VOLUME_CLAIM
+from render.deployments import deployment_manifest
 from render.desired import DesiredComponent, DesiredGroup, DesiredNode
 from render.volumes import needs_start
 

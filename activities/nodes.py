@@ -12,9 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from clients.resources import Manifest
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
-from render.manifests import config_maps_of, has_run, revision_of
-
-__all__ = ["config_maps_of", "first_primary", "has_run", "rendered_config_maps", "revision_of"]
+from render.manifests import config_maps_of
 
 
 def first_primary(component: DesiredComponent, *, ran: bool, held: frozenset[str]) -> str | None:

@@ -15,7 +15,6 @@ from activities import parts
 from activities.budgets import apply_budgets
 from activities.events import tell
 from activities.kept import kept_components
-from activities.manifests import record_manifests, service_manifests
 from activities.metadata import update_metadata
 from activities.objects import apply_all, apply_owned
 from activities.platform import Platform
@@ -30,6 +29,7 @@ from api.operations import OperationType
 from api.steps import Applied, ComponentPlan, GroupPlan, Plan, Step, Target
 from clients.resources import APP, DEPLOYMENT, VOLUME_CLAIM, Manifest
 from render.desired import DesiredApp, DesiredGroup
+from render.manifests import record_manifests, service_manifests
 from render.objects import metadata_config_map
 
 

@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 from activities import fencing
 from activities.addresses import node_addresses
 from activities.events import tell
-from activities.nodes import rendered_config_maps, revision_of
+from activities.nodes import rendered_config_maps
 from activities.push import release
 from activities.reach import reachable
 from activities.replacing import ASK_WITHIN, START_WITHIN, Replacing
@@ -30,6 +30,7 @@ from api.steps import Step
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP
 from render.desired import DesiredComponent
+from render.manifests import revision_of
 
 _ANSWERS_WITHIN = 3.0
 _RELEASED_WITHIN = 20.0

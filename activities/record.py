@@ -14,7 +14,6 @@ from activities.addresses import node_addresses
 from activities.budgets import apply_budgets
 from activities.effective import READ_TIMEOUT, effective, node_parameters, note_effective, noted
 from activities.events import tell
-from activities.manifests import version_of
 from activities.metadata import Part, update_metadata
 from activities.platform import Platform
 from activities.reach import reachable
@@ -32,6 +31,7 @@ from api.steps import ComponentStep, Step, Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP
+from render.deployments import version_of
 from render.desired import DesiredApp, DesiredComponent
 from render.stages import pending, stage_of
 

@@ -16,7 +16,6 @@ from operator import attrgetter
 from temporalio import activity
 
 from activities import parts
-from activities.manifests import deployment_manifest, is_outdated, version_of
 from activities.metadata import read_part
 from activities.platform import Platform, permanent
 from activities.reach import node_states
@@ -29,6 +28,7 @@ from api.operations import OperationType, Scope
 from api.steps import ErrorType, RollNode, RollPlan, RollRequest, Step
 from clients.resources import DEPLOYMENT
 from render.budgets import spared
+from render.deployments import deployment_manifest, is_outdated, version_of
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
 from render.stages import Deployed
 from render.volumes import needs_start

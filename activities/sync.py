@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from activities.addresses import node_addresses
 from activities.effective import dynamic_of, effective, node_parameters, note_effective, noted, read_back
 from activities.events import tell
-from activities.nodes import rendered_config_maps, revision_of
+from activities.nodes import rendered_config_maps
 from activities.platform import Platform
 from activities.push import PushRefusedError, push
 from activities.reach import reachable
@@ -26,6 +26,7 @@ from api.steps import Applied, ComponentStep, Step, Target
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
 from render.desired import DesiredApp, DesiredComponent, DesiredNode
+from render.manifests import revision_of
 
 
 class Sync:

@@ -12,7 +12,6 @@ from temporalio.exceptions import ApplicationError
 
 from activities import parts
 from activities.events import tell
-from activities.manifests import version_of
 from activities.metadata import update_metadata
 from activities.platform import Platform, permanent
 from activities.reach import reachable, reports
@@ -23,6 +22,7 @@ from api.steps import ErrorType, Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
 from proto import agent_pb2
+from render.deployments import version_of
 from render.desired import DesiredApp, DesiredComponent
 
 TOOL_TIMEOUT = 15.0

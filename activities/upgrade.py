@@ -9,7 +9,6 @@ from temporalio import activity
 
 from activities import parts
 from activities.events import tell
-from activities.manifests import VERSION_LABEL
 from activities.metadata import Part, read_part, update_metadata
 from activities.platform import Platform, permanent
 from activities.status import tell_step
@@ -21,6 +20,7 @@ from api.operations import OperationType
 from api.steps import Applied, ErrorType, RolledBack, Step, Target
 from clients.errors import InvalidError
 from clients.resources import VOLUME_CLAIM
+from render.deployments import VERSION_LABEL
 from render.running import PREVIOUS_PLUGIN
 from render.templates import version_key
 from render.volumes import held_sizes

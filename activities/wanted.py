@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from activities.manifests import version_of
 from activities.metadata import read_part, said_of
 from activities.platform import Platform, permanent
 from api.app import App
@@ -24,6 +23,7 @@ from api.steps import ErrorType, Target
 from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, SERVICE, Manifest
 from render.begun import app_begun, as_begun
 from render.bundle import PluginBundle, PluginRefused
+from render.deployments import version_of
 from render.desired import DesiredApp, RecordedState, desired
 from render.running import damaged_parts, deployed_state, recorded_state
 from render.stages import Deployed, plugin_of, stage_of, staged

@@ -17,7 +17,6 @@ from typing import Any
 from temporalio.exceptions import ApplicationError
 
 from activities import parts
-from activities.manifests import VERSION_LABEL, version_of
 from activities.metadata import Part, read_part, update_metadata
 from activities.objects import check_owner
 from activities.platform import Platform, permanent
@@ -30,6 +29,7 @@ from api.steps import ErrorType, NodeStep
 from clients.pod_reason import container_status
 from clients.resources import DEPLOYMENT, POD, VOLUME_CLAIM, Manifest
 from render.bundle import PluginBundle
+from render.deployments import VERSION_LABEL, version_of
 from render.desired import DesiredComponent, DesiredGroup, DesiredNode
 from render.objects import node_volume_claim
 from render.templates import version_key

@@ -41,13 +41,12 @@ from render.manifests import (
     REVISION,
     budget_manifests,
     config_maps_of,
-    has_run,
     record_manifests,
     service_manifests,
 )
 from render.objects import metadata_config_map, node_volume_claim
 from render.problems import Problem
-from render.running import read_part
+from render.running import has_run, read_part
 from render.validation import parse_app, validate
 from render.volumes import held_sizes
 

@@ -16,14 +16,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from api.meta import Manifest
 from api.names import LABEL_ROLE, app_labels, writable_budget_name
 from api.tools import ToolName
 from render.desired import DesiredApp, DesiredComponent
 from render.labels import metadata, object_labels
-from render.node import render_tools, template_context
-from render.trial import stand_in_addresses
-
-Manifest = dict[str, Any]
+from render.node import render_tools, stand_in_addresses, template_context
 
 
 def disruption_budgets(

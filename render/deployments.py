@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from api.meta import Manifest
 from api.names import API_GROUP
 from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
-from render.manifests import Manifest
 from render.objects import node_deployment
 from render.stages import pod_facts
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from api.meta import Manifest
 from api.names import API_GROUP, LABEL_APP
 from api.node import DOCUMENT_KEY
 from render.budgets import disruption_budgets
@@ -22,8 +23,6 @@ from render.objects import (
     node_service,
     role_services,
 )
-
-Manifest = dict[str, Any]
 
 
 def record_manifests(desired: DesiredApp, kept: frozenset[str] = frozenset()) -> list[Manifest]:
@@ -68,11 +67,6 @@ def revision_of(config_map: Mapping[str, Any] | None) -> int:
 def _noted_revision(config_map: Mapping[str, Any] | None) -> int:
     text = str(((config_map or {}).get("metadata", {}).get("annotations") or {}).get(REVISION, ""))
     return int(text) if text.isdecimal() else 0
-
-
-def has_run(basic: Any, uid: str) -> bool:
-    """Whether a Deploy of this App has completed, by the ``basic`` part of its metadata."""
-    return isinstance(basic, dict) and basic.get("uid") == uid and bool(basic.get("deployed"))
 
 
 def config_maps_of(

@@ -122,6 +122,11 @@ def template_context(
     return context
 
 
+def stand_in_addresses(desired: DesiredApp) -> dict[str, str]:
+    """By node name, from the range for documentation: where it does not matter which."""
+    return {node.name: f"192.0.{2 + number // 250}.{number % 250 + 1}" for number, node in enumerate(desired.nodes)}
+
+
 def node_config(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> dict[str, Scalar]:
     """The node's parameters: the component's, and the defaults that follow from the node. Raises TemplateFailure."""
     bundle, file = desired.bundle, component.definition.parameters

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from api.component import Component, ComponentSpec
 from api.group import Group, GroupSpec
+from api.meta import Manifest
 from api.names import group_name
 from render.desired import RecordedState
-from render.manifests import Manifest, has_run
 from render.stages import Deployed
 
 PARTS = ("basic", "nodes", "record")
@@ -37,6 +37,11 @@ def read_part(config_map: Mapping[str, Any] | None, part: str) -> Any:
         return json.loads(text) if text else None
     except ValueError:
         return None
+
+
+def has_run(basic: Any, uid: str) -> bool:
+    """Whether a Deploy of this App has completed, by the ``basic`` part of its metadata."""
+    return isinstance(basic, dict) and basic.get("uid") == uid and bool(basic.get("deployed"))
 
 
 def recorded_state(components: Mapping[str, Manifest], groups: Mapping[str, Manifest], record: Any) -> RecordedState:

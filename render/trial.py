@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.tools import Tool
 from render.desired import DesiredApp
-from render.node import node_config_map, render_tools, template_context
+from render.node import node_config_map, render_tools, stand_in_addresses, template_context
 
 
 def render_trial(wanted: DesiredApp) -> dict[str, dict[str, Tool]]:
@@ -22,8 +22,3 @@ def render_trial(wanted: DesiredApp) -> dict[str, dict[str, Tool]]:
         context = template_context(wanted, component, first, addresses=addresses, bootstrap=component.bootstrap_node)
         tools[component.name] = render_tools(wanted, component, context)
     return tools
-
-
-def stand_in_addresses(wanted: DesiredApp) -> dict[str, str]:
-    """By node name, from the range for documentation: where it does not matter which."""
-    return {node.name: f"192.0.{2 + number // 250}.{number % 250 + 1}" for number, node in enumerate(wanted.nodes)}

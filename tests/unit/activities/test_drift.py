@@ -10,7 +10,10 @@ import pytest
 
 from activities.differences import differences
 from activities.drift import _deployments, without_pending_scale
-from activities.manifests import (
+from api.app import App
+from api.names import LABEL_APP
+from api.operations import OperationType
+from render.deployments import (
     POD_HASH,
     TEMPLATE_HASH,
     VERSION_LABEL,
@@ -18,9 +21,6 @@ from activities.manifests import (
     is_outdated,
     without_template,
 )
-from api.app import App
-from api.names import LABEL_APP
-from api.operations import OperationType
 from render.desired import DesiredApp
 from render.manifests import record_manifests
 from tests.unit.activities.cluster import World

@@ -6,9 +6,10 @@ import copy
 import json
 from typing import Any
 
-from activities.manifests import TEMPLATE_HASH, deployment_manifest, is_outdated, keeps_template, record_manifests
-from activities.nodes import config_maps_of, first_primary, revision_of
+from activities.nodes import first_primary
+from render.deployments import TEMPLATE_HASH, deployment_manifest, is_outdated, keeps_template
 from render.desired import DesiredApp
+from render.manifests import config_maps_of, record_manifests, revision_of
 from tests.unit.render.support import app, records, store, wanted
 
 ADDRESSES = {node.name: f"198.18.0.{index}" for index, node in enumerate(wanted().nodes, start=1)}

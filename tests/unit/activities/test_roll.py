@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from temporalio.exceptions import ApplicationError
 
 from activities import parts
-from activities.manifests import deployment_manifest
 from activities.platform import Platform
 from activities.readiness import NodeState
 from activities.roll import Outdated, _roll_node, in_scope, ordered, outdated_nodes
 from activities.wanted import Live
 from api.operations import Scope
 from render.bundle import PluginBundle
+from render.deployments import deployment_manifest
 from render.desired import DesiredApp, DesiredComponent, RecordedState
 from tests.unit.render.support import DEFINITION, app, shelf, store, wanted
 

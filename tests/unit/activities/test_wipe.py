@@ -9,7 +9,6 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities import wipe
-from activities.manifests import VERSION_LABEL
 from activities.node import Node
 from activities.prepare import Prepare
 from api.names import MIDDLEWARE_CONTAINER
@@ -17,6 +16,7 @@ from api.operations import OperationType
 from api.steps import ErrorType, NodeStep
 from clients.agents import AgentTarget
 from proto import agent_pb2
+from render.deployments import VERSION_LABEL
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import store
 
