@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 from activities.platform import Platform
 from api.names import app_labels
 from clients.resources import SERVICE
-from render.desired import DesiredApp
+from render.desired.app import DesiredApp
 
 
 async def node_addresses(platform: Platform, desired: DesiredApp) -> dict[str, str]:

@@ -22,7 +22,7 @@ from api.names import app_labels
 from api.node import DOCUMENT_KEY
 from api.steps import Target
 from clients.resources import CONFIG_MAP, Manifest
-from render.desired import DesiredApp, DesiredComponent
+from render.desired.app import DesiredApp, DesiredComponent
 
 
 def over(live: Live, component: DesiredComponent) -> bool:

@@ -14,8 +14,8 @@ from activities.wanted import owned_by
 from api.names import LABEL_COMPONENT, app_labels
 from api.steps import Target
 from clients.resources import DISRUPTION_BUDGET, DISRUPTION_BUDGET_BETA, Manifest, Resource
-from render.desired import DesiredApp
-from render.manifests import budget_manifests
+from render.desired.app import DesiredApp
+from render.manifests.lists import budget_manifests
 
 
 async def budget_resource(platform: Platform) -> Resource:

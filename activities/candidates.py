@@ -21,7 +21,7 @@ from api.app import DataLoss
 from api.failover import Chosen, Takeover
 from api.steps import ErrorType
 from proto import agent_pb2
-from render.desired import DesiredComponent
+from render.desired.app import DesiredComponent
 
 IN_SYNC_WITHIN = 5_000
 """Milliseconds between a replica's last moment in sync and the primary's last good one. Clocks of two machines differ,

@@ -46,10 +46,10 @@ from api.steps import ComponentStep, ConfigPlan, ConfigPlans, ConfigureStep, Err
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
 from proto import agent_pb2
-from render.desired import DesiredComponent, DesiredNode
-from render.manifests import revision_of
-from render.objects import component_resource
-from render.stages import changed_parameters
+from render.desired.app import DesiredComponent, DesiredNode
+from render.desired.spec_parts import changed_parameters
+from render.manifests.lists import revision_of
+from render.manifests.objects import component_resource
 
 _ENDED = frozenset({agent_pb2.EXITED, agent_pb2.BACKOFF, agent_pb2.FATAL})
 RESTART_TIMEOUT = 120.0

@@ -49,9 +49,9 @@ from clients.resources import (
     Manifest,
     Resource,
 )
-from render.bundle import PluginRefused
-from render.desired import chosen_topology, start_order
-from render.validation import parse_app
+from render.desired.app import chosen_topology, start_order
+from render.plugin.bundle import PluginRefused
+from render.validation.app import parse_app
 
 _GRACE_MARGIN = 30.0
 """Seconds beyond a Pod's grace period after which it is not waited for: its machine is gone, or a finalizer holds

@@ -27,9 +27,9 @@ from clients.resources import (
     VOLUME_CLAIM,
     Manifest,
 )
-from render.deployments import deployment_manifest, keeps_template, without_template
-from render.desired import DesiredApp, DesiredNode
-from render.manifests import budget_manifests, record_manifests, service_manifests
+from render.desired.app import DesiredApp, DesiredNode
+from render.manifests.deployments import deployment_manifest, keeps_template, without_template
+from render.manifests.lists import budget_manifests, record_manifests, service_manifests
 
 _SHOWN = 10
 """Sentences in the answer: enough to read, and histories stay small."""

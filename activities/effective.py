@@ -25,9 +25,9 @@ from api.steps import Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, SERVICE, Manifest
-from render.deployments import digest
-from render.desired import DesiredApp, DesiredComponent, DesiredNode
-from render.node import template_context
+from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
+from render.manifests.deployments import digest
+from render.manifests.node import template_context
 
 EFFECTIVE = f"{API_GROUP}/effective"
 READ_TIMEOUT = 10.0

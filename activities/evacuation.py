@@ -16,8 +16,8 @@ from api.names import LABEL_ROLE
 from api.steps import Evacuation
 from clients.machines import machine_of, takes_pods
 from clients.resources import MACHINE
-from render.budgets import exclusive_roles, moved_roles
-from render.desired import DesiredApp, DesiredComponent
+from render.desired.app import DesiredApp, DesiredComponent
+from render.manifests.budgets import exclusive_roles, moved_roles
 
 
 async def closed_machines(platform: Platform, names: Iterable[str]) -> frozenset[str]:

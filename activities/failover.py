@@ -46,7 +46,7 @@ from api.operations import OperationType
 from api.steps import ErrorType, Step, Target
 from clients.agents import AgentError
 from proto import agent_pb2
-from render.desired import DesiredComponent
+from render.desired.app import DesiredComponent
 
 
 class Failover(Replacing):

@@ -31,7 +31,7 @@ from api.steps import Target
 from clients.agents import AgentError, AgentTarget
 from clients.resources import APP, Manifest
 from proto import agent_pb2
-from render.node import LEASE_SECONDS
+from render.manifests.node import LEASE_SECONDS
 
 LEASE_OUT_AFTER = LEASE_SECONDS + 2.0
 """Seconds after the last renewal at which an agent has surely stopped the writes (``agent.tools.lease``)."""

@@ -25,9 +25,9 @@ from activities.wanted import wanted
 from api.names import ANNOTATION_APP_UID, LABEL_APP, app_labels
 from api.steps import Applied, GroupStep, Step, Target
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
-from render.deployments import deployment_manifest, keeps_template, without_template
-from render.desired import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
-from render.objects import node_volume_claim
+from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
+from render.manifests.deployments import deployment_manifest, keeps_template, without_template
+from render.manifests.objects import node_volume_claim
 
 
 @dataclass(frozen=True)

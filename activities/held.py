@@ -34,7 +34,7 @@ from api.steps import ComponentStep, Step, Survey, Target
 from clients.agents import AgentError
 from clients.resources import COMPONENT, CONFIG_MAP, VOLUME_CLAIM, Manifest
 from proto import agent_pb2
-from render.desired import DesiredComponent
+from render.desired.app import DesiredComponent
 
 _START_TIMEOUT = 60.0
 _RUNS = (agent_pb2.STARTING, agent_pb2.RUNNING, agent_pb2.BACKOFF)

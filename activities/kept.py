@@ -12,10 +12,10 @@ from activities import parts
 from activities.metadata import read_part
 from api.names import ANNOTATION_APP_UID, ANNOTATION_RUNTIME_VERSION
 from clients.resources import Manifest
-from render.desired import DesiredApp, DesiredComponent
-from render.problems import Problem
-from render.running import lists
-from render.transitions import unreadable
+from render.desired.app import DesiredApp, DesiredComponent
+from render.desired.recorded_state import lists
+from render.plugin.problems import Problem
+from render.validation.transitions import unreadable
 
 NOT_YET = "undecided"
 """In the annotation of a claim made beside kept ones: its node waits for the same decision."""

@@ -26,16 +26,16 @@ from api.operations import OperationType
 from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
 from clients.pod_reason import condition_of
 from clients.resources import APP, VOLUME_CLAIM, Manifest
-from render.bundle import PluginBundle, PluginRefused
-from render.deployments import VERSION_LABEL, digest
-from render.desired import DesiredApp, RecordedState, desired
-from render.immutability import shrinks
-from render.problems import Problem
-from render.running import lists
-from render.stages import Deployed, pending
-from render.transitions import group_path, transition_problems
-from render.validation import parse_app, validate
-from render.volumes import held_sizes
+from render.desired.app import DesiredApp, RecordedState, desired
+from render.desired.recorded_state import lists
+from render.desired.spec_parts import Deployed, pending
+from render.manifests.deployments import VERSION_LABEL, digest
+from render.manifests.volumes import held_sizes
+from render.plugin.bundle import PluginBundle, PluginRefused
+from render.plugin.problems import Problem
+from render.validation.app import parse_app, validate
+from render.validation.immutability import shrinks
+from render.validation.transitions import group_path, transition_problems
 
 INVALID_SPEC = "InvalidSpec"
 UNSUPPORTED_CHANGE = "UnsupportedChange"

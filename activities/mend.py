@@ -31,9 +31,9 @@ from api.operations import OperationType
 from api.steps import Target
 from clients.errors import AlreadyExistsError
 from clients.resources import CONFIG_MAP, DEPLOYMENT, Manifest
-from render.deployments import version_of
-from render.labels import owner_references
-from render.running import has_run, lists
+from render.desired.recorded_state import has_run, lists
+from render.manifests.deployments import version_of
+from render.manifests.labels import owner_references
 
 METADATA_DAMAGED = "MetadataDamaged"
 

@@ -15,7 +15,7 @@ from api.names import metadata_name
 from api.steps import ErrorType
 from clients.errors import ConflictError
 from clients.resources import CONFIG_MAP, Manifest
-from render.running import damaged_parts, read_part
+from render.desired.recorded_state import damaged_parts, read_part
 
 __all__ = ["Part", "read_part", "said_of", "update_metadata"]
 

@@ -38,9 +38,9 @@ from api.operations import OperationType
 from api.steps import ErrorType, NodeStep, Step
 from api.tools import ToolName
 from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, VOLUME_CLAIM
-from render.deployments import deployment_manifest
-from render.desired import DesiredComponent, DesiredGroup, DesiredNode
-from render.volumes import needs_start
+from render.desired.app import DesiredComponent, DesiredGroup, DesiredNode
+from render.manifests.deployments import deployment_manifest
+from render.manifests.volumes import needs_start
 
 
 @dataclass(frozen=True)

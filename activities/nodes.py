@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterable, Mapping
 
 from clients.resources import Manifest
-from render.desired import DesiredApp, DesiredComponent, DesiredNode
-from render.manifests import config_maps_of
+from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
+from render.manifests.lists import config_maps_of
 
 
 def first_primary(component: DesiredComponent, *, ran: bool, held: frozenset[str]) -> str | None:

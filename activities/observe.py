@@ -19,7 +19,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from activities.platform import permanent
 from api.steps import ErrorType
 from clients.errors import InvalidError
-from render.templates import TemplateFailure
+from render.plugin.templates import TemplateFailure
 
 log = logging.getLogger(__name__)
 

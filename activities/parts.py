@@ -13,13 +13,13 @@ from typing import Any
 from api.group import GroupSpec
 from api.meta import parse_quantity
 from api.operations import OperationType
-from render.desired import DesiredApp, DesiredComponent, DesiredNode
-from render.running import PREVIOUS_PLUGIN, STATES, lists
-from render.running import Entry as Entry
-from render.running import entries as entries
-from render.running import way_back as way_back
-from render.stages import pod_facts
-from render.templates import version_key
+from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
+from render.desired.recorded_state import PREVIOUS_PLUGIN, STATES, lists
+from render.desired.recorded_state import Entry as Entry
+from render.desired.recorded_state import entries as entries
+from render.desired.recorded_state import way_back as way_back
+from render.desired.spec_parts import pod_facts
+from render.plugin.templates import version_key
 
 UNVERIFIED = "unverified"
 """In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""

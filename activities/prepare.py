@@ -28,9 +28,9 @@ from api.names import FINALIZER, app_labels
 from api.operations import OperationType
 from api.steps import Applied, ComponentPlan, GroupPlan, Plan, Step, Target
 from clients.resources import APP, DEPLOYMENT, VOLUME_CLAIM, Manifest
-from render.desired import DesiredApp, DesiredGroup
-from render.manifests import record_manifests, service_manifests
-from render.objects import metadata_config_map
+from render.desired.app import DesiredApp, DesiredGroup
+from render.manifests.lists import record_manifests, service_manifests
+from render.manifests.objects import metadata_config_map
 
 
 class Prepare:

@@ -31,7 +31,7 @@ from api.steps import ErrorType, Step
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP
-from render.desired import DesiredComponent
+from render.desired.app import DesiredComponent
 
 CANDIDATE_WITHIN = 5.0
 """Seconds in which a chosen node that does not run must be back."""

@@ -29,8 +29,8 @@ from api.failover import ReadmitRequest
 from api.steps import Step
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP
-from render.desired import DesiredComponent
-from render.manifests import revision_of
+from render.desired.app import DesiredComponent
+from render.manifests.lists import revision_of
 
 _ANSWERS_WITHIN = 3.0
 _RELEASED_WITHIN = 20.0

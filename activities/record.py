@@ -31,9 +31,9 @@ from api.steps import ComponentStep, Step, Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP
-from render.deployments import version_of
-from render.desired import DesiredApp, DesiredComponent
-from render.stages import pending, stage_of
+from render.desired.app import DesiredApp, DesiredComponent
+from render.desired.spec_parts import pending, stage_of
+from render.manifests.deployments import version_of
 
 
 class Record:

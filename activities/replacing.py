@@ -28,8 +28,8 @@ from api.steps import ErrorType, Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
 from proto import agent_pb2
-from render.desired import DesiredComponent
-from render.validation import parse_app
+from render.desired.app import DesiredComponent
+from render.validation.app import parse_app
 
 ASK_WITHIN = 1.0
 """Seconds: of several nodes one or two may not answer at all, and clients wait."""

@@ -4,7 +4,7 @@
 2. A node that is not ready comes first: rolling another one beside it would take two down.
 3. Then by the roles' upgrade order, the writable node last; its role is moved away before it is touched.
 4. Nodes of one group go together up to its ``maxUnavailable``, the writable one always alone, and never more than the
-   component can spare (``render.budgets.spared``).
+   component can spare (``render.manifests.budgets.spared``).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
 from api.steps import ErrorType, RollNode, RollPlan, RollRequest, Step
 from clients.resources import DEPLOYMENT
-from render.budgets import spared
-from render.deployments import deployment_manifest, is_outdated, version_of
-from render.desired import DesiredApp, DesiredComponent, DesiredNode
-from render.stages import Deployed
-from render.volumes import needs_start
+from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
+from render.desired.spec_parts import Deployed
+from render.manifests.budgets import spared
+from render.manifests.deployments import deployment_manifest, is_outdated, version_of
+from render.manifests.volumes import needs_start
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from api.steps import ComponentPlan, ComponentStep, GroupPlan, NodeStep, RollNod
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
-from render.running import lists
+from render.desired.recorded_state import lists
 
 _TOOL_TIMEOUT = 95.0
 """Above the longest of the plugins' tools: Sentinel's ``forget`` takes up to 90 s where it must wait for others."""

@@ -20,8 +20,8 @@ from clients.certificates import KeyPair, issue_agent_certificate
 from clients.errors import AlreadyExistsError
 from clients.pki import pair_of, secret_manifest
 from clients.resources import DEPLOYMENT, SECRET, Manifest
-from render.desired import DesiredApp
-from render.labels import metadata, object_labels
+from render.desired.app import DesiredApp
+from render.manifests.labels import metadata, object_labels
 
 _ALPHABET = string.ascii_letters + string.digits
 """No sign that any configuration file's syntax would need quoted."""

@@ -34,8 +34,8 @@ from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest, Step
 from api.tools import ToolName
 from clients.agents import AgentTarget
-from render.desired import DesiredComponent
-from render.node import render_tools, template_context
+from render.desired.app import DesiredComponent
+from render.manifests.node import render_tools, template_context
 
 FENCE_SECONDS = 60
 """The fence lifts itself after this, should all of the platform be gone. Longer than it takes to notice that a worker

@@ -25,8 +25,8 @@ from api.names import app_labels
 from api.steps import Applied, ComponentStep, Step, Target
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
-from render.desired import DesiredApp, DesiredComponent, DesiredNode
-from render.manifests import revision_of
+from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
+from render.manifests.lists import revision_of
 
 
 class Sync:

@@ -22,8 +22,8 @@ from api.steps import ErrorType, Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
 from proto import agent_pb2
-from render.deployments import version_of
-from render.desired import DesiredApp, DesiredComponent
+from render.desired.app import DesiredApp, DesiredComponent
+from render.manifests.deployments import version_of
 
 TOOL_TIMEOUT = 15.0
 _LABEL_WITHIN = 3.0

@@ -20,10 +20,10 @@ from api.operations import OperationType
 from api.steps import Applied, ErrorType, RolledBack, Step, Target
 from clients.errors import InvalidError
 from clients.resources import VOLUME_CLAIM
-from render.deployments import VERSION_LABEL
-from render.running import PREVIOUS_PLUGIN
-from render.templates import version_key
-from render.volumes import held_sizes
+from render.desired.recorded_state import PREVIOUS_PLUGIN
+from render.manifests.deployments import VERSION_LABEL
+from render.manifests.volumes import held_sizes
+from render.plugin.templates import version_key
 
 
 class Upgrade:

@@ -17,10 +17,10 @@ from api.meta import parse_quantity
 from api.names import app_labels
 from api.steps import ErrorType
 from clients.resources import STORAGE_CLASS, VOLUME_CLAIM, Manifest
-from render.desired import DesiredApp, DesiredGroup
-from render.problems import Problem, listing, near
-from render.stages import Deployed
-from render.volumes import condition, needs_start
+from render.desired.app import DesiredApp, DesiredGroup
+from render.desired.spec_parts import Deployed
+from render.manifests.volumes import condition, needs_start
+from render.plugin.problems import Problem, listing, near
 
 GROW_WITHIN = 600.0
 """Seconds for a driver to make a volume larger, or for a restarted Pod to have the larger file system."""

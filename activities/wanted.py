@@ -21,13 +21,13 @@ from api.names import app_labels, metadata_name
 from api.operations import OperationType
 from api.steps import ErrorType, Target
 from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, SERVICE, Manifest
-from render.begun import app_begun, as_begun
-from render.bundle import PluginBundle, PluginRefused
-from render.deployments import version_of
-from render.desired import DesiredApp, RecordedState, desired
-from render.running import damaged_parts, deployed_state, recorded_state
-from render.stages import Deployed, plugin_of, stage_of, staged
-from render.validation import parse_app
+from render.desired.app import DesiredApp, RecordedState, desired
+from render.desired.first_deploy import app_begun, as_begun
+from render.desired.recorded_state import damaged_parts, deployed_state, recorded_state
+from render.desired.spec_parts import Deployed, plugin_of, stage_of, staged
+from render.manifests.deployments import version_of
+from render.plugin.bundle import PluginBundle, PluginRefused
+from render.validation.app import parse_app
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,12 @@ from api.names import ANNOTATION_APP_UID, API_GROUP, MIDDLEWARE_CONTAINER, app_l
 from api.steps import ErrorType, NodeStep
 from clients.pod_reason import container_status
 from clients.resources import DEPLOYMENT, POD, VOLUME_CLAIM, Manifest
-from render.bundle import PluginBundle
-from render.deployments import VERSION_LABEL, version_of
-from render.desired import DesiredComponent, DesiredGroup, DesiredNode
-from render.objects import node_volume_claim
-from render.templates import version_key
-from render.transitions import unreadable
+from render.desired.app import DesiredComponent, DesiredGroup, DesiredNode
+from render.manifests.deployments import VERSION_LABEL, version_of
+from render.manifests.objects import node_volume_claim
+from render.plugin.bundle import PluginBundle
+from render.plugin.templates import version_key
+from render.validation.transitions import unreadable
 
 WIPED_FOR = f"{API_GROUP}/wiped-for"
 """On a claim: the operation that made it anew, so that a repeat of the step does not throw the copy away again."""

@@ -30,7 +30,7 @@ from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, Target
 from clients.certificates import KeyPair, create_authority
 from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource
 from clients.shared_watch import Change, WatchEvent
-from render.bundle import PluginBundle, to_config_maps
+from render.plugin.bundle import PluginBundle, to_config_maps
 from tests.unit.activities.agents import UID, FakeAgents
 from tests.unit.render.support import manifest, shelf
 from tests.unit.watcher.fakes import FakeKubernetes, _merged

@@ -12,11 +12,11 @@ from activities import parts
 from activities.wanted import Live
 from api.app import App
 from api.operations import OperationType
-from render.bundle import PluginBundle
-from render.desired import DesiredApp, DesiredComponent, desired
-from render.manifests import record_manifests
-from render.running import deployed_state, recorded_state
-from render.stages import Deployed, Part, pending, plugin_of, stage_of, staged
+from render.desired.app import DesiredApp, DesiredComponent, desired
+from render.desired.recorded_state import deployed_state, recorded_state
+from render.desired.spec_parts import Deployed, Part, pending, plugin_of, stage_of, staged
+from render.manifests.lists import record_manifests
+from render.plugin.bundle import PluginBundle
 from tests.unit.render.support import DEFINITION, shelf
 
 Manifest = dict[str, Any]

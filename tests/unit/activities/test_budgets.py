@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from activities.budgets import surplus_budgets
 from clients.resources import Manifest
-from render.budgets import disruption_budgets
+from render.manifests.budgets import disruption_budgets
+from tests.unit.render.manifests.test_placement import movable
 from tests.unit.render.support import app, store, wanted
-from tests.unit.render.test_placement import movable
 
 
 def budgets(replicas: int) -> list[Manifest]:

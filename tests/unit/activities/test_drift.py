@@ -13,7 +13,8 @@ from activities.drift import _deployments, without_pending_scale
 from api.app import App
 from api.names import LABEL_APP
 from api.operations import OperationType
-from render.deployments import (
+from render.desired.app import DesiredApp
+from render.manifests.deployments import (
     POD_HASH,
     TEMPLATE_HASH,
     VERSION_LABEL,
@@ -21,8 +22,7 @@ from render.deployments import (
     is_outdated,
     without_template,
 )
-from render.desired import DesiredApp
-from render.manifests import record_manifests
+from render.manifests.lists import record_manifests
 from tests.unit.activities.cluster import World
 from tests.unit.activities.ledger import Ledger
 from tests.unit.render.support import app, store

@@ -8,7 +8,7 @@ import pytest
 
 from activities.effective import EFFECTIVE, Effective, dynamic_of, effective, node_parameters, noted, unapplied
 from api.app import App
-from render.desired import DesiredApp
+from render.desired.app import DesiredApp
 from tests.unit.render.support import app, records, wanted
 
 

@@ -6,9 +6,9 @@ from activities.evacuation import fixed, of_node
 from activities.readiness import NodeState
 from activities.switchover import preferred
 from api.steps import Evacuation
-from render.desired import DesiredApp
+from render.desired.app import DesiredApp
+from tests.unit.render.manifests.test_placement import movable
 from tests.unit.render.support import app, store, wanted
-from tests.unit.render.test_placement import movable
 
 A, B, C = (f"books-store-g-{n}" for n in range(3))
 

@@ -10,7 +10,7 @@ from activities.load import _refused, _snapshot, fewer_nodes
 from api.app import App
 from api.operations import OperationType
 from clients.certificates import create_authority
-from render.problems import Problem
+from render.plugin.problems import Problem
 from tests.unit.activities.cluster import World
 from tests.unit.activities.ledger import Ledger
 from tests.unit.render.support import app, manifest, store

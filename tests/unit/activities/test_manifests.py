@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 from activities.nodes import first_primary
-from render.deployments import TEMPLATE_HASH, deployment_manifest, is_outdated, keeps_template
-from render.desired import DesiredApp
-from render.manifests import config_maps_of, record_manifests, revision_of
+from render.desired.app import DesiredApp
+from render.manifests.deployments import TEMPLATE_HASH, deployment_manifest, is_outdated, keeps_template
+from render.manifests.lists import config_maps_of, record_manifests, revision_of
 from tests.unit.render.support import app, records, store, wanted
 
 ADDRESSES = {node.name: f"198.18.0.{index}" for index, node in enumerate(wanted().nodes, start=1)}

@@ -12,7 +12,7 @@ from activities.objects import apply_owned
 from activities.platform import Platform
 from api.app import App
 from api.steps import Target
-from render.manifests import record_manifests, service_manifests
+from render.manifests.lists import record_manifests, service_manifests
 from tests.unit.activities.ledger import UID
 from tests.unit.render.support import app, store, wanted
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from api.app import App
 from api.operations import OperationType
-from render.stages import pod_facts
+from render.desired.spec_parts import pod_facts
 from tests.unit.activities.ledger import NEWER, Ledger
 from tests.unit.render.support import app
 

@@ -18,9 +18,9 @@ from activities.readiness import NodeState
 from activities.roll import Outdated, _roll_node, in_scope, ordered, outdated_nodes
 from activities.wanted import Live
 from api.operations import Scope
-from render.bundle import PluginBundle
-from render.deployments import deployment_manifest
-from render.desired import DesiredApp, DesiredComponent, RecordedState
+from render.desired.app import DesiredApp, DesiredComponent, RecordedState
+from render.manifests.deployments import deployment_manifest
+from render.plugin.bundle import PluginBundle
 from tests.unit.render.support import DEFINITION, app, shelf, store, wanted
 
 A, B = "books-store-a-", "books-store-b-"

@@ -13,7 +13,7 @@ from activities.roll import Roll
 from activities.upgrade import Upgrade
 from api.operations import OperationType, Scope
 from api.steps import RolledBack, RollPlan, RollRequest
-from render.bundle import PluginBundle
+from render.plugin.bundle import PluginBundle
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import DEFINITION, shelf, store
 from workflows.planner import Memory, plan

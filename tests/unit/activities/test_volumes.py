@@ -17,7 +17,7 @@ from activities.volumes import has_grown, trouble
 from api.operations import OperationType
 from api.steps import Applied, ErrorType, NodeStep, RollRequest
 from clients.errors import InvalidError
-from render.volumes import needs_start
+from render.manifests.volumes import needs_start
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import store
 from tests.unit.watcher.fakes import eventually

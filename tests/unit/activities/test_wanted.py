@@ -9,8 +9,8 @@ import pytest
 from activities.differences import differences
 from activities.wanted import owned_by, spec_hash
 from api.operations import OperationType
-from render.manifests import record_manifests
-from render.running import deployed_state, recorded_state
+from render.desired.recorded_state import deployed_state, recorded_state
+from render.manifests.lists import record_manifests
 from tests.unit.activities.ledger import UID, Ledger
 from tests.unit.render.support import app, store
 

@@ -16,7 +16,7 @@ from api.operations import OperationType
 from api.steps import ErrorType, NodeStep
 from clients.agents import AgentTarget
 from proto import agent_pb2
-from render.deployments import VERSION_LABEL
+from render.manifests.deployments import VERSION_LABEL
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import store
 

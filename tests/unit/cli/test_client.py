@@ -16,7 +16,7 @@ from cli.nodes import Node
 from cli.session import CommandError
 from cli.status import Loaded
 from clients.kubernetes import Kubernetes
-from render.bundle import load_folder
+from render.plugin.bundle import load_folder
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import DEFINITION, shelf, store
 from tests.unit.watcher.objects import app as app_object

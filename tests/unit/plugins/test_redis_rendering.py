@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from render.check import check_bundle
+from render.check.plugin import check_bundle
 from tests.unit.plugins.support import PLUGINS, files, load, wanted
 
 
