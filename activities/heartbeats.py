@@ -4,7 +4,7 @@ it.
 An interceptor rather than a line in each activity: the next one cannot forget it. A heartbeat is also what a
 cancellation arrives with: frequent at first, when people try things out, rarer for Apps that wait for hours. A step
 that waits leaves at once, also when its worker is told to stop; a short one (``SHORT_STEPS``) is done first, since
-whoever cancelled it could not know what it had begun. ``workflows.options`` ends the operation after it.
+whoever cancelled it could not know what it had begun. ``workflows.temporal.activity_call`` ends the operation after it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from proto import agent_pb2
 from tests.unit.activities.cluster import World
 from tests.unit.activities.failing import NODES, SEEN, fenced, marked, planned, takeover, world
 from tests.unit.render.support import store
-from workflows.planner import Memory, plan
+from workflows.entity.planner import Memory, plan
 
 __all__ = ["world"]
 

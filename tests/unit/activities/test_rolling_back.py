@@ -16,7 +16,7 @@ from api.steps import RolledBack, RollPlan, RollRequest
 from render.plugin.bundle import PluginBundle
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import DEFINITION, shelf, store
-from workflows.planner import Memory, plan
+from workflows.entity.planner import Memory, plan
 
 NODES = ["books-store-g-0", "books-store-g-1"]
 
