@@ -37,7 +37,7 @@ LEASE_OUT_AFTER = LEASE_SECONDS + 2.0
 """Seconds after the last renewal at which an agent has surely stopped the writes (``agent.tools.lease``)."""
 WATCHER_WITHIN = 10.0
 """A watcher that has not raised the suspicion itself learns from the App's status that it may not renew; one that
-cannot read the API server has ended by then (``watcher.lease.Timing``)."""
+cannot read the API server has ended by then (``watcher.leader_election.Timing``)."""
 STOP_GRACE = 0.5
 """Seconds between the stop signal and KILL: the node does not serve, and every second counts."""
 STOP_WITHIN = 2.0

@@ -33,7 +33,7 @@ from clients.shared_watch import Change, WatchEvent
 from render.plugin.bundle import PluginBundle, to_config_maps
 from tests.unit.activities.agents import UID, FakeAgents
 from tests.unit.render.support import manifest, shelf
-from tests.unit.watcher.fakes import FakeKubernetes, _merged
+from tests.unit.watcher.support.fakes import FakeKubernetes, _merged
 
 Manifest = dict[str, Any]
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from clients.errors import InvalidError
 from render.manifests.volumes import needs_start
 from tests.unit.activities.cluster import World
 from tests.unit.render.support import store
-from tests.unit.watcher.fakes import eventually
+from tests.unit.watcher.support.fakes import eventually
 
 STORE = ["books-store-g-0", "books-store-g-1"]
 LARGER = store(replicas=2, storage={"size": "2Gi"})
