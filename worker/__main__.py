@@ -15,13 +15,13 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
-from activities.endings import Endings
-from activities.heartbeats import Heartbeats
-from activities.observe import ObserveActivities
-from activities.platform import Platform, watches
+from activities.dependencies import Platform, watches
+from activities.interceptors.heartbeats import Heartbeats
+from activities.interceptors.instrumentation import ObserveActivities
+from activities.interceptors.retry_status import TellTrouble
 from activities.plugins import Plugins
 from activities.registry import all_activities
-from activities.trouble import TellTrouble
+from activities.terminated_pods import Endings
 from api.operations import ACTIVITY_QUEUE, WORKFLOW_QUEUE
 from clients.agents import Agents
 from clients.certificates import KeyPair

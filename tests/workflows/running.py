@@ -10,7 +10,7 @@ from datetime import timedelta
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
-from activities.heartbeats import Heartbeats
+from activities.interceptors.heartbeats import Heartbeats
 from api.names import entity_workflow_id
 from api.operations import (
     ACTIVITY_QUEUE,

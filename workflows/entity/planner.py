@@ -155,7 +155,7 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
 
 
 def is_missing(sentence: str) -> bool:
-    """Whether it says so of an object, in the words of ``activities.drift``."""
+    """Whether it says so of an object, in the words of ``activities.reconcile.drift``."""
     return sentence.endswith(" is missing")
 
 

@@ -23,7 +23,8 @@ with workflow.unsafe.imports_passed_through():
 Result = TypeVar("Result")
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=20)
-"""A worker that died is noticed after this long; its activities (``activities.heartbeats``) go on at another."""
+"""A worker that died is noticed after this long; its activities (``activities.interceptors.heartbeats``) go on at
+another."""
 URGENT_HEARTBEAT = timedelta(seconds=8)
 """The same for steps during which clients cannot write."""
 RETRIES = RetryPolicy(

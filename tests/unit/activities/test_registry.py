@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from temporalio import activity
 
-from activities.platform import Platform
+from activities.dependencies import Platform
 from activities.registry import all_activities
 from api.steps import Step
 from workflows.temporal.activity_call import LIMITS, URGENT_HEARTBEAT

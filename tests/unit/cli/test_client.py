@@ -17,7 +17,7 @@ from cli.session import CommandError
 from cli.status import Loaded
 from clients.kubernetes import Kubernetes
 from render.plugin.bundle import load_folder
-from tests.unit.activities.cluster import World
+from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import DEFINITION, shelf, store
 from tests.unit.watcher.support.objects import app as app_object
 from tests.unit.watcher.support.objects import component
