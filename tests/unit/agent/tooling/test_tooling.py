@@ -10,7 +10,7 @@ import pytest
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.tcp import ConnectionPool
-from tests.unit.agent.tooling import SECRET, answering, interpreter, listening, run_steps
+from tests.unit.agent.tooling.peers import SECRET, answering, interpreter, listening, run_steps
 
 __all__ = ["interpreter"]
 
