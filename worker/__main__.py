@@ -33,6 +33,7 @@ from worker.certificates import authority_changed, certificates, keep_renewed
 from worker.logs import configure_logs
 from worker.settings import Settings
 from workflows.registry import ALL_WORKFLOWS
+from workflows.temporal.sandbox import WORKFLOW_RUNNER
 
 log = logging.getLogger("worker")
 
@@ -73,6 +74,7 @@ def workers(client: Client, platform: Platform) -> list[Worker]:
             client,
             task_queue=WORKFLOW_QUEUE,
             workflows=ALL_WORKFLOWS,
+            workflow_runner=WORKFLOW_RUNNER,
             sticky_queue_schedule_to_start_timeout=LOST_WORKER,
             graceful_shutdown_timeout=GRACE,
         ),

@@ -24,6 +24,35 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
+from api.operations import (
+    BY_REQUEST,
+    ENTITY_WORKFLOW,
+    QUERY_RESULT,
+    QUERY_STATUS,
+    SEARCH_PLUGIN,
+    SIGNAL_CANCEL,
+    SIGNAL_CONTROL,
+    SIGNAL_ENDING,
+    SIGNAL_NOTICE,
+    SIGNAL_PROGRESS,
+    SIGNAL_SUSPECT,
+    UPDATE_CONTROL,
+    UPDATE_ENQUEUE,
+    AppReference,
+    EntityStatus,
+    Notice,
+    NoticeKind,
+    OperationRequest,
+    OperationResult,
+    OperationState,
+    OperationType,
+    Outcome,
+    Progress,
+    Suspicion,
+    Verb,
+    is_drift,
+)
+from api.steps import AppSnapshot, LoadRequest, Step
 from workflows.entity.control_rules import SAID, refuse_verb
 from workflows.entity.drain import heard, learn_move, next_move, with_word
 from workflows.entity.manual_queue import Tickets
@@ -34,37 +63,6 @@ from workflows.entity.start_operation import start_operation
 from workflows.entity.state import EntityInput, EntityState, Ticket, makes_room
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.errors import root_of
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import (
-        BY_REQUEST,
-        ENTITY_WORKFLOW,
-        QUERY_RESULT,
-        QUERY_STATUS,
-        SEARCH_PLUGIN,
-        SIGNAL_CANCEL,
-        SIGNAL_CONTROL,
-        SIGNAL_ENDING,
-        SIGNAL_NOTICE,
-        SIGNAL_PROGRESS,
-        SIGNAL_SUSPECT,
-        UPDATE_CONTROL,
-        UPDATE_ENQUEUE,
-        AppReference,
-        EntityStatus,
-        Notice,
-        NoticeKind,
-        OperationRequest,
-        OperationResult,
-        OperationState,
-        OperationType,
-        Outcome,
-        Progress,
-        Suspicion,
-        Verb,
-        is_drift,
-    )
-    from api.steps import AppSnapshot, LoadRequest, Step
 
 RESYNC = timedelta(minutes=5)
 """How often it looks without having been told to; spread by a tenth either way, so that entities do not march in

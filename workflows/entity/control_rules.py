@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from temporalio import workflow
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationState, OperationType, Verb
+from api.operations import OperationState, OperationType, Verb
 
 SAID = {
     Verb.PAUSE: "it stops at its next safe point",

@@ -10,14 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from temporalio import workflow
-
+from api.operations import CORDONED, Notice, OperationResult, OperationType, Outcome, Scope
+from api.steps import AppSnapshot
 from workflows.entity.planner import Decision, Telling
 from workflows.entity.state import LONGEST_RETRY, EntityState
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import CORDONED, Notice, OperationResult, OperationType, Outcome, Scope
-    from api.steps import AppSnapshot
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=5)
 """Short: somebody stands before a drain that does not end."""

@@ -11,10 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from temporalio import workflow
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationResult, Outcome, Suspicion
+from api.operations import OperationResult, Outcome, Suspicion
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=2)
 TOLD_FOR = timedelta(seconds=35)

@@ -9,12 +9,10 @@ from __future__ import annotations
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from api.operations import BY_REQUEST, OperationRequest, OperationResult, OperationType, Outcome
+from api.steps import AppSnapshot
 from workflows.entity.planner import Decision, Memory, plan, refuse_by_request, settle
 from workflows.entity.state import QUEUE_LIMIT, EntityState, Ticket, makes_room
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import BY_REQUEST, OperationRequest, OperationResult, OperationType, Outcome
-    from api.steps import AppSnapshot
 
 
 class Tickets:

@@ -8,11 +8,9 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError
 
+from api.operations import OperationResult, Outcome
+from api.steps import ErrorType
 from workflows.temporal.errors import root_of
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationResult, Outcome
-    from api.steps import ErrorType
 
 CANCELLED_BY_HAND = "it was cancelled in Temporal; what was done stays"
 

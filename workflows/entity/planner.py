@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from temporalio import workflow
-
-with workflow.unsafe.imports_passed_through():
-    from api.app import Phase
-    from api.operations import AppReference, OperationType, Outcome, Scope, Suspicion
-    from api.steps import AppSnapshot, ReportRequest
+from api.app import Phase
+from api.operations import AppReference, OperationType, Outcome, Scope, Suspicion
+from api.steps import AppSnapshot, ReportRequest
 
 ACCEPTED = "Accepted"
 

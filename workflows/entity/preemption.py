@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from temporalio import workflow
-
+from api.operations import OperationType
+from api.steps import AppSnapshot
 from workflows.entity.drain import next_move
 from workflows.entity.planner import is_missing
 from workflows.entity.state import EntityState
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationType
-    from api.steps import AppSnapshot
 
 
 def failover_before(operation: str, state: EntityState, now: datetime) -> str:

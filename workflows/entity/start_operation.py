@@ -9,22 +9,19 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType
 
+from api.operations import (
+    SEARCH_APP,
+    SEARCH_NAMESPACE,
+    SEARCH_OPERATION,
+    SEARCH_PLUGIN,
+    AppReference,
+    OperationInput,
+    OperationResult,
+    OperationType,
+)
+from api.steps import AppSnapshot
 from workflows.entity.planner import Decision
 from workflows.entity.state import EntityState, Ticket
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import (
-        SEARCH_APP,
-        SEARCH_NAMESPACE,
-        SEARCH_OPERATION,
-        SEARCH_PLUGIN,
-        AppReference,
-        OperationInput,
-        OperationResult,
-        OperationType,
-    )
-    from api.steps import AppSnapshot
-
 
 GO_FIRST = frozenset({OperationType.FAILOVER, OperationType.REPAIR, OperationType.SWITCHOVER})
 """For which a paused operation has to make room."""

@@ -13,12 +13,10 @@ from typing import Any
 
 from temporalio import workflow
 
+from api.operations import BY_MW, BY_REQUEST, OperationResult, OperationType, Outcome, Scope
+from api.steps import AppSnapshot
 from workflows.entity.failover_memory import Failovers
 from workflows.entity.planner import Failure, Memory
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import BY_MW, BY_REQUEST, OperationResult, OperationType, Outcome, Scope
-    from api.steps import AppSnapshot
 
 SCHEMA = 1
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=1)

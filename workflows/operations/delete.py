@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from temporalio import workflow
 
+from api.operations import OperationInput, OperationResult, OperationType, Outcome
+from api.steps import ComponentStep, Plan, Step
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.manual_start import by_hand
 from workflows.temporal.activity_call import run_step
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationInput, OperationResult, OperationType, Outcome
-    from api.steps import ComponentStep, Plan, Step
 
 
 @workflow.defn(name=OperationType.DELETE)

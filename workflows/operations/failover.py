@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from temporalio import workflow
 
+from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
+from api.operations import OperationInput, OperationResult, OperationType, Outcome
+from api.steps import Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Controlled, controlled
 from workflows.operations.shared.manual_start import by_hand
 from workflows.temporal.activity_call import run_step
-
-with workflow.unsafe.imports_passed_through():
-    from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
-    from api.operations import OperationInput, OperationResult, OperationType, Outcome
-    from api.steps import Step, Target
 
 
 @workflow.defn(name=OperationType.FAILOVER)

@@ -14,6 +14,8 @@ from datetime import timedelta
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
+from api.operations import OperationInput, OperationResult, OperationType, Outcome
+from api.steps import ComponentStep, ConfigPlan, ConfigPlans, ConfigureStep, NodeStep, RollNode, Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Control, Controlled, controlled, own_failure
 from workflows.operations.shared.manual_start import by_hand
@@ -21,11 +23,6 @@ from workflows.operations.shared.roll_nodes import move_away
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.errors import timed_out
 from workflows.temporal.gather import all_of
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationInput, OperationResult, OperationType, Outcome
-    from api.steps import ComponentStep, ConfigPlan, ConfigPlans, ConfigureStep, NodeStep, RollNode, Step, Target
-
 
 PUT_BACK_WITHIN = timedelta(minutes=5)
 """For one node, with all repeats: one that is dead must not keep the others from it."""

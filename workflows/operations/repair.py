@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from temporalio import workflow
 
+from api.operations import OperationInput, OperationResult, OperationType
 from workflows.operations.shared.apply_app import converge
 from workflows.operations.shared.control import Controlled
 from workflows.operations.shared.manual_start import by_hand
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationInput, OperationResult, OperationType
 
 
 @workflow.defn(name=OperationType.REPAIR)

@@ -12,17 +12,15 @@ from typing import Any
 
 from temporalio import workflow
 
+from api.meta import counted
+from api.operations import OperationInput, OperationResult, OperationType, Outcome, Scope
+from api.steps import Applied, ComponentStep, Plan, RolledBack, Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Control, Controlled, controlled
 from workflows.operations.shared.manual_start import by_hand
 from workflows.operations.shared.roll_nodes import Rolled, roll
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.gather import all_of
-
-with workflow.unsafe.imports_passed_through():
-    from api.meta import counted
-    from api.operations import OperationInput, OperationResult, OperationType, Outcome, Scope
-    from api.steps import Applied, ComponentStep, Plan, RolledBack, Step, Target
 
 LARGER_VOLUMES = "larger volumes"
 

@@ -12,6 +12,19 @@ from dataclasses import replace
 
 from temporalio import workflow
 
+from api.operations import OperationInput, OperationResult, OperationType
+from api.steps import (
+    Applied,
+    ComponentPlan,
+    ComponentStep,
+    GroupPlan,
+    GroupStep,
+    NodeStep,
+    RollNode,
+    ScalePlan,
+    Step,
+    Target,
+)
 from workflows.operations.rolling import finished, prepared
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Control, Controlled, controlled
@@ -19,21 +32,6 @@ from workflows.operations.shared.manual_start import by_hand
 from workflows.operations.shared.roll_nodes import move_away
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.gather import all_of
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationInput, OperationResult, OperationType
-    from api.steps import (
-        Applied,
-        ComponentPlan,
-        ComponentStep,
-        GroupPlan,
-        GroupStep,
-        NodeStep,
-        RollNode,
-        ScalePlan,
-        Step,
-        Target,
-    )
 
 
 @workflow.defn(name=OperationType.SCALE)

@@ -6,15 +6,13 @@ from dataclasses import replace
 
 from temporalio import workflow
 
+from api.operations import OperationInput, OperationResult, OperationType, Outcome
+from api.steps import Move, MoveRequest, Plan, Step
 from workflows.operations.rolling import finished
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Controlled, controlled
 from workflows.operations.shared.manual_start import by_hand
 from workflows.temporal.activity_call import run_step
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationInput, OperationResult, OperationType, Outcome
-    from api.steps import Move, MoveRequest, Plan, Step
 
 
 @workflow.defn(name=OperationType.SWITCHOVER)

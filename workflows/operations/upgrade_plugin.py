@@ -10,15 +10,13 @@ from dataclasses import replace
 
 from temporalio import workflow
 
+from api.operations import OperationInput, OperationResult, OperationType
+from api.steps import Applied, ComponentStep, RolledBack, Step
 from workflows.operations.rolling import finished, prepared
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Controlled, controlled
 from workflows.operations.shared.manual_start import by_hand
 from workflows.temporal.activity_call import run_step
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import OperationInput, OperationResult, OperationType
-    from api.steps import Applied, ComponentStep, RolledBack, Step
 
 
 @workflow.defn(name=OperationType.UPGRADE_PLUGIN)

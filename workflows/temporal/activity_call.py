@@ -16,9 +16,8 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
-with workflow.unsafe.imports_passed_through():
-    from api.operations import ACTIVITY_QUEUE
-    from api.steps import SHORT_STEPS, Step
+from api.operations import ACTIVITY_QUEUE
+from api.steps import SHORT_STEPS, Step
 
 Result = TypeVar("Result")
 

@@ -16,14 +16,12 @@ from typing import Any
 from temporalio import workflow
 from temporalio.workflow import ChildWorkflowCancellationType
 
+from api.meta import counted
+from api.operations import COMPONENT_WORKFLOW, OperationInput, OperationResult, OperationType, Outcome
+from api.steps import Applied, ComponentPlan, ComponentRun, Plan, Step, Target
 from workflows.operations.shared.control import Control, controlled
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.gather import all_of
-
-with workflow.unsafe.imports_passed_through():
-    from api.meta import counted
-    from api.operations import COMPONENT_WORKFLOW, OperationInput, OperationResult, OperationType, Outcome
-    from api.steps import Applied, ComponentPlan, ComponentRun, Plan, Step, Target
 
 
 async def _each(work: list[Coroutine[Any, Any, None]]) -> None:

@@ -10,12 +10,10 @@ from __future__ import annotations
 from temporalio import workflow
 from temporalio.workflow import ChildWorkflowCancellationType
 
+from api.operations import COMPONENT_WORKFLOW, GROUP_WORKFLOW, OperationType
+from api.steps import Applied, ComponentRun, ComponentStep, GroupPlan, GroupRun, Step, Survey
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.gather import all_of
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import COMPONENT_WORKFLOW, GROUP_WORKFLOW, OperationType
-    from api.steps import Applied, ComponentRun, ComponentStep, GroupPlan, GroupRun, Step, Survey
 
 
 @workflow.defn(name=COMPONENT_WORKFLOW)

@@ -17,24 +17,22 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, is_cancelled_exception
 
+from api.operations import (
+    MEMO_ENDED,
+    SIGNAL_CONTROL,
+    SIGNAL_ENDING,
+    SIGNAL_PROGRESS,
+    OperationInput,
+    OperationResult,
+    OperationState,
+    OperationType,
+    Outcome,
+    Progress,
+    Verb,
+)
+from api.steps import ErrorType, StateRequest, Step, Target
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.errors import root_of
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import (
-        MEMO_ENDED,
-        SIGNAL_CONTROL,
-        SIGNAL_ENDING,
-        SIGNAL_PROGRESS,
-        OperationInput,
-        OperationResult,
-        OperationState,
-        OperationType,
-        Outcome,
-        Progress,
-        Verb,
-    )
-    from api.steps import ErrorType, StateRequest, Step, Target
 
 _NOT_THE_STEPS = frozenset({ErrorType.SPEC_CHANGED, ErrorType.NOT_FOUND})
 

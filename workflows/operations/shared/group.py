@@ -7,11 +7,9 @@ from dataclasses import replace
 
 from temporalio import workflow
 
+from api.operations import GROUP_WORKFLOW, OperationType
+from api.steps import Applied, GroupRun, GroupStep, Step
 from workflows.temporal.activity_call import run_step
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import GROUP_WORKFLOW, OperationType
-    from api.steps import Applied, GroupRun, GroupStep, Step
 
 
 @workflow.defn(name=GROUP_WORKFLOW)

@@ -12,21 +12,19 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
+from api.operations import (
+    SEARCH_APP,
+    SEARCH_NAMESPACE,
+    SEARCH_OPERATION,
+    OperationInput,
+    OperationRequest,
+    OperationResult,
+    OperationType,
+    Outcome,
+    Scope,
+)
+from api.steps import EnqueueRequest, Step, TicketRequest
 from workflows.temporal.activity_call import run_step
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import (
-        SEARCH_APP,
-        SEARCH_NAMESPACE,
-        SEARCH_OPERATION,
-        OperationInput,
-        OperationRequest,
-        OperationResult,
-        OperationType,
-        Outcome,
-        Scope,
-    )
-    from api.steps import EnqueueRequest, Step, TicketRequest
 
 
 async def by_hand(operation: OperationType, request: OperationInput) -> OperationResult:

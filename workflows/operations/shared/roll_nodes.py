@@ -10,13 +10,11 @@ from dataclasses import dataclass
 
 from temporalio import workflow
 
+from api.operations import Scope
+from api.steps import Move, MoveRequest, NodeStep, RollNode, RollPlan, RollRequest, Step, Target
 from workflows.operations.shared.control import Control
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.gather import all_of
-
-with workflow.unsafe.imports_passed_through():
-    from api.operations import Scope
-    from api.steps import Move, MoveRequest, NodeStep, RollNode, RollPlan, RollRequest, Step, Target
 
 
 @dataclass
