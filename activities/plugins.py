@@ -8,7 +8,7 @@ import time
 from api.names import LABEL_PLUGIN, LABEL_PLUGIN_VERSION, SYSTEM_NAMESPACE
 from clients.kubernetes import Kubernetes
 from clients.resources import CONFIG_MAP
-from render.bundle import PluginBundle, PluginRefused, config_map_name, from_config_maps, template_map_names
+from render.plugin.bundle import PluginBundle, PluginRefused, config_map_name, from_config_maps, template_map_names
 
 _KEPT_SECONDS = 60.0
 """Long enough for all steps of a Deploy, short enough that a version that was uninstalled is missed soon."""

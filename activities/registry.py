@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from activities.configure import Configure
-from activities.control import Control
-from activities.delete import Delete
-from activities.failover import Failover
-from activities.groups import Groups
-from activities.held import Held
-from activities.load import Load
-from activities.node import Node
-from activities.platform import Platform
-from activities.prepare import Prepare
-from activities.promote import Promote
-from activities.readmit import Readmit
-from activities.record import Record
-from activities.report import Report
-from activities.requests import Requests
-from activities.roll import Roll
-from activities.scale import Scale
-from activities.switchover import Switchover
-from activities.sync import Sync
-from activities.upgrade import Upgrade
-from activities.wait import Wait
+from activities.app.wait_ready import Wait
+from activities.config.configure import Configure
+from activities.config.sync_nodes import Sync
+from activities.dependencies import Platform
+from activities.progress.manual_requests import Requests
+from activities.progress.operation_state import Control
+from activities.progress.report import Report
+from activities.reconcile.adopt_volumes import Held
+from activities.reconcile.apply_group import Groups
+from activities.reconcile.delete import Delete
+from activities.reconcile.finish import Record
+from activities.reconcile.load import Load
+from activities.reconcile.prepare import Prepare
+from activities.reconcile.scale import Scale
+from activities.roles.failover import Failover
+from activities.roles.promote import Promote
+from activities.roles.rejoin import Readmit
+from activities.roles.switchover import Switchover
+from activities.rollout.expand_and_roll_back import Upgrade
+from activities.rollout.plan_roll import Roll
+from activities.rollout.roll_node import Node
 
 
 def all_activities(platform: Platform) -> list[Callable[..., Any]]:

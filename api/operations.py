@@ -131,8 +131,8 @@ class Suspicion:
 
 
 def is_drift(detail: str) -> bool:
-    """Whether a notice's detail tells what somebody did to an object, in the words of ``watcher.drift``, or to a
-    machine, in those of ``watcher.cordons``."""
+    """Whether a notice's detail tells what somebody did to an object, in the words of ``watcher.cache.drift``, or to a
+    machine, in those of ``watcher.notify.cordons``."""
     return any(words in detail for words in (" was deleted", " was changed by ", CORDONED))
 
 

@@ -11,7 +11,7 @@ from cli.status import Loaded, load_one
 from clients.kubernetes import Kubernetes
 from clients.pod_reason import condition_of, container_status, why_not_ready
 from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, Manifest
-from render.running import lists, read_part
+from render.desired.recorded_state import lists, read_part
 
 
 @dataclass(frozen=True)

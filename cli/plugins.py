@@ -19,7 +19,8 @@ from cli.session import CommandError
 from clients.errors import AlreadyExistsError, ForbiddenError
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, CONFIG_MAP, Manifest
-from render.bundle import (
+from render.check.plugin import check_bundle, check_successor
+from render.plugin.bundle import (
     DEFINITION,
     DIGEST_ANNOTATION,
     PluginBundle,
@@ -30,8 +31,7 @@ from render.bundle import (
     template_map_names,
     to_config_maps,
 )
-from render.check import check_bundle, check_successor
-from render.problems import Problem
+from render.plugin.problems import Problem
 
 _SELECTOR = "app.kubernetes.io/component=plugin"
 _FORBIDDEN = (

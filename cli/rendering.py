@@ -35,21 +35,20 @@ from clients.resources import (
     VOLUME_CLAIM,
     Manifest,
 )
-from render.deployments import VERSION_LABEL, deployment_manifest, is_outdated, keeps_template, version_of
-from render.desired import DesiredComponent, DesiredNode
-from render.manifests import (
+from render.desired.app import DesiredComponent, DesiredNode
+from render.desired.recorded_state import has_run, read_part
+from render.manifests.deployments import VERSION_LABEL, deployment_manifest, is_outdated, keeps_template, version_of
+from render.manifests.lists import (
     REVISION,
     budget_manifests,
     config_maps_of,
-    has_run,
     record_manifests,
     service_manifests,
 )
-from render.objects import metadata_config_map, node_volume_claim
-from render.problems import Problem
-from render.running import read_part
-from render.validation import parse_app, validate
-from render.volumes import held_sizes
+from render.manifests.objects import metadata_config_map, node_volume_claim
+from render.manifests.volumes import held_sizes
+from render.plugin.problems import Problem
+from render.validation.app import parse_app, validate
 
 _ROLLING = (OperationType.UPGRADE, OperationType.RESIZE)
 _AT_ONCE = 8

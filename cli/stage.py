@@ -1,7 +1,7 @@
 """Which part of an App's spec the platform would carry out next, and the App as it is meant while it does.
 
-By the same pure code as the platform (``render.stages``), and by the same record: the metadata ConfigMap. Components
-and Groups may have been edited by hand, and an edit is something to be put back, not what runs.
+By the same pure code as the platform (``render.desired.spec_parts``), and by the same record: the metadata ConfigMap.
+Components and Groups may have been edited by hand, and an edit is something to be put back, not what runs.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from cli.plugins import Installed, installed_bundle
 from cli.session import CommandError
 from clients.kubernetes import Kubernetes
 from clients.resources import Manifest
-from render.bundle import PluginBundle
-from render.deployments import deployment_manifest, is_outdated, version_of
-from render.desired import DesiredApp, RecordedState, desired
-from render.problems import Problem
-from render.running import damaged_parts, deployed_state, read_part, recorded_state
-from render.stages import Deployed, Part, pending, plugin_of, stage_of, staged
-from render.transitions import transition_problems
+from render.desired.app import DesiredApp, RecordedState, desired
+from render.desired.recorded_state import damaged_parts, deployed_state, read_part, recorded_state
+from render.desired.spec_parts import Deployed, Part, pending, plugin_of, stage_of, staged
+from render.manifests.deployments import deployment_manifest, is_outdated, version_of
+from render.plugin.bundle import PluginBundle
+from render.plugin.problems import Problem
+from render.validation.transitions import transition_problems
 
 Live = Mapping[tuple[str, str], Manifest]
 """The App's objects, by kind and name."""

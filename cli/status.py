@@ -15,7 +15,7 @@ from cli.session import CommandError
 from clients.errors import ForbiddenError, NotFoundError
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, POD, Manifest
-from render.running import read_part
+from render.desired.recorded_state import read_part
 
 VERSION_LABEL = "app.kubernetes.io/version"
 _NO_PLATFORM = "the cluster knows no Apps; install the platform first: mw install --temporal-address HOST:PORT"

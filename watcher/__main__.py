@@ -13,17 +13,17 @@ from clients.first_of import first_of
 from clients.kubernetes import Kubernetes
 from clients.temporal import tls_changed, tls_files
 from watcher import logs, metrics
-from watcher.cluster import AppKey, watched
-from watcher.cordons import Cordons
-from watcher.failure_watch import FailureWatch
-from watcher.lease import Lease, LostLeaseError
-from watcher.notifier import Notifier
-from watcher.role_record import RoleRecorder
-from watcher.role_rules import RoleRules
-from watcher.roles import RoleMonitor
+from watcher.cache.caches import AppKey, watched
+from watcher.failover.detector import FailureWatch
+from watcher.failover.suspicions import Suspicions
+from watcher.leader_election import Lease, LostLeaseError
+from watcher.notify.cordons import Cordons
+from watcher.notify.notifier import Notifier
+from watcher.roles.monitor import RoleMonitor
+from watcher.roles.record import RoleRecorder
+from watcher.roles.rules import RoleRules
 from watcher.settings import Settings
-from watcher.status_writer import StatusWriter
-from watcher.suspicions import Suspicions
+from watcher.status.writer import StatusWriter
 
 log = logging.getLogger("watcher")
 

@@ -15,13 +15,13 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
-from activities.endings import Endings
-from activities.heartbeats import Heartbeats
-from activities.observe import ObserveActivities
-from activities.platform import Platform, watches
+from activities.dependencies import Platform, watches
+from activities.interceptors.heartbeats import Heartbeats
+from activities.interceptors.instrumentation import ObserveActivities
+from activities.interceptors.retry_status import TellTrouble
 from activities.plugins import Plugins
 from activities.registry import all_activities
-from activities.trouble import TellTrouble
+from activities.terminated_pods import Endings
 from api.operations import ACTIVITY_QUEUE, WORKFLOW_QUEUE
 from clients.agents import Agents
 from clients.certificates import KeyPair
@@ -33,6 +33,7 @@ from worker.certificates import authority_changed, certificates, keep_renewed
 from worker.logs import configure_logs
 from worker.settings import Settings
 from workflows.registry import ALL_WORKFLOWS
+from workflows.temporal.sandbox import WORKFLOW_RUNNER
 
 log = logging.getLogger("worker")
 
@@ -73,6 +74,7 @@ def workers(client: Client, platform: Platform) -> list[Worker]:
             client,
             task_queue=WORKFLOW_QUEUE,
             workflows=ALL_WORKFLOWS,
+            workflow_runner=WORKFLOW_RUNNER,
             sticky_queue_schedule_to_start_timeout=LOST_WORKER,
             graceful_shutdown_timeout=GRACE,
         ),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from workflows.app import AppWorkflow
-from workflows.component import ComponentWorkflow
-from workflows.delete import DeleteWorkflow
-from workflows.deploy import DeployWorkflow
-from workflows.failover import FailoverWorkflow
-from workflows.group import GroupWorkflow
-from workflows.reconfigure import ReconfigureWorkflow
-from workflows.repair import RepairWorkflow
-from workflows.rolling import ResizeWorkflow, RestartWorkflow, UpgradeWorkflow
-from workflows.scale import ScaleWorkflow
-from workflows.switchover import SwitchoverWorkflow
-from workflows.upgrade_plugin import UpgradePluginWorkflow
+from workflows.entity.app import AppWorkflow
+from workflows.operations.delete import DeleteWorkflow
+from workflows.operations.deploy import DeployWorkflow
+from workflows.operations.failover import FailoverWorkflow
+from workflows.operations.reconfigure import ReconfigureWorkflow
+from workflows.operations.repair import RepairWorkflow
+from workflows.operations.rolling import ResizeWorkflow, RestartWorkflow, UpgradeWorkflow
+from workflows.operations.scale import ScaleWorkflow
+from workflows.operations.shared.component import ComponentWorkflow
+from workflows.operations.shared.group import GroupWorkflow
+from workflows.operations.switchover import SwitchoverWorkflow
+from workflows.operations.upgrade_plugin import UpgradePluginWorkflow
 
 ALL_WORKFLOWS: list[type] = [
     AppWorkflow,

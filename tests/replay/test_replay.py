@@ -13,6 +13,7 @@ from temporalio.worker import Replayer
 
 from api.operations import COMPONENT_WORKFLOW, ENTITY_WORKFLOW, GROUP_WORKFLOW, OperationType
 from workflows.registry import ALL_WORKFLOWS
+from workflows.temporal.sandbox import WORKFLOW_RUNNER
 
 FOLDER = Path(__file__).parent / "histories"
 HISTORIES = sorted(FOLDER.rglob("*.json"))
@@ -30,7 +31,7 @@ def stored(path: Path) -> str:
 async def test_replays(path: Path) -> None:
     workflow_id = path.stem.split("@")[0].replace("~", "/")
     history = WorkflowHistory.from_json(workflow_id, stored(path))
-    await Replayer(workflows=ALL_WORKFLOWS).replay_workflow(history)
+    await Replayer(workflows=ALL_WORKFLOWS, workflow_runner=WORKFLOW_RUNNER).replay_workflow(history)
 
 
 def of_present() -> Iterator[Path]:

@@ -11,8 +11,8 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
-from activities.platform import Platform
-from activities.requests import Requests
+from activities.dependencies import Platform
+from activities.progress.manual_requests import Requests
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
 from api.operations import BY_REQUEST, OperationType
 from api.steps import (

@@ -10,7 +10,7 @@ from datetime import timedelta
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
-from activities.heartbeats import Heartbeats
+from activities.interceptors.heartbeats import Heartbeats
 from api.names import entity_workflow_id
 from api.operations import (
     ACTIVITY_QUEUE,
@@ -30,6 +30,7 @@ from api.operations import (
 from clients.temporal import notify_entity
 from tests.workflows.fakes import INSTALLATION, FakeCluster, activities_of
 from workflows.registry import ALL_WORKFLOWS
+from workflows.temporal.sandbox import WORKFLOW_RUNNER
 
 NAMESPACE = "demo"
 
@@ -38,7 +39,9 @@ NAMESPACE = "demo"
 async def workers(client: Client, cluster: FakeCluster) -> AsyncIterator[None]:
     """As the worker process runs them, with less patience for running activities."""
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(Worker(client, task_queue=WORKFLOW_QUEUE, workflows=ALL_WORKFLOWS))
+        await stack.enter_async_context(
+            Worker(client, task_queue=WORKFLOW_QUEUE, workflows=ALL_WORKFLOWS, workflow_runner=WORKFLOW_RUNNER)
+        )
         await stack.enter_async_context(
             Worker(
                 client,

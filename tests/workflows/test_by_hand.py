@@ -13,8 +13,8 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import ActivityEnvironment
 
-from activities.platform import Platform
-from activities.requests import Requests
+from activities.dependencies import Platform
+from activities.progress.manual_requests import Requests
 from api.operations import EntityStatus, OperationRequest, OperationType
 from api.steps import EnqueueRequest
 from tests.workflows.fakes import INSTALLATION, FakeCluster, FakePlatform

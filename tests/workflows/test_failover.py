@@ -9,7 +9,7 @@ from api.operations import NoticeKind
 from api.steps import ConfigPlan, ConfigPlans, RollNode, Step
 from tests.workflows.fakes import FakeApp, FakeCluster
 from tests.workflows.running import idle, notify, operation, say, start_by_hand, suspect
-from workflows.app import BLIND_FOR, LOOK_AGAIN
+from workflows.entity.app import BLIND_FOR, LOOK_AGAIN
 
 STEPS = ["planFailover:x-0", "fence:x-0", "choose", "promote:other"]
 LOST = (

@@ -7,10 +7,10 @@ from typing import cast
 import pytest
 from temporalio import activity
 
-from activities.platform import Platform
+from activities.dependencies import Platform
 from activities.registry import all_activities
 from api.steps import Step
-from workflows.options import LIMITS, URGENT_HEARTBEAT
+from workflows.temporal.activity_call import LIMITS, URGENT_HEARTBEAT
 
 
 def test_every_step_has_one_activity_and_limits() -> None:

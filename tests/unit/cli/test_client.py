@@ -16,11 +16,11 @@ from cli.nodes import Node
 from cli.session import CommandError
 from cli.status import Loaded
 from clients.kubernetes import Kubernetes
-from render.bundle import load_folder
-from tests.unit.activities.cluster import World
+from render.plugin.bundle import load_folder
+from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import DEFINITION, shelf, store
-from tests.unit.watcher.objects import app as app_object
-from tests.unit.watcher.objects import component
+from tests.unit.watcher.support.objects import app as app_object
+from tests.unit.watcher.support.objects import component
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
 SERVERS = [Node(f"cache-redis-server-data-{n}", "redis-server", f"pod-{n}", n > 0) for n in range(2)]

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from cli.main import app
 from cli.session import kubeconfig_path
 from cli.status import Loaded, _plugin_version, app_json, is_ready, table, tree
-from tests.unit.watcher.objects import app as app_object
-from tests.unit.watcher.objects import component, group
+from tests.unit.watcher.support.objects import app as app_object
+from tests.unit.watcher.support.objects import component, group
 
 runner = CliRunner()
 

@@ -14,7 +14,7 @@ from cli.nodes import current_pods, full_name, named, nodes_of
 from cli.session import CommandError
 from clients.errors import InvalidError, UnavailableError
 from clients.kubernetes import Kubernetes
-from tests.unit.watcher.objects import pod
+from tests.unit.watcher.support.objects import pod
 
 NODE = "cache-redis-data-0"
 

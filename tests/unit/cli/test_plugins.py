@@ -12,7 +12,7 @@ from cli.plugins import install, installed, installed_bundle, neighbours, versio
 from cli.session import CommandError
 from clients.errors import ForbiddenError, KubernetesError
 from clients.kubernetes import Kubernetes
-from tests.unit.watcher.fakes import FakeKubernetes
+from tests.unit.watcher.support.fakes import FakeKubernetes
 
 REDIS = Path(__file__).resolve().parents[3] / "plugins" / "redis"
 DEFINITION = "plugin.yaml"

@@ -13,7 +13,7 @@ from cli import rendering
 from cli.session import CommandError
 from cli.stage import NextStage
 from clients.kubernetes import Kubernetes
-from render.deployments import TEMPLATE_HASH
+from render.manifests.deployments import TEMPLATE_HASH
 from tests.unit.render.support import wanted
 
 AGENT = "agent:1"

@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import pytest
 
-from activities.prepare import Prepare
+from activities.reconcile.prepare import Prepare
 from api.app import DeletionPolicy
 from api.operations import OperationType
 from cli import rendering
 from cli.session import CommandError
 from cli.stage import NextStage
 from clients.kubernetes import Kubernetes
-from tests.unit.activities.cluster import World
+from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import DEFINITION, manifest, shelf, store
 
 NEWER = shelf(plugin_yaml=DEFINITION.replace("name: shelf, version: 1.0.0", "name: shelf, version: 1.1.0"))

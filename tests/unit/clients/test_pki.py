@@ -13,7 +13,7 @@ from clients.certificates import KeyPair, create_authority, issue_platform_certi
 from clients.errors import KubernetesError, NotFoundError
 from clients.kubernetes import Kubernetes
 from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki, renew_client, secret_manifest
-from tests.unit.watcher.fakes import FakeKubernetes
+from tests.unit.watcher.support.fakes import FakeKubernetes
 
 
 @pytest.fixture

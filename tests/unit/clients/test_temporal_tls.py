@@ -17,7 +17,7 @@ from clients.certificates import create_authority, issue_agent_certificate, issu
 from clients.temporal import connect, tls_changed, tls_files
 from tests.unit.background import in_background
 from tests.unit.clients.mounts import mount
-from tests.unit.watcher.fakes import eventually
+from tests.unit.watcher.support.fakes import eventually
 
 LOOK = 0.01
 SERVICE = "temporal.api.workflowservice.v1.WorkflowService"

@@ -25,8 +25,8 @@ from agent.nodefiles import node_names, write_files
 from agent.settings import Settings
 from agent.tooling.failure import ToolError
 from agent.tooling.variables import Secrets
-from render.desired import DesiredApp
-from render.node import node_config_map
+from render.desired.app import DesiredApp
+from render.manifests.node import node_config_map
 from tests.support.workers import worker_number
 from tests.unit.plugins.support import PASSWORD, Node, record, wanted
 

@@ -20,9 +20,9 @@ from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.variables import Secrets
 from api.app import App
-from render.bundle import PluginBundle, load_folder
-from render.desired import DesiredApp, desired
-from render.node import node_config_map
+from render.desired.app import DesiredApp, desired
+from render.manifests.node import node_config_map
+from render.plugin.bundle import PluginBundle, load_folder
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
 UID = "uid-1"

@@ -8,10 +8,10 @@ from typing import Any
 from api.app import App
 from api.component import ComponentSpec
 from api.group import GroupSpec
-from render.bundle import PluginBundle, from_files
-from render.desired import DesiredApp, RecordedState, desired
-from render.objects import component_resource, group_resource
-from render.validation import Problem, parse_app, validate
+from render.desired.app import DesiredApp, RecordedState, desired
+from render.manifests.objects import component_resource, group_resource
+from render.plugin.bundle import PluginBundle, from_files
+from render.validation.app import Problem, parse_app, validate
 
 DEFINITION = """
 apiVersion: plugin.middleware.io/v1alpha1

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 
 from clients.errors import UnavailableError
-from tests.unit.watcher.fakes import eventually
+from tests.unit.watcher.support.fakes import eventually
 from watcher.work_queue import WorkQueue
 
 

@@ -15,7 +15,7 @@ from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
 from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki
 from tests.unit.background import in_background
-from tests.unit.watcher.fakes import FakeKubernetes, eventually, unavailable
+from tests.unit.watcher.support.fakes import FakeKubernetes, eventually, unavailable
 from worker import certificates
 from worker.certificates import EXPIRY, keep_renewed
 

@@ -1,0 +1,1 @@
+"""A node's Pod, its two agents and what they are given."""

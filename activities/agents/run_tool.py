@@ -1,0 +1,29 @@
+"""Running a plugin's tool on a node, for steps that change something or need the answer.
+
+Not remembered by a request id: each attempt must look anew, and the tools are made to do no harm when repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from temporalio.exceptions import ApplicationError
+
+from activities.dependencies import Platform
+from api.tools import ToolName
+from clients.agents import AgentError, AgentTarget
+
+
+async def run_tool(
+    platform: Platform, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str], *, timeout: float
+) -> dict[str, str] | None:
+    """Its result; None where the plugin has no such tool. Raises a retryable ApplicationError where it fails."""
+    try:
+        result = await platform.agents.run(agent, tool, request_id="", arguments=arguments, timeout=timeout)
+    except AgentError as error:
+        if error.code.name == "UNIMPLEMENTED":
+            return None
+        raise ApplicationError(f"{tool} of {agent.node}: {error}") from error
+    if not result.success:
+        raise ApplicationError(f"{agent.node}: {result.message}")
+    return dict(result.values)

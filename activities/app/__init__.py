@@ -1,0 +1,1 @@
+"""One App, observed and desired: what most steps begin with."""

@@ -1,0 +1,154 @@
+"""Whether a node's engine runs with the parameters that its files say, noted on the node's ConfigMap.
+
+The note has a digest of the dynamic parameters that were given to the engine, one of those that it only reads at its
+start, and what the engine answered when it was read back. So three things are told apart: parameters that are yet to
+be given, an engine that is yet to be restarted, and a parameter that somebody changed behind the platform's back.
+The answers are compared with earlier answers, never with the spec: ``256mb`` comes back as ``268435456``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from temporalio.exceptions import ApplicationError
+
+from activities.agents.agent_targets import reachable
+from activities.agents.run_tool import run_tool
+from activities.cluster.gather import together
+from activities.dependencies import Platform
+from api.app import Scalar
+from api.names import API_GROUP, app_labels
+from api.steps import Target
+from api.tools import ToolName
+from clients.agents import AgentTarget
+from clients.resources import CONFIG_MAP, SERVICE, Manifest
+from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
+from render.manifests.deployments import digest
+from render.manifests.node import template_context
+
+EFFECTIVE = f"{API_GROUP}/effective"
+READ_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class Effective:
+    """``dynamic`` and ``restart``: digests of the parameters with which the engine runs."""
+
+    dynamic: str
+    restart: str
+    read_back: dict[str, str] = field(default_factory=dict)
+
+    def annotation(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def noted(config_map: Mapping[str, Any] | None) -> Effective | None:
+    """None where nothing (readable) was noted."""
+    text = ((config_map or {}).get("metadata", {}).get("annotations") or {}).get(EFFECTIVE)
+    try:
+        return Effective(**json.loads(text)) if text else None
+    except (ValueError, TypeError):
+        return None
+
+
+def node_parameters(
+    desired: DesiredApp, component: DesiredComponent, node: DesiredNode, addresses: Mapping[str, str]
+) -> dict[str, Scalar]:
+    """The parameters of the node's files, the defaults that follow from the node included. Raises TemplateFailure."""
+    context = template_context(desired, component, node, addresses=addresses, bootstrap=None)
+    config: dict[str, Scalar] = context["config"]
+    return config
+
+
+def dynamic_of(component: DesiredComponent, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    return {name: value for name, value in values.items() if component.parameters[name].apply == "dynamic"}
+
+
+def effective(component: DesiredComponent, values: Mapping[str, Scalar], read_back: Mapping[str, str]) -> Effective:
+    dynamic = dynamic_of(component, values)
+    restart = {name: value for name, value in values.items() if name not in dynamic}
+    return Effective(digest(dynamic), digest(restart), dict(sorted(read_back.items())))
+
+
+def unapplied(desired: DesiredApp, config_maps: Mapping[str, Manifest], services: Mapping[str, Manifest]) -> list[str]:
+    """A sentence for each node whose engine was not given the parameters that its files say."""
+    return [
+        f"{name} does not run with the parameters of its files yet"
+        for name, note, wants in _compared(desired, config_maps, services)
+        if note.dynamic != wants.dynamic
+    ]
+
+
+async def unstarted(platform: Platform, desired: DesiredApp) -> list[str]:
+    """Names of nodes whose engine runs with parameters, read at its start, that its files do not say any more."""
+    return [name for name, note, wants in await _live(platform, desired) if note.restart != wants.restart]
+
+
+async def otherwise_set(platform: Platform, desired: DesiredApp) -> list[str]:
+    """Names of nodes whose engine was given other parameters than ``desired`` says, of whichever kind."""
+    found = await _live(platform, desired)
+    return [name for name, note, wants in found if (note.dynamic, note.restart) != (wants.dynamic, wants.restart)]
+
+
+async def _live(platform: Platform, desired: DesiredApp) -> list[tuple[str, Effective, Effective]]:
+    labels = app_labels(desired.name)
+    (maps, _), (services, _) = await together(
+        platform.kubernetes.list(kind, desired.namespace, labels=labels) for kind in (CONFIG_MAP, SERVICE)
+    )
+    return list(_compared(desired, _by_name(maps), _by_name(services)))
+
+
+def _by_name(items: Iterable[Manifest]) -> dict[str, Manifest]:
+    return {str(item["metadata"]["name"]): item for item in items}
+
+
+def _compared(
+    desired: DesiredApp, config_maps: Mapping[str, Manifest], services: Mapping[str, Manifest]
+) -> Iterator[tuple[str, Effective, Effective]]:
+    """Each node of which something is noted: what is noted, and what its files say."""
+    addresses = {name: str(each["spec"].get("clusterIP", "")) for name, each in services.items()}
+    if any(node.name not in addresses for node in desired.nodes):
+        return
+    for component in desired.components:
+        for node in component.nodes:
+            note = noted(config_maps.get(node.name))
+            if note is not None:
+                values = node_parameters(desired, component, node, addresses)
+                yield node.name, note, effective(component, values, {})
+
+
+async def changed_in_engines(platform: Platform, desired: DesiredApp, config_maps: Mapping[str, Manifest]) -> list[str]:
+    """Asks every engine that runs; a sentence for each node whose answer is another than when it was last set."""
+    target = Target(desired.namespace, desired.name, desired.uid, "", "", "")
+    agents = reachable(platform, target, [node.name for node in desired.nodes])
+
+    async def compare(name: str, agent: AgentTarget) -> str:
+        note = noted(config_maps.get(name))
+        now = await read_back(platform, agent)
+        if note is None or not note.read_back or not now:
+            return ""
+        changed = sorted(key for key in note.read_back if now.get(key, "") != note.read_back[key])
+        if not changed:
+            return ""
+        first = changed[0]
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        return f"{name}: {first} is {now.get(first, 'unset')}, was set to {note.read_back[first]}{more}"
+
+    answers = await together(compare(name, agent) for name, agent in agents.items())
+    return [answer for answer in answers if answer]
+
+
+async def read_back(platform: Platform, agent: AgentTarget) -> dict[str, str]:
+    """What the engine says; empty where it cannot be asked or the plugin has no such tool."""
+    try:
+        return await run_tool(platform, agent, ToolName.READ_CONFIG, {}, timeout=READ_TIMEOUT) or {}
+    except ApplicationError:
+        return {}
+
+
+async def note_effective(platform: Platform, namespace: str, node: str, note: Effective) -> None:
+    change = {"metadata": {"annotations": {EFFECTIVE: note.annotation()}}}
+    await platform.kubernetes.patch(CONFIG_MAP, node, namespace, change)

@@ -1,0 +1,100 @@
+"""The App's two Secrets: generated passwords, and the agents' certificate.
+
+Passwords are made once. They are never made anew while something runs with the old ones: the engines would go on with
+passwords that nobody knows any more, and the next restarted node would not be let in by its peers.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import string
+from datetime import UTC, datetime
+from typing import Any
+
+from activities.cluster.apply import check_owner
+from activities.dependencies import Platform, permanent
+from api.names import agent_tls_name, app_labels, credentials_name
+from api.steps import ErrorType, Target
+from clients.certificates import KeyPair, issue_agent_certificate
+from clients.errors import AlreadyExistsError
+from clients.pki import pair_of, secret_manifest
+from clients.resources import DEPLOYMENT, SECRET, Manifest
+from render.desired.app import DesiredApp
+from render.manifests.labels import metadata, object_labels
+
+_ALPHABET = string.ascii_letters + string.digits
+"""No sign that any configuration file's syntax would need quoted."""
+
+
+def _generated(length: int) -> bytes:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length)).encode()
+
+
+async def ensure_credentials(platform: Platform, target: Target, desired: DesiredApp) -> bool:
+    """Adds what is missing, changes nothing that is there; one kept from an earlier App is used on. Whether it
+    wrote."""
+    if not desired.credentials:
+        return False
+    kubernetes, name = platform.kubernetes, credentials_name(desired.name)
+    live = await kubernetes.get(SECRET, name, desired.namespace)
+    present: dict[str, Any] = {}
+    if live is not None:
+        check_owner(target, live)
+        present = live.get("data") or {}
+    missing = [each for each in desired.credentials if not present.get(each.name)]
+    if not missing:
+        return False
+    if live is None:
+        await _refuse_while_in_use(platform, target, name)
+    values = {each.name: _generated(each.length) for each in missing}
+    manifest = secret_manifest(name, desired.namespace, values)
+    if live is not None:
+        await kubernetes.patch(SECRET, name, desired.namespace, {"data": manifest["data"]})
+        return True
+    # Without owner: the deletion policy decides on it, as on the volumes that it opens.
+    manifest["metadata"] = metadata(desired, name, object_labels(desired), owned=False)
+    try:
+        await kubernetes.create(manifest)
+    except AlreadyExistsError:
+        return await ensure_credentials(platform, target, desired)  # an earlier attempt, whose answer got lost
+    return True
+
+
+async def _refuse_while_in_use(platform: Platform, target: Target, name: str) -> None:
+    running, _ = await platform.kubernetes.list(DEPLOYMENT, target.namespace, labels=app_labels(target.app))
+    if running:
+        raise permanent(
+            ErrorType.CREDENTIALS_LOST,
+            f"Secret {target.namespace}/{name} is gone, while {len(running)} nodes run with its passwords; restore it "
+            "from a backup, or read the passwords from /etc/middleware-secrets in a running Pod and create it again "
+            f"with the label middleware.io/app={target.app}",
+        )
+
+
+async def ensure_agent_certificate(platform: Platform, target: Target, desired: DesiredApp) -> bool:
+    """A certificate that is valid for months to come; agents notice a new one without a restart. Whether it wrote."""
+    kubernetes, name = platform.kubernetes, agent_tls_name(desired.name)
+    live = await kubernetes.get(SECRET, name, desired.namespace)
+    if live is not None:
+        check_owner(target, live)
+        if not certificate_problem(live, platform.authority):
+            return False
+    pair = issue_agent_certificate(platform.authority, desired.name, desired.namespace)
+    texts = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": platform.authority.certificate}
+    manifest = secret_manifest(name, desired.namespace, texts, kind="kubernetes.io/tls")
+    manifest["metadata"] = metadata(desired, name, object_labels(desired))
+    await kubernetes.apply(manifest)
+    return True
+
+
+def certificate_problem(secret: Manifest, authority: KeyPair) -> str:
+    """What is wrong with the agents' certificate, as the end of a sentence; empty for a good one."""
+    try:
+        pair = pair_of(secret)
+        known = base64.b64decode(secret["data"]["ca.crt"]) == authority.certificate
+        if not (known and pair.issued_by(authority)):
+            return "is of another authority than the platform's"
+        return "must be renewed" if pair.due(datetime.now(UTC)) else ""
+    except (KeyError, ValueError):
+        return "is damaged"

@@ -1,0 +1,147 @@
+"""Waiting for nodes through the shared watch, telling why it takes long, without an end of its own.
+
+The reason goes into the App's status and an Event; when its cause is gone the wait goes on by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from temporalio import activity
+
+from activities.agents.agent_targets import agent_of, node_states
+from activities.agents.node_state import NodeState, summary
+from activities.app.state import wanted
+from activities.cluster.events import tell
+from activities.cluster.gather import together
+from activities.cluster.status import tell_step
+from activities.dependencies import Platform, permanent
+from activities.interceptors.retry_status import tell_going_on, tell_waiting
+from api.names import app_labels
+from api.steps import ErrorType, GroupStep, Step, Target
+from clients.agents import AgentError
+
+_STEADY_SECONDS = 2.0
+"""A reason counts when it has stood for this long: every start passes through some that mean nothing."""
+STUCK_AFTER = 45.0
+"""Seconds for which Kubernetes may complain of a Pod before an operator is asked: longer than an image's first
+retries."""
+_QUIET_SECONDS = 20.0
+"""A Pod of which nothing is said for this long has got over it; one that crashes again and again is quiet while it
+starts."""
+_ASK_AGENT_AFTER = 8.0
+"""Seconds after which a Pod that runs without being ready is asked for the engine's own reason."""
+_AGENT_IS_DUE_AFTER = 60.0
+"""Seconds after which an agent that does not answer is a reason; before, it may just be starting on a busy machine."""
+
+
+class NodeWaiter:
+    """Waits until all of some nodes satisfy a condition, and keeps the App's status telling why they do not yet."""
+
+    def __init__(self, platform: Platform, target: Target, step: str, nodes: Sequence[str]) -> None:
+        self._platform, self._target, self._step, self._nodes = platform, target, step, nodes
+        self._told = ""
+        self._since: tuple[str, float] = ("", 0.0)
+        self._complaining = self._complained = 0.0
+
+    def states(self) -> list[NodeState]:
+        """From the caches of the shared watches."""
+        target = self._target
+        return list(node_states(self._platform, target.namespace, target.app, self._nodes).values())
+
+    async def until(
+        self, satisfied: Callable[[NodeState], bool], *, stuck_after: float | None = None
+    ) -> list[NodeState]:
+        """Returns when all are. Only a cancellation ends it earlier, and, with ``stuck_after`` (seconds), a Pod of
+        which Kubernetes has complained for so long: raises ApplicationError NodeStuck then."""
+        await self._platform.deployments.synced(30)
+        await self._platform.pods.synced(30)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            states = await self._changed(satisfied)
+            if all(map(satisfied, states)):
+                await self._tell("")
+                return states
+            left = [state for state in states if not satisfied(state)]
+            self._give_up(left, loop.time(), stuck_after)
+            waited = loop.time() - began
+            if waited > _ASK_AGENT_AFTER:
+                left = await together(self._asked(state, due=waited > _AGENT_IS_DUE_AFTER) for state in left)
+            await self._consider(summary(left), loop.time())
+
+    def _give_up(self, left: Sequence[NodeState], now: float, stuck_after: float | None) -> None:
+        # Only what Kubernetes says of a Pod: an engine that copies much data is slow, not stuck. Whatever it says: the
+        # words for one and the same missing image change with each attempt to pull it.
+        reason = summary(left)
+        if reason:
+            self._complaining, self._complained = self._complaining or now, now
+        elif now - self._complained > _QUIET_SECONDS:
+            self._complaining = 0.0
+        if stuck_after is not None and reason and now - self._complaining >= stuck_after:
+            raise permanent(ErrorType.NODE_STUCK, reason)
+
+    async def _changed(self, satisfied: Callable[[NodeState], bool]) -> list[NodeState]:
+        """The states as soon as all are satisfied, else as they are after a moment."""
+
+        def done() -> list[NodeState] | None:
+            states = self.states()
+            return states if all(map(satisfied, states)) else None
+
+        target = self._target
+        selected = {"namespace": target.namespace, "labels": app_labels(target.app)}
+        waits = [
+            asyncio.ensure_future(watch.wait_for(done, _STEADY_SECONDS, **selected))  # type: ignore[arg-type]
+            for watch in (self._platform.pods, self._platform.deployments)
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        return self.states()
+
+    async def _asked(self, state: NodeState, *, due: bool) -> NodeState:
+        if state.reason or not state.running or not state.address:
+            return state
+        try:
+            report = await self._platform.agents.role(agent_of(self._target, state), timeout=2.0)
+        except AgentError as error:
+            reason = f"agent 2 does not answer ({error.code.name})" if due else ""
+            return NodeState(state.node, False, reason, state.pod)
+        reason = report.message or report.unsaved
+        return NodeState(state.node, False, reason, state.pod) if reason else state
+
+    async def _consider(self, reason: str, now: float) -> None:
+        if reason != self._since[0]:
+            self._since = (reason, now)
+        if now - self._since[1] >= _STEADY_SECONDS or not reason:
+            await self._tell(reason)
+
+    async def _tell(self, reason: str) -> None:
+        if reason == self._told:
+            return
+        platform, target = self._platform, self._target
+        if reason:
+            await tell(platform, target, "Waiting", reason, warning=True)
+            await tell_waiting(platform, target, self._step, reason)
+        else:
+            await tell_going_on(platform, target, self._step)
+        self._told = reason
+
+
+class Wait:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.WAIT_READY)
+    async def wait_ready(self, step: GroupStep) -> None:
+        want = await wanted(self._platform, step.target)
+        group = want.desired.component(step.component).group(step.group)
+        names = [node.name for node in group.nodes if not step.nodes or node.name in step.nodes]
+        name = f"{step.component}/{step.group}: wait until ready"
+        await tell_step(self._platform, step.target, name)
+        waiter = NodeWaiter(self._platform, step.target, name, names)
+        await waiter.until(lambda state: state.ready)

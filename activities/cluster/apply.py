@@ -1,0 +1,65 @@
+"""Applying an object of an App: live state first, never taking over what belongs to somebody else.
+
+Derived names can collide (``a-b`` with component ``c``, ``a`` with component ``b-c``), and a person may have made
+an object of the name. Server-side apply would silently take it over, and a later deletion would remove it; so the
+App is refused instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from temporalio.exceptions import ApplicationError
+
+from activities.cluster.diff import differences
+from activities.cluster.gather import together
+from activities.dependencies import Platform, permanent
+from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_APP
+from api.steps import ErrorType, Target
+from clients.resources import Manifest, resource_of
+
+
+def check_owner(target: Target, live: Mapping[str, Any]) -> None:
+    """Raises ApplicationError NotOwned for an object that is not this App's, retryable for one that is about to go.
+
+    One that has lost its label is this App's still, where its owner or, on a volume, its annotation says so.
+    """
+    metadata = live["metadata"]
+    what = f"{live['kind']} {target.namespace}/{metadata['name']}"
+    app = (metadata.get("labels") or {}).get(LABEL_APP)
+    owners = [owner for owner in metadata.get("ownerReferences") or [] if owner.get("kind") == "App"]
+    ours = any(owner.get("uid") == target.uid for owner in owners)
+    annotated = app is None and (metadata.get("annotations") or {}).get(ANNOTATION_APP_UID) == target.uid
+    if app != target.app and not ours and not annotated:
+        whose = f"App {app}" if app else "nobody whom the platform knows"
+        raise permanent(
+            ErrorType.NOT_OWNED,
+            f"{what} is there already and belongs to {whose}; rename this App or one of its components or groups, "
+            f"or remove that object, or give it the label {LABEL_APP}={target.app} if it is this App's",
+        )
+    if owners and not ours:
+        raise ApplicationError(f"{what} is still there from an earlier App {target.app}; waiting until it is gone")
+    if metadata.get("deletionTimestamp"):
+        raise ApplicationError(f"{what} is being deleted; waiting until it is gone, to make it anew")
+
+
+async def apply_owned(platform: Platform, target: Target, manifest: Manifest) -> tuple[Manifest, bool]:
+    """The object as it is afterwards, and whether it had to be written."""
+    resource = resource_of(manifest)
+    live = await platform.kubernetes.get(resource, manifest["metadata"]["name"], target.namespace)
+    if live is not None:
+        check_owner(target, live)
+        if not differences(manifest, live) and not _shrinks(manifest, live):
+            return live, False
+    return await platform.kubernetes.apply(manifest), True
+
+
+def _shrinks(manifest: Manifest, live: Manifest) -> bool:
+    """Whether something is to go from a resource of ours (a parameter, a node selector) that only applying removes."""
+    return bool(manifest["apiVersion"] == API_VERSION and manifest["spec"] != live.get("spec"))
+
+
+async def apply_all(platform: Platform, target: Target, manifests: Iterable[Manifest]) -> list[tuple[Manifest, bool]]:
+    """Side by side; in the order given."""
+    return await together(apply_owned(platform, target, manifest) for manifest in manifests)

@@ -1,0 +1,1 @@
+"""Parameters, files and tools of running nodes."""

@@ -1,0 +1,212 @@
+"""``planConfig``, ``configureNode``, ``commitConfig``: parameters of a running App, one node first.
+
+1. ``planConfig``: which nodes do not run with the parameters that the spec wants, by what is noted on each, so that an
+   interrupted change goes on where it stopped.
+2. ``configureNode``: the node's files to the cluster and to its agent, the changed dynamic parameters to the engine,
+   and what it then says of them noted. Where a parameter is only read at the start, the engine is restarted by its
+   agent: its Pod and its address stay. ``revert`` does the same with the recorded parameters.
+3. ``commitConfig``: the new parameters become the record. Until then the former ones are, and are put back everywhere
+   where an engine refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.agents.addresses import node_addresses
+from activities.agents.agent_targets import agent_of, node_states
+from activities.agents.config_maps import rendered_config_maps
+from activities.agents.push import PushRefusedError, push
+from activities.app.applied_config import (
+    Effective,
+    dynamic_of,
+    effective,
+    node_parameters,
+    note_effective,
+    noted,
+    read_back,
+)
+from activities.app.state import Wanted, wanted
+from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
+from activities.cluster import metadata_edits
+from activities.cluster.apply import apply_owned
+from activities.cluster.events import tell
+from activities.cluster.metadata import update_metadata
+from activities.cluster.status import ConditionChange, StatusChange, tell_step
+from activities.dependencies import Platform, permanent
+from activities.rollout.plan_roll import ordered
+from api.app import Phase
+from api.names import app_labels
+from api.operations import OperationType
+from api.steps import ComponentStep, ConfigPlan, ConfigPlans, ConfigureStep, ErrorType, RollNode, Step, Target
+from clients.agents import AgentError, AgentTarget
+from clients.resources import CONFIG_MAP, Manifest
+from proto import agent_pb2
+from render.desired.app import DesiredComponent, DesiredNode
+from render.desired.spec_parts import changed_parameters
+from render.manifests.lists import revision_of
+from render.manifests.objects import component_resource
+
+_ENDED = frozenset({agent_pb2.EXITED, agent_pb2.BACKOFF, agent_pb2.FATAL})
+RESTART_TIMEOUT = 120.0
+"""Above the longest stop time-out of the plugins (60 s) and a start from disk."""
+
+
+class Configure:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.PLAN_CONFIG)
+    async def plan_config(self, target: Target) -> ConfigPlans:
+        platform = self._platform
+        want = await wanted(platform, target)
+        change = StatusChange(
+            phase=Phase.UPDATING,
+            message=f"{target.operation}: {target.reason}",
+            observed_generation=want.app.generation,
+            conditions={"Progressing": ConditionChange(True, target.operation)},
+        )
+        await tell(platform, target, f"{target.operation}Started", target.reason)
+        await tell_step(platform, target, "plan", change)
+        await platform.deployments.synced(30)
+        await platform.pods.synced(30)
+        addresses = await node_addresses(platform, want.desired)
+        plans = [await self._plan(target, want, component, addresses) for component in want.desired.components]
+        return ConfigPlans([plan for plan in plans if plan.nodes or plan.changed])
+
+    async def _plan(
+        self, target: Target, want: Wanted, component: DesiredComponent, addresses: Mapping[str, str]
+    ) -> ConfigPlan:
+        record = want.live.recorded.components.get(component.name)
+        changed = changed_parameters(record.config, component.config) if record is not None else []
+        found, _ = await self._platform.kubernetes.list(
+            CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
+        )
+        live = {str(each["metadata"]["name"]): each for each in found}
+        chosen, restart = [], False
+        for node in component.nodes:
+            note, wants = noted(live.get(node.name)), _wants(want, component, node, addresses)
+            if note is not None and (note.dynamic, note.restart) == (wants.dynamic, wants.restart):
+                continue
+            chosen.append(node)
+            restart = restart or (note is not None and note.restart != wants.restart)
+        states = node_states(self._platform, target.namespace, target.app, [node.name for node in chosen])
+        nodes = [
+            RollNode(node.name, node.component, node.group, states[node.name].uid)
+            for batch in ordered(component, chosen, states)
+            for node in batch
+        ]
+        return ConfigPlan(component.name, nodes, restart, changed)
+
+    @activity.defn(name=Step.CONFIGURE_NODE)
+    async def configure_node(self, step: ConfigureStep) -> None:
+        """Raises EngineRefused where the engine does not take the parameters; its former files are in place then."""
+        platform, target = self._platform, step.node.target
+        operation = OperationType.REPAIR if step.revert else OperationType.RECONFIGURE
+        want = await wanted(platform, target, operation)
+        component = want.desired.component(step.node.component)
+        node = next(each for each in component.nodes if each.name == step.node.node)
+        await tell_step(platform, target, f"{node.name}: {'put back' if step.revert else 'set'} the parameters")
+        waiter = NodeWaiter(platform, target, f"{node.name}: set the parameters", [node.name])
+        state = (await waiter.until(lambda each: each.running and bool(each.address), stuck_after=STUCK_AFTER))[0]
+        agent = agent_of(target, state)
+        addresses = await node_addresses(platform, want.desired)
+        live = await platform.kubernetes.get(CONFIG_MAP, node.name, target.namespace)
+        rendered = await rendered_config_maps(
+            want.desired, component, [node], addresses, {node.name: live} if live else {}, bootstrap=None
+        )
+        _, manifest, changed = rendered[0]
+        if changed:
+            await platform.kubernetes.apply(manifest)
+        wants = _wants(want, component, node, addresses)
+        await self._give(step, want, component, node, agent, manifest, noted(live), wants, addresses)
+
+    async def _give(
+        self,
+        step: ConfigureStep,
+        want: Wanted,
+        component: DesiredComponent,
+        node: DesiredNode,
+        agent: AgentTarget,
+        manifest: Manifest,
+        note: Effective | None,
+        wants: Effective,
+        addresses: Mapping[str, str],
+    ) -> None:
+        platform, target = self._platform, step.node.target
+        values = node_parameters(want.desired, component, node, addresses)
+        parameters = dynamic_of(component, values) if note is None or note.dynamic != wants.dynamic else {}
+        restart = note is not None and note.restart != wants.restart
+        if note is not None and (parameters or restart):
+            # Beforehand: what is interrupted from here on left the engine with nobody knows which of the two.
+            begun = Effective("" if parameters else note.dynamic, "" if restart else note.restart, note.read_back)
+            await note_effective(platform, target.namespace, node.name, begun)
+        request_id = f"{activity.info().workflow_run_id}/configure/{node.name}/{revision_of(manifest)}"
+        # A refusal is remembered too, and another attempt is to ask anew; a restart that has happened is not.
+        push_id = f"{request_id}/{activity.info().attempt}"
+        try:
+            answers = await push(platform, agent, manifest, parameters, push_id)
+        except PushRefusedError as error:
+            raise permanent(ErrorType.ENGINE_REFUSED, f"{node.name}: {error}") from error
+        if restart:
+            await self._restart(step, agent, f"{request_id}/restart")
+            answers = await read_back(platform, agent)
+        # Also where the engine does not run: its agent has them by then, and starts it with nothing older.
+        done = effective(component, values, answers)
+        await note_effective(platform, target.namespace, node.name, done)
+
+    async def _restart(self, step: ConfigureStep, agent: AgentTarget, request_id: str) -> None:
+        platform, target = self._platform, step.node.target
+        try:
+            await platform.agents.restart(agent, request_id, timeout=RESTART_TIMEOUT)
+        except AgentError as error:
+            raise ApplicationError(f"{agent.node} has not restarted yet: {error}") from error
+
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + RESTART_TIMEOUT
+        # The agent first: the Pod's own readiness follows it by up to a probe's period.
+        serves, why = await self._why_not(agent, "")
+        while why:
+            if serves:  # what it has to save takes as long as it takes: it can do with the parameters
+                deadline = loop.time() + RESTART_TIMEOUT
+            if loop.time() > deadline:
+                message = f"{agent.node} does not serve with the new parameters: {why}"
+                raise permanent(ErrorType.ENGINE_REFUSED, message)
+            await asyncio.sleep(0.2)
+            serves, why = await self._why_not(agent, "" if serves else why)
+        waiter = NodeWaiter(platform, target, f"{agent.node}: wait until it serves again", [agent.node])
+        await waiter.until(lambda state: state.ready, stuck_after=STUCK_AFTER)
+
+    async def _why_not(self, agent: AgentTarget, before: str) -> tuple[bool, str]:
+        """Whether it serves, and why the next node may not follow yet, or empty. ``before``: the former answer, which
+        stands where this one says less: of an engine that dies over and over, while it is started once more."""
+        try:
+            report = await self._platform.agents.role(agent)
+        except AgentError as error:
+            return False, before or str(error)
+        if report.ready:
+            return True, report.unsaved
+        said = report.message or "it is not ready"
+        return False, said if report.process in _ENDED or not before else before
+
+    @activity.defn(name=Step.COMMIT_CONFIG)
+    async def commit_config(self, step: ComponentStep) -> None:
+        platform, target = self._platform, step.target
+        want = await wanted(platform, target)
+        component = want.desired.component(step.component)
+        await update_metadata(
+            platform,
+            target.namespace,
+            target.app,
+            {"record": lambda before: metadata_edits.reconfigured(before, want.desired, component)},
+        )
+        await apply_owned(platform, target, component_resource(want.desired, component))
+        await tell(platform, target, "ParametersSet", f"{component.name}: every node runs with the new parameters")
+
+
+def _wants(want: Wanted, component: DesiredComponent, node: DesiredNode, addresses: Mapping[str, str]) -> Effective:
+    return effective(component, node_parameters(want.desired, component, node, addresses), {})

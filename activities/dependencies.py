@@ -1,0 +1,44 @@
+"""What every activity needs: connections, shared watches, and the few settings of this installation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from activities.plugins import Plugins
+from activities.terminated_pods import Endings
+from api.names import LABEL_APP
+from api.steps import ErrorType
+from clients.agents import Agents
+from clients.certificates import KeyPair
+from clients.kubernetes import Kubernetes
+from clients.resources import DEPLOYMENT, POD
+from clients.shared_watch import SharedWatch
+
+
+@dataclass
+class Platform:
+    """One for each worker process. ``authority`` signs the Apps' agent certificates."""
+
+    kubernetes: Kubernetes
+    agents: Agents
+    temporal: Client
+    plugins: Plugins
+    deployments: SharedWatch
+    pods: SharedWatch
+    endings: Endings
+    authority: KeyPair
+    installation: str
+    agent_image: str
+
+
+def watches(kubernetes: Kubernetes) -> tuple[SharedWatch, SharedWatch]:
+    """Deployments and Pods of all Apps, for waiting."""
+    return SharedWatch(kubernetes, DEPLOYMENT, labels=LABEL_APP), SharedWatch(kubernetes, POD, labels=LABEL_APP)
+
+
+def permanent(kind: ErrorType, message: str) -> ApplicationError:
+    """An error that trying again does not cure: it ends the operation with this sentence."""
+    return ApplicationError(message, type=kind, non_retryable=True)

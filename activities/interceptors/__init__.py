@@ -1,0 +1,1 @@
+"""What happens around every activity: heartbeats, metrics, and saying why a step is tried again."""

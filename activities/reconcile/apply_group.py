@@ -1,0 +1,141 @@
+"""``applyGroup``: ConfigMaps, volume claims and Deployments of one group's nodes.
+
+Until the first Deploy has completed, a spec may also ask for other Pods or fewer nodes than an earlier one did (30
+was meant to be 3): those that are not wanted any more go, but for their volumes. Afterwards an existing Pod template
+is only changed by operations that roll one node after another, and fewer nodes is an operation of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from activities.agents.addresses import node_addresses
+from activities.agents.config_maps import first_primary, rendered_config_maps
+from activities.app import bootstrap
+from activities.app.retained_volumes import NOT_YET, held_nodes
+from activities.app.state import wanted
+from activities.cluster.apply import check_owner
+from activities.cluster.diff import differences
+from activities.cluster.gather import together
+from activities.cluster.status import tell_step
+from activities.dependencies import Platform
+from api.names import ANNOTATION_APP_UID, LABEL_APP, app_labels
+from api.steps import Applied, GroupStep, Step, Target
+from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
+from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
+from render.manifests.deployments import deployment_manifest, keeps_template, without_template
+from render.manifests.objects import node_volume_claim
+
+
+@dataclass(frozen=True)
+class _Live:
+    """Objects that carry the names of the group's nodes, whoever owns them; each checked before it is used. ``ran``:
+    the App has run, so that Pods change only one after another."""
+
+    ran: bool
+    config_maps: Mapping[str, Manifest]
+    claims: Mapping[str, Manifest]
+    deployments: Mapping[str, Manifest]
+
+
+class Groups:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.APPLY_GROUP)
+    async def apply_group(self, step: GroupStep) -> Applied:
+        platform, target = self._platform, step.target
+        want = await wanted(platform, target)
+        desired = want.desired
+        component = desired.component(step.component)
+        group = component.group(step.group)
+        addresses = await node_addresses(platform, desired)
+        ran = want.live.deployed is not None
+        live = await self._live(target, component, ran=ran)
+        held = held_nodes(desired, component, live.claims)
+        if held:  # nodes without a volume yet wait for the same decision
+            held |= {node.name for node in component.nodes if node.name not in live.claims}
+        over = bootstrap.over(want.live, component)
+        if not over and bootstrap.has_lost_a_volume(want.live, component, live.config_maps, live.claims):
+            # Before there is a claim again, which a Pod may wait for.
+            await bootstrap.end_before_deployed(platform, target, desired, component)
+            over, live = True, await self._live(target, component, ran=ran)
+        first = first_primary(component, ran=over, held=held)
+        rendered = await rendered_config_maps(
+            desired, component, group.nodes, addresses, live.config_maps, bootstrap=first, held=held
+        )
+        await tell_step(platform, target, f"{component.name}/{group.name}: apply")
+        counts = await together(
+            self._node(target, desired, component, group, node, manifest if changed else None, live, bool(held))
+            for node, manifest, changed in rendered
+        )
+        removed = 0 if ran else await self._remove_surplus(target, component, group)
+        return Applied(sum(counts) + removed)
+
+    async def _remove_surplus(self, target: Target, component: DesiredComponent, group: DesiredGroup) -> int:
+        kubernetes = self._platform.kubernetes
+        labels = app_labels(target.app, component.name, group.name)
+        deployments, _ = await kubernetes.list(DEPLOYMENT, target.namespace, labels=labels)
+        names = {str(each["metadata"]["name"]) for each in deployments} - {node.name for node in group.nodes}
+        for name in sorted(names):
+            for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP):
+                await kubernetes.delete(resource, name, target.namespace)
+        return len(names)
+
+    async def _live(self, target: Target, component: DesiredComponent, *, ran: bool) -> _Live:
+        # By name, not by label: an object of the name without our label is somebody else's, and must be seen too.
+        names = [node.name for node in component.nodes]
+
+        async def read(resource: Resource) -> dict[str, Manifest]:
+            found = await together(self._platform.kubernetes.get(resource, name, target.namespace) for name in names)
+            present = {name: each for name, each in zip(names, found, strict=True) if each is not None}
+            for each in present.values():
+                check_owner(target, each)
+            return present
+
+        config_maps, claims, deployments = await together([read(CONFIG_MAP), read(VOLUME_CLAIM), read(DEPLOYMENT)])
+        return _Live(ran, config_maps, claims, deployments)
+
+    async def _node(
+        self,
+        target: Target,
+        desired: DesiredApp,
+        component: DesiredComponent,
+        group: DesiredGroup,
+        node: DesiredNode,
+        config_map: Manifest | None,
+        live: _Live,
+        beside_kept: bool,
+    ) -> int:
+        """The number of objects written. The Deployment last: its Pod mounts the others."""
+        kubernetes = self._platform.kubernetes
+        first = []
+        if config_map is not None:
+            first.append(kubernetes.apply(config_map))
+        claim = node_volume_claim(desired, component, group, node)
+        if claim is not None and node.name not in live.claims:
+            if beside_kept:
+                claim["metadata"]["annotations"][ANNOTATION_APP_UID] = NOT_YET
+            first.append(kubernetes.create(claim))
+        elif claim is not None and LABEL_APP not in (live.claims[node.name]["metadata"].get("labels") or {}):
+            labels = {"metadata": {"labels": claim["metadata"]["labels"]}}
+            first.append(kubernetes.patch(VOLUME_CLAIM, node.name, target.namespace, labels))
+        await together(first)
+        deployment = deployment_manifest(desired, component, group, node)
+        present = live.deployments.get(node.name)
+        if present is None:
+            await kubernetes.apply(deployment)
+        elif live.ran and keeps_template(deployment, present):
+            kept = without_template(deployment)
+            if not differences(kept, present):
+                return len(first)
+            change = {"metadata": {"labels": kept["metadata"]["labels"]}, "spec": kept["spec"]}
+            await kubernetes.patch(DEPLOYMENT, node.name, target.namespace, change)
+        elif differences(deployment, present):
+            await kubernetes.apply(deployment)
+        else:
+            return len(first)
+        return len(first) + 1

@@ -1,0 +1,223 @@
+"""``planDeletion``, ``deleteComponent``, ``deleteLeftovers``: taking an App down by what is there, not by what was
+wanted.
+
+Nodes of a component first (Deployment, then wait until its Pods have ended, so that engines shut down in order),
+then what they used. Volumes and the passwords that open them go only under ``deletionPolicy: Delete``,
+but for claims that never had a volume; what is kept remembers which version of the engine has had it. The
+finalizer is last: as long as anything is left that it should take, the App is still there to say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from temporalio import activity
+
+from activities.app.disruption_budgets import budget_resource
+from activities.app.retained_volumes import data_versions
+from activities.app.state import live_app
+from activities.cluster.events import tell
+from activities.cluster.gather import together
+from activities.cluster.status import ConditionChange, StatusChange, tell_step
+from activities.dependencies import Platform
+from api.app import DeletionPolicy, Phase
+from api.names import (
+    ANNOTATION_RUNTIME_VERSION,
+    FINALIZER,
+    LABEL_APP,
+    LABEL_COMPONENT,
+    LABEL_GROUP,
+    LABEL_NODE,
+    agent_tls_name,
+    app_labels,
+    credentials_name,
+    metadata_name,
+)
+from api.steps import ComponentPlan, ComponentStep, GroupPlan, Plan, Step, Target
+from clients.errors import ConflictError
+from clients.resources import (
+    APP,
+    COMPONENT,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    GROUP,
+    SECRET,
+    SERVICE,
+    VOLUME_CLAIM,
+    Manifest,
+    Resource,
+)
+from render.desired.app import chosen_topology, start_order
+from render.plugin.bundle import PluginRefused
+from render.validation.app import parse_app
+
+_GRACE_MARGIN = 30.0
+"""Seconds beyond a Pod's grace period after which it is not waited for: its machine is gone, or a finalizer holds
+it."""
+
+
+class Delete:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.PLAN_DELETION)
+    async def plan_deletion(self, target: Target) -> Plan:
+        platform = self._platform
+        app = await live_app(platform, target)
+        change = StatusChange(
+            phase=Phase.DELETING,
+            message=f"deleting; volumes and passwords are {'deleted' if _deletes_data(app) else 'kept'}",
+            conditions={"Progressing": ConditionChange(True, "Delete")},
+        )
+        await tell(platform, target, "DeleteStarted", f"deletionPolicy {_policy(app)}")
+        await tell_step(platform, target, "plan", change)
+        deployments, _ = await platform.kubernetes.list(DEPLOYMENT, target.namespace, labels=app_labels(target.app))
+        found: dict[str, dict[str, list[str]]] = {}
+        for deployment in deployments:
+            labels = deployment["metadata"]["labels"]
+            groups = found.setdefault(labels.get(LABEL_COMPONENT, ""), {})
+            groups.setdefault(labels.get(LABEL_GROUP, ""), []).append(labels.get(LABEL_NODE, ""))
+        order = await self._start_order(app)
+        # What was started last goes first; what no topology knows any more goes before all.
+        names = sorted(found, key=lambda name: order.index(name) if name in order else len(order), reverse=True)
+        return Plan(
+            [
+                ComponentPlan(name, [GroupPlan(group, sorted(nodes)) for group, nodes in sorted(found[name].items())])
+                for name in names
+            ]
+        )
+
+    async def _start_order(self, manifest: Manifest) -> list[str]:
+        """Empty where spec or plugin are broken: then any order must do."""
+        app, _ = parse_app(manifest)
+        if app is None:
+            return []
+        try:
+            bundle = await self._platform.plugins.bundle(app.spec.plugin.name, app.spec.plugin.version)
+        except PluginRefused:
+            return []
+        topology = chosen_topology(app, bundle) if bundle is not None else None
+        try:
+            return [component.name for component in start_order(topology)] if topology is not None else []
+        except ValueError:
+            return []
+
+    @activity.defn(name=Step.DELETE_COMPONENT)
+    async def delete_component(self, step: ComponentStep) -> None:
+        platform, target = self._platform, step.target
+        await live_app(platform, target)
+        await tell_step(platform, target, f"{step.component}: delete")
+        labels = app_labels(target.app, step.component)
+        await self._delete_all(DEPLOYMENT, target.namespace, labels)
+        await self._pods_gone(target, step.component, labels)
+        for resource in (SERVICE, CONFIG_MAP, await budget_resource(platform)):
+            await self._delete_all(resource, target.namespace, labels)
+
+    async def _pods_gone(self, target: Target, component: str, labels: Mapping[str, str]) -> None:
+        pods = self._platform.pods
+        await pods.synced(30)
+        # The cache may not have seen the last Pods yet; the API server has.
+        found, _ = await self._platform.kubernetes.list(pods.resource, target.namespace, labels=labels)
+        if not found:
+            return
+        uids = {pod["metadata"]["uid"] for pod in found}
+        grace = max(float(pod["spec"].get("terminationGracePeriodSeconds", 30)) for pod in found)
+        # A Deployment is gone at once; its ReplicaSet and Pods follow by the garbage collector, which may lag.
+        for pod in found:
+            await self._platform.kubernetes.delete(pods.resource, pod["metadata"]["name"], target.namespace)
+
+        def gone() -> bool | None:
+            left = {pod["metadata"]["uid"] for pod in pods.list(target.namespace, labels)}
+            return True if not left & uids else None
+
+        try:
+            await pods.wait_for(gone, grace + _GRACE_MARGIN, namespace=target.namespace, labels=labels)
+        except TimeoutError:
+            names = ", ".join(sorted(pod["metadata"]["name"] for pod in pods.list(target.namespace, labels)))
+            message = f"{component}: Pods did not end in {grace + _GRACE_MARGIN:.0f} s and are left behind: {names}"
+            await tell(self._platform, target, "PodsLeftBehind", message, warning=True)
+
+    @activity.defn(name=Step.DELETE_LEFTOVERS)
+    async def delete_leftovers(self, target: Target) -> None:
+        platform = self._platform
+        app = await live_app(platform, target)
+        await tell_step(platform, target, "leftovers")
+        labels = app_labels(target.app)
+        if not _deletes_data(app):
+            await self._note_versions(target, labels)
+        for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP, await budget_resource(platform), GROUP, COMPONENT):
+            await self._delete_all(resource, target.namespace, labels)
+        await self._delete_secret(target, agent_tls_name(target.app))
+        if _deletes_data(app):
+            await self._delete_secret(target, credentials_name(target.app))
+            await self._delete_all(VOLUME_CLAIM, target.namespace, labels)
+        else:
+            await self._delete_all(VOLUME_CLAIM, target.namespace, labels, only=never_bound)
+        await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
+        await self._drop_finalizer(target, app)
+
+    async def _note_versions(self, target: Target, labels: Mapping[str, str]) -> None:
+        """On the claims that are kept, before the metadata are gone: the next App of the name may want another."""
+        kubernetes = self._platform.kubernetes
+        metadata = await kubernetes.get(CONFIG_MAP, metadata_name(target.app), target.namespace)
+        if metadata is None:
+            return
+        found, _ = await kubernetes.list(VOLUME_CLAIM, target.namespace, labels=labels)
+        claims = {str(claim["metadata"]["name"]): claim for claim in found}
+        for name, version in data_versions(metadata, claims).items():
+            change = {"metadata": {"annotations": {ANNOTATION_RUNTIME_VERSION: version}}}
+            await kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
+
+    async def _delete_all(
+        self,
+        resource: Resource,
+        namespace: str,
+        labels: Mapping[str, str],
+        *,
+        only: Callable[[Manifest], bool] = lambda _: True,
+    ) -> None:
+        found, _ = await self._platform.kubernetes.list(resource, namespace, labels=labels)
+        await together(
+            self._platform.kubernetes.delete(resource, each["metadata"]["name"], namespace, uid=each["metadata"]["uid"])
+            for each in found
+            if only(each)
+        )
+
+    async def _delete_secret(self, target: Target, name: str) -> None:
+        """By name: the right to list Secrets would be the right to read every Secret of the cluster."""
+        secret = await self._platform.kubernetes.get(SECRET, name, target.namespace)
+        if secret is not None and (secret["metadata"].get("labels") or {}).get(LABEL_APP) == target.app:
+            await self._platform.kubernetes.delete(SECRET, name, target.namespace, uid=secret["metadata"]["uid"])
+
+    async def _drop_finalizer(self, target: Target, app: Manifest) -> None:
+        for _ in range(5):
+            finalizers = [each for each in app["metadata"].get("finalizers") or [] if each != FINALIZER]
+            change: dict[str, Any] = {
+                "metadata": {"resourceVersion": app["metadata"]["resourceVersion"], "finalizers": finalizers}
+            }
+            try:
+                await self._platform.kubernetes.patch(APP, target.app, target.namespace, change)
+                return
+            except ConflictError:
+                await asyncio.sleep(0.1)
+                live = await self._platform.kubernetes.get(APP, target.app, target.namespace)
+                if live is None or live["metadata"]["uid"] != target.uid:
+                    return
+                app = live
+        raise TimeoutError(f"the finalizer of App {target.namespace}/{target.app} is changed by others without pause")
+
+
+def never_bound(claim: Manifest) -> bool:
+    """It has no volume, so no data; kept, the next App of the name would take it up and wait for its volume."""
+    pending = (claim.get("status") or {}).get("phase") == "Pending"
+    return pending and not (claim.get("spec") or {}).get("volumeName")
+
+
+def _policy(app: Manifest) -> str:
+    return str((app.get("spec") or {}).get("deletionPolicy") or DeletionPolicy.RETAIN)
+
+
+def _deletes_data(app: Manifest) -> bool:
+    return _policy(app) == DeletionPolicy.DELETE

@@ -1,0 +1,154 @@
+"""``record`` and ``finish``: the metadata of what runs now, and the status that says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.agents.addresses import node_addresses
+from activities.agents.agent_targets import reachable
+from activities.agents.run_tool import run_tool
+from activities.app import bootstrap
+from activities.app.applied_config import READ_TIMEOUT, effective, node_parameters, note_effective, noted
+from activities.app.disruption_budgets import apply_budgets
+from activities.app.state import Wanted, stage, wanted
+from activities.cluster import metadata_edits
+from activities.cluster.events import tell
+from activities.cluster.gather import together
+from activities.cluster.metadata import Part, update_metadata
+from activities.cluster.status import ConditionChange, StatusChange, tell_step
+from activities.dependencies import Platform
+from activities.rollout.plan_roll import outdated_nodes
+from activities.rollout.volumes import ungrown
+from api.app import Phase
+from api.meta import counted
+from api.names import app_labels
+from api.operations import OperationType
+from api.steps import ComponentStep, Step, Target
+from api.tools import ToolName
+from clients.agents import AgentTarget
+from clients.resources import CONFIG_MAP
+from render.desired.app import DesiredApp, DesiredComponent
+from render.desired.spec_parts import pending, stage_of
+from render.manifests.deployments import version_of
+
+
+class Record:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.RECORD)
+    async def record(self, step: ComponentStep) -> None:
+        """Nodes become normal; the configuration in effect is read back from an engine, not copied from the spec."""
+        target = step.target
+        want = await wanted(self._platform, target)
+        component = want.desired.component(step.component)
+        answers = await self._read_back(target, component)
+        await self._note(target, want.desired, component, answers)
+        deployments = self._platform.deployments.list(target.namespace, app_labels(target.app, component.name))
+        runs = {str(each["metadata"]["name"]): version_of(each) for each in deployments}
+        changes: dict[str, Part] = {"nodes": lambda before: metadata_edits.normal(before, component, runs)}
+        config = next((answers[node.name] for node in component.nodes if answers.get(node.name)), {})
+        if config:
+            changes["config"] = lambda before: {**(before if isinstance(before, dict) else {}), component.name: config}
+        await update_metadata(self._platform, target.namespace, target.app, changes)
+        if target.operation == OperationType.SCALE:  # by the nodes that there are now
+            await apply_budgets(self._platform, target, want.desired, component.name)
+        message = f"{component.name}: {counted(len(component.nodes), 'node')} ready"
+        await tell(self._platform, target, "ComponentReady", message)
+
+    async def _read_back(self, target: Target, component: DesiredComponent) -> dict[str, dict[str, str]]:
+        """What each node's engine says of its parameters; empty where the plugin has no such tool."""
+        agents = reachable(self._platform, target, [node.name for node in component.nodes])
+
+        async def ask(agent: AgentTarget) -> dict[str, str] | str:
+            try:
+                values = await run_tool(self._platform, agent, ToolName.READ_CONFIG, {}, timeout=READ_TIMEOUT)
+            except ApplicationError as error:
+                return error.message
+            return dict(sorted((values or {}).items()))
+
+        found = dict(zip(agents, await together(ask(agent) for agent in agents.values()), strict=True))
+        answers = {node: answer for node, answer in found.items() if isinstance(answer, dict)}
+        if not answers and target.operation != OperationType.REPAIR:  # which also mends an App whose nodes are down
+            failures = "; ".join(str(answer) for answer in found.values()) or "no node runs"
+            raise ApplicationError(f"the configuration of {component.name} cannot be read back yet: {failures}")
+        return answers
+
+    async def _note(
+        self, target: Target, desired: DesiredApp, component: DesiredComponent, answers: dict[str, dict[str, str]]
+    ) -> None:
+        """On each node's ConfigMap that it runs with the parameters of its files, where nothing is noted yet: from
+        then on whoever gives it others says so."""
+        addresses = await node_addresses(self._platform, desired)
+        found, _ = await self._platform.kubernetes.list(
+            CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
+        )
+        new = {str(each["metadata"]["name"]) for each in found if noted(each) is None}
+        await together(
+            note_effective(
+                self._platform,
+                target.namespace,
+                node.name,
+                effective(component, node_parameters(desired, component, node, addresses), answers[node.name]),
+            )
+            for node in component.nodes
+            if node.name in new and node.name in answers
+        )
+
+    @activity.defn(name=Step.FINISH)
+    async def finish(self, target: Target) -> None:
+        """Notes what is deployed. From now on no node may begin as first primary, should its volume be lost."""
+        want = await wanted(self._platform, target)
+        await bootstrap.end(self._platform, target, want.desired, want.desired.components, hold=False)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+        moved = OperationType.UPGRADE_PLUGIN in stage_of(target.operation)  # a move of the plugin ends here
+        complete = await self._complete(want, moved=moved)
+
+        def deployed(before: Any) -> dict[str, Any]:
+            part = dict(before) if isinstance(before, dict) else {"uid": target.uid, "created": now}
+            if complete and part.get("deployed") != target.spec_hash:
+                part.update(deployed=target.spec_hash, updated=now)
+            part.pop(metadata_edits.BEGUN, None)
+            return metadata_edits.without_previous_plugin(part) if moved else part
+
+        changes: dict[str, Part] = {"basic": deployed}
+        if want.live.deployed is not None and await self._settled(target, want):
+            changes["record"] = metadata_edits.settled
+        await update_metadata(self._platform, target.namespace, target.app, changes)
+        done = "RolledBack" if target.stage else "Completed"
+        await tell(
+            self._platform, target, f"{target.operation}{done}", target.reason or f"{target.operation} completed"
+        )
+        change = StatusChange(
+            phase=Phase.RUNNING if complete else Phase.UPDATING,
+            message="as wanted" if complete else f"{target.operation} completed; the rest of the spec comes next",
+            observed_generation=want.app.generation,
+            operation={"state": "Completed"},
+            conditions={
+                "Accepted": ConditionChange(True, "Accepted"),
+                "Progressing": ConditionChange(False, "Settled"),
+                "Paused": ConditionChange(False, "NotPaused"),
+            },
+        )
+        await tell_step(self._platform, target, "", change)
+
+    async def _settled(self, target: Target, want: Wanted) -> bool:
+        """Whether there is nothing to go back to any more. A Repair in mid-Resize leaves that Resize its way back."""
+        if await outdated_nodes(self._platform, want.desired, want.live):
+            return False
+        rolling = target.operation in (OperationType.UPGRADE, OperationType.RESIZE)
+        return rolling or not await ungrown(self._platform, want.desired)
+
+    async def _complete(self, want: Wanted, *, moved: bool) -> bool:
+        """Whether the whole spec is carried out, not only this operation's part of it."""
+        if want.live.deployed is None:
+            return True
+        wanted_whole = await stage(self._platform, want.app, want.live, OperationType.DEPLOY)
+        deployed = replace(want.live.deployed, previous_plugin="") if moved else want.live.deployed
+        return not pending(wanted_whole, deployed)

@@ -1,0 +1,259 @@
+"""``load``: all that the planner needs to know of an App, in one small answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.app.applied_config import unstarted
+from activities.app.bootstrap import leading
+from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
+from activities.app.state import Live, live_state, spec_hash, stage
+from activities.cluster.metadata import read_part, said_of
+from activities.dependencies import Platform
+from activities.reconcile.drift import find_drift, find_first_drift
+from activities.reconcile.repair_metadata import METADATA_DAMAGED, damages, mend
+from activities.roles.drain import evacuations
+from activities.rollout.plan_roll import outdated_nodes
+from activities.rollout.volumes import expandable_groups, ungrown, unknown_classes
+from api.app import App, FailoverPolicy
+from api.names import FINALIZER, LABEL_NODE, app_labels
+from api.operations import OperationType
+from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
+from clients.pod_reason import condition_of
+from clients.resources import APP, VOLUME_CLAIM, Manifest
+from render.desired.app import DesiredApp, RecordedState, desired
+from render.desired.recorded_state import lists
+from render.desired.spec_parts import Deployed, pending
+from render.manifests.deployments import VERSION_LABEL, digest
+from render.manifests.volumes import held_sizes
+from render.plugin.bundle import PluginBundle, PluginRefused
+from render.plugin.problems import Problem
+from render.validation.app import parse_app, validate
+from render.validation.immutability import shrinks
+from render.validation.transitions import group_path, transition_problems
+
+INVALID_SPEC = "InvalidSpec"
+UNSUPPORTED_CHANGE = "UnsupportedChange"
+_SHOWN_PROBLEMS = 8
+_REMEMBERED = 2_000
+
+
+class Load:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._good: set[str] = set()
+
+    @activity.defn(name=Step.LOAD)
+    async def load(self, request: LoadRequest) -> AppSnapshot:
+        manifest = await self._platform.kubernetes.get(APP, request.app, request.namespace)
+        if manifest is None:
+            return AppSnapshot(exists=False)
+        metadata = manifest["metadata"]
+        if metadata.get("deletionTimestamp"):
+            ours = FINALIZER in (metadata.get("finalizers") or [])
+            return AppSnapshot(exists=ours, uid=metadata["uid"], generation=metadata["generation"], deleting=ours)
+        app, problems = parse_app(manifest)
+        if app is None:
+            return _refused(manifest, INVALID_SPEC, problems)
+        return await self._of_app(manifest, app, request)
+
+    async def _of_app(self, manifest: Manifest, app: App, request: LoadRequest) -> AppSnapshot:
+        platform = self._platform
+        bundle, damage = await self._bundle(app)
+        known = await platform.plugins.known() if bundle is None else {}
+        live = await live_state(platform, app.namespace, app.name, app.uid)
+        if damages(manifest, live):
+            refusal = await mend(platform, manifest, app, live)
+            live = await live_state(platform, app.namespace, app.name, app.uid)
+            if refusal or live.damaged:
+                refusal = refusal or said_of(app.name, live.damaged)
+                return _snapshot(manifest, app, deployed=_last(live), reason=METADATA_DAMAGED, refusal=refusal)
+        problems = damage or await self._problems(app, bundle, known, live.recorded)
+        if problems or bundle is None:
+            return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
+        wanted = desired(app, bundle, agent_image=platform.agent_image, recorded=live.recorded)
+        if live.deployed is None:
+            if problems := await unknown_classes(platform, app):
+                return _refused(manifest, INVALID_SPEC, problems, app)
+            if problems := unreadable_volumes(wanted, await self._claims(app)):
+                return _refused(manifest, INVALID_SPEC, problems, app)
+            problems = [
+                *unreadable_beginnings(wanted, live.metadata, self._ready(app)),
+                *fewer_nodes(app, wanted, live),
+            ]
+            if problems:
+                return _refused(manifest, UNSUPPORTED_CHANGE, problems, app)
+            begun = request.drift and live.metadata is not None
+            return _snapshot(manifest, app, drift=await find_first_drift(platform, wanted, live) if begun else [])
+        problems = await self._transitions(app, wanted, live.deployed)
+        if problems:
+            return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
+        left = pending(wanted, live.deployed)
+        operation, sentence = (str(left[0].operation), left[0].sentence) if left else ("", "")
+        drift: list[str] = []
+        leaving: list[Evacuation] = []
+        running = await self._running(app, live) if request.drift else None
+        if running is not None:
+            drift = await find_drift(self._platform, running, live, engines=request.engines)
+            leaving = await evacuations(self._platform, running)
+            if not operation:
+                operation, sentence = await self._outdated(running, live)
+        return _snapshot(
+            manifest,
+            app,
+            deployed=str(live.basic.get("deployed", "")),
+            drift=drift,
+            operation=operation,
+            sentence=sentence,
+            leaving=leaving,
+        )
+
+    async def _claims(self, app: App) -> dict[str, Manifest]:
+        found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, app.namespace, labels=app_labels(app.name))
+        return {str(claim["metadata"]["name"]): claim for claim in found}
+
+    def _ready(self, app: App) -> dict[str, str]:
+        """Node -> runtime version of its Pod, of those that are ready."""
+        labels = [
+            pod["metadata"]["labels"]
+            for pod in self._platform.pods.list(app.namespace, app_labels(app.name))
+            if condition_of(pod, "Ready").get("status") == "True"
+        ]
+        return {each[LABEL_NODE]: str(each.get(VERSION_LABEL, "")) for each in labels if LABEL_NODE in each}
+
+    async def _running(self, app: App, live: Live) -> DesiredApp | None:
+        """What runs, not a newer spec that is yet to be carried out; None where the plugin version that runs was
+        uninstalled: nothing says then how its objects should be."""
+        try:
+            return await stage(self._platform, app, live, OperationType.REPAIR)
+        except ApplicationError:
+            return None
+
+    async def _outdated(self, running: DesiredApp, live: Live) -> tuple[str, str]:
+        """The operation that brings nodes to what is recorded: an earlier one was interrupted."""
+        nodes = await outdated_nodes(self._platform, running, live)
+        if not nodes and (small := await ungrown(self._platform, running)):
+            return OperationType.RESIZE, f"volumes that have not grown yet: {', '.join(sorted(small))}"
+        if not nodes:
+            waiting = await unstarted(self._platform, running)
+            said = f"not restarted with its parameters yet: {', '.join(waiting)}"
+            return (OperationType.RECONFIGURE, said) if waiting else ("", "")
+        operation = OperationType.UPGRADE if any(node.other_version for node in nodes) else OperationType.RESIZE
+        return operation, f"not rolled yet: {', '.join(node.name for node in nodes)}"
+
+    async def _transitions(self, app: App, wanted: DesiredApp, deployed: Deployed) -> list[Problem]:
+        installed: dict[str, list[str]] = {}
+        if wanted.bundle.version != deployed.plugin_version:
+            installed = await self._platform.plugins.runtimes(wanted.bundle.name)
+        expandable = await expandable_groups(self._platform, wanted, deployed)
+        return transition_problems(app, wanted, deployed, installed=installed, expandable=expandable)
+
+    async def _problems(
+        self, app: App, bundle: PluginBundle | None, known: dict[str, list[str]], recorded: RecordedState
+    ) -> list[Problem]:
+        """Remembered for what was found good: validation renders every file of the App, and most looks change
+        nothing."""
+        key = ""
+        if bundle is not None:
+            if shrinks(app, bundle, recorded):
+                recorded = replace(recorded, held=held_sizes(app.name, (await self._claims(app)).values()))
+            specs = [*recorded.components.items(), *recorded.groups.items()]
+            known_of = [[(k, v.model_dump(mode="json")) for k, v in specs], dict(recorded.held)]
+            key = digest([app.uid, app.generation, bundle.digest, known_of])
+            if key in self._good:
+                return []
+        problems = await asyncio.to_thread(validate, app, bundle, known, recorded)
+        if key and not problems:
+            if len(self._good) >= _REMEMBERED:
+                self._good.clear()
+            self._good.add(key)
+        return problems
+
+    async def _bundle(self, app: App) -> tuple[PluginBundle | None, list[Problem]]:
+        reference = app.spec.plugin
+        try:
+            return await self._platform.plugins.bundle(reference.name, reference.version), []
+        except PluginRefused as error:
+            return None, [Problem("spec.plugin", f"the installed plugin is damaged: {error}")]
+
+
+def _told(manifest: Manifest) -> tuple[int, str]:
+    status = manifest.get("status") or {}
+    conditions = {each["type"]: each for each in status.get("conditions") or []}
+    reason = conditions.get("Accepted", {}).get("reason", "")
+    return int(status.get("observedGeneration") or 0), f"{status.get('phase', '')}|{reason}|{status.get('message', '')}"
+
+
+def _snapshot(
+    manifest: Manifest,
+    app: App | None,
+    *,
+    deployed: str = "",
+    drift: list[str] | None = None,
+    operation: str = "",
+    sentence: str = "",
+    leaving: list[Evacuation] | None = None,
+    reason: str = "",
+    refusal: str = "",
+) -> AppSnapshot:
+    told_generation, told = _told(manifest)
+    spec = manifest.get("spec") or {}
+    return AppSnapshot(
+        exists=True,
+        uid=manifest["metadata"]["uid"],
+        generation=int(manifest["metadata"].get("generation", 0)),
+        paused=app.spec.paused if app is not None else bool(spec.get("paused")),
+        cool_down=app.spec.failover.cool_down_seconds if app is not None else FailoverPolicy().cool_down_seconds,
+        plugin=f"{app.spec.plugin.name} {app.spec.plugin.version}" if app is not None else "",
+        spec_hash=spec_hash(app) if app is not None else "",
+        deployed_hash=deployed,
+        operation=operation,
+        change=sentence,
+        refusal_reason=reason,
+        refusal=refusal,
+        drift=drift or [],
+        evacuations=leaving or [],
+        told_generation=told_generation,
+        told=told,
+    )
+
+
+def _last(live: Live) -> str:
+    """Hash of the spec that runs, empty before the first Deploy: it can lose its primary, whatever is refused."""
+    return str(live.basic.get("deployed", ""))
+
+
+def _refused(
+    manifest: Manifest, reason: str, problems: list[Problem], app: App | None = None, deployed: str = ""
+) -> AppSnapshot:
+    shown = [str(problem) for problem in problems[:_SHOWN_PROBLEMS]]
+    if len(problems) > _SHOWN_PROBLEMS:
+        shown.append(f"and {len(problems) - _SHOWN_PROBLEMS} more problems")
+    return _snapshot(manifest, app, deployed=deployed, reason=reason, refusal="; ".join(shown))
+
+
+def fewer_nodes(app: App, wanted: DesiredApp, live: Live) -> Iterator[Problem]:
+    """Until the first Deploy has completed anything may change, but for a group's nodes that are ready becoming
+    fewer, or the primary going: they may hold data by now."""
+    nodes = lists(read_part(live.metadata, "nodes"))
+    primaries = {each.successor for each in app.status.fenced} | leading(live.metadata, wanted.components)
+    ready = [*nodes["normal"], *(node for node in nodes["adding"] if node["name"] in primaries)]
+    for component in wanted.components:
+        for group in component.groups:
+            names = {node.name for node in group.nodes}
+            lost = [
+                node["name"]
+                for node in ready
+                if (node["component"], node["group"]) == (component.name, group.name) and node["name"] not in names
+            ]
+            if lost:
+                them, are = ("it", "is") if len(lost) == 1 else ("them", "are")
+                message = (
+                    f"{', '.join(lost)} {are} ready and may hold data; keep {them} until the first Deploy has completed"
+                )
+                yield Problem(f"{group_path(app, component.name, group.name)}.replicas", message)

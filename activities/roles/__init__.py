@@ -1,0 +1,1 @@
+"""Moving a writable role: switchover, drain and failover."""

@@ -1,0 +1,175 @@
+"""Who may take over from a lost primary, by what the replicas say of themselves. Pure.
+
+Nobody takes over who may lack acknowledged writes, unless that is allowed; and of those who may, the one with the most
+data. ``detach`` has the last word: a replica that never had the data refuses, whatever is allowed.
+
+A replica that has to start while there is no primary waits for one, so its engine says nothing. What its volume
+remembers does: that it has had the data, how far it had come, and when it was last in sync.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from activities.app.state import Wanted
+from activities.dependencies import permanent
+from activities.roles.role_moves import Nodes
+from api.app import DataLoss
+from api.failover import Chosen, Takeover
+from api.steps import ErrorType
+from proto import agent_pb2
+from render.desired.app import DesiredComponent
+
+IN_SYNC_WITHIN = 5_000
+"""Milliseconds between a replica's last moment in sync and the primary's last good one. Clocks of two machines differ,
+and a replica that hears nothing says so after 3 s."""
+
+
+LOST_FOR = 60_000
+"""Milliseconds after which a primary that has not come back is replaced by a replica that waits and may lack writes,
+where ``dataLoss: Allow`` permits it. Where everybody restarts at once, the primary is back before."""
+
+
+def quorum(component: DesiredComponent) -> int:
+    """How many replicas must have stopped following before one becomes writable: with fewer, those that still follow
+    the old primary could be the majority that renews its lease."""
+    return math.ceil((len(component.nodes) - 1) / 2)
+
+
+def lossy(want: Wanted, takeover: Takeover) -> bool:
+    return takeover.force or want.app.spec.failover.data_loss == DataLoss.ALLOW
+
+
+def is_well(report: agent_pb2.RoleReport | None, nodes: Nodes) -> bool:
+    """Writable and serving."""
+    return report is not None and report.role in nodes.writable and report.ready and not report.fenced
+
+
+def able_to_take_over(replicas: Mapping[str, agent_pb2.RoleReport], since: int, *, lossy: bool) -> list[str]:
+    """By name. ``since``: when the primary was last well, unix milliseconds; 0: not known, and only those that are in
+    sync now are taken. Whoever never had the data is refused by its own tool ``detach``, also where loss is allowed."""
+    return sorted(name for name, report in replicas.items() if report.role and (lossy or not why_not(report, since)))
+
+
+def why_not(report: agent_pb2.RoleReport, since: int) -> str:
+    """Why it may lack acknowledged writes, or empty."""
+    if not report.role:
+        return report.message or "its role is not known"
+    if report.ready:
+        return ""
+    if since and report.last_ready >= since - IN_SYNC_WITHIN:
+        return ""
+    if not report.last_ready:
+        return "it has not been in sync since it started"
+    if since:
+        return f"it was last in sync {(since - report.last_ready) // 1000} s before the primary was lost"
+    ago = time.time() - report.last_ready / 1000
+    return f"it was last in sync {ago:.0f} s ago, and nobody knows when the primary was lost; force it if it was then"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A node whose engine waits for a primary. ``in_sync_at``: last, unix milliseconds. ``cannot``: why it must not
+    begin as one, whatever is allowed; ``behind``: why it may lack acknowledged writes. Sentences, each empty where that
+    is not so."""
+
+    position: int
+    in_sync_at: int
+    cannot: str
+    behind: str
+
+
+def judged(
+    statuses: Mapping[str, agent_pb2.ProcessStatus],
+    takeover: Takeover,
+    writable: Collection[str],
+    replaced: Collection[str],
+) -> dict[str, Waiting]:
+    """By name, what agent 1 of each says and its volume remembers. ``replaced``: nodes that were primary and are to be
+    taken in again."""
+    return {
+        name: Waiting(
+            int(status.volume.position),
+            int(status.volume.last_ready),
+            "it was replaced itself" if name in replaced else _why_never(status, takeover.target.uid, writable),
+            _why_behind(status.volume, takeover.well),
+        )
+        for name, status in statuses.items()
+    }
+
+
+def _why_never(status: agent_pb2.ProcessStatus, app_uid: str, writable: Collection[str]) -> str:
+    volume = status.volume
+    if not status.may_lead:
+        return "it waits for a primary, and its agent or its plugin is of a version that cannot begin as one"
+    if not volume.present or volume.app_uid != app_uid or not volume.position or not volume.last_ready:
+        return "it waits for a primary, and has never had the data"
+    if volume.role in writable:
+        return f"it does not run, and was {volume.role} itself"
+    return ""
+
+
+def _why_behind(volume: agent_pb2.VolumeRecord, well: int) -> str:
+    """``well``: when the primary was last known to be well, unix milliseconds, or 0.
+
+    One that has seen for itself that it is not in sync any more has outlived the primary's last words to it: the same
+    holds as for a replica that runs. One that ended in sync says nothing of what was written after its end.
+    """
+    said = "it waits for a primary, and was last in sync"
+    if not well:
+        return f"{said} {time.time() - volume.last_ready / 1000:.0f} s ago; nobody knows when the primary was lost"
+    allowed = IN_SYNC_WITHIN if volume.last_seen > volume.last_ready else 0
+    if volume.last_ready >= well - allowed:
+        return ""
+    return f"{said} {(well - volume.last_ready) / 1000:.1f} s before the primary was last seen well"
+
+
+def able_to_lead(waits: Mapping[str, Waiting], *, lossy: bool) -> list[str]:
+    """By name."""
+    return sorted(name for name, each in waits.items() if not each.cannot and (lossy or not each.behind))
+
+
+def best_of(
+    takeover: Takeover,
+    detached: Mapping[str, int],
+    waits: Mapping[str, Waiting],
+    refused: Sequence[str],
+    *,
+    lossy: bool,
+    unsaved: Collection[str] = (),
+) -> Chosen:
+    """Among those that run (``detached``, their positions) and those that wait and lack nothing: they all followed the
+    source in the end, so their positions are of one history. One that may lack something may remember an older one: it
+    is taken where there is nobody else and loss is allowed, or by force by its name. Of those that are equally far one
+    that is not ``unsaved`` is taken: were it killed too, it would have all that. Raises NoCandidate."""
+    able = {name: each for name, each in waits.items() if not each.cannot}
+    positions = {**detached, **{name: each.position for name, each in able.items() if not each.behind}}
+    if not positions and lossy:
+        # A primary that was started counts from 0: positions of two that were in sync at other times do not compare.
+        latest = max((each.in_sync_at for each in able.values()), default=0)
+        positions = {name: each.position for name, each in able.items() if each.in_sync_at >= latest - IN_SYNC_WITHIN}
+    candidate = takeover.candidate or (furthest_of(positions, unsaved) if positions else "")
+    if takeover.force and candidate in able:
+        positions[candidate] = able[candidate].position
+    why = because([*refused, *(f"{n}: {w.cannot or w.behind}" for n, w in waits.items() if w.cannot or w.behind)])
+    if candidate not in positions:
+        who = f"{candidate} cannot" if candidate else "nobody can"
+        raise permanent(ErrorType.NO_CANDIDATE, f"{who} take over from {takeover.source}{why}")
+    furthest = furthest_of(positions, unsaved)
+    behind = positions[furthest] - positions[candidate]
+    if behind and not takeover.force:
+        message = f"{candidate} is {behind} behind {furthest}; choose that one, or force it"
+        raise permanent(ErrorType.NO_CANDIDATE, message)
+    return Chosen(candidate, positions[candidate], f"{candidate} has the most data ({positions[candidate]}){why}")
+
+
+def because(refused: Sequence[str]) -> str:
+    return f" ({'; '.join(refused)})" if refused else ""
+
+
+def furthest_of(positions: Mapping[str, int], unsaved: Collection[str]) -> str:
+    """The first by name of those that came furthest, of those that have saved all if there are any."""
+    return max(sorted(positions), key=lambda name: (positions[name], name not in unsaved))

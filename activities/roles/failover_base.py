@@ -1,0 +1,171 @@
+"""What replacing a lost primary and taking it in again have in common, and the way back where nobody can take over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.agents.addresses import node_addresses
+from activities.agents.agent_targets import reachable, reports
+from activities.agents.request_ids import request_id
+from activities.agents.run_tool import run_tool
+from activities.app.state import Wanted, begun, live_app, live_state, stage
+from activities.cluster.gather import together
+from activities.cluster.status import tell_step
+from activities.dependencies import permanent
+from activities.roles import fencing
+from activities.roles.blocked_replicas import Statuses, keep_from_following, start_again
+from activities.roles.candidates import Waiting, judged, lossy
+from activities.roles.role_moves import RoleMover, writable_roles
+from api.failover import Takeover
+from api.operations import OperationType
+from api.steps import ErrorType, Target
+from api.tools import ToolName
+from clients.agents import AgentError, AgentTarget
+from proto import agent_pb2
+from render.desired.app import DesiredComponent
+from render.validation.app import parse_app
+
+ASK_WITHIN = 1.0
+"""Seconds: of several nodes one or two may not answer at all, and clients wait."""
+START_WITHIN = 60.0
+_DETACH_WITHIN = 3.0
+"""Seconds: who has not stopped following by then is asked again, or done without; clients wait."""
+
+
+@dataclass(frozen=True)
+class Detached:
+    """Replicas that follow nobody any more: ``positions`` of those that run, which do not move now; ``waiting``: those
+    that wait for a primary, and were stopped. ``refused``: why others did not, sentences."""
+
+    positions: Mapping[str, int]
+    waiting: Mapping[str, agent_pb2.ProcessStatus]
+    refused: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.positions) + len(self.waiting)
+
+
+class Replacing(RoleMover):
+    async def running(self, target: Target) -> Wanted:
+        """The App as it runs, whatever its spec says by now: a failover does not wait for that."""
+        manifest, live = await asyncio.gather(
+            live_app(self.platform, target), live_state(self.platform, target.namespace, target.app, target.uid)
+        )
+        app, problems = parse_app(manifest)
+        try:
+            if app is None:
+                raise ValueError("; ".join(map(str, problems)))
+            if live.deployed is None:
+                return Wanted(manifest, app, await begun(self.platform, app, live), live)
+            return Wanted(manifest, app, await stage(self.platform, app, live, OperationType.REPAIR), live)
+        except ValueError as error:  # a topology that its plugin does not have, say
+            message = f"App {target.namespace}/{target.app} cannot be read: {error}"
+            raise permanent(ErrorType.NO_CANDIDATE, message) from error
+
+    async def detach(self, takeover: Takeover, component: DesiredComponent) -> Detached:
+        others = [node.name for node in component.nodes if node.name != takeover.source]
+        agents = reachable(self.platform, takeover.target, others)
+        positions: dict[str, int] = {}
+        waiting: dict[str, agent_pb2.ProcessStatus] = {}
+        refused = [f"{name} does not run" for name in others if name not in agents]
+
+        async def detach(agent: AgentTarget) -> None:
+            try:
+                result = await run_tool(self.platform, agent, ToolName.DETACH, {}, timeout=_DETACH_WITHIN) or {}
+                positions[agent.node] = int(result.get("position") or 0)
+            except ApplicationError as error:
+                status = await keep_from_following(self.platform, agent)
+                if status is None:
+                    refused.append(error.message)
+                else:
+                    waiting[agent.node] = status
+
+        await together(detach(agent) for agent in agents.values())
+        return Detached(positions, waiting, refused)
+
+    def judged(
+        self, want: Wanted, component: DesiredComponent, takeover: Takeover, waits: Statuses
+    ) -> dict[str, Waiting]:
+        replaced = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
+        return judged(waits, takeover, writable_roles(component), replaced)
+
+    async def follow_all(
+        self, target: Target, component: DesiredComponent, without: Collection[str], primary: str
+    ) -> None:
+        """``primary``: address. Who cannot be told now is not waited for: taking the old one in tells them again, and
+        a node that starts finds its primary by itself. Whoever was stopped so that he follows nobody starts again."""
+        names = [node.name for node in component.nodes if node.name not in without]
+
+        async def follow(agent: AgentTarget) -> None:
+            try:
+                await self.follow(agent, primary)
+            except ApplicationError as error:
+                activity.logger.warning("%s does not follow %s yet: %s", agent.node, primary, error)
+
+        agents = reachable(self.platform, target, names)
+        await together([*(follow(agent) for agent in agents.values()), start_again(self.platform, target, agents)])
+
+    async def start(self, agent: AgentTarget, *, lead: bool = False) -> None:
+        """``lead``: as primary, where it finds no other."""
+        asked = request_id("lead" if lead else "start", agent.node)
+        try:
+            await self.platform.agents.start(agent, asked, timeout=START_WITHIN, lead=lead)
+        except AgentError as error:
+            raise ApplicationError(f"{agent.node} does not start again yet: {error}") from error
+
+    async def lead(
+        self, agent: AgentTarget, wanted: Callable[[agent_pb2.RoleReport], bool]
+    ) -> agent_pb2.RoleReport | None:
+        """Starts it with the word to begin as primary. Its first ``wanted`` report, or its last one after
+        ``START_WITHIN``, None where it says nothing."""
+        await self.start(agent, lead=True)
+        deadline = time.monotonic() + START_WITHIN
+        while True:
+            report = (await reports(self.platform, {agent.node: agent}, timeout=ASK_WITHIN)).get(agent.node)
+            if (report is not None and wanted(report)) or time.monotonic() > deadline:
+                return report
+            await asyncio.sleep(0.2)
+
+    async def give_up(
+        self, takeover: Takeover, want: Wanted, component: DesiredComponent, why: str, *, begun: bool = False
+    ) -> None:
+        """The source is to serve again, and the others to follow it: better the old primary than none.
+
+        From the moment on in which its agent may have been told to start it (``begun``) there is no way forward: a
+        repeat only ends what is begun (``finish_giving_up``). It stays fenced until then. One that does not run now was
+        told nothing: raises NoCandidate, and the next Failover looks anew for who could take over.
+        """
+        agents = reachable(self.platform, takeover.target, [takeover.source])
+        if takeover.source not in agents:
+            message = f"{why}; {takeover.source} does not run now, and serves again when it does"
+            if begun:
+                raise ApplicationError(message)
+            names = [node.name for node in component.nodes if node.name != takeover.source]
+            await start_again(self.platform, takeover.target, reachable(self.platform, takeover.target, names))
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        await tell_step(self.platform, takeover.target, _serving(takeover, why))
+        # One that took over and ended before it had saved would lack what it acknowledged: as primary only if it may.
+        await self.start(agents[takeover.source], lead=lossy(want, takeover))
+        await fencing.unmark(self.platform, takeover.target, takeover.source)
+        addresses = await node_addresses(self.platform, want.desired)
+        await self.follow_all(takeover.target, component, {takeover.source}, addresses[takeover.source])
+
+    async def finish_giving_up(self, takeover: Takeover, want: Wanted, component: DesiredComponent) -> None:
+        """Raises NoCandidate where an earlier attempt has begun to give up."""
+        step = str(((want.manifest.get("status") or {}).get("operation") or {}).get("step") or "")
+        mark = _serving(takeover, "")
+        if not step.startswith(mark):
+            return
+        why = step.removeprefix(mark)
+        await self.give_up(takeover, want, component, why, begun=True)
+        raise permanent(ErrorType.NO_CANDIDATE, why)
+
+
+def _serving(takeover: Takeover, why: str) -> str:
+    return f"{takeover.source} serves again: {why}"

@@ -1,0 +1,139 @@
+"""What a Switchover and a Failover have in common: who is writable, making a node so, and what follows from it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio.exceptions import ApplicationError
+
+from activities.agents.agent_targets import reachable, reports
+from activities.agents.request_ids import request_id
+from activities.agents.run_tool import run_tool
+from activities.cluster import metadata_edits
+from activities.cluster.events import tell
+from activities.cluster.metadata import update_metadata
+from activities.dependencies import Platform, permanent
+from api.names import LABEL_ROLE, app_labels
+from api.steps import ErrorType, Target
+from api.tools import ToolName
+from clients.agents import AgentError, AgentTarget
+from proto import agent_pb2
+from render.desired.app import DesiredApp, DesiredComponent
+from render.manifests.deployments import version_of
+
+TOOL_TIMEOUT = 15.0
+_LABEL_WITHIN = 3.0
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Of one component: agents of the running nodes, and what each said of its role."""
+
+    agents: Mapping[str, AgentTarget]
+    reports: Mapping[str, agent_pb2.RoleReport]
+    writable: frozenset[str]
+    """Names of writable roles."""
+
+    def holders(self) -> list[str]:
+        return sorted(name for name, report in self.reports.items() if report.role in self.writable)
+
+
+class RoleMover:
+    """``target`` and ``component``: of whom each method speaks."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+
+    async def nodes(
+        self, target: Target, component: DesiredComponent, *, timeout: float = 3.0, without: str = ""
+    ) -> Nodes:
+        """``timeout``: seconds in which an agent has to answer, and which one that hangs costs: ``without`` is a node
+        that need not be asked."""
+        await self.platform.deployments.synced(30)
+        await self.platform.pods.synced(30)
+        agents = reachable(self.platform, target, [node.name for node in component.nodes if node.name != without])
+        return Nodes(agents, await reports(self.platform, agents, timeout=timeout), writable_roles(component))
+
+    async def note_final(self, target: Target, candidate: str) -> None:
+        """Before the role moves: whatever becomes of the step, the primary may run the candidate's version from now
+        on."""
+        version = version_of(self.platform.deployments.get(target.namespace, candidate))
+        await update_metadata(
+            self.platform,
+            target.namespace,
+            target.app,
+            {"record": lambda before: metadata_edits.final(before, version)},
+        )
+
+    async def fail_over(self, candidate: AgentTarget, source: str) -> None:
+        """``source``: address. What failed may happen all the same (Sentinel cannot be called back)."""
+        asked = request_id("failover", candidate.node)
+        try:
+            result = await self.platform.agents.failover(candidate, asked, {"from": source}, timeout=TOOL_TIMEOUT)
+        except AgentError as error:
+            raise ApplicationError(f"{candidate.node} has not taken over: {error}") from error
+        if not result.success:
+            raise ApplicationError(f"{candidate.node} has not taken over: {result.message}")
+
+    async def labelled(self, target: Target, component: DesiredComponent, candidate: str) -> None:
+        """Until the Service leads to the new node. Without a watcher it never will; clients retry until one is back."""
+        pods = self.platform.pods
+        labels = app_labels(target.app, component.name, node=candidate)
+        writable = writable_roles(component)
+
+        def done() -> bool | None:
+            found = pods.list(target.namespace, labels)
+            return any((pod["metadata"].get("labels") or {}).get(LABEL_ROLE) in writable for pod in found) or None
+
+        try:
+            await pods.wait_for(done, _LABEL_WITHIN, namespace=target.namespace, labels=labels)
+        except TimeoutError:
+            message = f"the role label has not followed to {candidate} yet; is a watcher running?"
+            await tell(self.platform, target, "LabelBehind", message, warning=True)
+
+    async def follow(self, agent: AgentTarget, primary: str) -> None:
+        """``primary``: address."""
+        await self.run(agent, ToolName.FOLLOW, {"primary": primary})
+
+    async def run(self, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str]) -> dict[str, str]:
+        return await run_tool(self.platform, agent, tool, arguments, timeout=TOOL_TIMEOUT) or {}
+
+
+def writable_roles(component: DesiredComponent) -> frozenset[str]:
+    return frozenset(role.name for role in component.definition.roles if role.writable)
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """A cancellation is honoured only when ``work`` has ended: half a promotion is two writable nodes.
+
+    There may be a second one: the operation is interrupted, and the worker told to stop.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # retrieved; the cancellation is what is told
+        raise
+
+
+def component_of(desired: DesiredApp, name: str) -> DesiredComponent:
+    """The named one, else the one that has a writable role, else the first."""
+    if name and all(component.name != name for component in desired.components):
+        known = ", ".join(component.name for component in desired.components)
+        raise permanent(ErrorType.NO_CANDIDATE, f"the App has no component {name}; it has {known}")
+    with_role = [c for c in desired.components if any(role.writable for role in c.definition.roles)]
+    return desired.component(name) if name else (with_role or list(desired.components))[0]
+
+
+def said(holders: Collection[str]) -> str:
+    if not holders:
+        return "no node is writable"
+    return f"{', '.join(holders)} {'is' if len(holders) == 1 else 'are'} writable"

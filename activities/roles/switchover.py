@@ -1,0 +1,227 @@
+"""``planMove`` and ``switchover``: a writable role goes from one living node to another, and no write is lost.
+
+1. ``planMove`` names both nodes; so a repeat of ``switchover`` knows which way it was going.
+2. The candidate prepares itself (``prepareFailover``), while writes still flow.
+3. The source is fenced: it acknowledges no write from then on. Its position is what the candidate must reach.
+4. The candidate becomes writable. Only while the fence surely still holds: otherwise the source would acknowledge
+   writes that the candidate never sees. From here on nothing interrupts the step.
+5. When the Service's label has followed, the source is told to follow and its clients are disconnected; they find the
+   new one. Then the others.
+6. Exactly one node is writable, or the step fails and says who is.
+Any failure before 4 lifts the fence and leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.agents.addresses import node_addresses
+from activities.agents.agent_targets import node_states
+from activities.agents.run_tool import run_tool
+from activities.app.state import Wanted, wanted
+from activities.cluster import metadata_edits
+from activities.cluster.events import tell
+from activities.cluster.metadata import update_metadata
+from activities.cluster.status import tell_step
+from activities.dependencies import permanent
+from activities.roles.drain import closed_machines, machine
+from activities.roles.role_moves import Nodes, RoleMover, component_of, said, to_its_end
+from api.operations import OperationType
+from api.steps import ErrorType, Move, MoveRequest, Step
+from api.tools import ToolName
+from clients.agents import AgentTarget
+from render.desired.app import DesiredComponent
+from render.manifests.node import render_tools, template_context
+
+FENCE_SECONDS = 60
+"""The fence lifts itself after this, should all of the platform be gone. Longer than it takes to notice that a worker
+died (20 s) and to end its switchover elsewhere: else the source would acknowledge writes beside the candidate."""
+PROMOTE_WITHIN = 10.0
+"""Seconds after the fence within which the candidate must be level and the promotion begin."""
+_ATTEMPTS = 6
+"""Before the role has moved. Afterwards there is no end of trying: two nodes may hold it until the source follows."""
+_LEVEL_EVERY = 0.05
+_PREPARE_TIMEOUT = 45.0
+"""Sentinel looks at a replica's priority every 10 s."""
+_CANDIDATE_WITHIN = 60.0
+
+
+class Switchover(RoleMover):
+    @activity.defn(name=Step.PLAN_MOVE)
+    async def plan_move(self, request: MoveRequest) -> Move:
+        """Who gives the role to whom. Raises NoCandidate where nobody can take it without losing data."""
+        target = request.target
+        want = await wanted(self.platform, target)
+        component = component_of(want.desired, request.component)
+        nothing = Move(target, component.name)
+        nodes = await self.nodes(request.target, component)
+        holders = nodes.holders()
+        if not nodes.writable:
+            return nothing
+        if request.node and request.node not in holders:
+            down = request.node not in nodes.agents
+            if len(holders) == 1 or request.node in nodes.reports:
+                return nothing
+            # To be rolled, a node that does not run holds nothing; to be removed, it may have the newest data.
+            if down and target.operation != OperationType.SCALE:
+                return nothing
+            if not await self._can_move(want, component, request.node):
+                return nothing
+            raise ApplicationError(f"{request.node} does not say whether it is writable; it is not touched until then")
+        if request.candidate in holders:
+            return Move(target, component.name, message=f"{request.candidate} is writable already")
+        if len(holders) != 1:
+            raise ApplicationError(f"{component.name}: {said(holders)}; waiting until exactly one is")
+        if not await self._can_move(want, component, holders[0]):
+            return Move(target, component.name, message=f"{component.name} has no other node that could take over")
+        candidate = await self._candidate(request, component, holders[0])
+        return Move(target, component.name, holders[0], candidate)
+
+    async def _can_move(self, want: Wanted, component: DesiredComponent, name: str) -> bool:
+        """Whether the topology has anything to move a role with: a single node has not."""
+        addresses = await node_addresses(self.platform, want.desired)
+        node = next(each for each in component.nodes if each.name == name)
+        context = template_context(want.desired, component, node, addresses=addresses, bootstrap=None)
+        return ToolName.FENCE in render_tools(want.desired, component, context)
+
+    async def _candidate(self, request: MoveRequest, component: DesiredComponent, source: str) -> str:
+        """Of the ready nodes the one with the highest position, on a machine that takes Pods before one on a cordoned
+        machine; one that was chosen by name must be ready too. A Scale takes none that it removes next."""
+        names = {node.name for node in component.nodes}
+        scales = request.target.operation == OperationType.SCALE
+        going = {node.name for group in component.groups for node in group.leaving} if scales else set()
+        if request.candidate and request.candidate not in names - {source}:
+            others = ", ".join(sorted(names - {source})) or "none"
+            message = f"{request.candidate} is no node that could take over; those of {component.name} are {others}"
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        # Away from one node by a Switchover is off its machine: onto another that is emptied it would go for nothing.
+        off = request.target.operation == OperationType.SWITCHOVER and bool(request.node)
+        deadline = asyncio.get_running_loop().time() + _CANDIDATE_WITHIN
+        while True:
+            nodes = await self.nodes(request.target, component)
+            closed = await self._closed(request, component)
+            able = {
+                name: report
+                for name, report in nodes.reports.items()
+                if report.role not in nodes.writable and request.candidate in ("", name) and name not in going
+            }
+            ready = {name: report.position for name, report in able.items() if report.ready and not report.unsaved}
+            chosen = preferred(ready, closed, only_open=off)
+            if chosen:
+                return chosen
+            if asyncio.get_running_loop().time() > deadline:
+                whys = {n: r.message or r.unsaved for n, r in sorted(nodes.reports.items()) if not r.ready or r.unsaved}
+                whys |= dict.fromkeys(sorted(closed & set(ready)), "its machine is cordoned")
+                whys |= dict.fromkeys(sorted(going - {source}), "it is to be removed too")
+                why = "; ".join(f"{name}: {said}" for name, said in whys.items())
+                message = f"no node of {component.name} is ready to take over from {source}; {why or 'none answers'}"
+                if any(report.unsaved for report in able.values()):
+                    raise ApplicationError(message)  # it will have saved some time: to be asked again
+                raise permanent(ErrorType.NO_CANDIDATE, message)
+            await asyncio.sleep(1.0)
+
+    async def _closed(self, request: MoveRequest, component: DesiredComponent) -> frozenset[str]:
+        """Names of nodes on machines that take no Pods any more."""
+        names = [node.name for node in component.nodes]
+        states = node_states(self.platform, request.target.namespace, request.target.app, names)
+        closed = await closed_machines(self.platform, map(machine, states.values()))
+        return frozenset(name for name, state in states.items() if machine(state) in closed)
+
+    @activity.defn(name=Step.SWITCHOVER)
+    async def switchover(self, move: Move) -> None:
+        target = move.target
+        want = await wanted(self.platform, target)
+        component = want.desired.component(move.component)
+        await tell_step(self.platform, target, f"{move.source}: move its role to {move.candidate}")
+        nodes = await self.nodes(move.target, component)
+        moved = move.candidate in nodes.holders()
+        if not moved:
+            await self._bounded(move, nodes)
+        missing = sorted({move.source, move.candidate} - set(nodes.reports))
+        if missing:
+            raise ApplicationError(f"{', '.join(missing)} does not answer; waiting until it does")
+        addresses = await node_addresses(self.platform, want.desired)
+        if not moved:
+            await self._fence(move, nodes)
+        await to_its_end(self._move(move, component, nodes, addresses, moved=moved))
+        await tell(self.platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
+
+    async def _move(
+        self, move: Move, component: DesiredComponent, nodes: Nodes, addresses: Mapping[str, str], *, moved: bool
+    ) -> None:
+        await self.note_final(move.target, move.candidate)
+        if not moved:
+            await self.fail_over(nodes.agents[move.candidate], addresses[move.source])
+        await self.labelled(move.target, component, move.candidate)
+        await self._follow(move, nodes, addresses[move.candidate])
+        await self._verify(move, component)
+
+    async def _bounded(self, move: Move, nodes: Nodes) -> None:
+        """Until the role has moved there is an end of trying; then an operator decides, and the way back is open."""
+        if activity.info().attempt <= _ATTEMPTS:
+            return
+        if nodes.holders() == [move.source]:
+            await self._reopen(move)
+        silent = ", ".join(sorted({move.source, move.candidate} - set(nodes.reports)))
+        why = f"; {silent} does not answer" if silent else ""
+        message = f"{move.candidate} did not take over from {move.source} in {_ATTEMPTS} attempts{why}"
+        raise permanent(ErrorType.NO_CANDIDATE, f"{message}; nothing was moved")
+
+    async def _reopen(self, move: Move) -> None:
+        await update_metadata(
+            self.platform, move.target.namespace, move.target.app, {"record": metadata_edits.reopened}
+        )
+
+    async def _fence(self, move: Move, nodes: Nodes) -> None:
+        """Returns with the source fenced and the candidate level with it; a failure leaves neither."""
+        source, candidate = nodes.agents[move.source], nodes.agents[move.candidate]
+        await run_tool(self.platform, candidate, ToolName.PREPARE_FAILOVER, {}, timeout=_PREPARE_TIMEOUT)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            fenced = await self.run(source, ToolName.FENCE, {"seconds": str(FENCE_SECONDS)})
+            await self._level(candidate, int(fenced.get("position") or 0), began + PROMOTE_WITHIN)
+        except BaseException:
+            # Shielded: a cancelled step must not leave the clients waiting for the fence's own end.
+            await asyncio.shield(self._unfence(source))
+            raise
+
+    async def _level(self, candidate: AgentTarget, position: int, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            report = await self.platform.agents.role(candidate, timeout=3.0)
+            if report.position >= position:
+                return
+            if loop.time() > deadline:
+                behind = position - report.position
+                raise ApplicationError(f"{candidate.node} is {behind} behind and does not catch up; nothing was moved")
+            await asyncio.sleep(_LEVEL_EVERY)
+
+    async def _unfence(self, source: AgentTarget) -> None:
+        try:
+            await self.run(source, ToolName.UNFENCE, {})
+        except ApplicationError:
+            return  # it lifts itself
+
+    async def _follow(self, move: Move, nodes: Nodes, primary: str) -> None:
+        others = [name for name in nodes.reports if name != move.candidate]
+        # The one that was writable first: until then its clients wait behind the fence.
+        for name in sorted(others, key=lambda name: name != move.source):
+            await self.follow(nodes.agents[name], primary)
+
+    async def _verify(self, move: Move, component: DesiredComponent) -> None:
+        holders = (await self.nodes(move.target, component)).holders()
+        if holders != [move.candidate]:
+            raise ApplicationError(f"after the move {said(holders)}; it should be {move.candidate} alone")
+
+
+def preferred(ready: Mapping[str, int], closed: Collection[str], *, only_open: bool) -> str:
+    """The node with the highest position, of those whose machine is not ``closed`` where there is one, or of them only;
+    empty for none. Pure."""
+    open_ones = {name: position for name, position in ready.items() if name not in closed}
+    chosen = open_ones if open_ones or only_open else ready
+    return max(sorted(chosen), key=lambda name: chosen[name]) if chosen else ""

@@ -1,0 +1,1 @@
+"""Giving nodes other Pods or volumes, one after another."""

@@ -1,0 +1,111 @@
+"""``expandVolumes`` and ``rollBack``: what a Resize or an Upgrade needs beside rolling nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from temporalio import activity
+
+from activities.app.state import Wanted, wanted
+from activities.cluster import metadata_edits
+from activities.cluster.events import tell
+from activities.cluster.metadata import Part, read_part, update_metadata
+from activities.cluster.status import tell_step
+from activities.dependencies import Platform, permanent
+from activities.rollout.volumes import Ungrown, ungrown, wait_grown
+from api.meta import parse_quantity
+from api.names import LABEL_NODE, LABEL_ROLE, app_labels
+from api.operations import OperationType
+from api.steps import Applied, ErrorType, RolledBack, Step, Target
+from clients.errors import InvalidError
+from clients.resources import VOLUME_CLAIM
+from render.desired.recorded_state import PREVIOUS_PLUGIN
+from render.manifests.deployments import VERSION_LABEL
+from render.manifests.volumes import held_sizes
+from render.plugin.templates import version_key
+
+
+class Upgrade:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.EXPAND_VOLUMES)
+    async def expand_volumes(self, target: Target) -> Applied:
+        """Asks for larger volumes, how many, and waits until they are there, or are as soon as their Pods are started
+        anew: ``planRoll`` finds those. Raises ApplicationError NodeStuck."""
+        platform = self._platform
+        want = await wanted(platform, target)
+        growing = await ungrown(platform, want.desired)
+        asked = [name for name, volume in sorted(growing.items()) if volume.asks_otherwise]
+        for name in asked:
+            await tell_step(platform, target, f"{name}: expand to {growing[name].size}")
+            await self._ask(target, name, growing[name])
+        if growing:
+            await tell_step(platform, target, f"wait until the volumes have grown: {', '.join(sorted(growing))}")
+            await wait_grown(platform, target.namespace, {name: each.size for name, each in growing.items()})
+        return Applied(len(asked))
+
+    async def _ask(self, target: Target, name: str, volume: Ungrown) -> None:
+        change = {"spec": {"resources": {"requests": {"storage": volume.size}}}}
+        try:
+            await self._platform.kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
+        except InvalidError as error:
+            # Less than was asked for before: not every API server takes that.
+            message = f"the claim {name} asks for {volume.asks} and cannot ask for {volume.size}: {error.message}"
+            raise permanent(ErrorType.NODE_STUCK, message) from error
+
+    async def _primary_is_new(self, want: Wanted, target: Target, version: str) -> bool:
+        """Also an engine's own election may have moved a writable role onto a node of the new version."""
+        entries = metadata_edits.entries(read_part(want.live.metadata, "nodes"))
+        for component in want.desired.components:
+            writable = {role.name for role in component.definition.roles if role.writable}
+            pods = self._platform.pods.list(target.namespace, app_labels(target.app, component.name))
+            for pod in pods:
+                labels = pod["metadata"].get("labels") or {}
+                data = metadata_edits.had(
+                    entries.get(labels.get(LABEL_NODE, ""), {}), str(labels.get(VERSION_LABEL, ""))
+                )
+                if labels.get(LABEL_ROLE) in writable and data and version_key(data) > version_key(version):
+                    return True
+        return False
+
+    @activity.defn(name=Step.ROLL_BACK)
+    async def roll_back(self, target: Target) -> RolledBack:
+        """The record is what it was before the operation; rolling, or syncing, then brings the nodes back. Whoever has
+        asked once finds nothing to put back the second time, and goes by the nodes."""
+        platform = self._platform
+        want = await wanted(platform, target)
+        basic = want.live.basic
+        if target.operation == OperationType.UPGRADE_PLUGIN:
+            former = str(basic.get(PREVIOUS_PLUGIN) or basic.get("pluginVersion", ""))
+            await self._write(target, {"basic": lambda before: {**(before or {}), "pluginVersion": former}})
+            return RolledBack()
+        record = read_part(want.live.metadata, "record") or {}
+        previous = record.get("previous")
+        if not previous:
+            # Put back before, and interrupted: by a failover, say, onto a node of the new version.
+            back = str(record.get("runtimeVersion") or "")
+            return RolledBack(too_late=bool(back) and await self._primary_is_new(want, target, back))
+        version = str(previous["runtimeVersion"])
+        if previous.get("final") or await self._primary_is_new(want, target, version):
+            return RolledBack(too_late=True)
+        grown = await self._grown(target, record)
+        changes: dict[str, Part] = {"record": lambda before: metadata_edits.restored(before, grown)}
+        if version:
+            changes["basic"] = lambda before: {**(before or {}), "runtimeVersion": version}
+        await self._write(target, changes)
+        await tell(platform, target, "RollingBack", f"{target.operation} was aborted; going back to {version}")
+        return RolledBack()
+
+    async def _grown(self, target: Target, record: Mapping[str, Any]) -> set[str]:
+        """Names of the groups of which a volume has the size that was asked for: it cannot be taken back."""
+        found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, target.namespace, labels=app_labels(target.app))
+        has = held_sizes(target.app, found)
+        sizes = {name: (group.get("storage") or {}).get("size") for name, group in record["groups"].items()}
+        return {
+            name for name, size in sizes.items() if size and parse_quantity(has.get(name, "0")) >= parse_quantity(size)
+        }
+
+    async def _write(self, target: Target, changes: dict[str, Part]) -> None:
+        await update_metadata(self._platform, target.namespace, target.app, changes)

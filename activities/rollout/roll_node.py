@@ -1,0 +1,180 @@
+"""``rollNode``: gives one node another Pod, by the record, and waits until it serves again.
+
+1. A volume that the engine of a lower version cannot read is made anew (``activities.rollout.reset_volume``).
+2. The node's files of the new version, then its Deployment: strategy Recreate ends the old Pod first. A Restart that
+   changes nothing deletes the Pod, known by the uid that it had when the operation was planned.
+3. Wait for another Pod that is ready, and has been for the group's ``minReadySeconds``; then ask the engine for its
+   version.
+A node that does not come up for a reason that Kubernetes names ends the step: nothing else has been touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from temporalio import activity
+
+from activities.agents.addresses import node_addresses
+from activities.agents.agent_targets import agent_of
+from activities.agents.config_maps import rendered_config_maps
+from activities.agents.node_state import NodeState
+from activities.agents.run_tool import run_tool
+from activities.app.applied_config import READ_TIMEOUT, effective, node_parameters, note_effective, read_back
+from activities.app.state import Wanted, wanted
+from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
+from activities.cluster import metadata_edits
+from activities.cluster.apply import check_owner
+from activities.cluster.diff import differences
+from activities.cluster.events import tell
+from activities.cluster.metadata import Part, update_metadata
+from activities.cluster.status import tell_step
+from activities.dependencies import Platform, permanent
+from activities.rollout.reset_volume import Volume
+from activities.rollout.volumes import wait_grown
+from api.names import app_labels
+from api.operations import OperationType
+from api.steps import ErrorType, NodeStep, Step
+from api.tools import ToolName
+from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, VOLUME_CLAIM
+from render.desired.app import DesiredComponent, DesiredGroup, DesiredNode
+from render.manifests.deployments import deployment_manifest
+from render.manifests.volumes import needs_start
+
+
+@dataclass(frozen=True)
+class _Renewal:
+    """``generation``: of the Deployment, which has to be observed; ``replaced``: another Pod comes."""
+
+    generation: int
+    replaced: bool
+
+
+class Node:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.ROLL_NODE)
+    async def roll_node(self, step: NodeStep) -> None:
+        platform, target = self._platform, step.target
+        want = await wanted(platform, target)
+        component, group, node = self._place(want, step)
+        await tell_step(platform, target, f"{node.name}: roll")
+        node = replace(node, runtime_version=group.spec.runtime_version)
+        volume = Volume(platform, step, want, component, group, node)
+        if step.wipe or await volume.turns_out_unreadable():
+            await volume.empty()
+        await self._note(step, lambda before: metadata_edits.rolled(before, node.name, node.runtime_version))
+        renewal = await self._give(step, want, component, group, node)
+        state = await self._serves(step, group, node, renewal)
+        await self._check_version(step, state, node)
+        await self._grown(step, group)
+        values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
+        answers = await read_back(platform, agent_of(target, state))
+        await note_effective(platform, target.namespace, node.name, effective(component, values, answers))
+        await self._note(step, lambda before: metadata_edits.verified(before, node.name))
+        await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {node.runtime_version}")
+
+    async def _note(self, step: NodeStep, change: Part) -> None:
+        target = step.target
+        await update_metadata(self._platform, target.namespace, target.app, {"nodes": change})
+
+    async def _serves(self, step: NodeStep, group: DesiredGroup, node: DesiredNode, renewal: _Renewal) -> NodeState:
+        """Waits for the Pod. Whatever comes of it, it is noted whether the engine may have had the volume."""
+        platform, target = self._platform, step.target
+        # Where it need not prove itself, not for Kubernetes' word on that: it comes later than the Pod's.
+        proves = group.spec.rolling_update.min_ready_seconds > 0
+        ran = False
+
+        def renewed(state: NodeState) -> bool:
+            nonlocal ran
+            deployment = platform.deployments.get(target.namespace, node.name) or {"metadata": {}}
+            seen = int(deployment["metadata"].get("generation", 0)) >= renewal.generation
+            uid = state.uid
+            other = seen and (not renewal.replaced or uid != (step.pod or "none"))
+            ran = ran or (other and bool(uid) and state.running)
+            return other and (state.available if proves else state.ready)
+
+        waiter = NodeWaiter(platform, target, f"{node.name}: wait until it serves again", [node.name])
+        try:
+            return (await waiter.until(renewed, stuck_after=STUCK_AFTER))[0]
+        finally:
+            if ran:
+                await self._note(
+                    step, lambda before: metadata_edits.engine_ran(before, node.name, node.runtime_version)
+                )
+
+    def _place(self, want: Wanted, step: NodeStep) -> tuple[DesiredComponent, DesiredGroup, DesiredNode]:
+        component = want.desired.component(step.component)
+        group = component.group(step.group)
+        # The newest agents: this is the planned restart at which they reach a Pod.
+        spec = group.spec.model_copy(update={"agent_image": self._platform.agent_image})
+        node = next((each for each in group.nodes if each.name == step.node), None)
+        if node is None:
+            raise permanent(ErrorType.NOT_FOUND, f"{step.node} is no node of the App any more")
+        return component, replace(group, spec=spec), node
+
+    async def _give(
+        self, step: NodeStep, want: Wanted, component: DesiredComponent, group: DesiredGroup, node: DesiredNode
+    ) -> _Renewal:
+        """Writes what differs; a Restart that starts no other Pod by it deletes the Pod."""
+        kubernetes, target = self._platform.kubernetes, step.target
+        live_map = await kubernetes.get(CONFIG_MAP, node.name, target.namespace)
+        live = await kubernetes.get(DEPLOYMENT, node.name, target.namespace)
+        for present in (live_map, live):
+            if present is not None:
+                check_owner(target, present)
+        addresses = await node_addresses(self._platform, want.desired)
+        known = {node.name: live_map} if live_map is not None else {}
+        for _, manifest, changed in await rendered_config_maps(
+            want.desired, component, [node], addresses, known, bootstrap=None
+        ):
+            if changed:
+                await kubernetes.apply(manifest)
+        deployment = deployment_manifest(want.desired, component, group, node)
+        before = _template(live)
+        if live is None or differences(deployment, live):
+            live = await kubernetes.apply(deployment)
+        # Equal quantities written otherwise, or a change beside the template, start no other Pod.
+        replaced = before != _template(live)
+        if not replaced and step.pod and await self._needs_start(step):
+            await self._delete_pod(step)
+            replaced = True
+        return _Renewal(int(live["metadata"].get("generation", 0)), replaced)
+
+    async def _needs_start(self, step: NodeStep) -> bool:
+        """Whether another Pod is what is wanted, though it is of the same template."""
+        if step.target.operation != OperationType.RESIZE:
+            return step.target.operation == OperationType.RESTART
+        claim = await self._platform.kubernetes.get(VOLUME_CLAIM, step.node, step.target.namespace)
+        return claim is not None and needs_start(claim)
+
+    async def _grown(self, step: NodeStep, group: DesiredGroup) -> None:
+        """The new Pod's kubelet grows the file system, where only that was still to be done."""
+        if group.spec.storage is None or step.target.operation != OperationType.RESIZE:
+            return
+        if await self._needs_start(step):
+            sizes = {step.node: group.spec.storage.size}
+            await wait_grown(self._platform, step.target.namespace, sizes, started=True)
+
+    async def _delete_pod(self, step: NodeStep) -> None:
+        pods = self._platform.pods.list(step.target.namespace, app_labels(step.target.app, node=step.node))
+        name = next((pod["metadata"]["name"] for pod in pods if pod["metadata"]["uid"] == step.pod), None)
+        if name is not None:
+            await self._platform.kubernetes.delete(POD, name, step.target.namespace, uid=step.pod)
+
+    async def _check_version(self, step: NodeStep, state: NodeState, node: DesiredNode) -> None:
+        """The image's tag is a promise; the engine knows."""
+        agent = agent_of(step.target, state)
+        result = await run_tool(self._platform, agent, ToolName.GET_VERSION, {}, timeout=READ_TIMEOUT)
+        if result is None:
+            return
+        version = result.get("version", "")
+        if version != node.runtime_version and not version.startswith(f"{node.runtime_version}."):
+            message = f"{node.name} runs version {version}; its image should hold {node.runtime_version}"
+            raise permanent(ErrorType.NODE_STUCK, message)
+
+
+def _template(deployment: Mapping[str, Any] | None) -> Any:
+    return ((deployment or {}).get("spec") or {}).get("template")

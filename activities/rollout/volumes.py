@@ -1,0 +1,181 @@
+"""Volumes: whether their StorageClasses exist, which of these can grow, and waiting until what was asked for is there.
+
+The class's driver makes the volume larger, then the kubelet the file system on it: under the running Pod where the
+driver can, else at the Pod's next start. Only ``status.capacity`` says that the engine can use it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from activities.cluster.gather import together
+from activities.dependencies import Platform, permanent
+from api.app import App
+from api.meta import parse_quantity
+from api.names import app_labels
+from api.steps import ErrorType
+from clients.resources import STORAGE_CLASS, VOLUME_CLAIM, Manifest
+from render.desired.app import DesiredApp, DesiredGroup
+from render.desired.spec_parts import Deployed
+from render.manifests.volumes import condition, needs_start
+from render.plugin.problems import Problem, listing, near
+
+GROW_WITHIN = 600.0
+"""Seconds for a driver to make a volume larger, or for a restarted Pod to have the larger file system."""
+ONLINE_WITHIN = 60.0
+"""Seconds for the kubelet to grow the file system under the running Pod; then its Pod is restarted for it."""
+_LOOK_EVERY = 2.0
+_FAILURES = ("ControllerResizeError", "NodeResizeError")
+
+
+def _growing(wanted: DesiredApp, deployed: Deployed) -> list[DesiredGroup]:
+    found = []
+    for component in wanted.components:
+        for group in component.groups:
+            record = deployed.recorded.groups.get(group.resource_name)
+            if record is None or record.storage is None or group.spec.storage is None:
+                continue
+            if parse_quantity(group.spec.storage.size) > parse_quantity(record.storage.size):
+                found.append(group)
+    return found
+
+
+async def expandable_groups(platform: Platform, wanted: DesiredApp, deployed: Deployed) -> Collection[str] | None:
+    """Resource names of the growing groups of which every claim's class can grow; None where none is to grow."""
+    growing = _growing(wanted, deployed)
+    if not growing:
+        return None
+    able = await _able(platform)
+    found = set()
+    for group in growing:
+        claims = await claims_of(platform, wanted.namespace, [node.name for node in group.nodes])
+        if all(_class_of(claim) in able for claim in claims):
+            found.add(group.resource_name)
+    return found
+
+
+async def _able(platform: Platform) -> frozenset[str]:
+    """Names of the StorageClasses whose volumes can grow."""
+    classes, _ = await platform.kubernetes.list(STORAGE_CLASS, None)
+    return frozenset(str(each["metadata"]["name"]) for each in classes if each.get("allowVolumeExpansion") is True)
+
+
+async def unknown_classes(platform: Platform, app: App) -> list[Problem]:
+    """StorageClasses that the App names and that are not there: its volumes would be waited for without end."""
+    named = {
+        f"spec.components[{at}].groups[{index}].storage.storageClassName": group.storage.storage_class_name
+        for at, component in enumerate(app.spec.components)
+        for index, group in enumerate(component.groups)
+        if group.storage is not None and group.storage.storage_class_name is not None
+    }
+    if not named:
+        return []
+    classes, _ = await platform.kubernetes.list(STORAGE_CLASS, None)
+    known = [str(each["metadata"]["name"]) for each in classes]
+    return [
+        Problem(
+            path,
+            f"there is no StorageClass {name!r}{near(name, known)}; the cluster has {listing(known)}; "
+            "write one that exists, or make this one",
+        )
+        for path, name in named.items()
+        if name not in known
+    ]
+
+
+def _class_of(claim: Manifest) -> str:
+    return str(claim["spec"].get("storageClassName") or "")
+
+
+async def claims_of(platform: Platform, namespace: str, names: Collection[str]) -> list[Manifest]:
+    """Those of the named claims that exist."""
+    found = await together(platform.kubernetes.get(VOLUME_CLAIM, name, namespace) for name in names)
+    return [claim for claim in found if claim is not None]
+
+
+@dataclass(frozen=True)
+class Ungrown:
+    """A claim that is to have ``size``."""
+
+    claim: Manifest
+    size: str
+
+    @property
+    def asks(self) -> str:
+        return str(self.claim["spec"]["resources"]["requests"]["storage"])
+
+    @property
+    def asked_for(self) -> bool:
+        return parse_quantity(self.asks) >= parse_quantity(self.size)
+
+    @property
+    def asks_otherwise(self) -> bool:
+        """Also more than is wanted by now, and has not got it."""
+        return parse_quantity(self.asks) != parse_quantity(self.size)
+
+
+def has_grown(claim: Manifest, size: str) -> bool:
+    """A claim that is not bound yet gets a volume of its size when it is."""
+    capacity = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
+    return capacity is None or parse_quantity(capacity) >= parse_quantity(size)
+
+
+def trouble(claim: Manifest) -> str:
+    """What the driver or the kubelet says went wrong; empty where nothing did."""
+    said = next((found for kind in _FAILURES if (found := condition(claim, kind))), {})
+    return str(said.get("message") or said.get("reason") or said.get("type") or "")
+
+
+async def ungrown(platform: Platform, desired: DesiredApp) -> dict[str, Ungrown]:
+    """By node, volumes of less than their group's size: not asked for more yet, or not given it yet. But for those that
+    cannot grow: a kept volume that was smaller from the beginning is used as it is."""
+    sizes = _sizes(desired)
+    if not sizes:
+        return {}
+    labels = app_labels(desired.name)
+    claims, _ = await platform.kubernetes.list(VOLUME_CLAIM, desired.namespace, labels=labels)
+    named = {name: Ungrown(claim, sizes[name]) for claim in claims if (name := claim["metadata"]["name"]) in sizes}
+    found = {name: each for name, each in named.items() if not each.asked_for or not has_grown(each.claim, each.size)}
+    if all(each.asked_for for each in found.values()):
+        return found
+    able = await _able(platform)
+    return {name: each for name, each in found.items() if each.asked_for or _class_of(each.claim) in able}
+
+
+def _sizes(desired: DesiredApp) -> dict[str, str]:
+    """Of the nodes' volumes, by node."""
+    return {
+        node.name: group.spec.storage.size
+        for component in desired.components
+        for group in component.groups
+        if group.spec.storage is not None
+        for node in group.nodes
+    }
+
+
+async def wait_grown(platform: Platform, namespace: str, sizes: Mapping[str, str], *, started: bool = False) -> None:
+    """Until the claims have these sizes, or what they lack is a start of their Pod. ``started``: their Pods were
+    started since, so nothing is lacking any more. Raises ApplicationError NodeStuck.
+
+    Asks every two seconds: claims are not among the shared watches, for the sake of this one rare wait.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while True:
+        waited = loop.time() - began
+        left = {}
+        for claim in await claims_of(platform, namespace, sizes):
+            name = str(claim["metadata"]["name"])
+            enough = has_grown(claim, sizes[name]) or not Ungrown(claim, sizes[name]).asked_for
+            if not enough and (started or waited < ONLINE_WITHIN or not needs_start(claim)):
+                left[name] = claim
+        if not left:
+            return
+        if waited >= GROW_WITHIN:
+            name = min(left)
+            why = trouble(left[name]) or f"its StorageClass {_class_of(left[name])} has not said why"
+            message = f"the volume of {name} has not grown to {sizes[name]} in {GROW_WITHIN:.0f} s: {why}"
+            raise permanent(ErrorType.NODE_STUCK, message)
+        await asyncio.sleep(_LOOK_EVERY)

@@ -1,0 +1,228 @@
+"""The ConfigMap of one node: ``node.json`` and the rendered files it refers to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from api.app import Scalar
+from api.meta import parse_quantity
+from api.node import DOCUMENT_KEY, SCHEMA, Lease, NodeDocument, NodeFile, NodeIdentity
+from api.plugin import ConfigFile
+from api.tools import Tool
+from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
+from render.manifests.labels import metadata, object_labels
+from render.plugin.bundle import CONFIG_MAP_LIMIT
+from render.plugin.parameters import parameter_problems
+from render.plugin.problems import from_pydantic, listing, near
+from render.plugin.templates import TemplateFailure
+from render.plugin.yaml_text import load_yaml
+
+LEASE_SECONDS = 4.0
+"""Of a primary in a topology with ``failover: platform``. A failover that cannot stop the old primary waits this out,
+so it is short; the watcher renews every second, so three losses in a row do no harm."""
+
+
+def node_config_map(
+    desired: DesiredApp,
+    component: DesiredComponent,
+    node: DesiredNode,
+    *,
+    addresses: Mapping[str, str],
+    bootstrap: str | None,
+    revision: int,
+    hold: bool = False,
+) -> dict[str, Any]:
+    """Renders files and tools of one node.
+
+    ``addresses``: node name -> ClusterIP, for all nodes of the App. ``bootstrap``: name of the node that may start as
+    first primary without having found another; None once the App has run, when an empty volume must never do so.
+    Raises TemplateFailure, also for a tool that does not follow the tool language.
+    """
+    context = template_context(desired, component, node, addresses=addresses, bootstrap=bootstrap)
+    bundle, definition = desired.bundle, component.definition
+    document = NodeDocument(
+        schema_=SCHEMA,
+        revision=revision,
+        hold=hold,
+        node=NodeIdentity(
+            app=desired.name,
+            app_uid=desired.uid,
+            namespace=desired.namespace,
+            component=component.name,
+            group=node.group,
+            name=node.name,
+            address=addresses[node.name],
+            ordinal=node.ordinal,
+        ),
+        process=definition.process,
+        files=[NodeFile(path=f.path, source=source_key(f), write=f.write, mode=f.mode) for f in definition.files],
+        tools=render_tools(desired, component, context),
+        roles=[role.name for role in definition.roles],
+        writable_roles=[role.name for role in definition.roles if role.writable],
+        monitor_interval=definition.monitor.interval,
+        lease=_lease(desired, component),
+    )
+    data = {source_key(f): bundle.templates.render(f.template, context) for f in definition.files}
+    data[DOCUMENT_KEY] = json.dumps(document.model_dump(by_alias=True, mode="json", exclude_none=True), sort_keys=True)
+    size = sum(len(key) + len(text.encode()) for key, text in data.items())
+    if size > CONFIG_MAP_LIMIT:
+        message = f"the files of node {node.name} are {size} bytes together; {CONFIG_MAP_LIMIT} is the most"
+        raise TemplateFailure(f"{bundle.name} {bundle.version}", component.name, 0, message)
+    labels = object_labels(desired, component.name, node.group, node.name)
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(desired, node.name, labels), "data": data}
+
+
+def _lease(desired: DesiredApp, component: DesiredComponent) -> Lease | None:
+    """None where nobody could take over."""
+    replicas = len(component.nodes) - 1
+    writable = any(role.writable for role in component.definition.roles)
+    if desired.bundle.topology(desired.topology).failover != "platform" or not writable or not replicas:
+        return None
+    return Lease(seconds=LEASE_SECONDS, followers=replicas // 2 + 1)
+
+
+def source_key(file: ConfigFile) -> str:
+    """ConfigMap key of a rendered file: its path, as such a key may hold no ``/``."""
+    return file.path.strip("/").replace("/", "__")
+
+
+def template_context(
+    desired: DesiredApp,
+    component: DesiredComponent,
+    node: DesiredNode,
+    *,
+    addresses: Mapping[str, str],
+    bootstrap: str | None,
+) -> dict[str, Any]:
+    """What templates see; the contract is the docstring of ``api.plugin``. Plain values only."""
+    described = {c.name: _describe_component(desired, c, addresses) for c in desired.components}
+    own = next(n for n in described[component.name]["nodes"] if n["name"] == node.name)
+    first = next((n for n in described[component.name]["nodes"] if n["name"] == bootstrap), None)
+    context: dict[str, Any] = {
+        "app": {"name": desired.name, "namespace": desired.namespace},
+        "plugin": {"name": desired.bundle.name, "version": desired.bundle.version},
+        "runtimeVersion": node.runtime_version,
+        "topology": desired.topology,
+        "component": described[component.name],
+        "components": described,
+        "node": own,
+        "bootstrap": first,
+        "parameters": {
+            name: {"apply": p.apply, "readBack": p.read_back or name} for name, p in component.parameters.items()
+        },
+        "resources": resource_amounts(component.group(node.group)),
+    }
+    context["config"] = node_config(desired, component, context)
+    return context
+
+
+def stand_in_addresses(desired: DesiredApp) -> dict[str, str]:
+    """By node name, from the range for documentation: where it does not matter which."""
+    return {node.name: f"192.0.{2 + number // 250}.{number % 250 + 1}" for number, node in enumerate(desired.nodes)}
+
+
+def node_config(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> dict[str, Scalar]:
+    """The node's parameters: the component's, and the defaults that follow from the node. Raises TemplateFailure."""
+    bundle, file = desired.bundle, component.definition.parameters
+    values, seen = dict(component.config), _without_joining(desired, component, context)
+    for name, parameter in component.parameters.items():
+        if name not in values and parameter.default_expression is not None and file is not None:
+            line = line_of(bundle.files[file], f"{name}:")
+            values[name] = bundle.templates.evaluate(parameter.default_expression, file, line, seen)
+            wrong = parameter_problems(name, component.name, {name: values[name]}, component.parameters)
+            if wrong:
+                message = f"defaultExpression of {name}: {wrong[0].message}"
+                raise TemplateFailure(f"{bundle.name} {bundle.version}", file, line, message)
+    return dict(sorted(values.items()))
+
+
+def _without_joining(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An engine that was told to wait for so many others would stop at once where they are still to come."""
+    joining = {node.name for node in desired.nodes if node.joining}
+    there = {
+        name: {**each, "nodes": [node for node in each["nodes"] if node["name"] not in joining]}
+        for name, each in context["components"].items()
+    }
+    return {**context, "components": there, "component": there[component.name]}
+
+
+def _describe_component(
+    desired: DesiredApp, component: DesiredComponent, addresses: Mapping[str, str]
+) -> dict[str, Any]:
+    nodes = [
+        {"name": n.name, "address": addresses[n.name], "ordinal": n.ordinal, "id": n.id, "group": n.group}
+        for n in component.nodes
+    ]
+    return {
+        "name": component.name,
+        "nodes": nodes,
+        "ports": {port.name: port.port for port in component.definition.ports},
+        "service": f"{component.resource_name}.{desired.namespace}.svc",
+    }
+
+
+def resource_amounts(group: DesiredGroup) -> dict[str, float | int]:
+    """``cpu`` in cores, ``memory`` in bytes: the limit, else the request, else 0 for "not bounded"."""
+    resources = group.spec.resources
+    amounts = {
+        name: parse_quantity(resources.limits.get(name) or resources.requests.get(name) or "0")
+        for name in ("cpu", "memory")
+    }
+    return {"cpu": float(amounts["cpu"]), "memory": math.floor(amounts["memory"])}
+
+
+def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> dict[str, Tool]:
+    """The component's tools. Raises TemplateFailure with the file and, where YAML knows it, the line."""
+    bundle, file = desired.bundle, component.definition.tools
+    plugin = f"{bundle.name} {bundle.version}"
+    text = bundle.templates.render(file, context)
+    try:
+        loaded = load_yaml(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 0
+        shown = text.splitlines()[mark.line].strip() if mark is not None and mark.line < len(text.splitlines()) else ""
+        message = f"the rendered text is not YAML at its line {line} ({shown!r}): {getattr(error, 'problem', error)}"
+        raise TemplateFailure(plugin, file, 0, message) from error
+    if not isinstance(loaded, dict):
+        raise TemplateFailure(plugin, file, 0, "is not a mapping of tool names")
+    tools: dict[str, Tool] = {}
+    for name, value in loaded.items():
+        try:
+            tools[str(name)] = Tool.model_validate(value)
+        except ValidationError as error:
+            problems = "; ".join(f"{name}.{p.path}: {p.message}" for p in from_pydantic(error))
+            raise TemplateFailure(plugin, file, line_of(bundle.files[file], f"{name}:"), problems) from error
+    for name in tools:
+        wrong = _undo_problem(name, tools)
+        if wrong:
+            line = line_of(bundle.files[file], f"{name}:")
+            raise TemplateFailure(plugin, file, line, f"{name}.undo.tool: {wrong}")
+    return tools
+
+
+def _undo_problem(name: str, tools: Mapping[str, Tool]) -> str:
+    """The agent runs each tool once at a time, and what undoes a tool while no new run of that tool begins. One that
+    undoes itself would wait for itself; two that undo each other would never come to an end."""
+    undo = tools[name].undo
+    if undo is None:
+        return ""
+    if undo.tool == name:
+        return f"{name} cannot undo itself; name the tool that takes back what {name} does"
+    if undo.tool not in tools:
+        others = sorted({*tools} - {name})
+        return f"there is no tool {undo.tool!r}{near(undo.tool, others)}; write it, or name one of {listing(others)}"
+    if tools[undo.tool].undo is not None:
+        return f"{undo.tool} has an undo of its own; remove that one: {undo.tool} has to be the end of it"
+    return ""
+
+
+def line_of(text: str, start: str) -> int:
+    """Number of the first line that starts so, 0 for none."""
+    return next((number for number, line in enumerate(text.splitlines(), start=1) if line.startswith(start)), 0)

@@ -1,0 +1,241 @@
+"""A plugin version as one value: its definition, its files, their digest; and its form as ConfigMaps.
+
+A version's digest never changes: who installs other content under the same version is refused, so ``digest`` says
+exactly what an App runs with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+from pydantic import ValidationError
+
+from api.names import API_GROUP, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, MANAGED_BY
+from api.plugin import Parameter, Plugin, Topology
+from render.plugin.parameters import control_characters
+from render.plugin.problems import Problem, from_pydantic
+from render.plugin.templates import Templates
+from render.plugin.yaml_text import load_yaml
+
+DEFINITION = "plugin.yaml"
+DIGEST_ANNOTATION = f"{API_GROUP}/digest"
+TEMPLATES_KEY = "templates"
+"""Key of the Plugin ConfigMap: JSON list of the names of its Template ConfigMaps."""
+CONFIG_MAP_LIMIT = 900 * 1024
+"""Bytes of data per ConfigMap: below the API server's 1 MiB for the whole object."""
+_SEPARATOR = "__"
+"""Stands for ``/`` in a ConfigMap key, which may not hold one."""
+
+
+class PluginRefused(Exception):  # noqa: N818 - it is a refusal, not a fault
+    """A plugin that cannot be installed. ``problems`` say file (and line) and what would be right."""
+
+    def __init__(self, plugin: str, problems: Sequence[Problem]) -> None:
+        self.plugin = plugin
+        self.problems = tuple(problems)
+        super().__init__(f"plugin {plugin}: " + "; ".join(str(p) for p in problems))
+
+
+@dataclass(frozen=True)
+class PluginBundle:
+    """``files``: relative path -> text, ``plugin.yaml`` included. ``parameters``: component -> parameter name ->
+    Parameter."""
+
+    plugin: Plugin
+    files: Mapping[str, str]
+    digest: str
+    parameters: Mapping[str, Mapping[str, Parameter]]
+    templates: Templates = field(compare=False, repr=False)
+
+    def topology(self, name: str) -> Topology:
+        return next(each for each in self.plugin.spec.topologies if each.name == name)
+
+    @property
+    def name(self) -> str:
+        return self.plugin.metadata.name
+
+    @property
+    def version(self) -> str:
+        return self.plugin.metadata.version
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """sha256 over the sorted files, each as length-prefixed name and content, so that no two sets run together."""
+    total = hashlib.sha256()
+    for name in sorted(files):
+        for part in (name.encode(), files[name].encode()):
+            total.update(f"{len(part)}:".encode())
+            total.update(part)
+    return f"sha256:{total.hexdigest()}"
+
+
+def from_files(files: Mapping[str, str], origin: str = "") -> PluginBundle:
+    """Parses definition and parameter files. ``origin`` names the plugin in failures. Raises PluginRefused."""
+    if DEFINITION not in files:
+        raise PluginRefused(origin or "?", [Problem(DEFINITION, "the file is missing; it defines the plugin")])
+    document = _load_yaml(origin or "?", DEFINITION, files[DEFINITION])
+    try:
+        plugin = Plugin.model_validate(document)
+    except ValidationError as error:
+        problems = [Problem(f"{DEFINITION}: {p.path}", p.message) for p in from_pydantic(error)]
+        raise PluginRefused(origin or "?", problems) from error
+    label = f"{plugin.metadata.name} {plugin.metadata.version}"
+    problems = _undeclared_files(plugin, files)
+    parameters: dict[str, Mapping[str, Parameter]] = {}
+    for component in plugin.spec.components:
+        if component.parameters is None or component.parameters not in files:
+            parameters[component.name] = {}
+            continue
+        found, wrong = _parse_parameters(label, component.parameters, files[component.parameters])
+        parameters[component.name] = found
+        problems += wrong
+    if problems:
+        raise PluginRefused(label, problems)
+    return PluginBundle(plugin, dict(files), digest_of(files), parameters, Templates(label, files))
+
+
+def load_folder(path: Path) -> PluginBundle:
+    """Reads a plugin's folder (hidden files and folders left out). Raises PluginRefused, OSError."""
+    files: dict[str, str] = {}
+    for file in sorted(path.rglob("*")):
+        relative = file.relative_to(path)
+        if not file.is_file() or any(part.startswith(".") for part in relative.parts):
+            continue
+        try:
+            files[relative.as_posix()] = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise PluginRefused(path.name, [Problem(relative.as_posix(), "is not UTF-8 text")]) from error
+    return from_files(files, path.name)
+
+
+def config_map_name(plugin: str, version: str) -> str:
+    """Name of the Plugin ConfigMap in the platform's namespace."""
+    return f"plugin-{plugin}-{version}"
+
+
+def to_config_maps(bundle: PluginBundle, namespace: str) -> list[dict[str, Any]]:
+    """The Plugin ConfigMap first, then its Template ConfigMaps. Raises PluginRefused where one file is too large."""
+    base = config_map_name(bundle.name, bundle.version)
+    parts: list[dict[str, str]] = []
+    size = CONFIG_MAP_LIMIT + 1
+    for path in sorted(set(bundle.files) - {DEFINITION}):
+        key, text = path.replace("/", _SEPARATOR), bundle.files[path]
+        weight = len(key) + len(text.encode())
+        if weight > CONFIG_MAP_LIMIT:
+            raise PluginRefused(base, [Problem(path, f"is {weight} bytes; a file may have at most {CONFIG_MAP_LIMIT}")])
+        if size + weight > CONFIG_MAP_LIMIT:
+            parts.append({})
+            size = 0
+        parts[-1][key] = text
+        size += weight
+    names = [f"{base}-templates" if number == 0 else f"{base}-templates-{number}" for number in range(len(parts))]
+    definition = {DEFINITION: bundle.files[DEFINITION], TEMPLATES_KEY: json.dumps(names)}
+    return [_config_map(bundle, namespace, base, definition)] + [
+        _config_map(bundle, namespace, name, part) for name, part in zip(names, parts, strict=True)
+    ]
+
+
+def _config_map(bundle: PluginBundle, namespace: str, name: str, data: dict[str, str]) -> dict[str, Any]:
+    labels = {
+        LABEL_PLUGIN: bundle.name,
+        LABEL_PLUGIN_VERSION: bundle.version,
+        "app.kubernetes.io/managed-by": MANAGED_BY,
+        "app.kubernetes.io/name": bundle.name,
+        "app.kubernetes.io/component": "plugin" if TEMPLATES_KEY in data else "plugin-templates",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": labels,
+            "annotations": {DIGEST_ANNOTATION: bundle.digest},
+        },
+        "immutable": True,
+        "data": data,
+    }
+
+
+def template_map_names(plugin_map: Mapping[str, Any]) -> list[str]:
+    """Names of the Template ConfigMaps that a Plugin ConfigMap refers to."""
+    names = json.loads(plugin_map.get("data", {}).get(TEMPLATES_KEY, "[]"))
+    return [str(name) for name in names]
+
+
+def from_config_maps(plugin_map: Mapping[str, Any], template_maps: Sequence[Mapping[str, Any]]) -> PluginBundle:
+    """The inverse of ``to_config_maps``; the digest is computed anew and compared. Raises PluginRefused."""
+    origin = str(plugin_map["metadata"]["name"])
+    given = {str(m["metadata"]["name"]): m for m in template_maps}
+    missing = sorted(set(template_map_names(plugin_map)) - set(given))
+    if missing:
+        raise PluginRefused(
+            origin, [Problem(TEMPLATES_KEY, f"ConfigMap {', '.join(missing)} is missing; install again")]
+        )
+    files = {DEFINITION: str(plugin_map["data"][DEFINITION])}
+    for name in template_map_names(plugin_map):
+        for key, text in (given[name].get("data") or {}).items():
+            files[str(key).replace(_SEPARATOR, "/")] = str(text)
+    bundle = from_files(files, origin)
+    recorded = (plugin_map["metadata"].get("annotations") or {}).get(DIGEST_ANNOTATION)
+    if recorded != bundle.digest:
+        raise PluginRefused(origin, [Problem(DIGEST_ANNOTATION, f"says {recorded}, the content has {bundle.digest}")])
+    return bundle
+
+
+def _load_yaml(plugin: str, file: str, text: str) -> Any:
+    try:
+        return load_yaml(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{file}:{mark.line + 1}" if mark is not None else file
+        raise PluginRefused(plugin, [Problem(place, f"is not YAML: {getattr(error, 'problem', error)}")]) from error
+
+
+def _undeclared_files(plugin: Plugin, files: Mapping[str, str]) -> list[Problem]:
+    problems = [
+        Problem(path, f"a file name may not hold {_SEPARATOR!r}; rename it")
+        for path in sorted(files)
+        if _SEPARATOR in path
+    ]
+    for index, component in enumerate(plugin.spec.components):
+        at = f"{DEFINITION}: spec.components[{index}]"
+        named = [(f"{at}.files[{i}].template", f.template) for i, f in enumerate(component.files)]
+        named.append((f"{at}.tools", component.tools))
+        if component.parameters is not None:
+            named.append((f"{at}.parameters", component.parameters))
+        problems += [
+            Problem(place, f"file {name!r} is not in the plugin") for place, name in named if name not in files
+        ]
+    return problems
+
+
+def _parse_parameters(plugin: str, file: str, text: str) -> tuple[dict[str, Parameter], list[Problem]]:
+    document = _load_yaml(plugin, file, text)
+    if not isinstance(document, dict):
+        return {}, [Problem(file, "is not a mapping of parameter names")]
+    parameters: dict[str, Parameter] = {}
+    problems: list[Problem] = []
+    for name, value in document.items():
+        try:
+            parameter = Parameter.model_validate(value)
+            jsonschema.Draft202012Validator.check_schema(parameter.schema_)
+        except ValidationError as error:
+            problems += [Problem(f"{file}: {name}.{p.path}", p.message) for p in from_pydantic(error)]
+            continue
+        except jsonschema.SchemaError as error:
+            problems.append(Problem(f"{file}: {name}.schema", f"is not JSON Schema: {error.message}"))
+            continue
+        if parameter.default is not None:
+            errors = jsonschema.Draft202012Validator(parameter.schema_).iter_errors(parameter.default)
+            said = [*(error.message for error in errors), control_characters(parameter.default)]
+            problems += [Problem(f"{file}: {name}.default", each) for each in said if each]
+        parameters[str(name)] = parameter
+    return parameters, problems

@@ -1,0 +1,190 @@
+"""Everything that can be wrong with an App, said at once: field path and what would be right.
+
+The same checks run before anything is touched, so a bad spec never changes what runs. The CRD's schema and CEL rules
+refuse some of it earlier where the API server has them; nothing here relies on that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from api.app import App, ComponentTemplate, GroupTemplate
+from api.meta import parse_quantity
+from api.names import group_name
+from api.plugin import Topology, TopologyComponent
+from render.check.trial import render_trial
+from render.desired.app import RecordedState, chosen_topology, desired, group_templates, replicas_of
+from render.plugin.bundle import PluginBundle
+from render.plugin.parameters import parameter_problems
+from render.plugin.problems import Problem, from_pydantic, listing, near
+from render.plugin.templates import TemplateFailure, version_key
+from render.validation.derived_names import name_problems
+from render.validation.immutability import immutability_problems
+
+__all__ = ["Problem", "parse_app", "validate"]
+
+
+def parse_app(manifest: Mapping[str, Any]) -> tuple[App | None, list[Problem]]:
+    """The App of a manifest as the API server gave it, or why it is none. Unknown parts of ``metadata`` are kept."""
+    try:
+        return App.model_validate(manifest), []
+    except ValidationError as error:
+        return None, from_pydantic(error)
+
+
+def validate(
+    app: App,
+    bundle: PluginBundle | None,
+    known_plugins: Mapping[str, Sequence[str]],
+    recorded: RecordedState | None = None,
+) -> list[Problem]:
+    """All problems of an App, none for a good one.
+
+    ``bundle``: the plugin version that the App names, None where it is not installed. ``known_plugins``: installed
+    name -> versions, for the sentence that says what would do. ``recorded``: what runs now, for what may not change
+    after creation.
+    """
+    if bundle is None:
+        return [_unknown_plugin(app, known_plugins)]
+    problems = _runtime_version(app, bundle)
+    topology = chosen_topology(app, bundle)
+    if topology is None:
+        names = listing(t.name for t in bundle.plugin.spec.topologies)
+        message = f"plugin {bundle.name} {bundle.version} has no topology {app.spec.topology!r}; it has {names}"
+        return [*problems, Problem("spec.topology", message)]
+    problems += _components(app, topology, bundle)
+    duplicates = [p for p in problems if "already" in p.message]
+    problems += _replicas(app, topology, recorded)
+    if not duplicates:
+        problems += name_problems(app, topology, bundle, recorded)
+    if recorded is not None:
+        problems += immutability_problems(app, bundle, topology, recorded)
+    return problems or _templates(app, bundle, recorded)
+
+
+def _templates(app: App, bundle: PluginBundle, recorded: RecordedState | None) -> list[Problem]:
+    """What the plugin's own check could not see, because only this App's settings lead there."""
+    try:
+        render_trial(desired(app, bundle, agent_image="", recorded=recorded))
+    except TemplateFailure as failure:
+        return [Problem("spec.plugin", f"{failure}; correct the plugin, or the parameters that lead there")]
+    return []
+
+
+def _unknown_plugin(app: App, known_plugins: Mapping[str, Sequence[str]]) -> Problem:
+    wanted = app.spec.plugin
+    versions = known_plugins.get(wanted.name)
+    if versions is None:
+        hint = near(wanted.name, known_plugins)
+        message = f"plugin {wanted.name!r} is not installed{hint}; installed: {listing(known_plugins)}"
+        return Problem("spec.plugin.name", message)
+    found = ", ".join(sorted(versions, key=version_key)) or "none"
+    message = f"version {wanted.version} of plugin {wanted.name} is not installed; installed: {found}"
+    return Problem("spec.plugin.version", message)
+
+
+def _runtime_version(app: App, bundle: PluginBundle) -> list[Problem]:
+    supported = [v.version for v in bundle.plugin.spec.runtime_versions]
+    wanted = app.spec.runtime_version
+    if wanted is None or wanted in supported:
+        return []
+    message = f"plugin {bundle.name} {bundle.version} does not support {wanted!r}; it supports {', '.join(supported)}"
+    return [Problem("spec.runtimeVersion", message)]
+
+
+def _components(app: App, topology: Topology, bundle: PluginBundle) -> list[Problem]:
+    problems: list[Problem] = []
+    defaults = {c.name: c for c in topology.components}
+    problems += _duplicates("spec.components", [c.name for c in app.spec.components], "component")
+    for index, component in enumerate(app.spec.components):
+        path = f"spec.components[{index}]"
+        default = defaults.get(component.name)
+        if default is None:
+            hint = near(component.name, defaults)
+            message = f"topology {topology.name} has no component {component.name!r}{hint}; it has {listing(defaults)}"
+            problems.append(Problem(f"{path}.name", message))
+            continue
+        parameters = bundle.parameters[component.name]
+        problems += parameter_problems(f"{path}.config", component.name, component.config, parameters)
+        problems += _groups(path, component, default)
+    return problems
+
+
+def _duplicates(path: str, names: Sequence[str], kind: str) -> list[Problem]:
+    problems = []
+    for index, name in enumerate(names):
+        first = names.index(name)
+        if first < index:
+            message = f"{kind} {name!r} is already at {path}[{first}]; merge the two or rename one"
+            problems.append(Problem(f"{path}[{index}].name", message))
+    return problems
+
+
+def _groups(path: str, component: ComponentTemplate, default: TopologyComponent) -> list[Problem]:
+    problems = _duplicates(f"{path}.groups", [g.name for g in component.groups], "group")
+    for index, group in enumerate(component.groups):
+        at = f"{path}.groups[{index}]"
+        problems += _resources(f"{at}.resources", group)
+        if group.storage is None:
+            continue
+        if default.storage is None:
+            message = f"component {component.name} keeps nothing on a volume in this topology; remove it"
+            problems.append(Problem(f"{at}.storage", message))
+        elif parse_quantity(group.storage.size) < 1024 * 1024:
+            message = f"{group.storage.size} is less than 1Mi; write for example {default.storage.size}"
+            problems.append(Problem(f"{at}.storage.size", message))
+    return problems
+
+
+def _resources(path: str, group: GroupTemplate) -> list[Problem]:
+    if group.resources is None:
+        return []
+    problems = []
+    for name, limit in group.resources.limits.items():
+        request = group.resources.requests.get(name)
+        if parse_quantity(limit) == 0:
+            problems.append(
+                Problem(f"{path}.limits.{name}", "a limit of 0 leaves nothing to run with; raise or remove it")
+            )
+        elif request is not None and parse_quantity(request) > parse_quantity(limit):
+            message = f"{request} is above the limit {limit}; lower it or raise limits.{name}"
+            problems.append(Problem(f"{path}.requests.{name}", message))
+    return problems
+
+
+def _replicas(app: App, topology: Topology, recorded: RecordedState | None) -> list[Problem]:
+    """Bounds count all groups of a component together; the problem is put where the person wrote the number."""
+    problems = []
+    written = {c.name: (index, c) for index, c in reversed(list(enumerate(app.spec.components)))}
+    for default in topology.components:
+        index, template = written.get(default.name, (-1, None))
+        groups = group_templates(template, default)
+        total = sum(replicas_of(app, default, groups, recorded).values())
+        if default.minimum <= total <= default.maximum:
+            continue
+        path = f"spec.components[{index}].groups" if template is not None else "spec.components"
+        if template is not None and len(template.groups) == 1 and template.groups[0].replicas is not None:
+            path += "[0].replicas"
+        if default.minimum == default.maximum:
+            bound = f"exactly {default.minimum}"
+        elif total < default.minimum:
+            bound = f"at least {default.minimum}"
+        else:
+            bound = f"at most {default.maximum}"
+        scaled = _scaled_groups(app, default, groups, recorded)
+        message = (
+            f"topology {topology.name} needs {bound} of {default.name}, all groups together; there are {total}{scaled}"
+        )
+        problems.append(Problem(path, message))
+    return problems
+
+
+def _scaled_groups(
+    app: App, default: TopologyComponent, groups: Iterable[GroupTemplate], recorded: RecordedState | None
+) -> str:
+    names = [group_name(app.name, default.name, group.name) for group in groups if group.replicas is None]
+    scaled = [name for name in names if recorded is not None and name in recorded.groups]
+    return f" (the number is that of group {', '.join(scaled)}; correct it with kubectl scale)" if scaled else ""

@@ -1,0 +1,208 @@
+"""Parameters of running engines: who lacks which, one node given them, and the former ones put back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.app.applied_config import Effective, noted
+from activities.config import configure as configuring
+from activities.config.configure import Configure
+from activities.config.sync_nodes import Sync
+from api.operations import OperationType
+from api.steps import ComponentStep, ConfigPlans, ConfigureStep, ErrorType, NodeStep
+from clients.agents import AgentTarget
+from proto import agent_pb2
+from tests.unit.activities.support.cluster import World
+from tests.unit.render.support import store
+
+NODES = ["books-store-g-0", "books-store-g-1"]
+FILE = "middleware__conf__shelf.conf"
+
+
+def config(**values: object) -> list[dict[str, object]]:
+    return [{**store(replicas=2)[0], "config": {name.replace("_", "-"): value for name, value in values.items()}}]
+
+
+@pytest.fixture
+async def world() -> World:
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    world.roles(store_0="primary")
+    return world
+
+
+async def planned(world: World) -> ConfigPlans:
+    plans: ConfigPlans = await world.do(
+        Configure(world.platform).plan_config, world.target(OperationType.RECONFIGURE, reason="asked")
+    )
+    return plans
+
+
+async def configure(world: World, node: str, *, revert: bool = False) -> None:
+    step = NodeStep(world.target(OperationType.RECONFIGURE), "store", "g", node)
+    await world.do(Configure(world.platform).configure_node, ConfigureStep(step, revert))
+
+
+def note(world: World, node: str) -> Effective:
+    found = noted(world.object("ConfigMap", node))
+    assert found is not None
+    return found
+
+
+def file(world: World, node: str) -> str:
+    return str(world.object("ConfigMap", node)["data"][FILE])
+
+
+async def test_the_plan_names_what_changed_and_the_writable_node_last(world: World) -> None:
+    world.edit(components=config(cache_size="128mb"))
+    (plan,) = (await planned(world)).components
+    assert (plan.component, plan.changed, plan.restart) == ("store", ["cache-size"], False)
+    assert [node.name for node in plan.nodes] == [NODES[1], NODES[0]]
+
+
+async def test_a_parameter_that_is_read_at_the_start_needs_one(world: World) -> None:
+    world.edit(components=config(threads=4))
+    (plan,) = (await planned(world)).components
+    assert plan.restart
+
+
+async def test_a_node_that_has_them_is_left_out_when_it_goes_on(world: World) -> None:
+    world.edit(components=config(cache_size="128mb"))
+    await configure(world, NODES[1])
+    (plan,) = (await planned(world)).components
+    assert [node.name for node in plan.nodes] == [NODES[0]]
+
+
+async def test_a_dynamic_parameter_is_given_to_the_running_engine(world: World) -> None:
+    before = note(world, NODES[1])
+    world.edit(components=config(cache_size="128mb"))
+    await configure(world, NODES[1])
+    assert world.agents.calls[-1] == (NODES[1], "push", {"cache-size": "128mb"})
+    assert world.agents.called("restart") == []
+    after = note(world, NODES[1])
+    assert (after.dynamic != before.dynamic, after.restart == before.restart) == (True, True)
+    assert after.read_back == {"cache-size": "128mb"}
+    assert "cache-size 128mb" in file(world, NODES[1])
+    assert "cache-size 64mb" in file(world, NODES[0]), "one node at a time"
+
+
+async def test_another_is_read_by_a_restart_of_the_engine_alone(world: World) -> None:
+    pod = world.pod(NODES[1])["metadata"]["uid"]
+    world.edit(components=config(threads=4))
+    await configure(world, NODES[1])
+    assert world.agents.called("restart") == [NODES[1]]
+    assert world.pod(NODES[1])["metadata"]["uid"] == pod
+    assert (await planned(world)).components[0].nodes[0].name == NODES[0]
+
+
+async def test_what_an_engine_refuses_ends_the_step_for_good_and_is_put_back(world: World) -> None:
+    world.edit(components=config(cache_size="128mb"))
+    world.agents.refuses[NODES[1]] = "not enough memory"
+    with pytest.raises(ApplicationError, match="books-store-g-1: not enough memory") as error:
+        await configure(world, NODES[1])
+    assert (error.value.type, error.value.non_retryable) == (ErrorType.ENGINE_REFUSED, True)
+    assert note(world, NODES[1]).dynamic == "", "nobody knows what the engine has now"
+    world.agents.refuses.clear()
+    await configure(world, NODES[1], revert=True)
+    assert "cache-size 64mb" in file(world, NODES[1])
+    assert world.agents.calls[-1] == (NODES[1], "push", {"cache-size": "64mb"})
+    assert note(world, NODES[1]).dynamic == note(world, NODES[0]).dynamic
+
+
+async def test_an_engine_that_dies_with_them_is_told_with_its_agents_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configuring, "RESTART_TIMEOUT", 0.3)
+    world.edit(components=config(threads=4))
+    ended = "the process is BACKOFF: shelf ended by itself after 0.1 s with exit code 1; next try in 1 s"
+    world.agents.say(NODES[1], ready=False, message=ended)
+    world.agents.reports[NODES[1]].process = agent_pb2.BACKOFF
+
+    async def role(target: AgentTarget, **_: Any) -> agent_pb2.RoleReport:
+        """It is started anew in between."""
+        found = world.agents.reports[target.node]
+        starting = agent_pb2.RoleReport(node=target.node, message="the process is STARTING", process=agent_pb2.STARTING)
+        world.agents.reports[target.node] = starting
+        return found
+
+    monkeypatch.setattr(world.agents, "role", role)
+    with pytest.raises(ApplicationError) as error:
+        await configure(world, NODES[1])
+    assert error.value.message == f"{NODES[1]} does not serve with the new parameters: {ended}"
+
+
+async def test_one_that_restarted_is_given_the_time_to_save_what_it_has_copied(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configuring, "RESTART_TIMEOUT", 0.1)
+    world.edit(components=config(threads=4))
+    world.agents.say(NODES[1], unsaved="it writes its file")
+    step = asyncio.create_task(configure(world, NODES[1]))
+    done, _ = await asyncio.wait([step], timeout=1.0)
+    assert not done, "the next node would follow"
+    world.agents.say(NODES[1])
+    await step
+
+
+async def test_until_every_node_has_them_the_former_are_the_record(world: World) -> None:
+    world.edit(components=config(cache_size="128mb"))
+    for node in NODES:
+        await configure(world, node)
+    assert world.part("record")["components"]["store"]["config"]["cache-size"] == "64mb"
+    step = ComponentStep(world.target(OperationType.RECONFIGURE), "store")
+    await world.do(Configure(world.platform).commit_config, step)
+    assert world.part("record")["components"]["store"]["config"]["cache-size"] == "128mb"
+    assert world.object("Component", "books-store")["spec"]["config"]["cache-size"] == "128mb"
+    assert (await world.load()).drift == []
+
+
+# Sync: files and tools, without an operation on parameters
+
+
+async def synced(world: World) -> int:
+    step = ComponentStep(world.target(OperationType.REPAIR), "store")
+    return int((await world.do(Sync(world.platform).sync_nodes, step)).changed)
+
+
+async def test_agents_get_their_files_once(world: World) -> None:
+    assert await synced(world) == 2
+    assert world.agents.called("push") == NODES
+    for node in NODES:
+        document = json.loads(world.object("ConfigMap", node)["data"]["node.json"])
+        world.agents.revisions[node] = document["revision"]
+    assert await synced(world) == 0
+    assert len(world.agents.called("push")) == 2
+
+
+async def test_a_file_that_somebody_edited_is_put_back_in_cluster_and_agent(world: World) -> None:
+    await synced(world)
+    live = world.object("ConfigMap", NODES[0])
+    before = live["data"][FILE]
+    world.cluster.put({**live, "data": {**live["data"], FILE: "spoiled"}})
+    await synced(world)
+    assert file(world, NODES[0]) == before
+
+
+async def test_an_engine_that_somebody_set_otherwise_gets_its_parameters_back(world: World) -> None:
+    for node in NODES:
+        world.agents.revisions[node] = 2**40
+        live = world.object("ConfigMap", node)
+        told = note(world, node)
+        annotation = Effective(told.dynamic, told.restart, {"cache-size": "64mb"}).annotation()
+        annotations = {**live["metadata"]["annotations"], "middleware.io/effective": annotation}
+        world.cluster.put({**live, "metadata": {**live["metadata"], "annotations": annotations}})
+    world.agents.tools["readConfig"] = {"cache-size": "1mb"}
+    assert await synced(world) == 2
+    assert world.agents.calls[-1][2] == {"cache-size": "64mb"}
+
+
+async def test_an_agent_that_refuses_its_files_is_told_and_tried_again(world: World) -> None:
+    world.agents.refuses[NODES[0]] = "no space left"
+    with pytest.raises(ApplicationError, match="books-store-g-0 does not take its files: no space left") as error:
+        await synced(world)
+    assert not error.value.non_retryable
+    assert "PushRefused: books-store-g-0: no space left" in world.events()

@@ -1,0 +1,162 @@
+"""Volumes that an earlier App of the name left: which nodes are held, and whose data is believed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.app.retained_volumes import NOT_YET, of_this_app
+from activities.reconcile.adopt_volumes import Held, newest
+from activities.reconcile.apply_group import Groups
+from activities.reconcile.delete import Delete
+from activities.reconcile.prepare import Prepare
+from api.names import ANNOTATION_RUNTIME_VERSION, FINALIZER, LABEL_NODE
+from api.steps import ComponentStep, GroupStep
+from proto.agent_pb2 import ReloadConfigResult, VolumeRecord
+from tests.unit.activities.support.cluster import NAME, World
+from tests.unit.render.support import manifest, store
+
+STORED = store(replicas=2, storage={"size": "1Gi"})
+WRITABLE = {"primary"}
+CLAIMS = ["books-store-g-0", "books-store-g-1"]
+
+
+def claim(uid: str | None) -> dict[str, Any]:
+    return {"metadata": {"annotations": {"middleware.io/app-uid": uid} if uid else {}}}
+
+
+def test_a_claim_belongs_to_the_app_whose_uid_it_carries() -> None:
+    assert of_this_app(claim("u"), "u")
+    assert not of_this_app(claim("earlier"), "u")
+    assert not of_this_app(claim(NOT_YET), "u")
+    assert not of_this_app(claim(None), "u")
+
+
+def test_who_was_writable_last_wins_over_who_was_seen_last() -> None:
+    records = {
+        "a": VolumeRecord(present=True, role="primary", last_writable=10, last_seen=10, position=1),
+        "b": VolumeRecord(present=True, role="replica", last_writable=0, last_seen=99, position=9),
+    }
+    assert newest(records, WRITABLE) == "a"
+
+
+def test_who_was_writable_and_has_become_a_replica_is_one_of_them() -> None:
+    """It was replaced, and its data set aside; its successor's record is lost, or says no more than it had saved."""
+    records = {
+        "a": VolumeRecord(present=True, role="replica", last_writable=10),
+        "b": VolumeRecord(present=True, role="replica", last_seen=99, position=9),
+    }
+    assert newest(records, WRITABLE) == "b"
+
+
+def test_without_a_writable_one_the_last_seen_then_the_position_decides() -> None:
+    records = {
+        "a": VolumeRecord(present=True, last_seen=5, position=1),
+        "b": VolumeRecord(present=True, last_seen=5, position=2),
+        "c": VolumeRecord(present=True, last_seen=4, position=9),
+    }
+    assert newest(records, WRITABLE) == "b"
+
+
+def test_an_empty_volume_is_never_chosen() -> None:
+    assert newest({"a": VolumeRecord(), "b": VolumeRecord(present=True)}, WRITABLE) == "b"
+    assert newest({"a": VolumeRecord()}, WRITABLE) == ""
+
+
+async def kept_from(version: str) -> World:
+    """An App of that version has run, and was deleted; its volumes stay."""
+    world = await World(runtimeVersion=version, components=STORED).deployed()
+    for name in CLAIMS:
+        bound = world.object("PersistentVolumeClaim", name)
+        world.cluster.put({**bound, "status": {"phase": "Bound"}})
+    app = world.object("App", NAME)
+    world.cluster.put({**app, "metadata": {**app["metadata"], "finalizers": [FINALIZER]}})
+    await world.do(Delete(world.platform).delete_leftovers, world.target("Delete"))
+    return world
+
+
+def applied_again(world: World, version: str) -> None:
+    again = manifest(runtimeVersion=version, components=STORED)
+    world.cluster.put({**again, "metadata": {**again["metadata"], "uid": "uid-of-the-next"}, "status": {}})
+
+
+async def test_kept_volumes_are_not_given_to_an_engine_that_may_not_read_them() -> None:
+    world = await kept_from("2")
+    applied_again(world, "1")
+    snapshot = await world.load()
+    assert snapshot.refusal_reason == "InvalidSpec"
+    assert snapshot.refusal.startswith("spec.runtimeVersion: cannot go back from 2 to 1: ")
+    assert snapshot.refusal.endswith(f"keep 2, or delete the kept volume claims {', '.join(CLAIMS)} with their data")
+    for version in ("2", "3"):
+        applied_again(world, version)
+        assert (await world.load()).refusal == ""
+
+
+async def test_of_volumes_that_say_nothing_nothing_is_refused() -> None:
+    world = await kept_from("2")
+    for name in CLAIMS:
+        claim = world.object("PersistentVolumeClaim", name)
+        claim["metadata"]["annotations"].pop(ANNOTATION_RUNTIME_VERSION)
+        world.cluster.put(claim)
+    applied_again(world, "1")
+    assert (await world.load()).refusal == ""
+
+
+async def test_a_refusal_that_the_agent_remembers_is_not_the_answer_to_the_next_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await kept_from("2")
+    applied_again(world, "2")
+    target = replace(world.target("Deploy"), uid="uid-of-the-next")
+    for step in (Prepare(world.platform).prepare, Prepare(world.platform).services):
+        await world.do(step, target)
+    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    remembered: dict[str, ReloadConfigResult] = {}
+    pushed = world.agents.reload_config
+
+    async def remembering(agent: Any, request: Any, **more: Any) -> ReloadConfigResult:
+        return remembered.setdefault(request.request_id, await pushed(agent, request, **more))
+
+    monkeypatch.setattr(world.agents, "reload_config", remembering)
+    world.agents.refuses = dict.fromkeys(CLAIMS, "no space left on device")
+    attempt, start = ActivityEnvironment(), ComponentStep(target, "store", CLAIMS[0])
+    with pytest.raises(ApplicationError, match="no space left"):
+        await attempt.run(Held(world.platform).start_held, start)
+    world.agents.refuses.clear()
+    attempt.info = replace(attempt.info, attempt=2)
+    await attempt.run(Held(world.platform).start_held, start)
+    assert world.agents.called("start") == CLAIMS
+
+
+async def begun(*ready: str) -> World:
+    """A first Deploy of version 2 that has not completed; those nodes' Pods are ready."""
+    world = World(runtimeVersion="2", components=STORED)
+    target = world.target("Deploy")
+    for step in (Prepare(world.platform).prepare, Prepare(world.platform).services):
+        await world.do(step, target)
+    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    for pod in [world.object("Pod", name) for name in world.names("Pod")]:
+        if pod["metadata"]["labels"][LABEL_NODE] not in ready:
+            pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+            world.cluster.put(pod)
+    return world
+
+
+async def test_the_version_of_a_first_deploy_does_not_go_back_below_a_node_that_has_served() -> None:
+    world = await begun(CLAIMS[1])
+    world.edit(runtimeVersion="1")
+    assert (await world.load()).refusal.endswith(
+        f"keep 2, since {CLAIMS[1]} ran it and may hold data; or delete the App"
+    )
+    world.edit(runtimeVersion="3")
+    assert (await world.load()).refusal == ""
+
+
+async def test_a_version_that_never_got_ready_is_corrected() -> None:
+    world = await begun()
+    world.edit(runtimeVersion="1")
+    assert (await world.load()).refusal == ""

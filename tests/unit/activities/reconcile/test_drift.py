@@ -1,0 +1,229 @@
+"""What of an App's objects is put right at once, and what is left to an operation."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from activities.cluster.diff import differences
+from activities.reconcile.drift import _deployments, without_pending_scale
+from api.app import App
+from api.names import LABEL_APP
+from api.operations import OperationType
+from render.desired.app import DesiredApp
+from render.manifests.deployments import (
+    POD_HASH,
+    TEMPLATE_HASH,
+    VERSION_LABEL,
+    deployment_manifest,
+    is_outdated,
+    without_template,
+)
+from render.manifests.lists import record_manifests
+from tests.unit.activities.support.cluster import World
+from tests.unit.activities.support.ledger import Ledger
+from tests.unit.render.support import app, store
+
+NODE = "books-store-g-0"
+
+
+def books(*, version: str = "1", **group: Any) -> App:
+    return app(runtimeVersion=version, components=store(**{"replicas": 2, **group}))
+
+
+def deployments(of: DesiredApp) -> dict[str, dict[str, Any]]:
+    return {
+        node.name: copy.deepcopy(deployment_manifest(of, component, group, node))
+        for component in of.components
+        for group in component.groups
+        for node in group.nodes
+    }
+
+
+def group_drift(ledger: Ledger) -> list[str]:
+    """As the search for drift compares Groups."""
+    runs = ledger.runs()
+    found = []
+    for manifest in without_pending_scale(runs, record_manifests(runs)):
+        if manifest["kind"] == "Group":
+            found += differences(manifest, ledger.groups[manifest["metadata"]["name"]])
+    return found
+
+
+# Numbers of nodes
+
+
+@pytest.mark.parametrize("change", [{"replicas": 4}, {"replicas": 2, "reserveOrdinals": [0]}])
+def test_a_scale_to_come_is_no_drift(change: dict[str, Any]) -> None:
+    """Repair goes first: it would write the number and leave the nodes, and the counts would be wrong meanwhile."""
+    ledger = Ledger(books())
+    ledger.app = books(**change)
+    assert group_drift(ledger) == []
+
+
+def test_beside_a_scale_to_come_other_edits_are_drift() -> None:
+    ledger = Ledger(books())
+    ledger.app = books(replicas=4)
+    ledger.groups["books-store-g"]["spec"]["image"] = "evil:1"
+    assert group_drift(ledger) == ["spec.image"]
+
+
+def test_scaled_by_kubectl_where_the_app_says_a_number_is_drift() -> None:
+    ledger = Ledger(books())
+    ledger.groups["books-store-g"]["spec"]["replicas"] = 4
+    assert group_drift(ledger) == ["spec.replicas"]
+
+
+def test_scaled_by_kubectl_where_the_app_is_silent_is_none() -> None:
+    ledger = Ledger(app(runtimeVersion="1"))
+    ledger.groups["books-store-default"]["spec"]["replicas"] = 4
+    assert group_drift(ledger) == []
+    assert [part.operation for part in ledger.pending()] == ["Scale"]
+
+
+def test_what_is_applied_is_not_what_is_compared() -> None:
+    """The number goes into the Group all the same when the Scale writes it."""
+    ledger = Ledger(books())
+    ledger.app = books(replicas=4)
+    manifests = record_manifests(ledger.runs())
+    list(without_pending_scale(ledger.runs(), manifests))
+    group = next(m for m in manifests if m["metadata"]["name"] == "books-store-g")
+    assert group["spec"]["replicas"] == 4
+
+
+async def test_a_number_that_is_put_back_says_that_the_app_wins() -> None:
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    group = world.object("Group", "books-store-g")
+    world.cluster.put({**group, "spec": {**group["spec"], "replicas": 5}})
+    assert (await world.load()).drift == [
+        "Group books-store-g was changed: spec.replicas (the App says 2 and wins; change the number there)"
+    ]
+
+
+# Pods
+
+
+@pytest.mark.parametrize(
+    "after", [books(version="2"), books(nodeSelector={"disk": "fast"}), books(resources={"limits": {"memory": "1Gi"}})]
+)
+def test_nodes_of_another_record_are_left_to_a_rolling_operation(after: App) -> None:
+    ledger = Ledger(books())
+    live = deployments(ledger.runs())
+    ledger.app = after
+    operation = ledger.pending()[0].operation
+    now = ledger.prepare(operation)
+    wanted = deployments(now)
+    assert is_outdated(wanted[NODE], live[NODE])
+    assert not is_outdated(wanted["books-watch-default-0"], live["books-watch-default-0"]) or operation == "Upgrade"
+    assert list(_deployments(now, live, now.nodes)) == []
+
+
+@pytest.mark.parametrize(
+    "after", [books(replicas=3), books(storage={"size": "2Gi"}), books(rollingUpdate={"maxUnavailable": 2})]
+)
+def test_what_concerns_no_pod_makes_none_outdated(after: App) -> None:
+    ledger = Ledger(books(storage={"size": "1Gi"}))
+    live = deployments(ledger.runs())
+    ledger.app = after
+    wanted = deployments(ledger.whole())
+    assert not is_outdated(wanted[NODE], live[NODE])
+
+
+def test_a_node_that_was_rolled_is_not_outdated() -> None:
+    ledger = Ledger(books())
+    ledger.app = books(version="2")
+    now = deployments(ledger.prepare(OperationType.UPGRADE))
+    assert not is_outdated(now[NODE], copy.deepcopy(now[NODE]))
+
+
+def test_an_edit_of_a_deployment_by_hand_is_put_right() -> None:
+    ledger = Ledger(books())
+    live = deployments(ledger.runs())
+    live[NODE]["spec"]["replicas"] = 0
+    live[NODE]["spec"]["template"]["spec"]["containers"][0]["image"] = "evil:1"
+    del live["books-store-g-1"]
+    runs = ledger.runs()
+    said = list(_deployments(runs, live, runs.nodes))
+    assert said[0].startswith(f"Deployment {NODE} was changed: spec.replicas, spec.template")
+    assert said[1:] == ["Deployment books-store-g-1 is missing"]
+
+
+def test_a_node_that_waits_to_be_rolled_is_put_right_but_for_its_pod() -> None:
+    ledger = Ledger(books())
+    live = deployments(ledger.runs())
+    live[NODE]["spec"]["replicas"] = 0
+    ledger.app = books(version="2")
+    now = ledger.prepare(OperationType.UPGRADE)
+    assert list(_deployments(now, live, now.nodes)) == [f"Deployment {NODE} was changed: spec.replicas"]
+
+
+def test_without_its_template_a_deployment_says_nothing_of_its_pod() -> None:
+    """Applied like this, neither engine nor version nor the hashes that tell an outdated Pod change."""
+    manifest = deployments(Ledger(books()).runs())[NODE]
+    kept = without_template(manifest)
+    assert "template" not in kept["spec"]
+    assert VERSION_LABEL in manifest["metadata"]["labels"]
+    assert VERSION_LABEL not in kept["metadata"]["labels"]
+    assert "annotations" not in kept["metadata"]
+    assert {TEMPLATE_HASH, POD_HASH} <= set(manifest["metadata"]["annotations"])
+    assert kept["spec"]["replicas"] == 1
+    assert kept["metadata"]["ownerReferences"] == manifest["metadata"]["ownerReferences"]
+    assert kept["metadata"]["labels"]["middleware.io/node"] == NODE
+
+
+# Files
+
+
+async def test_a_revision_that_was_lowered_by_hand_is_drift_that_a_repair_ends() -> None:
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    live = world.object("ConfigMap", NODE)
+    document = json.loads(live["data"]["node.json"])
+    lowered = json.dumps({**document, "revision": 1})
+    world.cluster.put({**live, "data": {**live["data"], "node.json": lowered}})
+    assert (await world.load()).drift == [f"ConfigMap {NODE} was changed"]
+    await world.carry_out(OperationType.REPAIR)
+    assert json.loads(world.object("ConfigMap", NODE)["data"]["node.json"])["revision"] > document["revision"]
+    assert (await world.load()).drift == []
+
+
+# Labels
+
+
+OWNED = [
+    ("Service", "books-store"),
+    ("Service", NODE),
+    ("Deployment", NODE),
+    ("ConfigMap", NODE),
+    ("ConfigMap", "books-metadata"),
+    ("PodDisruptionBudget", "books-store"),
+    ("Component", "books-store"),
+    ("Group", "books-store-g"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "app"),
+    [
+        *((*each, app) for each in OWNED for app in (None, "other")),
+        ("PersistentVolumeClaim", NODE, None),  # of "other" it may well be: nobody's data are taken on a guess
+    ],
+)
+async def test_a_label_that_was_removed_or_changed_is_put_back(kind: str, name: str, app: str | None) -> None:
+    """The Repair took what had lost its label for somebody else's, and failed; so did each that came after it."""
+    world = await World(components=store(replicas=2)).deployed()
+    before = world.object(kind, name)
+    labels = {key: value for key, value in before["metadata"]["labels"].items() if key != LABEL_APP}
+    if app is not None:
+        labels[LABEL_APP] = app
+    world.cluster.put({**before, "metadata": {**before["metadata"], "labels": labels}})
+    assert (await world.load()).drift
+    await world.carry_out(OperationType.REPAIR)
+    after = world.object(kind, name)
+    assert (after["metadata"]["labels"], after["metadata"]["uid"]) == (
+        before["metadata"]["labels"],
+        before["metadata"]["uid"],
+    )
+    assert (await world.load()).drift == []

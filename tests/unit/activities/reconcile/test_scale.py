@@ -1,0 +1,244 @@
+"""Nodes that come and nodes that go, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.config.sync_nodes import Sync
+from activities.reconcile.apply_group import Groups
+from activities.reconcile.finish import Record
+from activities.reconcile.prepare import Prepare
+from activities.reconcile.scale import Scale
+from api.operations import OperationType
+from api.steps import ComponentPlan, ComponentStep, GroupPlan, GroupStep, NodeStep, RollNode, ScalePlan
+from proto.agent_pb2 import ReloadConfigResult
+from tests.unit.activities.support.cluster import World
+from tests.unit.render.support import PARAMETERS, shelf, store
+
+NODES = [f"books-store-g-{n}" for n in range(4)]
+
+
+@pytest.fixture
+async def world() -> World:
+    world = await World(runtimeVersion="1", components=store(replicas=3)).deployed()
+    world.agents.tools |= {"join": {}, "leave": {}, "forget": {}}
+    return world
+
+
+async def planned(world: World, replicas: int, **group: object) -> ScalePlan:
+    world.edit(components=store(replicas=replicas, **group))
+    assert (await world.load()).operation == OperationType.SCALE
+    return await again(world)
+
+
+async def again(world: World) -> ScalePlan:
+    """As the operation, begun once more, would plan it."""
+    target = world.target(OperationType.SCALE)
+    await world.do(Prepare(world.platform).prepare, target)
+    await world.do(Prepare(world.platform).services, target)
+    plan: ScalePlan = await world.do(Scale(world.platform).plan_scale, target)
+    return plan
+
+
+def step(world: World, node: str) -> NodeStep:
+    return NodeStep(world.target(OperationType.SCALE), "store", "g", node)
+
+
+async def test_new_nodes_are_planned_noted_and_then_normal(world: World) -> None:
+    plan = await planned(world, 4)
+    assert plan == ScalePlan([ComponentPlan("store", [GroupPlan("g", [NODES[3]])])], [], ["store", "watch"])
+    assert world.nodes("adding") == [NODES[3]]
+    assert (await again(world)).adding == plan.adding, "an interrupted one goes on"
+    target = world.target(OperationType.SCALE)
+    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    await world.do(Scale(world.platform).join_nodes, ComponentStep(target, "store"))
+    assert world.agents.called("join") == NODES
+    await world.do(Record(world.platform).record, ComponentStep(target, "store"))
+    assert (world.nodes("adding"), NODES[3] in world.nodes()) == ([], True)
+    assert (await again(world)).adding == []
+
+
+async def test_nodes_to_go_are_the_highest_first(world: World) -> None:
+    plan = await planned(world, 2)
+    assert plan.removing == [RollNode(NODES[2], "store", "g")]
+    plan = await again(world)
+    assert [node.name for node in plan.removing] == [NODES[2]]
+
+
+async def test_a_chosen_node_goes_whatever_its_place(world: World) -> None:
+    plan = await planned(world, 2, reserveOrdinals=[1])
+    assert [node.name for node in plan.removing] == [NODES[1]]
+
+
+async def test_a_removal_that_was_interrupted_is_found_again(world: World) -> None:
+    await planned(world, 2)
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    assert world.nodes("deleting") == [NODES[2]]
+    plan = await again(world)
+    assert [node.name for node in plan.removing] == [NODES[2]]
+
+
+async def test_a_node_leaves_stops_and_is_forgotten_by_everybody(world: World) -> None:
+    await planned(world, 2)
+    address = world.object("Service", NODES[2])["spec"]["clusterIP"]
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    assert world.agents.called("leave") == [NODES[2]]
+    assert NODES[2] not in world.names("Deployment")
+    assert NODES[2] in world.names("Service"), "the others know it by its address"
+    await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
+    told = [(node, arguments) for node, call, arguments in world.agents.calls if call == "forget"]
+    stayers = [*NODES[:2], *(f"books-watch-default-{n}" for n in range(3))]
+    assert told == [(node, {"node": NODES[2], "address": address}) for node in stayers]
+    for kind in ("Service", "ConfigMap", "Deployment"):
+        assert NODES[2] not in world.names(kind)
+    assert NODES[2] not in [*world.nodes(), *world.nodes("deleting")]
+    assert "NodeRemoved: books-store-g-2 is gone" in world.events()
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("Retain", True), ("Delete", False)])
+async def test_its_volume_goes_by_the_policy(world: World, policy: str, kept: bool) -> None:
+    world.edit(deletionPolicy=policy)
+    await planned(world, 2)
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
+    assert (NODES[2] in world.names("PersistentVolumeClaim")) == kept
+
+
+async def test_a_node_that_cannot_leave_is_removed_all_the_same(world: World) -> None:
+    world.agents.tools["leave"] = "the engine is down"
+    await planned(world, 2)
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    assert NODES[2] not in world.names("Deployment")
+    assert "LeaveFailed: books-store-g-2: books-store-g-2: the engine is down" in world.events()
+
+
+async def test_who_cannot_forget_keeps_the_node_known_until_it_can(world: World) -> None:
+    await planned(world, 2)
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    world.agents.tools["forget"] = "not everybody is there"
+    with pytest.raises(ApplicationError, match="not everybody is there"):
+        await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
+    assert world.nodes("deleting") == [NODES[2]]
+    assert NODES[2] in world.names("Service")
+    world.agents.tools["forget"] = {}
+    await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
+    assert world.nodes("deleting") == []
+
+
+async def test_a_failing_join_is_tried_again(world: World) -> None:
+    world.agents.tools["join"] = "nobody answers"
+    with pytest.raises(ApplicationError, match="nobody answers") as error:
+        await world.do(Scale(world.platform).join_nodes, ComponentStep(world.target(OperationType.SCALE), "store"))
+    assert not error.value.non_retryable
+
+
+async def test_nodes_of_an_aborted_scale_stay_until_asked_for_and_go_when_the_number_is_lowered(world: World) -> None:
+    """What an abort leaves: the spec still wants them, so they are not taken away behind its author's back."""
+    await planned(world, 4)
+    await world.do(Groups(world.platform).apply_group, GroupStep(world.target(OperationType.SCALE), "store", "g"))
+    await world.carry_out(OperationType.REPAIR)  # of the others' files, which named them
+    snapshot = await world.load()
+    assert (snapshot.drift, snapshot.operation) == ([], OperationType.SCALE)
+    assert NODES[3] in world.names("Deployment")
+    plan = await planned(world, 3)
+    assert (plan.adding, [node.name for node in plan.removing]) == ([], [NODES[3]])
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[3]))
+    await world.do(Scale(world.platform).forget_node, step(world, NODES[3]))
+    assert NODES[3] not in world.names("Deployment")
+    assert world.nodes("adding") == world.nodes("deleting") == []
+
+
+async def test_each_node_that_goes_is_told_and_not_only_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All by one operation, and an agent answers a request that it has answered before from its memory."""
+    world = await World(runtimeVersion="1", components=store(replicas=4)).deployed()
+    world.agents.tools |= {"leave": {}, "forget": {}}
+    remembered: dict[tuple[str, str], ReloadConfigResult] = {}
+    push = world.agents.reload_config
+
+    async def remembering(agent: Any, request: Any, **more: Any) -> ReloadConfigResult:
+        key = (agent.node, request.request_id)
+        if key not in remembered:
+            remembered[key] = await push(agent, request, **more)
+        return remembered[key]
+
+    monkeypatch.setattr(world.agents, "reload_config", remembering)
+    await planned(world, 2)
+    environment = ActivityEnvironment()
+    for number, node in enumerate((NODES[3], NODES[2])):
+        await world.do(Scale(world.platform).remove_node, step(world, node))
+        environment.info = replace(environment.info, activity_id=str(number))
+        sync = ComponentStep(world.target(OperationType.SCALE), "store")
+        await environment.run(Sync(world.platform).sync_nodes, sync)
+        await world.do(Scale(world.platform).forget_node, step(world, node))
+    assert world.agents.pushed[NODES[0]] == world.object("ConfigMap", NODES[0])["data"]
+
+
+# Parameters that follow from the number of nodes
+
+COPIES = """
+copies: {schema: {type: integer}, apply: dynamic, defaultExpression: "1 if component.nodes | length >= 3 else 0"}
+"""
+"""Below which a primary takes no writes."""
+
+
+async def synced(world: World, operation: OperationType) -> None:
+    await world.do(Sync(world.platform).sync_nodes, ComponentStep(world.target(operation), "store"))
+
+
+def given(world: World) -> list[tuple[str, str]]:
+    """Which nodes' engines were given which number, since it was last asked."""
+    found = [(node, says["copies"]) for node, call, says in world.agents.calls if call == "push" and "copies" in says]
+    world.agents.calls.clear()
+    return found
+
+
+def files(world: World) -> list[tuple[str, str]]:
+    """Of each node, the number and how many nodes its file knows."""
+    found = []
+    for node in sorted(set(world.names("ConfigMap")) & set(NODES)):
+        words = world.object("ConfigMap", node)["data"]["middleware__conf__shelf.conf"].split()
+        found.append((words[words.index("copies") + 1], words[words.index("of") + 1]))
+    return found
+
+
+async def test_no_engine_insists_on_a_node_that_is_still_to_come() -> None:
+    """The only replica is lost, so another is added: until it is there the primary must not wait for it, whatever
+    happens meanwhile, and if it never comes up."""
+    world = await World(
+        shelf(parameters_yaml=PARAMETERS + COPIES), runtimeVersion="1", components=store(replicas=2)
+    ).deployed()
+    world.agents.tools["join"] = {}
+    await planned(world, 3)
+    await synced(world, OperationType.SCALE)
+    assert given(world) == []
+    assert files(world) == [("0", "3")] * 3, "an engine that starts anew reads its file"
+    target = world.target(OperationType.SCALE)
+    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    await synced(world, OperationType.SCALE)  # another attempt, after the worker had died
+    await synced(world, OperationType.REPAIR)
+    await again(world)
+    await synced(world, OperationType.SCALE)
+    assert given(world) == []
+    assert files(world) == [("0", "3")] * 3
+    await world.do(Scale(world.platform).join_nodes, ComponentStep(target, "store"))
+    await world.do(Record(world.platform).record, ComponentStep(target, "store"))
+    await synced(world, OperationType.SCALE)
+    assert given(world) == [(node, "1") for node in NODES[:3]]
+    assert files(world) == [("1", "3")] * 3
+    assert (await world.load()).drift == []
+
+
+async def test_one_that_goes_is_not_counted_any_more() -> None:
+    world = await World(
+        shelf(parameters_yaml=PARAMETERS + COPIES), runtimeVersion="1", components=store(replicas=3)
+    ).deployed()
+    world.agents.tools |= {"leave": {}, "forget": {}}
+    await planned(world, 2)
+    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    await synced(world, OperationType.SCALE)
+    assert given(world) == [(node, "0") for node in NODES[:2]]

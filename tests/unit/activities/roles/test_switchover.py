@@ -1,0 +1,219 @@
+"""Once the candidate is asked to take over, nothing interrupts the step: half a promotion is two writable nodes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.roles import switchover
+from activities.roles.role_moves import Nodes, component_of, said, to_its_end
+from activities.roles.switchover import Switchover
+from api.operations import OperationType
+from api.steps import ErrorType, Move, MoveRequest
+from proto import agent_pb2
+from tests.unit.activities.support.cluster import World
+from tests.unit.render.support import TOOLS, shelf, store, wanted
+
+
+class Work:
+    """``done`` when it has come to its end."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.begun, self.go, self.done, self.failure = asyncio.Event(), asyncio.Event(), False, failure
+
+    async def run(self) -> None:
+        self.begun.set()
+        await self.go.wait()
+        await asyncio.sleep(0)
+        self.done = True
+        if self.failure is not None:
+            raise self.failure
+
+
+@pytest.mark.parametrize("cancellations", [1, 2, 3])
+async def test_a_cancellation_is_honoured_when_the_work_has_ended(cancellations: int) -> None:
+    """Also a second one: an operation may be interrupted while its worker is told to stop."""
+    work = Work()
+    step = asyncio.create_task(to_its_end(work.run()))
+    await work.begun.wait()
+    for _ in range(cancellations):
+        step.cancel()
+        await asyncio.sleep(0.01)
+        assert not step.done()
+    work.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+    assert work.done
+
+
+async def test_without_a_cancellation_the_end_of_the_work_is_the_end() -> None:
+    work = Work()
+    work.go.set()
+    await to_its_end(work.run())
+    assert work.done
+
+
+async def test_a_failure_of_the_work_is_told() -> None:
+    work = Work(RuntimeError("the candidate has not taken over"))
+    work.go.set()
+    with pytest.raises(RuntimeError, match="has not taken over"):
+        await to_its_end(work.run())
+
+
+async def test_cancelled_it_says_so_also_where_the_work_failed() -> None:
+    work = Work(RuntimeError("the candidate has not taken over"))
+    step = asyncio.create_task(to_its_end(work.run()))
+    await work.begun.wait()
+    step.cancel()
+    await asyncio.sleep(0.01)
+    work.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+
+
+def test_who_is_writable_is_what_the_nodes_themselves_say() -> None:
+    reports = {
+        "b": agent_pb2.RoleReport(role="primary"),
+        "a": agent_pb2.RoleReport(role="primary"),
+        "c": agent_pb2.RoleReport(role="replica"),
+        "d": agent_pb2.RoleReport(),
+    }
+    nodes = Nodes({}, reports, frozenset({"primary"}))
+    assert nodes.holders() == ["a", "b"]
+    assert said(nodes.holders()) == "a, b are writable"
+    assert said(["a"]) == "a is writable"
+    assert said([]) == "no node is writable"
+
+
+def test_unless_named_it_is_about_the_component_that_has_a_writable_role() -> None:
+    desired = wanted()
+    assert component_of(desired, "").name == "store"
+    assert component_of(desired, "watch").name == "watch"
+
+
+def test_a_component_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(Exception, match=r"no component shop; it has store, watch"):
+        component_of(wanted(), "shop")
+
+
+# Who gives the role to whom
+
+FENCED = shelf(tools_yaml_j2=TOOLS + "fence: {steps: [{set: {x: y}}]}\n")
+NODES = [f"books-store-g-{n}" for n in range(3)]
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """Node 0 is the primary; the others are replicas that are equally far."""
+    monkeypatch.setattr(switchover, "_CANDIDATE_WITHIN", 0.0)
+    found = await World(FENCED, runtimeVersion="1", components=store(replicas=3)).deployed()
+    found.roles(store_0="primary")
+    return found
+
+
+async def planned(world: World, node: str = "", candidate: str = "", operation: str = "Switchover") -> Move:
+    request = MoveRequest(world.target(operation), "store", node, candidate)
+    move: Move = await world.do(Switchover(world.platform).plan_move, request)
+    return move
+
+
+async def test_the_ready_node_with_the_most_data_takes_over(world: World) -> None:
+    world.agents.say(NODES[1], "replica", 10)
+    world.agents.say(NODES[2], "replica", 30)
+    move = await planned(world)
+    assert (move.source, move.candidate) == (NODES[0], NODES[2])
+    world.agents.say(NODES[2], "replica", 30, ready=False, message="LOADING")
+    assert (await planned(world)).candidate == NODES[1]
+
+
+async def test_of_equals_the_first_by_name_so_that_a_repeat_chooses_the_same(world: World) -> None:
+    assert (await planned(world)).candidate == NODES[1]
+
+
+async def test_who_does_not_answer_is_no_candidate(world: World) -> None:
+    world.agents.say(NODES[2], "replica", 5)
+    del world.agents.reports[NODES[1]]
+    assert (await planned(world)).candidate == NODES[2]
+
+
+async def test_a_chosen_one_takes_over_though_it_has_less(world: World) -> None:
+    world.agents.say(NODES[1], "replica", 10)
+    assert (await planned(world, candidate=NODES[2])).candidate == NODES[2]
+
+
+async def test_a_chosen_one_that_is_not_ready_is_not_replaced_by_another(world: World) -> None:
+    world.agents.say(NODES[2], "replica", ready=False, message="SYNC")
+    with pytest.raises(ApplicationError, match=r"no node of store is ready to take over.*books-store-g-2: SYNC") as no:
+        await planned(world, candidate=NODES[2])
+    assert (no.value.type, no.value.non_retryable) == (ErrorType.NO_CANDIDATE, True)
+
+
+async def test_one_that_has_not_saved_what_it_copied_is_given_no_role_that_its_holder_could_keep(world: World) -> None:
+    world.agents.say(NODES[1], "replica", 30, unsaved="it writes its file")
+    assert (await planned(world)).candidate == NODES[2]
+    with pytest.raises(ApplicationError, match="books-store-g-1: it writes its file") as no:
+        await planned(world, candidate=NODES[1])
+    assert not no.value.non_retryable, "it will have saved some time"
+
+
+async def test_one_that_is_no_node_is_refused_with_those_that_are(world: World) -> None:
+    with pytest.raises(ApplicationError, match=r"books-store-g-9 is no node that .*g-1, books-store-g-2"):
+        await planned(world, candidate="books-store-g-9")
+
+
+async def test_of_nodes_that_leave_none_is_given_the_role_on_the_way(world: World) -> None:
+    """It would be moved again with each of them."""
+    world.edit(components=store(replicas=4))
+    await world.carry_out(OperationType.DEPLOY)
+    world.roles(store_3="primary")
+    world.agents.say(NODES[2], "replica", 30)
+    world.edit(components=store(replicas=2))
+    leaves = "books-store-g-3"
+    move = await planned(world, leaves, operation="Scale")
+    assert (move.source, move.candidate) == (leaves, NODES[0])
+    for node in NODES[:2]:
+        world.agents.say(node, "replica", ready=False, message="SYNC")
+    with pytest.raises(ApplicationError, match=r"g-1: SYNC; books-store-g-2: it is to be removed too") as no:
+        await planned(world, leaves, operation="Scale")
+    assert no.value.type == ErrorType.NO_CANDIDATE
+    assert (await planned(world, leaves)).candidate == NODES[2], "a person may want it"
+
+
+async def test_nobody_ready_says_why(world: World) -> None:
+    for node in NODES[1:]:
+        world.agents.say(node, "replica", ready=False, message="LOADING")
+    with pytest.raises(ApplicationError, match="books-store-g-1: LOADING; books-store-g-2: LOADING"):
+        await planned(world)
+
+
+async def test_nothing_moves_from_a_node_that_is_not_writable(world: World) -> None:
+    assert await planned(world, NODES[1], operation="Upgrade") == Move(
+        world.target(OperationType.UPGRADE), "store", message=""
+    )
+
+
+async def test_nor_to_the_one_that_is(world: World) -> None:
+    move = await planned(world, candidate=NODES[0])
+    assert (move.source, move.message) == ("", f"{NODES[0]} is writable already")
+
+
+async def test_with_two_writable_nodes_nothing_is_decided(world: World) -> None:
+    world.agents.say(NODES[1], "primary")
+    with pytest.raises(ApplicationError, match="books-store-g-0, books-store-g-1 are writable; waiting") as error:
+        await planned(world)
+    assert not error.value.non_retryable
+
+
+async def test_a_node_that_is_silent_while_nobody_is_writable_may_be_the_one(world: World) -> None:
+    del world.agents.reports[NODES[0]]
+    with pytest.raises(ApplicationError, match="does not say whether it is writable; it is not touched until then"):
+        await planned(world, NODES[0], operation="Upgrade")
+
+
+async def test_where_the_topology_cannot_move_a_role_a_roll_goes_on_without() -> None:
+    plain = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    plain.roles(store_0="primary")
+    move = await planned(plain, NODES[0], operation="Upgrade")
+    assert (move.source, move.message) == ("", "store has no other node that could take over")

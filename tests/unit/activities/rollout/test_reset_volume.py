@@ -1,0 +1,292 @@
+"""A node's volume is thrown away only where another node has its data, and only once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.reconcile.prepare import Prepare
+from activities.rollout import reset_volume
+from activities.rollout.roll_node import Node
+from api.names import MIDDLEWARE_CONTAINER
+from api.operations import OperationType
+from api.steps import ErrorType, NodeStep
+from clients.agents import AgentTarget
+from proto import agent_pb2
+from render.manifests.deployments import VERSION_LABEL
+from tests.unit.activities.support.cluster import World
+from tests.unit.render.support import store
+
+NODES = ["books-store-g-0", "books-store-g-1"]
+
+
+@pytest.fixture
+async def world() -> World:
+    """It goes back to version 1, while node 1 has had a volume of version 2."""
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    world.roles(store_0="primary")
+    part = world.part("nodes")
+    for node in part["normal"]:
+        if node["name"] == NODES[1]:
+            node |= {"version": "2", "data": "2"}
+    world.write("nodes", part)
+    return world
+
+
+async def roll(world: World, node: str = NODES[1], *, wipe: bool = True, pod: str | None = None) -> None:
+    target = world.target(OperationType.UPGRADE, stage=OperationType.REPAIR)
+    pod = world.pod(node)["metadata"]["uid"] if pod is None else pod
+    await world.do(Node(world.platform).roll_node, NodeStep(target, "store", "g", node, pod, wipe))
+
+
+def claim(world: World, node: str = NODES[1]) -> str:
+    return str(world.object("PersistentVolumeClaim", node)["metadata"]["uid"])
+
+
+def noted(world: World, node: str = NODES[1]) -> dict[str, str]:
+    return next(each for each in world.part("nodes")["normal"] if each["name"] == node)
+
+
+async def test_it_begins_with_an_empty_volume_and_serves(world: World) -> None:
+    pod, volume = world.pod(NODES[1])["metadata"]["uid"], claim(world)
+    await roll(world)
+    assert claim(world) != volume
+    assert world.pod(NODES[1])["metadata"]["uid"] != pod
+    assert noted(world) == {"name": NODES[1], "component": "store", "group": "g", "version": "1", "data": "1"}
+    assert world.object("Deployment", NODES[1])["spec"]["replicas"] == 1
+
+
+async def test_a_repeat_of_the_step_keeps_the_copy(world: World) -> None:
+    await roll(world)
+    volume = claim(world)
+    await roll(world)
+    assert claim(world) == volume
+
+
+def readable(world: World) -> None:
+    """No engine of a higher version has had the volume."""
+    part = world.part("nodes")
+    part["normal"] = [{**node, "version": "1", "data": "1"} for node in part["normal"]]
+    world.write("nodes", part)
+
+
+async def test_without_a_wipe_the_volume_stays(world: World) -> None:
+    readable(world)
+    volume = claim(world)
+    await roll(world, wipe=False)
+    assert claim(world) == volume
+
+
+@pytest.fixture
+def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once a node's role was asked for, to know whether it can be copied."""
+    event, role = asyncio.Event(), world.agents.role
+
+    async def noting(target: AgentTarget, **more: Any) -> agent_pb2.RoleReport:
+        event.set()
+        return await role(target, **more)
+
+    monkeypatch.setattr(world.agents, "role", noting)
+    return event
+
+
+async def test_a_primary_that_was_lost_just_now_is_waited_for(world: World, asked: asyncio.Event) -> None:
+    primary, volume = world.agents.reports.pop(NODES[0]), claim(world)
+    rolling = asyncio.create_task(roll(world))
+    await asyncio.wait_for(asked.wait(), 5)
+    assert claim(world) == volume
+    world.agents.reports[NODES[0]] = primary
+    await rolling
+    assert claim(world) != volume
+
+
+@pytest.mark.parametrize("why", ["it does not answer", "it is not ready", "nobody is writable", "it is of version 2"])
+async def test_without_a_node_to_copy_from_nothing_is_thrown_away(
+    world: World, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reset_volume, "COPY_WITHIN", 0.0)
+    if why == "it does not answer":
+        del world.agents.reports[NODES[0]]
+    elif why == "it is not ready":
+        world.agents.say(NODES[0], "primary", ready=False)
+    elif why == "nobody is writable":
+        world.agents.say(NODES[0], "replica")
+    else:
+        part = world.part("nodes")
+        part["normal"] = [{**node, "data": "2"} for node in part["normal"]]
+        world.write("nodes", part)
+    volume, pod = claim(world), world.pod(NODES[1])["metadata"]["uid"]
+    with pytest.raises(ApplicationError, match="no other node serves that it could copy; not done") as error:
+        await roll(world)
+    assert error.value.type == ErrorType.NODE_STUCK
+    assert (claim(world), world.pod(NODES[1])["metadata"]["uid"]) == (volume, pod)
+
+
+async def test_a_volume_of_somebody_else_is_not_touched(world: World) -> None:
+    live = world.object("PersistentVolumeClaim", NODES[1])
+    labels = {**live["metadata"]["labels"], "middleware.io/app": "another"}
+    world.cluster.put({**live, "metadata": {**live["metadata"], "labels": labels}})
+    with pytest.raises(ApplicationError, match="belongs to App another"):
+        await roll(world)
+    assert claim(world) == live["metadata"]["uid"]
+
+
+# A Pod of a higher version that nobody has seen at work
+
+MADE: dict[str, object] = {"name": MIDDLEWARE_CONTAINER, "containerID": "containerd://1", "state": {"waiting": {}}}
+NEVER: dict[str, object] = {"name": MIDDLEWARE_CONTAINER, "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+
+
+def interrupted(world: World, *containers: dict[str, object], at_the_end: dict[str, object] | None = None) -> None:
+    """Node 1 was given a Pod of version 2, which has come so far; ``at_the_end``: once it was stopped."""
+    live = world.object("Deployment", NODES[1])
+    live["metadata"]["labels"][VERSION_LABEL] = "2"
+    live["spec"]["template"]["metadata"]["labels"][VERSION_LABEL] = "2"
+    world.cluster.put(live)
+    pod = world.pod(NODES[1])
+    pod["status"]["containerStatuses"] = list(containers)
+    world.cluster.put(pod)
+    part = world.part("nodes")
+    part["normal"] = [
+        {**node, "data": "1", "unverified": "true"} if node["name"] == NODES[1] else node for node in part["normal"]
+    ]
+    world.write("nodes", part)
+    if at_the_end is not None:
+        world.cluster.last_words[NODES[1]] = [at_the_end]
+
+
+@pytest.mark.parametrize(
+    ("now", "at_the_end"),
+    [([MADE], None), ([], MADE), ([NEVER], {**MADE, "state": {"terminated": {"exitCode": 0}}})],
+)
+async def test_an_engine_that_began_before_the_way_back_has_had_the_volume(
+    world: World, now: list[dict[str, object]], at_the_end: dict[str, object] | None
+) -> None:
+    """Seen as a Redis 7.0 that never started again: its aborted 8.0 had begun just after the last look."""
+    interrupted(world, *now, at_the_end=at_the_end)
+    volume = claim(world)
+    await roll(world, wipe=False)
+    assert claim(world) != volume
+    assert (noted(world)["version"], noted(world)["data"]) == ("1", "1")
+    assert world.object("Deployment", NODES[1])["spec"]["replicas"] == 1
+
+
+@pytest.mark.parametrize(
+    "at_the_end", [NEVER, {**NEVER, "state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}}]
+)
+async def test_a_volume_that_no_higher_version_has_had_stays(world: World, at_the_end: dict[str, object]) -> None:
+    interrupted(world, NEVER, at_the_end=at_the_end)
+    volume = claim(world)
+    await roll(world, wipe=False)
+    assert claim(world) == volume
+    assert world.object("Deployment", NODES[1])["spec"]["replicas"] == 1
+
+
+async def test_what_an_attempt_saw_that_died_is_taken_for_the_worst(world: World) -> None:
+    interrupted(world, NEVER)
+    live = world.object("Deployment", NODES[1])
+    world.cluster.put({**live, "spec": {**live["spec"], "replicas": 0}})
+    volume = claim(world)
+    await roll(world, wipe=False, pod="")
+    assert claim(world) != volume
+
+
+async def test_an_attempt_that_died_is_not_the_worst_where_the_end_of_its_pod_was_seen(world: World) -> None:
+    """A single node whose newer image cannot be pulled could never go back: it has nobody to copy from."""
+    interrupted(world, NEVER, at_the_end={**NEVER, "state": {"terminated": {"exitCode": 137}}})
+    live = world.object("Deployment", NODES[1])
+    pod = world.pod(NODES[1])
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    world.cluster.put(pod)
+    world.cluster.put({**live, "spec": {**live["spec"], "replicas": 0}})
+    volume = claim(world)
+    await roll(world, wipe=False, pod="")
+    assert claim(world) == volume
+
+
+async def test_who_is_interrupted_leaves_no_node_stopped(world: World, asked: asyncio.Event) -> None:
+    interrupted(world, MADE)
+    del world.agents.reports[NODES[0]]
+    rolling = asyncio.create_task(roll(world, wipe=False))
+
+    def replicas() -> object:
+        return world.object("Deployment", NODES[1])["spec"]["replicas"]
+
+    await asyncio.wait_for(asked.wait(), 5)
+    assert replicas() == 0
+    rolling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await rolling
+    assert replicas() == 1
+
+
+async def test_a_node_that_has_the_only_data_is_started_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reset_volume, "COPY_WITHIN", 0.0)
+    interrupted(world, MADE)
+    del world.agents.reports[NODES[0]]
+    volume = claim(world)
+    with pytest.raises(ApplicationError, match="no other node serves that it could copy; not done"):
+        await roll(world, wipe=False)
+    assert claim(world) == volume
+    live = world.object("Deployment", NODES[1])
+    assert (live["spec"]["replicas"], live["metadata"]["labels"][VERSION_LABEL]) == (1, "2")
+
+
+# Rolling without a wipe
+
+
+async def test_a_node_is_given_the_new_version_and_the_newest_agents(world: World) -> None:
+    world.edit(runtimeVersion="2")
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.UPGRADE))
+    world.platform.agent_image = "agent:2"
+    target, pod = world.target(OperationType.UPGRADE), world.pod(NODES[1])["metadata"]["uid"]
+    await world.do(Node(world.platform).roll_node, NodeStep(target, "store", "g", NODES[1], pod))
+    template = str(world.object("Deployment", NODES[1])["spec"]["template"])
+    assert "shelf:2" in template
+    assert "agent:2" in template
+    assert "shelf:1" in str(world.object("Deployment", NODES[0]))
+    assert (noted(world)["version"], "unverified" in noted(world)) == ("2", False)
+
+
+async def test_the_next_node_waits_until_this_one_has_been_ready_for_so_long() -> None:
+    group = store(replicas=2, rollingUpdate={"minReadySeconds": 30})
+    world = await World(runtimeVersion="1", components=group).deployed()
+    world.roles(store_0="primary")
+    world.edit(runtimeVersion="2")
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.UPGRADE))
+    target, pod = world.target(OperationType.UPGRADE), world.pod(NODES[1])["metadata"]["uid"]
+    step = NodeStep(target, "store", "g", NODES[1], pod)
+    rolling = asyncio.create_task(world.do(Node(world.platform).roll_node, step))
+    done, _ = await asyncio.wait({rolling}, timeout=0.5)
+    assert not done, "its new Pod is ready, and may still end again"
+    assert world.pod(NODES[1])["metadata"]["uid"] != pod
+    world.available(NODES[1])
+    await asyncio.wait_for(rolling, 5)
+
+
+async def test_what_was_noted_after_the_plan_was_made_counts(world: World) -> None:
+    volume = claim(world)
+    await roll(world, wipe=False)
+    assert claim(world) != volume
+
+
+async def test_an_engine_that_is_of_another_version_than_its_image_says_stops_it(world: World) -> None:
+    readable(world)
+    world.agents.tools["getVersion"] = {"version": "3.1"}
+    with pytest.raises(ApplicationError, match=r"runs version 3\.1; its image should hold 1") as error:
+        await roll(world, wipe=False)
+    assert error.value.type == ErrorType.NODE_STUCK
+    assert noted(world)["unverified"] == "true"
+
+
+async def test_a_restart_ends_the_pod_it_was_planned_for_and_not_its_successor(world: World) -> None:
+    target, pod = world.target(OperationType.RESTART), world.pod(NODES[0])["metadata"]["uid"]
+    step = NodeStep(target, "store", "g", NODES[0], pod)
+    await world.do(Node(world.platform).roll_node, step)
+    successor = world.pod(NODES[0])["metadata"]["uid"]
+    assert successor != pod
+    await world.do(Node(world.platform).roll_node, step)
+    assert world.pod(NODES[0])["metadata"]["uid"] == successor

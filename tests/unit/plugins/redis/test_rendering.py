@@ -1,0 +1,78 @@
+"""Files of the Redis plugin: protected from the start, known by stable addresses, sized by the node."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from render.check.plugin import check_bundle
+from tests.unit.plugins.support import PLUGINS, files, load, wanted
+
+
+@pytest.mark.parametrize("plugin", ["redis", "redis-1.1", "zookeeper"])
+def test_plugins_pass_their_own_installation_check(plugin: str) -> None:
+    assert check_bundle(load(plugin)) == []
+
+
+@pytest.mark.parametrize("plugin", ["redis", "redis-1.1", "zookeeper"])
+def test_plugins_are_small_and_hold_no_code(plugin: str) -> None:
+    found = [path for path in (PLUGINS / plugin).rglob("*") if path.is_file()]
+    assert sum(len(path.read_text().splitlines()) for path in found) < 600
+    assert {path.suffix for path in found} <= {".yaml", ".j2"}
+
+
+@pytest.mark.parametrize("topology", ["standalone", "replication", "sentinel"])
+@pytest.mark.parametrize("version", ["6.0", "7.0", "8.0"])
+def test_no_server_starts_without_a_password(topology: str, version: str) -> None:
+    text = files(wanted("redis", topology, version), "redis-server")["middleware__conf__redis.conf"]
+    assert "\nrequirepass ${secret.password}\n" in text
+    assert "\nmasterauth ${secret.password}\n" in text
+    assert "\nappendonly yes\n" in text
+    assert "\nreplica-announce-ip 127.77.0.1\n" in text
+
+
+def test_old_servers_get_only_directives_they_know() -> None:
+    text = "".join(
+        files(wanted("redis", "sentinel", "6.0"), name)[key]
+        for name, key in (
+            ("redis-server", "middleware__conf__redis.conf"),
+            ("redis-sentinel", "middleware__conf__sentinel.conf"),
+        )
+    )
+    assert "resolve-hostnames" not in text
+    assert re.findall(r"^save .*", text, re.M) == ["save 3600 1", "save 300 100", "save 60 10000"], "one pair per line"
+
+
+@pytest.mark.parametrize(("replicas", "needed"), [(2, "0"), (3, "1")])
+def test_a_primary_insists_on_a_replica_only_from_three_nodes(replicas: int, needed: str) -> None:
+    text = files(wanted("redis", "sentinel", redis_server=replicas), "redis-server")["middleware__conf__redis.conf"]
+    assert f"\nmin-replicas-to-write {needed}\n" in text
+
+
+def test_sentinel_keeps_its_own_file_and_needs_a_majority() -> None:
+    d = wanted("redis", "sentinel", redis_server=2, redis_sentinel=5)
+    text = files(d, "redis-sentinel")["middleware__conf__sentinel.conf"]
+    assert "sentinel monitor orders ${primary} 6379 ${quorum}\n" in text
+    assert '"quorum": "3"' in files(d, "redis-sentinel")["node.json"]
+    assert "sentinel deny-scripts-reconfig yes\n" in text
+    (declared,) = d.component("redis-sentinel").definition.files
+    assert declared.write == "once"
+    assert d.component("redis-sentinel").groups[0].spec.storage is not None
+
+
+def test_no_secret_is_in_a_config_map() -> None:
+    for name in ("redis-server", "redis-sentinel"):
+        for text in files(wanted("redis", "sentinel"), name).values():
+            assert set(re.findall(r"\$\{secret\.[^}]*}", text)) <= {"${secret.password}"}
+
+
+def test_the_ensemble_of_zookeeper_is_known_to_each_member() -> None:
+    d = wanted("zookeeper")
+    data = files(d, "zookeeper", 2)
+    assert data["middleware__data__myid"] == "3\n"
+    assert data["middleware__conf__members.cfg"].splitlines() == [
+        f"server.{n}=127.77.0.{n}:2888:3888:participant;0.0.0.0:2181" for n in (1, 2, 3)
+    ]
+    assert "-Xmx256m\n" in data["middleware__conf__java.options"]
+    assert "admin.enableServer=false\n" in data["middleware__conf__zoo.cfg"]

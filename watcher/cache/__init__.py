@@ -1,0 +1,1 @@
+"""What the API server says, as kept up to date by watches. Mostly pure."""

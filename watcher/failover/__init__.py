@@ -1,0 +1,1 @@
+"""Whether a primary is lost, and the renewal of leases."""

@@ -1,0 +1,397 @@
+"""The failure detector's hands: gathers what is known of each component whose primary the platform replaces, asks where
+something seems wrong, has ``watcher.failover.detection_rules`` judge, and tells the App's workflow and status.
+
+Whoever is suspected of being lost gets no lease from us any more, from before the workflow hears of it until it is
+heard again: a failover that cannot reach the old primary waits its lease out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from api.names import LABEL_NODE, metadata_name
+from api.operations import Suspicion
+from clients.agents import Agents, AgentTarget
+from clients.errors import KubernetesError
+from clients.resources import CONFIG_MAP, Manifest
+from clients.shared_watch import Change, WatchEvent
+from proto import agent_pb2
+from watcher.cache import apps, pods
+from watcher.cache.caches import AppKey, Cluster, ComponentKey
+from watcher.failover import observations
+from watcher.failover.detection_rules import LOST, Facts, Finding, Kind, PodFacts, Process, Usage, findings
+from watcher.failover.lease_renewal import Holder, LeaseRenewal
+from watcher.failover.observations import Sighting
+from watcher.failover.probes import Asked, Questions
+from watcher.failover.suspicions import Reason, Suspicions
+from watcher.roles.arbitration import Decision
+from watcher.roles.record import RecordedHolder, recorded_holders
+from watcher.roles.rules import RoleRules
+from watcher.roles.streams import Heard
+from watcher.work_queue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+LED_BEFORE = 12_000
+"""Milliseconds before a watcher's begin at which the one before it still led (``watcher.leader_election.Timing``)."""
+BEGIN_SECONDS = 3.0
+"""A watcher that has just begun suspects nobody before it has heard each agent of the component, or for so long."""
+ASK_USAGE_AFTER = 1.0
+"""Seconds without an answer; the usage takes another second to be known, and must be by ``HUNG_AFTER``."""
+LOOK_AGAIN = 0.5
+"""Seconds to the next look where time alone may change the judgement. Elsewhere events cause it."""
+
+
+@dataclass
+class _Component:
+    """What is remembered of one component. ``last``: who held each role last, from ``record`` until somebody has it."""
+
+    began: float
+    last: dict[str, str] = field(default_factory=dict)
+    decision: Decision = field(default_factory=lambda: Decision({}, {}))
+    claiming_since: dict[str, float] = field(default_factory=dict)
+    vacant_since: dict[str, float] = field(default_factory=dict)
+    seen: dict[str, Sighting] = field(default_factory=dict)
+    """By Pod."""
+    well: dict[str, int] = field(default_factory=dict)
+    """Node -> when it was last known to be well, unix milliseconds."""
+    addresses: dict[str, str] = field(default_factory=dict)
+    """Of the Pod in which a node last held the role."""
+    suspected: dict[str, float] = field(default_factory=dict)
+    """Node -> since when it gets no lease."""
+    record_read: bool = False
+
+
+class FailureWatch:
+    """Use as ``async with``, before the monitor. ``changed`` is called where notes or recorded holders are new."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        agents: Agents,
+        rules: RoleRules,
+        suspicions: Suspicions,
+        changed: Callable[[AppKey], None],
+        leads: Callable[[], bool],
+    ) -> None:
+        """``leads``: whether this watcher still does. One that was replaced renews nothing."""
+        self._leads = leads
+        self._cluster, self._rules, self._suspicions, self._changed = cluster, rules, suspicions, changed
+        self._components: dict[ComponentKey, _Component] = {}
+        self._notes: dict[ComponentKey, tuple[str, ...]] = {}
+        self._ran_before: set[str] = set()
+        self._renewal = LeaseRenewal(agents, self._may_have_lease, self._renewed, self._held)
+        self._questions = Questions(agents)
+        self._begun = _unix()
+        self._queue: WorkQueue[ComponentKey] = WorkQueue("failures", self._look, longest_backoff=1.0, workers=16)
+
+    async def __aenter__(self) -> None:
+        # Of a Pod that was there before us nobody has told us yet; its container says that its process may have run.
+        self._ran_before = {str(pod["metadata"]["uid"]) for pod in self._cluster.pods.list() if pods.runs(pod)}
+        self._cluster.pods.subscribe(self._pod_changed)
+        self._cluster.apps.subscribe(self._app_changed)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._queue.close()
+        await self._renewal.__aexit__()
+        await self._questions.__aexit__()
+
+    def notes(self, key: AppKey) -> Sequence[str]:
+        """Sentences on what is wrong with an App's primaries, and what is done or why nothing is."""
+        return [note for component, found in sorted(self._notes.items()) if component[:2] == key for note in found]
+
+    def holders(self, key: AppKey) -> Sequence[RecordedHolder]:
+        """Who held each role of an App last, for the record: without it a later watcher would not know whom to miss."""
+        own = [(component, c) for component, c in sorted(self._components.items()) if component[:2] == key]
+        return [RecordedHolder(key[2], role, node) for key, c in own for role, node in sorted(c.last.items())]
+
+    # What is heard
+
+    def heard(self, key: ComponentKey, pod: str, heard: Heard) -> None:
+        component = self._of(key)
+        if component is None:
+            return
+        known = self._seen(component, key, pod)
+        if heard.report is None:
+            after = observations.broken(known)
+        else:
+            after = observations.heard(known, heard.report, self._rules.exclusive(*key), _now(), _unix())
+        self._saw(key, component, pod, after)
+
+    def decided(self, key: ComponentKey, decision: Decision) -> None:
+        component = self._of(key)
+        if component is None:
+            self._renewal.keep(key, ())
+            return
+        component.decision = decision
+        holders, before = [], dict(component.last)
+        exclusive = self._rules.exclusive(*key)
+        for name, role in decision.roles.items():
+            pod = self._cluster.pods.get(key[0], name)
+            if role in exclusive and pod is not None:
+                component.last[role] = pods.label(pod, LABEL_NODE)
+                if target := _target(key, pod):
+                    component.addresses[target.node] = target.address
+                    holders.append(Holder(key, name, target))
+        self._renewal.keep(key, holders)
+        claiming = self._claiming(key, decision)
+        component.claiming_since = {node: component.claiming_since.get(node, _now()) for node in claiming}
+        if component.last != before:
+            self._changed(key[:2])
+        self._queue.add(key)
+
+    def _claiming(self, key: ComponentKey, decision: Decision) -> set[str]:
+        found = (self._cluster.pods.get(key[0], name) for name in decision.refused)
+        return {pods.label(pod, LABEL_NODE) for pod in found if pod is not None}
+
+    def _held(self, holder: Holder) -> None:
+        """Its agent has taken the lease: fresher news than the stream's, which only tells of changes."""
+        component = self._components.get(holder.key)
+        seen = component.seen.get(holder.pod) if component is not None else None
+        answers = seen is not None and seen.process is Process.RUNNING and seen.unanswered_since is None
+        if component is not None and answers:
+            component.well[holder.target.node] = _unix()
+
+    def _renewed(self, holder: Holder, reached: bool, began: float) -> None:
+        self._called(holder.key, holder.pod, reached, began)
+
+    def _called(self, key: ComponentKey, pod: str, reached: bool, began: float) -> None:
+        component = self._of(key)
+        if component is not None:
+            known = self._seen(component, key, pod)
+            after = observations.reached(known) if reached else observations.unreached(known, began)
+            self._saw(key, component, pod, after)
+
+    def _saw(self, key: ComponentKey, component: _Component, pod: str, after: Sighting) -> None:
+        manifest = self._cluster.pods.get(key[0], pod)
+        if manifest is None or component.seen.get(pod) is after:
+            return
+        component.seen[pod] = after
+        node = pods.label(manifest, LABEL_NODE)
+        component.well[node] = max(after.well, component.well.get(node, 0))
+        self._queue.add(key)
+
+    def _pod_changed(self, event: WatchEvent) -> None:
+        key = pods.component_of(event.object)
+        component = self._components.get(key) if key is not None else None
+        if key is None or component is None:
+            return
+        if event.change is Change.DELETED:
+            name = str(event.object["metadata"]["name"])
+            component.seen.pop(name, None)
+            self._questions.forget(key[0], name)
+        self._queue.add(key)
+
+    def _app_changed(self, event: WatchEvent) -> None:
+        app = str(event.object["metadata"]["namespace"]), str(event.object["metadata"]["name"])
+        for key in [key for key in self._components if key[:2] == app]:
+            self._queue.add(key)
+
+    def _of(self, key: ComponentKey) -> _Component | None:
+        """None for a component that the platform does not watch over."""
+        if not self._rules.replaced(*key):
+            return None
+        return self._components.setdefault(key, _Component(_now()))
+
+    def _seen(self, component: _Component, key: ComponentKey, pod: str) -> Sighting:
+        if pod in component.seen:
+            return component.seen[pod]
+        manifest = self._cluster.pods.get(key[0], pod)
+        uid = str(manifest["metadata"]["uid"]) if manifest is not None else ""
+        return Sighting(ran=uid in self._ran_before, process_since=_now())
+
+    def _may_have_lease(self, holder: Holder) -> bool:
+        node, component = holder.target.node, self._components.get(holder.key)
+        fenced = apps.fenced(self._cluster.apps.get(*holder.key[:2]))
+        return self._leads() and component is not None and node not in fenced and node not in component.suspected
+
+    # Looks
+
+    async def _look(self, key: ComponentKey) -> None:
+        app, component = self._cluster.apps.get(*key[:2]), self._components.get(key)
+        if component is None:
+            return
+        if app is None or not apps.is_living(app) or not self._rules.replaced(*key):
+            self._suspicions.stand(key, {})
+            self._note(key, ())
+            if app is None:
+                self._renewal.keep(key, ())
+                del self._components[key]
+            return
+        again = False
+        found: list[Finding] = []
+        for role in sorted(self._rules.exclusive(*key)):
+            facts = await self._facts(key, component, app, role)
+            found += findings(facts, _now())
+            again = self._ask(key, component, facts) or not facts.begun or bool(facts.claimants) or again
+        self._act(key, component, found)
+        if again or found:
+            self._queue.add(key, LOOK_AGAIN)
+
+    async def _facts(self, key: ComponentKey, component: _Component, app: Manifest, role: str) -> Facts:
+        own = [pod for pod in self._cluster.pods_of.of(key[:2]) if pods.component_of(pod) == key]
+        holding = {name for name, held in component.decision.roles.items() if held == role}
+        holder = next((pods.label(p, LABEL_NODE) for p in own if p["metadata"]["name"] in holding), "")
+        if holder:
+            component.vacant_since.pop(role, None)
+        else:
+            component.vacant_since.setdefault(role, _now())
+        if not holder and role not in component.last and not component.record_read:
+            await self._read_record(key, component)
+        spec = app.get("spec") or {}
+        seen = {str(pod["metadata"]["name"]): self._seen(component, key, str(pod["metadata"]["name"])) for pod in own}
+        heard = all(each.heard_at is not None for each in seen.values())
+        return Facts(
+            role=role,
+            holder=holder,
+            last=holder or component.last.get(role, ""),
+            nodes=_by_node(own, seen),
+            fenced=apps.fenced(app),
+            claimants=component.claiming_since if holder else {},
+            operation=apps.operation(app),
+            paused=bool(spec.get("paused")),
+            automatic=bool((spec.get("failover") or {}).get("automatic", True)),
+            vacant_since=component.vacant_since.get(role),
+            begun=heard or _now() - component.began >= BEGIN_SECONDS,
+        )
+
+    async def _read_record(self, key: ComponentKey, component: _Component) -> None:
+        try:
+            config_map = await self._cluster.kubernetes.get(CONFIG_MAP, metadata_name(key[1]), key[0])
+        except KubernetesError as error:
+            log.warning("who held the role last cannot be read yet: %s", error, extra={"app": "/".join(key[:2])})
+            return
+        component.record_read = True
+        for each in recorded_holders(config_map):
+            if each.component == key[2]:
+                component.last.setdefault(each.role, each.node)
+
+    def _ask(self, key: ComponentKey, component: _Component, facts: Facts) -> bool:
+        """Asks what the next look needs to know. True where there is something to wait for."""
+        node = facts.last
+        if not node:
+            return not component.record_read
+        for pod in self._pods(key, node):
+            name = str(pod["metadata"]["name"])
+            seen, asked = self._seen(component, key, name), self._asked(key, pod)
+            if asked is None or not pods.exists(pod):
+                continue
+            if seen.process is Process.STOPPED and seen.stop_requested is None:
+                self._questions.stop_requested(asked, partial(self._stop_requested, key, name))
+            if seen.unanswered_since is not None and _now() - seen.unanswered_since >= ASK_USAGE_AFTER:
+                self._questions.usage(asked, partial(self._used, key, name))
+            if seen.silent or seen.failing_since is not None or seen.heard_at is None:
+                self._questions.presence(asked)
+                self._ask_others(key, node)
+        present = facts.pod(node)
+        well = present is not None and present.process is Process.RUNNING and bool(present.role)
+        return not (well and facts.holder) or (present is not None and present.failing_since is not None)
+
+    def _ask_others(self, key: ComponentKey, node: str) -> None:
+        for pod in self._cluster.pods_of.of(key[:2]):
+            if pods.component_of(pod) != key or pods.label(pod, LABEL_NODE) == node or not pods.exists(pod):
+                continue
+            name, asked = str(pod["metadata"]["name"]), self._asked(key, pod)
+            if asked is not None:
+                self._questions.role(asked, partial(self._answered, key, name))
+
+    def _asked(self, key: ComponentKey, pod: Manifest) -> Asked | None:
+        name, target = str(pod["metadata"]["name"]), _target(key, pod)
+        if target is None:
+            return None
+        return Asked(name, target, partial(self._called, key, name))
+
+    def _answered(self, key: ComponentKey, pod: str, report: agent_pb2.RoleReport) -> None:
+        self.heard(key, pod, Heard(pod, report))
+
+    def _stop_requested(self, key: ComponentKey, pod: str, said: bool) -> None:
+        component = self._of(key)
+        if component is not None:
+            self._saw(key, component, pod, observations.stop_requested(self._seen(component, key, pod), said))
+
+    def _used(self, key: ComponentKey, pod: str, said: Usage) -> None:
+        component = self._of(key)
+        if component is not None:
+            self._saw(key, component, pod, observations.used(self._seen(component, key, pod), said))
+
+    def _pods(self, key: ComponentKey, node: str) -> list[Manifest]:
+        found = self._cluster.pods_of.of(key[:2])
+        return [pod for pod in found if pods.component_of(pod) == key and pods.label(pod, LABEL_NODE) == node]
+
+    # What follows
+
+    def _act(self, key: ComponentKey, component: _Component, found: Sequence[Finding]) -> None:
+        raised = [finding for finding in found if not finding.blocked]
+        now = _now()
+        for finding in raised:
+            if finding.kind in LOST:
+                component.suspected.setdefault(finding.node, now)
+        self._trust_again(key, component, {finding.node for finding in raised if finding.kind in LOST})
+        standing = {Reason(key, f.node, f.kind): f for f in raised}
+        self._suspicions.stand(
+            key, {reason: _suspicion(reason, f, component, self._begun) for reason, f in standing.items()}
+        )
+        notes = [f"{f.why}; {f.blocked}" for f in found if f.blocked]
+        for reason, finding in standing.items():
+            told = "its workflow has been told" if self._suspicions.taken(reason) else "Temporal has not been told yet"
+            notes.append(f"{finding.why}; {told}")
+        self._note(key, tuple(notes))
+
+    def _trust_again(self, key: ComponentKey, component: _Component, lost: set[str]) -> None:
+        """Who is suspected no more and has been heard since may have its lease again, unless status.fenced names it."""
+        for node, since in list(component.suspected.items()):
+            seen = [component.seen.get(str(pod["metadata"]["name"])) for pod in self._pods(key, node)]
+            heard = any(s is not None and s.heard_at is not None and s.heard_at > since for s in seen)
+            if node not in lost and heard:
+                del component.suspected[node]
+
+    def _note(self, key: ComponentKey, notes: tuple[str, ...]) -> None:
+        if self._notes.get(key, ()) == notes:
+            return
+        if notes:
+            self._notes[key] = notes
+        else:
+            del self._notes[key]
+        self._changed(key[:2])
+
+
+def _suspicion(reason: Reason, finding: Finding, component: _Component, begun: int) -> Suspicion:
+    # Lost with the watcher before us, say: who was in sync when that one still led, followed a primary that was well.
+    return Suspicion(
+        reason.key[2],
+        finding.node,
+        finding.why,
+        component.well.get(finding.node, 0),
+        back=finding.kind is Kind.BACK,
+        address=component.addresses.get(finding.node, ""),
+        in_sync_since=begun - LED_BEFORE,
+    )
+
+
+def _by_node(found: Sequence[Manifest], seen: Mapping[str, Sighting]) -> dict[str, tuple[PodFacts, ...]]:
+    """The newest Pod of each node last."""
+    nodes: dict[str, list[Manifest]] = {}
+    for pod in found:
+        nodes.setdefault(pods.label(pod, LABEL_NODE), []).append(pod)
+    return {
+        node: tuple(observations.facts(pod, seen[str(pod["metadata"]["name"])]) for pod in sorted(own, key=pods.rank))
+        for node, own in nodes.items()
+    }
+
+
+def _target(key: ComponentKey, pod: Manifest) -> AgentTarget | None:
+    address = pods.address(pod)
+    return AgentTarget(key[0], key[1], pods.label(pod, LABEL_NODE), address) if address else None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _unix() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,1 @@
+"""Which changes an App's workflow is told."""

@@ -1,0 +1,1 @@
+"""From the agents' streams to role labels and the roles in the metadata."""

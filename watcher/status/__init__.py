@@ -1,0 +1,1 @@
+"""The counts, conditions and endpoints in the statuses."""

@@ -1,0 +1,1 @@
+"""The App's own workflow: its memory, and which operation runs next."""

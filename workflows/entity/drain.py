@@ -1,0 +1,66 @@
+"""Moving writable roles off machines that are about to be emptied (``kubectl drain``). Pure but for the state it keeps.
+
+The budget of a writable node forbids its eviction, so a drain waits and tries again; this is what it waits for. It goes
+by what every look at the App finds, not by who reported it. A Switchover that fails is tried again with growing pauses,
+or at once when the watcher says that something about it has changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from api.operations import CORDONED, Notice, OperationResult, OperationType, Outcome, Scope
+from api.steps import AppSnapshot
+from workflows.entity.planner import Decision, Telling
+from workflows.entity.state import LONGEST_RETRY, EntityState
+
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=5)
+"""Short: somebody stands before a drain that does not end."""
+
+
+def next_move(snapshot: AppSnapshot, state: EntityState, now: datetime) -> Decision | None:
+    """The Switchover that a drain waits for, if one can be made. Before all but a deletion: it takes a second, while a
+    Repair may wait for a Pod that finds no machine until the drain is over."""
+    if not snapshot.exists or snapshot.deleting or snapshot.refusal or snapshot.paused:
+        return None
+    waits = bool(state.move_retry_at) and now < datetime.fromisoformat(state.move_retry_at)
+    for found in snapshot.evacuations:
+        if found.candidate and not (waits and found.node == state.move_node):
+            return Decision(OperationType.SWITCHOVER, found.message, scope=Scope(found.component, node=found.node))
+    return None
+
+
+def heard(state: EntityState, notice: Notice) -> None:
+    """What kept a role from moving may be over."""
+    if CORDONED in notice.detail:
+        state.move_retry_at = ""
+
+
+def learn_move(state: EntityState, node: str, result: OperationResult, now: datetime) -> None:
+    """How an operation ended that nobody asked for by hand; only a Switchover away from a node is of interest."""
+    if result.type != OperationType.SWITCHOVER or not node or result.outcome == Outcome.CANCELLED:
+        return
+    if result.outcome == Outcome.COMPLETED:
+        state.move_node = state.move_message = state.move_retry_at = ""
+        state.move_times = 0
+        return
+    state.move_times = state.move_times + 1 if state.move_node == node else 1
+    state.move_node, state.move_message = node, result.message[:500]
+    pause: timedelta = min(FIRST_PAUSE * 2 ** min(state.move_times - 1, 8), LONGEST_PAUSE)
+    state.move_retry_at = (now + (LONGEST_RETRY if result.outcome == Outcome.ABORTED else pause)).isoformat()
+
+
+def with_word(telling: Telling, snapshot: AppSnapshot, state: EntityState) -> Telling:
+    """With what a drain cannot take away, or takes down, and why."""
+    said = []
+    for found in snapshot.evacuations:
+        if not found.candidate:
+            said.append(found.message)
+        elif snapshot.paused:
+            said.append(f"{found.message}, and stays so while the App is paused")
+        elif found.node == state.move_node:
+            said.append(f"{found.message}, and could not be relieved yet: {state.move_message}")
+    if not said:
+        return telling
+    return replace(telling, message="; ".join([telling.message, *said]), cordoned="; ".join(said))

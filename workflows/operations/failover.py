@@ -1,0 +1,71 @@
+"""``Failover``: a lost primary is fenced, replaced by the replica with the most data, and taken in again as replica.
+
+For topologies in which the engine does not do that itself. It goes before everything but a deletion, and no newer spec
+and no drift interrupts it: half a failover is an App without a primary.
+"""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
+from api.operations import OperationInput, OperationResult, OperationType, Outcome
+from api.steps import Step, Target
+from workflows.operations.shared.apply_app import target_of
+from workflows.operations.shared.control import Controlled, controlled
+from workflows.operations.shared.manual_start import by_hand
+from workflows.temporal.activity_call import run_step
+
+
+@workflow.defn(name=OperationType.FAILOVER)
+class FailoverWorkflow(Controlled):
+    @workflow.run
+    async def run(self, request: OperationInput) -> OperationResult:
+        if not request.ticket:
+            return await by_hand(OperationType.FAILOVER, request)
+        target = target_of(OperationType.FAILOVER, request)
+
+        async def body() -> OperationResult:
+            return await _failover(target, request)
+
+        return await controlled(OperationType.FAILOVER, request, self.control, body)
+
+
+async def _failover(target: Target, request: OperationInput) -> OperationResult:
+    wish = FailoverRequest(
+        target,
+        request.component,
+        request.node,
+        request.candidate,
+        request.force,
+        request.seen,
+        request.address,
+        request.in_sync_since,
+    )
+    takeover = await run_step(Step.PLAN_FAILOVER, wish, Takeover, "who is lost, who could take over")
+    if not takeover.source:
+        return OperationResult(target.operation, Outcome.NOTHING, takeover.message, target.workflow_id)
+    primary, said, lost = takeover.primary, "", ""
+    if not primary:
+        fenced = await run_step(Step.FENCE, FenceRequest(takeover), Fenced, f"{takeover.source}: no more writes")
+        chosen = await run_step(Step.CHOOSE, PromoteRequest(takeover, fenced), Chosen, "who has the most data")
+        primary = chosen.candidate
+        step = PromoteRequest(takeover, fenced, chosen)
+        await run_step(Step.PROMOTE, step, type(None), f"{takeover.source} → {primary}")
+        said = f"{primary} has taken over from {takeover.source} ({fenced.proof}); "
+        lost = set_aside(fenced, chosen)
+    step_back = ReadmitRequest(takeover, primary, lost)
+    became = await run_step(Step.READMIT, step_back, str, f"{takeover.source}: back as replica")
+    message = said + became
+    workflow.set_current_details(f"Failover of **{target.namespace}/{target.app}**: {message}")
+    return OperationResult(target.operation, Outcome.COMPLETED, message, target.workflow_id)
+
+
+def set_aside(fenced: Fenced, chosen: Chosen) -> str:
+    """What the old primary may have had alone; empty where nothing is known of it."""
+    if fenced.position <= chosen.position:
+        return ""
+    return (
+        f"it had come to {fenced.position}, and its successor begins at {chosen.position}: what lies between was not "
+        "replicated, and is kept on its volume"
+    )

@@ -1,0 +1,98 @@
+"""``Scale``: new nodes come up and join, then nodes leave, one after another.
+
+Out before in, so that there are never fewer nodes than before or after. Everybody who stays hears of each change at
+once (``syncNodes``): a node's peers are in its files and tools. Parameters that follow from the number of nodes count
+a new one only when it has joined: with Redis' ``min-replicas-to-write`` the primary would refuse writes until then, and
+without end where the new node cannot come up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from temporalio import workflow
+
+from api.operations import OperationInput, OperationResult, OperationType
+from api.steps import (
+    Applied,
+    ComponentPlan,
+    ComponentStep,
+    GroupPlan,
+    GroupStep,
+    NodeStep,
+    RollNode,
+    ScalePlan,
+    Step,
+    Target,
+)
+from workflows.operations.rolling import finished, prepared
+from workflows.operations.shared.apply_app import target_of
+from workflows.operations.shared.control import Control, Controlled, controlled
+from workflows.operations.shared.manual_start import by_hand
+from workflows.operations.shared.roll_nodes import move_away
+from workflows.temporal.activity_call import run_step
+from workflows.temporal.gather import all_of
+
+
+@workflow.defn(name=OperationType.SCALE)
+class ScaleWorkflow(Controlled):
+    @workflow.run
+    async def run(self, request: OperationInput) -> OperationResult:
+        if not request.ticket:
+            return await by_hand(OperationType.SCALE, request)
+        target = target_of(OperationType.SCALE, request)
+
+        async def body() -> OperationResult:
+            whole = await prepared(target)
+            plan = await run_step(Step.PLAN_SCALE, target, ScalePlan, "which nodes come, which go")
+            for component in plan.adding:
+                await self.control.safe_point(target, f"before new nodes of {component.name}")
+                await _add(target, component, plan.components)
+            if plan.adding and workflow.patched("parameters-when-joined"):
+                await _sync(target, plan.components)
+            removed = 0
+            for node in plan.removing:
+                await self.control.safe_point(target, f"before {node.name} leaves")
+                removed += await _remove(self.control, target, node, plan.components)
+            added = sum(len(group.nodes) for component in plan.adding for group in component.groups)
+            return await finished(target, whole, f"{added} nodes added, {removed} removed")
+
+        return await controlled(OperationType.SCALE, request, self.control, body)
+
+
+async def _sync(target: Target, components: list[str]) -> None:
+    await all_of(
+        [
+            run_step(Step.SYNC_NODES, ComponentStep(target, name), Applied, f"{name}: files and tools")
+            for name in components
+        ]
+    )
+
+
+async def _add(target: Target, component: ComponentPlan, everybody: list[str]) -> None:
+    async def group(part: GroupPlan) -> None:
+        nodes = ", ".join(part.nodes)
+        step = GroupStep(target, component.name, part.name)
+        workflow.set_current_details(f"Scale of **{target.namespace}/{target.app}**: {nodes} come up")
+        await run_step(Step.APPLY_GROUP, step, Applied, nodes)
+        # Not for the others of the group: one that is dead may be just why another comes.
+        await run_step(Step.WAIT_READY, replace(step, nodes=part.nodes), type(None), nodes)
+
+    await _sync(target, everybody)
+    await all_of([group(part) for part in component.groups])
+    step = ComponentStep(target, component.name)
+    await run_step(Step.JOIN_NODES, step, type(None), f"{component.name}: join")
+    await run_step(Step.RECORD, step, type(None), f"{component.name}: metadata")
+
+
+async def _remove(control: Control, target: Target, node: RollNode, everybody: list[str]) -> bool:
+    step = NodeStep(target, node.component, node.group, node.name)
+
+    async def work() -> None:
+        workflow.set_current_details(f"Scale of **{target.namespace}/{target.app}**: {node.name} leaves")
+        await move_away(target, node.component, node.name)
+        await run_step(Step.REMOVE_NODE, step, type(None), node.name)
+        await _sync(target, everybody)
+        await run_step(Step.FORGET_NODE, step, type(None), f"everybody forgets {node.name}")
+
+    return await control.attempt(target, node.name, work)

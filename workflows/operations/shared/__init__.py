@@ -1,0 +1,1 @@
+"""What operations have in common: the start by hand, control, applying an App, rolling its nodes."""

@@ -1,0 +1,58 @@
+"""``Component``: one middleware process type of an App, its groups side by side.
+
+Over volumes that an earlier App of the name left, nobody knows beforehand which node holds the newest data. So such
+nodes come up held (agents run, engines do not), each is asked what its volume remembers, the newest is recorded as
+the component's first primary, and only then the engines are started.
+"""
+
+from __future__ import annotations
+
+from temporalio import workflow
+from temporalio.workflow import ChildWorkflowCancellationType
+
+from api.operations import COMPONENT_WORKFLOW, GROUP_WORKFLOW, OperationType
+from api.steps import Applied, ComponentRun, ComponentStep, GroupPlan, GroupRun, Step, Survey
+from workflows.temporal.activity_call import run_step
+from workflows.temporal.gather import all_of
+
+
+@workflow.defn(name=COMPONENT_WORKFLOW)
+class ComponentWorkflow:
+    @workflow.run
+    async def run(self, request: ComponentRun) -> None:
+        name = request.plan.name
+        if request.plan.kept:
+            workflow.set_current_details(f"Component **{name}**: looking at the volumes of an earlier App")
+            await self._groups(request, held=True)
+            step = ComponentStep(request.target, name)
+            survey = await run_step(Step.SURVEY_VOLUMES, step, Survey, f"{name}: which volume is the newest")
+            workflow.set_current_details(f"Component **{name}**: {survey.message}")
+            await run_step(
+                Step.START_HELD,
+                ComponentStep(request.target, name, survey.bootstrap),
+                type(None),
+                f"{name}: start, first primary {survey.bootstrap}",
+            )
+        await self._groups(request, held=False)
+        if request.target.operation != OperationType.DEPLOY and workflow.patched("sync-nodes"):
+            # What runs goes on running, so it has to be told: a mounted file follows late, an engine never by itself.
+            step = ComponentStep(request.target, name)
+            await run_step(Step.SYNC_NODES, step, Applied, f"{name}: files and tools")
+        workflow.set_current_details(f"Component **{name}**: recording nodes and configuration")
+        await run_step(Step.RECORD, ComponentStep(request.target, name), type(None), f"{name}: metadata")
+        workflow.set_current_details(f"Component **{name}** is ready")
+
+    async def _groups(self, request: ComponentRun, *, held: bool) -> None:
+        await all_of([self._group(request, group, held=held) for group in request.plan.groups])
+
+    async def _group(self, request: ComponentRun, group: GroupPlan, *, held: bool) -> None:
+        target = request.target
+        await workflow.execute_child_workflow(
+            GROUP_WORKFLOW,
+            GroupRun(target, request.plan.name, group, held),
+            id=f"{target.workflow_id}/{request.plan.name}/{group.name}" + ("/held" if held else ""),
+            cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+            search_attributes=workflow.info().typed_search_attributes,
+            static_summary=f"{target.namespace}/{target.app}: group {request.plan.name}/{group.name}, "
+            f"{len(group.nodes)} nodes",
+        )

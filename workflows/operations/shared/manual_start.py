@@ -1,0 +1,72 @@
+"""An operation that a person started with Temporal's own client: it has no ticket, so it never works on the App itself.
+
+It queues itself with the App's entity, waits for its turn, and mirrors result and cancellation; so an operation by hand
+and one that the watcher caused can never run side by side on one App.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+from api.operations import (
+    SEARCH_APP,
+    SEARCH_NAMESPACE,
+    SEARCH_OPERATION,
+    OperationInput,
+    OperationRequest,
+    OperationResult,
+    OperationType,
+    Outcome,
+    Scope,
+)
+from api.steps import EnqueueRequest, Step, TicketRequest
+from workflows.temporal.activity_call import run_step
+
+
+async def by_hand(operation: OperationType, request: OperationInput) -> OperationResult:
+    """The entity's result. Raises ApplicationError where the operation was refused or failed."""
+    if not request.namespace or not request.app:
+        raise ApplicationError(
+            'give both, as in {"namespace": "demo", "app": "x"}', type="BadInput", non_retryable=True
+        )
+    where = f"{request.namespace}/{request.app}"
+    workflow.upsert_search_attributes(
+        [
+            SearchAttributeKey.for_keyword(SEARCH_APP).value_set(request.app),
+            SearchAttributeKey.for_keyword(SEARCH_NAMESPACE).value_set(request.namespace),
+            SearchAttributeKey.for_keyword(SEARCH_OPERATION).value_set(operation),
+        ]
+    )
+    scope = Scope(request.component, request.group, request.node, request.candidate, request.force)
+    asked = OperationRequest(operation, workflow.info().workflow_id, request.reason, scope)
+    wish = EnqueueRequest(request.namespace, request.app, asked)
+    queued = asyncio.create_task(run_step(Step.ENQUEUE, wish, str, f"{operation} of {where}"))
+    try:
+        ticket = await asyncio.shield(queued)
+    except asyncio.CancelledError:  # only who has the ticket can take the wish back
+        await _take_back(TicketRequest(request.namespace, request.app, await queued))
+        raise
+    workflow.set_current_details(f"{operation} of **{where}**, started by hand: queued as {ticket}")
+    reference = TicketRequest(request.namespace, request.app, ticket)
+    try:
+        result = await run_step(Step.AWAIT_RESULT, reference, OperationResult, f"result of {ticket}")
+    except (ActivityError, asyncio.CancelledError) as error:
+        if is_cancelled_exception(error):
+            await _take_back(reference)
+        raise
+    workflow.set_current_details(f"{operation} of **{where}**, started by hand: {result.outcome}. {result.message}")
+    if result.outcome == Outcome.CANCELLED:
+        raise ApplicationError(f"{operation} of {where} was ended: {result.message}", type="Ended", non_retryable=True)
+    if result.outcome in (Outcome.REFUSED, Outcome.FAILED, Outcome.ABORTED):
+        kind = str(result.outcome).capitalize()
+        raise ApplicationError(f"{operation} of {where}: {result.message}", type=kind, non_retryable=True)
+    return result
+
+
+async def _take_back(wish: TicketRequest) -> None:
+    """Shielded: the workflow is being cancelled meanwhile."""
+    await asyncio.shield(run_step(Step.CANCEL_TICKET, wish, type(None), f"take {wish.ticket} back"))
