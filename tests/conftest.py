@@ -1,8 +1,4 @@
-"""How all tests are spread over workers, and that a run leaves nothing behind.
-
-A module of end-to-end tests stays on one worker, in order, because its tests share an App. Other tests go to whichever
-worker is free. Modules marked ``exclusive`` take the cluster, the machine or the clock for themselves and run alone.
-"""
+"""Whatever a run of the tests starts ends with it (see ``tests.support.guardian``)."""
 
 from __future__ import annotations
 
@@ -21,10 +17,3 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if guardian := config.stash.get(_guardian, None):
         guardian.dismiss()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("e2e"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))

@@ -40,7 +40,7 @@ class Plan:
 
 
 UNIT = Plan("unit", ("tests/unit", "tests/workflows", "tests/replay", "-n", "6"), needs_cluster=False)
-E2E = Plan("e2e", ("tests/e2e", "-m", "not exclusive", "-n", "4", "--dist", "loadgroup"))
+E2E = Plan("e2e", ("tests/e2e", "-m", "not exclusive", "-n", "4", "--dist", "loadfile"))
 EXCLUSIVE = Plan("exclusive", ("tests/e2e", "-m", "exclusive"))
 TIERS = {"unit": (UNIT,), "e2e": (E2E, EXCLUSIVE), "all": (UNIT, E2E, EXCLUSIVE)}
 
