@@ -143,10 +143,9 @@ def workflows(app: RunningApp, operation: Operation, temporal: Temporal) -> froz
 
 def steps(temporal: Temporal, workflow_id: str) -> list[str]:
     """Activities that the workflow has scheduled so far, in order, as ``<type>#<n>``."""
-    history = json.loads(temporal.run("workflow", "show", "-w", workflow_id, "-o", "json"))
     counts: dict[str, int] = {}
     found = []
-    for event in history["events"]:
+    for event in temporal.history(workflow_id):
         attributes = event.get("activityTaskScheduledEventAttributes")
         if attributes:
             name = str(attributes["activityType"]["name"])
