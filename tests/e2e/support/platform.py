@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -9,14 +10,18 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import urllib3
+from temporalio.client import Client, WorkflowHistory
+from temporalio.service import RPCError
 
 HTTP_PORT = 7243
+_RPC_TIMEOUT = timedelta(seconds=10)
 _WHOLE_PAYLOADS = "application/json+no-payload-shorthand"
 
 
@@ -59,9 +64,15 @@ class Temporal:
 
     def history(self, workflow_id: str) -> list[dict[str, Any]]:
         """The events of its latest run."""
-        events: list[dict[str, Any]] = self._read(f"workflows/{quote(workflow_id, safe='')}/history")["history"][
-            "events"
-        ]
+
+        async def fetch() -> WorkflowHistory:
+            client = await Client.connect(self.address)
+            return await client.get_workflow_handle(workflow_id).fetch_history(rpc_timeout=_RPC_TIMEOUT)
+
+        try:  # not by HTTP: its paths take no id with a slash
+            events: list[dict[str, Any]] = asyncio.run(fetch()).to_json_dict()["events"]
+        except (RPCError, RuntimeError) as error:
+            raise OSError(f"history of {workflow_id}: {error}") from error
         return events
 
     def summaries(self, workflow_id: str) -> list[str]:
