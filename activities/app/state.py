@@ -31,7 +31,7 @@ from render.validation.app import parse_app
 
 
 @dataclass(frozen=True)
-class Live:
+class ObservedApp:
     """An App's resources and metadata as they are. ``deployed``: what runs, None before the first Deploy completed.
 
     ``components`` and ``groups`` by resource name; ``recorded`` is what new renderings hold on to. ``damaged``: what is
@@ -52,13 +52,13 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StepContext:
     """``manifest`` is the live App; ``desired`` what should run while this operation's part is carried out."""
 
     manifest: Manifest
     app: App
     desired: DesiredApp
-    live: Live
+    live: ObservedApp
 
 
 _NO_OPERATION = {"paused", "deletion_policy", "failover"}
@@ -76,7 +76,7 @@ def owned_by(manifest: Manifest, uid: str) -> bool:
     return any(owner.get("uid") == uid for owner in manifest["metadata"].get("ownerReferences") or [])
 
 
-async def live_state(platform: Platform, namespace: str, app: str, uid: str) -> Live:
+async def observe(platform: Platform, namespace: str, app: str, uid: str) -> ObservedApp:
     """The resources that belong to this very App, and its metadata."""
     labels = app_labels(app)
     (components, _), (groups, _), metadata = await asyncio.gather(
@@ -87,16 +87,16 @@ async def live_state(platform: Platform, namespace: str, app: str, uid: str) -> 
     own_components, own_groups = _own(components, uid), _own(groups, uid)
     if metadata is not None and not owned_by(metadata, uid):
         metadata = None
-    return live_of(app, uid, own_components, own_groups, metadata)
+    return observed_of(app, uid, own_components, own_groups, metadata)
 
 
-def live_of(
+def observed_of(
     app: str, uid: str, components: dict[str, Manifest], groups: dict[str, Manifest], metadata: Manifest | None
-) -> Live:
+) -> ObservedApp:
     """Pure; all of them are of this very App."""
     recorded = recorded_state(components, groups, read_part(metadata, "record"))
     damaged = damaged_parts(metadata, uid, made=bool(components or groups))
-    return Live(components, groups, metadata, recorded, deployed_state(app, uid, metadata, recorded), damaged)
+    return ObservedApp(components, groups, metadata, recorded, deployed_state(app, uid, metadata, recorded), damaged)
 
 
 def _own(manifests: Sequence[Manifest], uid: str) -> dict[str, Manifest]:
@@ -111,7 +111,7 @@ async def live_app(platform: Platform, target: Target) -> Manifest:
     return manifest
 
 
-async def wanted(platform: Platform, target: Target, operation: str = "", *, extend: bool = False) -> Wanted:
+async def desired_for(platform: Platform, target: Target, operation: str = "", *, extend: bool = False) -> StepContext:
     """What a step of this operation has to bring about; ``operation``: as another one would see it; ``extend``: with
     the nodes that a Scale is to add.
 
@@ -119,7 +119,7 @@ async def wanted(platform: Platform, target: Target, operation: str = "", *, ext
     its metadata: the operation then ends and the entity plans anew.
     """
     manifest, live = await asyncio.gather(
-        live_app(platform, target), live_state(platform, target.namespace, target.app, target.uid)
+        live_app(platform, target), observe(platform, target.namespace, target.app, target.uid)
     )
     if manifest["metadata"].get("deletionTimestamp"):
         raise permanent(ErrorType.SPEC_CHANGED, f"App {target.namespace}/{target.app} is being deleted")
@@ -132,10 +132,10 @@ async def wanted(platform: Platform, target: Target, operation: str = "", *, ext
         raise permanent(ErrorType.SPEC_CHANGED, f"{said_of(app.name, live.damaged)}; planned anew")
     kind = operation or target.stage or target.operation
     extend = extend and kind == OperationType.SCALE
-    return Wanted(manifest, app, await stage(platform, app, live, kind, extend=extend), live)
+    return StepContext(manifest, app, await stage(platform, app, live, kind, extend=extend), live)
 
 
-async def stage(platform: Platform, app: App, live: Live, operation: str, *, extend: bool = False) -> DesiredApp:
+async def stage(platform: Platform, app: App, live: ObservedApp, operation: str, *, extend: bool = False) -> DesiredApp:
     """The App as it should run while ``operation`` is carried out. Raises ApplicationError InvalidSpec."""
     if live.deployed is None:
         bundle = await _bundle(platform, app.spec.plugin.name, app.spec.plugin.version)
@@ -145,7 +145,7 @@ async def stage(platform: Platform, app: App, live: Live, operation: str, *, ext
     return staged(app, bundle, live.deployed, own, agent_image=platform.agent_image, extend=extend)
 
 
-async def begun(platform: Platform, app: App, live: Live) -> DesiredApp:
+async def begun(platform: Platform, app: App, live: ObservedApp) -> DesiredApp:
     """The nodes of an App's first Deploy that have their Services, as that Deploy was to make them. Raises
     ApplicationError NoCandidate where it has not come so far, InvalidSpec where its plugin is not there any more."""
     first = app_begun(app, live.basic, live.recorded)
