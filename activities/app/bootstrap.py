@@ -13,7 +13,7 @@ from typing import Any
 
 from activities.agents.addresses import node_addresses
 from activities.agents.config_maps import rendered_config_maps
-from activities.app.state import ObservedApp
+from activities.app.observed import ObservedApp
 from activities.cluster import metadata_edits
 from activities.cluster.gather import together
 from activities.cluster.metadata import read_part, update_metadata

@@ -12,7 +12,7 @@ from temporalio import activity
 
 from activities.agents.agent_targets import agent_of, node_states
 from activities.agents.node_state import NodeState, summary
-from activities.app.state import desired_for
+from activities.app.desired import desired_for
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step

@@ -30,7 +30,7 @@ from activities.app.applied_config import (
     noted,
     read_back,
 )
-from activities.app.state import StepContext, desired_for
+from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster import metadata_edits
 from activities.cluster.apply import apply_owned

@@ -17,7 +17,7 @@ from activities.agents.config_maps import rendered_config_maps
 from activities.agents.push import PushRefusedError, push
 from activities.agents.request_ids import request_id
 from activities.app.applied_config import dynamic_of, effective, node_parameters, note_effective, noted, read_back
-from activities.app.state import desired_for
+from activities.app.desired import desired_for
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.dependencies import Platform

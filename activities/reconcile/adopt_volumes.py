@@ -22,8 +22,8 @@ from activities.agents.node_state import NodeState
 from activities.agents.push import release
 from activities.agents.request_ids import request_id
 from activities.app.bootstrap import over
+from activities.app.desired import StepContext, desired_for
 from activities.app.retained_volumes import held_nodes
-from activities.app.state import StepContext, desired_for
 from activities.app.wait_ready import NodeWaiter
 from activities.cluster.events import tell
 from activities.cluster.gather import together

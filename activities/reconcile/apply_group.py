@@ -15,8 +15,8 @@ from temporalio import activity
 from activities.agents.addresses import node_addresses
 from activities.agents.config_maps import first_primary, rendered_config_maps
 from activities.app import bootstrap
+from activities.app.desired import desired_for
 from activities.app.retained_volumes import NOT_YET, held_nodes
-from activities.app.state import desired_for
 from activities.cluster.apply import check_owner
 from activities.cluster.diff import differences
 from activities.cluster.gather import together

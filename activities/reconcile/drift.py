@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from activities.agents.config_maps import rendered_config_maps
 from activities.app.applied_config import changed_in_engines, unapplied
 from activities.app.disruption_budgets import budget_resource, surplus_budgets
+from activities.app.observed import ObservedApp
 from activities.app.retained_volumes import kept_components, of_this_app
 from activities.app.secrets import certificate_problem
-from activities.app.state import ObservedApp
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
 from activities.dependencies import Platform
@@ -37,7 +37,9 @@ _SHOWN = 10
 Live = dict[str, Manifest]
 
 
-async def find_drift(platform: Platform, desired: DesiredApp, state: ObservedApp, *, engines: bool = False) -> list[str]:
+async def find_drift(
+    platform: Platform, desired: DesiredApp, state: ObservedApp, *, engines: bool = False
+) -> list[str]:
     """A sentence for each object that is not as it should be, at most ``_SHOWN``. ``engines``: ask the engines too."""
     live, budgets = await _objects(platform, desired, state)
     found = [

@@ -14,8 +14,8 @@ from activities.agents.agent_targets import reachable
 from activities.agents.run_tool import run_tool
 from activities.app import bootstrap
 from activities.app.applied_config import READ_TIMEOUT, effective, node_parameters, note_effective, noted
+from activities.app.desired import StepContext, desired_for, stage
 from activities.app.disruption_budgets import apply_budgets
-from activities.app.state import StepContext, desired_for, stage
 from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.gather import together

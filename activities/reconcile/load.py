@@ -11,8 +11,9 @@ from temporalio.exceptions import ApplicationError
 
 from activities.app.applied_config import unstarted
 from activities.app.bootstrap import leading
+from activities.app.desired import spec_hash, stage
+from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
-from activities.app.state import ObservedApp, observe, spec_hash, stage
 from activities.cluster.metadata import read_part, said_of
 from activities.dependencies import Platform
 from activities.reconcile.drift import find_drift, find_first_drift

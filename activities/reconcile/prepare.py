@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
+from activities.app.desired import StepContext, desired_for
 from activities.app.disruption_budgets import apply_budgets
 from activities.app.retained_volumes import kept_components
 from activities.app.secrets import ensure_agent_certificate, ensure_credentials
-from activities.app.state import StepContext, desired_for
 from activities.cluster import metadata_edits
 from activities.cluster.apply import apply_all, apply_owned
 from activities.cluster.events import tell

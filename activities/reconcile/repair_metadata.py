@@ -19,7 +19,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities.app.applied_config import otherwise_set
 from activities.app.bootstrap import holders
-from activities.app.state import ObservedApp, observed_of, owned_by, spec_hash, stage
+from activities.app.desired import spec_hash, stage
+from activities.app.observed import ObservedApp, observed_of, owned_by
 from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.metadata import read_part, said_of

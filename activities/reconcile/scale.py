@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable
 from activities.agents.run_tool import run_tool
-from activities.app.state import StepContext, desired_for
+from activities.app.desired import StepContext, desired_for
 from activities.cluster import metadata_edits
 from activities.cluster.apply import check_owner
 from activities.cluster.events import tell

@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from activities.app.state import StepContext
+from activities.app.desired import StepContext
 from activities.dependencies import permanent
 from activities.roles.role_moves import Nodes
 from api.app import DataLoss

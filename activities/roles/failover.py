@@ -21,7 +21,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable
 from activities.app import bootstrap
-from activities.app.state import StepContext
+from activities.app.desired import StepContext
 from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import permanent

@@ -14,7 +14,8 @@ from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable, reports
 from activities.agents.request_ids import request_id
 from activities.agents.run_tool import run_tool
-from activities.app.state import StepContext, begun, live_app, observe, stage
+from activities.app.desired import StepContext, begun, stage
+from activities.app.observed import live_app, observe
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent

@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable, reports
 from activities.agents.config_maps import rendered_config_maps
-from activities.app.state import StepContext
+from activities.app.desired import StepContext
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step

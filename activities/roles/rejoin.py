@@ -18,7 +18,7 @@ from activities.agents.agent_targets import reachable
 from activities.agents.config_maps import rendered_config_maps
 from activities.agents.push import release
 from activities.agents.request_ids import request_id
-from activities.app.state import StepContext
+from activities.app.desired import StepContext
 from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.roles import fencing

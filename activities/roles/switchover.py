@@ -22,7 +22,7 @@ from temporalio.exceptions import ApplicationError
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import node_states
 from activities.agents.run_tool import run_tool
-from activities.app.state import StepContext, desired_for
+from activities.app.desired import StepContext, desired_for
 from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.metadata import update_metadata

@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.app.state import StepContext, desired_for
+from activities.app.desired import StepContext, desired_for
 from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.metadata import Part, read_part, update_metadata

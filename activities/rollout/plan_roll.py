@@ -17,7 +17,8 @@ from temporalio import activity
 
 from activities.agents.agent_targets import node_states
 from activities.agents.node_state import NodeState
-from activities.app.state import ObservedApp, desired_for
+from activities.app.desired import desired_for
+from activities.app.observed import ObservedApp
 from activities.cluster import metadata_edits
 from activities.cluster.metadata import read_part
 from activities.dependencies import Platform, permanent

@@ -17,7 +17,7 @@ from typing import Any
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable, reports
-from activities.app.state import StepContext
+from activities.app.desired import StepContext
 from activities.app.wait_ready import NodeWaiter
 from activities.cluster import metadata_edits
 from activities.cluster.apply import check_owner

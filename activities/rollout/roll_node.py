@@ -22,7 +22,7 @@ from activities.agents.config_maps import rendered_config_maps
 from activities.agents.node_state import NodeState
 from activities.agents.run_tool import run_tool
 from activities.app.applied_config import READ_TIMEOUT, effective, node_parameters, note_effective, read_back
-from activities.app.state import StepContext, desired_for
+from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster import metadata_edits
 from activities.cluster.apply import check_owner

@@ -10,7 +10,8 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.app.bootstrap import holders, over
-from activities.app.state import observe, stage
+from activities.app.desired import stage
+from activities.app.observed import observe
 from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.prepare import Prepare
 from activities.reconcile.repair_metadata import damages

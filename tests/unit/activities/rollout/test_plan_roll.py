@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.node_state import NodeState
-from activities.app.state import ObservedApp
+from activities.app.observed import ObservedApp
 from activities.cluster import metadata_edits
 from activities.dependencies import Platform
 from activities.rollout.plan_roll import Outdated, _roll_node, in_scope, ordered, outdated_nodes

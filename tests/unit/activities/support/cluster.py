@@ -15,7 +15,8 @@ from typing import Any, TypeVar, cast
 
 from temporalio.testing import ActivityEnvironment
 
-from activities.app.state import observe, spec_hash
+from activities.app.desired import spec_hash
+from activities.app.observed import observe
 from activities.dependencies import Platform
 from activities.plugins import Plugins
 from activities.reconcile.apply_group import ApplyGroup

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from activities.app.state import ObservedApp
+from activities.app.observed import ObservedApp
 from activities.cluster import metadata_edits
 from api.app import App
 from api.operations import OperationType
