@@ -8,7 +8,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from activities.plugins import Plugins
-from activities.terminated_pods import Endings
+from activities.terminated_pods import TerminatedPods
 from api.names import LABEL_APP
 from api.steps import ErrorType
 from clients.agents import Agents
@@ -28,7 +28,7 @@ class Platform:
     plugins: Plugins
     deployments: SharedWatch
     pods: SharedWatch
-    endings: Endings
+    terminated_pods: TerminatedPods
     authority: KeyPair
     installation: str
     agent_image: str

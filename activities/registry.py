@@ -7,13 +7,13 @@ from typing import Any
 
 from activities.app.wait_ready import Wait
 from activities.config.configure import Configure
-from activities.config.sync_nodes import Sync
+from activities.config.sync_nodes import SyncNodes
 from activities.dependencies import Platform
-from activities.progress.manual_requests import Requests
+from activities.progress.manual_requests import ManualRequests
 from activities.progress.operation_state import Control
 from activities.progress.report import Report
-from activities.reconcile.adopt_volumes import Held
-from activities.reconcile.apply_group import Groups
+from activities.reconcile.adopt_volumes import AdoptVolumes
+from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.delete import Delete
 from activities.reconcile.finish import Record
 from activities.reconcile.load import Load
@@ -21,7 +21,7 @@ from activities.reconcile.prepare import Prepare
 from activities.reconcile.scale import Scale
 from activities.roles.failover import Failover
 from activities.roles.promote import Promote
-from activities.roles.rejoin import Readmit
+from activities.roles.rejoin import Rejoin
 from activities.roles.switchover import Switchover
 from activities.rollout.expand_and_roll_back import Upgrade
 from activities.rollout.plan_roll import Roll
@@ -29,12 +29,12 @@ from activities.rollout.roll_node import Node
 
 
 def all_activities(platform: Platform) -> list[Callable[..., Any]]:
-    load, report, prepare, groups = Load(platform), Report(platform), Prepare(platform), Groups(platform)
-    wait, held, record = Wait(platform), Held(platform), Record(platform)
-    delete, requests, control = Delete(platform), Requests(platform), Control(platform)
+    load, report, prepare, groups = Load(platform), Report(platform), Prepare(platform), ApplyGroup(platform)
+    wait, held, record = Wait(platform), AdoptVolumes(platform), Record(platform)
+    delete, requests, control = Delete(platform), ManualRequests(platform), Control(platform)
     roll, node, switchover = Roll(platform), Node(platform), Switchover(platform)
-    scale, configure, sync, upgrade = Scale(platform), Configure(platform), Sync(platform), Upgrade(platform)
-    failover, promote, readmit = Failover(platform), Promote(platform), Readmit(platform)
+    scale, configure, sync, upgrade = Scale(platform), Configure(platform), SyncNodes(platform), Upgrade(platform)
+    failover, promote, readmit = Failover(platform), Promote(platform), Rejoin(platform)
     return [
         load.load,
         report.report,

@@ -19,7 +19,7 @@ _KEPT_SECONDS = 300.0
 """Far longer than from a Pod's end to the Failover that asks for it."""
 
 
-class Endings:
+class TerminatedPods:
     """Remembers from the moment on at which it is made; a worker that was restarted since knows nothing."""
 
     def __init__(self, pods: SharedWatch) -> None:

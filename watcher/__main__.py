@@ -14,9 +14,9 @@ from clients.kubernetes import Kubernetes
 from clients.temporal import tls_changed, tls_files
 from watcher import logs, metrics
 from watcher.cache.caches import AppKey, watched
-from watcher.failover.detector import FailureWatch
+from watcher.failover.detector import FailureDetector
 from watcher.failover.suspicions import Suspicions
-from watcher.leader_election import Lease, LostLeaseError
+from watcher.leader_election import LeaderElection, LostLeaseError
 from watcher.notify.cordons import Cordons
 from watcher.notify.notifier import Notifier
 from watcher.roles.monitor import RoleMonitor
@@ -30,7 +30,7 @@ log = logging.getLogger("watcher")
 LEASE_NAME = "middleware-watcher"
 
 
-async def act(kubernetes: Kubernetes, settings: Settings, lease: Lease) -> None:
+async def act(kubernetes: Kubernetes, settings: Settings, lease: LeaderElection) -> None:
     """All that the leader does; runs until cancelled. Its state is built anew each time."""
     metrics.LEADER.set(1)
     agents = Agents(settings.tls_directory)
@@ -46,7 +46,7 @@ async def act(kubernetes: Kubernetes, settings: Settings, lease: Lease) -> None:
             notifier = Notifier(cluster, settings.installation)
             monitor = RoleMonitor(cluster, agents, rules, changed)
             suspicions = Suspicions(cluster, settings.installation, notifier.connected)
-            failures = FailureWatch(cluster, agents, rules, suspicions, changed, lambda: lease.held)
+            failures = FailureDetector(cluster, agents, rules, suspicions, changed, lambda: lease.held)
             monitor.listen(failures)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
             writer = StatusWriter(cluster, monitor.messages, failures.notes)
@@ -62,7 +62,7 @@ async def act(kubernetes: Kubernetes, settings: Settings, lease: Lease) -> None:
 
 async def run(settings: Settings) -> None:
     async with metrics.served(settings.metrics_port), await Kubernetes.connect() as kubernetes:
-        lease = Lease(kubernetes, settings.namespace, LEASE_NAME, settings.identity)
+        lease = LeaderElection(kubernetes, settings.namespace, LEASE_NAME, settings.identity)
         while True:
             try:
                 await lease.lead(lambda: act(kubernetes, settings, lease))

@@ -53,7 +53,7 @@ class LostLeaseError(Exception):
     """Another replica has the Lease, or it could not be renewed in time."""
 
 
-class Lease:
+class LeaderElection:
     """One candidate. ``identity`` is the Pod's name: a restarted container goes on where its predecessor, which is
     certainly dead, stopped."""
 

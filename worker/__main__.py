@@ -17,11 +17,11 @@ from temporalio.worker import Worker
 
 from activities.dependencies import Platform, watches
 from activities.interceptors.heartbeats import Heartbeats
-from activities.interceptors.instrumentation import ObserveActivities
-from activities.interceptors.retry_status import TellTrouble
+from activities.interceptors.instrumentation import Instrumentation
+from activities.interceptors.retry_status import RetryStatus
 from activities.plugins import Plugins
 from activities.registry import all_activities
-from activities.terminated_pods import Endings
+from activities.terminated_pods import TerminatedPods
 from api.operations import ACTIVITY_QUEUE, WORKFLOW_QUEUE
 from clients.agents import Agents
 from clients.certificates import KeyPair
@@ -82,7 +82,7 @@ def workers(client: Client, platform: Platform) -> list[Worker]:
             client,
             task_queue=ACTIVITY_QUEUE,
             activities=all_activities(platform),
-            interceptors=[ObserveActivities(), Heartbeats(), TellTrouble(platform)],
+            interceptors=[Instrumentation(), Heartbeats(), RetryStatus(platform)],
             max_concurrent_activities=MOST_ACTIVITIES,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
@@ -114,7 +114,7 @@ async def serve(settings: Settings) -> None:
             plugins=Plugins(kubernetes),
             deployments=deployments,
             pods=pods,
-            endings=Endings(pods),
+            terminated_pods=TerminatedPods(pods),
             authority=authority,
             installation=settings.installation,
             agent_image=settings.agent_image,

@@ -13,7 +13,7 @@ from typing import Any
 
 from activities.agents.addresses import node_addresses
 from activities.agents.config_maps import rendered_config_maps
-from activities.app.state import Live
+from activities.app.observed import ObservedApp
 from activities.cluster import metadata_edits
 from activities.cluster.gather import together
 from activities.cluster.metadata import read_part, update_metadata
@@ -25,13 +25,13 @@ from clients.resources import CONFIG_MAP, Manifest
 from render.desired.app import DesiredApp, DesiredComponent
 
 
-def over(live: Live, component: DesiredComponent) -> bool:
+def over(live: ObservedApp, component: DesiredComponent) -> bool:
     """Whether none of its nodes may begin so any more."""
     return live.deployed is not None or component.name in metadata_edits.begun(live.basic)
 
 
 def has_lost_a_volume(
-    live: Live, component: DesiredComponent, config_maps: Collection[str], claims: Collection[str]
+    live: ObservedApp, component: DesiredComponent, config_maps: Collection[str], claims: Collection[str]
 ) -> bool:
     """Whether a node that was made has no volume any more, after somebody has had the writable role, or has one: it
     would come up empty, and others may have data. ``config_maps``, ``claims``: by name. Nobody serves before the node

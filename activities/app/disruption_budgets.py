@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from activities.app.state import owned_by
+from activities.app.observed import owned_by
 from activities.cluster.apply import apply_all
 from activities.dependencies import Platform
 from api.names import LABEL_COMPONENT, app_labels

@@ -12,7 +12,7 @@ from temporalio import activity
 
 from activities.agents.agent_targets import agent_of, node_states
 from activities.agents.node_state import NodeState, summary
-from activities.app.state import wanted
+from activities.app.desired import desired_for
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step
@@ -138,7 +138,7 @@ class Wait:
 
     @activity.defn(name=Step.WAIT_READY)
     async def wait_ready(self, step: GroupStep) -> None:
-        want = await wanted(self._platform, step.target)
+        want = await desired_for(self._platform, step.target)
         group = want.desired.component(step.component).group(step.group)
         names = [node.name for node in group.nodes if not step.nodes or node.name in step.nodes]
         name = f"{step.component}/{step.group}: wait until ready"

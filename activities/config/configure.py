@@ -30,7 +30,7 @@ from activities.app.applied_config import (
     noted,
     read_back,
 )
-from activities.app.state import Wanted, wanted
+from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster import metadata_edits
 from activities.cluster.apply import apply_owned
@@ -63,7 +63,7 @@ class Configure:
     @activity.defn(name=Step.PLAN_CONFIG)
     async def plan_config(self, target: Target) -> ConfigPlans:
         platform = self._platform
-        want = await wanted(platform, target)
+        want = await desired_for(platform, target)
         change = StatusChange(
             phase=Phase.UPDATING,
             message=f"{target.operation}: {target.reason}",
@@ -79,7 +79,7 @@ class Configure:
         return ConfigPlans([plan for plan in plans if plan.nodes or plan.changed])
 
     async def _plan(
-        self, target: Target, want: Wanted, component: DesiredComponent, addresses: Mapping[str, str]
+        self, target: Target, want: StepContext, component: DesiredComponent, addresses: Mapping[str, str]
     ) -> ConfigPlan:
         record = want.live.recorded.components.get(component.name)
         changed = changed_parameters(record.config, component.config) if record is not None else []
@@ -107,7 +107,7 @@ class Configure:
         """Raises EngineRefused where the engine does not take the parameters; its former files are in place then."""
         platform, target = self._platform, step.node.target
         operation = OperationType.REPAIR if step.revert else OperationType.RECONFIGURE
-        want = await wanted(platform, target, operation)
+        want = await desired_for(platform, target, operation)
         component = want.desired.component(step.node.component)
         node = next(each for each in component.nodes if each.name == step.node.node)
         await tell_step(platform, target, f"{node.name}: {'put back' if step.revert else 'set'} the parameters")
@@ -128,7 +128,7 @@ class Configure:
     async def _give(
         self,
         step: ConfigureStep,
-        want: Wanted,
+        want: StepContext,
         component: DesiredComponent,
         node: DesiredNode,
         agent: AgentTarget,
@@ -196,7 +196,7 @@ class Configure:
     @activity.defn(name=Step.COMMIT_CONFIG)
     async def commit_config(self, step: ComponentStep) -> None:
         platform, target = self._platform, step.target
-        want = await wanted(platform, target)
+        want = await desired_for(platform, target)
         component = want.desired.component(step.component)
         await update_metadata(
             platform,
@@ -208,5 +208,7 @@ class Configure:
         await tell(platform, target, "ParametersSet", f"{component.name}: every node runs with the new parameters")
 
 
-def _wants(want: Wanted, component: DesiredComponent, node: DesiredNode, addresses: Mapping[str, str]) -> Effective:
+def _wants(
+    want: StepContext, component: DesiredComponent, node: DesiredNode, addresses: Mapping[str, str]
+) -> Effective:
     return effective(component, node_parameters(want.desired, component, node, addresses), {})

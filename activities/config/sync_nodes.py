@@ -17,7 +17,7 @@ from activities.agents.config_maps import rendered_config_maps
 from activities.agents.push import PushRefusedError, push
 from activities.agents.request_ids import request_id
 from activities.app.applied_config import dynamic_of, effective, node_parameters, note_effective, noted, read_back
-from activities.app.state import wanted
+from activities.app.desired import desired_for
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.dependencies import Platform
@@ -29,7 +29,7 @@ from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.lists import revision_of
 
 
-class Sync:
+class SyncNodes:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
 
@@ -37,7 +37,7 @@ class Sync:
     async def sync_nodes(self, step: ComponentStep) -> Applied:
         """How many nodes were given something. A node whose Pod does not run reads its files when it starts."""
         platform, target = self._platform, step.target
-        want = await wanted(platform, target)
+        want = await desired_for(platform, target)
         component = want.desired.component(step.component)
         addresses = await node_addresses(platform, want.desired)
         found, _ = await platform.kubernetes.list(

@@ -41,7 +41,7 @@ def for_good(error: Exception) -> ApplicationError | None:
     return None
 
 
-class ObserveActivities(Interceptor):
+class Instrumentation(Interceptor):
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Observed(next)
 

@@ -53,7 +53,7 @@ async def tell_going_on(platform: Platform, target: Target, step: str) -> None:
     await tell_step(platform, target, step, change)
 
 
-class TellTrouble(Interceptor):
+class RetryStatus(Interceptor):
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
 

@@ -37,7 +37,7 @@ _FORGOTTEN = 3
 """Looks in a row at which the entity knows nothing of a ticket, before it is given up."""
 
 
-class Requests:
+class ManualRequests:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
 

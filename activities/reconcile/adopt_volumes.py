@@ -22,8 +22,8 @@ from activities.agents.node_state import NodeState
 from activities.agents.push import release
 from activities.agents.request_ids import request_id
 from activities.app.bootstrap import over
+from activities.app.desired import StepContext, desired_for
 from activities.app.retained_volumes import held_nodes
-from activities.app.state import Wanted, wanted
 from activities.app.wait_ready import NodeWaiter
 from activities.cluster.events import tell
 from activities.cluster.gather import together
@@ -57,14 +57,14 @@ def newest(records: Mapping[str, agent_pb2.VolumeRecord], writable: Collection[s
     )
 
 
-class Held:
+class AdoptVolumes:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
 
     @activity.defn(name=Step.SURVEY_VOLUMES)
     async def survey_volumes(self, step: ComponentStep) -> Survey:
         platform, target = self._platform, step.target
-        want = await wanted(platform, target)
+        want = await desired_for(platform, target)
         component = want.desired.component(step.component)
         if component.recorded_bootstrap is not None:
             return Survey(component.recorded_bootstrap, f"{component.recorded_bootstrap} was chosen before")
@@ -86,7 +86,7 @@ class Held:
     @activity.defn(name=Step.START_HELD)
     async def start_held(self, step: ComponentStep) -> None:
         platform, target = self._platform, step.target
-        want = await wanted(platform, target)
+        want = await desired_for(platform, target)
         component = want.desired.component(step.component)
         held = await self._held(want, component)
         waiter = NodeWaiter(platform, target, f"{component.name}: start", sorted(held))
@@ -106,7 +106,7 @@ class Held:
             change = {"metadata": {"annotations": {ANNOTATION_APP_UID: target.uid}}}
             await platform.kubernetes.patch(VOLUME_CLAIM, node.name, target.namespace, change)
 
-    async def _held(self, want: Wanted, component: DesiredComponent) -> frozenset[str]:
+    async def _held(self, want: StepContext, component: DesiredComponent) -> frozenset[str]:
         names = [node.name for node in component.nodes]
         namespace = want.desired.namespace
         found = await together(self._platform.kubernetes.get(VOLUME_CLAIM, name, namespace) for name in names)

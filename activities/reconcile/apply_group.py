@@ -15,8 +15,8 @@ from temporalio import activity
 from activities.agents.addresses import node_addresses
 from activities.agents.config_maps import first_primary, rendered_config_maps
 from activities.app import bootstrap
+from activities.app.desired import desired_for
 from activities.app.retained_volumes import NOT_YET, held_nodes
-from activities.app.state import wanted
 from activities.cluster.apply import check_owner
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
@@ -41,14 +41,14 @@ class _Live:
     deployments: Mapping[str, Manifest]
 
 
-class Groups:
+class ApplyGroup:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
 
     @activity.defn(name=Step.APPLY_GROUP)
     async def apply_group(self, step: GroupStep) -> Applied:
         platform, target = self._platform, step.target
-        want = await wanted(platform, target)
+        want = await desired_for(platform, target)
         desired = want.desired
         component = desired.component(step.component)
         group = component.group(step.group)

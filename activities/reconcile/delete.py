@@ -16,8 +16,8 @@ from typing import Any
 from temporalio import activity
 
 from activities.app.disruption_budgets import budget_resource
+from activities.app.observed import live_app
 from activities.app.retained_volumes import data_versions
-from activities.app.state import live_app
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.status import ConditionChange, StatusChange, tell_step

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from activities.agents.config_maps import rendered_config_maps
 from activities.app.applied_config import changed_in_engines, unapplied
 from activities.app.disruption_budgets import budget_resource, surplus_budgets
+from activities.app.observed import ObservedApp
 from activities.app.retained_volumes import kept_components, of_this_app
 from activities.app.secrets import certificate_problem
-from activities.app.state import Live as LiveState
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
 from activities.dependencies import Platform
@@ -37,7 +37,9 @@ _SHOWN = 10
 Live = dict[str, Manifest]
 
 
-async def find_drift(platform: Platform, desired: DesiredApp, state: LiveState, *, engines: bool = False) -> list[str]:
+async def find_drift(
+    platform: Platform, desired: DesiredApp, state: ObservedApp, *, engines: bool = False
+) -> list[str]:
     """A sentence for each object that is not as it should be, at most ``_SHOWN``. ``engines``: ask the engines too."""
     live, budgets = await _objects(platform, desired, state)
     found = [
@@ -53,7 +55,7 @@ async def find_drift(platform: Platform, desired: DesiredApp, state: LiveState, 
     return found[:_SHOWN]
 
 
-async def find_first_drift(platform: Platform, desired: DesiredApp, state: LiveState) -> list[str]:
+async def find_first_drift(platform: Platform, desired: DesiredApp, state: ObservedApp) -> list[str]:
     """The same while the first Deploy is at work. Of a group of which it has made nothing yet nothing is missed; what
     the nodes' files say is not compared, since it holds engines back, and names a first primary. A claim that is going
     is in use, so what waits for others is not to wait for that as well."""
@@ -71,7 +73,7 @@ async def find_first_drift(platform: Platform, desired: DesiredApp, state: LiveS
 
 
 async def _objects(
-    platform: Platform, desired: DesiredApp, state: LiveState, *, going: bool = False
+    platform: Platform, desired: DesiredApp, state: ObservedApp, *, going: bool = False
 ) -> tuple[dict[str, Live], list[Manifest]]:
     """Live objects by kind and name, ``going``: with claims that are being deleted; and the budgets that should be."""
     budget = await budget_resource(platform)

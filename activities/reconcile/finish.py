@@ -14,8 +14,8 @@ from activities.agents.agent_targets import reachable
 from activities.agents.run_tool import run_tool
 from activities.app import bootstrap
 from activities.app.applied_config import READ_TIMEOUT, effective, node_parameters, note_effective, noted
+from activities.app.desired import StepContext, desired_for, stage
 from activities.app.disruption_budgets import apply_budgets
-from activities.app.state import Wanted, stage, wanted
 from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.gather import together
@@ -45,7 +45,7 @@ class Record:
     async def record(self, step: ComponentStep) -> None:
         """Nodes become normal; the configuration in effect is read back from an engine, not copied from the spec."""
         target = step.target
-        want = await wanted(self._platform, target)
+        want = await desired_for(self._platform, target)
         component = want.desired.component(step.component)
         answers = await self._read_back(target, component)
         await self._note(target, want.desired, component, answers)
@@ -103,7 +103,7 @@ class Record:
     @activity.defn(name=Step.FINISH)
     async def finish(self, target: Target) -> None:
         """Notes what is deployed. From now on no node may begin as first primary, should its volume be lost."""
-        want = await wanted(self._platform, target)
+        want = await desired_for(self._platform, target)
         await bootstrap.end(self._platform, target, want.desired, want.desired.components, hold=False)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -138,14 +138,14 @@ class Record:
         )
         await tell_step(self._platform, target, "", change)
 
-    async def _settled(self, target: Target, want: Wanted) -> bool:
+    async def _settled(self, target: Target, want: StepContext) -> bool:
         """Whether there is nothing to go back to any more. A Repair in mid-Resize leaves that Resize its way back."""
         if await outdated_nodes(self._platform, want.desired, want.live):
             return False
         rolling = target.operation in (OperationType.UPGRADE, OperationType.RESIZE)
         return rolling or not await ungrown(self._platform, want.desired)
 
-    async def _complete(self, want: Wanted, *, moved: bool) -> bool:
+    async def _complete(self, want: StepContext, *, moved: bool) -> bool:
         """Whether the whole spec is carried out, not only this operation's part of it."""
         if want.live.deployed is None:
             return True

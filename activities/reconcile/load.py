@@ -11,12 +11,13 @@ from temporalio.exceptions import ApplicationError
 
 from activities.app.applied_config import unstarted
 from activities.app.bootstrap import leading
+from activities.app.desired import spec_hash, stage
+from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
-from activities.app.state import Live, live_state, spec_hash, stage
 from activities.cluster.metadata import read_part, said_of
 from activities.dependencies import Platform
 from activities.reconcile.drift import find_drift, find_first_drift
-from activities.reconcile.repair_metadata import METADATA_DAMAGED, damages, mend
+from activities.reconcile.repair_metadata import METADATA_DAMAGED, damages, repair_metadata
 from activities.roles.drain import evacuations
 from activities.rollout.plan_roll import outdated_nodes
 from activities.rollout.volumes import expandable_groups, ungrown, unknown_classes
@@ -66,10 +67,10 @@ class Load:
         platform = self._platform
         bundle, damage = await self._bundle(app)
         known = await platform.plugins.known() if bundle is None else {}
-        live = await live_state(platform, app.namespace, app.name, app.uid)
+        live = await observe(platform, app.namespace, app.name, app.uid)
         if damages(manifest, live):
-            refusal = await mend(platform, manifest, app, live)
-            live = await live_state(platform, app.namespace, app.name, app.uid)
+            refusal = await repair_metadata(platform, manifest, app, live)
+            live = await observe(platform, app.namespace, app.name, app.uid)
             if refusal or live.damaged:
                 refusal = refusal or said_of(app.name, live.damaged)
                 return _snapshot(manifest, app, deployed=_last(live), reason=METADATA_DAMAGED, refusal=refusal)
@@ -126,7 +127,7 @@ class Load:
         ]
         return {each[LABEL_NODE]: str(each.get(VERSION_LABEL, "")) for each in labels if LABEL_NODE in each}
 
-    async def _running(self, app: App, live: Live) -> DesiredApp | None:
+    async def _running(self, app: App, live: ObservedApp) -> DesiredApp | None:
         """What runs, not a newer spec that is yet to be carried out; None where the plugin version that runs was
         uninstalled: nothing says then how its objects should be."""
         try:
@@ -134,7 +135,7 @@ class Load:
         except ApplicationError:
             return None
 
-    async def _outdated(self, running: DesiredApp, live: Live) -> tuple[str, str]:
+    async def _outdated(self, running: DesiredApp, live: ObservedApp) -> tuple[str, str]:
         """The operation that brings nodes to what is recorded: an earlier one was interrupted."""
         nodes = await outdated_nodes(self._platform, running, live)
         if not nodes and (small := await ungrown(self._platform, running)):
@@ -223,7 +224,7 @@ def _snapshot(
     )
 
 
-def _last(live: Live) -> str:
+def _last(live: ObservedApp) -> str:
     """Hash of the spec that runs, empty before the first Deploy: it can lose its primary, whatever is refused."""
     return str(live.basic.get("deployed", ""))
 
@@ -237,7 +238,7 @@ def _refused(
     return _snapshot(manifest, app, deployed=deployed, reason=reason, refusal="; ".join(shown))
 
 
-def fewer_nodes(app: App, wanted: DesiredApp, live: Live) -> Iterator[Problem]:
+def fewer_nodes(app: App, wanted: DesiredApp, live: ObservedApp) -> Iterator[Problem]:
     """Until the first Deploy has completed anything may change, but for a group's nodes that are ready becoming
     fewer, or the primary going: they may hold data by now."""
     nodes = lists(read_part(live.metadata, "nodes"))

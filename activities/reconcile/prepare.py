@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
+from activities.app.desired import StepContext, desired_for
 from activities.app.disruption_budgets import apply_budgets
 from activities.app.retained_volumes import kept_components
 from activities.app.secrets import ensure_agent_certificate, ensure_credentials
-from activities.app.state import Wanted, wanted
 from activities.cluster import metadata_edits
 from activities.cluster.apply import apply_all, apply_owned
 from activities.cluster.events import tell
@@ -40,7 +40,7 @@ class Prepare:
     @activity.defn(name=Step.PREPARE)
     async def prepare(self, target: Target) -> Plan:
         platform = self._platform
-        want = await wanted(platform, target, extend=True)
+        want = await desired_for(platform, target, extend=True)
         await self._add_finalizer(want)
         await self._tell_start(target, want)
         claims, _ = await platform.kubernetes.list(VOLUME_CLAIM, target.namespace, labels=app_labels(target.app))
@@ -60,12 +60,12 @@ class Prepare:
     @activity.defn(name=Step.SERVICES)
     async def services(self, target: Target) -> Applied:
         platform = self._platform
-        want = await wanted(platform, target, extend=True)
+        want = await desired_for(platform, target, extend=True)
         applied = await apply_all(platform, target, service_manifests(want.desired))
         budgets = await apply_budgets(platform, target, want.desired)
         return Applied(sum(changed for _, changed in applied) + budgets)
 
-    async def _add_finalizer(self, want: Wanted) -> None:
+    async def _add_finalizer(self, want: StepContext) -> None:
         metadata = want.manifest["metadata"]
         finalizers = list(metadata.get("finalizers") or [])
         if FINALIZER in finalizers:
@@ -76,7 +76,7 @@ class Prepare:
         }
         await self._platform.kubernetes.patch(APP, want.app.name, want.app.namespace, change)
 
-    async def _tell_start(self, target: Target, want: Wanted) -> None:
+    async def _tell_start(self, target: Target, want: StepContext) -> None:
         nodes = len(want.desired.nodes)
         first = target.operation == OperationType.DEPLOY
         change = StatusChange(
@@ -96,7 +96,7 @@ class Prepare:
     async def _records(self, target: Target, desired: DesiredApp, kept: frozenset[str]) -> int:
         return len(await apply_all(self._platform, target, record_manifests(desired, kept)))
 
-    async def _metadata(self, target: Target, want: Wanted) -> int:
+    async def _metadata(self, target: Target, want: StepContext) -> int:
         desired, ran = want.desired, want.live.deployed is not None
         await apply_owned(self._platform, target, metadata_config_map(desired))
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -19,7 +19,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities.app.applied_config import otherwise_set
 from activities.app.bootstrap import holders
-from activities.app.state import Live, live_of, owned_by, spec_hash, stage
+from activities.app.desired import spec_hash, stage
+from activities.app.observed import ObservedApp, observed_of, owned_by
 from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.metadata import read_part, said_of
@@ -42,7 +43,7 @@ class UnsureError(Exception):
     """It cannot be shown what is true. What a person has to do."""
 
 
-def damages(manifest: Manifest, live: Live) -> Mapping[str, str]:
+def damages(manifest: Manifest, live: ObservedApp) -> Mapping[str, str]:
     """By part, what is wrong. Also a completed Deploy that the metadata know nothing of any more."""
     uid = manifest["metadata"]["uid"]
     known = has_run(live.basic, uid) or bool(metadata_edits.begun(live.basic))
@@ -50,7 +51,7 @@ def damages(manifest: Manifest, live: Live) -> Mapping[str, str]:
     return {"basic": "does not say any more that the App has run", **live.damaged} if lost else live.damaged
 
 
-def _ran(manifest: Manifest, live: Live) -> bool:
+def _ran(manifest: Manifest, live: ObservedApp) -> bool:
     """Whether a Deploy has completed, by the App's status, which only the platform writes, and after the metadata. A
     Failover may have gone before, while no node was recorded as there."""
     operation = (manifest.get("status") or {}).get("operation") or {}
@@ -61,7 +62,7 @@ def _ran(manifest: Manifest, live: Live) -> bool:
     return not first or operation.get("state") == "Completed"
 
 
-async def mend(platform: Platform, manifest: Manifest, app: App, live: Live) -> str:
+async def repair_metadata(platform: Platform, manifest: Manifest, app: App, live: ObservedApp) -> str:
     """Why the damage is left to a person; empty where there is none any more. Raises ConflictError."""
     wrong = damages(manifest, live)
     if not wrong:
@@ -78,7 +79,9 @@ async def mend(platform: Platform, manifest: Manifest, app: App, live: Live) -> 
 
 
 class _Mending:
-    def __init__(self, platform: Platform, manifest: Manifest, app: App, live: Live, wrong: Mapping[str, str]) -> None:
+    def __init__(
+        self, platform: Platform, manifest: Manifest, app: App, live: ObservedApp, wrong: Mapping[str, str]
+    ) -> None:
         self._platform, self._manifest, self._app, self._live = platform, manifest, app, live
         self._wrong = wrong
 
@@ -139,7 +142,7 @@ class _Mending:
             return {"uid": app.uid}
         texts = {**((self._live.metadata or {}).get("data") or {}), **{k: json.dumps(v) for k, v in data.items()}}
         texts.pop("record", None)
-        live = live_of(app.name, app.uid, self._live.components, self._live.groups, {"metadata": {}, "data": texts})
+        live = observed_of(app.name, app.uid, self._live.components, self._live.groups, {"metadata": {}, "data": texts})
         try:
             runs = await stage(platform, app, live, OperationType.REPAIR)
         except ApplicationError as error:

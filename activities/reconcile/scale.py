@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable
 from activities.agents.run_tool import run_tool
-from activities.app.state import Wanted, wanted
+from activities.app.desired import StepContext, desired_for
 from activities.cluster import metadata_edits
 from activities.cluster.apply import check_owner
 from activities.cluster.events import tell
@@ -44,7 +44,7 @@ class Scale:
     @activity.defn(name=Step.PLAN_SCALE)
     async def plan_scale(self, target: Target) -> ScalePlan:
         """By the metadata: ``adding`` and ``deleting`` say what an interrupted Scale has begun."""
-        want = await wanted(self._platform, target)
+        want = await desired_for(self._platform, target)
         nodes = lists(read_part(want.live.metadata, "nodes"))
         normal = {node["name"] for node in nodes["normal"]}
         adding, removing = [], []
@@ -71,7 +71,7 @@ class Scale:
     @activity.defn(name=Step.JOIN_NODES)
     async def join_nodes(self, step: ComponentStep) -> None:
         """Runs ``join`` on every node of the component, the new ones among them: it does no harm where it is done."""
-        want = await wanted(self._platform, step.target)
+        want = await desired_for(self._platform, step.target)
         component = want.desired.component(step.component)
         await tell_step(self._platform, step.target, f"{component.name}: join")
         agents = reachable(self._platform, step.target, [node.name for node in component.nodes])
@@ -82,7 +82,7 @@ class Scale:
     async def remove_node(self, step: NodeStep) -> None:
         """Marks, leaves, stops; returns when the Pod is gone."""
         platform, target = self._platform, step.target
-        await wanted(platform, target)
+        await desired_for(platform, target)
         await tell_step(platform, target, f"{step.node}: remove")
         await update_metadata(
             platform,
@@ -130,7 +130,7 @@ class Scale:
     async def forget_node(self, step: NodeStep) -> None:
         """The nodes that stay forget it, then what belonged to it goes."""
         platform, target = self._platform, step.target
-        want = await wanted(platform, target)
+        want = await desired_for(platform, target)
         await tell_step(platform, target, f"{step.node}: forget")
         service = await self._owned(target, SERVICE, step.node)
         if service is not None:
@@ -148,13 +148,13 @@ class Scale:
         await fencing.unmark(platform, target, step.node)
         await tell(platform, target, "NodeRemoved", f"{step.node} is gone")
 
-    def _belongings(self, want: Wanted) -> tuple[Resource, ...]:
+    def _belongings(self, want: StepContext) -> tuple[Resource, ...]:
         """The Service last: its address is what the others know the node by, also for a repeat of the step."""
         if want.app.spec.deletion_policy == DeletionPolicy.DELETE:
             return (CONFIG_MAP, VOLUME_CLAIM, SERVICE)
         return (CONFIG_MAP, SERVICE)
 
-    def _stayers(self, want: Wanted, step: NodeStep) -> Mapping[str, AgentTarget]:
+    def _stayers(self, want: StepContext, step: NodeStep) -> Mapping[str, AgentTarget]:
         names = [node.name for node in want.desired.nodes if node.name != step.node]
         return reachable(self._platform, step.target, names)
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from activities.app.state import Wanted
+from activities.app.desired import StepContext
 from activities.dependencies import permanent
 from activities.roles.role_moves import Nodes
 from api.app import DataLoss
@@ -39,7 +39,7 @@ def quorum(component: DesiredComponent) -> int:
     return math.ceil((len(component.nodes) - 1) / 2)
 
 
-def lossy(want: Wanted, takeover: Takeover) -> bool:
+def lossy(want: StepContext, takeover: Takeover) -> bool:
     return takeover.force or want.app.spec.failover.data_loss == DataLoss.ALLOW
 
 

@@ -21,7 +21,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable
 from activities.app import bootstrap
-from activities.app.state import Wanted
+from activities.app.desired import StepContext
 from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import permanent
@@ -38,7 +38,7 @@ from activities.roles.candidates import (
     quorum,
     why_not,
 )
-from activities.roles.failover_base import ASK_WITHIN, Replacing
+from activities.roles.failover_base import ASK_WITHIN, FailoverBase
 from activities.roles.role_moves import Nodes, component_of
 from api.app import Phase
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, Takeover
@@ -50,7 +50,7 @@ from proto import agent_pb2
 from render.desired.app import DesiredComponent
 
 
-class Failover(Replacing):
+class Failover(FailoverBase):
     @activity.defn(name=Step.PLAN_FAILOVER)
     async def plan_failover(self, request: FailoverRequest) -> Takeover:
         """What there is to do. Raises NoCandidate where nobody can take over, or only with a loss that is refused."""
@@ -87,7 +87,7 @@ class Failover(Replacing):
         await tell_step(self.platform, target, f"{source} is lost", change)
         return takeover
 
-    def _check_topology(self, want: Wanted, component: DesiredComponent) -> None:
+    def _check_topology(self, want: StepContext, component: DesiredComponent) -> None:
         topology = want.desired.bundle.topology(want.desired.topology)
         if topology.failover != "platform":
             message = (
@@ -101,7 +101,7 @@ class Failover(Replacing):
             raise permanent(ErrorType.NO_CANDIDATE, f"{component.name} has no other node that could take over")
 
     def _who(
-        self, request: FailoverRequest, want: Wanted, component: DesiredComponent, nodes: Nodes
+        self, request: FailoverRequest, want: StepContext, component: DesiredComponent, nodes: Nodes
     ) -> tuple[str, str]:
         """The node to replace and, where another holds the role already, that one. Nothing to do: empty, and why."""
         marked = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
@@ -138,7 +138,7 @@ class Failover(Replacing):
         return sorted({each[LABEL_NODE] for each in labels if each.get(LABEL_ROLE) in nodes.writable})
 
     async def _checked(
-        self, want: Wanted, component: DesiredComponent, nodes: Nodes, takeover: Takeover, in_sync_since: int
+        self, want: StepContext, component: DesiredComponent, nodes: Nodes, takeover: Takeover, in_sync_since: int
     ) -> Takeover:
         """Before anything is touched: somebody could take over. Where nobody can, and an earlier failover has stopped
         the source but made nobody writable, it is the source that serves again."""

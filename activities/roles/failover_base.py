@@ -14,7 +14,8 @@ from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable, reports
 from activities.agents.request_ids import request_id
 from activities.agents.run_tool import run_tool
-from activities.app.state import Wanted, begun, live_app, live_state, stage
+from activities.app.desired import StepContext, begun, stage
+from activities.app.observed import live_app, observe
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent
@@ -51,19 +52,19 @@ class Detached:
         return len(self.positions) + len(self.waiting)
 
 
-class Replacing(RoleMover):
-    async def running(self, target: Target) -> Wanted:
+class FailoverBase(RoleMover):
+    async def running(self, target: Target) -> StepContext:
         """The App as it runs, whatever its spec says by now: a failover does not wait for that."""
         manifest, live = await asyncio.gather(
-            live_app(self.platform, target), live_state(self.platform, target.namespace, target.app, target.uid)
+            live_app(self.platform, target), observe(self.platform, target.namespace, target.app, target.uid)
         )
         app, problems = parse_app(manifest)
         try:
             if app is None:
                 raise ValueError("; ".join(map(str, problems)))
             if live.deployed is None:
-                return Wanted(manifest, app, await begun(self.platform, app, live), live)
-            return Wanted(manifest, app, await stage(self.platform, app, live, OperationType.REPAIR), live)
+                return StepContext(manifest, app, await begun(self.platform, app, live), live)
+            return StepContext(manifest, app, await stage(self.platform, app, live, OperationType.REPAIR), live)
         except ValueError as error:  # a topology that its plugin does not have, say
             message = f"App {target.namespace}/{target.app} cannot be read: {error}"
             raise permanent(ErrorType.NO_CANDIDATE, message) from error
@@ -90,7 +91,7 @@ class Replacing(RoleMover):
         return Detached(positions, waiting, refused)
 
     def judged(
-        self, want: Wanted, component: DesiredComponent, takeover: Takeover, waits: Statuses
+        self, want: StepContext, component: DesiredComponent, takeover: Takeover, waits: Statuses
     ) -> dict[str, Waiting]:
         replaced = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
         return judged(waits, takeover, writable_roles(component), replaced)
@@ -133,7 +134,7 @@ class Replacing(RoleMover):
             await asyncio.sleep(0.2)
 
     async def give_up(
-        self, takeover: Takeover, want: Wanted, component: DesiredComponent, why: str, *, begun: bool = False
+        self, takeover: Takeover, want: StepContext, component: DesiredComponent, why: str, *, begun: bool = False
     ) -> None:
         """The source is to serve again, and the others to follow it: better the old primary than none.
 
@@ -156,7 +157,7 @@ class Replacing(RoleMover):
         addresses = await node_addresses(self.platform, want.desired)
         await self.follow_all(takeover.target, component, {takeover.source}, addresses[takeover.source])
 
-    async def finish_giving_up(self, takeover: Takeover, want: Wanted, component: DesiredComponent) -> None:
+    async def finish_giving_up(self, takeover: Takeover, want: StepContext, component: DesiredComponent) -> None:
         """Raises NoCandidate where an earlier attempt has begun to give up."""
         step = str(((want.manifest.get("status") or {}).get("operation") or {}).get("step") or "")
         mark = _serving(takeover, "")

@@ -140,7 +140,7 @@ class Proof:
             return ""
 
     def _lost_has_ended(self) -> bool:
-        found = self._platform.endings.of(self._takeover.target.namespace, self._labels)
+        found = self._platform.terminated_pods.of(self._takeover.target.namespace, self._labels)
         return any(self._is_the_lost_one(pod) for pod in found)
 
     def _pods(self) -> list[Manifest]:

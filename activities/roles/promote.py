@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable, reports
 from activities.agents.config_maps import rendered_config_maps
-from activities.app.state import Wanted
+from activities.app.desired import StepContext
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step
@@ -24,7 +24,7 @@ from activities.dependencies import permanent
 from activities.roles import fencing
 from activities.roles.blocked_replicas import waiting
 from activities.roles.candidates import able_to_lead
-from activities.roles.failover_base import ASK_WITHIN, Replacing
+from activities.roles.failover_base import ASK_WITHIN, FailoverBase
 from activities.roles.role_moves import said, to_its_end, writable_roles
 from api.failover import PromoteRequest, Takeover
 from api.steps import ErrorType, Step
@@ -37,7 +37,7 @@ CANDIDATE_WITHIN = 5.0
 """Seconds in which a chosen node that does not run must be back."""
 
 
-class Promote(Replacing):
+class Promote(FailoverBase):
     @activity.defn(name=Step.PROMOTE)
     async def promote(self, request: PromoteRequest) -> None:
         """Makes the chosen node writable and everybody follow it."""
@@ -57,7 +57,7 @@ class Promote(Replacing):
         await tell(self.platform, takeover.target, "FailedOver", message)
 
     async def _hold(
-        self, takeover: Takeover, want: Wanted, component: DesiredComponent, addresses: Mapping[str, str]
+        self, takeover: Takeover, want: StepContext, component: DesiredComponent, addresses: Mapping[str, str]
     ) -> None:
         """Should the source return while its successor and the platform are down, it must not start by its own record:
         its successor would follow it. A ConfigMap is mounted before a container starts, so whoever returns has it."""
@@ -70,7 +70,7 @@ class Promote(Replacing):
             if changed:
                 await self.platform.kubernetes.apply(manifest)
 
-    async def _await_candidate(self, request: PromoteRequest, want: Wanted, component: DesiredComponent) -> None:
+    async def _await_candidate(self, request: PromoteRequest, want: StepContext, component: DesiredComponent) -> None:
         """Until its engine runs, or waits and can begin as primary. Should it have ended just now, and not be one that
         can, it comes back only when there is a primary: then the source has to be it again. Raises NoCandidate."""
         takeover, candidate = request.takeover, request.chosen.candidate

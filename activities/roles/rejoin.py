@@ -18,11 +18,11 @@ from activities.agents.agent_targets import reachable
 from activities.agents.config_maps import rendered_config_maps
 from activities.agents.push import release
 from activities.agents.request_ids import request_id
-from activities.app.state import Wanted
+from activities.app.desired import StepContext
 from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.roles import fencing
-from activities.roles.failover_base import ASK_WITHIN, START_WITHIN, Replacing
+from activities.roles.failover_base import ASK_WITHIN, START_WITHIN, FailoverBase
 from activities.roles.role_moves import writable_roles
 from api.app import Phase
 from api.failover import ReadmitRequest
@@ -36,7 +36,7 @@ _ANSWERS_WITHIN = 3.0
 _RELEASED_WITHIN = 20.0
 
 
-class Readmit(Replacing):
+class Rejoin(FailoverBase):
     @activity.defn(name=Step.READMIT)
     async def readmit(self, request: ReadmitRequest) -> str:
         """A sentence on what became of the source."""
@@ -70,7 +70,7 @@ class Readmit(Replacing):
         return message
 
     async def _release(
-        self, agent: AgentTarget, want: Wanted, component: DesiredComponent, addresses: Mapping[str, str]
+        self, agent: AgentTarget, want: StepContext, component: DesiredComponent, addresses: Mapping[str, str]
     ) -> None:
         """It is held where another was to take over (``activities.roles.promote``)."""
         node = next(each for each in component.nodes if each.name == agent.node)
@@ -102,7 +102,7 @@ class Readmit(Replacing):
     async def _take_in(
         self,
         request: ReadmitRequest,
-        want: Wanted,
+        want: StepContext,
         component: DesiredComponent,
         agent: AgentTarget,
         addresses: Mapping[str, str],

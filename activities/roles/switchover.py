@@ -22,7 +22,7 @@ from temporalio.exceptions import ApplicationError
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import node_states
 from activities.agents.run_tool import run_tool
-from activities.app.state import Wanted, wanted
+from activities.app.desired import StepContext, desired_for
 from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.metadata import update_metadata
@@ -55,7 +55,7 @@ class Switchover(RoleMover):
     async def plan_move(self, request: MoveRequest) -> Move:
         """Who gives the role to whom. Raises NoCandidate where nobody can take it without losing data."""
         target = request.target
-        want = await wanted(self.platform, target)
+        want = await desired_for(self.platform, target)
         component = component_of(want.desired, request.component)
         nothing = Move(target, component.name)
         nodes = await self.nodes(request.target, component)
@@ -81,7 +81,7 @@ class Switchover(RoleMover):
         candidate = await self._candidate(request, component, holders[0])
         return Move(target, component.name, holders[0], candidate)
 
-    async def _can_move(self, want: Wanted, component: DesiredComponent, name: str) -> bool:
+    async def _can_move(self, want: StepContext, component: DesiredComponent, name: str) -> bool:
         """Whether the topology has anything to move a role with: a single node has not."""
         addresses = await node_addresses(self.platform, want.desired)
         node = next(each for each in component.nodes if each.name == name)
@@ -134,7 +134,7 @@ class Switchover(RoleMover):
     @activity.defn(name=Step.SWITCHOVER)
     async def switchover(self, move: Move) -> None:
         target = move.target
-        want = await wanted(self.platform, target)
+        want = await desired_for(self.platform, target)
         component = want.desired.component(move.component)
         await tell_step(self.platform, target, f"{move.source}: move its role to {move.candidate}")
         nodes = await self.nodes(move.target, component)

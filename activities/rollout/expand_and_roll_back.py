@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio import activity
 
-from activities.app.state import Wanted, wanted
+from activities.app.desired import StepContext, desired_for
 from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.metadata import Part, read_part, update_metadata
@@ -35,7 +35,7 @@ class Upgrade:
         """Asks for larger volumes, how many, and waits until they are there, or are as soon as their Pods are started
         anew: ``planRoll`` finds those. Raises ApplicationError NodeStuck."""
         platform = self._platform
-        want = await wanted(platform, target)
+        want = await desired_for(platform, target)
         growing = await ungrown(platform, want.desired)
         asked = [name for name, volume in sorted(growing.items()) if volume.asks_otherwise]
         for name in asked:
@@ -55,7 +55,7 @@ class Upgrade:
             message = f"the claim {name} asks for {volume.asks} and cannot ask for {volume.size}: {error.message}"
             raise permanent(ErrorType.NODE_STUCK, message) from error
 
-    async def _primary_is_new(self, want: Wanted, target: Target, version: str) -> bool:
+    async def _primary_is_new(self, want: StepContext, target: Target, version: str) -> bool:
         """Also an engine's own election may have moved a writable role onto a node of the new version."""
         entries = metadata_edits.entries(read_part(want.live.metadata, "nodes"))
         for component in want.desired.components:
@@ -75,7 +75,7 @@ class Upgrade:
         """The record is what it was before the operation; rolling, or syncing, then brings the nodes back. Whoever has
         asked once finds nothing to put back the second time, and goes by the nodes."""
         platform = self._platform
-        want = await wanted(platform, target)
+        want = await desired_for(platform, target)
         basic = want.live.basic
         if target.operation == OperationType.UPGRADE_PLUGIN:
             former = str(basic.get(PREVIOUS_PLUGIN) or basic.get("pluginVersion", ""))

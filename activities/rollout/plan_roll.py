@@ -17,7 +17,8 @@ from temporalio import activity
 
 from activities.agents.agent_targets import node_states
 from activities.agents.node_state import NodeState
-from activities.app.state import Live, wanted
+from activities.app.desired import desired_for
+from activities.app.observed import ObservedApp
 from activities.cluster import metadata_edits
 from activities.cluster.metadata import read_part
 from activities.dependencies import Platform, permanent
@@ -44,7 +45,7 @@ class Outdated:
     unreadable: bool
 
 
-async def outdated_nodes(platform: Platform, desired: DesiredApp, live: Live) -> list[Outdated]:
+async def outdated_nodes(platform: Platform, desired: DesiredApp, live: ObservedApp) -> list[Outdated]:
     """Nodes whose Deployment is of another record than ``desired``, or that were rolled and not seen to serve since; a
     missing Deployment is drift and no matter of rolling."""
     found, _ = await platform.kubernetes.list(DEPLOYMENT, desired.namespace, labels=app_labels(desired.name))
@@ -132,7 +133,7 @@ class Roll:
     @activity.defn(name=Step.PLAN_ROLL)
     async def plan_roll(self, request: RollRequest) -> RollPlan:
         platform, target = self._platform, request.target
-        want = await wanted(platform, target)
+        want = await desired_for(platform, target)
         await platform.deployments.synced(30)
         await platform.pods.synced(30)
         outdated = {node.name: node for node in await outdated_nodes(platform, want.desired, want.live)}

@@ -17,7 +17,7 @@ from typing import Any
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable, reports
-from activities.app.state import Wanted
+from activities.app.desired import StepContext
 from activities.app.wait_ready import NodeWaiter
 from activities.cluster import metadata_edits
 from activities.cluster.apply import check_owner
@@ -55,7 +55,7 @@ class Volume:
         self,
         platform: Platform,
         step: NodeStep,
-        want: Wanted,
+        want: StepContext,
         component: DesiredComponent,
         group: DesiredGroup,
         node: DesiredNode,
@@ -115,7 +115,7 @@ class Volume:
         stopped = await kubernetes.patch(DEPLOYMENT, name, target.namespace, {"spec": {"replicas": 0}})
         await self._observed(int(stopped["metadata"].get("generation", 0)))
         second, _ = await kubernetes.list(POD, target.namespace, labels=labels)
-        earlier = self._platform.endings.of(target.namespace, labels)
+        earlier = self._platform.terminated_pods.of(target.namespace, labels)
         if any(map(_container_made, [*earlier, *first, *second])):
             return True
         left = {str(pod["metadata"]["uid"]) for pod in [*first, *second]}

@@ -22,7 +22,7 @@ from activities.agents.config_maps import rendered_config_maps
 from activities.agents.node_state import NodeState
 from activities.agents.run_tool import run_tool
 from activities.app.applied_config import READ_TIMEOUT, effective, node_parameters, note_effective, read_back
-from activities.app.state import Wanted, wanted
+from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster import metadata_edits
 from activities.cluster.apply import check_owner
@@ -58,7 +58,7 @@ class Node:
     @activity.defn(name=Step.ROLL_NODE)
     async def roll_node(self, step: NodeStep) -> None:
         platform, target = self._platform, step.target
-        want = await wanted(platform, target)
+        want = await desired_for(platform, target)
         component, group, node = self._place(want, step)
         await tell_step(platform, target, f"{node.name}: roll")
         node = replace(node, runtime_version=group.spec.runtime_version)
@@ -105,7 +105,7 @@ class Node:
                     step, lambda before: metadata_edits.engine_ran(before, node.name, node.runtime_version)
                 )
 
-    def _place(self, want: Wanted, step: NodeStep) -> tuple[DesiredComponent, DesiredGroup, DesiredNode]:
+    def _place(self, want: StepContext, step: NodeStep) -> tuple[DesiredComponent, DesiredGroup, DesiredNode]:
         component = want.desired.component(step.component)
         group = component.group(step.group)
         # The newest agents: this is the planned restart at which they reach a Pod.
@@ -116,7 +116,7 @@ class Node:
         return component, replace(group, spec=spec), node
 
     async def _give(
-        self, step: NodeStep, want: Wanted, component: DesiredComponent, group: DesiredGroup, node: DesiredNode
+        self, step: NodeStep, want: StepContext, component: DesiredComponent, group: DesiredGroup, node: DesiredNode
     ) -> _Renewal:
         """Writes what differs; a Restart that starts no other Pod by it deletes the Pod."""
         kubernetes, target = self._platform.kubernetes, step.target

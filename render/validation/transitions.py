@@ -1,6 +1,6 @@
 """Changes of a running App that cannot be carried out: refused by field, with what would do. Pure.
 
-What is wrong with a spec by itself is in ``validation``; what may never change in ``immutability``; this is about the
+What is wrong with a spec by itself is in ``app``; what may never change in ``immutability``; this is about the
 way from what runs to what is wanted.
 """
 

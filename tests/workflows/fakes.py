@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from activities.dependencies import Platform
-from activities.progress.manual_requests import Requests
+from activities.progress.manual_requests import ManualRequests
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
 from api.operations import BY_REQUEST, OperationType
 from api.steps import (
@@ -335,7 +335,7 @@ def activities_of(cluster: FakeCluster, client: Client) -> list[Callable[..., An
     """The fakes, and the real ones by which a run started by hand speaks to the entity."""
     fake = FakeActivities(cluster)
     platform = cast(Platform, FakePlatform(cluster, client, INSTALLATION))
-    requests = Requests(platform)
+    requests = ManualRequests(platform)
     return [
         fake.load,
         fake.report,
@@ -379,7 +379,7 @@ def activities_of(cluster: FakeCluster, client: Client) -> list[Callable[..., An
 
 @dataclass
 class FakePlatform:
-    """The three things that ``Requests`` uses of a platform."""
+    """The three things that ``ManualRequests`` uses of a platform."""
 
     kubernetes: FakeCluster
     temporal: Client

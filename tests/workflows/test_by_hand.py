@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import ActivityEnvironment
 
 from activities.dependencies import Platform
-from activities.progress.manual_requests import Requests
+from activities.progress.manual_requests import ManualRequests
 from api.operations import EntityStatus, OperationRequest, OperationType
 from api.steps import EnqueueRequest
 from tests.workflows.fakes import INSTALLATION, FakeCluster, FakePlatform
@@ -133,7 +133,7 @@ async def test_who_asks_again_because_the_answer_got_lost_gets_the_same(client: 
     asked = OperationRequest(OperationType.RESTART, "by-hand")
     activity = ActivityEnvironment()
     activity.info = replace(activity.info, workflow_run_id=str(uuid.uuid4()))
-    requests = Requests(cast(Platform, FakePlatform(cluster, client, INSTALLATION)))
+    requests = ManualRequests(cast(Platform, FakePlatform(cluster, client, INSTALLATION)))
     tickets = []
     for _ in range(2):
         tickets.append(await activity.run(requests.enqueue, EnqueueRequest(NAMESPACE, "asked", asked)))

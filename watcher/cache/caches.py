@@ -66,7 +66,7 @@ class ByApp:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class Caches:
     """Started, synced watches. ``kept``: kinds whose changes by others are drift."""
 
     kubernetes: Kubernetes
@@ -85,7 +85,7 @@ class Cluster:
 
 
 @asynccontextmanager
-async def watched(kubernetes: Kubernetes) -> AsyncIterator[Cluster]:
+async def watched(kubernetes: Kubernetes) -> AsyncIterator[Caches]:
     """Starts all watches; waits, without limit, until each has its first list. They end with the context."""
 
     def ours(resource: Resource, trim: Callable[[Manifest], None]) -> SharedWatch:
@@ -96,7 +96,7 @@ async def watched(kubernetes: Kubernetes) -> AsyncIterator[Cluster]:
     components, groups, services = (ours(resource, drift.trim) for resource in (COMPONENT, GROUP, SERVICE))
     others = [ours(resource, drift.trim) for resource in (DEPLOYMENT, CONFIG_MAP, VOLUME_CLAIM, budget)]
     nodes = ours(POD, pods.trim)
-    cluster = Cluster(
+    cluster = Caches(
         kubernetes,
         apps=SharedWatch(kubernetes, APP),
         pods=nodes,

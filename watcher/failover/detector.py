@@ -22,12 +22,12 @@ from clients.resources import CONFIG_MAP, Manifest
 from clients.shared_watch import Change, WatchEvent
 from proto import agent_pb2
 from watcher.cache import apps, pods
-from watcher.cache.caches import AppKey, Cluster, ComponentKey
+from watcher.cache.caches import AppKey, Caches, ComponentKey
 from watcher.failover import observations
 from watcher.failover.detection_rules import LOST, Facts, Finding, Kind, PodFacts, Process, Usage, findings
 from watcher.failover.lease_renewal import Holder, LeaseRenewal
-from watcher.failover.observations import Sighting
-from watcher.failover.probes import Asked, Questions
+from watcher.failover.observations import Observation
+from watcher.failover.probes import Asked, Probes
 from watcher.failover.suspicions import Reason, Suspicions
 from watcher.roles.arbitration import Decision
 from watcher.roles.record import RecordedHolder, recorded_holders
@@ -56,7 +56,7 @@ class _Component:
     decision: Decision = field(default_factory=lambda: Decision({}, {}))
     claiming_since: dict[str, float] = field(default_factory=dict)
     vacant_since: dict[str, float] = field(default_factory=dict)
-    seen: dict[str, Sighting] = field(default_factory=dict)
+    seen: dict[str, Observation] = field(default_factory=dict)
     """By Pod."""
     well: dict[str, int] = field(default_factory=dict)
     """Node -> when it was last known to be well, unix milliseconds."""
@@ -67,12 +67,12 @@ class _Component:
     record_read: bool = False
 
 
-class FailureWatch:
+class FailureDetector:
     """Use as ``async with``, before the monitor. ``changed`` is called where notes or recorded holders are new."""
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Caches,
         agents: Agents,
         rules: RoleRules,
         suspicions: Suspicions,
@@ -86,7 +86,7 @@ class FailureWatch:
         self._notes: dict[ComponentKey, tuple[str, ...]] = {}
         self._ran_before: set[str] = set()
         self._renewal = LeaseRenewal(agents, self._may_have_lease, self._renewed, self._held)
-        self._questions = Questions(agents)
+        self._probes = Probes(agents)
         self._begun = _unix()
         self._queue: WorkQueue[ComponentKey] = WorkQueue("failures", self._look, longest_backoff=1.0, workers=16)
 
@@ -99,7 +99,7 @@ class FailureWatch:
     async def __aexit__(self, *_: object) -> None:
         await self._queue.close()
         await self._renewal.__aexit__()
-        await self._questions.__aexit__()
+        await self._probes.__aexit__()
 
     def notes(self, key: AppKey) -> Sequence[str]:
         """Sentences on what is wrong with an App's primaries, and what is done or why nothing is."""
@@ -167,7 +167,7 @@ class FailureWatch:
             after = observations.reached(known) if reached else observations.unreached(known, began)
             self._saw(key, component, pod, after)
 
-    def _saw(self, key: ComponentKey, component: _Component, pod: str, after: Sighting) -> None:
+    def _saw(self, key: ComponentKey, component: _Component, pod: str, after: Observation) -> None:
         manifest = self._cluster.pods.get(key[0], pod)
         if manifest is None or component.seen.get(pod) is after:
             return
@@ -184,7 +184,7 @@ class FailureWatch:
         if event.change is Change.DELETED:
             name = str(event.object["metadata"]["name"])
             component.seen.pop(name, None)
-            self._questions.forget(key[0], name)
+            self._probes.forget(key[0], name)
         self._queue.add(key)
 
     def _app_changed(self, event: WatchEvent) -> None:
@@ -198,12 +198,12 @@ class FailureWatch:
             return None
         return self._components.setdefault(key, _Component(_now()))
 
-    def _seen(self, component: _Component, key: ComponentKey, pod: str) -> Sighting:
+    def _seen(self, component: _Component, key: ComponentKey, pod: str) -> Observation:
         if pod in component.seen:
             return component.seen[pod]
         manifest = self._cluster.pods.get(key[0], pod)
         uid = str(manifest["metadata"]["uid"]) if manifest is not None else ""
-        return Sighting(ran=uid in self._ran_before, process_since=_now())
+        return Observation(ran=uid in self._ran_before, process_since=_now())
 
     def _may_have_lease(self, holder: Holder) -> bool:
         node, component = holder.target.node, self._components.get(holder.key)
@@ -282,11 +282,11 @@ class FailureWatch:
             if asked is None or not pods.exists(pod):
                 continue
             if seen.process is Process.STOPPED and seen.stop_requested is None:
-                self._questions.stop_requested(asked, partial(self._stop_requested, key, name))
+                self._probes.stop_requested(asked, partial(self._stop_requested, key, name))
             if seen.unanswered_since is not None and _now() - seen.unanswered_since >= ASK_USAGE_AFTER:
-                self._questions.usage(asked, partial(self._used, key, name))
+                self._probes.usage(asked, partial(self._used, key, name))
             if seen.silent or seen.failing_since is not None or seen.heard_at is None:
-                self._questions.presence(asked)
+                self._probes.presence(asked)
                 self._ask_others(key, node)
         present = facts.pod(node)
         well = present is not None and present.process is Process.RUNNING and bool(present.role)
@@ -298,7 +298,7 @@ class FailureWatch:
                 continue
             name, asked = str(pod["metadata"]["name"]), self._asked(key, pod)
             if asked is not None:
-                self._questions.role(asked, partial(self._answered, key, name))
+                self._probes.role(asked, partial(self._answered, key, name))
 
     def _asked(self, key: ComponentKey, pod: Manifest) -> Asked | None:
         name, target = str(pod["metadata"]["name"]), _target(key, pod)
@@ -373,7 +373,7 @@ def _suspicion(reason: Reason, finding: Finding, component: _Component, begun: i
     )
 
 
-def _by_node(found: Sequence[Manifest], seen: Mapping[str, Sighting]) -> dict[str, tuple[PodFacts, ...]]:
+def _by_node(found: Sequence[Manifest], seen: Mapping[str, Observation]) -> dict[str, tuple[PodFacts, ...]]:
     """The newest Pod of each node last."""
     nodes: dict[str, list[Manifest]] = {}
     for pod in found:

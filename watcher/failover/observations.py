@@ -23,7 +23,7 @@ earlier Pod, and will not before it is told to."""
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Observation:
     """Of one Pod; times on the monotonic clock. ``order`` tells a newer report from an older one; ``silent``: the
     stream of reports is broken; ``well``: unix milliseconds of the last report of a running holder of a writable role;
     for the rest see ``PodFacts``."""
@@ -51,7 +51,9 @@ def process_of(report: agent_pb2.RoleReport) -> Process:
     return Process[value.name] if value is not None and value.name in Process.__members__ else Process.UNKNOWN
 
 
-def heard(known: Sighting, report: agent_pb2.RoleReport, writable: Collection[str], now: float, unix: int) -> Sighting:
+def heard(
+    known: Observation, report: agent_pb2.RoleReport, writable: Collection[str], now: float, unix: int
+) -> Observation:
     """After a report; ``known`` itself where the report is late. ``unix``: the same moment in unix milliseconds."""
     said = Report(report.role, report.epoch, report.sequence, report.incarnation, engine_runs(report))
     order = accept(known.order, said)
@@ -78,34 +80,34 @@ def heard(known: Sighting, report: agent_pb2.RoleReport, writable: Collection[st
     )
 
 
-def reached(known: Sighting) -> Sighting:
+def reached(known: Observation) -> Observation:
     """After an answer to another call: its agents can be reached, which says nothing about its engine."""
     return known if known.failing_since is None else replace(known, failing_since=None)
 
 
-def unreached(known: Sighting, since: float) -> Sighting:
+def unreached(known: Observation, since: float) -> Observation:
     """After a call that reached nobody, begun at ``since``. One begun before the last word says nothing any more."""
     if known.failing_since is not None or (known.heard_at is not None and since < known.heard_at):
         return known
     return replace(known, failing_since=since)
 
 
-def broken(known: Sighting) -> Sighting:
+def broken(known: Observation) -> Observation:
     """After its stream of reports has ended."""
     return known if known.silent else replace(known, silent=True)
 
 
-def used(known: Sighting, usage: Usage) -> Sighting:
+def used(known: Observation, usage: Usage) -> Observation:
     """After agent 1 has said what a process that does not answer uses."""
     return replace(known, usage=usage)
 
 
-def stop_requested(known: Sighting, requested: bool) -> Sighting:
+def stop_requested(known: Observation, requested: bool) -> Observation:
     """After agent 1 has said why the process stands."""
     return replace(known, stop_requested=requested if known.process is Process.STOPPED else None)
 
 
-def facts(pod: Manifest, seen: Sighting) -> PodFacts:
+def facts(pod: Manifest, seen: Observation) -> PodFacts:
     """``pod`` as the watch has it."""
     report = seen.report
     return PodFacts(

@@ -27,7 +27,7 @@ class Asked:
     reached: Callable[[bool, float], None]
 
 
-class Questions:
+class Probes:
     """Use as ``async with``. The answers come by callback."""
 
     def __init__(self, agents: Agents) -> None:

@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 from api.operations import AppReference, Suspicion
 from clients import temporal
 from watcher import metrics
-from watcher.cache.caches import Cluster, ComponentKey
+from watcher.cache.caches import Caches, ComponentKey
 from watcher.failover.detection_rules import Kind
 from watcher.work_queue import WorkQueue
 
@@ -34,7 +34,7 @@ class Reason:
 class Suspicions:
     """Use as ``async with``. Like the notices', its patience with Temporal has no end."""
 
-    def __init__(self, cluster: Cluster, installation: str, connected: Callable[[], Awaitable[Client]]) -> None:
+    def __init__(self, cluster: Caches, installation: str, connected: Callable[[], Awaitable[Client]]) -> None:
         self._cluster, self._installation, self._connected = cluster, installation, connected
         self._standing: dict[Reason, Suspicion] = {}
         self._taken: set[Reason] = set()

@@ -14,7 +14,7 @@ from clients.machines import machine_of, takes_pods
 from clients.resources import Manifest
 from clients.shared_watch import WatchEvent
 from watcher.cache import apps, drift
-from watcher.cache.caches import AppKey, Cluster
+from watcher.cache.caches import AppKey, Caches
 from watcher.cache.machines import situation
 from watcher.roles.rules import RoleRules
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Cordons:
     """Use as ``async with``. ``tell`` gets the App and the notice for its workflow."""
 
-    def __init__(self, cluster: Cluster, rules: RoleRules, tell: Callable[[Manifest, Notice], None]) -> None:
+    def __init__(self, cluster: Caches, rules: RoleRules, tell: Callable[[Manifest, Notice], None]) -> None:
         self._cluster, self._rules, self._tell = cluster, rules, tell
         self._told: dict[AppKey, list[str]] = {}
         self._open: frozenset[str] = frozenset()

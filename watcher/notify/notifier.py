@@ -19,7 +19,7 @@ from clients.resources import Manifest
 from clients.shared_watch import Change, WatchEvent
 from watcher import metrics
 from watcher.cache import apps, drift, pods
-from watcher.cache.caches import AppKey, Cluster
+from watcher.cache.caches import AppKey, Caches
 from watcher.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def combined(first: Notice | None, second: Notice) -> Notice:
 class Notifier:
     """Use as ``async with``: subscribes to the watches, and tells every App's workflow that a watcher has begun."""
 
-    def __init__(self, cluster: Cluster, installation: str) -> None:
+    def __init__(self, cluster: Caches, installation: str) -> None:
         self._cluster = cluster
         self._installation = installation
         self._pending: dict[AppKey, Notice] = {}

@@ -19,7 +19,7 @@ from clients.resources import CONFIG_MAP, POD, Manifest
 from clients.shared_watch import Change, WatchEvent
 from watcher import metrics
 from watcher.cache import apps, pods
-from watcher.cache.caches import AppKey, Cluster, ComponentKey
+from watcher.cache.caches import AppKey, Caches, ComponentKey
 from watcher.roles.arbitration import Arbiter, Decision, LabelChange, Report, label_changes
 from watcher.roles.record import recorded_roles
 from watcher.roles.rules import RoleRules
@@ -43,7 +43,7 @@ class RoleMonitor:
     """Use as ``async with``. ``changed`` is called with an App's key whenever something about its nodes' roles or
     messages is new."""
 
-    def __init__(self, cluster: Cluster, agents: Agents, rules: RoleRules, changed: Callable[[AppKey], None]) -> None:
+    def __init__(self, cluster: Caches, agents: Agents, rules: RoleRules, changed: Callable[[AppKey], None]) -> None:
         self._cluster, self._agents, self._rules, self._told = cluster, agents, rules, changed
         self._listeners: list[Listener] = []
         self._refused: dict[ComponentKey, Mapping[str, str]] = {}

@@ -18,7 +18,7 @@ from clients.kubernetes import Kubernetes
 from clients.resources import CONFIG_MAP, Manifest
 from clients.shared_watch import Change, WatchEvent
 from watcher.cache import drift, pods
-from watcher.cache.caches import AppKey, Cluster
+from watcher.cache.caches import AppKey, Caches
 from watcher.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class RoleRecorder:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Caches,
         epochs: Callable[[AppKey], Mapping[str, int]],
         holders: Callable[[AppKey], Sequence[RecordedHolder]] = lambda key: (),
     ) -> None:

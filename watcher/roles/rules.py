@@ -14,7 +14,7 @@ from api.plugin import Plugin
 from clients.resources import Manifest
 from clients.shared_watch import Change, WatchEvent
 from watcher.cache import pods
-from watcher.cache.caches import Cluster
+from watcher.cache.caches import Caches
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class _Rules:
 class RoleRules:
     """Reads each installed plugin version once; its ConfigMap is immutable."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Caches) -> None:
         self._cluster = cluster
         self._rules: dict[tuple[str, str], _Rules | None] = {}
         """None: one that cannot be read; it is looked at again when its ConfigMap changes."""

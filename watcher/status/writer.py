@@ -14,7 +14,7 @@ from clients.resources import APP, COMPONENT, GROUP, SERVICE, Manifest, Resource
 from clients.shared_watch import Change, WatchEvent
 from watcher import metrics
 from watcher.cache import drift
-from watcher.cache.caches import AppKey, Cluster
+from watcher.cache.caches import AppKey, Caches
 from watcher.status.summary import Snapshot, Statuses, summarize
 from watcher.work_queue import WorkQueue
 
@@ -29,7 +29,7 @@ class StatusWriter:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Caches,
         messages: Callable[[AppKey], Mapping[str, str]],
         notes: Callable[[AppKey], Sequence[str]] = lambda key: (),
     ) -> None:

@@ -55,7 +55,7 @@ from api.operations import (
 from api.steps import AppSnapshot, LoadRequest, Step
 from workflows.entity.control_rules import SAID, refuse_verb
 from workflows.entity.drain import heard, learn_move, next_move, with_word
-from workflows.entity.manual_queue import Tickets
+from workflows.entity.manual_queue import ManualQueue
 from workflows.entity.outcome import outcome_of
 from workflows.entity.planner import Decision, Telling, interrupts, must_tell, plan
 from workflows.entity.preemption import failover_before, room_for
@@ -84,7 +84,7 @@ class AppWorkflow:
         self._request = request
         self._reference = AppReference(request.namespace, request.app)
         self._state = EntityState.decode(request.state)
-        self._tickets = Tickets(self._state)
+        self._tickets = ManualQueue(self._state)
         self._spec_notice = False
         self._drift_notice = False
         self._resync = False

@@ -21,7 +21,7 @@ _BEFORE = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass
-class Failovers:
+class FailoverMemory:
     """``suspicions`` by node. ``replaced``: component -> when its last failover ended. ``failed_*``: of the last
     one."""
 
@@ -108,7 +108,7 @@ class Failovers:
         self.suspicions.pop(acting.node, None)
 
     @classmethod
-    def decode(cls, raw: Any) -> Failovers:
+    def decode(cls, raw: Any) -> FailoverMemory:
         """What cannot be read is forgotten: the watcher says again what stands."""
         found = cls()
         if not isinstance(raw, dict):

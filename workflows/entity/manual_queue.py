@@ -15,7 +15,7 @@ from workflows.entity.planner import Decision, Memory, plan, refuse_by_request, 
 from workflows.entity.state import QUEUE_LIMIT, EntityState, Ticket, makes_room
 
 
-class Tickets:
+class ManualQueue:
     """Those of one entity."""
 
     def __init__(self, state: EntityState) -> None:

@@ -15,7 +15,7 @@ from temporalio import workflow
 
 from api.operations import BY_MW, BY_REQUEST, OperationResult, OperationType, Outcome, Scope
 from api.steps import AppSnapshot
-from workflows.entity.failover_memory import Failovers
+from workflows.entity.failover_memory import FailoverMemory
 from workflows.entity.planner import Failure, Memory
 
 SCHEMA = 1
@@ -94,7 +94,7 @@ class EntityState:
     unrepairable: list[str] = field(default_factory=list)
     put_back: str = ""
     """What the first Deploy was begun again for: nothing else puts things back before it has completed."""
-    failovers: Failovers = field(default_factory=Failovers)
+    failovers: FailoverMemory = field(default_factory=FailoverMemory)
     move_node: str = ""
     """Of which a writable role could not be taken that a drain waits for; see ``workflows.entity.drain``."""
     move_message: str = ""
@@ -268,7 +268,7 @@ class EntityState:
                 continue
             setattr(state, name, value)
         state.queue = [ticket for entry in _entries(raw.get("queue")) if (ticket := _ticket(entry)) is not None]
-        state.failovers = Failovers.decode(raw.get("failovers"))
+        state.failovers = FailoverMemory.decode(raw.get("failovers"))
         results = raw.get("results")
         for key, entry in results.items() if isinstance(results, dict) else ():
             if isinstance(entry, dict):

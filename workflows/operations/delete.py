@@ -11,7 +11,7 @@ from temporalio import workflow
 from api.operations import OperationInput, OperationResult, OperationType, Outcome
 from api.steps import ComponentStep, Plan, Step
 from workflows.operations.shared.apply_app import target_of
-from workflows.operations.shared.manual_start import by_hand
+from workflows.operations.shared.manual_start import manual_start
 from workflows.temporal.activity_call import run_step
 
 
@@ -20,7 +20,7 @@ class DeleteWorkflow:
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         if not request.ticket:
-            return await by_hand(OperationType.DELETE, request)
+            return await manual_start(OperationType.DELETE, request)
         target = target_of(OperationType.DELETE, request)
         where = f"{request.namespace}/{request.app}"
         plan = await run_step(Step.PLAN_DELETION, target, Plan, "what there is to delete")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from temporalio import workflow
 
 from api.operations import OperationInput, OperationResult, OperationType
-from workflows.operations.shared.apply_app import converge
+from workflows.operations.shared.apply_app import apply_app
 from workflows.operations.shared.control import Controlled
-from workflows.operations.shared.manual_start import by_hand
+from workflows.operations.shared.manual_start import manual_start
 
 
 @workflow.defn(name=OperationType.DEPLOY)
@@ -15,5 +15,5 @@ class DeployWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         if not request.ticket:
-            return await by_hand(OperationType.DEPLOY, request)
-        return await converge(OperationType.DEPLOY, request, self.control)
+            return await manual_start(OperationType.DEPLOY, request)
+        return await apply_app(OperationType.DEPLOY, request, self.control)

@@ -13,7 +13,7 @@ from api.operations import OperationInput, OperationResult, OperationType, Outco
 from api.steps import Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Controlled, controlled
-from workflows.operations.shared.manual_start import by_hand
+from workflows.operations.shared.manual_start import manual_start
 from workflows.temporal.activity_call import run_step
 
 
@@ -22,7 +22,7 @@ class FailoverWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         if not request.ticket:
-            return await by_hand(OperationType.FAILOVER, request)
+            return await manual_start(OperationType.FAILOVER, request)
         target = target_of(OperationType.FAILOVER, request)
 
         async def body() -> OperationResult:

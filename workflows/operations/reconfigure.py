@@ -18,7 +18,7 @@ from api.operations import OperationInput, OperationResult, OperationType, Outco
 from api.steps import ComponentStep, ConfigPlan, ConfigPlans, ConfigureStep, NodeStep, RollNode, Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Control, Controlled, controlled, own_failure
-from workflows.operations.shared.manual_start import by_hand
+from workflows.operations.shared.manual_start import manual_start
 from workflows.operations.shared.roll_nodes import move_away
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.errors import timed_out
@@ -33,7 +33,7 @@ class ReconfigureWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         if not request.ticket:
-            return await by_hand(OperationType.RECONFIGURE, request)
+            return await manual_start(OperationType.RECONFIGURE, request)
         target = target_of(OperationType.RECONFIGURE, request)
         touched: list[tuple[RollNode, bool]] = []
         committed: list[ConfigPlan] = []

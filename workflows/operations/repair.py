@@ -9,9 +9,9 @@ from __future__ import annotations
 from temporalio import workflow
 
 from api.operations import OperationInput, OperationResult, OperationType
-from workflows.operations.shared.apply_app import converge
+from workflows.operations.shared.apply_app import apply_app
 from workflows.operations.shared.control import Controlled
-from workflows.operations.shared.manual_start import by_hand
+from workflows.operations.shared.manual_start import manual_start
 
 
 @workflow.defn(name=OperationType.REPAIR)
@@ -19,5 +19,5 @@ class RepairWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         if not request.ticket:
-            return await by_hand(OperationType.REPAIR, request)
-        return await converge(OperationType.REPAIR, request, self.control)
+            return await manual_start(OperationType.REPAIR, request)
+        return await apply_app(OperationType.REPAIR, request, self.control)

@@ -17,8 +17,8 @@ from api.operations import OperationInput, OperationResult, OperationType, Outco
 from api.steps import Applied, ComponentStep, Plan, RolledBack, Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Control, Controlled, controlled
-from workflows.operations.shared.manual_start import by_hand
-from workflows.operations.shared.roll_nodes import Rolled, roll
+from workflows.operations.shared.manual_start import manual_start
+from workflows.operations.shared.roll_nodes import Rolled, roll_nodes
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.gather import all_of
 
@@ -67,7 +67,7 @@ async def _rolling(operation: OperationType, request: OperationInput, control: C
         plan = await prepared(target)
         if operation == OperationType.RESIZE:
             await _expand(control, target)
-        await roll(control, target, Scope(), progress)
+        await roll_nodes(control, target, Scope(), progress)
         return await finished(target, plan, f"{counted(progress.nodes, 'node')} rolled ({request.reason})")
 
     async def undo() -> str:
@@ -75,13 +75,13 @@ async def _rolling(operation: OperationType, request: OperationInput, control: C
         if restored.too_late:
             # An older engine cannot follow the newer primary: only forward is safe.
             plan = await prepared(target)
-            await roll(control, target, Scope(), progress)
+            await roll_nodes(control, target, Scope(), progress)
             await finished(target, plan, "")
             return "too late to go back, since the primary runs the new version: it was completed"
         back = replace(target, stage=OperationType.REPAIR)
         undone = Rolled()
         plan = await prepared(back)
-        await roll(control, back, Scope(), undone)
+        await roll_nodes(control, back, Scope(), undone)
         await finished(back, plan, "")
         return f"{counted(undone.nodes, 'node')} rolled back" if undone.nodes else "nothing had to be put back"
 
@@ -93,7 +93,7 @@ class UpgradeWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         if not request.ticket:
-            return await by_hand(OperationType.UPGRADE, request)
+            return await manual_start(OperationType.UPGRADE, request)
         return await _rolling(OperationType.UPGRADE, request, self.control)
 
 
@@ -102,7 +102,7 @@ class ResizeWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         if not request.ticket:
-            return await by_hand(OperationType.RESIZE, request)
+            return await manual_start(OperationType.RESIZE, request)
         return await _rolling(OperationType.RESIZE, request, self.control)
 
 
@@ -112,14 +112,14 @@ class RestartWorkflow(Controlled):
     async def run(self, request: OperationInput) -> OperationResult:
         """Of the App, or of a component, a group or a node."""
         if not request.ticket:
-            return await by_hand(OperationType.RESTART, request)
+            return await manual_start(OperationType.RESTART, request)
         target = target_of(OperationType.RESTART, request)
         scope = Scope(request.component, request.group, request.node)
 
         async def body() -> OperationResult:
             progress = Rolled()
             await run_step(Step.BEGIN, target, type(None), "say that it begins")
-            await roll(self.control, target, scope, progress)
+            await roll_nodes(self.control, target, scope, progress)
             return await finished(target, Plan([]), f"{counted(progress.nodes, 'node')} restarted")
 
         return await controlled(OperationType.RESTART, request, self.control, body)

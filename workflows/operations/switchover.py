@@ -11,7 +11,7 @@ from api.steps import Move, MoveRequest, Plan, Step
 from workflows.operations.rolling import finished
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Controlled, controlled
-from workflows.operations.shared.manual_start import by_hand
+from workflows.operations.shared.manual_start import manual_start
 from workflows.temporal.activity_call import run_step
 
 
@@ -20,7 +20,7 @@ class SwitchoverWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         if not request.ticket:
-            return await by_hand(OperationType.SWITCHOVER, request)
+            return await manual_start(OperationType.SWITCHOVER, request)
         target = target_of(OperationType.SWITCHOVER, request)
 
         async def body() -> OperationResult:

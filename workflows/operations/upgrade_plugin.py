@@ -15,7 +15,7 @@ from api.steps import Applied, ComponentStep, RolledBack, Step
 from workflows.operations.rolling import finished, prepared
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Controlled, controlled
-from workflows.operations.shared.manual_start import by_hand
+from workflows.operations.shared.manual_start import manual_start
 from workflows.temporal.activity_call import run_step
 
 
@@ -24,7 +24,7 @@ class UpgradePluginWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         if not request.ticket:
-            return await by_hand(OperationType.UPGRADE_PLUGIN, request)
+            return await manual_start(OperationType.UPGRADE_PLUGIN, request)
         target = target_of(OperationType.UPGRADE_PLUGIN, request)
 
         async def body() -> OperationResult:

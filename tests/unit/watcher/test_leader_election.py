@@ -9,7 +9,7 @@ import pytest
 
 from clients.kubernetes import Kubernetes
 from tests.unit.watcher.support.fakes import FakeKubernetes, eventually, unavailable
-from watcher.leader_election import Lease, LostLeaseError, Timing, boot_time
+from watcher.leader_election import LeaderElection, LostLeaseError, Timing, boot_time
 
 QUICK = Timing(duration=0.6, deadline=0.3, period=0.05)
 
@@ -19,7 +19,7 @@ class Candidate:
 
     def __init__(self, kubernetes: FakeKubernetes, identity: str) -> None:
         self.acts = False
-        self.lease = Lease(cast(Kubernetes, kubernetes), "system", "watcher", identity, QUICK)
+        self.lease = LeaderElection(cast(Kubernetes, kubernetes), "system", "watcher", identity, QUICK)
         self.task = asyncio.create_task(self.lease.lead(self.work))
 
     async def work(self) -> None:
@@ -127,7 +127,7 @@ async def test_a_lease_taken_by_somebody_else_ends_the_work() -> None:
 
 async def test_work_that_fails_is_told_and_the_lease_is_free() -> None:
     kubernetes = FakeKubernetes()
-    lease = Lease(cast(Kubernetes, kubernetes), "system", "watcher", "first", QUICK)
+    lease = LeaderElection(cast(Kubernetes, kubernetes), "system", "watcher", "first", QUICK)
 
     async def work() -> None:
         raise RuntimeError("broken")

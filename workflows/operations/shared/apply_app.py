@@ -40,7 +40,7 @@ def target_of(operation: OperationType, request: OperationInput) -> Target:
     )
 
 
-async def converge(operation: OperationType, request: OperationInput, control: Control) -> OperationResult:
+async def apply_app(operation: OperationType, request: OperationInput, control: Control) -> OperationResult:
     """Runs the steps. Raises ApplicationError or ActivityError where one of them failed for good."""
 
     async def body() -> OperationResult:

@@ -27,7 +27,7 @@ from api.steps import EnqueueRequest, Step, TicketRequest
 from workflows.temporal.activity_call import run_step
 
 
-async def by_hand(operation: OperationType, request: OperationInput) -> OperationResult:
+async def manual_start(operation: OperationType, request: OperationInput) -> OperationResult:
     """The entity's result. Raises ApplicationError where the operation was refused or failed."""
     if not request.namespace or not request.app:
         raise ApplicationError(

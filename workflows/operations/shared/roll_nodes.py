@@ -32,7 +32,7 @@ async def move_away(target: Target, component: str, node: str) -> None:
         await run_step(Step.SWITCHOVER, move, type(None), f"{move.source} → {move.candidate}")
 
 
-async def roll(control: Control, target: Target, scope: Scope, progress: Rolled) -> None:
+async def roll_nodes(control: Control, target: Target, scope: Scope, progress: Rolled) -> None:
     """Raises AbortedError."""
     plan = await run_step(Step.PLAN_ROLL, RollRequest(target, scope), RollPlan, "which nodes, in which order")
     total = sum(len(batch) for batch in plan.batches)

@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from activities.app.applied_config import Effective, noted
 from activities.config import configure as configuring
 from activities.config.configure import Configure
-from activities.config.sync_nodes import Sync
+from activities.config.sync_nodes import SyncNodes
 from api.operations import OperationType
 from api.steps import ComponentStep, ConfigPlans, ConfigureStep, ErrorType, NodeStep
 from clients.agents import AgentTarget
@@ -165,7 +165,7 @@ async def test_until_every_node_has_them_the_former_are_the_record(world: World)
 
 async def synced(world: World) -> int:
     step = ComponentStep(world.target(OperationType.REPAIR), "store")
-    return int((await world.do(Sync(world.platform).sync_nodes, step)).changed)
+    return int((await world.do(SyncNodes(world.platform).sync_nodes, step)).changed)
 
 
 async def test_agents_get_their_files_once(world: World) -> None:

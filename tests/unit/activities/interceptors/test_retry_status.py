@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from activities.interceptors.retry_status import TOLD_AT, TellTrouble
+from activities.interceptors.retry_status import TOLD_AT, RetryStatus
 from activities.progress.operation_state import Control
 from activities.reconcile.finish import Record
 from api.operations import OperationType
@@ -43,7 +43,7 @@ async def attempt(world: World, number: int, work: Callable[[Any], Any], argumen
     """One attempt at an activity of a Switchover."""
     environment = ActivityEnvironment()
     environment.info = replace(environment.info, activity_type=Step.SWITCHOVER, attempt=number)
-    intercepted = TellTrouble(world.platform).intercept_activity(Body(work))
+    intercepted = RetryStatus(world.platform).intercept_activity(Body(work))
     argument = target(world) if argument is None else argument
     await environment.run(intercepted.execute_activity, ExecuteActivityInput(work, [argument], None, {}))
 

@@ -10,8 +10,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.app.retained_volumes import NOT_YET, of_this_app
-from activities.reconcile.adopt_volumes import Held, newest
-from activities.reconcile.apply_group import Groups
+from activities.reconcile.adopt_volumes import AdoptVolumes, newest
+from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.delete import Delete
 from activities.reconcile.prepare import Prepare
 from api.names import ANNOTATION_RUNTIME_VERSION, FINALIZER, LABEL_NODE
@@ -114,7 +114,7 @@ async def test_a_refusal_that_the_agent_remembers_is_not_the_answer_to_the_next_
     target = replace(world.target("Deploy"), uid="uid-of-the-next")
     for step in (Prepare(world.platform).prepare, Prepare(world.platform).services):
         await world.do(step, target)
-    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    await world.do(ApplyGroup(world.platform).apply_group, GroupStep(target, "store", "g"))
     remembered: dict[str, ReloadConfigResult] = {}
     pushed = world.agents.reload_config
 
@@ -125,10 +125,10 @@ async def test_a_refusal_that_the_agent_remembers_is_not_the_answer_to_the_next_
     world.agents.refuses = dict.fromkeys(CLAIMS, "no space left on device")
     attempt, start = ActivityEnvironment(), ComponentStep(target, "store", CLAIMS[0])
     with pytest.raises(ApplicationError, match="no space left"):
-        await attempt.run(Held(world.platform).start_held, start)
+        await attempt.run(AdoptVolumes(world.platform).start_held, start)
     world.agents.refuses.clear()
     attempt.info = replace(attempt.info, attempt=2)
-    await attempt.run(Held(world.platform).start_held, start)
+    await attempt.run(AdoptVolumes(world.platform).start_held, start)
     assert world.agents.called("start") == CLAIMS
 
 
@@ -138,7 +138,7 @@ async def begun(*ready: str) -> World:
     target = world.target("Deploy")
     for step in (Prepare(world.platform).prepare, Prepare(world.platform).services):
         await world.do(step, target)
-    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    await world.do(ApplyGroup(world.platform).apply_group, GroupStep(target, "store", "g"))
     for pod in [world.object("Pod", name) for name in world.names("Pod")]:
         if pod["metadata"]["labels"][LABEL_NODE] not in ready:
             pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]

@@ -10,8 +10,9 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.app.bootstrap import holders, over
-from activities.app.state import live_state, stage
-from activities.reconcile.apply_group import Groups
+from activities.app.desired import stage
+from activities.app.observed import observe
+from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.prepare import Prepare
 from activities.reconcile.repair_metadata import damages
 from api.node import DOCUMENT_KEY
@@ -32,7 +33,7 @@ async def begin(world: World, *components: str) -> None:
     await world.do(Prepare(world.platform).services, target)
     for component in plan.components:
         for group in component.groups if component.name in components else ():
-            await world.do(Groups(world.platform).apply_group, GroupStep(target, component.name, group.name))
+            await world.do(ApplyGroup(world.platform).apply_group, GroupStep(target, component.name, group.name))
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ async def test_who_is_held_over_a_kept_volume_stays_so(world: World) -> None:
 
 async def test_another_component_may_still_begin(world: World) -> None:
     await planned(world, seen=SEEN)
-    live = await live_state(world.platform, NAMESPACE, NAME, UID)
+    live = await observe(world.platform, NAMESPACE, NAME, UID)
     want = await stage(world.platform, world.app, live, OperationType.DEPLOY)
     assert [over(live, component) for component in want.components] == [c.name == "store" for c in want.components]
 
@@ -149,7 +150,7 @@ async def test_its_metadata_are_not_taken_for_those_of_an_app_that_has_run(world
     await planned(world, seen=SEEN)
     app = world.object("App", NAME)
     app["status"]["operation"] = {"type": "Failover", "state": "Completed"}
-    live = await live_state(world.platform, NAMESPACE, NAME, app["metadata"]["uid"])
+    live = await observe(world.platform, NAMESPACE, NAME, app["metadata"]["uid"])
     assert damages(app, live) == {}
 
 

@@ -9,8 +9,8 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.config.sync_nodes import Sync
-from activities.reconcile.apply_group import Groups
+from activities.config.sync_nodes import SyncNodes
+from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.finish import Record
 from activities.reconcile.prepare import Prepare
 from activities.reconcile.scale import Scale
@@ -55,7 +55,7 @@ async def test_new_nodes_are_planned_noted_and_then_normal(world: World) -> None
     assert world.nodes("adding") == [NODES[3]]
     assert (await again(world)).adding == plan.adding, "an interrupted one goes on"
     target = world.target(OperationType.SCALE)
-    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    await world.do(ApplyGroup(world.platform).apply_group, GroupStep(target, "store", "g"))
     await world.do(Scale(world.platform).join_nodes, ComponentStep(target, "store"))
     assert world.agents.called("join") == NODES
     await world.do(Record(world.platform).record, ComponentStep(target, "store"))
@@ -140,7 +140,7 @@ async def test_a_failing_join_is_tried_again(world: World) -> None:
 async def test_nodes_of_an_aborted_scale_stay_until_asked_for_and_go_when_the_number_is_lowered(world: World) -> None:
     """What an abort leaves: the spec still wants them, so they are not taken away behind its author's back."""
     await planned(world, 4)
-    await world.do(Groups(world.platform).apply_group, GroupStep(world.target(OperationType.SCALE), "store", "g"))
+    await world.do(ApplyGroup(world.platform).apply_group, GroupStep(world.target(OperationType.SCALE), "store", "g"))
     await world.carry_out(OperationType.REPAIR)  # of the others' files, which named them
     snapshot = await world.load()
     assert (snapshot.drift, snapshot.operation) == ([], OperationType.SCALE)
@@ -173,7 +173,7 @@ async def test_each_node_that_goes_is_told_and_not_only_the_first(monkeypatch: p
         await world.do(Scale(world.platform).remove_node, step(world, node))
         environment.info = replace(environment.info, activity_id=str(number))
         sync = ComponentStep(world.target(OperationType.SCALE), "store")
-        await environment.run(Sync(world.platform).sync_nodes, sync)
+        await environment.run(SyncNodes(world.platform).sync_nodes, sync)
         await world.do(Scale(world.platform).forget_node, step(world, node))
     assert world.agents.pushed[NODES[0]] == world.object("ConfigMap", NODES[0])["data"]
 
@@ -187,7 +187,7 @@ copies: {schema: {type: integer}, apply: dynamic, defaultExpression: "1 if compo
 
 
 async def synced(world: World, operation: OperationType) -> None:
-    await world.do(Sync(world.platform).sync_nodes, ComponentStep(world.target(operation), "store"))
+    await world.do(SyncNodes(world.platform).sync_nodes, ComponentStep(world.target(operation), "store"))
 
 
 def given(world: World) -> list[tuple[str, str]]:
@@ -218,7 +218,7 @@ async def test_no_engine_insists_on_a_node_that_is_still_to_come() -> None:
     assert given(world) == []
     assert files(world) == [("0", "3")] * 3, "an engine that starts anew reads its file"
     target = world.target(OperationType.SCALE)
-    await world.do(Groups(world.platform).apply_group, GroupStep(target, "store", "g"))
+    await world.do(ApplyGroup(world.platform).apply_group, GroupStep(target, "store", "g"))
     await synced(world, OperationType.SCALE)  # another attempt, after the worker had died
     await synced(world, OperationType.REPAIR)
     await again(world)

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.roles import failover_base
 from activities.roles.promote import Promote
-from activities.roles.rejoin import Readmit
+from activities.roles.rejoin import Rejoin
 from api.failover import Chosen, Fenced, PromoteRequest, ReadmitRequest
 from api.names import LABEL_ROLE
 from api.operations import OperationType
@@ -26,7 +26,7 @@ async def test_what_was_cut_off_is_stopped_before_it_follows(world: World) -> No
     world.agents.say(NODES[0], "primary", 50)
     world.agents.stopped[NODES[0]] = STOPPED
     world.agents.say(NODES[1], "primary", 10)
-    task = asyncio.create_task(world.do(Readmit(world.platform).readmit, ReadmitRequest(takeover(world), NODES[1])))
+    task = asyncio.create_task(world.do(Rejoin(world.platform).readmit, ReadmitRequest(takeover(world), NODES[1])))
     async with asyncio.timeout(5):
         while not world.agents.called("start"):  # noqa: ASYNC110 - the fakes set no event
             await asyncio.sleep(0.02)
@@ -40,7 +40,7 @@ async def test_a_person_can_let_the_old_one_serve_again(world: World) -> None:
     await fenced(world, seen=SEEN)
     move = await planned(world, candidate=NODES[0], force=True)
     assert (move.source, move.primary) == (NODES[0], NODES[0])
-    said = await world.do(Readmit(world.platform).readmit, ReadmitRequest(move, NODES[0]))
+    said = await world.do(Rejoin(world.platform).readmit, ReadmitRequest(move, NODES[0]))
     assert said == f"{NODES[0]} is primary again"
     assert (world.agents.called("lead"), marked(world)) == ([NODES[0]], [])
 
@@ -51,7 +51,7 @@ async def test_it_is_not_said_to_serve_before_it_does(world: World, monkeypatch:
     world.agents.leads[NODES[0]] = "replica"
     move = await planned(world, candidate=NODES[0], force=True)
     with pytest.raises(ApplicationError, match=f"{NODES[0]} does not become primary again"):
-        await world.do(Readmit(world.platform).readmit, ReadmitRequest(move, NODES[0]))
+        await world.do(Rejoin(world.platform).readmit, ReadmitRequest(move, NODES[0]))
     assert marked(world) == [NODES[0]]
 
 
@@ -60,7 +60,7 @@ async def test_the_old_one_starts_as_a_replica_and_is_trusted_again(world: World
     world.agents.say(NODES[0], "replica", 10)
     world.agents.say(NODES[1], "primary", 10)
     request = ReadmitRequest(takeover(world), NODES[1], "it had more")
-    assert await world.do(Readmit(world.platform).readmit, request) == f"{NODES[0]} follows {NODES[1]}"
+    assert await world.do(Rejoin(world.platform).readmit, request) == f"{NODES[0]} follows {NODES[1]}"
     assert marked(world) == []
     assert any(event.startswith("WritesSetAside") for event in world.events())
 
@@ -69,7 +69,7 @@ async def test_one_that_does_not_run_stays_fenced_until_it_is_back(world: World)
     await fenced(world, seen=SEEN)
     world.cluster.remove(world.pod(NODES[0]))
     request = ReadmitRequest(takeover(world), NODES[1])
-    assert "when it is back" in await world.do(Readmit(world.platform).readmit, request)
+    assert "when it is back" in await world.do(Rejoin(world.platform).readmit, request)
     assert marked(world) == [NODES[0]]
 
 
@@ -78,7 +78,7 @@ async def test_one_that_cannot_be_reached_holds_nothing_up(world: World) -> None
     await fenced(world, seen=SEEN)
     world.agents.unreachable.add(NODES[0])
     request = ReadmitRequest(takeover(world), NODES[1])
-    assert "cannot be reached now" in await world.do(Readmit(world.platform).readmit, request)
+    assert "cannot be reached now" in await world.do(Rejoin(world.platform).readmit, request)
     assert marked(world) == [NODES[0]]
     assert world.agents.called("start") == []
 
@@ -136,7 +136,7 @@ async def test_it_is_released_before_it_starts(world: World) -> None:
     await replaced(world)
     held = document(world)
     world.agents.say(NODES[0], "replica", 10)
-    await world.do(Readmit(world.platform).readmit, ReadmitRequest(takeover(world), NODES[1]))
+    await world.do(Rejoin(world.platform).readmit, ReadmitRequest(takeover(world), NODES[1]))
     assert not document(world)["hold"]
     assert document(world)["revision"] > held["revision"]
     assert json.loads(world.agents.pushed[NODES[0]]["node.json"]) == document(world)
@@ -152,11 +152,11 @@ async def test_a_release_that_did_not_reach_its_agent_is_pushed_again(world: Wor
     world.agents.refuses[NODES[0]] = "its volume is full"
     request = ReadmitRequest(takeover(world), NODES[1])
     with pytest.raises(ApplicationError, match="its volume is full"):
-        await world.do(Readmit(world.platform).readmit, request)
+        await world.do(Rejoin(world.platform).readmit, request)
     assert world.agents.called("start") == []
     assert marked(world) == [NODES[0]]
     world.agents.refuses.clear()
-    await world.do(Readmit(world.platform).readmit, request)
+    await world.do(Rejoin(world.platform).readmit, request)
     assert json.loads(world.agents.pushed[NODES[0]]["node.json"]) == document(world)
     assert not document(world)["hold"]
 
@@ -167,6 +167,6 @@ async def test_a_person_can_let_a_held_one_serve_where_its_successor_is_lost(wor
     for node in NODES[1:]:
         world.cluster.remove(world.pod(node))
     move = await planned(world, candidate=NODES[0], force=True)
-    said = await world.do(Readmit(world.platform).readmit, ReadmitRequest(move, NODES[0]))
+    said = await world.do(Rejoin(world.platform).readmit, ReadmitRequest(move, NODES[0]))
     assert said == f"{NODES[0]} is primary again"
     assert (document(world)["hold"], marked(world)) == (False, [])

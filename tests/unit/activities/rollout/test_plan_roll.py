@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.node_state import NodeState
-from activities.app.state import Live
+from activities.app.observed import ObservedApp
 from activities.cluster import metadata_edits
 from activities.dependencies import Platform
 from activities.rollout.plan_roll import Outdated, _roll_node, in_scope, ordered, outdated_nodes
@@ -194,7 +194,7 @@ async def outdated(desired: DesiredApp, live: DesiredApp, *, but: str = "", **no
         if node.name != but
     ]
     nodes = {"normal": [metadata_edits.entry(node) | noted for node in live.nodes]}
-    state = Live({}, {}, {"data": {"nodes": json.dumps(nodes)}}, RecordedState(), None)
+    state = ObservedApp({}, {}, {"data": {"nodes": json.dumps(nodes)}}, RecordedState(), None)
     return await outdated_nodes(cast(Platform, FakePlatform(deployments)), desired, state)
 
 

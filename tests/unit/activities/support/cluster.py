@@ -15,14 +15,15 @@ from typing import Any, TypeVar, cast
 
 from temporalio.testing import ActivityEnvironment
 
-from activities.app.state import live_state, spec_hash
+from activities.app.desired import spec_hash
+from activities.app.observed import observe
 from activities.dependencies import Platform
 from activities.plugins import Plugins
-from activities.reconcile.apply_group import Groups
+from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.finish import Record
 from activities.reconcile.load import Load
 from activities.reconcile.prepare import Prepare
-from activities.terminated_pods import Endings
+from activities.terminated_pods import TerminatedPods
 from api.app import App
 from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE, metadata_name
 from api.operations import OperationType
@@ -220,7 +221,7 @@ class World:
                 plugins=Plugins(cast(Any, self.cluster)),
                 deployments=FakeWatch(self.cluster, DEPLOYMENT),
                 pods=pods,
-                endings=Endings(cast(Any, pods)),
+                terminated_pods=TerminatedPods(cast(Any, pods)),
                 authority=_AUTHORITY[0],
                 installation="test",
                 agent_image="agent:1",
@@ -317,13 +318,13 @@ class World:
         await self.do(Prepare(self.platform).services, target)
         for component in plan.components:
             for group in component.groups:
-                await self.do(Groups(self.platform).apply_group, GroupStep(target, component.name, group.name))
+                await self.do(ApplyGroup(self.platform).apply_group, GroupStep(target, component.name, group.name))
             await self.do(Record(self.platform).record, ComponentStep(target, component.name))
         await self.do(Record(self.platform).finish, target)
 
     async def deployed(self) -> World:
         await self.carry_out(OperationType.DEPLOY)
-        assert (await live_state(self.platform, NAMESPACE, NAME, UID)).deployed is not None
+        assert (await observe(self.platform, NAMESPACE, NAME, UID)).deployed is not None
         return self
 
     def roles(self, **roles: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from activities.app.state import Live
+from activities.app.observed import ObservedApp
 from activities.cluster import metadata_edits
 from api.app import App
 from api.operations import OperationType
@@ -47,9 +47,9 @@ class Ledger:
         return {"data": {part: json.dumps(value) for part, value in self.metadata.items()}}
 
     @property
-    def live(self) -> Live:
+    def live(self) -> ObservedApp:
         recorded = recorded_state(self.components, self.groups, self.metadata.get("record"))
-        return Live(
+        return ObservedApp(
             self.components,
             self.groups,
             self.config_map,

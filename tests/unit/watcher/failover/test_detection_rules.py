@@ -25,7 +25,7 @@ from watcher.failover.detection_rules import (
     Usage,
     findings,
 )
-from watcher.failover.observations import Sighting, heard, process_of, reached, unreached
+from watcher.failover.observations import Observation, heard, process_of, reached, unreached
 
 NOW = 1000.0
 FIRST, SECOND, THIRD = "cache-redis-data-0", "cache-redis-data-1", "cache-redis-data-10"
@@ -297,7 +297,7 @@ failures = st.floats(0, 30)
 @settings(deadline=None, max_examples=300)
 @given(st.lists(reports | failures, max_size=12), reports)
 def test_a_late_report_changes_nothing_of_what_is_known(history: list[Any], late: agent_pb2.RoleReport) -> None:
-    seen = Sighting()
+    seen = Observation()
     for at, each in enumerate(history):
         now = float(at)
         seen = unreached(seen, each) if isinstance(each, float) else heard(seen, each, {"master"}, now, at)
@@ -314,7 +314,7 @@ def test_when_a_node_was_last_well_is_that_of_its_last_report_as_a_running_holde
     def said(sequence: int, role: str, process: int = agent_pb2.RUNNING) -> agent_pb2.RoleReport:
         return agent_pb2.RoleReport(role=role, sequence=sequence, incarnation="one", process=process)  # type: ignore[arg-type]
 
-    seen = heard(Sighting(), said(1, "master"), {"master"}, 1.0, 1001)
+    seen = heard(Observation(), said(1, "master"), {"master"}, 1.0, 1001)
     seen = heard(seen, said(2, "", agent_pb2.EXITED), {"master"}, 2.0, 1002)
     assert seen.well == 1001
     assert heard(seen, said(1, "master"), {"master"}, 3.0, 1003).well == 1001, "a late one"
@@ -323,7 +323,7 @@ def test_when_a_node_was_last_well_is_that_of_its_last_report_as_a_running_holde
 
 def test_a_call_that_failed_before_the_agent_was_heard_says_nothing() -> None:
     report = agent_pb2.RoleReport(role="master", sequence=1, incarnation="one", process=agent_pb2.RUNNING)
-    seen = heard(Sighting(), report, {"master"}, 10.0, 1)
+    seen = heard(Observation(), report, {"master"}, 10.0, 1)
     assert unreached(seen, 9.0).failing_since is None
     failing = unreached(unreached(seen, 11.0), 12.0)
     assert failing.failing_since == 11.0

@@ -12,7 +12,7 @@ from clients.agents import Agents, AgentTarget
 from proto import agent_pb2
 from tests.unit.watcher.support.fakes import FakeAgents, eventually
 from watcher.failover.detection_rules import Usage
-from watcher.failover.probes import Asked, Questions
+from watcher.failover.probes import Asked, Probes
 
 TARGET = AgentTarget("demo", "cache", "node", "198.18.0.2")
 
@@ -34,7 +34,7 @@ async def test_usage(
     agents, said = FakeAgents(), list[Usage]()
     answers = iter([agent_pb2.ProcessStatus(**{"pid": 7, "kernel_state": "S", **each}) for each in (first, second)])
     agents.statuses["node"] = lambda: next(answers)
-    questions, reached = Questions(cast(Agents, agents)), list[bool]()
+    questions, reached = Probes(cast(Agents, agents)), list[bool]()
     async with questions:
         questions.usage(Asked("pod", TARGET, lambda there, began: reached.append(there)), said.append)
         await eventually(lambda: reached == [True])
@@ -44,7 +44,7 @@ async def test_usage(
 async def test_an_agent_that_cannot_be_reached_tells_nothing_of_the_process() -> None:
     agents, said = FakeAgents(), list[Usage]()
     agents.refusing["node"] = grpc.StatusCode.UNAVAILABLE
-    questions, reached = Questions(cast(Agents, agents)), list[bool]()
+    questions, reached = Probes(cast(Agents, agents)), list[bool]()
     async with questions:
         questions.usage(Asked("pod", TARGET, lambda there, began: reached.append(there)), said.append)
         await eventually(lambda: reached == [False])
@@ -53,7 +53,7 @@ async def test_an_agent_that_cannot_be_reached_tells_nothing_of_the_process() ->
 
 async def test_a_question_is_asked_once_at_a_time_and_not_again_at_once() -> None:
     agents, answers = FakeAgents(), list[agent_pb2.RoleReport]()
-    questions = Questions(cast(Agents, agents))
+    questions = Probes(cast(Agents, agents))
     async with questions:
         for _ in range(5):
             questions.role(Asked("pod", TARGET, lambda there, began: None), answers.append)

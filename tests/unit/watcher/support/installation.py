@@ -19,7 +19,7 @@ from clients.kubernetes import Kubernetes
 from tests.unit.watcher.support.fakes import FakeAgents, FakeKubernetes, eventually
 from tests.unit.watcher.support.objects import APP, NAMESPACE, Manifest, app, component, group, metadata, pod, service
 from watcher.cache.caches import AppKey, watched
-from watcher.failover.detector import FailureWatch
+from watcher.failover.detector import FailureDetector
 from watcher.failover.suspicions import Suspicions
 from watcher.roles.monitor import RoleMonitor
 from watcher.roles.record import RoleRecorder
@@ -103,7 +103,7 @@ class Installation:
 
             rules, suspicions = RoleRules(cluster), Suspicions(cluster, "test", connected)
             monitor = RoleMonitor(cluster, agents, rules, changed)
-            failures = FailureWatch(cluster, agents, rules, suspicions, changed, self._leads)
+            failures = FailureDetector(cluster, agents, rules, suspicions, changed, self._leads)
             monitor.listen(failures)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
             writer = StatusWriter(cluster, monitor.messages, failures.notes)

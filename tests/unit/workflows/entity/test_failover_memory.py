@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.operations import OperationResult, Outcome, Suspicion
-from workflows.entity.failover_memory import LONGEST_PAUSE, TOLD_FOR, Failovers
+from workflows.entity.failover_memory import LONGEST_PAUSE, TOLD_FOR, FailoverMemory
 from workflows.entity.state import EntityState
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -20,8 +20,8 @@ def result(outcome: Outcome) -> OperationResult:
     return OperationResult("Failover", outcome, "nobody can take over")
 
 
-def replaced(cool_down: int = 60) -> Failovers:
-    found = Failovers(cool_down=cool_down)
+def replaced(cool_down: int = 60) -> FailoverMemory:
+    found = FailoverMemory(cool_down=cool_down)
     found.suspect(LOST)
     assert found.due(NOW) == LOST
     found.begin(LOST)
@@ -56,7 +56,7 @@ def test_who_is_back_does_not_wait_and_counts_for_nothing() -> None:
 
 
 def test_what_was_said_of_the_replaced_node_meanwhile_is_dropped_and_of_its_successor_kept() -> None:
-    found = Failovers()
+    found = FailoverMemory()
     found.suspect(LOST)
     found.begin(LOST)
     found.suspect(LOST)
@@ -66,7 +66,7 @@ def test_what_was_said_of_the_replaced_node_meanwhile_is_dropped_and_of_its_succ
 
 
 def test_a_failure_is_told_and_looked_at_again_until_it_is_none() -> None:
-    found = Failovers()
+    found = FailoverMemory()
     found.suspect(LOST)
     found.begin(LOST)
     found.learn(result(Outcome.FAILED), NOW)
@@ -80,7 +80,7 @@ def test_a_failure_is_told_and_looked_at_again_until_it_is_none() -> None:
 
 
 def test_a_failure_of_one_by_hand_is_told_for_a_while() -> None:
-    found = Failovers()
+    found = FailoverMemory()
     found.learn(result(Outcome.FAILED), NOW)
     assert found.next_at() == NOW + TOLD_FOR, "somebody has to look then"
     assert found.failure(NOW + TOLD_FOR) == ""
@@ -89,7 +89,7 @@ def test_a_failure_of_one_by_hand_is_told_for_a_while() -> None:
 
 @given(st.integers(1, 40))
 def test_one_that_fails_is_tried_again_with_growing_pauses(times: int) -> None:
-    found = Failovers()
+    found = FailoverMemory()
     for _ in range(times):
         found.suspect(LOST)
         found.begin(LOST)
@@ -110,5 +110,5 @@ def test_what_cannot_be_read_is_forgotten() -> None:
     spoilt = {
         "failovers": {"suspicions": {"x": 1}, "replaced": {"server": "yesterday"}, "failed_at": 5, "cool_down": "a"}
     }
-    assert EntityState.decode(spoilt).failovers == Failovers()
-    assert EntityState.decode({"failovers": "none"}).failovers == Failovers()
+    assert EntityState.decode(spoilt).failovers == FailoverMemory()
+    assert EntityState.decode({"failovers": "none"}).failovers == FailoverMemory()

@@ -10,7 +10,7 @@ import pytest
 
 from api.operations import OperationRequest, OperationResult, OperationType, Outcome
 from api.steps import AppSnapshot
-from workflows.entity.manual_queue import Tickets
+from workflows.entity.manual_queue import ManualQueue
 from workflows.entity.planner import Decision, plan
 from workflows.entity.state import EntityState
 
@@ -26,13 +26,13 @@ def _as_in_a_new_history(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workflows.entity.manual_queue.workflow.now", lambda: NOW)
 
 
-def asked(tickets: Tickets, kind: str, *, deploying: bool = False) -> str:
+def asked(tickets: ManualQueue, kind: str, *, deploying: bool = False) -> str:
     return tickets.enqueue(OperationRequest(kind, f"somebody who wants a {kind}"), deploying=deploying)
 
 
 def test_one_that_is_cancelled_while_it_waits_is_not_known_to_the_next_run() -> None:
     state = EntityState()
-    tickets = Tickets(state)
+    tickets = ManualQueue(state)
     ticket = asked(tickets, OperationType.RESTART)
     assert tickets.cancel(ticket)
     after = EntityState.decode(state.encode())
@@ -42,7 +42,7 @@ def test_one_that_is_cancelled_while_it_waits_is_not_known_to_the_next_run() -> 
 
 def test_a_failover_is_refused_at_once_while_the_first_deploy_runs() -> None:
     state = EntityState()
-    tickets = Tickets(state)
+    tickets = ManualQueue(state)
     ticket = asked(tickets, OperationType.FAILOVER, deploying=True)
     assert "first Deploy has not completed" in state.results[ticket].message
     asked(tickets, OperationType.RESTART, deploying=True)
@@ -57,7 +57,7 @@ def failed(kind: str = OperationType.UPGRADE) -> EntityState:
 
 def taken(state: EntityState, kind: str, snapshot: AppSnapshot) -> tuple[Decision, str]:
     """The plan once somebody has asked for an operation by hand, and the ticket's outcome, empty while it has none."""
-    tickets = Tickets(state)
+    tickets = ManualQueue(state)
     asked(tickets, kind)
     ticket = tickets.take(snapshot, plan(snapshot, state.memory(snapshot, NOW)))
     assert ticket is not None

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from activities.app.state import owned_by, spec_hash
+from activities.app.desired import spec_hash
+from activities.app.observed import owned_by
 from activities.cluster.diff import differences
 from api.operations import OperationType
 from render.desired.recorded_state import deployed_state, recorded_state

@@ -1,64 +1,36 @@
-"""What the App wants, read live by each step: the spec that a step carries out is never older than the step.
-
-What runs is known from the metadata (parts ``basic``, ``nodes``, ``record``), not from the Component and Group
-resources: those a person may edit, and an edit must be seen as one, not be taken for what runs. Only the replicas of a
-Group are a person's to set (``kubectl scale``), where the App is silent.
-"""
+"""What the App should be while a step is carried out: the spec that a step goes by is never older than the step."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from activities.cluster.metadata import read_part, said_of
+from activities.app.observed import ObservedApp, live_app, observe
+from activities.cluster.metadata import said_of
 from activities.dependencies import Platform, permanent
 from api.app import App
-from api.names import app_labels, metadata_name
+from api.names import app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, Target
-from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, SERVICE, Manifest
-from render.desired.app import DesiredApp, RecordedState, desired
+from clients.resources import SERVICE, Manifest
+from render.desired.app import DesiredApp, desired
 from render.desired.first_deploy import app_begun, as_begun
-from render.desired.recorded_state import damaged_parts, deployed_state, recorded_state
-from render.desired.spec_parts import Deployed, plugin_of, stage_of, staged
+from render.desired.spec_parts import plugin_of, stage_of, staged
 from render.manifests.deployments import version_of
 from render.plugin.bundle import PluginBundle, PluginRefused
 from render.validation.app import parse_app
 
 
 @dataclass(frozen=True)
-class Live:
-    """An App's resources and metadata as they are. ``deployed``: what runs, None before the first Deploy completed.
-
-    ``components`` and ``groups`` by resource name; ``recorded`` is what new renderings hold on to. ``damaged``: what is
-    wrong with parts of the metadata, by part.
-    """
-
-    components: dict[str, Manifest]
-    groups: dict[str, Manifest]
-    metadata: Manifest | None
-    recorded: RecordedState
-    deployed: Deployed | None
-    damaged: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def basic(self) -> dict[str, Any]:
-        part = read_part(self.metadata, "basic")
-        return part if isinstance(part, dict) else {}
-
-
-@dataclass(frozen=True)
-class Wanted:
+class StepContext:
     """``manifest`` is the live App; ``desired`` what should run while this operation's part is carried out."""
 
     manifest: Manifest
     app: App
     desired: DesiredApp
-    live: Live
+    live: ObservedApp
 
 
 _NO_OPERATION = {"paused", "deletion_policy", "failover"}
@@ -72,46 +44,7 @@ def spec_hash(app: App) -> str:
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def owned_by(manifest: Manifest, uid: str) -> bool:
-    return any(owner.get("uid") == uid for owner in manifest["metadata"].get("ownerReferences") or [])
-
-
-async def live_state(platform: Platform, namespace: str, app: str, uid: str) -> Live:
-    """The resources that belong to this very App, and its metadata."""
-    labels = app_labels(app)
-    (components, _), (groups, _), metadata = await asyncio.gather(
-        platform.kubernetes.list(COMPONENT, namespace, labels=labels),
-        platform.kubernetes.list(GROUP, namespace, labels=labels),
-        platform.kubernetes.get(CONFIG_MAP, metadata_name(app), namespace),
-    )
-    own_components, own_groups = _own(components, uid), _own(groups, uid)
-    if metadata is not None and not owned_by(metadata, uid):
-        metadata = None
-    return live_of(app, uid, own_components, own_groups, metadata)
-
-
-def live_of(
-    app: str, uid: str, components: dict[str, Manifest], groups: dict[str, Manifest], metadata: Manifest | None
-) -> Live:
-    """Pure; all of them are of this very App."""
-    recorded = recorded_state(components, groups, read_part(metadata, "record"))
-    damaged = damaged_parts(metadata, uid, made=bool(components or groups))
-    return Live(components, groups, metadata, recorded, deployed_state(app, uid, metadata, recorded), damaged)
-
-
-def _own(manifests: Sequence[Manifest], uid: str) -> dict[str, Manifest]:
-    return {each["metadata"]["name"]: each for each in manifests if owned_by(each, uid)}
-
-
-async def live_app(platform: Platform, target: Target) -> Manifest:
-    """The App for which the operation was planned. Raises ApplicationError NotFound where there is none any more."""
-    manifest = await platform.kubernetes.get(APP, target.app, target.namespace)
-    if manifest is None or manifest["metadata"]["uid"] != target.uid:
-        raise permanent(ErrorType.NOT_FOUND, f"App {target.namespace}/{target.app} is gone")
-    return manifest
-
-
-async def wanted(platform: Platform, target: Target, operation: str = "", *, extend: bool = False) -> Wanted:
+async def desired_for(platform: Platform, target: Target, operation: str = "", *, extend: bool = False) -> StepContext:
     """What a step of this operation has to bring about; ``operation``: as another one would see it; ``extend``: with
     the nodes that a Scale is to add.
 
@@ -119,7 +52,7 @@ async def wanted(platform: Platform, target: Target, operation: str = "", *, ext
     its metadata: the operation then ends and the entity plans anew.
     """
     manifest, live = await asyncio.gather(
-        live_app(platform, target), live_state(platform, target.namespace, target.app, target.uid)
+        live_app(platform, target), observe(platform, target.namespace, target.app, target.uid)
     )
     if manifest["metadata"].get("deletionTimestamp"):
         raise permanent(ErrorType.SPEC_CHANGED, f"App {target.namespace}/{target.app} is being deleted")
@@ -132,10 +65,10 @@ async def wanted(platform: Platform, target: Target, operation: str = "", *, ext
         raise permanent(ErrorType.SPEC_CHANGED, f"{said_of(app.name, live.damaged)}; planned anew")
     kind = operation or target.stage or target.operation
     extend = extend and kind == OperationType.SCALE
-    return Wanted(manifest, app, await stage(platform, app, live, kind, extend=extend), live)
+    return StepContext(manifest, app, await stage(platform, app, live, kind, extend=extend), live)
 
 
-async def stage(platform: Platform, app: App, live: Live, operation: str, *, extend: bool = False) -> DesiredApp:
+async def stage(platform: Platform, app: App, live: ObservedApp, operation: str, *, extend: bool = False) -> DesiredApp:
     """The App as it should run while ``operation`` is carried out. Raises ApplicationError InvalidSpec."""
     if live.deployed is None:
         bundle = await _bundle(platform, app.spec.plugin.name, app.spec.plugin.version)
@@ -145,7 +78,7 @@ async def stage(platform: Platform, app: App, live: Live, operation: str, *, ext
     return staged(app, bundle, live.deployed, own, agent_image=platform.agent_image, extend=extend)
 
 
-async def begun(platform: Platform, app: App, live: Live) -> DesiredApp:
+async def begun(platform: Platform, app: App, live: ObservedApp) -> DesiredApp:
     """The nodes of an App's first Deploy that have their Services, as that Deploy was to make them. Raises
     ApplicationError NoCandidate where it has not come so far, InvalidSpec where its plugin is not there any more."""
     first = app_begun(app, live.basic, live.recorded)
