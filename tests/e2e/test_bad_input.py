@@ -20,7 +20,7 @@ def namespace(kube: Kube) -> Iterator[None]:
     kube.namespace(NAMESPACE)
     yield
     for app in kube.find("app.middleware.io", NAMESPACE):
-        kube.delete("app.middleware.io", app["metadata"]["name"], NAMESPACE)
+        kube.discard(app["metadata"]["name"], NAMESPACE)
 
 
 def spec(**changes: Any) -> Callable[[Manifest], None]:
@@ -78,7 +78,7 @@ def test_refused_with_field_and_remedy(kube: Kube, case: str) -> None:
     messages = eventually("an Event says so", lambda: [e["message"] for e in kube.events(name, NAMESPACE)])
     assert any(path in m for m in messages)
     assert kube.pods(NAMESPACE, name) == []
-    kube.delete("app.middleware.io", name, NAMESPACE)
+    kube.discard(name, NAMESPACE)
 
 
 @pytest.mark.parametrize("replicas", [0, -1])

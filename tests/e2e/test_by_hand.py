@@ -20,7 +20,7 @@ def deployed(kube: Kube) -> Iterator[None]:
     kube.apply(redis_app(APP, NAMESPACE, "standalone", 1))
     kube.wait_ready(APP, NAMESPACE)
     yield
-    kube.delete("app.middleware.io", APP, NAMESPACE)
+    kube.discard(APP, NAMESPACE)
 
 
 def test_deploy_by_hand_finds_nothing_to_do(kube: Kube, temporal: Temporal) -> None:

@@ -11,7 +11,7 @@ import redis
 from tests.chaos.ha_faults import suspended
 from tests.chaos.insides import engine
 from tests.e2e.support.apps import redis_app
-from tests.e2e.support.day2 import KIND, RunningApp, component
+from tests.e2e.support.day2 import RunningApp, component
 from tests.e2e.support.kube import Kube, Manifest, eventually
 
 pytestmark = pytest.mark.e2e
@@ -32,7 +32,7 @@ def app(kube: Kube) -> Iterator[RunningApp]:
     running = RunningApp(kube, NAMESPACE, NAME)
     running.settled()
     yield running
-    kube.delete(KIND, NAME, NAMESPACE)
+    kube.discard(NAME, NAMESPACE)
 
 
 def kubectl_scale(kube: Kube, replicas: int) -> None:

@@ -44,7 +44,7 @@ def app(kube: Kube, instance: Instance, tmp_path_factory: pytest.TempPathFactory
     running = RunningApp(kube, NAMESPACE, NAME)
     running.settled()
     yield running
-    kube.delete("app.middleware.io", NAME, NAMESPACE)
+    kube.discard(NAME, NAMESPACE)
 
 
 def test_a_missing_image_stops_at_the_first_node_and_an_abort_goes_back(app: RunningApp, instance: Instance) -> None:

@@ -29,14 +29,14 @@ def running(kube: Kube, name: str, topology: str, data_nodes: int) -> RunningApp
 def app(kube: Kube) -> Iterator[RunningApp]:
     found = running(kube, "orders", "sentinel", 2)
     yield found
-    kube.delete("app.middleware.io", found.name, NAMESPACE)
+    kube.discard(found.name, NAMESPACE)
 
 
 @pytest.fixture(scope="module")
 def single(kube: Kube) -> Iterator[RunningApp]:
     found = running(kube, "session", "standalone", 1)
     yield found
-    kube.delete("app.middleware.io", found.name, NAMESPACE)
+    kube.discard(found.name, NAMESPACE)
 
 
 def uids(pods: dict[str, Manifest]) -> dict[str, str]:

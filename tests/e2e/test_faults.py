@@ -54,7 +54,7 @@ def test_deploy_survives(kube: Kube, instance: Instance, temporal: Temporal, fau
     deploys = [w for w in temporal.workflows(f'MiddlewareApp="{name}"') if w["type"]["name"] == "Deploy"]
     started = [w for w in deploys if f"/{uid}/" in w["execution"]["workflowId"]]
     assert len(started) == 1
-    kube.delete("app.middleware.io", name, NAMESPACE)
+    kube.discard(name, NAMESPACE)
 
 
 def test_roles_follow_while_temporal_and_the_worker_are_down(kube: Kube, instance: Instance) -> None:
@@ -75,4 +75,4 @@ def test_roles_follow_while_temporal_and_the_worker_are_down(kube: Kube, instanc
         eventually("another Pod is master", replaced, timeout=60)
     finally:
         instance.start("temporal")
-    kube.delete("app.middleware.io", name, NAMESPACE)
+    kube.discard(name, NAMESPACE)

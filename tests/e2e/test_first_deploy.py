@@ -27,7 +27,7 @@ def app(kube: Kube) -> Iterator[RunningApp]:
     found.message(FAR)
     eventually("the two others serve", lambda: in_sync(found, PRIMARY))
     yield found
-    kube.delete("app.middleware.io", NAME, NAMESPACE)
+    kube.discard(NAME, NAMESPACE)
 
 
 def in_sync(app: RunningApp, primary: str) -> bool:

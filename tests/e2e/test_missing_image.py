@@ -22,7 +22,7 @@ def namespace(kube: Kube) -> Iterator[None]:
     kube.namespace(NAMESPACE)
     yield
     for app in kube.find("app.middleware.io", NAMESPACE):
-        kube.delete("app.middleware.io", app["metadata"]["name"], NAMESPACE)
+        kube.discard(app["metadata"]["name"], NAMESPACE)
 
 
 @pytest.fixture

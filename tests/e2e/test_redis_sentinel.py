@@ -27,7 +27,7 @@ def deployed(kube: Kube) -> Iterator[Manifest]:
     kube.namespace(NAMESPACE)
     kube.apply(redis_app(APP, NAMESPACE, "sentinel"))
     yield kube.wait_ready(APP, NAMESPACE)
-    kube.delete("app.middleware.io", APP, NAMESPACE)
+    kube.discard(APP, NAMESPACE)
 
 
 @pytest.fixture(scope="module")

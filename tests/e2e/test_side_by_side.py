@@ -30,7 +30,7 @@ def apps(kube: Kube) -> Iterator[None]:
         kube.wait_ready(manifest["metadata"]["name"], manifest["metadata"]["namespace"])
     yield
     for manifest in manifests:
-        kube.delete("app.middleware.io", manifest["metadata"]["name"], manifest["metadata"]["namespace"])
+        kube.discard(manifest["metadata"]["name"], manifest["metadata"]["namespace"])
 
 
 def client(kube: Kube, app: str, namespace: str, service: str = "redis-server-master") -> redis.Redis:

@@ -41,7 +41,7 @@ def two_of_each(kube: Kube, temporal: Temporal, instance: Instance) -> Iterator[
     eventually("two watchers run", lambda: len(platform.processes("watcher", instance.name)) == 2, timeout=60)
     yield
     for app in kube.find("app.middleware.io", NAMESPACE):
-        kube.delete("app.middleware.io", app["metadata"]["name"], NAMESPACE)
+        kube.discard(app["metadata"]["name"], NAMESPACE)
     scale_workers(kube, 1)
 
 

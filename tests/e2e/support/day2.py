@@ -133,7 +133,7 @@ def deployed(kube: Kube, namespace: str, name: str, topology: str) -> Iterator[R
     running = RunningApp(kube, namespace, name)
     running.settled()
     yield running
-    kube.delete(KIND, name, namespace)
+    kube.discard(name, namespace)
 
 
 def component(spec: Manifest, name: str = "redis-server") -> Manifest:

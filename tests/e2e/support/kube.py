@@ -73,6 +73,10 @@ class Kube:
     def delete(self, kind: str, name: str, namespace: str, *options: str, timeout: float = 180.0) -> None:
         self.run("delete", kind, name, "-n", namespace, "--ignore-not-found", *options, timeout=timeout)
 
+    def discard(self, app: str, namespace: str) -> None:
+        """Deletes an App at the end of its tests, without waiting: no other test has its name and namespace."""
+        self.delete("app.middleware.io", app, namespace, "--wait=false")
+
     def namespace(self, name: str) -> None:
         """Its Pods must meet the strictest of Kubernetes' own standards: the API server refuses others."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
