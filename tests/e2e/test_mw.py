@@ -64,6 +64,7 @@ def test_paused_between_two_nodes_and_resumed(app: RunningApp, instance: Instanc
     eventually("the Restart runs", lambda: app.status().get("operation", {}).get("type") == "Restart")
     mw(instance, "pause", NAME, "-n", NAMESPACE)
     app.message("is paused")
+    eventually("both nodes are ready", lambda: app.status().get("ready") == "2/2")
     assert "paused" in mw(instance, "status", NAME, "-n", NAMESPACE).stdout.lower()
     mw(instance, "resume", NAME, "-n", NAMESPACE)
     app.settled()
