@@ -6,5 +6,5 @@ They run inside the engine's own image, so they stand on gRPC and the standard l
 ``serving`` is what both servers share (mutual TLS, caller's identity, health over plain HTTP).
 """
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 """The platform version that this agent came with; reported in ``ProcessStatus``."""

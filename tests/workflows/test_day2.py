@@ -51,6 +51,16 @@ async def test_nodes_that_have_joined_are_counted_by_everybody(client: Client, c
     assert {"syncNodes:server", "syncNodes:sentinel"} <= set(after)
 
 
+async def test_a_node_that_only_follows_goes_without_a_move(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "fewer", "Scale")
+    app.scale, app.writable = ScalePlan([], [RollNode("b", "server", "data")], ["server"]), "a"
+    await notify(client, "fewer")
+    await cluster.until(lambda: "fewer/finish" in cluster.log)
+    steps = cluster.steps("fewer")
+    assert "removeNode:b" in steps
+    assert not [step for step in steps if step.startswith("switchover")]
+
+
 async def test_one_node_is_configured_first_then_the_rest(client: Client, cluster: FakeCluster) -> None:
     app = changed(cluster, "config", "Reconfigure")
     app.config = ConfigPlans([ConfigPlan("server", NODES, changed=["maxmemory"])])
@@ -165,6 +175,14 @@ async def test_a_restart_by_hand_waits_for_what_the_spec_asks_for(client: Client
     assert result.outcome == "completed"
     steps = cluster.steps("busy")
     assert steps.index("planScale") < steps.index("rolled:a")
+
+
+async def test_a_restart_by_hand_moves_the_role_first_too(client: Client, cluster: FakeCluster) -> None:
+    app = cluster.add("fresh", deployed_hash="one")
+    app.rolls, app.writable = ["a", "b"], "b"
+    await (await start_by_hand(client, "fresh", "Restart")).result()
+    steps = [s for s in cluster.steps("fresh") if s.split(":")[0] in ("rolled", "switchover")]
+    assert steps == ["rolled:a", "switchover:b", "rolled:b"]
 
 
 async def test_a_restart_before_the_first_deploy_is_refused(client: Client, cluster: FakeCluster) -> None:

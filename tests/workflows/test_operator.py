@@ -118,6 +118,18 @@ async def test_an_abort_rolls_back_and_does_not_begin_again(client: Client, clus
     assert cluster.steps("aborting").count("rollBack") == 1
 
 
+async def test_an_aborted_move_of_a_plugin_goes_back(client: Client, cluster: FakeCluster) -> None:
+    app = cluster.add("moving", deployed_hash="zero", operation="UpgradePlugin", change="1.0.0 → 1.1.0")
+    app.blocked = {"server"}
+    await notify(client, "moving")
+    await cluster.until(lambda: "syncNodes:server" in cluster.steps("moving"))
+    await say(client, "moving", "abort")
+    await cluster.until(lambda: "rollBack" in cluster.steps("moving"))
+    await cluster.change("moving", blocked=set())
+    await cluster.until(lambda: app.reports)
+    assert "was aborted" in app.reports[-1].message
+
+
 async def test_what_is_cancelled_in_temporal_is_not_begun_anew(client: Client, cluster: FakeCluster) -> None:
     app = upgrading(cluster, "ended", blocked={"x-0"})
     await notify(client, "ended")
@@ -212,6 +224,18 @@ async def test_the_same_drift_is_repaired_each_time(client: Client, cluster: Fak
         await cluster.change("again", drift=["Service x is missing"])
         await notify(client, "again", NoticeKind.DRIFT)
         await cluster.until(lambda times=times: cluster.steps("again").count("finish") == times, timeout=60)  # type: ignore[misc]
+
+
+async def test_new_drift_is_put_back_though_a_repair_has_failed(client: Client, cluster: FakeCluster) -> None:
+    app = cluster.add("broken", deployed_hash="one", drift=["Service x is missing"])
+    app.failing = {"prepare": "the quota is used up"}
+    await notify(client, "broken")
+    await cluster.until(lambda: app.reports)
+    assert app.reports[-1].message == "Repair failed: the quota is used up"
+    app.failing = {}
+    await cluster.change("broken", drift=["Service x is missing", "ConfigMap x is missing"])
+    await notify(client, "broken", NoticeKind.DRIFT)
+    await cluster.until(lambda: "finish" in cluster.steps("broken"))
 
 
 async def test_the_way_back_is_not_interrupted_by_what_it_puts_away_itself(

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from temporalio import workflow
@@ -60,7 +59,7 @@ from workflows.entity.outcome import outcome_of
 from workflows.entity.planner import Decision, Telling, interrupts, must_tell, plan
 from workflows.entity.preemption import failover_before, room_for
 from workflows.entity.start_operation import start_operation
-from workflows.entity.state import EntityInput, EntityState, Ticket, makes_room
+from workflows.entity.state import EntityInput, EntityState, Ticket
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.errors import root_of
 
@@ -89,7 +88,7 @@ class AppWorkflow:
         self._drift_notice = False
         self._resync = False
         self._looked = workflow.now()
-        self._pausing = self._aborting = self._held = self._deploying = False
+        self._pausing = self._aborting = self._held = False
         self._ending = ""
         self._doing = "starting"
         self._child = ""
@@ -194,7 +193,6 @@ class AppWorkflow:
         if result.outcome == Outcome.CANCELLED and (ticket is None or ticket.type not in BY_REQUEST):
             self._state.interrupted(snapshot, decision.operation, paused=self._held, aborted=self._aborting)
         self._child, self._handle, self._running, self._progress = "", None, None, None
-        self._deploying = False
         if ticket is not None:
             self._tickets.finish(ticket, Outcome(result.outcome), result.message, child.id)
         self._state.learn(snapshot, result, workflow.now())
@@ -214,11 +212,15 @@ class AppWorkflow:
             held = operation == OperationType.FAILOVER  # it ends what it began
             return self._tickets.is_cancelled(ticket) and not held
 
+        def lost() -> str:
+            return failover_before(operation, self._state, workflow.now())
+
+        def called() -> bool:
+            return child.done() or self._spec_notice or unwanted() or bool(lost())
+
         missing: frozenset[str] = frozenset()
         again = False
-        first = not snapshot.deployed_hash and makes_room()
-        refused = not snapshot.deployed_hash and not first
-        self._deploying = refused and workflow.patched("no-failover-before-deployed")
+        first = not snapshot.deployed_hash
         self._state.put_back = ""
 
         def drifted() -> bool:
@@ -228,12 +230,10 @@ class AppWorkflow:
             return self._drift_notice or again
 
         while True:
-            await workflow.wait_condition(
-                lambda: child.done() or self._spec_notice or unwanted() or drifted() or bool(self._before(operation))
-            )
+            await workflow.wait_condition(lambda: called() or drifted())
             if child.done():
                 return ""
-            room = "" if unwanted() else self._before(operation)
+            room = "" if unwanted() else lost()
             why = "the run that asked for it was cancelled" if unwanted() else room
             if not why:
                 look_for_drift = drifted()
@@ -242,7 +242,7 @@ class AppWorkflow:
                 if look_for_drift and first:
                     self._state.drifted_anew(workflow.now())
                 try:
-                    newest = await self._load(drift=look_for_drift and not refused)
+                    newest = await self._load(drift=look_for_drift)
                 except FailureError:
                     continue  # loading retries by itself; what is left means that it cannot be loaded now
                 if child.done():
@@ -253,8 +253,7 @@ class AppWorkflow:
                     room, missing = room_for(newest, operation, missing, self._state, self._waiting(), now, first=first)
                     why, again = room, not room and (bool(missing) or (first and self._state.anew))
                     if again:
-                        lost = partial(self._before, operation) if workflow.patched("failover-ends-the-pause") else str
-                        await self._before_another_look(lambda: child.done() or self._spec_notice or unwanted(), lost)
+                        await self._before_another_look(called)
             if why:
                 self._held = bool(room) and (self._pausing or self._waiting() == OperationState.PAUSED)
                 await self._end(child, operation, why)
@@ -264,26 +263,19 @@ class AppWorkflow:
         """Returns when nothing of it works any more."""
         self._ending = why
         self._say(f"ending {operation}: {why}")
-        if workflow.patched("say-why-it-ends"):
-            with contextlib.suppress(FailureError):  # it has ended by itself meanwhile
-                await child.signal(SIGNAL_ENDING, why)
+        with contextlib.suppress(FailureError):  # it has ended by itself meanwhile
+            await child.signal(SIGNAL_ENDING, why)
         child.cancel()
         await workflow.wait_condition(child.done)
-
-    def _before(self, operation: str) -> str:
-        """Why a Failover goes first, or empty."""
-        return "" if self._deploying else failover_before(operation, self._state, workflow.now())
 
     def _waiting(self) -> str:
         """OperationState of the running operation while it waits for an operator, else empty."""
         waits = self._progress is not None and self._progress.state != OperationState.RUNNING
         return self._progress.state if waits and self._progress is not None else ""
 
-    async def _before_another_look(self, sooner: Callable[[], bool], failover: Callable[[], str]) -> None:
+    async def _before_another_look(self, sooner: Callable[[], bool]) -> None:
         with contextlib.suppress(TimeoutError):
-            await workflow.wait_condition(
-                lambda: sooner() or bool(failover()), timeout=LOOK_AGAIN, timeout_summary="is it still missing"
-            )
+            await workflow.wait_condition(sooner, timeout=LOOK_AGAIN, timeout_summary="is it still missing")
 
     async def _cannot_look(self, error: ActivityError, *, less: bool = True) -> None:
         """The entity outlives what retrying does not cure: a cure may come, and it keeps what operators have said.
@@ -294,7 +286,6 @@ class AppWorkflow:
         why = cause.message if isinstance(cause, ApplicationError) else str(cause)
         self._say(f"cannot look at the App: {why}; next try in {BLIND_FOR.total_seconds():.0f} s")
         self._state.notice = True
-        less = less and workflow.patched("failover-ends-the-blindness")
 
         def sooner() -> bool:
             return self._spec_notice or (less and self._state.failovers.due(workflow.now()) is not None)
@@ -372,7 +363,7 @@ class AppWorkflow:
 
     @workflow.update(name=UPDATE_ENQUEUE)
     def enqueue(self, request: OperationRequest) -> str:
-        return self._tickets.enqueue(request, deploying=self._deploying)
+        return self._tickets.enqueue(request)
 
     @enqueue.validator
     def _check(self, request: OperationRequest) -> None:

@@ -11,8 +11,8 @@ from temporalio.exceptions import ApplicationError
 
 from api.operations import BY_REQUEST, OperationRequest, OperationResult, OperationType, Outcome
 from api.steps import AppSnapshot
-from workflows.entity.planner import Decision, Memory, plan, refuse_by_request, settle
-from workflows.entity.state import QUEUE_LIMIT, EntityState, Ticket, makes_room
+from workflows.entity.planner import Decision, plan, refuse_by_request, settle
+from workflows.entity.state import QUEUE_LIMIT, EntityState, Ticket
 
 
 class ManualQueue:
@@ -29,19 +29,14 @@ class ManualQueue:
         if len(self._state.queue) >= QUEUE_LIMIT:
             raise ApplicationError(f"{QUEUE_LIMIT} operations are queued already; wait for some to end")
 
-    def enqueue(self, request: OperationRequest, *, deploying: bool) -> str:
-        """Its ticket. ``deploying``: a first Deploy runs that does not make room (``makes_room``), so a Failover is
-        refused at once."""
+    def enqueue(self, request: OperationRequest) -> str:
+        """Its ticket."""
         for ticket in self._state.queue:
             if ticket.requested_by == request.requested_by and ticket.type == request.type:
                 return ticket.id  # the same activity asks again, because its answer got lost
         # Not a count: a later entity of the name would give the same number to somebody else's request.
         ticket = Ticket(f"ticket-{workflow.uuid4()}", request.type, request.requested_by, request.reason, request.scope)
-        refused = refuse_by_request(ticket.type, Decision(), deployed=False) if deploying else None
-        if refused is not None and ticket.type == OperationType.FAILOVER:
-            self.finish(ticket, *refused)
-        else:
-            self._state.queue.append(ticket)
+        self._state.queue.append(ticket)
         return ticket.id
 
     def cancel(self, ticket: str) -> bool:
@@ -82,8 +77,6 @@ class ManualQueue:
     def asked_again(self, snapshot: AppSnapshot, ticket: Ticket) -> tuple[Decision, Ticket | None]:
         """The plan, where what failed or was left is tried again because somebody asks for it by hand. The ticket is
         finished, and not returned, where that is not the operation that it asks for."""
-        if not workflow.patched("asked-again-by-plan"):
-            return plan(snapshot, Memory()), ticket
         self._state.ask_again()
         if ticket.type == OperationType.REPAIR:
             self._state.unrepairable = []
@@ -97,7 +90,7 @@ class ManualQueue:
         if ticket.id in self._cancelled:
             return Outcome.CANCELLED, "cancelled before it began"
         if ticket.type in BY_REQUEST:
-            ready = bool(snapshot.deployed_hash) or (ticket.type == OperationType.FAILOVER and makes_room())
+            ready = bool(snapshot.deployed_hash) or ticket.type == OperationType.FAILOVER
             return refuse_by_request(ticket.type, decision, deployed=ready)
         # Asking by hand means trying again what failed, so a remembered failure does not settle it.
         if decision.telling is not None and decision.telling.failed_operation == ticket.type:

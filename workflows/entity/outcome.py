@@ -26,10 +26,10 @@ async def outcome_of(
     except ChildWorkflowError as error:
         cause = root_of(error)
         if isinstance(cause, CancelledError):
+            if interruption:
+                return OperationResult(operation, Outcome.CANCELLED, interruption, child.id)
             # Not by the entity: somebody wants it ended, and it would else be begun anew at once.
-            if not interruption and workflow.patched("cancelled-by-hand"):
-                return OperationResult(operation, Outcome.ABORTED, CANCELLED_BY_HAND, child.id)
-            return OperationResult(operation, Outcome.CANCELLED, interruption or "cancelled", child.id)
+            return OperationResult(operation, Outcome.ABORTED, CANCELLED_BY_HAND, child.id)
         if isinstance(cause, ApplicationError) and cause.type in (ErrorType.SPEC_CHANGED, ErrorType.NOT_FOUND):
             return OperationResult(operation, Outcome.CANCELLED, cause.message, child.id)
         message = cause.message if isinstance(cause, ApplicationError) else str(cause)

@@ -88,12 +88,8 @@ class Memory:
     """Why the last Failover failed, or what the next one waits for."""
     halfway: str = ""
     """The operation that was ended before it was done."""
-    half_moved: bool = False
-    """That one was an UpgradePlugin: files of both versions look like drift, and it knows what was said to it."""
     put_back: str = ""
     """What the first Deploy begins again for, where that is not plain from the spec."""
-    first_goes_on: bool = False
-    """The first Deploy does not wait for a Failover that cannot be."""
 
 
 def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
@@ -123,7 +119,8 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     stands = failure is not None and failure.spec_hash == snapshot.spec_hash and not failure.due
     # Until the first Deploy has completed it is that one which puts things back.
     drift = [each for each in snapshot.drift if each not in memory.unrepairable] if snapshot.deployed_hash else []
-    if memory.half_moved and snapshot.operation == OperationType.UPGRADE_PLUGIN and not stands:
+    if memory.halfway == snapshot.operation == OperationType.UPGRADE_PLUGIN and not stands:
+        # Files of both versions look like drift, and the operation knows what was said to it.
         drift = [sentence for sentence in drift if is_missing(sentence)]
     if drift and memory.repair:
         message = f"{OperationType.REPAIR} failed: {memory.repair}"
@@ -134,7 +131,7 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     replacing = None
     if memory.failover and not snapshot.operation:
         replacing = Telling(Phase.WAITING, memory.failover, failed_operation=OperationType.FAILOVER)
-    if replacing is not None and not memory.first_goes_on:
+    if replacing is not None and snapshot.deployed_hash:  # the first Deploy does not wait for what cannot be
         return Decision(telling=replacing)
     if stands and failure is not None:
         message = f"{failure.type} {failure.how}: {failure.message}"

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from temporalio import workflow
-
 from api.operations import BY_MW, BY_REQUEST, OperationResult, OperationType, Outcome, Scope
 from api.steps import AppSnapshot
 from workflows.entity.failover_memory import FailoverMemory
@@ -103,14 +101,14 @@ class EntityState:
 
     def memory(self, snapshot: AppSnapshot, now: datetime) -> Memory:
         """What the planner has to know of the past. Forgets what the snapshot shows to be over."""
-        failure = None
+        failure, lost = None, self.failovers.due(now)
         # Before a failover, and of a refused spec, nobody has looked for nodes that are not as recorded yet.
-        whole = _whole(snapshot) and not snapshot.refusal and self.failovers.due(now) is None
+        whole = _whole(snapshot) and not snapshot.refusal and lost is None
         if whole or not snapshot.exists or snapshot.deleting:
             self.halfway = ""
-        if self.failovers.due(now) is None:
+        if lost is None:
             self._forget_words(snapshot)
-        if self.failed_how == _HOW[Outcome.ABORTED] and whole and workflow.patched("whole-after-abort"):
+        if self.failed_how == _HOW[Outcome.ABORTED] and whole:
             self.forget_failure()  # it was too late to go back, so it was completed: nothing waits for anybody
         if self.failed_type:
             due = bool(self.retry_at) and now >= datetime.fromisoformat(self.retry_at)
@@ -120,18 +118,14 @@ class EntityState:
         self.unrepairable = [sentence for sentence in self.unrepairable if sentence in snapshot.drift]
         waits = bool(self.repair_retry_at) and now < datetime.fromisoformat(self.repair_retry_at)
         stands = waits and self.repair_hash == snapshot.spec_hash
-        lost, failover = self.failovers.due(now), self.failovers.waiting(now) or self.failovers.failure(now)
-        first_goes_on = bool(lost or failover) and not snapshot.deployed_hash and makes_room()
         return Memory(
             failure,
             frozenset(self.unrepairable),
             self.repair_message if stands else "",
-            lost if snapshot.deployed_hash or first_goes_on else None,
-            failover,
+            lost,
+            self.failovers.waiting(now) or self.failovers.failure(now),
             self.halfway,
-            self.halfway == OperationType.UPGRADE_PLUGIN and workflow.patched("half-moved-plugin-first"),
             self.put_back,
-            first_goes_on,
         )
 
     def _forget_words(self, snapshot: AppSnapshot) -> None:
@@ -141,10 +135,8 @@ class EntityState:
         called_for = {snapshot.operation or ("" if _whole(snapshot) else OperationType.DEPLOY)}
         called_for |= {OperationType.REPAIR} if snapshot.drift else set()
         called_for |= {OperationType.SWITCHOVER} if snapshot.evacuations else set()
-        over = {self.paused_type, self.aborted_type} - called_for - {""}
-        if over and workflow.patched("forget-words-to-what-is-over"):
-            self.paused_type = "" if self.paused_type in over else self.paused_type
-            self.aborted_type = "" if self.aborted_type in over else self.aborted_type
+        self.paused_type = self.paused_type if self.paused_type in called_for else ""
+        self.aborted_type = self.aborted_type if self.aborted_type in called_for else ""
 
     def asked_for(self, operation: str) -> bool:
         """Whether somebody has started one by hand that has not begun."""
@@ -174,12 +166,10 @@ class EntityState:
     def learn(self, snapshot: AppSnapshot, result: OperationResult, now: datetime) -> None:
         """What the end of an operation means for the next plan. Almost every end is looked at again at once."""
         bad = result.outcome in (Outcome.FAILED, Outcome.REFUSED, Outcome.ABORTED) or bool(result.skipped)
-        first = result.type in (OperationType.DEPLOY, OperationType.REPAIR)
-        whole = not snapshot.deployed_hash or _whole(snapshot)
-        # A Repair is looked after at once: what it could not mend must not be taken for new drift later, nor new
-        # drift for what it could not mend.
-        again = result.type == OperationType.REPAIR and workflow.patched("look-after-repair")
-        if result.outcome != Outcome.COMPLETED or not first or not whole or again:
+        whole = result.outcome == Outcome.COMPLETED and (not snapshot.deployed_hash or _whole(snapshot))
+        # A Repair too: what it could not mend must not be taken for new drift later, nor new drift for what it could
+        # not mend.
+        if not whole or result.type != OperationType.DEPLOY:
             self.notice = True
         if result.type == OperationType.FAILOVER:
             self.failovers.learn(result, now)
@@ -204,10 +194,7 @@ class EntityState:
     def _learn_halfway(self, result: OperationResult) -> None:
         if result.type in (OperationType.REPAIR, OperationType.DELETE):
             return
-        if result.outcome != Outcome.CANCELLED:
-            self.halfway = ""
-        elif workflow.patched("say-what-is-halfway"):
-            self.halfway = result.type
+        self.halfway = result.type if result.outcome == Outcome.CANCELLED else ""
 
     def _learn_repair(self, snapshot: AppSnapshot, result: OperationResult, now: datetime) -> None:
         if result.outcome == Outcome.CANCELLED:
@@ -228,7 +215,7 @@ class EntityState:
         self.anew = self.try_again_at() > now
         if not self.anew:
             self.cleared_at, self.unrepairable = now.isoformat(), []
-            if self.repair_retry_at and not self.repair_aborted and workflow.patched("new-drift-retries-repair"):
+            if self.repair_retry_at and not self.repair_aborted:
                 self.repair_retry_at = ""  # it may be about something else, which can be put back
 
     def until_retry(self, now: datetime, looked: datetime) -> timedelta:
@@ -275,12 +262,6 @@ class EntityState:
                 texts = [str(entry.get(name, "")) for name in ("type", "outcome", "message", "workflow_id")]
                 state.results[str(key)] = OperationResult(texts[0], texts[1], texts[2], texts[3])
         return state
-
-
-def makes_room() -> bool:
-    """Whether a first Deploy that waits is begun again for what is missing, and makes room for a Failover. Not in
-    histories from before it did."""
-    return workflow.patched("first-deploy-makes-room")
 
 
 def _identity(snapshot: AppSnapshot) -> str:

@@ -69,12 +69,7 @@ class ReconfigureWorkflow(Controlled):
                     "which nodes lack the former parameters",
                 )
                 touched.extend((node, plan.restart) for plan in back.components for node in plan.nodes)
-            if workflow.patched("put-back-on-each"):
-                said = await _put_back(target, touched)
-            else:
-                for node, restart in reversed(touched):
-                    await _node(target, node, restart=restart, revert=True)
-                said = _put_back_on([node.name for node, _ in touched], {})
+            said = await _put_back(target, touched)
             stays = [f"{plan.component} keeps its new {', '.join(plan.changed)}" for plan in committed]
             nothing = "nothing had to be put back" if request.aborted else "no engine was touched"
             return "; ".join([said, *stays] if said else stays) or nothing

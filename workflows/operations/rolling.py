@@ -53,10 +53,7 @@ async def _expand(control: Control, target: Target) -> None:
     async def work() -> None:
         await run_step(Step.EXPAND_VOLUMES, target, Applied, LARGER_VOLUMES)
 
-    if workflow.patched("expand-by-attempts"):
-        await control.attempt(target, LARGER_VOLUMES, work)
-    else:
-        await work()
+    await control.attempt(target, LARGER_VOLUMES, work)
 
 
 async def _rolling(operation: OperationType, request: OperationInput, control: Control) -> OperationResult:

@@ -48,7 +48,7 @@ class ScaleWorkflow(Controlled):
             for component in plan.adding:
                 await self.control.safe_point(target, f"before new nodes of {component.name}")
                 await _add(target, component, plan.components)
-            if plan.adding and workflow.patched("parameters-when-joined"):
+            if plan.adding:
                 await _sync(target, plan.components)
             removed = 0
             for node in plan.removing:

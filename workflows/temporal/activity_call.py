@@ -95,7 +95,7 @@ async def run_step(
         summary=summary[:200],
     )
     task = asyncio.current_task()
-    if task is not None and task.cancelling() and workflow.patched("cancelled-after-step"):
+    if task is not None and task.cancelling():
         # A short step is done first, and its answer would swallow the cancellation: the operation would go on for ever.
         raise asyncio.CancelledError
     return answer

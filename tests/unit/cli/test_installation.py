@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cli.installation import CHART, CRDS, Options, crd_variant, find_helm, helm_arguments, read_crds
 from cli.session import CommandError
+from deploy.images.catalog import platform_version
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,11 @@ def test_helm_gets_what_the_platform_needs() -> None:
         "worker.replicas=3",
     ]
     assert CHART.joinpath("Chart.yaml").exists()
+
+
+def test_the_chart_has_the_version_of_the_images_that_it_names() -> None:
+    chart = yaml.safe_load(CHART.joinpath("Chart.yaml").read_text(encoding="utf-8"))
+    assert {chart["version"], chart["appVersion"]} == {platform_version()}
 
 
 def test_without_helm_one_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class ComponentWorkflow:
                 f"{name}: start, first primary {survey.bootstrap}",
             )
         await self._groups(request, held=False)
-        if request.target.operation != OperationType.DEPLOY and workflow.patched("sync-nodes"):
+        if request.target.operation != OperationType.DEPLOY:
             # What runs goes on running, so it has to be told: a mounted file follows late, an engine never by itself.
             step = ComponentStep(request.target, name)
             await run_step(Step.SYNC_NODES, step, Applied, f"{name}: files and tools")

@@ -21,7 +21,7 @@ class GroupWorkflow:
         step = GroupStep(request.target, request.component, request.plan.name)
         workflow.set_current_details(f"Applying {nodes}")
         await run_step(Step.APPLY_GROUP, step, Applied, nodes)
-        if request.target.operation == OperationType.REPAIR and workflow.patched("wait-for-repaired"):
+        if request.target.operation == OperationType.REPAIR:
             # What it did not touch may be down for a reason of its own, such as an upgrade that has stopped.
             step, nodes = replace(step, nodes=request.plan.missing), ", ".join(request.plan.missing)
             if not request.plan.missing:

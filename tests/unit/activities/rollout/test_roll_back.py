@@ -125,7 +125,7 @@ async def test_a_plugin_that_was_interrupted_goes_on_as_itself_and_is_forgotten_
     await world.do(Prepare(world.platform).prepare, target)
     snapshot = await world.load()
     assert (snapshot.operation, snapshot.change) == (OperationType.UPGRADE_PLUGIN, "plugin 1.0.0 → 1.1.0")
-    half = Memory(halfway=OperationType.UPGRADE_PLUGIN, half_moved=True)
+    half = Memory(halfway=OperationType.UPGRADE_PLUGIN)
     files = replace(snapshot, drift=["ConfigMap x was changed: data"])
     assert plan(files, half).operation == OperationType.UPGRADE_PLUGIN
     assert plan(replace(snapshot, drift=["Service x is missing"]), half).operation == OperationType.REPAIR

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from grpc import aio
 
+from agent import VERSION
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
 from tests.unit.agent.support import PYTHON, Manager, Node, alive, arguments, eventually, pushed
@@ -37,7 +38,7 @@ async def test_a_process_is_starting_and_then_running(node: Node, manager: Manag
     running = await manager.reaches(pb.RUNNING)
     assert alive(running.pid)
     assert os.getpgid(running.pid) == running.pid, "a process group of its own"
-    assert (running.starts, running.revision, running.stop_requested, running.agent_version) == (1, 1, False, "0.1.0")
+    assert (running.starts, running.revision, running.stop_requested, running.agent_version) == (1, 1, False, VERSION)
     assert not running.volume.present
 
 

@@ -20,14 +20,13 @@ LEFT = "Service x was changed: metadata.labels"
 
 
 @pytest.fixture(autouse=True)
-def _as_in_a_new_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workflows.entity.manual_queue.workflow.patched", lambda _: True)
+def _as_in_a_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workflows.entity.manual_queue.workflow.uuid4", uuid4)
     monkeypatch.setattr("workflows.entity.manual_queue.workflow.now", lambda: NOW)
 
 
-def asked(tickets: ManualQueue, kind: str, *, deploying: bool = False) -> str:
-    return tickets.enqueue(OperationRequest(kind, f"somebody who wants a {kind}"), deploying=deploying)
+def asked(tickets: ManualQueue, kind: str) -> str:
+    return tickets.enqueue(OperationRequest(kind, f"somebody who wants a {kind}"))
 
 
 def test_one_that_is_cancelled_while_it_waits_is_not_known_to_the_next_run() -> None:
@@ -38,15 +37,6 @@ def test_one_that_is_cancelled_while_it_waits_is_not_known_to_the_next_run() -> 
     after = EntityState.decode(state.encode())
     assert (after.queue, after.results[ticket].outcome) == ([], Outcome.CANCELLED)
     assert not tickets.cancel(ticket), "it has its answer"
-
-
-def test_a_failover_is_refused_at_once_while_the_first_deploy_runs() -> None:
-    state = EntityState()
-    tickets = ManualQueue(state)
-    ticket = asked(tickets, OperationType.FAILOVER, deploying=True)
-    assert "first Deploy has not completed" in state.results[ticket].message
-    asked(tickets, OperationType.RESTART, deploying=True)
-    assert [each.type for each in state.queue] == [OperationType.RESTART]
 
 
 def failed(kind: str = OperationType.UPGRADE) -> EntityState:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,13 +18,6 @@ from workflows.entity.state import FIRST_RETRY, KEPT_RESULTS, LONGEST_RETRY, Ent
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 APP = AppSnapshot(exists=True, uid="u", generation=2, spec_hash="two", deployed_hash="one", operation="Upgrade")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _as_in_a_new_history() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("workflows.entity.state.workflow.patched", lambda _: True)
-        yield
 
 
 def after(*ends: tuple[str, str], state: EntityState | None = None, snapshot: AppSnapshot = APP) -> EntityState:
