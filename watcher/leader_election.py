@@ -58,11 +58,11 @@ class LeaderElection:
     certainly dead, stopped."""
 
     def __init__(
-        self, kubernetes: Kubernetes, namespace: str, name: str, identity: str, timing: Timing | None = None
+        self, kubernetes: Kubernetes, namespace: str, name: str, identity: str, clock: Callable[[], float] = boot_time
     ) -> None:
         self._kubernetes = kubernetes
         self._namespace, self._name, self._identity = namespace, name, identity
-        self._timing = timing or Timing()
+        self._timing, self._clock = Timing(), clock
         self._seen: tuple[str, str] = ("", "")
         self._seen_at = 0.0
         self._renewed = 0.0
@@ -71,7 +71,7 @@ class LeaderElection:
     def held(self) -> bool:
         """Whether nobody else may act now. What must not happen beside another leader asks this at once before: of a
         machine that was suspended, tasks go on in any order."""
-        return boot_time() < self._renewed + self._timing.deadline
+        return self._clock() < self._renewed + self._timing.deadline
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
         """Waits for the Lease, then runs ``work`` until it ends or the Lease is lost (LostLeaseError)."""
@@ -110,7 +110,7 @@ class LeaderElection:
             await asyncio.sleep(self._timing.period)
 
     async def _try_acquire(self) -> bool:
-        started = boot_time()
+        started = self._clock()
         async with asyncio.timeout(_CALL_SECONDS):
             lease = await self._kubernetes.get(LEASE, self._name, self._namespace)
             if lease is None:
@@ -133,12 +133,12 @@ class LeaderElection:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(self._timing.period)
-            left = self._renewed + self._timing.deadline - boot_time()
+            left = self._renewed + self._timing.deadline - self._clock()
             if left <= 0:
                 raise LostLeaseError(f"the lease could not be renewed for {self._timing.deadline:.0f} s")
             try:
                 async with asyncio.timeout(min(_CALL_SECONDS, left)):
-                    await self._renew(boot_time())
+                    await self._renew(self._clock())
             except (KubernetesError, TimeoutError) as error:
                 log.warning("the lease could not be renewed yet: %s", error or "no answer in time")
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import pytest
+
 from clients.errors import UnavailableError
 from tests.unit.watcher.support.fakes import eventually
 from watcher.work_queue import WorkQueue
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
 
 
 async def test_a_burst_is_one_run_and_what_comes_during_a_run_is_one_more() -> None:
@@ -40,11 +44,11 @@ async def test_a_failed_run_comes_again_and_a_shorter_wait_wins() -> None:
         if len(attempts) < 3:
             raise UnavailableError("calling", 503, "", "restarting")
 
-    queue = WorkQueue("test", handle, longest_backoff=0.05)
+    queue = WorkQueue("test", handle)
     queue.add("a", 60.0)
     queue.add("a", 0.0)
     await eventually(lambda: len(attempts) == 3)
-    assert attempts[2] - attempts[0] >= 0.1
+    assert [after - before for before, after in itertools.pairwise(attempts)] == pytest.approx([0.2, 0.4])
     await queue.close()
 
 
@@ -60,7 +64,7 @@ async def test_a_run_that_asks_for_itself_again_waits_as_long_as_it_asked() -> N
     queue = WorkQueue("test", handle)
     queue.add("a")
     await eventually(lambda: len(runs) == 3)
-    assert all(after - before >= 0.1 for before, after in itertools.pairwise(runs))
+    assert [after - before for before, after in itertools.pairwise(runs)] == pytest.approx([0.1, 0.1])
     await eventually(lambda: len(queue) == 0)
     await queue.close()
 

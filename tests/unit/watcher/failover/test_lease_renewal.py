@@ -10,18 +10,15 @@ import pytest
 
 from clients.agents import Agents, AgentTarget
 from tests.unit.watcher.support.fakes import FakeAgents, eventually
-from watcher.failover.lease_renewal import Holder, LeaseRenewal
+from watcher.failover.lease_renewal import PERIOD, Holder, LeaseRenewal
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
 
 KEY = ("demo", "cache", "redis")
 
 
 def holder(node: str) -> Holder:
     return Holder(KEY, f"{node}-pod", AgentTarget("demo", "cache", node, "198.18.0.2"))
-
-
-@pytest.fixture(autouse=True)
-def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("watcher.failover.lease_renewal.PERIOD", 0.02)
 
 
 def nodes(agents: FakeAgents) -> list[str]:
@@ -56,7 +53,7 @@ async def test_who_holds_the_role_no_more_gets_no_further_lease() -> None:
         renewal.keep(KEY, [])
         await asyncio.sleep(0)
         before = len(agents.renewed)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(5 * PERIOD)
         assert len(agents.renewed) == before
 
 
@@ -69,10 +66,7 @@ async def test_who_holds_the_role_no_more_gets_no_further_lease() -> None:
         (grpc.StatusCode.UNIMPLEMENTED, True),
     ],
 )
-async def test_an_agent_that_refuses_was_reached(
-    monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode, reached: bool
-) -> None:
-    monkeypatch.setattr("watcher.failover.lease_renewal.DEADLINE", 0.05)
+async def test_an_agent_that_refuses_was_reached(code: grpc.StatusCode, reached: bool) -> None:
     agents, told = FakeAgents(), list[bool]()
     agents.refusing["a"] = code
     renewal = LeaseRenewal(cast(Agents, agents), lambda h: True, lambda h, there, began: told.append(there))

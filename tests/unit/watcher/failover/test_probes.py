@@ -12,7 +12,9 @@ from clients.agents import Agents, AgentTarget
 from proto import agent_pb2
 from tests.unit.watcher.support.fakes import FakeAgents, eventually
 from watcher.failover.detection_rules import Usage
-from watcher.failover.probes import Asked, Probes
+from watcher.failover.probes import EVERY, Asked, Probes
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
 
 TARGET = AgentTarget("demo", "cache", "node", "198.18.0.2")
 
@@ -27,10 +29,7 @@ TARGET = AgentTarget("demo", "cache", "node", "198.18.0.2")
         ({}, {"kernel_state": ""}, None),
     ],
 )
-async def test_usage(
-    monkeypatch: pytest.MonkeyPatch, first: dict[str, Any], second: dict[str, Any], idle: bool | None
-) -> None:
-    monkeypatch.setattr("watcher.failover.probes.USAGE_INTERVAL", 0.01)
+async def test_usage(first: dict[str, Any], second: dict[str, Any], idle: bool | None) -> None:
     agents, said = FakeAgents(), list[Usage]()
     answers = iter([agent_pb2.ProcessStatus(**{"pid": 7, "kernel_state": "S", **each}) for each in (first, second)])
     agents.statuses["node"] = lambda: next(answers)
@@ -60,5 +59,5 @@ async def test_a_question_is_asked_once_at_a_time_and_not_again_at_once() -> Non
             await asyncio.sleep(0)
         await eventually(lambda: len(answers) == 1)
         questions.role(Asked("pod", TARGET, lambda there, began: None), answers.append)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.9 * EVERY)
     assert len(answers) == 1

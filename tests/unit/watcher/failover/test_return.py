@@ -10,6 +10,8 @@ from tests.unit.watcher.support.fakes import eventually
 from tests.unit.watcher.support.installation import FIRST, SECOND, THIRD, Installation
 from tests.unit.watcher.support.objects import NAMESPACE
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 
 async def test_a_lost_primary_is_told_where_nobody_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its machine cannot be reached, and its replicas, started anew, wait for a primary."""
@@ -21,7 +23,7 @@ async def test_a_lost_primary_is_told_where_nobody_runs(monkeypatch: pytest.Monk
             known.agents.refusing[node] = grpc.StatusCode.FAILED_PRECONDITION
         known.agents.cut_off(FIRST)
         known.agents.hang(FIRST)
-        await eventually(lambda: len(known.suspicions) >= 1, 8.0)
+        await eventually(lambda: len(known.suspicions) >= 1)
     assert known.suspicions[0].node == FIRST
     assert known.suspicions[0].seen > 0
     assert "isolated" in known.suspicions[0].why

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
+import pytest
+
 from api.operations import Notice, NoticeKind, is_drift
 from clients.kubernetes import Kubernetes
 from tests.unit.watcher.support.fakes import FakeKubernetes, eventually
@@ -15,6 +17,8 @@ from watcher.cache.caches import watched
 from watcher.cache.machines import situation, trim
 from watcher.notify.cordons import Cordons
 from watcher.roles.rules import RoleRules
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
 
 ONE, TWO = f"{APP}-redis-data-0", f"{APP}-redis-data-1"
 

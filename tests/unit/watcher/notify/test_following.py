@@ -17,6 +17,8 @@ from watcher.cache.caches import watched
 from watcher.notify.notifier import Notifier
 from watcher.status.writer import DELAY, StatusWriter
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 
 def deployed() -> FakeKubernetes:
     kubernetes = FakeKubernetes()

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import pytest
+
 from api.names import app_labels
 from clients.agents import Agents
 from clients.kubernetes import Kubernetes
@@ -19,6 +21,8 @@ from watcher.roles.monitor import RoleMonitor
 from watcher.roles.record import RoleRecorder, recorded_roles, write_roles
 from watcher.roles.rules import RoleRules
 from watcher.roles.streams import Heard
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
 
 FIRST, SECOND = f"{APP}-redis-server-data-0", f"{APP}-redis-server-data-1"
 

@@ -13,6 +13,8 @@ from tests.unit.watcher.support.objects import APP, NAMESPACE, app
 from watcher.cache.caches import watched
 from watcher.roles.rules import RoleRules
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 
 @pytest.mark.parametrize(
     ("topology", "replaced"), [(None, True), ("replication", True), ("sentinel", False), ("unheard-of", False)]
