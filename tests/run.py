@@ -2,12 +2,13 @@
 
 | tier | what | how |
 |---|---|---|
-| unit | units, workflows on a dev server, replays | in parallel; most of their time is waiting |
+| unit | units and replays, nothing of a cluster | in parallel; most of their time is waiting |
+| workflows | workflows on Temporal's dev server | in parallel, each worker with a server |
 | e2e | on the embedded cluster, each module with its own namespaces | in parallel, a module on one worker |
 | exclusive | what takes the cluster, the machine or the clock for itself | one after another |
 
-The cluster's programs and images are prepared while the first tier runs. Every tier runs even where an earlier one
-failed; the report at the end has the time of each tier and the slowest tests.
+The cluster's programs and images are made while the first tier waits. Every tier runs even where an earlier one failed;
+the report at the end has the time of each tier and the slowest tests.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 KEEP = "MW_TEST_KEEP"
 NO_TESTS = 5
 """pytest's exit code where the options chose no test of a tier."""
+NOT_PREPARED = 100
+"""Our own, where the programs or the images could not be made: no tier that needs them runs."""
 SLOWEST = 20
 
 
@@ -36,13 +39,15 @@ class Plan:
 
     name: str
     arguments: tuple[str, ...]
-    needs_cluster: bool = True
+    needs_programs: bool = True
+    needs_cluster: bool = False
 
 
-UNIT = Plan("unit", ("tests/unit", "tests/workflows", "tests/replay", "-n", "6"), needs_cluster=False)
-E2E = Plan("e2e", ("tests/e2e", "-m", "not exclusive", "-n", "4", "--dist", "loadfile"))
-EXCLUSIVE = Plan("exclusive", ("tests/e2e", "-m", "exclusive"))
-TIERS = {"unit": (UNIT,), "e2e": (E2E, EXCLUSIVE), "all": (UNIT, E2E, EXCLUSIVE)}
+UNIT = Plan("unit", ("tests/unit", "tests/replay", "-n", "6"), needs_programs=False)
+WORKFLOWS = Plan("workflows", ("tests/workflows", "-n", "4"))
+E2E = Plan("e2e", ("tests/e2e", "-m", "not exclusive", "-n", "4", "--dist", "loadfile"), needs_cluster=True)
+EXCLUSIVE = Plan("exclusive", ("tests/e2e", "-m", "exclusive"), needs_cluster=True)
+PARTS = {"unit": (UNIT, WORKFLOWS), "e2e": (E2E, EXCLUSIVE), "all": (UNIT, WORKFLOWS, E2E, EXCLUSIVE)}
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def report(outcomes: list[Outcome]) -> None:
         print(f"{seconds:7.1f} s  {name}")
     print("\n===== tiers =====")
     for each in outcomes:
-        verdict = "passed" if each.code in (0, NO_TESTS) else f"failed (pytest's exit code {each.code})"
+        verdict = "passed" if each.code in (0, NO_TESTS) else f"failed (exit code {each.code})"
         print(f"{each.seconds:7.1f} s  {each.plan.name}: {len(each.tier.seconds)} tests, {verdict}")
     failed = [name for outcome in outcomes for name in outcome.tier.failed]
     for name in failed:
@@ -79,22 +84,54 @@ def report(outcomes: list[Outcome]) -> None:
     print(f"{sum(len(each.tier.seconds) for each in outcomes) - len(failed)} passed, {len(failed)} failed", flush=True)
 
 
+class Preparation:
+    """``deploy.local prepare`` beside the first tier: minutes where nothing is in the cache, else a moment."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        command = [sys.executable, "-m", "deploy.local", "prepare"]
+        with log.open("w") as output:
+            self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
+
+    def wait(self) -> bool:
+        """Until it has ended, and tells what it said; whether all is there."""
+        started = time.monotonic()
+        code = self._process.wait()
+        print(f"\n===== programs and images: waited {time.monotonic() - started:.0f} s more =====", flush=True)
+        print(self._log.read_text(), flush=True)
+        return code == 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=(__doc__ or "").partition(":")[0])
-    parser.add_argument("tier", nargs="?", choices=TIERS, default="all", help="only this part (default: all)")
+    parser.add_argument("part", nargs="?", choices=PARTS, default="all", help="only this part (default: all)")
     parser.add_argument("options", nargs="*", help="further options of pytest, after --")
     chosen = parser.parse_args()
-    plans = TIERS[chosen.tier]
-    keep, os.environ[KEEP] = os.environ.get(KEEP), "1"  # the tiers share one cluster
+    plans = PARTS[chosen.part]
+    own_cluster = not os.environ.get(KEEP) and any(plan.needs_cluster for plan in plans)
+    os.environ[KEEP] = "1"  # the tiers share one cluster
     with tempfile.TemporaryDirectory(prefix="mw-tests-") as folder:
-        if not keep and any(plan.needs_cluster for plan in plans):
-            end_cluster()  # what a run that was killed has left is of another version
-        outcomes = [run_tier(plan, chosen.options, Path(folder)) for plan in plans]
-        if not keep and any(plan.needs_cluster for plan in plans):
-            end_cluster()
+        outcomes = run_tiers(plans, chosen.options, Path(folder), own_cluster=own_cluster)
     report(outcomes)
     codes = {each.code for each in outcomes}
     return 0 if codes <= {0, NO_TESTS} and 0 in codes else 1
+
+
+def run_tiers(plans: tuple[Plan, ...], options: list[str], folder: Path, *, own_cluster: bool) -> list[Outcome]:
+    outcomes = []
+    preparation: Preparation | None = Preparation(folder / "prepare.log")
+    if own_cluster:
+        end_cluster()  # what a run that was killed has left is of another version
+    for plan in plans:
+        if preparation and plan.needs_programs:
+            if not preparation.wait():
+                outcomes.append(Outcome(plan, NOT_PREPARED, 0.0, Tier()))
+                break
+            preparation = None
+        outcomes.append(run_tier(plan, options, folder))
+    if own_cluster:
+        end_cluster()
+    return outcomes
 
 
 def end_cluster() -> None:
