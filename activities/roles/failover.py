@@ -186,8 +186,8 @@ class Failover(FailoverBase):
 
     @activity.defn(name=Step.FENCE)
     async def fence(self, request: FenceRequest) -> Fenced:
-        takeover = request.takeover
-        began = time.monotonic()
+        takeover, loop = request.takeover, asyncio.get_running_loop()
+        began = loop.time()
         want = await self.running(takeover.target)
         component = want.desired.component(takeover.component)
         await fencing.mark(self.platform, takeover)
@@ -196,14 +196,15 @@ class Failover(FailoverBase):
         stopped = await self._stopped_or_out(takeover, component, proof, patience)
         sentence = stopped or f"its lease has run out ({patience:g} s without renewal)"
         await tell(self.platform, takeover.target, "Fenced", f"{takeover.source}: {sentence}")
-        return Fenced(sentence, proof.position, round(time.monotonic() - began, 2), by_lease=not stopped)
+        return Fenced(sentence, proof.position, round(loop.time() - began, 2), by_lease=not stopped)
 
     async def _stopped_or_out(
         self, takeover: Takeover, component: DesiredComponent, proof: fencing.Proof, patience: float
     ) -> str:
         """The proof that it has stopped; empty where that is not quick, and the lease that nobody renewed any more has
         run out."""
-        began, first = time.monotonic(), asyncio.create_task(proof.attempt(fencing.STOP_WITHIN))
+        loop = asyncio.get_running_loop()
+        began, first = loop.time(), asyncio.create_task(proof.attempt(fencing.STOP_WITHIN))
         try:
             await asyncio.wait({first}, timeout=fencing.AT_ONCE)
             if first.done() and (sentence := first.result()):
@@ -211,7 +212,7 @@ class Failover(FailoverBase):
             detached = await self.detach(takeover, component)
             while len(detached) < quorum(component):
                 # Those that follow still could be the majority that renews its lease.
-                if time.monotonic() - began > fencing.QUORUM_WITHIN:
+                if loop.time() - began > fencing.QUORUM_WITHIN:
                     few = f"only {len(detached)} of {quorum(component)} replicas have stopped following"
                     agents = reachable(self.platform, takeover.target, list(detached.waiting))
                     await start_again(self.platform, takeover.target, agents)
@@ -220,7 +221,7 @@ class Failover(FailoverBase):
                     return sentence
                 await asyncio.sleep(0.5)
                 detached = await self.detach(takeover, component)
-            since = time.monotonic()
+            since = loop.time()
             return await first or await fencing.wait_out(proof, since, patience)
         finally:
             first.cancel()

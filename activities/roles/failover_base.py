@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -126,10 +125,11 @@ class FailoverBase(RoleMover):
         """Starts it with the word to begin as primary. Its first ``wanted`` report, or its last one after
         ``START_WITHIN``, None where it says nothing."""
         await self.start(agent, lead=True)
-        deadline = time.monotonic() + START_WITHIN
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + START_WITHIN
         while True:
             report = (await reports(self.platform, {agent.node: agent}, timeout=ASK_WITHIN)).get(agent.node)
-            if (report is not None and wanted(report)) or time.monotonic() > deadline:
+            if (report is not None and wanted(report)) or loop.time() > deadline:
                 return report
             await asyncio.sleep(0.2)
 

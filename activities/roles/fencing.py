@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -203,11 +202,12 @@ class Proof:
 
 
 async def wait_out(proof: Proof, since: float, seconds: float) -> str:
-    """The proof; empty where the lease has run out before, ``seconds`` after ``since`` (monotonic)."""
+    """The proof; empty where the lease has run out before, ``seconds`` after ``since`` by the event loop's clock."""
+    loop = asyncio.get_running_loop()
     while True:
-        left = since + seconds - time.monotonic()
+        left = since + seconds - loop.time()
         found = await proof.attempt(min(max(left, _AGAIN), STOP_WITHIN))
-        left = since + seconds - time.monotonic()
+        left = since + seconds - loop.time()
         if found or left <= 0:
             return found
         await asyncio.sleep(min(_AGAIN, left))

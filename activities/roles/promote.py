@@ -7,7 +7,6 @@ only. The one before is held from then on: its engine starts when it is taken in
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 
 from temporalio import activity
@@ -74,7 +73,8 @@ class Promote(FailoverBase):
         """Until its engine runs, or waits and can begin as primary. Should it have ended just now, and not be one that
         can, it comes back only when there is a primary: then the source has to be it again. Raises NoCandidate."""
         takeover, candidate = request.takeover, request.chosen.candidate
-        deadline = time.monotonic() + CANDIDATE_WITHIN
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CANDIDATE_WITHIN
         while True:
             agents = reachable(self.platform, takeover.target, [candidate])
             if candidate in await reports(self.platform, agents, timeout=ASK_WITHIN):
@@ -82,7 +82,7 @@ class Promote(FailoverBase):
             waits = await waiting(self.platform, agents)
             if able_to_lead(self.judged(want, component, takeover, waits), lossy=True):
                 return
-            if time.monotonic() > deadline:
+            if loop.time() > deadline:
                 message = f"{candidate} was chosen and has ended before it took over; {takeover.source} serves again"
                 await self.give_up(takeover, want, component, message)
                 raise permanent(ErrorType.NO_CANDIDATE, message)

@@ -6,7 +6,6 @@ Its engine may have run on, cut off: it is stopped first, so that what it has al
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -79,7 +78,8 @@ class Rejoin(FailoverBase):
         known = {node.name: live} if live is not None else {}
         rendered = await rendered_config_maps(free, component, [node], addresses, known, bootstrap=None)
         asked = request_id("release", node.name)
-        deadline = time.monotonic() + _RELEASED_WITHIN
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _RELEASED_WITHIN
         for _, manifest, changed in rendered:
             while True:
                 try:
@@ -88,7 +88,7 @@ class Rejoin(FailoverBase):
                         await release(self.platform, agent, manifest, asked)
                     break
                 except AgentError as error:  # agent 2 of a Pod that is just back comes after agent 1
-                    if time.monotonic() > deadline:
+                    if loop.time() > deadline:
                         raise ApplicationError(f"{agent.node} cannot be released yet: {error}") from error
                     await asyncio.sleep(0.3)
 
@@ -122,7 +122,8 @@ class Rejoin(FailoverBase):
         if source in nodes.holders():
             await self._stop(agent)
         await self._release(agent, want, component, addresses)
-        deadline = time.monotonic() + START_WITHIN
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + START_WITHIN
         await self.start(agent)
         while True:
             nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
@@ -132,7 +133,7 @@ class Rejoin(FailoverBase):
                 await self.follow(agent, addresses[primary])
                 if report.role not in nodes.writable:
                     break
-            if time.monotonic() > deadline:
+            if loop.time() > deadline:
                 raise ApplicationError(f"{source} does not become a replica of {primary}; waiting until it does")
             await asyncio.sleep(0.3)
         await fencing.unmark(self.platform, target, source)

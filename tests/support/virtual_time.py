@@ -1,8 +1,8 @@
 """Time that passes only while every task waits for it: then the loop's clock jumps to the next timer.
 
-For tests in which nothing outside the event loop is awaited. Their seconds cost nothing, and their measurements are
-exact however busy the machine is. A test that waits for a process, a socket or a thread needs real time: its timeouts
-would run out while the other side is still at work.
+For tests in which nothing outside the process is awaited. Their seconds cost nothing, and their measurements are exact
+however busy the machine is: work takes no time, that of the loop's threads included. A test that waits for another
+process or a socket needs real time: its timeouts would run out while the other side is still at work.
 """
 
 from __future__ import annotations
@@ -18,16 +18,28 @@ from unittest.mock import patch
 def virtual_time(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """Replaces the clock of a loop, not the loop: fixtures of a wider scope live on the same one."""
     selector: Any = loop._selector  # type: ignore[attr-defined]  # asyncio has no public way to its only wait
-    now, wait = loop.time(), selector.select
+    now, wait, run_in_executor = loop.time(), selector.select, loop.run_in_executor
+    at_work: set[asyncio.Future[Any]] = set()
 
     def jump(timeout: float | None) -> Any:
         nonlocal now
-        if timeout is None:
-            return wait(None)
         ready = wait(0)
-        if not ready:
-            now += max(timeout, 0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None or at_work:
+            return wait(None)
+        now += timeout
         return ready
 
-    with patch.object(loop, "time", lambda: now), patch.object(selector, "select", jump):
+    def noted(*arguments: Any) -> asyncio.Future[Any]:
+        work = run_in_executor(*arguments)
+        at_work.add(work)
+        work.add_done_callback(at_work.discard)
+        return work
+
+    with (
+        patch.object(loop, "time", lambda: now),
+        patch.object(loop, "run_in_executor", noted),
+        patch.object(selector, "select", jump),
+    ):
         yield

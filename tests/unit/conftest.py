@@ -12,6 +12,6 @@ from tests.support import virtual_time as support
 
 @pytest.fixture
 async def virtual_time() -> AsyncIterator[None]:
-    """Seconds that cost nothing: for tests that await nothing outside the event loop."""
+    """Seconds that cost nothing: for tests that await nothing outside the process."""
     with support.virtual_time(asyncio.get_running_loop()):
         yield

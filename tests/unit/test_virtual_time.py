@@ -39,6 +39,8 @@ async def test_a_timeout_runs_out_before_what_would_take_longer() -> None:
         await asyncio.sleep(4.9)
 
 
-async def test_a_thread_is_still_heard() -> None:
-    """Where no timer runs beside it."""
-    assert await asyncio.to_thread(lambda: "heard") == "heard"
+async def test_the_work_of_a_thread_takes_no_time() -> None:
+    began = asyncio.get_running_loop().time()
+    async with asyncio.timeout(0.01):
+        await asyncio.to_thread(time.sleep, 0.1)
+    assert asyncio.get_running_loop().time() == began

@@ -23,9 +23,12 @@ from api.app import App
 from render.desired.app import DesiredApp, desired
 from render.manifests.node import node_config_map
 from render.plugin.bundle import PluginBundle, load_folder
+from tests.support.workers import worker_number
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
 UID = "uid-1"
+NETWORK = f"127.{77 + worker_number()}.0"
+"""Of the fakes: each of the run's workers has its own, since engines listen on their real ports."""
 PASSWORD = "not-a-real-password"
 
 
@@ -50,7 +53,7 @@ def wanted(plugin: str, topology: str | None = None, runtime_version: str | None
 
 def addresses(of: DesiredApp) -> dict[str, str]:
     """A loopback address for each node, so that fakes can listen there on the engine's real port."""
-    return {node.name: f"127.77.0.{number}" for number, node in enumerate(of.nodes, start=1)}
+    return {node.name: f"{NETWORK}.{number}" for number, node in enumerate(of.nodes, start=1)}
 
 
 def files(of: DesiredApp, component: str, index: int = 0, *, bootstrap: bool = True) -> dict[str, str]:

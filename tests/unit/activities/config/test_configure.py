@@ -29,7 +29,7 @@ def config(**values: object) -> list[dict[str, object]]:
 
 
 @pytest.fixture
-async def world() -> World:
+async def world(virtual_time: None) -> World:
     world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
     world.roles(store_0="primary")
     return world
@@ -116,7 +116,6 @@ async def test_what_an_engine_refuses_ends_the_step_for_good_and_is_put_back(wor
 async def test_an_engine_that_dies_with_them_is_told_with_its_agents_words(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(configuring, "RESTART_TIMEOUT", 0.3)
     world.edit(components=config(threads=4))
     ended = "the process is BACKOFF: shelf ended by itself after 0.1 s with exit code 1; next try in 1 s"
     world.agents.say(NODES[1], ready=False, message=ended)
@@ -135,14 +134,11 @@ async def test_an_engine_that_dies_with_them_is_told_with_its_agents_words(
     assert error.value.message == f"{NODES[1]} does not serve with the new parameters: {ended}"
 
 
-async def test_one_that_restarted_is_given_the_time_to_save_what_it_has_copied(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(configuring, "RESTART_TIMEOUT", 0.1)
+async def test_one_that_restarted_is_given_the_time_to_save_what_it_has_copied(world: World) -> None:
     world.edit(components=config(threads=4))
     world.agents.say(NODES[1], unsaved="it writes its file")
     step = asyncio.create_task(configure(world, NODES[1]))
-    done, _ = await asyncio.wait([step], timeout=1.0)
+    done, _ = await asyncio.wait([step], timeout=2 * configuring.RESTART_TIMEOUT)
     assert not done, "the next node would follow"
     world.agents.say(NODES[1])
     await step

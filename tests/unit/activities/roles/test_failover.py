@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.exceptions import ApplicationError
 
-from activities.roles import promote
 from activities.roles.candidates import IN_SYNC_WITHIN, able_to_take_over, furthest_of, why_not
 from activities.roles.failover import Failover
 from activities.roles.promote import Promote
@@ -231,11 +230,8 @@ async def test_promoted_once_it_is_followed_by_the_others(world: World) -> None:
     assert world.agents.called("follow") == [NODES[2]]
 
 
-async def test_a_chosen_one_that_ends_before_it_takes_over_gives_the_role_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_chosen_one_that_ends_before_it_takes_over_gives_the_role_back(world: World) -> None:
     """It waits for a primary before it starts, and the old one was stopped: nobody would ever start."""
-    monkeypatch.setattr(promote, "CANDIDATE_WITHIN", 0.3)
     await fenced(world, seen=SEEN)
     del world.agents.reports[NODES[1]]
     request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
@@ -245,8 +241,7 @@ async def test_a_chosen_one_that_ends_before_it_takes_over_gives_the_role_back(
     assert marked(world) == []
 
 
-async def test_one_that_may_have_been_writable_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promote, "CANDIDATE_WITHIN", 0.0)
+async def test_one_that_may_have_been_writable_is_waited_for(world: World) -> None:
     await fenced(world, seen=SEEN)
     request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
     world.agents.say(NODES[2], "primary")

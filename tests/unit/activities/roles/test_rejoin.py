@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.roles import failover_base
 from activities.roles.promote import Promote
 from activities.roles.rejoin import Rejoin
 from api.failover import Chosen, Fenced, PromoteRequest, ReadmitRequest
@@ -17,6 +16,7 @@ from api.names import LABEL_ROLE
 from api.operations import OperationType
 from tests.unit.activities.support.cluster import World
 from tests.unit.activities.support.failing import NODES, SEEN, STOPPED, fenced, marked, planned, takeover, world
+from tests.unit.watcher.support.fakes import eventually
 
 __all__ = ["world"]
 
@@ -27,9 +27,7 @@ async def test_what_was_cut_off_is_stopped_before_it_follows(world: World) -> No
     world.agents.stopped[NODES[0]] = STOPPED
     world.agents.say(NODES[1], "primary", 10)
     task = asyncio.create_task(world.do(Rejoin(world.platform).readmit, ReadmitRequest(takeover(world), NODES[1])))
-    async with asyncio.timeout(5):
-        while not world.agents.called("start"):  # noqa: ASYNC110 - the fakes set no event
-            await asyncio.sleep(0.02)
+    await eventually(lambda: bool(world.agents.called("start")))
     world.agents.say(NODES[0], "replica", 10)
     await task
     order = [name for node, name, _ in world.agents.calls if node == NODES[0]]
@@ -45,8 +43,7 @@ async def test_a_person_can_let_the_old_one_serve_again(world: World) -> None:
     assert (world.agents.called("lead"), marked(world)) == ([NODES[0]], [])
 
 
-async def test_it_is_not_said_to_serve_before_it_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failover_base, "START_WITHIN", 0.3)
+async def test_it_is_not_said_to_serve_before_it_does(world: World) -> None:
     await fenced(world, seen=SEEN)
     world.agents.leads[NODES[0]] = "replica"
     move = await planned(world, candidate=NODES[0], force=True)
@@ -109,9 +106,7 @@ async def test_who_was_replaced_is_held_from_before_the_other_is_writable_until_
     promoting = asyncio.create_task(
         world.do(Promote(world.platform).promote, PromoteRequest(takeover(world), Fenced("stopped"), failing))
     )
-    async with asyncio.timeout(5):
-        while not world.agents.called("lead"):  # noqa: ASYNC110 - the fakes set no event
-            await asyncio.sleep(0.02)
+    await eventually(lambda: bool(world.agents.called("lead")))
     promoting.cancel()
     assert document(world)["hold"], "already, though nobody is writable yet"
     assert document(world)["revision"] > before["revision"]

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.roles import switchover
 from activities.roles.role_moves import Nodes, component_of, said, to_its_end
 from activities.roles.switchover import Switchover
 from api.operations import OperationType
@@ -105,9 +104,8 @@ NODES = [f"books-store-g-{n}" for n in range(3)]
 
 
 @pytest.fixture
-async def world(monkeypatch: pytest.MonkeyPatch) -> World:
+async def world(virtual_time: None) -> World:
     """Node 0 is the primary; the others are replicas that are equally far."""
-    monkeypatch.setattr(switchover, "_CANDIDATE_WITHIN", 0.0)
     found = await World(FENCED, runtimeVersion="1", components=store(replicas=3)).deployed()
     found.roles(store_0="primary")
     return found

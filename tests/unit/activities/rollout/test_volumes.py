@@ -28,9 +28,8 @@ PENDING = [{"type": "FileSystemResizePending", "status": "True", "message": "Wai
 
 
 @pytest.fixture
-async def world(monkeypatch: pytest.MonkeyPatch) -> World:
+async def world(virtual_time: None) -> World:
     """Its volumes are to grow, and their class can."""
-    monkeypatch.setattr(volumes, "_LOOK_EVERY", 0.01)
     world = await World(runtimeVersion="1", components=store(replicas=2, storage={"size": "1Gi"})).deployed()
     for name in STORE:
         world.claim(name, "1Gi")
@@ -61,16 +60,13 @@ async def test_it_is_over_when_every_volume_has_the_size(world: World) -> None:
     task = expanding(world)
     await asked(world)
     world.claim(STORE[0], "2Gi", request="2Gi")
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(volumes.GROW_WITHIN / 2)
     assert not task.done()
     world.claim(STORE[1], "2Gi", request="2Gi")
     assert (await asyncio.wait_for(task, 5)).changed == 2
 
 
-async def test_a_driver_that_never_does_it_ends_the_step_with_what_it_says(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(volumes, "GROW_WITHIN", 0.05)
+async def test_a_driver_that_never_does_it_ends_the_step_with_what_it_says(world: World) -> None:
     condition = {"type": "ControllerResizeError", "status": "True", "message": "quota of the pool is used up"}
     for name in STORE:
         world.claim(name, "1Gi", request="2Gi", conditions=[condition])
@@ -193,13 +189,10 @@ async def test_a_volume_that_does_not_grow_does_not_keep_its_node_from_being_rol
     await asyncio.wait_for(world.do(Node(world.platform).roll_node, step), 5)
 
 
-async def test_a_file_system_that_waits_for_a_start_gets_it_by_the_roll(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(volumes, "ONLINE_WITHIN", 0.05)
+async def test_a_file_system_that_waits_for_a_start_gets_it_by_the_roll(world: World) -> None:
     world.claim(STORE[0], "2Gi", request="2Gi")
     world.claim(STORE[1], "1Gi", request="2Gi", conditions=PENDING)
-    await asyncio.wait_for(expanding(world), 5)
+    await asyncio.wait_for(expanding(world), volumes.ONLINE_WITHIN + 5)
     target = world.target(OperationType.RESIZE)
     plan = await world.do(Roll(world.platform).plan_roll, RollRequest(target))
     ((node,),) = plan.batches
@@ -208,7 +201,7 @@ async def test_a_file_system_that_waits_for_a_start_gets_it_by_the_roll(
         world.do(Node(world.platform).roll_node, NodeStep(target, node.component, node.group, node.name, node.pod))
     )
     await eventually(lambda: world.pod(node.name)["metadata"]["uid"] != node.pod)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(volumes.GROW_WITHIN / 2)
     assert not rolling.done(), "a Pod that serves may still lack the space"
     world.claim(STORE[1], "2Gi", request="2Gi")
     await asyncio.wait_for(rolling, 5)
@@ -218,7 +211,7 @@ async def test_while_the_kubelet_may_still_do_it_under_the_pod_nothing_is_restar
     for name in STORE:
         world.claim(name, "1Gi", request="2Gi", conditions=PENDING)
     task = expanding(world)
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.9 * volumes.ONLINE_WITHIN)
     assert not task.done()
     for name in STORE:
         world.claim(name, "2Gi", request="2Gi")

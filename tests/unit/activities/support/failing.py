@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from activities.roles import fencing
 from activities.roles.failover import Failover
 from api.failover import FailoverRequest, Fenced, FenceRequest, Takeover
 from proto import agent_pb2
@@ -24,10 +23,8 @@ SEEN = 4_000_000_000_000
 
 
 @pytest.fixture
-async def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """Node 0 was the primary and does not answer; the others are replicas in sync."""
-    monkeypatch.setattr(fencing, "LEASE_OUT_AFTER", 0.3)
-    monkeypatch.setattr(fencing, "WATCHER_WITHIN", 0.2)
+async def world(virtual_time: None) -> World:
+    """Node 0 was the primary and does not answer; the others are replicas in sync. Leases run out in virtual time."""
     found = await World(PLATFORM, runtimeVersion="1", components=store(replicas=3)).deployed()
     found.agents.tools["detach"] = {"position": "0"}
     found.agents.tools["follow"] = {}

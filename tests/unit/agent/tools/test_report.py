@@ -41,7 +41,7 @@ async def test_the_time_when_it_was_last_ready_is_told_and_kept_on_the_volume(
     await eventually(lambda: _ready(tools, False), what="no longer ready")
     last = (await role(tools)).last_ready
     assert before <= last <= time.time_ns() // 1_000_000
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # three polls
     assert (await role(tools)).last_ready == last, "it does not grow while the node is not ready"
 
     async def kept() -> bool:
@@ -108,7 +108,7 @@ def _volume(path: Path, size: str) -> Iterator[None]:
 
 async def test_the_death_of_an_engine_is_told_at_once(node: Node, manager: Manager, tools: Tools) -> None:
     (node.data / "well").touch()
-    await _start(node, manager, monitorInterval=5, process={"command": [PYTHON, "-c", "import time; time.sleep(999)"]})
+    await _start(node, manager, monitorInterval=30, process={"command": [PYTHON, "-c", "import time; time.sleep(999)"]})
     await eventually(lambda: _ready(tools, True), what="ready")
     watch = tools.WatchRole(pb.GetRoleRequest(), timeout=20)
     reports = aiter(watch)
@@ -118,7 +118,7 @@ async def test_the_death_of_an_engine_is_told_at_once(node: Node, manager: Manag
     os.kill(engine, signal.SIGKILL)
     while (report := await anext(reports)).role:
         pass
-    assert time.monotonic() - began < 1, "and not at the next poll"
+    assert time.monotonic() - began < 2, "and not at the next poll"
     assert report.process in (pb.EXITED, pb.BACKOFF)
     watch.cancel()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Iterable
@@ -257,15 +256,16 @@ async def test_without_agent_1_the_state_is_not_known(node: Node, manager: Manag
 
 
 async def test_a_tool_is_undone_in_time_though_its_caller_is_gone(node: Node, manager: Manager, tools: Tools) -> None:
-    fence = _shell("echo fenced >> marks") | {"undo": {"tool": "unfence", "after": "${arg.seconds}"}}
-    await _start(node, manager, fence=fence, unfence=_shell("echo lifted >> marks"))
+    """The second run begins the time anew."""
+    fence = _shell("echo fenced $(date +%s%N) >> marks") | {"undo": {"tool": "unfence", "after": "${arg.seconds}"}}
+    await _start(node, manager, fence=fence, unfence=_shell("echo lifted $(date +%s%N) >> marks"))
     marks = node.data / "marks"
     _, refused = await _run(tools, "fence", seconds="soon")
     assert "undo after" in refused.message
     assert not marks.exists(), "it would have lasted for ever"
-    await _run(tools, "fence", seconds="1")
-    await asyncio.sleep(0.6)
-    await _run(tools, "fence", seconds="1")
-    await asyncio.sleep(0.6)
-    assert marks.read_text().split() == ["fenced", "fenced"], "the second run begins the time anew"
-    await eventually(lambda: marks.read_text().split() == ["fenced", "fenced", "lifted"])
+    await _run(tools, "fence", seconds="2")
+    await _run(tools, "fence", seconds="3")
+    await eventually(lambda: "lifted" in marks.read_text())
+    (_, _), (_, second), (what, lifted) = (line.split() for line in marks.read_text().splitlines())
+    assert what == "lifted"
+    assert 2.9 < (int(lifted) - int(second)) / 1e9 < 10

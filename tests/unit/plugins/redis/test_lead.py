@@ -28,7 +28,7 @@ async def test_it_waits_for_a_primary_until_it_is_told_to_lead(tmp_path: Path, p
     async with cluster(tmp_path, "replication", plugin=plugin, redis_server=2) as made:
         old, replica = await _down(made)
         waiting = asyncio.create_task(replica.start())
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.5)  # its preStart asks several times; that nothing follows has no condition to wait for
         assert not waiting.done(), "it has started without a primary"
         waiting.cancel()
         replica.node.lead = True
@@ -60,6 +60,6 @@ async def test_one_without_data_never_leads(tmp_path: Path) -> None:
         for remembered in (record("replica", 0), None):
             replica.node.record = remembered
             waiting = asyncio.create_task(replica.start())
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1.5)  # as above
             assert not waiting.done(), "it begins empty"
             waiting.cancel()

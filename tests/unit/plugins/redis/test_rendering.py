@@ -7,7 +7,7 @@ import re
 import pytest
 
 from render.check.plugin import check_bundle
-from tests.unit.plugins.support import PLUGINS, files, load, wanted
+from tests.unit.plugins.support import NETWORK, PLUGINS, files, load, wanted
 
 
 @pytest.mark.parametrize("plugin", ["redis", "redis-1.1", "zookeeper"])
@@ -29,7 +29,7 @@ def test_no_server_starts_without_a_password(topology: str, version: str) -> Non
     assert "\nrequirepass ${secret.password}\n" in text
     assert "\nmasterauth ${secret.password}\n" in text
     assert "\nappendonly yes\n" in text
-    assert "\nreplica-announce-ip 127.77.0.1\n" in text
+    assert f"\nreplica-announce-ip {NETWORK}.1\n" in text
 
 
 def test_old_servers_get_only_directives_they_know() -> None:
@@ -72,7 +72,7 @@ def test_the_ensemble_of_zookeeper_is_known_to_each_member() -> None:
     data = files(d, "zookeeper", 2)
     assert data["middleware__data__myid"] == "3\n"
     assert data["middleware__conf__members.cfg"].splitlines() == [
-        f"server.{n}=127.77.0.{n}:2888:3888:participant;0.0.0.0:2181" for n in (1, 2, 3)
+        f"server.{n}={NETWORK}.{n}:2888:3888:participant;0.0.0.0:2181" for n in (1, 2, 3)
     ]
     assert "-Xmx256m\n" in data["middleware__conf__java.options"]
     assert "admin.enableServer=false\n" in data["middleware__conf__zoo.cfg"]

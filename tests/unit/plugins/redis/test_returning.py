@@ -59,7 +59,7 @@ async def test_a_primary_that_sentinel_names_stays_one_though_it_has_no_replica(
         primary = await made.primary()
         (replica,) = (engine for engine in made.servers if engine is not primary)
         await replica.kill()
-        until_then = time.monotonic() + 5
+        until_then = time.monotonic() + 5  # real servers: that nothing happens to it takes its time
         while time.monotonic() < until_then:
             await primary.ready()
             assert await primary.role() == "master"
@@ -74,11 +74,11 @@ async def test_one_that_was_just_chosen_is_not_put_back_by_its_own_agent(tmp_pat
             new = next(engine for engine in made.servers if engine is not old)
             asked = asyncio.create_task(keep_asking(new))
             await new.tool("failover", **{"from": old.address})
-            until_then = time.monotonic() + 1.5
+            until_then = time.monotonic() + 1.5  # in which its agent would have put it back
             while time.monotonic() < until_then:
                 assert await new.role() == "master"
                 await asyncio.sleep(0.05)
             await old.tool("follow", primary=new.address)
             asked.cancel()
             await until(old.ready, "the old one follows")
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # each round is a move of its own

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.plugins.support import Answer, FakeEngine, Node, addresses, files, listening, record, wanted
+from tests.unit.plugins.engines import until
+from tests.unit.plugins.support import NETWORK, Answer, FakeEngine, Node, addresses, files, listening, record, wanted
 
 MASTER = (
     "# Replication\r\nrole:master\r\nconnected_slaves:1\r\n"
-    "slave0:ip=127.77.0.2,port=6379,state=online,offset=42,lag=0\r\n"
+    f"slave0:ip={NETWORK}.2,port=6379,state=online,offset=42,lag=0\r\n"
     "master_failover_state:no-failover\r\nmaster_replid:aa\r\nmaster_replid2:00\r\nmaster_repl_offset:42\r\n"
     "second_repl_offset:-1\r\nrepl_backlog_active:1\r\nrepl_backlog_size:16777216\r\n"
     "repl_backlog_first_byte_offset:1\r\nrepl_backlog_histlen:42\r\n"
 )
-REPLICA = (
-    "# Replication\r\nrole:slave\r\nmaster_host:127.77.0.1\r\nmaster_port:6379\r\nmaster_link_status:{link}\r\n"
-    "master_last_io_seconds_ago:1\r\nmaster_sync_in_progress:{sync}\r\nslave_repl_offset:41\r\nslave_priority:{priority}\r\n"
-    "slave_read_only:1\r\nconnected_slaves:0\r\nmaster_replid:aa\r\nmaster_repl_offset:41\r\nsecond_repl_offset:-1\r\n"
-    "repl_backlog_active:1\r\nrepl_backlog_size:16777216\r\nrepl_backlog_first_byte_offset:1\r\nrepl_backlog_histlen:41\r\n"
-)
-SYNCED = REPLICA.format(link="up", sync=0, priority=100)
-EMPTY = REPLICA.format(link="up", sync=0, priority=0)
+
+
+def replica(link: str = "up", sync: int = 0, priority: int = 100) -> str:
+    return (
+        f"# Replication\r\nrole:slave\r\nmaster_host:{NETWORK}.1\r\nmaster_port:6379\r\nmaster_link_status:{link}\r\n"
+        f"master_last_io_seconds_ago:1\r\nmaster_sync_in_progress:{sync}\r\nslave_repl_offset:41\r\n"
+        f"slave_priority:{priority}\r\nslave_read_only:1\r\nconnected_slaves:0\r\nmaster_replid:aa\r\n"
+        "master_repl_offset:41\r\nsecond_repl_offset:-1\r\nrepl_backlog_active:1\r\nrepl_backlog_size:16777216\r\n"
+        "repl_backlog_first_byte_offset:1\r\nrepl_backlog_histlen:41\r\n"
+    )
+
+
+SYNCED, EMPTY = replica(), replica(priority=0)
 
 
 def bulk(text: str) -> bytes:
@@ -130,8 +136,8 @@ async def test_role_and_position(tmp_path: Path, world: AsyncExitStack) -> None:
     ("engine", "reason"),
     [
         (redis(MASTER, loading=1), "loading its data from disk"),
-        (redis(REPLICA.format(link="down", sync=0, priority=100)), "no connection to its primary"),
-        (redis(REPLICA.format(link="down", sync=1, priority=100)), "copying the data of its primary"),
+        (redis(replica("down")), "no connection to its primary"),
+        (redis(replica("down", sync=1)), "copying the data of its primary"),
     ],
 )
 async def test_not_ready_says_why(tmp_path: Path, world: AsyncExitStack, engine: FakeEngine, reason: str) -> None:
@@ -179,7 +185,7 @@ def just_started(said: list[dict[str, Any]]) -> dict[tuple[str, int], FakeEngine
     return {(FIRST, 6379): redis(MASTER, uptime=2), **voters}
 
 
-@pytest.mark.parametrize(("named", "uptime"), [(SECOND, 2), (FIRST, 6)])
+@pytest.mark.parametrize(("named", "uptime"), [(SECOND, 2), (FIRST, 6)], ids=["not meant", "for a while"])
 async def test_one_that_is_not_meant_or_has_run_for_a_while_is_ready_at_once(
     tmp_path: Path, world: AsyncExitStack, named: str, uptime: int
 ) -> None:
@@ -208,7 +214,7 @@ async def test_first_start_makes_the_bootstrap_node_primary_without_delay(tmp_pa
 
 async def test_first_start_of_another_node_waits_for_the_primary(tmp_path: Path, world: AsyncExitStack) -> None:
     starting = asyncio.create_task(conclusion(server(tmp_path, 1)))
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # it asks addresses where nobody listens yet, which nobody sees
     assert not starting.done()
     await world.enter_async_context(listening({(FIRST, 6379): redis(MASTER)}))
     assert await starting == (f"replicaof {FIRST} 6379", "0")
@@ -232,7 +238,7 @@ async def test_a_primary_that_sentinel_is_just_replacing_waits_for_the_news(
     engines = {(a, 26379): FakeEngine(_changing(named)) for a in SENTINELS}
     await world.enter_async_context(listening(engines))
     starting = asyncio.create_task(conclusion(server(tmp_path, 0, "master")))
-    await asyncio.sleep(0.8)
+    await _asked_again(engines)
     assert not starting.done(), "it started as a second primary"
     named[0] = SECOND
     assert await starting == (f"replicaof {SECOND} 6379", "100")
@@ -245,10 +251,20 @@ async def test_a_primary_that_was_just_switched_away_waits_for_sentinel_to_say_s
     engines = {(a, 26379): FakeEngine(_changing(named, "master")) for a in SENTINELS}
     await world.enter_async_context(listening({**engines, (SECOND, 6379): redis(MASTER)}))
     starting = asyncio.create_task(conclusion(server(tmp_path, 0, "master")))
-    await asyncio.sleep(0.8)
+    await _asked_again(engines)
     assert not starting.done(), "it started as a second primary"
     named[0] = SECOND
     assert await starting == (f"replicaof {SECOND} 6379", "100")
+
+
+async def _asked_again(sentinels: Mapping[tuple[str, int], FakeEngine]) -> None:
+    """Each has been asked for the primary in three rounds, so two were not enough to decide by."""
+
+    async def asked() -> bool:
+        rounds = [sum("GET-MASTER-ADDR" in line.upper() for line in each.received) for each in sentinels.values()]
+        return min(rounds) >= 3
+
+    await until(asked, "three rounds", 10)
 
 
 def _changing(named: list[str], flags: str = "master,s_down,o_down") -> Answer:
