@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Callable
 
 
 def main() -> int:
@@ -10,18 +12,18 @@ def main() -> int:
     # asyncio and hashlib load OpenSSL where they find it: over 3 MiB per agent for what gRPC and Python bring anyway.
     for module in ("ssl", "_hashlib"):
         sys.modules[module] = None  # type: ignore[assignment]
+    run: Callable[[], int]
+    gc.disable()  # nothing of what is imported is ever garbage
     match sys.argv[1:]:
         case ["manager"]:
-            from agent.process.main import run as run_manager
-
-            return run_manager()
+            from agent.process.main import run
         case ["tools"]:
-            from agent.tools.main import run as run_tools
-
-            return run_tools()
+            from agent.tools.main import run
         case _:
             sys.stderr.write("usage: agent manager | agent tools\n")
             return 2
+    gc.enable()
+    return run()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ understood.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -22,6 +23,23 @@ def _camel(name: str) -> str:
     return head + "".join(word.capitalize() for word in rest)
 
 
+@functools.cache
+def _fields(cls: type) -> tuple[tuple[str, str, Any, bool], ...]:
+    """Name, key, type and whether it must be there. Once for each class: hints are text that Python has to compile, and
+    a document has hundreds of objects."""
+    hints = typing.get_type_hints(cls)
+    missing = dataclasses.MISSING
+    return tuple(
+        (
+            field.name,
+            field.metadata.get("key", _camel(field.name)),
+            hints[field.name],
+            field.default is missing and field.default_factory is missing,
+        )
+        for field in dataclasses.fields(cls)
+    )
+
+
 def decode(cls: type[T], data: object, where: str) -> T:
     """Builds ``cls`` from a JSON object; keys are camelCase, or ``key`` in the field's metadata.
 
@@ -29,13 +47,11 @@ def decode(cls: type[T], data: object, where: str) -> T:
     """
     if not isinstance(data, Mapping):
         raise DecodingError(f"{where} must be an object, found {type(data).__name__}")
-    hints = typing.get_type_hints(cls)
     arguments: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        key = field.metadata.get("key", _camel(field.name))
+    for name, key, hint, required in _fields(cls):  # type: ignore[arg-type]
         if key in data:
-            arguments[field.name] = _value(hints[field.name], data[key], f"{where}.{key}")
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            arguments[name] = _value(hint, data[key], f"{where}.{key}")
+        elif required:
             raise DecodingError(f"{where}.{key} is missing")
     return cls(**arguments)
 

@@ -1,4 +1,7 @@
-"""The same objects applied by plain kubectl: what a deploy costs without the platform."""
+"""The same objects applied by plain kubectl: what a deploy costs without the platform.
+
+An App's name may be empty everywhere: all Apps of the namespace.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def first_config_maps(kube: Kube, app: str, namespace: str) -> Iterator[dict[str
     Once an App has run they name no node that may begin as primary, and nothing could be deployed from them.
     """
     found: dict[str, Manifest] = {}
-    words = ["get", "configmap", "-n", namespace, "-l", f"middleware.io/app={app}", "--watch", "-o", "json"]
+    words = ["get", "configmap", "-n", namespace, "-l", _of(app), "--watch", "-o", "json"]
     with tempfile.TemporaryFile("w+") as output:
         watch = subprocess.Popen([kube.program, f"--kubeconfig={kube.kubeconfig}", *words], stdout=output)
         try:
@@ -44,6 +47,10 @@ def first_config_maps(kube: Kube, app: str, namespace: str) -> Iterator[dict[str
         output.seek(0)
         for item in _json_stream(output.read()):
             found.setdefault(item["metadata"]["name"], item)
+
+
+def _of(app: str) -> str:
+    return f"middleware.io/app={app}" if app else "middleware.io/app"
 
 
 def _json_stream(text: str) -> Iterator[Manifest]:
@@ -63,7 +70,7 @@ def export(kube: Kube, app: str, namespace: str, first: Mapping[str, Manifest] |
     """
     found: list[Manifest] = []
     for kind in KINDS:
-        found += kube.find(kind, namespace, f"middleware.io/app={app}")
+        found += kube.find(kind, namespace, _of(app))
     begun = first or {}
     return [_plain(begun.get(i["metadata"]["name"], i) if i["kind"] == "ConfigMap" else i) for i in found]
 
@@ -105,7 +112,7 @@ def _exist(kube: Kube, namespace: str, selector: str, count: int) -> bool:
 
 def remove(kube: Kube, namespace: str, app: str) -> None:
     """Deletes the objects and waits until they are gone."""
-    selector = f"middleware.io/app={app}"
+    selector = _of(app)
     for kind in reversed(KINDS):
         kube.run("delete", kind, "-l", selector, "-n", namespace, "--wait=true", timeout=180)
     eventually("the Pods are gone", lambda: not kube.find("pod", namespace, selector), timeout=120)

@@ -14,8 +14,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PROGRAMS = {
     "-m watcher": "watcher",
     "-m worker": "worker",
-    "/agent/lib/start.py manager": "agent 1",
-    "/agent/lib/start.py tools": "agent 2",
+    "/agent/lib/start.pyc manager": "agent 1",
+    "/agent/lib/start.pyc tools": "agent 2",
 }
 
 

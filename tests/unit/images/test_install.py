@@ -1,11 +1,13 @@
 """What the Pods' init container does: put the agent into a volume, whatever was in it."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from deploy.images.agent.runtime.install import install
+from deploy.images.agent.runtime import install as program
 
 
 @pytest.fixture
@@ -20,6 +22,10 @@ def bundle(tmp_path: Path) -> Path:
     (folder / "lib/agent").symlink_to("loader.so")
     (folder / "bundle.digest").write_text("one")
     return folder
+
+
+def install(bundle: Path, destination: Path) -> bool:
+    return program.install(str(bundle), str(destination))
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -54,3 +60,19 @@ def test_a_newer_bundle_replaces_an_older_one_whole(bundle: Path, tmp_path: Path
     (bundle / "bundle.digest").write_text("two")
     assert install(bundle, tmp_path / "volume")
     assert content(tmp_path / "volume") == content(bundle)
+
+
+def test_a_bundle_that_is_not_whole_is_refused(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "bundle.digest").unlink()
+    with pytest.raises(FileNotFoundError, match=r"has no bundle\.digest"):
+        install(bundle, tmp_path / "volume")
+
+
+def test_it_imports_nothing_that_the_interpreter_does_not_hold(bundle: Path, tmp_path: Path) -> None:
+    """Each Pod waits for it."""
+    (bundle / "lib/install.py").write_bytes(Path(program.__file__).read_bytes())
+    alone = "import sys; sys.path.clear(); sys.argv[:1] = []; exec(open(sys.argv[0]).read())"
+    command = [sys.executable, "-I", "-S", "-B", "-c", alone, str(bundle / "lib/install.py"), str(tmp_path / "volume")]
+    for said in ("holds the agent", "holds the agent already"):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.stdout, done.stderr) == (f"install: {tmp_path / 'volume'} {said}\n", "")

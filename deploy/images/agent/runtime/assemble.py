@@ -1,15 +1,15 @@
-"""Makes the agent bundle's runtime (everything but our packages) from an installed Debian: `assemble.py WHEELS BUNDLE`.
+"""Makes the agent bundle's runtime (everything but our packages): `python3 -m runtime.assemble WHEELS BUNDLE`.
 
-Runs inside the image's build, in a throw-away stage. The bundle is
+Runs inside the image's build, in a throw-away stage, with the Python that goes into the bundle. The bundle is copied to
+disk for each Pod, so it is few files and few megabytes:
 
     bin/python3.11, lib/<loader>, lib/*.so*   interpreter, dynamic loader, and every library they need
-    lib/python3.11/                           standard library, gRPC and protobuf, as source and checked-in bytecode
-
-Packages lie beside the standard library because the interpreter runs without `site` (it starts faster and looks nowhere
-else).
+    lib/library.modules                       the standard library and the wheels, as code (archive.py, contents.py)
+    lib/extensions/*.so                       their extension modules, each named by its full name
+    lib/python3.11/encodings/*.pyc            what the interpreter wants before it runs anything of ours
 """
 
-import compileall
+import importlib.machinery
 import py_compile
 import re
 import shutil
@@ -18,32 +18,12 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from . import archive, contents
+
 VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
-
-# Parts of the standard library that a process manager never imports; they are a third of its size.
-UNUSED_MODULES = (
-    "__phello__", "__phello__.foo.py", "antigravity.py", "cgi.py", "cgitb.py", "config-*", "ctypes/test", "curses",
-    "dbm", "distutils", "ensurepip", "idlelib", "imaplib.py", "lib2to3", "mailbox.py", "nntplib.py", "pydoc.py",
-    "pydoc_data", "sqlite3", "test", "tkinter", "turtle.py", "turtledemo", "unittest/test", "venv", "wsgiref",
-    "xmlrpc", "_sysconfigdata*", "sitecustomize.py", "EXTERNALLY-MANAGED", "LICENSE.txt",
-)  # fmt: skip
-# Extension modules: those of the modules above, the East Asian codecs, and what pulls a large library in for little
-# (hashlib has its own code for every digest that does not come from OpenSSL).
-UNUSED_EXTENSIONS = (
-    "_codecs_*", "_crypt*", "_ctypes_test*", "_curses*", "_dbm*", "_gdbm*", "_hashlib*", "_lsprof*", "_sqlite3*",
-    "_test*", "_tkinter*", "_uuid*", "_xx*", "audioop*", "nis*", "ossaudiodev*", "readline*", "spwd*", "xxlimited*",
-    "_multibytecodec*",
-)  # fmt: skip
-UNUSED_IN_WHEELS = ("bin", "grpc/_cython/_credentials", "**/tests", "**/*.proto", "**/*.pyi", "**/*.pyx", "**/*.pxd")
-
-
-def remove(folder: Path, patterns: tuple[str, ...]) -> None:
-    for pattern in patterns:
-        for path in list(folder.glob(pattern)):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+FIRST_MODULES = ("encodings/__init__.py", "encodings/aliases.py", "encodings/utf_8.py")
+# The interpreter takes a folder with this module for its library's. It never reads it: it has the module in itself.
+LANDMARK = "os.py"
 
 
 def libraries(binary: Path) -> set[Path]:
@@ -58,41 +38,66 @@ def libraries(binary: Path) -> set[Path]:
     return {Path(path) for path in re.findall(r"(/\S+) \(0x", answer)}
 
 
-def copy_python(library: Path) -> None:
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(sysconfig.get_path("stdlib"), library, symlinks=False, ignore=ignore, ignore_dangling_symlinks=True)
-    remove(library, UNUSED_MODULES)
-    remove(library / "lib-dynload", UNUSED_EXTENSIONS)
-    # The one `_sysconfigdata` is only for building extensions; sysconfig itself stays for importlib.
-    if not (library / "os.py").exists():
-        raise RuntimeError(f"{library} holds no os.py, by which the interpreter finds its standard library")
+def compile_file(source: Path, target: Path) -> None:
+    """Unchecked: the bundle is read-only and its files' times change with every copy."""
+    py_compile.compile(
+        str(source),
+        str(target),
+        f"{archive.SHOWN}/{source.name}",
+        doraise=True,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+
+
+def write_library(standard: Path, wheels: Path, folder: Path) -> list[Path]:
+    """The archive of all that can be reached, and the extension modules that it finds; returns the latter."""
+    available = archive.sources(standard) | archive.sources(wheels)
+    suffixes = importlib.machinery.EXTENSION_SUFFIXES
+    native = contents.extensions(standard / "lib-dynload", suffixes) | contents.extensions(wheels, suffixes)
+    modules, names = contents.reachable(available, [*contents.IMPORTED, *contents.ASKED_FOR])
+    modules = {name for name in modules if importlib.machinery.FrozenImporter.find_spec(name) is None}
+    (folder / "extensions").mkdir()
+    copied = {
+        name: Path(shutil.copy2(path, folder / "extensions" / f"{name}.so"))
+        for name, path in native.items()
+        if name in names
+    }
+    nothing = compile("", archive.SHOWN, "exec")
+    content = archive.Content(
+        modules={n: nothing if n in contents.EMPTY else archive.code(n, available[n]) for n in sorted(modules)},
+        packages={name for name in modules if available[name].is_package},
+        extensions={name: str(path.relative_to(folder)) for name, path in copied.items()},
+    )
+    # A wheel may leave out what makes a folder a package, as Google's do.
+    for name in [*content.modules, *copied]:
+        while (name := name.rpartition(".")[0]) and name not in content.modules:
+            content.modules[name] = nothing
+            content.packages.add(name)
+    archive.write(folder / "library.modules", content)
+    return list(copied.values())
 
 
 def main() -> None:
     wheels, bundle = Path(sys.argv[1]), Path(sys.argv[2])
-    binaries, folder = bundle / "bin", bundle / "lib"
-    library = folder / VERSION
+    binaries, folder, standard = bundle / "bin", bundle / "lib", Path(sysconfig.get_path("stdlib"))
     binaries.mkdir(parents=True)
     folder.mkdir()
-    copy_python(library)
-    remove(wheels, UNUSED_IN_WHEELS)
-    shutil.copytree(wheels, library, dirs_exist_ok=True)
-    interpreter = Path(shutil.copy2(Path(sys.executable).resolve(), binaries / VERSION))
+    extensions = write_library(standard, wheels, folder)
+    for name in (*FIRST_MODULES, LANDMARK):
+        target = (folder / VERSION / name).with_suffix(".pyc")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        compile_file(standard / name, target)
 
-    extensions = list(library.rglob("*.so"))
-    subprocess.run(["strip", "--strip-unneeded", interpreter, *extensions], check=True)
+    interpreter = Path(shutil.copy2(Path(sys.executable).resolve(), binaries / VERSION))
     needed = {path for binary in (interpreter, *extensions) for path in libraries(binary)}
-    for path in needed:
-        shutil.copy2(path.resolve(), folder / path.name)
+    copies = [Path(shutil.copy2(path.resolve(), folder / path.name)) for path in needed]
+    subprocess.run(["strip", "--strip-unneeded", interpreter, *extensions, *copies], check=True)
     loader = next(path.name for path in needed if path.name.startswith("ld-"))
     (folder / "agent").symlink_to(loader)
 
-    # Unchecked: the bundle is read-only and its files' times change with every copy.
-    compiled = compileall.compile_dir(
-        library, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH, stripdir=bundle, workers=0
-    )
-    if not compiled:
-        raise RuntimeError("a module of the bundle does not compile")
+    here = Path(__file__).parent
+    for name in ("start.py", "install.py"):
+        compile_file(here / name, (folder / name).with_suffix(".pyc"))
 
 
 if __name__ == "__main__":

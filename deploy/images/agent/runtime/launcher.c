@@ -5,7 +5,7 @@
  * static, and why it finds its folder through /proc/self/exe:
  *
  *     <folder>/bin/agent    ->  python -m agent ARGUMENTS...
- *     <folder>/bin/install  ->  <folder>/lib/install.py ARGUMENTS...
+ *     <folder>/bin/install  ->  <folder>/lib/install.pyc ARGUMENTS...
  *
  * It replaces itself by execve, so the process id stays (the agent is process 1 of its container).
  *
@@ -96,7 +96,7 @@ int main(int argc, char **argv) {
      * -I ignores PYTHON* variables and the working directory, -S skips site-packages, -B writes no bytecode. */
     char *fixed[] = {
         "agent", "--inhibit-cache", "--library-path", join(folder, "/lib"), "--argv0", join(folder, "/bin/" PYTHON),
-        join(folder, "/bin/" PYTHON), "-I", "-S", "-B", "-X", "utf8", join(folder, installs ? "/lib/install.py" : "/lib/start.py"),
+        join(folder, "/bin/" PYTHON), "-I", "-S", "-B", "-X", "utf8", join(folder, installs ? "/lib/install.pyc" : "/lib/start.pyc"),
     };
     size_t fixed_count = sizeof fixed / sizeof *fixed;
     char **arguments = calloc(fixed_count + (size_t)argc + 1, sizeof *arguments);
