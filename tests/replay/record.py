@@ -1,7 +1,8 @@
 """Records the histories that are replayed from a release on: ``python -m tests.replay.record``.
 
 Runs ``tests/workflows``, and of all that the workflows did there stores the few histories that together take every turn
-(``tests.replay.selection``), under the version in ``pyproject.toml``. See docs/versioning.md for when.
+(``tests.replay.selection``), under the version in ``pyproject.toml``. Options go to pytest (``-n 4``). See
+docs/versioning.md for when.
 """
 
 from __future__ import annotations
