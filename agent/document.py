@@ -1,13 +1,17 @@
 """The node document as the agents see it: the same shapes as ``api.node``, ``api.plugin`` and ``api.tools``,
 unvalidated.
 
-Semantics are written there; here are only the fields. The platform has validated the document before it was rendered.
+Semantics are written there; here are the fields, and what follows from them, found out once for all runs. The platform
+has validated the document before it was rendered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 SCHEMA = 1
@@ -73,6 +77,34 @@ class Step:
     for_each: tuple[Any, ...] | str | None = None
     first_of: tuple[str, ...] | None = None
 
+    @cached_property
+    def plain(self) -> bool:
+        """It is carried out once, and its failure is the tool's."""
+        return self.repeat is None and self.for_each is None and self.first_of is None and not self.optional
+
+    @cached_property
+    def waits(self) -> bool:
+        """For somebody else."""
+        return self.tcp is not None or self.run is not None or self.http is not None
+
+    @cached_property
+    def when_once(self) -> tuple[tuple[str, str], ...]:
+        """What holds for all items or for none, so it is asked before the first."""
+        return tuple((text, pattern) for text, pattern in self.when.items() if "${item" not in text)
+
+    @cached_property
+    def when_each(self) -> tuple[tuple[str, str], ...]:
+        """What is asked for each item: all, as what the last one has captured may count."""
+        return tuple(self.when.items()) if len(self.when_once) < len(self.when) else ()
+
+    @cached_property
+    def longest(self) -> float:
+        """Seconds after which its own time-out has ended it; infinite where that is not known beforehand."""
+        if self.repeat is not None or isinstance(self.for_each, str):
+            return math.inf
+        times = self.for_each if self.for_each is not None else self.first_of
+        return (1 if times is None else len(times)) * self.timeout if self.waits else 0.0
+
 
 @dataclass(frozen=True)
 class Undo:
@@ -87,6 +119,24 @@ class Tool:
     result: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     undo: Undo | None = None
+
+    @cached_property
+    def assignable(self) -> tuple[str, ...]:
+        """Names to which a step may give a value."""
+        return tuple(_assignable(self.steps))
+
+
+def _assignable(steps: tuple[Step, ...]) -> Iterator[str]:
+    for step in steps:
+        if step.expect is not None:
+            yield from re.compile(step.expect).groupindex
+        yield from step.count
+        if step.set is not None:
+            yield from step.set
+        if step.http is not None:
+            yield from step.http.json_paths
+        if step.first_of is not None:
+            yield "item"
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,12 @@ def parse(sources: Mapping[str, str], origin: str) -> Bundle:
 
 
 class DocumentStore:
-    """Reads again only what has changed, so asking at each poll costs two ``stat`` calls."""
+    """Reads again only what has changed, so asking at each poll costs two system calls."""
 
     def __init__(self, settings: Settings) -> None:
         self._config_dir = settings.config_dir
+        self._link = settings.config_dir / "..data"
+        self._unlinked = settings.config_dir / DOCUMENT_KEY
         self._pushed_path = settings.state_dir / "pushed.json"
         self._seen: tuple[object, object] | None = None
         self._effective: Bundle | None = None
@@ -101,12 +103,13 @@ class DocumentStore:
 
     def _mounted_root(self) -> Path:
         # The kubelet swaps the link ..data: files read through one resolved link are of one version.
-        linked = self._config_dir / "..data"
-        return Path(os.path.realpath(linked)) if linked.is_symlink() else self._config_dir
+        return Path(os.path.realpath(self._link)) if self._link.is_symlink() else self._config_dir
 
     def _mounted_stamp(self) -> object:
-        root = self._mounted_root()
-        return root, _stamp(root / DOCUMENT_KEY)
+        try:
+            return os.readlink(self._link)  # of a new name each time
+        except OSError:
+            return _stamp(self._unlinked)
 
     def _read_mounted(self) -> Mapping[str, str]:
         root = self._mounted_root()
@@ -118,7 +121,7 @@ class DocumentStore:
 
 def _stamp(path: Path) -> object:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size

@@ -7,7 +7,7 @@ Written by agent 2 while the engine runs, read by agent 1 (``GetStatus``) and by
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.decoding import DecodingError, decode
@@ -37,11 +37,13 @@ def read_record(state_dir: Path) -> Record | None:
 
 def write_record(state_dir: Path, record: Record) -> None:
     """Atomic; a full disk raises OSError."""
-    data = asdict(record)
-    camel = {
-        "appUid": data.pop("app_uid"),
-        "lastWritable": data.pop("last_writable"),
-        "lastSeen": data.pop("last_seen"),
-        "lastReady": data.pop("last_ready"),
+    data = {
+        "appUid": record.app_uid,
+        "role": record.role,
+        "lastWritable": record.last_writable,
+        "lastSeen": record.last_seen,
+        "position": record.position,
+        "epoch": record.epoch,
+        "lastReady": record.last_ready,
     }
-    write_atomically(state_dir / "record.json", json.dumps(camel | data).encode())
+    write_atomically(state_dir / "record.json", json.dumps(data).encode())

@@ -20,10 +20,14 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o640, *, durable: 
 
     Not ``durable``: without fsync. Whole for whoever reads it, but a crash of the machine may cost all of it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # By chance, and not by the process: both agents write to the volume, each as process 1 of its own container.
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        descriptor = os.open(temporary, flags, mode)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, flags, mode)
     try:
         with open(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)  # whatever the umask says

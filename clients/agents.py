@@ -21,6 +21,8 @@ from proto import agent_pb2, agent_pb2_grpc
 DEFAULT_TLS_DIRECTORY = "/etc/middleware-platform-tls"
 CALL_TIMEOUT = 5.0
 _IDLE_SECONDS = 300.0
+_SWEEP_SECONDS = 10.0
+"""From one look for such to the next: there may be thousands of channels, and as many calls each second."""
 _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.enable_http_proxy", 0),  # Pod addresses are never behind the proxy of somebody's shell
     ("grpc.keepalive_time_ms", 20_000),
@@ -99,6 +101,7 @@ class Agents:
         self._identity = _Identity(Path(tls_directory))
         self._pool: dict[tuple[str, str], _Pooled] = {}
         self._retired: list[_Pooled] = []
+        self._swept = 0.0
 
     async def close(self) -> None:
         for pooled in [*self._pool.values(), *self._retired]:
@@ -204,18 +207,23 @@ class Agents:
         # Two small files, already in the page cache; a thread would cost more than the read.
         renewed, credentials = self._identity.read()
         now = time.monotonic()
-        for key, pooled in list(self._pool.items()):
-            if renewed or (pooled.busy == 0 and now - pooled.used > _IDLE_SECONDS):
-                self._retired.append(self._pool.pop(key))
-        for pooled in [pooled for pooled in self._retired if pooled.busy == 0]:
-            self._retired.remove(pooled)
-            await pooled.channel.close()
+        if renewed or now - self._swept > _SWEEP_SECONDS:
+            self._swept = now
+            await self._sweep(now, everything=renewed)
         server_name = agent_tls_server_name(target.app, target.namespace)
         key = (f"{target.address}:{port}", server_name)
         if key not in self._pool:
             options = [*_OPTIONS, ("grpc.ssl_target_name_override", server_name)]
             self._pool[key] = _Pooled(grpc.aio.secure_channel(key[0], credentials, options=options), now)
         return self._pool[key]
+
+    async def _sweep(self, now: float, *, everything: bool) -> None:
+        for key, pooled in list(self._pool.items()):
+            if everything or (pooled.busy == 0 and now - pooled.used > _IDLE_SECONDS):
+                self._retired.append(self._pool.pop(key))
+        for pooled in [pooled for pooled in self._retired if pooled.busy == 0]:
+            self._retired.remove(pooled)
+            await pooled.channel.close()
 
 
 class _Call:

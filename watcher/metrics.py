@@ -6,7 +6,7 @@ Served by the event loop itself, so that a hung loop fails the liveness probe.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
@@ -29,6 +29,12 @@ SIGNAL_FAILURES = Counter("middleware_watcher_signal_failures", "Notices that co
 SUSPICIONS = Counter("middleware_watcher_suspicions", "Holders of a writable role found lost, and the like", ["reason"])
 RENEWALS_FAILED = Counter("middleware_watcher_lease_renewals_failed", "Primaries' leases not renewed", ["reason"])
 STATUS_WRITES = Counter("middleware_watcher_status_writes", "Status written", ["kind"])
+
+
+def forget(metric: Counter | Gauge, *labels: str) -> None:
+    """Each App that there was would else stay a series for as long as the watcher lives."""
+    with suppress(KeyError):
+        metric.remove(*labels)
 
 
 async def _metrics(_: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Any
 
 
@@ -52,6 +53,7 @@ class StatusBoard:
     def __init__(self) -> None:
         self._status = Status(since=_now())
         self._queues: set[asyncio.Queue[Status]] = set()
+        self._listeners: list[Callable[[], None]] = []
 
     @property
     def status(self) -> Status:
@@ -64,9 +66,12 @@ class StatusBoard:
             return
         if changed.state is not self._status.state:
             changed = replace(changed, since=_now())
-        self._status = changed
+        before, self._status = self._status, changed
         for queue in self._queues:
             queue.put_nowait(changed)
+        if (changed.state, changed.pid, changed.starts) != (before.state, before.pid, before.starts):
+            for tell in tuple(self._listeners):
+                tell()
 
     async def watch(self) -> AsyncIterator[Status]:
         """The current status, then one for each change."""
@@ -79,6 +84,23 @@ class StatusBoard:
         finally:
             self._queues.discard(queue)
 
+    def listen(self, tell: Callable[[], None]) -> None:
+        """``tell`` is called when the state has changed, or the process."""
+        self._listeners.append(tell)
+
+    async def pause(self, seconds: float) -> None:
+        """Ends early where the state changes, or the process. Cheap: it is what an agent does most of the time."""
+        loop = asyncio.get_running_loop()
+        waiting = loop.create_future()
+        end = partial(_release, waiting)
+        timer = loop.call_later(seconds, end)
+        self._listeners.append(end)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+            self._listeners.remove(end)
+
     async def wait_until(self, condition: Callable[[Status], bool]) -> Status:
         """Returns the first status for which ``condition`` holds."""
         queue: asyncio.Queue[Status] = asyncio.Queue()
@@ -90,6 +112,11 @@ class StatusBoard:
             return status
         finally:
             self._queues.discard(queue)
+
+
+def _release(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _now() -> int:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from agent.document import HttpAction, RunAction, Step, TcpAction, Tool, WriteAction
@@ -23,7 +24,7 @@ from agent.storage import write_atomically
 from agent.tooling import http
 from agent.tooling.failure import StepError, ToolError, shown
 from agent.tooling.program import Program, run_program
-from agent.tooling.tcp import ConnectionPool, Exchange
+from agent.tooling.tcp import ConnectionPool, Exchange, Found
 from agent.tooling.variables import Secrets, UnknownNameError, Variables
 
 ARGUMENTS = "arguments"
@@ -63,21 +64,31 @@ class Interpreter:
         arguments: Mapping[str, str] | None = None,
         pool: ConnectionPool | None = None,
         line: Callable[[str], None] | None = None,
+        waits: Callable[[], object] | None = None,
     ) -> Outcome:
-        """``known``: names such as ``node.name``. Kept connections live in ``pool``, or end with the run.
+        """``known``: names such as ``node.name``. Kept connections live in ``pool``, or end with the run. ``waits`` is
+        called before each wait for somebody who does not answer within a moment.
 
         Raises ToolError.
         """
         own_pool = ConnectionPool() if pool is None else pool
-        names = dict.fromkeys(_assignable(tool), _UNSET) | dict(known)
+        names = dict.fromkeys(tool.assignable, _UNSET) | dict(known)
         names |= {f"arg.{key}": value for key, value in (arguments or {}).items()}
-        run = _Run(self, Variables(names, self.secrets), arguments or {}, own_pool, line or _silent)
+        deadline = asyncio.get_running_loop().time() + tool.timeout
+        run = _Run(
+            self,
+            Variables(names, self.secrets),
+            arguments or {},
+            own_pool,
+            line or _nothing,
+            deadline,
+            waits or _nothing,
+        )
         position = "before its first step"
         try:
-            async with asyncio.timeout(tool.timeout):
-                for number, step in enumerate(tool.steps, start=1):
-                    position = f"step {number} {step.name!r}" if step.name else f"step {number}"
-                    await run.step(step)
+            for number, step in enumerate(tool.steps, start=1):
+                position = f"step {number} {step.name!r}" if step.name else f"step {number}"
+                await run.step(step)
             position = "its result"
             return self._outcome(tool, run)
         except TimeoutError as error:
@@ -96,32 +107,18 @@ class Interpreter:
         variables, values = Variables(found, self.secrets), {}
         for key, text in tool.result.items():
             with suppress(UnknownNameError):
-                values[key] = self.secrets.mask(variables.fill(text))
-        return values
+                values[key] = variables.fill(text)
+        return self.secrets.masked(values)
 
     def _outcome(self, tool: Tool, run: _Run) -> Outcome:
         result = {key: run.variables.fill(text) for key, text in tool.result.items()}
         if "role" in result:
             result["role"] = tool.roles.get(result["role"], result["role"])
-        values = {key: self.secrets.mask(value) for key, value in (run.table | result).items()}
-        return Outcome(values, dict(run.variables.known) | result)
+        return Outcome(self.secrets.masked(run.table | result), dict(run.variables.known) | result)
 
 
-def _silent(line: str) -> None:
-    """Where nobody watches the output."""
-
-
-def _assignable(tool: Tool) -> Iterator[str]:
-    for step in tool.steps:
-        if step.expect is not None:
-            yield from re.compile(step.expect).groupindex
-        yield from step.count
-        if step.set is not None:
-            yield from step.set
-        if step.http is not None:
-            yield from step.http.json_paths
-        if step.first_of is not None:
-            yield "item"
+def _nothing(*_: object) -> None:
+    """Where nobody watches."""
 
 
 @dataclass
@@ -131,26 +128,35 @@ class _Run:
     arguments: Mapping[str, str]
     pool: ConnectionPool
     line: Callable[[str], None]
+    deadline: float
+    waits: Callable[[], object]
     table: dict[str, str] = field(default_factory=dict)
 
     async def step(self, step: Step) -> None:
-        per_item = any("${item" in text for text in step.when)
-        if not per_item and not self._wanted(step):
+        """Raises TimeoutError where the tool's time is up; a step that ends before by itself needs no timer for it."""
+        if not self._hold(step.when_once):
             return
+        work = self._attempt(step) if step.plain else self._carry_out(step)
+        if not step.longest or step.longest <= self.deadline - asyncio.get_running_loop().time():
+            await work
+        else:
+            async with asyncio.timeout_at(self.deadline):
+                await work
+
+    async def _carry_out(self, step: Step) -> None:
         if step.for_each is not None:
             for item in self._items(step.for_each):
                 with self._item(item):
-                    if not per_item or self._wanted(step):
+                    if self._hold(step.when_each):
                         await self._guarded(step, lambda: self._attempt(step))
         elif step.first_of is not None:
-            await self._guarded(step, lambda: self._first(step, per_item))
+            await self._guarded(step, lambda: self._first(step))
         else:
             await self._guarded(step, lambda: self._attempt(step))
 
-    def _wanted(self, step: Step) -> bool:
-        return all(
-            self.variables.pattern(pattern).fullmatch(self.variables.fill(text)) for text, pattern in step.when.items()
-        )
+    def _hold(self, conditions: tuple[tuple[str, str], ...]) -> bool:
+        fill, pattern = self.variables.fill, self.variables.pattern
+        return all(pattern(wanted).fullmatch(fill(text)) for text, wanted in conditions)
 
     async def _guarded(self, step: Step, attempt: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -162,14 +168,14 @@ class _Run:
             if not step.optional:
                 raise
 
-    async def _first(self, step: Step, per_item: bool) -> None:
+    async def _first(self, step: Step) -> None:
         failures: list[str] = []
         for text in step.first_of or ():
             item = self.variables.fill(text)
             before = self.variables.known.get("item", "")
             self.variables.known["item"] = item
             try:
-                if per_item and not self._wanted(step):
+                if not self._hold(step.when_each):
                     raise StepError("passed over by when")
                 await self._attempt(step)
                 return
@@ -179,21 +185,17 @@ class _Run:
         raise StepError("none succeeded: " + "; ".join(failures) if failures else "none succeeded: the list is empty")
 
     async def _attempt(self, step: Step) -> None:
-        exchange: Exchange | None = None
-        try:
-            async with asyncio.timeout(step.timeout):
-                if step.tcp is not None:
-                    exchange = self._exchange(step.tcp, step.expect)
-                    output = await self.pool.exchange(exchange)
-                else:
-                    output = await self._act(step)
-        except TimeoutError as error:
-            raise StepError(self._late(step, exchange)) from error
+        if step.tcp is not None:
+            exchange = self._exchange(step.tcp, step.expect)
+            output, match = self.pool.at_once(exchange) or await self._exchanged(step, exchange)
+        else:
+            output, match = await self._in_time(step) if step.waits else self._at_once(step), None
         if step.expect is not None:
-            pattern = self.variables.pattern(step.expect)
-            match = pattern.search(output)
             if match is None:
-                raise StepError(f"expected /{pattern.pattern}/, answered {shown(output)}")
+                pattern = self.variables.pattern(step.expect)
+                match = pattern.search(output)
+                if match is None:
+                    raise StepError(f"expected /{pattern.pattern}/, answered {shown(output)}")
             self.variables.known |= {name: value or "" for name, value in match.groupdict().items()}
         if step.table is not None:
             for entry in self.variables.pattern(step.table).finditer(output):
@@ -202,17 +204,31 @@ class _Run:
         for name, text in step.count.items():
             self.variables.known[name] = str(sum(1 for _ in self.variables.pattern(text).finditer(output)))
 
-    def _late(self, step: Step, exchange: Exchange | None) -> str:
-        if exchange is None:
-            return f"not finished within {step.timeout:g} s"
-        wanted = "the end of the connection" if exchange.expect is None else f"/{exchange.expect.pattern}/"
-        return f"expected {wanted} from {exchange.address} within {step.timeout:g} s, answered {shown(exchange.answer)}"
+    async def _exchanged(self, step: Step, exchange: Exchange) -> Found:
+        self.waits()
+        try:
+            async with asyncio.timeout(step.timeout):
+                return await self.pool.exchange(exchange)
+        except TimeoutError as error:
+            wanted = "the end of the connection" if exchange.expect is None else f"/{exchange.expect.pattern}/"
+            late = f"expected {wanted} from {exchange.address} within {step.timeout:g} s"
+            raise StepError(f"{late}, answered {shown(exchange.answer)}") from error
+
+    async def _in_time(self, step: Step) -> str:
+        self.waits()
+        try:
+            async with asyncio.timeout(step.timeout):
+                return await self._act(step)
+        except TimeoutError as error:
+            raise StepError(f"not finished within {step.timeout:g} s") from error
 
     async def _act(self, step: Step) -> str:
         if step.run is not None:
             return await self._program(step.run)
-        if step.http is not None:
-            return await self._http(step.http)
+        assert step.http is not None
+        return await self._http(step.http)
+
+    def _at_once(self, step: Step) -> str:
         if step.write is not None:
             self._write(step.write)
         elif step.set is not None:
@@ -227,7 +243,7 @@ class _Run:
         return Exchange(
             address=fill(action.address),
             send=fill(action.send, secrets=True),
-            login=fill(action.login, secrets=True),
+            login=partial(fill, action.login, secrets=True),
             login_expect=None if action.login_expect is None else self.variables.pattern(action.login_expect),
             expect=None if expect is None else self.variables.pattern(expect),
             keep=action.keep,

@@ -3,83 +3,127 @@
 Without a protocol of its own the agent knows the end of an answer only by ``expect``. On a kept connection a pattern
 therefore has to reach to the end of the answer: what comes after the match and before the next request is thrown
 away.
+
+An agent does little else all day than to ask its engine, which answers within a moment. So on a kept connection the
+answer is waited for that long at once (``at_once``): a turn of the event loop costs more than all the rest.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.tooling.failure import StepError, shown
 
+_MOMENT = 0.005
+"""Seconds for which an exchange may hold up all else in the agent."""
 _LARGEST_ANSWER = 8 * 1024 * 1024
+_BUFFER = memoryview(bytearray(64 * 1024))
+"""For all connections, as what arrives is taken out at once."""
+Found = tuple[str, re.Match[str] | None]
+"""An answer, and what of it was expected."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Exchange:
-    """A ``tcp`` action with everything filled in. ``received`` shows, also after a time-out, what was answered."""
+    """A ``tcp`` action with everything filled in; ``login`` where it is needed, as it holds a secret that is read from
+    its file. ``received`` shows, also after a time-out, what was answered."""
 
     address: str
     send: str = field(repr=False)
-    login: str = field(repr=False)
+    login: Callable[[], str] = field(repr=False)
     login_expect: re.Pattern[str] | None
     expect: re.Pattern[str] | None
     keep: bool
     received: bytearray = field(default_factory=bytearray, repr=False)
+    asked: _Connection | None = field(default=None, repr=False)
+    """On which the request has been sent and is not answered yet."""
 
     @property
     def answer(self) -> str:
         """What has been answered so far."""
         return self.received.decode("utf-8", "replace")
 
+    def take(self, data: bytes, expect: re.Pattern[str] | None) -> Found | None:
+        """The whole answer where it is complete with ``data``, which is empty where the peer has closed. Raises
+        StepError."""
+        if not data:
+            if expect is None:
+                return self.answer, None
+            raise PeerClosedError(
+                f"{self.address} closed the connection; expected /{expect.pattern}/, answered {shown(self.answer)}"
+            )
+        self.received.extend(data)
+        if len(self.received) > _LARGEST_ANSWER:
+            raise StepError(f"{self.address} answered more than {_LARGEST_ANSWER} bytes")
+        if expect is None:
+            return None
+        answer = self.answer
+        match = expect.search(answer)
+        return None if match is None else (answer, match)
+
 
 class PeerClosedError(StepError):
     """The peer ended the connection before the answer was complete."""
 
 
-class _Connection(asyncio.Protocol):
-    """Received bytes pile up until somebody takes them; an idle kept connection so notices its own end."""
+class _Connection:
+    """A socket without asyncio's transport, which could not be waited for at once."""
 
-    def __init__(self) -> None:
-        self.pending = bytearray()
-        self.closed = False
-        self._changed = asyncio.Event()
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.pending += data
-        self._changed.set()
-
-    def eof_received(self) -> None:
-        self.closed = True
-        self._changed.set()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.closed = True
-        self._changed.set()
+    def __init__(self, own: socket.socket) -> None:
+        self._socket = own
+        self._unsent = b""
+        self._arrival = select.poll()
+        self._arrival.register(own, select.POLLIN)
 
     def send(self, text: str) -> None:
-        self.pending.clear()
-        if text and self._transport is not None:
-            self._transport.write(text.encode())
+        """As much as goes at once; the rest with ``receive``."""
+        self._unsent += text.encode()
+        if self._unsent:
+            try:
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            except BlockingIOError:
+                return
+            except OSError:
+                self._unsent = b""  # the peer has closed, as is seen next
+
+    def idle(self) -> bool:
+        """Whether the peer is still there. What it has said since the last answer is thrown away."""
+        while data := self.arrived():
+            continue
+        return data is None
+
+    def arrived(self, within: float = 0.0) -> bytes | None:
+        """What has come, or comes ``within`` seconds: None where that is nothing, no byte where the peer has closed."""
+        try:
+            if within > 0 and not self._arrival.poll(within * 1000):
+                return None
+            return bytes(_BUFFER[: self._socket.recv_into(_BUFFER)])
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
 
     async def receive(self) -> bytes:
         """At least one byte, or nothing where the peer has closed."""
-        while not self.pending and not self.closed:
-            self._changed.clear()
-            await self._changed.wait()
-        data = bytes(self.pending)
-        self.pending.clear()
-        return data
+        loop = asyncio.get_running_loop()
+        try:
+            if self._unsent:
+                unsent, self._unsent = self._unsent, b""
+                await loop.sock_sendall(self._socket, unsent)
+            return await loop.sock_recv(self._socket, len(_BUFFER))
+        except OSError:
+            return b""
 
     def close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        self._socket.close()
 
 
 @dataclass
@@ -88,37 +132,75 @@ class ConnectionPool:
 
     _kept: dict[str, _Connection] = field(default_factory=dict)
 
-    async def exchange(self, request: Exchange) -> str:
-        """The answer. Raises StepError; the deadline is the caller's (cancellation closes the connection)."""
+    def at_once(self, request: Exchange) -> Found | None:
+        """The answer on a kept connection where it comes within a moment. None: ``exchange`` is to go on with it.
+        Raises StepError."""
         kept = self._kept.pop(request.address, None) if request.keep else None
-        if kept is not None and not kept.closed:
+        if kept is None:
+            return None
+        if not kept.idle():
+            kept.close()
+            return None
+        kept.send(request.send)
+        request.asked = kept
+        until = time.monotonic() + _MOMENT
+        while (data := kept.arrived(until - time.monotonic())) is not None:
             try:
-                return await self._ask(kept, request)
+                found = request.take(data, request.expect)
+            except StepError as error:
+                self._ended(request)
+                if isinstance(error, PeerClosedError) and not request.received:
+                    return None
+                raise
+            if found is not None:
+                self._answered(request)
+                return found
+        return None
+
+    async def exchange(self, request: Exchange) -> Found:
+        """The answer, and what of it was expected. Raises StepError; the deadline is the caller's (cancellation closes
+        the connection)."""
+        if request.asked is not None:
+            try:
+                return await self._ask(request)
             except PeerClosedError:
                 if request.received:
                     raise
                 # Closed as we wrote (engine restarted, idle time-out) and unanswered: asked again on a new connection.
+        login = request.login()
         connection = await _connect(request.address)
         try:
-            await _login(connection, request)
+            await _login(connection, login, request)
         except BaseException:
             connection.close()
             raise
-        return await self._ask(connection, request)
+        connection.send(request.send)
+        request.asked = connection
+        return await self._ask(request)
 
-    async def _ask(self, connection: _Connection, request: Exchange) -> str:
+    async def _ask(self, request: Exchange) -> Found:
+        assert request.asked is not None
         try:
-            await _converse(connection, request.send, request.expect, request)
+            found = await _read(request.asked, request, request.expect)
         except BaseException:
-            connection.close()  # half an answer would be taken for the start of the next one
+            self._ended(request)
             raise
-        if request.keep and request.expect is not None:
-            if (other := self._kept.pop(request.address, None)) is not None:
-                other.close()
-            self._kept[request.address] = connection
-        else:
-            connection.close()
-        return request.answer
+        self._answered(request)
+        return found
+
+    def _answered(self, request: Exchange) -> None:
+        if not request.keep or request.expect is None or request.asked is None:
+            self._ended(request)
+            return
+        if (other := self._kept.pop(request.address, None)) is not None:
+            other.close()
+        self._kept[request.address], request.asked = request.asked, None
+
+    def _ended(self, request: Exchange) -> None:
+        """Half an answer would be taken for the start of the next one."""
+        if request.asked is not None:
+            request.asked.close()
+            request.asked = None
 
     def close(self) -> None:
         """Ends all kept connections."""
@@ -127,45 +209,60 @@ class ConnectionPool:
         self._kept.clear()
 
 
-async def _login(connection: _Connection, request: Exchange) -> None:
-    if not request.login:
+async def _login(connection: _Connection, login: str, request: Exchange) -> None:
+    if not login:
         return
+    connection.send(login)
     if request.login_expect is None:
-        connection.send(request.login)
         return
     try:
-        await _converse(connection, request.login, request.login_expect, request)
+        await _read(connection, request, request.login_expect)
     except StepError as error:
         raise StepError(f"login failed: {error}") from error
     request.received.clear()
+    connection.idle()  # what is left of the answer is no part of the next
+
+
+async def _read(connection: _Connection, request: Exchange, expect: re.Pattern[str] | None) -> Found:
+    while (found := request.take(await connection.receive(), expect)) is None:
+        continue
+    return found
 
 
 async def _connect(address: str) -> _Connection:
-    loop = asyncio.get_running_loop()
     try:
         if address.startswith("unix:"):
-            return (await loop.create_unix_connection(_Connection, address.removeprefix("unix:")))[1]
+            return await _connected(socket.AF_UNIX, address.removeprefix("unix:"))
         host, separator, port = address.rpartition(":")
         if not separator or not host or not port.isdecimal():
             raise StepError(f"address {address!r} must be host:port or unix:/path")
-        return (await loop.create_connection(_Connection, host.strip("[]"), int(port)))[1]
+        found = await _addresses(host.strip("[]"), int(port))
+        for family, each in found[:-1]:
+            with suppress(OSError):
+                return await _connected(family, each)
+        return await _connected(*found[-1])
     except OSError as error:
         raise StepError(f"cannot connect to {address}: {error.strerror or error}") from error
 
 
-async def _converse(connection: _Connection, send: str, expect: re.Pattern[str] | None, request: Exchange) -> None:
-    connection.send(send)
-    while True:
-        data = await connection.receive()
-        if not data:
-            if expect is None:
-                return
-            raise PeerClosedError(
-                f"{request.address} closed the connection; expected /{expect.pattern}/, "
-                f"answered {shown(request.answer)}"
-            )
-        request.received.extend(data)
-        if len(request.received) > _LARGEST_ANSWER:
-            raise StepError(f"{request.address} answered more than {_LARGEST_ANSWER} bytes")
-        if expect is not None and expect.search(request.answer):
-            return
+async def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
+    """Family and address. Raises OSError where the name is not known."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):
+            socket.inet_pton(family, host)
+            return [(family, (host, port))]
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in infos]
+
+
+async def _connected(family: int, address: Any) -> _Connection:
+    own = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        own.setblocking(False)
+        if family != socket.AF_UNIX:
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(own, address)
+    except BaseException:
+        own.close()
+        raise
+    return _Connection(own)

@@ -6,18 +6,56 @@ other unknown name fails with that name. Secrets are read at each use: a rotated
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 _NAME = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
+_SECRETS = "secret."
+_SECRET = re.compile(r"(?!\.)[-._A-Za-z0-9]+")
 _MASK = "***"
 _SHORTEST_MASKED = 4
 """Masking a shorter secret would blacken half the message and tell its length."""
+_KEPT = 4096
+"""Characters of the longest text that is kept taken apart: those of steps, not whole files."""
 
 
 class UnknownNameError(Exception):
     """``${name}`` that nothing defines; a sentence."""
+
+
+@dataclass(frozen=True)
+class _Template:
+    """A text with names, taken apart. ``form`` is for ``%``; ``values`` gets the names' values all at once, where none
+    is a secret's."""
+
+    form: str
+    names: tuple[str, ...]
+    values: Callable[[Mapping[str, str]], Any] | None
+
+
+def _taken_apart(text: str) -> _Template:
+    parts = _NAME.split(text)
+    names = tuple(name for name in parts[1::2] if name is not None)
+    texts = [part.replace("%", "%%") for part in parts[::2]]
+    between = ["${" if name is None else "%s" for name in parts[1::2]]
+    form = "".join(word for pair in zip(texts, [*between, ""], strict=True) for word in pair)
+    plain = names and not any(name.startswith(_SECRETS) for name in names)
+    return _Template(form, names, itemgetter(*names) if plain else None)
+
+
+_template = lru_cache(maxsize=1024)(_taken_apart)
+"""The same few texts of a node document are filled in at each poll."""
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.MULTILINE)
 
 
 class Secrets:
@@ -25,10 +63,13 @@ class Secrets:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._link = directory / "..data"
+        self._version = ""
+        self._masked: list[str] = []
 
     def get(self, name: str) -> str:
         """Raises UnknownNameError."""
-        if not re.fullmatch(r"[-._A-Za-z0-9]+", name) or name.startswith("."):
+        if _SECRET.fullmatch(name) is None:
             raise UnknownNameError(f"${{secret.{name}}} is not a name of a secret")
         try:
             return (self._directory / name).read_text(encoding="utf-8").rstrip("\r\n")
@@ -37,20 +78,48 @@ class Secrets:
 
     def mask(self, text: str) -> str:
         """``text`` with each secret's value blackened."""
+        for value in self._worth_masking():
+            text = text.replace(value, _MASK)
+        return text
+
+    def masked(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """Each of them."""
+        masked = dict(texts)
+        for value in self._worth_masking():
+            for key, text in masked.items():
+                if value in text:
+                    masked[key] = text.replace(value, _MASK)
+        return masked
+
+    def _worth_masking(self) -> list[str]:
+        """The longest first. Each poll has results that are masked, so they are read again only where they may have
+        changed: the kubelet swaps all files at once, through a link to a folder of a new name."""
         try:
-            names = [p.name for p in self._directory.iterdir() if not p.name.startswith(".")]
+            version = os.readlink(self._link)
         except OSError:
-            return text
-        values = []
+            version = ""
+        if version and version == self._version:
+            return self._masked
+        values, complete = self._values()
+        worth = (value for value in values if len(value) >= _SHORTEST_MASKED)
+        self._masked, self._version = sorted(worth, key=len, reverse=True), version if complete else ""
+        return self._masked
+
+    def _values(self) -> tuple[list[str], bool]:
+        """All that can be read, and whether these are all."""
+        try:
+            names = [name for name in os.listdir(self._directory) if not name.startswith(".")]
+        except OSError:
+            return [], False
+        values, complete = [], True
         for name in names:
             try:
                 values.append(self.get(name))
-            except (UnknownNameError, UnicodeDecodeError):
+            except UnicodeDecodeError:
                 continue
-        for value in sorted(values, key=len, reverse=True):
-            if len(value) >= _SHORTEST_MASKED:
-                text = text.replace(value, _MASK)
-        return text
+            except UnknownNameError:
+                complete = False
+        return values, complete
 
 
 class Variables:
@@ -64,27 +133,30 @@ class Variables:
         """Raises UnknownNameError, also for a secret where ``secrets`` is false. ``quote`` is put on each value."""
         if "${" not in text:
             return text
-
-        def value(match: re.Match[str]) -> str:
-            name = match.group(1)
-            if name is None:
-                return "${"
-            return quote(self._lookup(name, secrets))
-
-        return _NAME.sub(value, text)
+        template = _template(text) if len(text) <= _KEPT else _taken_apart(text)
+        if template.values is not None and quote is str:
+            try:
+                return str(template.form % template.values(self.known))
+            except KeyError as error:
+                raise _unknown(error.args[0]) from None
+        return template.form % tuple(quote(self._lookup(name, secrets)) for name in template.names)
 
     def pattern(self, text: str) -> re.Pattern[str]:
         """A regular expression in which filled-in values are matched literally."""
-        return re.compile(self.fill(text, quote=re.escape), re.MULTILINE)
+        return _compiled(self.fill(text, quote=re.escape))
 
     def _lookup(self, name: str, secrets: bool) -> str:
-        if name.startswith("secret."):
+        if name.startswith(_SECRETS):
             if not secrets:
                 raise UnknownNameError(
                     f"${{{name}}} is not allowed here: a secret must not reach a command line or a log"
                 )
-            return self._secrets.get(name.removeprefix("secret."))
+            return self._secrets.get(name.removeprefix(_SECRETS))
         try:
             return self.known[name]
         except KeyError:
-            raise UnknownNameError(f"${{{name}}} is unknown") from None
+            raise _unknown(name) from None
+
+
+def _unknown(name: str) -> UnknownNameError:
+    return UnknownNameError(f"${{{name}}} is unknown")

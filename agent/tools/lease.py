@@ -15,7 +15,7 @@ So the primary stops by itself, and the platform waits that out before it promot
    and ``unfence`` when that is over or the platform says so.
 5. No longer writable (tool ``follow`` lifts the fence): forgotten.
 
-From the last renewal to the last acknowledged write it is at most: ``seconds`` + 0.1 s (the timer looks that often, as
+From the last renewal to the last acknowledged write it is at most: ``seconds`` + 0.25 s (the timer looks that often, as
 a suspended machine's timers stand still) + the first run of ``fence`` (milliseconds; an engine that does not answer it
 acknowledges nothing either) + 0.5 s and another run, should the first have failed. Renewed by replicas it is counted
 from no later than the moment at which the last of them was heard. A failover waits ``seconds`` + 2 s after the
@@ -49,7 +49,7 @@ HEARD_WITHIN = 2.0
 _FENCE_SECONDS = 60
 _FENCE_AGAIN = 20.0
 _RETRY = 0.5
-_LOOK = 0.1
+_LOOK = 0.25
 NEVER = -math.inf
 Clock = Callable[[], float]
 
@@ -70,9 +70,12 @@ class LeaseKeeper:
         self._interpreter = interpreter
         self._board = board
         self._clock = clock
+        board.listen(self._changed)
         self._memory = LeaseMemory(interpreter.settings)
         self._tell: Callable[[], Awaitable[None]] = _nobody
         self._woken = asyncio.Event()
+        self._resting = False
+        self._next_look: asyncio.TimerHandle | None = None
         self._lease: Lease | None = None
         self._app_uid = ""
         self._names: Mapping[str, str] | None = None
@@ -158,7 +161,7 @@ class LeaseKeeper:
             self._renewed(asked_at - HEARD_WITHIN)
         if self.out and not self.fenced:
             self._next = NEVER
-        self._woken.set()
+        self._changed()
 
     def renew(self, at: float) -> str:
         """By the platform. Empty: renewed; else a sentence why there is nothing to renew."""
@@ -170,7 +173,7 @@ class LeaseKeeper:
         if not self._writable:
             return "this node is not known to have a writable role"
         self._renewed(at)
-        self._woken.set()
+        self._changed()
         return ""
 
     def now(self) -> float:
@@ -191,7 +194,7 @@ class LeaseKeeper:
             # Should it have lifted ours: it was under way when the lease ran out.
             self._fenced_process, self._next = None, NEVER
             self._lifted += 1
-            self._woken.set()
+            self._changed()
 
     # The timer
 
@@ -204,11 +207,42 @@ class LeaseKeeper:
             except Exception:
                 _log.exception("the lease cannot be looked after")
                 await asyncio.sleep(_RETRY)
-            try:
-                async with asyncio.timeout(self._patience()):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Until there is something to do. The looks for it are callbacks: waking a task costs more."""
+        self._resting = True
+        try:
+            self._look()
+            await self._woken.wait()
+        finally:
+            self._resting = False
+            self._no_look()
+
+    def _look(self) -> None:
+        self._no_look()
+        if self._is_due():
+            self._woken.set()
+        elif (patience := self._patience()) is not None:
+            self._next_look = asyncio.get_running_loop().call_later(patience, self._look)
+
+    def _no_look(self) -> None:
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+
+    def _changed(self) -> None:
+        """What is due may be something else by now."""
+        if self._resting:
+            self._look()
+        else:
+            self._woken.set()
+
+    def _is_due(self) -> bool:
+        out, process = self.out, self._process()
+        if out is not self._was_out or process != self._process_seen:
+            return True
+        return process is not None and (out or self._touched) and self._clock() >= self._next
 
     async def _turn(self) -> None:
         out, process = self.out, self._process()
@@ -308,7 +342,7 @@ class LeaseKeeper:
         self._writable = self._touched = self._handed_over = False
         self._since, self._fenced_process, self._next, self._asked_until = None, None, NEVER, NEVER
         self._remember()
-        self._woken.set()
+        self._changed()
 
     def _remember(self) -> None:
         if self._touched or self._since is not None:

@@ -11,8 +11,8 @@ where nobody runs. So it says no more of its data than what the engine would loa
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,13 +26,14 @@ _EVERY_MS = 5000
 class Memory:
     """``newest``: of the engine that runs, also what is not on the volume yet; None where none has run on it."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, disk: Executor) -> None:
         self._state_dir = state_dir
+        self._disk = disk
         self.newest: Record | None = read_record(state_dir)
         self._kept = self._written = self.newest
         self._settled = False
         self._written_at = 0
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: Future[None] | None = None
 
     def of(self, app_uid: str) -> Record | None:
         """``newest``, but for an earlier App's."""
@@ -75,12 +76,12 @@ class Memory:
         if not (urgent or (changed and age >= _AFTER_CHANGE_MS) or age >= _EVERY_MS or age < 0):
             return
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write(kept, now))
+            # Nobody waits for it: the role must be told while the disk hangs.
+            self._writing = self._disk.submit(self._write, kept, now)
 
-    async def _write(self, record: Record, now: int) -> None:
+    def _write(self, record: Record, now: int) -> None:
         try:
-            # In a thread and not awaited by the poll: the role must be told while the disk hangs.
-            await asyncio.to_thread(write_record, self._state_dir, record)
+            write_record(self._state_dir, record)
         except OSError as error:
             _log.warning("the record of role and position cannot be written: %s", error)
         else:

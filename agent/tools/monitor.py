@@ -1,8 +1,8 @@
 """Asks the engine for its role and readiness, again and again, and tells who listens.
 
 1. Agent 1's state says whether there is a process to ask; without one the role is not known.
-2. ``getRole`` and ``ready`` run at once, each on its own kept connections, so that a hung one does not delay the
-   other.
+2. ``getRole`` and ``ready`` have kept connections of their own, and where one waits the other runs meanwhile: a hung
+   one does not delay the other.
 3. The claim of a role is dated: the engine's own epoch, else the time when this node took the role. That time is kept
    on the volume, so a restarted agent does not make an old primary's claim look newer than its successor's.
 4. What the volume remembers of it is another matter (``memory``).
@@ -15,16 +15,18 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 
-from agent.document import NodeDocument, Tool
+from agent.document import NodeDocument
 from agent.documents import Bundle, DocumentError, DocumentStore
 from agent.nodefiles import node_names
 from agent.process.state import State, Status, StatusBoard
 from agent.record import Record
 from agent.tooling.failure import ToolError
-from agent.tooling.interpreter import Interpreter, Outcome
+from agent.tooling.interpreter import Interpreter
 from agent.tooling.tcp import ConnectionPool
 from agent.tools.lease import LeaseKeeper
 from agent.tools.memory import Memory
@@ -35,6 +37,7 @@ _SIGN_OF_LIFE = 10.0
 _EAGER = 0.1
 _EAGER_FOR = 15.0
 """A starting engine is asked every 0.1 s for its first 15 s: half an interval on each node of a deploy adds up."""
+_UNKNOWN_INTERVAL = 1.0
 _UNSAVED = "unsaved"
 
 
@@ -54,6 +57,10 @@ class Report:
     volume_full: bool = False
     fenced: bool = False
     unsaved: str = ""
+
+
+_NEWS = attrgetter(*({each.name for each in fields(Report)} - {"position", "last_ready"}))
+"""What is told at once. Left out is what grows at each poll of a node that is well."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +92,16 @@ class Monitor:
         self._interpreter = interpreter
         self._board = board
         self._lease = lease
-        self._volume = Volume(interpreter.settings.data_dir)
+        disk = ThreadPoolExecutor(1, "disk")  # one for both: what is due at one poll wakes it once
+        self._volume = Volume(interpreter.settings.data_dir, disk)
         self._lock = asyncio.Lock()
         self._changed = asyncio.Condition()
         self._pools = {"getRole": ConnectionPool(), "ready": ConnectionPool()}
         self._asked: tuple[int, int] = (0, 0)
         self._alive_since = 0.0
+        self._interval = _UNKNOWN_INTERVAL
         self._unsaved = ""
-        self._memory = Memory(interpreter.settings.state_dir)
+        self._memory = Memory(interpreter.settings.state_dir, disk)
         self._writable: tuple[str, ...] = ()
         lease.listen(self._tell_again)
         lease.share(self._pools["getRole"])
@@ -112,10 +121,12 @@ class Monitor:
             try:
                 bundle = self._documents.effective()
             except DocumentError as error:
+                self._interval = _UNKNOWN_INTERVAL
                 report = replace(
                     self._found, role="", ready=False, message=str(error), process=self._board.status.state
                 )
             else:
+                self._interval = bundle.document.monitor_interval
                 report = await self._ask(bundle)
             await self._publish(report)
             return self.report
@@ -147,18 +158,11 @@ class Monitor:
             pool.close()
 
     async def _pause(self) -> None:
-        status = self._board.status
-        try:
-            interval = self._documents.effective().document.monitor_interval
-        except DocumentError:
-            interval = 1.0
-        if status.alive and not self.report.ready and time.monotonic() - self._alive_since < _EAGER_FOR:
+        interval = self._interval
+        eager = self._board.status.alive and not self.report.ready
+        if eager and time.monotonic() - self._alive_since < _EAGER_FOR:
             interval = min(interval, _EAGER)
-        try:
-            async with asyncio.timeout(interval):
-                await self._board.wait_until(lambda s: (s.state, s.pid) != (status.state, status.pid))
-        except TimeoutError:
-            return
+        await self._board.pause(interval)
 
     async def _ask(self, bundle: Bundle) -> Report:
         document = bundle.document
@@ -171,7 +175,7 @@ class Monitor:
             return Report(node=document.node.name, message=message, process=status.state, last_ready=last_ready)
         self._reset_for(status)
         names, asked_at = node_names(bundle, self._memory.newest), self._lease.now()
-        finding, ready = await asyncio.gather(self._find_role(document, names), self._find_readiness(document, names))
+        finding, ready = await self._find(document, names)
         after = self._board.status
         if (after.pid, after.starts) != (status.pid, status.starts):
             # The answers are of a process that has ended meanwhile.
@@ -181,20 +185,21 @@ class Monitor:
         if ready.unsaved is not None:
             self._unsaved = ready.unsaved
         problems = [text for text in (finding.problem, ready.problem) if text]
-        report = Report(
+        epoch, last_ready = finding.epoch, self._last_ready(document)
+        has_roles = "getRole" in document.tools
+        if finding.role if has_roles else after.state is State.RUNNING:
+            epoch, last_ready = self._remember(document, finding, ready=not problems)
+        return Report(
             node=document.node.name,
             role=finding.role,
-            epoch=finding.epoch,
+            epoch=epoch,
             position=finding.position,
             ready=not problems,
             message="; ".join(dict.fromkeys(problems)),
             process=after.state,
-            last_ready=self._last_ready(document),
+            last_ready=last_ready,
             unsaved=self._unsaved,
         )
-        has_roles = "getRole" in document.tools
-        observed = bool(finding.role) if has_roles else after.state is State.RUNNING
-        return self._remember(document, report) if observed else report
 
     def _reset_for(self, status: Status) -> None:
         if self._asked != (status.pid, status.starts):
@@ -204,14 +209,29 @@ class Monitor:
             self._alive_since = time.monotonic()
             self.close()
 
-    async def _find_role(self, document: NodeDocument, names: dict[str, str]) -> _Finding:
+    async def _find(self, document: NodeDocument, names: dict[str, str]) -> tuple[_Finding, _Readiness]:
+        """An engine that is well answers within a moment: only where one question waits, the other gets a task."""
+        waiting: list[asyncio.Task[_Readiness]] = []
+
+        def meanwhile() -> None:
+            if not waiting:
+                waiting.append(asyncio.create_task(self._find_readiness(document, names)))
+
+        try:
+            finding = await self._find_role(document, names, meanwhile)
+            return finding, await (waiting[0] if waiting else self._find_readiness(document, names))
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def _find_role(self, document: NodeDocument, names: dict[str, str], waits: Callable[[], object]) -> _Finding:
         tool = document.tools.get("getRole")
         if tool is None:
             return _Finding()
         try:
-            values = (await self._run("getRole", tool, names)).values
-            epoch, position, followers = (_whole(values, name) for name in ("epoch", "position", "followers"))
-            return _Finding(values.get("role", ""), epoch, position, followers)
+            found = await self._interpreter.run("getRole", tool, names, pool=self._pools["getRole"], waits=waits)
+            epoch, position, followers = (_whole(found.values, name) for name in ("epoch", "position", "followers"))
+            return _Finding(found.values.get("role", ""), epoch, position, followers)
         except ToolError as error:
             return _Finding(problem=str(error))
 
@@ -221,32 +241,30 @@ class Monitor:
             state = self._board.status.state
             return _Readiness("" if state is State.RUNNING else f"the process is {state.name}")
         try:
-            return _Readiness("", (await self._run("ready", tool, names)).values.get(_UNSAVED, ""))
+            found = await self._interpreter.run("ready", tool, names, pool=self._pools["ready"])
+            return _Readiness("", found.values.get(_UNSAVED, ""))
         except ToolError as error:
             return _Readiness(str(error), error.values.get(_UNSAVED))
 
-    async def _run(self, name: str, tool: Tool, names: dict[str, str]) -> Outcome:
-        return await self._interpreter.run(name, tool, names, pool=self._pools[name])
-
-    def _remember(self, document: NodeDocument, report: Report) -> Report:
+    def _remember(self, document: NodeDocument, finding: _Finding, *, ready: bool) -> tuple[int, int]:
+        """The epoch of its claim, and when it was ready last."""
         now = time.time_ns() // 1_000_000
         last = self._memory.of(document.node.app_uid)
-        epoch = report.epoch
-        if not epoch and report.role:
-            epoch = last.epoch if last is not None and last.role == report.role and last.epoch else now
-        writable = report.role in document.writable_roles
-        ready = report.ready and not self._lease.problem
+        epoch = finding.epoch
+        if not epoch and finding.role:
+            epoch = last.epoch if last is not None and last.role == finding.role and last.epoch else now
+        writable = finding.role in document.writable_roles
         found = Record(
             app_uid=document.node.app_uid,
-            role=report.role,
+            role=finding.role,
             last_writable=now if writable else (last.last_writable if last is not None else 0),
             last_seen=now,
-            position=report.position,
+            position=finding.position,
             epoch=epoch,
-            last_ready=now if ready else report.last_ready,
+            last_ready=now if ready and not self._lease.problem else (last.last_ready if last is not None else 0),
         )
-        self._memory.saw(found, writable=writable, ready=report.ready, unsaved=bool(report.unsaved))
-        return replace(report, epoch=epoch, last_ready=found.last_ready)
+        self._memory.saw(found, writable=writable, ready=ready, unsaved=bool(self._unsaved))
+        return epoch, found.last_ready
 
     def _last_ready(self, document: NodeDocument) -> int:
         last = self._memory.of(document.node.app_uid)
@@ -259,25 +277,20 @@ class Monitor:
     async def _publish(self, found: Report) -> None:
         self._found = found
         problem = self._lease.problem if self._board.status.alive else ""
-        report = replace(
+        before = self.report
+        self.report = report = replace(
             found,
             ready=found.ready and not problem,
             message="; ".join(text for text in (problem, found.message) if text),
             fenced=self._lease.fenced,
             volume_full=self._volume.full(),
-            sequence=self.report.sequence,
+            sequence=before.sequence,
         )
-        before, self.report = self.report, report
-        if _without_progress(report) == _without_progress(before):
+        if _NEWS(report) == _NEWS(before):
             return
         self.report = replace(report, sequence=report.sequence + 1)
         async with self._changed:
             self._changed.notify_all()
-
-
-def _without_progress(report: Report) -> Report:
-    """Without what grows at each poll of a node that is well."""
-    return replace(report, position=0, last_ready=0)
 
 
 def _whole(values: Mapping[str, str], name: str) -> int:

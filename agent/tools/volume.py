@@ -7,10 +7,10 @@ Full is less than 0.5 % free for a process without privileges, but never less th
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -21,10 +21,11 @@ _EVERY = 1.0
 class Volume:
     """``full`` never waits: a look at a disk that hangs stays in its thread, and what was seen last counts on."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Executor) -> None:
         self._path = path
+        self._disk = disk
         self._full = False
-        self._looking: asyncio.Task[None] | None = None
+        self._looking: Future[None] | None = None
         self._looked_at = 0.0
 
     def full(self) -> bool:
@@ -32,12 +33,12 @@ class Volume:
         idle = self._looking is None or self._looking.done()
         if idle and time.monotonic() - self._looked_at >= _EVERY:
             self._looked_at = time.monotonic()
-            self._looking = asyncio.create_task(self._look())
+            self._looking = self._disk.submit(self._look)
         return self._full
 
-    async def _look(self) -> None:
+    def _look(self) -> None:
         try:
-            self._full = await asyncio.to_thread(is_full, self._path)
+            self._full = is_full(self._path)
         except OSError as error:
             _log.warning("how full the volume is cannot be seen: %s", error)
 

@@ -177,14 +177,15 @@ class FailureDetector:
         self._queue.add(key)
 
     def _pod_changed(self, event: WatchEvent) -> None:
-        key = pods.component_of(event.object)
+        key, metadata = pods.component_of(event.object), event.object["metadata"]
         component = self._components.get(key) if key is not None else None
+        if event.change is Change.DELETED:
+            self._ran_before.discard(str(metadata["uid"]))
+            self._probes.forget(str(metadata["namespace"]), str(metadata["name"]))
         if key is None or component is None:
             return
         if event.change is Change.DELETED:
-            name = str(event.object["metadata"]["name"])
-            component.seen.pop(name, None)
-            self._probes.forget(key[0], name)
+            component.seen.pop(str(metadata["name"]), None)
         self._queue.add(key)
 
     def _app_changed(self, event: WatchEvent) -> None:

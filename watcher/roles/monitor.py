@@ -106,6 +106,9 @@ class RoleMonitor:
     # Pods come and go
 
     def _app_changed(self, event: WatchEvent) -> None:
+        if event.change is Change.DELETED:
+            metadata = event.object["metadata"]
+            metrics.forget(metrics.ROLE_CHANGES, str(metadata["namespace"]), str(metadata["name"]))
         before, after = (apps.fenced(app) for app in (event.before, event.object))
         if before != after:
             key = str(event.object["metadata"]["namespace"]), str(event.object["metadata"]["name"])
@@ -245,8 +248,10 @@ class RoleMonitor:
             pod = await self._cluster.kubernetes.patch(POD, change.pod, key[0], body, manager=STATUS_FIELD_MANAGER)
         except NotFoundError:
             return  # gone: it holds nothing
-        self._written[key[0], change.pod] = int(pod["metadata"]["resourceVersion"]), change.role
-        metrics.ROLE_CHANGES.labels(key[0], key[1]).inc()
+        if self._cluster.pods.get(key[0], change.pod) is not None:  # else it has been forgotten already
+            self._written[key[0], change.pod] = int(pod["metadata"]["resourceVersion"]), change.role
+        if self._cluster.apps.get(*key[:2]) is not None:
+            metrics.ROLE_CHANGES.labels(key[0], key[1]).inc()
         log.info(
             "label %s", f"{LABEL_ROLE}={change.role}" if change.role else f"{LABEL_ROLE} removed",
             extra={"app": f"{key[0]}/{key[1]}", "pod": change.pod},

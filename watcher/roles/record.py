@@ -86,6 +86,7 @@ class RoleRecorder:
         self._queue: WorkQueue[AppKey] = WorkQueue("role record", self._write, delay=DELAY)
 
     async def __aenter__(self) -> None:
+        self._cluster.apps.subscribe(self._app_changed)
         for watch in self._cluster.kept:
             if watch.resource is CONFIG_MAP:
                 watch.subscribe(self._config_map_changed)
@@ -95,6 +96,10 @@ class RoleRecorder:
 
     def add(self, key: AppKey) -> None:
         self._queue.add(key)
+
+    def _app_changed(self, event: WatchEvent) -> None:
+        if event.change is Change.DELETED:
+            self._done.pop((str(event.object["metadata"]["namespace"]), str(event.object["metadata"]["name"])), None)
 
     def _config_map_changed(self, event: WatchEvent) -> None:
         """One that is made anew lacks our parts, and somebody may have edited them; roles need not change for that."""
@@ -106,14 +111,14 @@ class RoleRecorder:
             self._queue.add(key)
 
     async def _write(self, key: AppKey) -> None:
+        if self._cluster.apps.get(*key) is None:
+            return
         roles, holders = roles_of(self._cluster.pods_of.of(key), self._epochs(key)), list(self._holders(key))
         wanted = roles, holders
         if self._done.get(key) == wanted:
             return
-        if self._cluster.apps.get(*key) is None:
-            self._done.pop(key, None)
-            return
-        if await write_roles(self._cluster.kubernetes, key, roles, holders):
+        written = await write_roles(self._cluster.kubernetes, key, roles, holders)
+        if written and self._cluster.apps.get(*key) is not None:
             self._done[key] = wanted
 
 

@@ -41,6 +41,7 @@ class RoleRules:
         """App -> rules and topology that were good last: a spec that names others by mistake is refused, and what runs
         goes on."""
         cluster.plugins.subscribe(self._changed)
+        cluster.apps.subscribe(self._app_changed)
 
     def exclusive(self, namespace: str, app: str, component: str) -> frozenset[str]:
         """Where the plugin cannot be read, every role that has a Service: one holder too few is the safe mistake."""
@@ -79,6 +80,10 @@ class RoleRules:
                 return None
             self._rules[name, version] = _parse(found[0])
         return self._rules[name, version]
+
+    def _app_changed(self, event: WatchEvent) -> None:
+        if event.change is Change.DELETED:
+            self._last.pop((str(event.object["metadata"]["namespace"]), str(event.object["metadata"]["name"])), None)
 
     def _changed(self, event: WatchEvent) -> None:
         # A deleted version's rules stay for the Apps that still run with it; one installed anew is read anew.

@@ -35,6 +35,7 @@ class StatusWriter:
     ) -> None:
         self._cluster, self._messages, self._notes = cluster, messages, notes
         self._queue: WorkQueue[AppKey] = WorkQueue("status", self._write, delay=DELAY)
+        self._watches = {watch.resource: watch for watch in (cluster.apps, *cluster.kept)}
         self._conditions: dict[str, list[dict[str, Any]]] = {}
         self._metered: dict[AppKey, set[tuple[str, str]]] = {}
 
@@ -90,7 +91,7 @@ class StatusWriter:
         parts += [(GROUP, g, statuses.groups[g["metadata"]["name"]]) for g in groups]
         await asyncio.gather(*(self._apply(*part) for part in parts))
         await self._apply(APP, app, statuses.app)
-        self._meter(key, statuses)
+        self._meter(key, statuses if self._cluster.apps.get(*key) is not None else None)
 
     def _current(self, manifest: Manifest) -> Manifest:
         """With the conditions written last, which the cache may not show yet: their times must not be made anew."""
@@ -118,7 +119,9 @@ class StatusWriter:
             # Gone, or another object of the same name by now: the watch says so in a moment.
             log.info("status not written: %s", error)
             return
-        self._conditions[str(metadata["uid"])] = status["conditions"]
+        live = self._watches[resource].get(str(metadata["namespace"]), str(metadata["name"]))
+        if live is not None and live["metadata"]["uid"] == metadata["uid"]:  # else it has been forgotten already
+            self._conditions[str(metadata["uid"])] = status["conditions"]
         metrics.STATUS_WRITES.labels(resource.kind).inc()
         if resource is APP:
             ready = status["conditions"][0]
@@ -133,14 +136,14 @@ class StatusWriter:
         nodes = [n for g in (statuses.groups.values() if statuses else ()) for n in g["nodes"]]
         if statuses is None:
             for state in ("ready", "not_ready"):
-                _remove(metrics.NODES, namespace, app, state)
+                metrics.forget(metrics.NODES, namespace, app, state)
         else:
             ready = sum(n["ready"] for n in nodes)
             metrics.NODES.labels(namespace, app, "ready").set(ready)
             metrics.NODES.labels(namespace, app, "not_ready").set(len(nodes) - ready)
             roles = {(n["name"], n["role"]) for n in nodes if n["role"]}
         for node, role in self._metered.pop(key, set()) - roles:
-            _remove(metrics.ROLES, namespace, app, node, role)
+            metrics.forget(metrics.ROLES, namespace, app, node, role)
         for node, role in roles:
             metrics.ROLES.labels(namespace, app, node, role).set(1)
         if roles:
@@ -156,10 +159,3 @@ def differs(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     if "primary" in present and "primary" not in wanted:
         return True
     return any(present.get(key) != value for key, value in rest.items())
-
-
-def _remove(gauge: Any, *labels: str) -> None:
-    try:
-        gauge.remove(*labels)
-    except KeyError:
-        return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -138,6 +140,32 @@ async def test_the_kubelet_gets_health_and_nothing_else(node: Node, manager: Man
     )
     assert (await fetch(node.manager_health_port, "/readyz"))[0] == 404
     assert (await fetch(node.tools_health_port, "/metrics"))[0] == 404
+
+
+async def test_a_probe_in_pieces_is_answered_and_one_that_says_nothing_or_too_much_holds_up_nobody(
+    node: Node, manager: Manager
+) -> None:
+    node.mount(node.document())
+    node.start_manager()
+    await manager.reaches(pb.RUNNING)
+    async with _probing(node) as (_, _silent), _probing(node) as (answer, asking), _probing(node) as (none, talking):
+        asking.write(b"GET /livez HTTP/1.1\r\n")
+        talking.write(b"GET /livez HTTP/1.1\r\n" + b"X: y\r\n" * 4096)
+        assert await fetch(node.manager_health_port, "/livez") == (200, "ok\n")
+        asking.write(b"Host: node\r\n\r\n")
+        assert (await answer.read()).endswith(b"\r\n\r\nok\n")
+        with suppress(ConnectionResetError):
+            assert await none.read() == b""
+
+
+@asynccontextmanager
+async def _probing(node: Node) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async with asyncio.timeout(15):
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.manager_health_port)
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
 
 
 async def test_an_agent_without_tls_files_ends_with_a_sentence(node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def of(path: Path, known: Record | None) -> Memory:
     """Of an agent whose engine has just begun."""
     if known is not None:
         write_record(path, known)
-    memory = Memory(path)
+    memory = Memory(path, ThreadPoolExecutor(1))
     memory.process_began()
     return memory
 

@@ -77,7 +77,7 @@ async def test_a_full_volume_is_told_at_once_and_again_when_there_is_room(
         ballast.write_bytes(bytes(_free(node.data) - 512 * 1024))
         full = await _seen(tools, volume_full=True)
         assert full.sequence > first.sequence
-        assert full.ready, "a full volume is no reason to be not ready"
+        await eventually(lambda: _ready(tools, True), what="ready: a full volume is no reason not to be")
         ballast.unlink()
         again = await _seen(tools, volume_full=False)
         assert again.sequence > full.sequence

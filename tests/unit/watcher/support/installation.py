@@ -70,6 +70,8 @@ class Installation:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, spec: dict[str, Any] | None = None) -> None:
         self.kubernetes, self.agents = FakeKubernetes(), FakeAgents()
         self.suspicions: list[Suspicion] = []
+        self.parts: tuple[object, ...] = ()
+        """Of the watcher that runs."""
         self.down, self.leads, self.asked_to_lead = False, True, 0
         self.pods = [pod("redis", n) for n in range(3)]
         application = app(phase="Running", observedGeneration=1)
@@ -107,6 +109,7 @@ class Installation:
             monitor.listen(failures)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
             writer = StatusWriter(cluster, monitor.messages, failures.notes)
+            self.parts = (rules, recorder, writer, suspicions, failures, monitor)
             async with recorder, writer, suspicions, failures, monitor:
                 yield
 
