@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy.local import stages
 from deploy.local.instance import Instance
-from deploy.local.platform import install
 from tests.e2e.support.environment import TEST_INSTANCE, kube_of, temporal_of
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.platform import Temporal
@@ -20,8 +20,7 @@ def instance() -> Iterator[Instance]:
     keep = bool(os.environ.get("MW_TEST_KEEP"))
     if not keep and found.paths.state.exists():
         found.down(purge=True)  # what a run that was killed has left would be of another version
-    found.up()
-    install(found, example=False)
+    stages.bring_up(found, example=False)
     yield found
     if not keep:
         found.down(purge=True)
