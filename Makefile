@@ -20,6 +20,10 @@ help: ## This list
 up: .venv ## Kubernetes, Temporal, the platform and an example App on this machine (NODES=3: several nodes; CLUSTER=current: on your cluster)
 	$(PYTHON) -m deploy.local --instance $(INSTANCE) up --cluster $(CLUSTER) $(if $(NODES),--nodes $(NODES)) $(foreach value,$(SET),--set $(value))
 
+.PHONY: prepare
+prepare: .venv ## What `make up` would make first, programs and images, and nothing started: beside other work, for example
+	$(PYTHON) -m deploy.local prepare
+
 .PHONY: down
 down: .venv ## End all of it; the data stays (PURGE=1 removes the data too)
 	$(PYTHON) -m deploy.local --instance $(INSTANCE) down $(if $(filter 1,$(PURGE)),--purge)

@@ -13,8 +13,10 @@ from deploy.images.commands import BuildError
 from deploy.images.host import KEYRING, OLD_ARCHIVES, Archives, apt_options
 from deploy.images.keys import key
 
-# As in Debian's own slim images; the copyright files stay, the licences ask for them.
+# As in Debian's own slim images; the copyright files stay, the licences ask for them. Nothing is flushed to the disk
+# file by file: an image that a power cut leaves half-written is built again.
 DPKG_OPTIONS = (
+    "force-unsafe-io",
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
     "path-exclude=/usr/share/man/*",
@@ -38,8 +40,15 @@ def reference(suite: str) -> str:
     return f"localhost/middleware-base:{suite}"
 
 
+def package_lists(suite: str, storage: Path) -> Path | None:
+    """What `apt-get update` fetched when the base was made: the builds above it need not fetch and read it again."""
+    folder = storage / "bases" / f"{suite}-lists" / "lists"
+    return folder if folder.is_dir() else None
+
+
 def command(suite: str, target: Path, archives: Archives, options: list[str]) -> list[str]:
-    """The mmdebstrap call that makes one root file system as a tar file."""
+    """The mmdebstrap call that makes one root file system as a tar file, and leaves its package lists beside it."""
+    lists = target.parent / f"{suite}-lists"
     extra = ["--include=ca-certificates"] if "https://" in archives.main + archives.security else []
     return [
         "mmdebstrap", "--variant=minbase", "--mode=root", f"--keyring={KEYRING}", *extra,
@@ -47,6 +56,7 @@ def command(suite: str, target: Path, archives: Archives, options: list[str]) ->
         *(f"--dpkgopt={option}" for option in DPKG_OPTIONS),
         *(f"--aptopt={option}" for option in options),
         *(f"--customize-hook={hook}" for hook in HOOKS),
+        f"--customize-hook=copy-out /var/lib/apt/lists {lists}",
         suite, str(target), *archives.sources(suite),
     ]  # fmt: skip
 
@@ -75,19 +85,26 @@ def make(suite: str, storage: Path, archives: Archives, run: Callable[[list[str]
     tar = _tar(suite, storage)
     tar.parent.mkdir(parents=True, exist_ok=True)
     partial = tar.with_suffix(".partial.tar")
-    partial.unlink(missing_ok=True)
     try:
-        run(command(suite, partial, archives, apt_options()))
+        _run(suite, partial, archives, apt_options(), run)
     except BuildError as first:
         # Signatures of an archived release are past their date by design.
         expired = ['Acquire::Check-Valid-Until "false"', *apt_options()]
         try:
-            run(command(suite, partial, OLD_ARCHIVES, expired))
+            _run(suite, partial, OLD_ARCHIVES, expired, run)
         except BuildError:
             raise first from None
     with partial.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return partial.rename(tar), digest
+
+
+def _run(suite: str, target: Path, archives: Archives, options: list[str], run: Callable[[list[str]], None]) -> None:
+    target.unlink(missing_ok=True)
+    lists = target.parent / f"{suite}-lists"
+    shutil.rmtree(lists, ignore_errors=True)
+    lists.mkdir()
+    run(command(suite, target, archives, options))
 
 
 def context(tar: Path, folder: Path) -> Path:

@@ -65,13 +65,16 @@ def apt_options() -> list[str]:
     ]
 
 
+def missing_packages() -> set[str]:
+    """The Debian packages that building images needs and this machine has not."""
+    missing = {package for program, package in PROGRAMS.items() if shutil.which(program) is None}
+    return missing if KEYRING.exists() else missing | {"debian-archive-keyring"}
+
+
 def ensure_programs(run: Callable[[list[str]], None]) -> None:
     """Installs what is missing by apt-get. Raises BuildError (of `run`) or PermissionError."""
     if os.geteuid() != 0:
         raise PermissionError("images can only be built as root: mmdebstrap and buildah need chroot and mount")
-    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
-    if not KEYRING.exists():
-        missing.append("debian-archive-keyring")
-    if missing:
+    if missing := missing_packages():
         run(["apt-get", "update", "-q"])
-        run(["apt-get", "install", "-qy", "--no-install-recommends", *missing])
+        run(["apt-get", "install", "-qy", "--no-install-recommends", *sorted(missing)])

@@ -3,7 +3,7 @@
 Isolation by chroot needs neither a container runtime nor cgroups, so it works inside other containers too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -24,11 +24,19 @@ class Store:
     def _buildah(self, command: str, *arguments: str) -> None:
         self._run(["buildah", *self._options, command, *arguments])
 
-    def build(self, reference: str, context: Path, build_args: Mapping[str, str]) -> None:
-        """Builds `context`/Containerfile, all steps of it: what is unchanged is not built at all (see `keys`)."""
-        args = [word for name, value in build_args.items() for word in ("--build-arg", f"{name}={value}")]
+    def build(
+        self, reference: str, context: Path, *, base: str | None = None, package_lists: Path | None = None
+    ) -> None:
+        """Builds `context`/Containerfile, all steps of it: what is unchanged is not built at all (see `keys`).
+
+        `base` is the image below it; `package_lists` are what `apt-get update` finds there already, as if it had just
+        been run. What it changes in them is forgotten.
+        """
+        options = ["--build-arg", f"BASE={base}"] if base else []
+        if package_lists:
+            options += ["--volume", f"{package_lists}:/var/lib/apt/lists:O"]
         self._buildah(
-            "build", "--isolation", "chroot", "--pull=never", "--layers=false", "--format", "docker", *args,
+            "build", "--isolation", "chroot", "--pull=never", "--layers=false", "--format", "docker", *options,
             "--tag", reference, "--file", str(context / "Containerfile"), str(context),
         )  # fmt: skip
 

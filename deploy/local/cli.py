@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from deploy.local import slots, stages, status
+from deploy.local import prepare, slots, stages, status
 from deploy.local.errors import LocalError
 from deploy.local.instance import Instance
 
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         "--nodes", type=int, metavar="N",
         help=f"how many nodes, 1 to {slots.MAXIMUM_NODES}; an instance grows and does not shrink (default: as it is)",
     )  # fmt: skip
+    commands.add_parser("prepare", help="make what `up` would make first (programs, images), and start nothing")
     down = commands.add_parser("down", help="end everything; the data stays")
     down.add_argument("--purge", action="store_true", help="remove the data too")
     commands.add_parser("status", help="each component: does it run, does it answer")
@@ -75,8 +76,15 @@ def _run(options: argparse.Namespace, instance: Instance) -> None:
         case "up" if options.cluster == "current":
             stages.bring_up_current(instance.progress, options.values)
         case "up":
-            stages.bring_up(instance, cluster_only=options.cluster_only, nodes=options.nodes)
+            if options.cluster_only:
+                instance.up(options.nodes)
+            else:
+                stages.bring_up(instance, nodes=options.nodes)
+            instance.progress.print_table()
             _say_how_to_use(instance)
+        case "prepare":
+            prepare.everything(instance.progress)
+            instance.progress.print_table()
         case "down":
             instance.down(purge=options.purge)
         case "status":

@@ -12,22 +12,41 @@ from pathlib import Path
 from deploy.local import machine, versions
 from deploy.local.commands import run
 from deploy.local.errors import LocalError
+from deploy.local.paths import SOURCES
 from deploy.local.progress import Progress
 
 _GO_PLACES = ("/usr/local/go/bin", "/usr/lib/go/bin", "/root/go/bin")
 # No version control: in a checkout that belongs to another user (`sudo make up`) git refuses, and the build with it.
-_FLAGS = ("-mod=readonly", "-buildvcs=false")
+_MODULE_FLAGS = ("-mod=readonly", "-buildvcs=false")
+_MOST_MIB, _LEAST_MIB = 2048, 256  # what a compiler may take before it collects garbage
 _VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 
 
-def linker_flags() -> str:
+def flags() -> list[str]:
+    """How the programs are compiled and linked.
+
+    The linker would leave the debug tables out, but the compiler make them first: both are told.
+    """
+    return ["-trimpath", "-gcflags=all=-dwarf=false", f"-ldflags={_linker_flags()}"]
+
+
+def _linker_flags() -> str:
     """No debug tables, and the versions that Kubernetes and helm otherwise do not know of themselves."""
     major, minor, _ = versions.KUBERNETES.removeprefix("v").split(".")
-    flags = ["-s", "-w", f"-X helm.sh/helm/v3/internal/version.version={versions.HELM}"]
+    words = ["-s", "-w", f"-X helm.sh/helm/v3/internal/version.version={versions.HELM}"]
     for package in _VERSION_PACKAGES:
-        flags += [f"-X {package}.gitVersion={versions.KUBERNETES}", f"-X {package}.gitTreeState=clean"]
-        flags += [f"-X {package}.gitMajor={major}", f"-X {package}.gitMinor={minor}"]
-    return " ".join(flags)
+        words += [f"-X {package}.gitVersion={versions.KUBERNETES}", f"-X {package}.gitTreeState=clean"]
+        words += [f"-X {package}.gitMajor={major}", f"-X {package}.gitMinor={minor}"]
+    return " ".join(words)
+
+
+def _compiler_memory() -> dict[str, str]:
+    """The compiler spends a fifth of its time on collecting garbage, for memory that a machine for a cluster has. There
+    are as many compilers as processors; together they get half of what is free before they collect any."""
+    free = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    share = int(free[1]) // 1024 // 2 // (os.cpu_count() or 1) if free else _LEAST_MIB
+    limit = max(_LEAST_MIB, min(_MOST_MIB, share))
+    return {"GOGC": "off", "GOMEMLIMIT": f"{limit}MiB"}
 
 
 def parse_version(text: str) -> tuple[int, int]:
@@ -63,11 +82,11 @@ def find_go() -> tuple[str, str | None]:
     return go, toolchain(parse_version(text))
 
 
-def build(module: Path, packages: Mapping[str, str], destination: Path, progress: Progress) -> None:
-    """Build `packages` (program -> Go package) of the module into `destination/<program>`, in one go, so that what they
-    share is compiled once. Minutes when nothing is cached; the console shows how far it is."""
+def build(packages: Mapping[str, str], destination: Path, progress: Progress) -> None:
+    """Build `packages` (program -> Go package) into `destination/<program>`, in one go: what they share is compiled
+    once. Minutes when nothing is cached; the console shows how far it is."""
     go, chosen = find_go()
-    environment = {**os.environ, "CGO_ENABLED": "0"}
+    environment = {**_compiler_memory(), **os.environ, "CGO_ENABLED": "0"}
     if chosen:
         environment["GOTOOLCHAIN"] = chosen
     environment.setdefault("HOME", "/root")
@@ -78,31 +97,29 @@ def build(module: Path, packages: Mapping[str, str], destination: Path, progress
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     wanted = list(packages.values())
-    total = _count(go, module, wanted, environment, progress)
-    command = [go, "build", "-v", *_FLAGS, "-trimpath", "-ldflags", linker_flags()]
-    _follow([*command, "-o", f"{scratch}/", *wanted], module, environment, progress, total)
+    total = _count(go, wanted, environment, progress)
+    command = [go, "build", "-v", *_MODULE_FLAGS, *flags(), "-o", f"{scratch}/", *wanted]
+    _follow(command, environment, progress, total)
     for program, package in packages.items():
         (scratch / package.rpartition("/")[2]).replace(destination / program)
     shutil.rmtree(scratch)
 
 
-def _count(go: str, module: Path, packages: Sequence[str], environment: Mapping[str, str], progress: Progress) -> int:
+def _count(go: str, packages: Sequence[str], environment: Mapping[str, str], progress: Progress) -> int:
     """How many packages there are to compile; downloads the modules on the way."""
     progress.update("fetching the modules")
-    command = [go, "list", *_FLAGS, "-deps", *packages]
-    done = subprocess.run(command, cwd=module, env=dict(environment), capture_output=True, text=True, check=False)
+    command = [go, "list", *_MODULE_FLAGS, "-deps", *packages]
+    done = subprocess.run(command, cwd=SOURCES, env=dict(environment), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise LocalError(_failure(module, done.stderr.splitlines()))
+        raise LocalError(_failure(done.stderr.splitlines()))
     return len(done.stdout.splitlines())
 
 
-def _follow(
-    command: Sequence[str], module: Path, environment: Mapping[str, str], progress: Progress, total: int
-) -> None:
+def _follow(command: Sequence[str], environment: Mapping[str, str], progress: Progress, total: int) -> None:
     """Run the build; it names each package that it compiles, what is cached goes unnamed."""
     compiled, lines = 0, []
     with subprocess.Popen(
-        list(command), cwd=module, env=dict(environment), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        list(command), cwd=SOURCES, env=dict(environment), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stderr
         for line in process.stderr:
@@ -110,12 +127,12 @@ def _follow(
             compiled += 1
             progress.update(f"compiling {line.strip()}", compiled, total)
     if process.returncode:
-        raise LocalError(_failure(module, lines))
+        raise LocalError(_failure(lines))
 
 
-def _failure(module: Path, lines: Sequence[str]) -> str:
+def _failure(lines: Sequence[str]) -> str:
     told = " | ".join([line for line in lines if not line.startswith("go: downloading")][-8:])
-    return f"Go could not build {module}: {told}"
+    return f"Go could not build {SOURCES}: {told}"
 
 
 def _text(version: tuple[int, int]) -> str:

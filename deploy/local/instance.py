@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
-from deploy.local import images, kernel_settings, machine, manifests, programs, setup, slots, versions
+from deploy.local import images, kernel_settings, machine, manifests, prepare, programs, setup, slots, versions
 from deploy.local.cgroups import ControlGroups
 from deploy.local.commands import run
 from deploy.local.components import Component, all_components, node_components
@@ -25,7 +25,7 @@ from deploy.local.errors import LocalError
 from deploy.local.mounts import mounts_below
 from deploy.local.network import Network, NodeNetwork
 from deploy.local.nodes import Node
-from deploy.local.paths import RUN_ROOT, STATE_ROOT, NodePaths, Paths, cache_root, state_directory
+from deploy.local.paths import RUN_ROOT, STATE_ROOT, NodePaths, Paths, state_directory
 from deploy.local.progress import Progress
 from deploy.local.slots import Addresses, NodeAddresses
 
@@ -104,12 +104,9 @@ class Instance:
     def _up(self, nodes: int | None) -> None:
         progress = self.progress
         count = self._wanted_nodes(nodes)
-        with progress.step("Machine"):
-            machine.check(self.paths.state, count)
-            machine.ensure_packages(progress)
-        with progress.step(f"Programs (Kubernetes {versions.KUBERNETES}, Temporal {versions.TEMPORAL})"):
-            found = programs.Finder.default(cache_root(), progress).find_all()
-            programs.link_all(found, self.paths.bin)
+        machine.check(self.paths.state, count)
+        prepare.packages(progress, images=False)
+        programs.link_all(prepare.programs(progress), self.paths.bin)
         with progress.step("Network, certificates, configuration"):
             self._refuse_foreign_directory()
             slots.claim(STATE_ROOT / "slots", self.name, self.paths.record)

@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local.commands import run, search_path
@@ -55,23 +56,24 @@ def check_disk(directory: Path, gib: int, purpose: str) -> None:
         raise LocalError(f"{existing} has {free / GIB:.1f} GiB free, {gib} are needed for {purpose}")
 
 
-def ensure_packages(progress: Progress) -> None:
-    """Install the Debian packages that are missing. Does nothing, and needs no network, where none is."""
-    missing = sorted({package for program, package in NEEDED.items() if not shutil.which(program, path=search_path())})
-    if not missing:
-        return
+def missing_packages() -> set[str]:
+    """The Debian packages that the cluster needs and this machine has not."""
+    return {package for program, package in NEEDED.items() if not shutil.which(program, path=search_path())}
+
+
+def install(packages: Sequence[str], progress: Progress) -> None:
+    """Install Debian packages, all of them at once. Raises LocalError where that cannot be done."""
     if not shutil.which("apt-get"):
-        raise LocalError(f"Missing: {', '.join(missing)}. Only Debian's apt-get is known here: install them by hand")
-    progress.update(f"installing {' '.join(missing)}")
-    had_containerd = "containerd" not in missing
+        raise LocalError(f"Missing: {', '.join(packages)}. Only Debian's apt-get is known here: install them by hand")
+    progress.update(f"installing {' '.join(packages)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     options = ["-o", "DPkg::Lock::Timeout=300", "-q", "-y"]
-    install = ["apt-get", *options, "install", "--no-install-recommends", *missing]
-    if run(install, seconds=600, check=False, environment=environment).returncode:
+    install_all = ["apt-get", *options, "install", "--no-install-recommends", *packages]
+    if run(install_all, seconds=600, check=False, environment=environment).returncode:
         # a fresh machine has no package lists, an old one has lists of versions that are gone
         run(["apt-get", *options, "update"], seconds=300, environment=environment)
-        run(install, seconds=600, environment=environment)
-    if not had_containerd:
+        run(install_all, seconds=600, environment=environment)
+    if "containerd" in packages:
         _silence_service("containerd")
 
 

@@ -22,7 +22,6 @@ from cli.session import CommandError
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, POD, SECRET, SERVICE, Manifest
-from deploy.local import stages
 from deploy.local.errors import LocalError
 from deploy.local.instance import Instance
 from deploy.local.progress import Progress
@@ -36,12 +35,11 @@ READY_SECONDS = 300
 
 
 def install(instance: Instance, *, example: bool = False) -> None:
-    """Images, CRDs, certificates, watcher, worker, plugins; with `example` the example App until it is Ready.
+    """CRDs, certificates, watcher, worker, plugins; with `example` the example App until it is Ready.
 
-    May be repeated. Raises LocalError with a sentence and where to look.
+    The nodes have the images. May be repeated. Raises LocalError with a sentence and where to look.
     """
     progress = instance.progress
-    stages.load_images(instance)
     os.environ["PATH"] = f"{instance.paths.bin}:{os.environ.get('PATH', '')}"  # Helm
     options = installation.Options(
         temporal_address=instance.temporal_address,

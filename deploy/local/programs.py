@@ -20,8 +20,6 @@ from deploy.local.paths import SOURCES, cache_root
 from deploy.local.progress import Progress
 from deploy.local.releases import Releases
 
-TEMPORAL_MODULE = SOURCES / "temporal"
-
 
 @dataclass(frozen=True)
 class Program:
@@ -34,7 +32,6 @@ class Program:
     name: str
     version: str
     package: str
-    module: Path = SOURCES
     folder: str | None = None
     ask: tuple[str, ...] = ()
 
@@ -55,18 +52,16 @@ PROGRAMS = (
     Program("volumes", versions.KUBERNETES, "./volumes", folder="volumes"),
     Program("pause", versions.KUBERNETES, "./pause", folder="pause"),
     Program("helm", versions.HELM, "helm.sh/helm/v3/cmd/helm", ask=("version", "--short")),
-    Program(
-        "temporal", versions.TEMPORAL, "github.com/temporalio/cli/cmd/temporal", TEMPORAL_MODULE, ask=("--version",)
-    ),
+    Program("temporal", versions.TEMPORAL, "github.com/temporalio/cli/cmd/temporal", ask=("--version",)),
 )
 
 
-def source_digest(program: Program) -> str:
-    """A digest of all that decides what a build gives: the pinned module, our own source, the linker's flags."""
-    digest = hashlib.sha256(gobuild.linker_flags().encode())
-    files = [program.module / "go.mod", program.module / "go.sum"]
+def source_digest(program: Program, module: Path = SOURCES) -> str:
+    """A digest of all that decides what a build gives: the pinned modules, our own source, the flags."""
+    digest = hashlib.sha256(" ".join(gobuild.flags()).encode())
+    files = [module / "go.mod", module / "go.sum", *sorted((module / "absent").rglob("*.go"))]
     if program.folder:
-        files += sorted((program.module / program.folder).glob("*.go"))
+        files += sorted((module / program.folder).glob("*.go"))
     for file in files:
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
@@ -80,6 +75,7 @@ class Finder:
     progress: Progress
     releases: Releases
     installed: Callable[[Program], Path | None]
+    made: str = "cached"  # or `built`, once something had to be
 
     @classmethod
     def default(cls, cache: Path, progress: Progress) -> Finder:
@@ -94,8 +90,9 @@ class Finder:
                 if path:
                     found[program.name] = path
             missing = [program for program in PROGRAMS if program.name not in found]
-            for module in dict.fromkeys(program.module for program in missing):
-                found.update(self._build([program for program in missing if program.module == module]))
+            if missing:
+                found.update(self._build(missing))
+                self.made = "built"
         return found
 
     def _built(self, program: Program) -> Path:
@@ -117,7 +114,7 @@ class Finder:
     def _build(self, missing: list[Program]) -> dict[str, Path]:
         packages = {program.package.rpartition("/")[2]: program.package for program in missing}
         scratch = self.cache / "bin" / "new"
-        gobuild.build(missing[0].module, packages, scratch, self.progress)
+        gobuild.build(packages, scratch, self.progress)
         found = {}
         for program in missing:
             path = self._built(program)

@@ -1,4 +1,4 @@
-"""The whole of `make up`: the cluster, then the images, the platform and the example App on it.
+"""The whole of `make up`: the cluster and beside it the images, then the platform and the example App on it.
 
 The later stages are other modules, loaded when they are needed: the cluster alone must come up with nothing but the
 standard library, rich and cryptography.
@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.local.errors import LocalError
+from deploy.local import prepare
 from deploy.local.instance import Instance
-from deploy.local.paths import cache_root
 from deploy.local.progress import Progress
 
 PLATFORM = "deploy.local.platform"
-IMAGE_BUILD = "deploy.images.build"
 
 
-def bring_up(instance: Instance, *, cluster_only: bool, nodes: int | None = None) -> None:
-    """An embedded cluster with the platform and the example App on it; with `cluster_only` the bare cluster."""
-    instance.up(nodes)
-    if not cluster_only:
-        importlib.import_module(PLATFORM).install(instance, example=True)
+def bring_up(instance: Instance, *, nodes: int | None = None, example: bool = True) -> None:
+    """An embedded cluster with the platform on it; with `example` the example App too, until it is Ready.
+
+    The images are built while the programs are compiled and the cluster starts.
+    """
+    prepare.packages(instance.progress, images=True)
+    with prepare.images_beside(instance.progress) as images:
+        instance.up(nodes)
+    load_archives(instance, images.result())
+    importlib.import_module(PLATFORM).install(instance, example=example)
 
 
 def bring_up_current(progress: Progress, values: Sequence[str]) -> None:
@@ -33,30 +36,28 @@ def bring_up_current(progress: Progress, values: Sequence[str]) -> None:
 
 
 def load_images(instance: Instance, names: Sequence[str] = ()) -> list[str]:
-    """Build these images (none named: all) where they changed, load what the nodes have not; their references.
+    """Build these images (none named: all) where they changed, load what the nodes have not; their references."""
+    archives = prepare.images(instance.progress, names)
+    load_archives(instance, archives)
+    return list(archives)
+
+
+def load_archives(instance: Instance, archives: Mapping[str, Path]) -> None:
+    """Load these archives, by the reference of the image in each, where the nodes have them not.
 
     An archive's name tells its content, its reference does not: a newer build has the same version. So what was loaded
     is remembered by archive.
     """
     record = instance.paths.state / "images.json"
     loaded: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
-    present = instance.images()
-    with instance.progress.step("Images"):
-        archives = _build(names, instance.progress)
+    with instance.progress.step("Images onto the nodes") as step:
+        present = instance.images()
+        step.made = "there already"
         for reference, archive in archives.items():
             if loaded.get(reference) == archive.name and reference in present:
                 continue
+            step.made = "loaded"
             instance.progress.update(f"loading {reference}")
             instance.load_image(archive)
             loaded[reference] = archive.name
             record.write_text(json.dumps(loaded, indent=2) + "\n")
-    return list(archives)
-
-
-def _build(names: Sequence[str], progress: Progress) -> dict[str, Path]:
-    build_module = importlib.import_module(IMAGE_BUILD)
-    try:
-        built: dict[str, Path] = build_module.build(list(names), cache_root(), report=progress.update)
-    except (build_module.commands.BuildError, ValueError, OSError) as error:
-        raise LocalError(f"The images could not be built: {error}") from error
-    return built

@@ -12,7 +12,7 @@ HELM = "v3.19.0"
 TEMPORAL = "v1.5.1"
 PAUSE_IMAGE = "middleware.local/pause:1"
 
-# The oldest Go that can build from source: the newest `go` directive of the two modules. Go 1.21 or later fetches the
-# version that it needs; what is older cannot.
+# The oldest Go that can build from source: the `go` directive of the module. Go 1.21 or later fetches the version that
+# it needs; what is older cannot.
 GO_NEEDED = (1, 25)
 GO_SELF_UPDATING = (1, 21)

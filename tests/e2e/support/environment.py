@@ -9,8 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from deploy.local import stages
 from deploy.local.instance import Instance
-from deploy.local.platform import install
 from tests.e2e.support.kube import Kube
 from tests.e2e.support.platform import Temporal
 
@@ -60,6 +60,4 @@ def shared_cluster(run: Path) -> Iterator[Instance]:
 def _make() -> None:
     if not KEEP:
         end()  # what a run that was killed has left would be of another version
-    instance = Instance(TEST_INSTANCE)
-    instance.up()
-    install(instance, example=False)
+    stages.bring_up(Instance(TEST_INSTANCE), example=False)

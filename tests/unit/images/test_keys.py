@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.images import keys
-from deploy.images.build import recipe
 from deploy.images.catalog import Image, catalog, select
+from deploy.images.recipe import recipe
 
 LOCK = "grpcio==1.0 \\\n    --hash=sha256:aa\npydantic==1.0 \\\n    --hash=sha256:bb\n"
 AGENT = Image("agent", "1", "bookworm", ("agent", "proto"), ("grpcio",))

@@ -1,4 +1,4 @@
-"""Programs: the order in which they are looked for, what a Go must be, and that the pins agree with the modules."""
+"""Programs: the order in which they are looked for, what a Go must be, and that the pins agree with the module."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     """What was built from source; the build itself is replaced, it takes minutes."""
     calls: list[dict[str, str]] = []
 
-    def fake_build(module: Path, packages: dict[str, str], destination: Path, progress: Progress) -> None:
+    def fake_build(packages: dict[str, str], destination: Path, progress: Progress) -> None:
         calls.append(dict(packages))
         destination.mkdir(parents=True, exist_ok=True)
         for name in packages:
@@ -52,13 +52,15 @@ def finder(tmp_path: Path, releases: Releases, installed: dict[str, Path] | None
     return Finder(tmp_path / "cache", Progress(), releases, lambda program: (installed or {}).get(program.name))
 
 
-def test_what_is_nowhere_is_built_once_per_module_and_then_cached(tmp_path: Path, builds: list[dict[str, str]]) -> None:
-    found = finder(tmp_path, FakeReleases()).find_all()
+def test_what_is_nowhere_is_built_in_one_go_and_then_cached(tmp_path: Path, builds: list[dict[str, str]]) -> None:
+    first, second = finder(tmp_path, FakeReleases()), finder(tmp_path, FakeReleases())
+    found = first.find_all()
     assert set(found) == set(BY_NAME)
-    assert [set(call) for call in builds] == [{"cluster", "coredns", "volumes", "pause", "helm"}, {"temporal"}]
+    assert [set(call) for call in builds] == [{"cluster", "coredns", "volumes", "pause", "helm", "temporal"}]
     assert found["etcd"] == found["kubelet"] == found["kubectl"]
-    assert finder(tmp_path, FakeReleases()).find_all() == found
-    assert len(builds) == 2
+    assert second.find_all() == found
+    assert len(builds) == 1
+    assert (first.made, second.made) == ("built", "cached")
 
 
 def test_the_machines_own_goes_first_then_the_cache_then_the_release(
@@ -77,15 +79,16 @@ def test_the_machines_own_goes_first_then_the_cache_then_the_release(
 
 
 def test_changed_sources_are_built_anew(tmp_path: Path) -> None:
-    module = tmp_path / "module"
-    (module / "pause").mkdir(parents=True)
-    for name in ("go.mod", "go.sum", "pause/main.go"):
-        (module / name).write_text(name)
-    program = Program("pause", "v1", "./pause", module, folder="pause")
-    before = source_digest(program)
-    assert source_digest(program) == before
-    (module / "pause" / "main.go").write_text("changed")
-    assert source_digest(program) != before
+    files = ("go.mod", "go.sum", "pause/main.go", "absent/storage/storage.go")
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    program = Program("pause", "v1", "./pause", folder="pause")
+    seen = {source_digest(program, tmp_path), source_digest(program, tmp_path)}
+    for name in files:
+        (tmp_path / name).write_text("changed")
+        seen.add(source_digest(program, tmp_path))
+    assert len(seen) == 1 + len(files)
 
 
 def test_links_follow_a_new_version(tmp_path: Path) -> None:
@@ -148,15 +151,14 @@ def test_no_go_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         gobuild.find_go()
 
 
-def test_versions_and_modules_agree() -> None:
-    required = dict(re.findall(r"^\s*(?:require )?(\S+) (v\S+)", (SOURCES / "go.mod").read_text(), re.MULTILINE))
-    temporal = (SOURCES / "temporal" / "go.mod").read_text()
+def test_versions_and_the_module_agree() -> None:
+    module = (SOURCES / "go.mod").read_text()
+    required = dict(re.findall(r"^\s*(?:require )?(\S+) (v\S+)", module, re.MULTILINE))
     assert required["k8s.io/kubernetes"] == versions.KUBERNETES
     assert required["go.etcd.io/etcd/server/v3"] == versions.ETCD
     assert required["github.com/coredns/coredns"] == versions.COREDNS
     assert required["helm.sh/helm/v3"] == versions.HELM
-    assert f"github.com/temporalio/cli {versions.TEMPORAL}" in temporal
-    for text in (temporal, (SOURCES / "go.mod").read_text()):
-        directive = re.search(r"^go (\d+)\.(\d+)", text, re.MULTILINE)
-        assert directive
-        assert (int(directive[1]), int(directive[2])) <= versions.GO_NEEDED
+    assert required["github.com/temporalio/cli"] == versions.TEMPORAL
+    directive = re.search(r"^go (\d+)\.(\d+)", module, re.MULTILINE)
+    assert directive
+    assert (int(directive[1]), int(directive[2])) <= versions.GO_NEEDED
