@@ -134,7 +134,7 @@ def _middleware_container(group: DesiredGroup) -> dict[str, Any]:
         "ports": ports,
         "resources": spec.resources.model_dump(exclude_defaults=True),
         "securityContext": _container_security(),
-        "livenessProbe": _probe("/livez", MANAGER_HEALTH_PORT, period=5, failures=6),
+        "livenessProbe": _liveness(MANAGER_HEALTH_PORT),
         "volumeMounts": _mounts("tmp-middleware"),
     }
 
@@ -149,10 +149,16 @@ def _tools_container(group: DesiredGroup) -> dict[str, Any]:
         "ports": [{"name": "agent-tools", "containerPort": TOOLS_PORT, "protocol": "TCP"}],
         "resources": _TOOLS_RESOURCES,
         "securityContext": _container_security(),
-        "livenessProbe": _probe("/livez", TOOLS_HEALTH_PORT, period=5, failures=6),
+        "livenessProbe": _liveness(TOOLS_HEALTH_PORT),
         "readinessProbe": _probe("/readyz", TOOLS_HEALTH_PORT, period=1, failures=2),
         "volumeMounts": _mounts("tmp-tools"),
     }
+
+
+def _liveness(port: int) -> dict[str, Any]:
+    """An agent that hangs for half a minute is started anew. The first question would come before it can answer, and
+    the kubelet would write an Event of it for each container that starts."""
+    return _probe("/livez", port, period=10, failures=3) | {"initialDelaySeconds": 10}
 
 
 def _probe(path: str, port: int, *, period: int, failures: int) -> dict[str, Any]:
