@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from deploy.images import builder, host
+from deploy.images import bases, commands, host
 from deploy.images.builder import Builder, Made
 from deploy.images.catalog import Image
 from deploy.images.commands import BuildError
@@ -34,7 +35,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[Command]:
     """The commands that a build runs. The programs are replaced: they take minutes and need root."""
     ran: list[Command] = []
     monkeypatch.setattr(host, "machine_archives", lambda: host.Archives("http://main", "http://security"))
-    monkeypatch.setattr(builder.bases, "apt_options", list)
+    monkeypatch.setattr(bases, "apt_options", list)
     replace(monkeypatch, lambda command, log: ran.append(command))
     return ran
 
@@ -48,7 +49,7 @@ def replace(monkeypatch: pytest.MonkeyPatch, also: Programs) -> None:
             elif word.startswith("docker-archive:"):
                 Path(word.split(":")[1]).write_bytes(b"image")
 
-    monkeypatch.setattr(builder.commands, "run", run)
+    monkeypatch.setattr(commands, "run", run)
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_bases_and_wheels_are_made_side_by_side(
             met.wait()
 
     replace(monkeypatch, together)
-    monkeypatch.setattr(builder.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
     build(repository)
 
 
