@@ -81,4 +81,4 @@ async def test_one_that_was_just_chosen_is_not_put_back_by_its_own_agent(tmp_pat
             await old.tool("follow", primary=new.address)
             asked.cancel()
             await until(old.ready, "the old one follows")
-            await asyncio.sleep(1)  # each round is a move of its own
+            await asyncio.sleep(1)
