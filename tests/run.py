@@ -45,7 +45,9 @@ class Plan:
 
 UNIT = Plan("unit", ("tests/unit", "tests/replay", "-n", "6"), needs_programs=False)
 WORKFLOWS = Plan("workflows", ("tests/workflows", "-n", "4"))
-E2E = Plan("e2e", ("tests/e2e", "-m", "not exclusive", "-n", "4", "--dist", "loadfile"), needs_cluster=True)
+# In the order of their names: by the number of their tests, as pytest-xdist has it, the longest story would begin last.
+SPREAD = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+E2E = Plan("e2e", ("tests/e2e", "-m", "not exclusive", *SPREAD), needs_cluster=True)
 EXCLUSIVE = Plan("exclusive", ("tests/e2e", "-m", "exclusive"), needs_cluster=True)
 PARTS = {"unit": (UNIT, WORKFLOWS), "e2e": (E2E, EXCLUSIVE), "all": (UNIT, WORKFLOWS, E2E, EXCLUSIVE)}
 
