@@ -7,13 +7,15 @@ without asyncio's transports: taken up when its request is there, answered and c
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import socket
 from collections.abc import Callable, Mapping
 
+_log = logging.getLogger(__name__)
 _REQUEST_DEADLINE = 5.0
 _LARGEST_REQUEST = 8192
 _BACKLOG = 100
+_AGAIN = 1.0
 _END = b"\r\n\r\n"
 
 Check = Callable[[], str | None]
@@ -26,7 +28,8 @@ class ProbeServer:
     def __init__(self, host: str, port: int, checks: Mapping[str, Check]) -> None:
         self._host = host
         self._port = port
-        self._checks = checks
+        self._checks = {path.encode(): check for path, check in checks.items()}
+        self._unknown = _answer("404 Not Found", "only " + " and ".join(checks))
         self._listening: socket.socket | None = None
         self._waiting: set[asyncio.Task[None]] = set()
 
@@ -37,7 +40,11 @@ class ProbeServer:
         self._listening.setblocking(False)
         # The kernel keeps a connection to itself until its request has come.
         self._listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(_REQUEST_DEADLINE))
-        asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listening is not None:
+            asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
 
     def close(self) -> None:
         if self._listening is not None:
@@ -50,12 +57,19 @@ class ProbeServer:
     def _accept(self, listening: socket.socket) -> None:
         try:
             connection, _ = listening.accept()
-        except OSError:
+        except (BlockingIOError, ConnectionError):
             return  # who came has gone again
+        except OSError as error:
+            # No descriptor is left, say: it would be called again at once.
+            _log.error("no probe can be answered now: %s", error)
+            asyncio.get_running_loop().remove_reader(listening)
+            asyncio.get_running_loop().call_later(_AGAIN, self._listen)
+            return
         connection.setblocking(False)
-        head = b""
-        with contextlib.suppress(OSError):
+        try:
             head = connection.recv(_LARGEST_REQUEST)
+        except OSError:
+            head = b""
         if _END in head:
             self._reply(connection, head)
         else:
@@ -79,19 +93,26 @@ class ProbeServer:
             connection.close()
 
     def _reply(self, connection: socket.socket, head: bytes) -> None:
-        words = head.split(b"\r\n", 1)[0].split()
-        path = words[1].decode("latin-1").split("?")[0] if len(words) == 3 and words[0] == b"GET" else ""
-        with connection, contextlib.suppress(OSError):
-            connection.send(self._answer(path))  # it fits into the kernel's buffer, which is empty
+        path = head[4 : head.find(b" ", 4)] if head.startswith(b"GET ") else b""
+        check = self._checks.get(path.partition(b"?")[0])
+        problem = check() if check is not None else None
+        try:
+            # It fits into the kernel's buffer, which is empty.
+            connection.send(self._unknown if check is None else _OK if problem is None else _not_ok(problem))
+        except OSError:
+            pass  # a probe that gave up
+        finally:
+            connection.close()
 
-    def _answer(self, path: str) -> bytes:
-        check = self._checks.get(path)
-        if check is None:
-            status, text = "404 Not Found", "only " + " and ".join(self._checks)
-        elif (problem := check()) is None:
-            status, text = "200 OK", "ok"
-        else:
-            status, text = "503 Service Unavailable", problem
-        body = (text + "\n").encode()
-        head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
-        return head.encode() + b"Connection: close\r\n\r\n" + body
+
+def _answer(status: str, text: str) -> bytes:
+    body = (text + "\n").encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Connection: close\r\n\r\n" + body
+
+
+def _not_ok(problem: str) -> bytes:
+    return _answer("503 Service Unavailable", problem)
+
+
+_OK = _answer("200 OK", "ok")
