@@ -12,8 +12,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PROGRAMS = {
     "-m watcher": "watcher",
     "-m worker": "worker",
-    "/agent/lib/start.py manager": "agent 1",
-    "/agent/lib/start.py tools": "agent 2",
+    "/agent/lib/start.pyc manager": "agent 1",
+    "/agent/lib/start.pyc tools": "agent 2",
 }
 """By the end of the command line; others by the name of their program."""
 _NAMED = ("kubelet", "containerd", "redis-server")
