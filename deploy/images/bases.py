@@ -28,7 +28,8 @@ DPKG_OPTIONS = (
 HOOKS = (
     'rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/hostname "$1"/etc/resolv.conf',
     'rm -rf "$1"/var/log/apt "$1"/var/log/*.log "$1"/var/cache/debconf/*-old',
-    'printf \'APT::Install-Recommends "false";\\nAcquire::Retries "3";\\n\' > "$1"/etc/apt/apt.conf.d/50-middleware',
+    'printf \'APT::Install-Recommends "false";\\nAcquire::Retries "3";\\nAcquire::Languages "none";\\n\''
+    ' > "$1"/etc/apt/apt.conf.d/50-middleware',
 )
 # Debian 12 demands a merged /usr: where it is not made so from the start, the package that converts it comes, and with
 # it all of Perl (50 MB). Debian 11 does not ask, Debian 13 is always merged.

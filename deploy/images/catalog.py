@@ -64,8 +64,6 @@ def catalog(repository: Path = REPOSITORY) -> list[Image]:
     """All images, in the order in which a new cluster needs them."""
     version = platform_version(repository)
     return [
-        Image("pause", "1.0", "bookworm"),
-        Image("volume-helper", "1.0", "bookworm"),
         Image("platform", version, "bookworm", PLATFORM_PACKAGES, ()),
         Image("agent", version, "bookworm", AGENT_PACKAGES, AGENT_REQUIREMENTS),
         Image("redis", "7.0", "bookworm"),

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,12 +12,12 @@ class BuildError(Exception):
 
 
 def run(command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
-    """Runs one command, appending what it says to the log. Raises BuildError where it fails or is absent."""
+    """Runs one command; its output and its time go to the log. Raises BuildError where it fails or is absent."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as output:
         output.write(f"\n$ {' '.join(command)}\n")
         output.flush()
-        start = output.tell()
+        start, started = output.tell(), time.monotonic()
         try:
             status = subprocess.run(
                 command,
@@ -28,6 +29,7 @@ def run(command: list[str], log: Path, environment: Mapping[str, str] | None = N
             ).returncode
         except FileNotFoundError as error:
             raise BuildError(f"{command[0]} is not installed: {error}") from error
+        output.write(f"({time.monotonic() - started:.1f} s)\n")
     if status != 0:
         with log.open("rb") as said:
             said.seek(start)
