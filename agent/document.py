@@ -89,8 +89,10 @@ class Step:
 
     @cached_property
     def when_once(self) -> tuple[tuple[str, str], ...]:
-        """What holds for all items or for none, so it is asked before the first."""
-        return tuple((text, pattern) for text, pattern in self.when.items() if "${item" not in text)
+        """What is asked before the step: of ``forEach`` all that holds for each item or for none, as nothing is done
+        then. ``firstOf`` fails where it passes over every item."""
+        once = tuple((text, pattern) for text, pattern in self.when.items() if "${item" not in text)
+        return () if self.first_of is not None and len(once) < len(self.when) else once
 
     @cached_property
     def when_each(self) -> tuple[tuple[str, str], ...]:

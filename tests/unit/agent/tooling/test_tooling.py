@@ -275,6 +275,22 @@ async def test_the_tools_deadline_holds_over_all_repetitions(interpreter: Interp
         await run_steps(interpreter, {"fail": "no", "repeat": {"every": 0.05, "timeout": 60}}, timeout=0.2)
 
 
+async def test_the_tools_deadline_holds_over_steps_that_each_have_more_time(interpreter: Interpreter) -> None:
+    async with answering() as silent:
+        step = {"tcp": {"address": silent.address, "send": "ask\n"}, "expect": "ok", "timeout": 0.3, "optional": True}
+        with pytest.raises(ToolError, match=r"step 2: not finished within the tool's 0\.5 s"):
+            await run_steps(interpreter, step, step, timeout=0.5)
+
+
+async def test_a_condition_of_all_items_passes_over_for_each_and_fails_first_of(interpreter: Interpreter) -> None:
+    never = {"when": {"${node.name}": "n1", "${item}": ".*"}, "fail": "done"}
+    await run_steps(interpreter, {"forEach": ["a", "b"], **never})
+    with pytest.raises(ToolError, match="none succeeded: a: passed over by when; b: passed over by when"):
+        await run_steps(interpreter, {"firstOf": ["a", "b"], **never})
+    with pytest.raises(ToolError, match="step 1: done"):
+        await run_steps(interpreter, {"forEach": ["a"], **never}, known={"node.name": "n1", "node.first": "true"})
+
+
 async def test_values_in_patterns_are_matched_literally(interpreter: Interpreter) -> None:
     async with answering(ask="host 10x0y0z1\n", again="host 10.0.0.1\n") as engine:
         step = {"tcp": {"address": engine.address, "send": "ask\n"}, "expect": "host ${node.address}\n", "timeout": 0.2}
