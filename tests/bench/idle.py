@@ -21,10 +21,9 @@ from tests.e2e.support.environment import kube_of
 from tests.e2e.support.kube import Kube, Manifest, eventually
 
 NAMESPACE, PER_APP = "bench-idle", 5
-SETTLE = 30.0
+SETTLE = 20.0
 """Seconds from ready to idle: an agent asks its engine more often at first, and status is still written."""
-SHARED = ("kubelet", "containerd", "watcher", "worker")
-"""One for all nodes; of these, what there is without any is not theirs."""
+PROCESSES = ("redis-server", "agent 1", "agent 2", "kubelet", "containerd", "watcher", "worker")
 
 
 def bare_pod(number: int) -> Manifest:
@@ -87,16 +86,13 @@ def print_processes(usage: dict[str, list[Usage]]) -> None:
         print(f"{name:<14}{len(each):>6}{middle}")
 
 
-def print_per_node(
-    count: int, empty: dict[str, list[Usage]], bare: dict[str, list[Usage]], ours: dict[str, list[Usage]]
-) -> None:
+def print_per_node(count: int, *usages: dict[str, list[Usage]]) -> None:
+    """``usages``: with nothing, with bare Pods, with nodes. What there is with nothing is not theirs."""
+    empty, bare, ours = ({name: percent(usage, name) for name in PROCESSES} for usage in usages)
     print(f"\n{'% of a core for each of ' + str(count):<28}{'bare Pod':>10}{'node':>10}")
-    rows = {name: [(percent(u, name) - percent(empty, name)) / count for u in (bare, ours)] for name in SHARED}
-    for name in ("redis-server", "agent 1", "agent 2"):
-        rows[name] = [percent(u, name) / count for u in (bare, ours)]
-    for name, (plain, own) in rows.items():
-        print(f"{name:<28}{plain:>10.3f}{own:>10.3f}")
-    plain, own = (sum(row[side] for row in rows.values()) for side in (0, 1))
+    for name in PROCESSES:
+        print(f"{name:<28}{(bare[name] - empty[name]) / count:>10.3f}{(ours[name] - empty[name]) / count:>10.3f}")
+    plain, own = ((sum(each.values()) - sum(empty.values())) / count for each in (bare, ours))
     print(f"{'all':<28}{plain:>10.3f}{own:>10.3f}   ratio {own / plain:.1f}")
 
 
@@ -115,8 +111,8 @@ def main() -> None:
         bare = settled(options.instance, options.seconds)
     with nodes(kube, options.nodes):
         ours = settled(options.instance, options.seconds)
-    print_processes(ours)
-    print_per_node(options.nodes, empty, bare, ours)
+        print_processes(ours)
+        print_per_node(options.nodes, empty, bare, ours)
 
 
 if __name__ == "__main__":
