@@ -18,6 +18,7 @@ from activities.reconcile.delete import Delete
 from activities.reconcile.finish import Record
 from activities.reconcile.load import Load
 from activities.reconcile.prepare import Prepare
+from activities.reconcile.remove_node import RemoveNode
 from activities.reconcile.scale import Scale
 from activities.roles.failover import Failover
 from activities.roles.promote import Promote
@@ -34,6 +35,7 @@ def all_activities(platform: Platform) -> list[Callable[..., Any]]:
     delete, requests, control = Delete(platform), ManualRequests(platform), Control(platform)
     roll, node, switchover = Roll(platform), Node(platform), Switchover(platform)
     scale, configure, sync, upgrade = Scale(platform), Configure(platform), SyncNodes(platform), Upgrade(platform)
+    removal = RemoveNode(platform)
     failover, promote, readmit = Failover(platform), Promote(platform), Rejoin(platform)
     return [
         load.load,
@@ -62,8 +64,10 @@ def all_activities(platform: Platform) -> list[Callable[..., Any]]:
         readmit.readmit,
         scale.plan_scale,
         scale.join_nodes,
-        scale.remove_node,
-        scale.forget_node,
+        removal.leave_node,
+        removal.remove_node,
+        removal.forget_node,
+        removal.discard_node,
         configure.plan_config,
         configure.configure_node,
         configure.commit_config,

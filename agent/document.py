@@ -90,7 +90,10 @@ class Step:
     @cached_property
     def when_once(self) -> tuple[tuple[str, str], ...]:
         """What is asked before the step: of ``forEach`` all that holds for each item or for none, as nothing is done
-        then. ``firstOf`` fails where it passes over every item."""
+        then. ``firstOf`` fails where it passes over every item. Without a loop everything is asked here: ``${item}`` is
+        what an earlier ``firstOf`` has chosen, and an unknown name fails the tool."""
+        if self.for_each is None and self.first_of is None:
+            return tuple(self.when.items())
         once = tuple((text, pattern) for text, pattern in self.when.items() if "${item" not in text)
         return () if self.first_of is not None and len(once) < len(self.when) else once
 

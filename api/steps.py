@@ -39,8 +39,10 @@ class Step(StrEnum):
     ROLL_BACK = "rollBack"
     PLAN_SCALE = "planScale"
     JOIN_NODES = "joinNodes"
+    LEAVE_NODE = "leaveNode"
     REMOVE_NODE = "removeNode"
     FORGET_NODE = "forgetNode"
+    DISCARD_NODE = "discardNode"
     PLAN_CONFIG = "planConfig"
     PLAN_FAILOVER = "planFailover"
     FENCE = "fence"
@@ -57,7 +59,8 @@ class Step(StrEnum):
 SHORT_STEPS = frozenset(
     {
         Step.PREPARE, Step.SERVICES, Step.RECORD, Step.FINISH, Step.PLAN_DELETION, Step.BEGIN, Step.TELL_STATE,
-        Step.ROLL_BACK, Step.PLAN_SCALE, Step.PLAN_CONFIG, Step.COMMIT_CONFIG, Step.ENQUEUE, Step.CANCEL_TICKET,
+        Step.ROLL_BACK, Step.PLAN_SCALE, Step.DISCARD_NODE, Step.PLAN_CONFIG, Step.COMMIT_CONFIG, Step.ENQUEUE,
+        Step.CANCEL_TICKET,
     }
 )  # fmt: skip
 """Of a second or so, which wait for nobody: once begun they are done, even where the operation is being ended."""
@@ -77,6 +80,8 @@ class ErrorType(StrEnum):
     """A node does not come up with what it was given; the others were not touched."""
     ENGINE_REFUSED = "EngineRefused"
     """The engine answered that it will not do what was asked."""
+    TOOL_REFUSED = "ToolRefused"
+    """A tool of the plugin ran and failed: what it says is for an operator to judge."""
     NO_CANDIDATE = "NoCandidate"
     """No node can take over a writable role without losing data."""
     NO_SUCH_NODE = "NoSuchNode"

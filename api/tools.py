@@ -14,7 +14,9 @@ Secrets are allowed in ``tcp.send``, ``http.headers``, ``http.body``, ``write.co
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -54,14 +56,33 @@ class ToolName(StrEnum):
     that is writable now): follow it, lift the fence, and disconnect clients that take this node for writable. Also
     where the node follows it already. Its success settles an ``undo`` of ``fence``."""
     JOIN = "join"
-    """On a new node that is ready: whatever its peers do not notice by themselves."""
+    """On every node of a component that has new ones, these ready: whatever their peers do not notice by themselves."""
     LEAVE = "leave"
-    """On a node that is about to be removed and holds no writable role."""
+    """On a node that is about to be removed and holds no writable role: give away whatever only it has. It succeeds
+    only when nothing is lost with the node and its volume; where it fails, the node stays."""
     FORGET = "forget"
     """On the nodes that stay, of every component, one after another, arguments ``node`` and ``address`` of one that
     was removed: drop what is remembered of it."""
     BACKUP = "backup"
     RESTORE = "restore"
+
+
+LONGEST: Mapping[str, float] = MappingProxyType(
+    {
+        ToolName.GET_VERSION: 20.0,
+        ToolName.READ_CONFIG: 20.0,
+        ToolName.RELOAD_CONFIG: 120.0,
+        ToolName.PREPARE_FAILOVER: 45.0,
+        ToolName.FENCE: 15.0,
+        ToolName.UNFENCE: 15.0,
+        ToolName.DETACH: 3.0,
+        ToolName.FAILOVER: 15.0,
+        ToolName.FOLLOW: 15.0,
+    }
+)
+"""Seconds for which the platform waits for a tool, where clients wait meanwhile, or a look at all nodes does. A plugin
+with a longer ``timeout`` is refused at its installation. ``join``, ``leave`` and ``forget`` are waited for as long as
+their own ``timeout`` says; the agents bound what they run by themselves."""
 
 
 def _compiles(pattern: str) -> str:
@@ -74,6 +95,8 @@ def _compiles(pattern: str) -> str:
 
 Pattern = Annotated[str, AfterValidator(_compiles)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+LongSeconds = Annotated[float, Field(gt=0, le=86_400)]
+"""Of tools and their steps: what moves data away from a node may take hours."""
 
 
 class RunAction(Model):
@@ -132,7 +155,7 @@ class Repeat(Model):
     """Repeats a failing step until it succeeds; the tool's own deadline still holds."""
 
     every: Seconds = 0.5
-    timeout: Seconds = 30.0
+    timeout: LongSeconds = 30.0
 
 
 class Step(Model):
@@ -157,7 +180,7 @@ class Step(Model):
     expect: Pattern | None = None
     table: Pattern | None = None
     count: dict[str, Pattern] = {}
-    timeout: Seconds = 5.0
+    timeout: LongSeconds = 5.0
     optional: bool = False
     repeat: Repeat | None = None
     for_each: list[Any] | str | None = None
@@ -187,7 +210,7 @@ class Tool(Model):
     ``epoch``, ``position`` and ``followers``, numbers; ``role`` passes through ``roles`` first; for ready: ``unsaved``,
     a sentence while the volume has less than the engine). ``timeout`` bounds the whole tool."""
 
-    timeout: Seconds = 10.0
+    timeout: LongSeconds = 10.0
     steps: list[Step] = Field(min_length=1)
     result: dict[str, str] = {}
     roles: dict[str, str] = {}

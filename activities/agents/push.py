@@ -11,14 +11,18 @@ from collections.abc import Mapping
 
 from temporalio.exceptions import ApplicationError
 
+from activities.agents.node_tools import bound
 from activities.dependencies import Platform
 from api.app import Scalar
+from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
 from clients.resources import Manifest
 from proto import agent_pb2
 
-PUSH_TIMEOUT = 40.0
-"""Above the time-out of the plugins' ``reloadConfig`` (30 s)."""
+RELEASE_TIMEOUT = 40.0
+"""For files alone, without an engine that is told of them."""
+PUSH_TIMEOUT = bound(ToolName.RELOAD_CONFIG) + bound(ToolName.READ_CONFIG)
+"""The agent reloads, then reads back."""
 
 
 class PushRefusedError(Exception):
@@ -48,7 +52,7 @@ async def release(platform: Platform, agent: AgentTarget, config_map: Manifest, 
     """
     await platform.kubernetes.apply(config_map)
     request = agent_pb2.ReloadConfigRequest(request_id=request_id, files=pushed_files(config_map))
-    result = await platform.agents.reload_config(agent, request, timeout=PUSH_TIMEOUT)
+    result = await platform.agents.reload_config(agent, request, timeout=RELEASE_TIMEOUT)
     if not result.success:
         raise ApplicationError(f"{agent.node} does not take its configuration: {result.message}")
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from temporalio.exceptions import ApplicationError
 
 from activities.dependencies import Platform
+from api.steps import ErrorType
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
 
@@ -17,7 +18,8 @@ from clients.agents import AgentError, AgentTarget
 async def run_tool(
     platform: Platform, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str], *, timeout: float
 ) -> dict[str, str] | None:
-    """Its result; None where the plugin has no such tool. Raises a retryable ApplicationError where it fails."""
+    """Its result; None where the plugin has no such tool. Raises a retryable ApplicationError where it fails, of type
+    ToolRefused where the tool itself says that it could not do it."""
     try:
         result = await platform.agents.run(agent, tool, request_id="", arguments=arguments, timeout=timeout)
     except AgentError as error:
@@ -25,5 +27,5 @@ async def run_tool(
             return None
         raise ApplicationError(f"{tool} of {agent.node}: {error}") from error
     if not result.success:
-        raise ApplicationError(f"{agent.node}: {result.message}")
+        raise ApplicationError(f"{agent.node}: {result.message}", type=ErrorType.TOOL_REFUSED)
     return dict(result.values)

@@ -16,6 +16,7 @@ from typing import Any
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable
+from activities.agents.node_tools import bound
 from activities.agents.run_tool import run_tool
 from activities.cluster.gather import together
 from activities.dependencies import Platform
@@ -30,7 +31,7 @@ from render.manifests.deployments import digest
 from render.manifests.node import template_context
 
 EFFECTIVE = f"{API_GROUP}/effective"
-READ_TIMEOUT = 10.0
+READ_TIMEOUT = bound(ToolName.READ_CONFIG)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from activities.roles.role_moves import RoleMover, writable_roles
 from api.failover import Takeover
 from api.operations import OperationType
 from api.steps import ErrorType, Target
-from api.tools import ToolName
+from api.tools import LONGEST, ToolName
 from clients.agents import AgentError, AgentTarget
 from proto import agent_pb2
 from render.desired.app import DesiredComponent
@@ -34,8 +34,8 @@ from render.validation.app import parse_app
 ASK_WITHIN = 1.0
 """Seconds: of several nodes one or two may not answer at all, and clients wait."""
 START_WITHIN = 60.0
-_DETACH_WITHIN = 3.0
-"""Seconds: who has not stopped following by then is asked again, or done without; clients wait."""
+_DETACH_WITHIN = LONGEST[ToolName.DETACH]
+"""Seconds, no grace with them: who has not stopped following by then is asked again, or done without; clients wait."""
 
 
 @dataclass(frozen=True)

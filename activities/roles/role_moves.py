@@ -11,6 +11,7 @@ from typing import Any
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable, reports
+from activities.agents.node_tools import bound
 from activities.agents.request_ids import request_id
 from activities.agents.run_tool import run_tool
 from activities.cluster import metadata_edits
@@ -25,7 +26,6 @@ from proto import agent_pb2
 from render.desired.app import DesiredApp, DesiredComponent
 from render.manifests.deployments import version_of
 
-TOOL_TIMEOUT = 15.0
 _LABEL_WITHIN = 3.0
 
 
@@ -73,7 +73,9 @@ class RoleMover:
         """``source``: address. What failed may happen all the same (Sentinel cannot be called back)."""
         asked = request_id("failover", candidate.node)
         try:
-            result = await self.platform.agents.failover(candidate, asked, {"from": source}, timeout=TOOL_TIMEOUT)
+            result = await self.platform.agents.failover(
+                candidate, asked, {"from": source}, timeout=bound(ToolName.FAILOVER)
+            )
         except AgentError as error:
             raise ApplicationError(f"{candidate.node} has not taken over: {error}") from error
         if not result.success:
@@ -100,7 +102,7 @@ class RoleMover:
         await self.run(agent, ToolName.FOLLOW, {"primary": primary})
 
     async def run(self, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str]) -> dict[str, str]:
-        return await run_tool(self.platform, agent, tool, arguments, timeout=TOOL_TIMEOUT) or {}
+        return await run_tool(self.platform, agent, tool, arguments, timeout=bound(tool)) or {}
 
 
 def writable_roles(component: DesiredComponent) -> frozenset[str]:

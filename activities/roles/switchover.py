@@ -21,6 +21,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import node_states
+from activities.agents.node_tools import bound, node_tools
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, desired_for
 from activities.cluster import metadata_edits
@@ -35,7 +36,6 @@ from api.steps import ErrorType, Move, MoveRequest, Step
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from render.desired.app import DesiredComponent
-from render.manifests.node import render_tools, template_context
 
 FENCE_SECONDS = 60
 """The fence lifts itself after this, should all of the platform be gone. Longer than it takes to notice that a worker
@@ -45,8 +45,6 @@ PROMOTE_WITHIN = 10.0
 _ATTEMPTS = 6
 """Before the role has moved. Afterwards there is no end of trying: two nodes may hold it until the source follows."""
 _LEVEL_EVERY = 0.05
-_PREPARE_TIMEOUT = 45.0
-"""Sentinel looks at a replica's priority every 10 s."""
 _CANDIDATE_WITHIN = 60.0
 
 
@@ -83,10 +81,8 @@ class Switchover(RoleMover):
 
     async def _can_move(self, want: StepContext, component: DesiredComponent, name: str) -> bool:
         """Whether the topology has anything to move a role with: a single node has not."""
-        addresses = await node_addresses(self.platform, want.desired)
         node = next(each for each in component.nodes if each.name == name)
-        context = template_context(want.desired, component, node, addresses=addresses, bootstrap=None)
-        return ToolName.FENCE in render_tools(want.desired, component, context)
+        return ToolName.FENCE in await node_tools(self.platform, want.desired, component, node)
 
     async def _candidate(self, request: MoveRequest, component: DesiredComponent, source: str) -> str:
         """Of the ready nodes the one with the highest position, on a machine that takes Pods before one on a cordoned
@@ -179,7 +175,9 @@ class Switchover(RoleMover):
     async def _fence(self, move: Move, nodes: Nodes) -> None:
         """Returns with the source fenced and the candidate level with it; a failure leaves neither."""
         source, candidate = nodes.agents[move.source], nodes.agents[move.candidate]
-        await run_tool(self.platform, candidate, ToolName.PREPARE_FAILOVER, {}, timeout=_PREPARE_TIMEOUT)
+        await run_tool(
+            self.platform, candidate, ToolName.PREPARE_FAILOVER, {}, timeout=bound(ToolName.PREPARE_FAILOVER)
+        )
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:

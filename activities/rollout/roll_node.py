@@ -20,8 +20,9 @@ from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import agent_of
 from activities.agents.config_maps import rendered_config_maps
 from activities.agents.node_state import NodeState
+from activities.agents.node_tools import bound
 from activities.agents.run_tool import run_tool
-from activities.app.applied_config import READ_TIMEOUT, effective, node_parameters, note_effective, read_back
+from activities.app.applied_config import effective, node_parameters, note_effective, read_back
 from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster import metadata_edits
@@ -167,7 +168,7 @@ class Node:
     async def _check_version(self, step: NodeStep, state: NodeState, node: DesiredNode) -> None:
         """The image's tag is a promise; the engine knows."""
         agent = agent_of(step.target, state)
-        result = await run_tool(self._platform, agent, ToolName.GET_VERSION, {}, timeout=READ_TIMEOUT)
+        result = await run_tool(self._platform, agent, ToolName.GET_VERSION, {}, timeout=bound(ToolName.GET_VERSION))
         if result is None:
             return
         version = result.get("version", "")

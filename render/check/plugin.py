@@ -5,12 +5,13 @@ What an App would run into later, with a database under it, is found here with f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from api.app import App
 from api.names import AGENT_PORTS
 from api.plugin import ComponentDefinition, Topology
-from api.tools import Tool, ToolName
+from api.tools import LONGEST, Tool, ToolName
 from render.check.trial import render_trial
 from render.desired.app import desired, start_order
 from render.plugin.bundle import DEFINITION, PluginBundle
@@ -106,6 +107,8 @@ def _rendered(bundle: PluginBundle, topology: Topology, runtime_version: str) ->
 
 def _tools(definition: ComponentDefinition, tools: Mapping[str, Tool]) -> Iterator[Problem]:
     file, roles = definition.tools, [role.name for role in definition.roles]
+    yield from _too_long(file, tools)
+    yield from _items_without_a_loop(file, tools)
     if ToolName.READY not in tools:
         yield Problem(file, "tool 'ready' is missing; without it nobody knows when a node serves")
     if roles and ToolName.GET_ROLE not in tools:
@@ -121,6 +124,29 @@ def _tools(definition: ComponentDefinition, tools: Mapping[str, Tool]) -> Iterat
             )
 
 
+def _too_long(file: str, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    """What the platform would cut off in the middle."""
+    for name, tool in tools.items():
+        most = LONGEST.get(name)
+        if most is not None and tool.timeout > most:
+            message = f"tool {name!r} may take {tool.timeout:g} s, but the platform waits for it for {most:g} s"
+            yield Problem(file, f"{message}; give it a timeout of at most {most:g}")
+
+
+def _items_without_a_loop(file: str, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    """``${item}`` stands for what a loop is at: without one, in that step or before it, there is nothing to match."""
+    for name, tool in tools.items():
+        chosen = False  # by a ``firstOf`` before: its item stays for the steps after
+        for position, step in enumerate(tool.steps, 1):
+            loops = step.for_each is not None or step.first_of is not None
+            if not (loops or chosen) and any(_ITEM.search(text) for text in step.when):
+                what = f"step {position}" + (f" ({step.name})" if step.name else "")
+                message = f"tool {name!r}, {what}: 'when' asks for ${{item}}, but nothing gives it one"
+                yield Problem(file, f"{message}; add forEach or firstOf to the step, or ask for a variable that is set")
+            chosen = chosen or step.first_of is not None
+
+
+_ITEM = re.compile(r"\$\{item[.}]")
 _FAILOVER_TOOLS = (ToolName.FENCE, ToolName.UNFENCE, ToolName.DETACH, ToolName.FAILOVER, ToolName.FOLLOW)
 
 

@@ -289,6 +289,11 @@ class FakeActivities:
     async def join_nodes(self, step: ComponentStep) -> None:
         await self._begin(Step.JOIN_NODES, step.target, step.component)
 
+    @activity.defn(name=Step.LEAVE_NODE)
+    async def leave_node(self, step: NodeStep) -> None:
+        app = await self._begin(Step.LEAVE_NODE, step.target, step.node)
+        await self._held(app, f"leave:{step.node}")
+
     @activity.defn(name=Step.REMOVE_NODE)
     async def remove_node(self, step: NodeStep) -> None:
         await self._begin(Step.REMOVE_NODE, step.target, step.node)
@@ -296,6 +301,10 @@ class FakeActivities:
     @activity.defn(name=Step.FORGET_NODE)
     async def forget_node(self, step: NodeStep) -> None:
         await self._begin(Step.FORGET_NODE, step.target, step.node)
+
+    @activity.defn(name=Step.DISCARD_NODE)
+    async def discard_node(self, step: NodeStep) -> None:
+        await self._begin(Step.DISCARD_NODE, step.target, step.node)
 
     @activity.defn(name=Step.SYNC_NODES)
     async def sync_nodes(self, step: ComponentStep) -> Applied:
@@ -365,8 +374,10 @@ def activities_of(cluster: FakeCluster, client: Client) -> list[Callable[..., An
         fake.roll_back,
         fake.plan_scale,
         fake.join_nodes,
+        fake.leave_node,
         fake.remove_node,
         fake.forget_node,
+        fake.discard_node,
         fake.sync_nodes,
         fake.plan_config,
         fake.configure_node,

@@ -35,7 +35,15 @@ async def test_nodes_come_before_others_go_and_everybody_hears_of_it(client: Cli
     await notify(client, "scale")
     await cluster.until(lambda: "scale/finish" in cluster.log)
     steps = cluster.steps("scale")
-    order = ["joinNodes:server", "switchover:b", "removeNode:b", "forgetNode:b", "finish"]
+    order = [
+        "joinNodes:server",
+        "switchover:b",
+        "leaveNode:b",
+        "removeNode:b",
+        "forgetNode:b",
+        "discardNode:b",
+        "finish",
+    ]
     assert [step for step in steps if step in order] == order
     between = steps[steps.index("removeNode:b") : steps.index("forgetNode:b")]
     assert {"syncNodes:server", "syncNodes:sentinel"} <= set(between)
@@ -214,3 +222,64 @@ async def test_a_newer_spec_is_planned_at_once_and_the_old_one_says_so(client: C
     assert described.status.name == "CANCELED"
     assert "newer spec" in (await described.memo())["ended"]
     assert (await operation(client, "newer", "Upgrade", 2).describe()).workflow_type == "Upgrade"
+
+
+def leaving(cluster: FakeCluster, name: str) -> FakeApp:
+    app = changed(cluster, name, "Scale")
+    app.scale = ScalePlan([], [RollNode("b", "server", "data")], ["server"])
+    app.failing = {"leaveNode:b": "b: no other broker for partition one-0"}
+    return app
+
+
+async def test_a_node_that_may_not_leave_stops_the_operation_and_nothing_of_it_is_touched(
+    client: Client, cluster: FakeCluster
+) -> None:
+    """Its only copies were thrown away with its volume, and the Scale was called completed."""
+    app = leaving(cluster, "only")
+    await notify(client, "only")
+    await cluster.until(lambda: app.states)
+    said = "b: no other broker for partition one-0; skip removes b all the same, and what only b has is lost"
+    assert (app.states[0].state, app.states[0].message) == ("stopped", said)
+    assert not [step for step in cluster.steps("only") if step.startswith(("removeNode", "forgetNode", "discardNode"))]
+    app.failing = {}
+    await say(client, "only", "retry")
+    await cluster.until(lambda: "only/finish" in cluster.log)
+    order = ["leaveNode:b", "leaveNode:b", "removeNode:b", "forgetNode:b", "discardNode:b"]
+    assert [step for step in cluster.steps("only") if step in order] == order
+
+
+async def test_a_node_is_removed_without_having_left_only_on_an_operators_word(
+    client: Client, cluster: FakeCluster
+) -> None:
+    app = leaving(cluster, "lossy")
+    await notify(client, "lossy")
+    await cluster.until(lambda: app.states)
+    await say(client, "lossy", "skip")
+    result = await operation(client, "lossy", "Scale", 1).result()
+    assert result["message"] == "0 nodes added, 1 removed; b had not left"  # type: ignore[index]
+    assert result["skipped"] == [], "nothing was left as it is"  # type: ignore[index]
+    assert "lossy/discardNode:b" in cluster.log
+
+
+async def test_an_abort_while_a_node_leaves_keeps_the_node(client: Client, cluster: FakeCluster) -> None:
+    app = leaving(cluster, "kept")
+    app.failing, app.blocked = {}, {"leave:b"}
+    await notify(client, "kept")
+    await cluster.until(lambda: "kept/leaveNode:b" in cluster.log)
+    await say(client, "kept", "abort")
+    await cluster.until(lambda: app.reports)
+    assert "was aborted" in app.reports[-1].message
+    assert "removeNode:b" not in cluster.steps("kept")
+
+
+async def test_a_join_that_fails_waits_for_an_operator(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "joining", "Scale")
+    app.scale = ScalePlan([ComponentPlan("server", [GroupPlan("data", ["d"])])], [], ["server"])
+    app.failing = {"joinNodes:server": "d: nobody answers"}
+    await notify(client, "joining")
+    await cluster.until(lambda: app.states)
+    assert (app.states[0].state, app.states[0].message) == ("stopped", "d: nobody answers")
+    assert "record:server" not in cluster.steps("joining"), "it is not counted"
+    app.failing = {}
+    await say(client, "joining", "retry")
+    await cluster.until(lambda: "joining/finish" in cluster.log)

@@ -46,6 +46,9 @@ _FIRST = Limits(timedelta(seconds=60), urgent=True)
 """Between a suspicion and its failover: a task that went to a lost machine would else be missed after a minute."""
 _WAITING = Limits(timedelta(hours=1))
 """It has no end of its own: after an hour the next attempt goes on waiting."""
+_BY_TOOLS = Limits(timedelta(hours=25), attempts=10)
+"""The plugin says how long its tools may take, a day at most. A worker that dies is noticed by its heartbeat. What ten
+attempts, in a minute and a half, have not brought about is an operator's to decide."""
 
 LIMITS: dict[Step, Limits] = {
     **dict.fromkeys(SHORT_STEPS, _SHORT),
@@ -57,7 +60,7 @@ LIMITS: dict[Step, Limits] = {
     Step.START_HELD: Limits(timedelta(minutes=10)),
     Step.DELETE_COMPONENT: Limits(timedelta(minutes=30)),
     Step.DELETE_LEFTOVERS: Limits(timedelta(minutes=5)),
-    Step.SYNC_NODES: Limits(timedelta(minutes=3)),
+    Step.SYNC_NODES: Limits(timedelta(minutes=5)),
     Step.PLAN_ROLL: Limits(timedelta(minutes=2)),
     Step.PLAN_MOVE: Limits(timedelta(minutes=3), attempts=10),
     Step.SWITCHOVER: Limits(timedelta(minutes=3), urgent=True),
@@ -68,9 +71,10 @@ LIMITS: dict[Step, Limits] = {
     Step.READMIT: Limits(timedelta(minutes=3), attempts=3),
     Step.ROLL_NODE: _WAITING,
     Step.EXPAND_VOLUMES: Limits(timedelta(minutes=15)),
-    Step.JOIN_NODES: Limits(timedelta(minutes=5), attempts=10),
+    Step.JOIN_NODES: _BY_TOOLS,
+    Step.LEAVE_NODE: _BY_TOOLS,
     Step.REMOVE_NODE: Limits(timedelta(minutes=10)),
-    Step.FORGET_NODE: Limits(timedelta(minutes=10), attempts=20),
+    Step.FORGET_NODE: _BY_TOOLS,
     Step.CONFIGURE_NODE: Limits(timedelta(minutes=10)),
     Step.AWAIT_RESULT: _WAITING,
 }

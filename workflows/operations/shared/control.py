@@ -70,8 +70,12 @@ class Control:
         if self.aborted:
             raise AbortedError
 
-    async def attempt(self, target: Target, where: str, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        """False where an operator skipped it. Raises AbortedError, and failures that are not the step's own."""
+    async def attempt(
+        self, target: Target, where: str, work: Callable[[], Coroutine[Any, Any, None]], *, instead: str = ""
+    ) -> bool:
+        """False where an operator skipped it. Raises AbortedError, and failures that are not the step's own.
+
+        ``instead``: what a skip does, where it does not leave something as it is; it is said with the failure."""
         while True:
             try:
                 await self.abortable(work)
@@ -81,13 +85,14 @@ class Control:
                 if message is None:
                     raise
             self.decision = ""
-            await tell_state(target, OperationState.STOPPED, message, where)
+            await tell_state(target, OperationState.STOPPED, f"{message}; {instead}" if instead else message, where)
             await workflow.wait_condition(lambda: bool(self.decision) or self.aborted)
             if self.aborted:
                 raise AbortedError
             await tell_state(target, OperationState.RUNNING, "", where)
             if self.decision == Verb.SKIP:
-                self.skipped.append(where)
+                if not instead:
+                    self.skipped.append(where)
                 return False
 
     async def abortable(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

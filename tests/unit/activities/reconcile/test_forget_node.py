@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from activities.dependencies import Platform
-from activities.reconcile import scale
-from activities.reconcile.scale import Scale
+from activities.reconcile import remove_node
+from activities.reconcile.remove_node import RemoveNode
 from api.steps import NodeStep, Target
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
@@ -54,7 +54,7 @@ class FakePlatform:
 
 async def test_while_its_pod_terminates_its_engine_still_runs() -> None:
     platform = FakePlatform()
-    stopped = asyncio.create_task(Scale(cast(Platform, platform))._stopped(STEP))
+    stopped = asyncio.create_task(RemoveNode(cast(Platform, platform))._stopped(STEP))
     await asyncio.sleep(20)
     platform.pods.become(pod(deletionTimestamp="2026-01-01T00:00:00Z"))
     await asyncio.sleep(20)
@@ -71,8 +71,8 @@ async def test_a_node_whose_machine_is_gone_is_removed_all_the_same(monkeypatch:
         assert warning
         told.append(f"{reason}: {message}")
 
-    monkeypatch.setattr(scale, "tell", tell)
+    monkeypatch.setattr(remove_node, "tell", tell)
     platform = FakePlatform()
     platform.pods.found[0]["spec"]["terminationGracePeriodSeconds"] = 0
-    await Scale(cast(Platform, platform))._stopped(STEP)
+    await RemoveNode(cast(Platform, platform))._stopped(STEP)
     assert told == ["PodLeftBehind: the Pod of books-store-g-2 did not end in 30 s and is left behind"]

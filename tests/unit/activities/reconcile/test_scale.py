@@ -13,21 +13,44 @@ from activities.config.sync_nodes import SyncNodes
 from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.finish import Record
 from activities.reconcile.prepare import Prepare
+from activities.reconcile.remove_node import RemoveNode
 from activities.reconcile.scale import Scale
 from api.operations import OperationType
 from api.steps import ComponentPlan, ComponentStep, GroupPlan, GroupStep, NodeStep, RollNode, ScalePlan
 from proto.agent_pb2 import ReloadConfigResult
+from render.plugin.bundle import PluginBundle
 from tests.unit.activities.support.cluster import World
-from tests.unit.render.support import PARAMETERS, shelf, store
+from tests.unit.render.support import FILES, PARAMETERS, TOOLS, shelf, store
 
 NODES = [f"books-store-g-{n}" for n in range(4)]
+SCALES = """
+join: {steps: [{set: {a: b}}]}
+leave: {timeout: 7200, steps: [{set: {a: b}}]}
+forget: {timeout: 90, steps: [{set: {a: b}}]}
+"""
+
+
+def scales(**files: str) -> PluginBundle:
+    """The plugin with tools for nodes that come and go, in both components."""
+    return shelf(tools_yaml_j2=TOOLS + SCALES, watch_yaml_j2=FILES["watch.yaml.j2"] + SCALES, **files)
+
+
+async def running(replicas: int = 3, **files: str) -> World:
+    world = await World(scales(**files), runtimeVersion="1", components=store(replicas=replicas)).deployed()
+    world.agents.tools |= {"join": {}, "leave": {}, "forget": {}}
+    return world
 
 
 @pytest.fixture
 async def world() -> World:
-    world = await World(runtimeVersion="1", components=store(replicas=3)).deployed()
-    world.agents.tools |= {"join": {}, "leave": {}, "forget": {}}
-    return world
+    return await running()
+
+
+async def gone(world: World, node: str) -> None:
+    """All steps of a removal, in their order."""
+    steps = RemoveNode(world.platform)
+    for each in (steps.leave_node, steps.remove_node, steps.forget_node, steps.discard_node):
+        await world.do(each, step(world, node))
 
 
 async def planned(world: World, replicas: int, **group: object) -> ScalePlan:
@@ -77,7 +100,7 @@ async def test_a_chosen_node_goes_whatever_its_place(world: World) -> None:
 
 async def test_a_removal_that_was_interrupted_is_found_again(world: World) -> None:
     await planned(world, 2)
-    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    await world.do(RemoveNode(world.platform).remove_node, step(world, NODES[2]))
     assert world.nodes("deleting") == [NODES[2]]
     plan = await again(world)
     assert [node.name for node in plan.removing] == [NODES[2]]
@@ -86,14 +109,18 @@ async def test_a_removal_that_was_interrupted_is_found_again(world: World) -> No
 async def test_a_node_leaves_stops_and_is_forgotten_by_everybody(world: World) -> None:
     await planned(world, 2)
     address = world.object("Service", NODES[2])["spec"]["clusterIP"]
-    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    steps = RemoveNode(world.platform)
+    await world.do(steps.leave_node, step(world, NODES[2]))
     assert world.agents.called("leave") == [NODES[2]]
+    assert (NODES[2] in world.nodes(), world.nodes("deleting")) == (True, []), "it serves while it leaves"
+    await world.do(steps.remove_node, step(world, NODES[2]))
     assert NODES[2] not in world.names("Deployment")
     assert NODES[2] in world.names("Service"), "the others know it by its address"
-    await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
+    await world.do(steps.forget_node, step(world, NODES[2]))
     told = [(node, arguments) for node, call, arguments in world.agents.calls if call == "forget"]
-    stayers = [*NODES[:2], *(f"books-watch-default-{n}" for n in range(3))]
-    assert told == [(node, {"node": NODES[2], "address": address}) for node in stayers]
+    stayers = [*(f"books-watch-default-{n}" for n in range(3)), *NODES[:2]]
+    assert sorted(told, key=str) == sorted([(n, {"node": NODES[2], "address": address}) for n in stayers], key=str)
+    await world.do(steps.discard_node, step(world, NODES[2]))
     for kind in ("Service", "ConfigMap", "Deployment"):
         assert NODES[2] not in world.names(kind)
     assert NODES[2] not in [*world.nodes(), *world.nodes("deleting")]
@@ -104,30 +131,98 @@ async def test_a_node_leaves_stops_and_is_forgotten_by_everybody(world: World) -
 async def test_its_volume_goes_by_the_policy(world: World, policy: str, kept: bool) -> None:
     world.edit(deletionPolicy=policy)
     await planned(world, 2)
-    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
-    await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
+    await gone(world, NODES[2])
     assert (NODES[2] in world.names("PersistentVolumeClaim")) == kept
 
 
-async def test_a_node_that_cannot_leave_is_removed_all_the_same(world: World) -> None:
-    world.agents.tools["leave"] = "the engine is down"
+async def test_a_node_that_may_not_leave_stays_with_its_volume_and_its_own_sentence_is_told(world: World) -> None:
+    """Seen with Kafka: the only copy of a partition went with its broker, and the App was as wanted."""
+    world.edit(deletionPolicy="Delete")
+    world.agents.tools["leave"] = "no other broker for partition one-0"
     await planned(world, 2)
-    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
-    assert NODES[2] not in world.names("Deployment")
-    assert "LeaveFailed: books-store-g-2: books-store-g-2: the engine is down" in world.events()
+    with pytest.raises(ApplicationError, match="books-store-g-2: no other broker for partition one-0") as refused:
+        await world.do(RemoveNode(world.platform).leave_node, step(world, NODES[2]))
+    assert refused.value.non_retryable, "an operator decides"
+    for kind in ("Deployment", "PersistentVolumeClaim", "Service"):
+        assert NODES[2] in world.names(kind)
+    assert NODES[2] in world.nodes()
+
+
+async def test_a_node_may_leave_for_as_long_as_its_plugin_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """95 seconds were the platform's own, and a reassignment of hours was cut off by it."""
+    waited: dict[str, float] = {}
+    run = world.agents.run
+
+    async def noting(agent: Any, tool: str, *, timeout: float, **more: Any) -> Any:
+        waited[tool] = timeout
+        return await run(agent, tool, timeout=timeout, **more)
+
+    monkeypatch.setattr(world.agents, "run", noting)
+    await planned(world, 2)
+    await gone(world, NODES[2])
+    assert (waited["leave"], waited["forget"]) == (7205, 95)
+
+
+async def test_a_node_that_does_not_run_cannot_leave_and_is_not_thrown_away(world: World) -> None:
+    await planned(world, 2)
+    pod = world.pod(NODES[2])
+    pod["status"]["containerStatuses"][0] |= {"state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    pod["status"]["containerStatuses"][0] |= {"lastState": {"terminated": {"exitCode": 1}}}
+    with pytest.raises(ApplicationError, match="does not run, so it cannot give away what only it has") as failed:
+        await world.do(RemoveNode(world.platform).leave_node, step(world, NODES[2]))
+    assert not failed.value.non_retryable, "it may come back in a moment"
+
+
+async def test_a_new_node_that_never_came_up_goes_without_leaving(world: World) -> None:
+    """Its image is missing, so the number of nodes is lowered again."""
+    await planned(world, 4)
+    await world.do(ApplyGroup(world.platform).apply_group, GroupStep(world.target(OperationType.SCALE), "store", "g"))
+    world.pod(NODES[3])["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff"}}
+    plan = await planned(world, 3)
+    assert [node.name for node in plan.removing] == [NODES[3]]
+    await gone(world, NODES[3])
+    assert world.agents.called("leave") == []
+    assert NODES[3] not in world.names("Deployment")
+
+
+async def test_a_removal_that_goes_on_asks_nobody_to_leave_twice(world: World) -> None:
+    await planned(world, 2)
+    steps = RemoveNode(world.platform)
+    await world.do(steps.leave_node, step(world, NODES[2]))
+    await world.do(steps.remove_node, step(world, NODES[2]))
+    await again(world)
+    await gone(world, NODES[2])
+    assert world.agents.called("leave") == [NODES[2]]
+
+
+async def test_nothing_of_a_node_is_discarded_that_has_not_left(world: World) -> None:
+    world.edit(deletionPolicy="Delete")
+    await planned(world, 2)
+    await world.do(RemoveNode(world.platform).discard_node, step(world, NODES[2]))
+    assert NODES[2] in world.names("PersistentVolumeClaim")
 
 
 async def test_who_cannot_forget_keeps_the_node_known_until_it_can(world: World) -> None:
     await planned(world, 2)
-    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
-    world.agents.tools["forget"] = "not everybody is there"
-    with pytest.raises(ApplicationError, match="not everybody is there"):
-        await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
+    await world.do(RemoveNode(world.platform).remove_node, step(world, NODES[2]))
+    world.agents.answers[NODES[0], "forget"] = "not everybody is there"
+    world.pod("books-watch-default-1")["status"]["containerStatuses"] = []
+    with pytest.raises(ApplicationError, match="not forgotten by all yet: ") as failed:
+        await world.do(RemoveNode(world.platform).forget_node, step(world, NODES[2]))
+    assert f"{NODES[0]}: not everybody is there" in failed.value.message
+    assert "books-watch-default-1 does not run" in failed.value.message
+    assert set(world.agents.called("forget")) == {*NODES[:2], "books-watch-default-0", "books-watch-default-2"}, "all"
     assert world.nodes("deleting") == [NODES[2]]
     assert NODES[2] in world.names("Service")
-    world.agents.tools["forget"] = {}
-    await world.do(Scale(world.platform).forget_node, step(world, NODES[2]))
-    assert world.nodes("deleting") == []
+
+
+async def test_a_new_node_that_does_not_run_has_not_joined(world: World) -> None:
+    await planned(world, 4)
+    target = world.target(OperationType.SCALE)
+    await world.do(ApplyGroup(world.platform).apply_group, GroupStep(target, "store", "g"))
+    world.pod(NODES[3])["status"]["containerStatuses"] = []
+    with pytest.raises(ApplicationError, match=f"{NODES[3]} does not run, so it cannot join yet"):
+        await world.do(Scale(world.platform).join_nodes, ComponentStep(target, "store"))
 
 
 async def test_a_failing_join_is_tried_again(world: World) -> None:
@@ -147,16 +242,14 @@ async def test_nodes_of_an_aborted_scale_stay_until_asked_for_and_go_when_the_nu
     assert NODES[3] in world.names("Deployment")
     plan = await planned(world, 3)
     assert (plan.adding, [node.name for node in plan.removing]) == ([], [NODES[3]])
-    await world.do(Scale(world.platform).remove_node, step(world, NODES[3]))
-    await world.do(Scale(world.platform).forget_node, step(world, NODES[3]))
+    await gone(world, NODES[3])
     assert NODES[3] not in world.names("Deployment")
     assert world.nodes("adding") == world.nodes("deleting") == []
 
 
 async def test_each_node_that_goes_is_told_and_not_only_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """All by one operation, and an agent answers a request that it has answered before from its memory."""
-    world = await World(runtimeVersion="1", components=store(replicas=4)).deployed()
-    world.agents.tools |= {"leave": {}, "forget": {}}
+    world = await running(4)
     remembered: dict[tuple[str, str], ReloadConfigResult] = {}
     push = world.agents.reload_config
 
@@ -170,11 +263,12 @@ async def test_each_node_that_goes_is_told_and_not_only_the_first(monkeypatch: p
     await planned(world, 2)
     environment = ActivityEnvironment()
     for number, node in enumerate((NODES[3], NODES[2])):
-        await world.do(Scale(world.platform).remove_node, step(world, node))
+        await world.do(RemoveNode(world.platform).remove_node, step(world, node))
         environment.info = replace(environment.info, activity_id=str(number))
         sync = ComponentStep(world.target(OperationType.SCALE), "store")
         await environment.run(SyncNodes(world.platform).sync_nodes, sync)
-        await world.do(Scale(world.platform).forget_node, step(world, node))
+        await world.do(RemoveNode(world.platform).forget_node, step(world, node))
+        await world.do(RemoveNode(world.platform).discard_node, step(world, node))
     assert world.agents.pushed[NODES[0]] == world.object("ConfigMap", NODES[0])["data"]
 
 
@@ -209,10 +303,7 @@ def files(world: World) -> list[tuple[str, str]]:
 async def test_no_engine_insists_on_a_node_that_is_still_to_come() -> None:
     """The only replica is lost, so another is added: until it is there the primary must not wait for it, whatever
     happens meanwhile, and if it never comes up."""
-    world = await World(
-        shelf(parameters_yaml=PARAMETERS + COPIES), runtimeVersion="1", components=store(replicas=2)
-    ).deployed()
-    world.agents.tools["join"] = {}
+    world = await running(2, parameters_yaml=PARAMETERS + COPIES)
     await planned(world, 3)
     await synced(world, OperationType.SCALE)
     assert given(world) == []
@@ -234,11 +325,8 @@ async def test_no_engine_insists_on_a_node_that_is_still_to_come() -> None:
 
 
 async def test_one_that_goes_is_not_counted_any_more() -> None:
-    world = await World(
-        shelf(parameters_yaml=PARAMETERS + COPIES), runtimeVersion="1", components=store(replicas=3)
-    ).deployed()
-    world.agents.tools |= {"leave": {}, "forget": {}}
+    world = await running(parameters_yaml=PARAMETERS + COPIES)
     await planned(world, 2)
-    await world.do(Scale(world.platform).remove_node, step(world, NODES[2]))
+    await world.do(RemoveNode(world.platform).remove_node, step(world, NODES[2]))
     await synced(world, OperationType.SCALE)
     assert given(world) == [(node, "0") for node in NODES[:2]]

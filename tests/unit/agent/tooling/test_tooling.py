@@ -282,6 +282,21 @@ async def test_the_tools_deadline_holds_over_steps_that_each_have_more_time(inte
             await run_steps(interpreter, step, step, timeout=0.5)
 
 
+async def test_a_condition_on_the_item_that_was_chosen_before_is_asked(interpreter: Interpreter) -> None:
+    """It was passed over without a word: the step ran whatever had been chosen, and so did its opposite."""
+    chosen = {"firstOf": ["rewound"], "set": {"a": "b"}}
+    outcome = await run_steps(
+        interpreter,
+        chosen,
+        {"when": {"${item}": "rewound"}, "set": {"did": "rewound"}},
+        {"when": {"${item}": "cloned"}, "set": {"did": "cloned"}},
+        result={"did": "${did}"},
+    )
+    assert outcome.values == {"did": "rewound"}
+    with pytest.raises(ToolError, match="item"):
+        await run_steps(interpreter, {"when": {"${item}": "rewound"}, "set": {"a": "b"}})
+
+
 async def test_a_condition_of_all_items_passes_over_for_each_and_fails_first_of(interpreter: Interpreter) -> None:
     never = {"when": {"${node.name}": "n1", "${item}": ".*"}, "fail": "done"}
     await run_steps(interpreter, {"forEach": ["a", "b"], **never})

@@ -156,7 +156,30 @@ def test_a_topology_in_which_the_platform_fails_over_needs_the_tools_for_it() ->
     assert "detach" in said
     assert "no result 'position'" in said
     whole = "".join(
-        f"{name}: {{steps: [{{set: {{x: y}}}}]}}\n" for name in ("fence", "unfence", "detach", "failover", "follow")
+        f"{name}: {{timeout: 3, steps: [{{set: {{x: y}}}}]}}\n"
+        for name in ("fence", "unfence", "detach", "failover", "follow")
     )
     tools = TOOLS.replace('result: {role: "${role}"}', 'result: {role: "${role}", position: "1"}') + whole
     assert found(plugin_yaml=definition, tools_yaml_j2=tools) == ""
+
+
+@pytest.mark.parametrize(("tool", "seconds", "most"), [("follow", 240, "15"), ("reloadConfig", 121, "120")])
+def test_a_tool_that_the_platform_would_cut_off_is_refused(tool: str, seconds: int, most: str) -> None:
+    tools = TOOLS + f"{tool}: {{timeout: {seconds}, steps: [{{set: {{x: y}}}}]}}\n"
+    said = found(tools_yaml_j2=tools)
+    assert f"tool {tool!r} may take {seconds} s, but the platform waits for it for {most} s" in said
+    assert found(tools_yaml_j2=tools.replace(f"timeout: {seconds}", f"timeout: {most}")) == ""
+
+
+def test_leaving_may_take_hours() -> None:
+    assert found(tools_yaml_j2=TOOLS + "leave: {timeout: 36000, steps: [{set: {x: y}, timeout: 36000}]}\n") == ""
+
+
+def test_a_condition_on_an_item_without_a_loop_is_refused() -> None:
+    """It was passed over without a word, so the step always ran."""
+    step = '{name: rewind, when: {"${item}": rewound}, set: {x: y}}'
+    said = found(tools_yaml_j2=TOOLS + f"follow: {{steps: [{step}]}}\n")
+    assert "tool 'follow', step 1 (rewind): 'when' asks for ${item}, but nothing gives it one" in said
+    for before in ("set: {p: q}, firstOf: [rewound]", 'set: {p: q}, forEach: [a], when: {"${item}": a}'):
+        text = TOOLS + f"follow: {{steps: [{{{before}}}, {step}]}}\n"
+        assert ("nothing gives it one" in found(tools_yaml_j2=text)) == before.startswith("set: {p: q}, forEach")

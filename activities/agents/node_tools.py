@@ -1,0 +1,34 @@
+"""The tools of a node as its agent has them: which there are, and how long each may take by its own word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from activities.agents.addresses import node_addresses
+from activities.dependencies import Platform
+from api.tools import LONGEST, Tool, ToolName
+from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
+from render.manifests.node import render_tools, template_context
+
+ANSWER_WITHIN = 5.0
+"""Seconds beyond a tool's own time-out in which its agent has to say what came of it."""
+
+
+async def node_tools(
+    platform: Platform, desired: DesiredApp, component: DesiredComponent, node: DesiredNode
+) -> Mapping[str, Tool]:
+    """By name. Raises TemplateFailure, and a retryable ApplicationError while a node has no address."""
+    addresses = await node_addresses(platform, desired)
+    context = template_context(desired, component, node, addresses=addresses, bootstrap=None)
+    return render_tools(desired, component, context)
+
+
+def bound(tool: ToolName) -> float:
+    """Seconds for which a call of it is waited for. Only of one that ``LONGEST`` names: no plugin with a longer one
+    can be installed."""
+    return LONGEST[tool] + ANSWER_WITHIN
+
+
+def own_bound(tool: Tool) -> float:
+    """Seconds for which a call of it is waited for that may take as long as the plugin says."""
+    return tool.timeout + ANSWER_WITHIN

@@ -1,0 +1,184 @@
+"""``leaveNode``, ``removeNode``, ``forgetNode``, ``discardNode``: how a node goes, and why nothing is lost with it.
+
+1. ``leaveNode``: the node gives away whatever only it has (the plugin's ``leave``), while it serves like any other. A
+   tool that fails refuses, and so does a node that cannot be asked: the operation stops for an operator, and the node
+   stays. ``leave`` may take as long as the plugin says.
+2. ``removeNode``: it is marked ``deleting``: it has left, or an operator has said to go on without. Its engine stops in
+   order, with its Deployment.
+3. ``forgetNode``: the nodes that stay forget it, one after another.
+4. ``discardNode``: what belonged to it goes last, its volume by the App's ``deletionPolicy``, and only then it is gone
+   from the metadata: an interrupted removal is found there and goes on.
+
+The deletion of a whole App asks no node to leave: nobody stays to whom anything could be given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.agents.agent_targets import node_states, reachable
+from activities.agents.node_tools import node_tools, own_bound
+from activities.agents.run_tool import run_tool
+from activities.app.desired import StepContext, desired_for
+from activities.cluster import metadata_edits
+from activities.cluster.apply import check_owner
+from activities.cluster.events import tell
+from activities.cluster.metadata import read_part, update_metadata
+from activities.cluster.status import tell_step
+from activities.dependencies import Platform, permanent
+from activities.roles import fencing
+from api.app import DeletionPolicy
+from api.names import app_labels
+from api.steps import ErrorType, NodeStep, Step, Target
+from api.tools import Tool, ToolName
+from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
+from render.desired.app import DesiredComponent
+from render.desired.recorded_state import lists
+
+_GONE_WITHIN = 30.0
+"""Seconds beyond a Pod's grace period after which it is not waited for."""
+
+
+class RemoveNode:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.LEAVE_NODE)
+    async def leave_node(self, step: NodeStep) -> None:
+        """Returns when nothing is lost with the node. Raises ToolRefused where its tool says otherwise."""
+        platform, target = self._platform, step.target
+        want = await desired_for(platform, target)
+        nodes = lists(read_part(want.live.metadata, "nodes"))
+        if any(node["name"] == step.node for node in nodes["deleting"]):
+            return  # it had left when it was marked
+        component = want.desired.component(step.component)
+        tool = await self._leave_of(want, component, step.node)
+        if tool is None:
+            return
+        await tell_step(platform, target, f"{step.node}: leave")
+        await platform.deployments.synced(30)
+        await platform.pods.synced(30)
+        agent = reachable(platform, target, [step.node]).get(step.node)
+        if agent is None:
+            if any(node["name"] == step.node for node in nodes["adding"]) and not self._has_run(target, step.node):
+                return  # it has never had anything
+            raise ApplicationError(f"{step.node} does not run, so it cannot give away what only it has")
+        try:
+            await run_tool(platform, agent, ToolName.LEAVE, {}, timeout=own_bound(tool))
+        except ApplicationError as error:
+            if error.type != ErrorType.TOOL_REFUSED:
+                raise
+            raise permanent(ErrorType.TOOL_REFUSED, error.message) from error
+
+    async def _leave_of(self, want: StepContext, component: DesiredComponent, name: str) -> Tool | None:
+        node = next((each for each in component.nodes if each.name == name), component.nodes[0])
+        return (await node_tools(self._platform, want.desired, component, node)).get(ToolName.LEAVE)
+
+    def _has_run(self, target: Target, name: str) -> bool:
+        """Whether a container of its Pod was ever started: one whose image or machine is missing has written
+        nothing."""
+        pod = node_states(self._platform, target.namespace, target.app, [name])[name].pod
+        containers = ((pod or {}).get("status") or {}).get("containerStatuses") or []
+        return any(
+            {"running", "terminated"} & {*(each.get("state") or {}), *(each.get("lastState") or {})}
+            for each in containers
+        )
+
+    @activity.defn(name=Step.REMOVE_NODE)
+    async def remove_node(self, step: NodeStep) -> None:
+        """Marks and stops it; returns when the Pod is gone."""
+        platform, target = self._platform, step.target
+        await desired_for(platform, target)
+        await tell_step(platform, target, f"{step.node}: remove")
+        await update_metadata(
+            platform,
+            target.namespace,
+            target.app,
+            {"nodes": lambda before: metadata_edits.deleting(before, {step.node})},
+        )
+        await platform.deployments.synced(30)
+        await platform.pods.synced(30)
+        if await self._owned(target, DEPLOYMENT, step.node) is not None:
+            await platform.kubernetes.delete(DEPLOYMENT, step.node, target.namespace)
+        await tell_step(platform, target, f"{step.node}: wait until it has stopped")
+        await self._stopped(step)
+
+    async def _stopped(self, step: NodeStep) -> None:
+        """Until its Pod is gone. The Deployment is gone at once, while the engine runs on until its Pod has ended: who
+        forgot the node before that would find it again."""
+        pods, target = self._platform.pods, step.target
+        labels = app_labels(target.app, step.component, step.group, step.node)
+        found = pods.list(target.namespace, labels)
+        grace = max((float(pod["spec"].get("terminationGracePeriodSeconds", 30)) for pod in found), default=0.0)
+        try:
+            await pods.wait_for(
+                lambda: None if pods.list(target.namespace, labels) else True,
+                grace + _GONE_WITHIN,
+                namespace=target.namespace,
+                labels=labels,
+            )
+        except TimeoutError:
+            # Its machine is gone, most likely. Nothing is lost with it: it has left.
+            message = f"the Pod of {step.node} did not end in {grace + _GONE_WITHIN:.0f} s and is left behind"
+            await tell(self._platform, target, "PodLeftBehind", message, warning=True)
+
+    @activity.defn(name=Step.FORGET_NODE)
+    async def forget_node(self, step: NodeStep) -> None:
+        """Each node that stays forgets it. All are asked, and then it fails with what each said that does not."""
+        platform, target = self._platform, step.target
+        want = await desired_for(platform, target)
+        await tell_step(platform, target, f"{step.node}: forget")
+        service = await self._owned(target, SERVICE, step.node)
+        if service is None:
+            return  # it was forgotten: its address is what the others know it by, and goes last
+        arguments = {"node": step.node, "address": str(service["spec"].get("clusterIP", ""))}
+        failed = []
+        for component in want.desired.components:
+            tool = (await node_tools(platform, want.desired, component, component.nodes[0])).get(ToolName.FORGET)
+            names = [node.name for node in component.nodes if node.name != step.node]
+            agents = reachable(platform, target, names)
+            for name in names if tool is not None else ():
+                try:
+                    if name not in agents:
+                        raise ApplicationError(f"{name} does not run")
+                    await run_tool(platform, agents[name], ToolName.FORGET, arguments, timeout=own_bound(tool))
+                except ApplicationError as error:
+                    failed.append(error.message)
+        if failed:
+            raise ApplicationError(f"{step.node} is not forgotten by all yet: {'; '.join(failed)}")
+
+    @activity.defn(name=Step.DISCARD_NODE)
+    async def discard_node(self, step: NodeStep) -> None:
+        """What belonged to it goes, if it was marked: a volume is deleted of no node that has not left."""
+        platform, target = self._platform, step.target
+        want = await desired_for(platform, target)
+        nodes = lists(read_part(want.live.metadata, "nodes"))
+        if not any(node["name"] == step.node for node in nodes["deleting"]):
+            return  # an earlier attempt came to the end
+        for resource in _belongings(want):
+            if await self._owned(target, resource, step.node) is not None:
+                await platform.kubernetes.delete(resource, step.node, target.namespace)
+        # Or a later node of the name would never get a writable role.
+        await fencing.unmark(platform, target, step.node)
+        await update_metadata(
+            platform, target.namespace, target.app, {"nodes": lambda before: metadata_edits.gone(before, {step.node})}
+        )
+        await tell(platform, target, "NodeRemoved", f"{step.node} is gone")
+
+    async def _owned(self, target: Target, resource: Resource, name: str) -> Manifest | None:
+        live = await self._platform.kubernetes.get(resource, name, target.namespace)
+        if live is not None:
+            check_owner(target, live)
+        return live
+
+
+def _belongings(want: StepContext) -> Iterator[Resource]:
+    """The volume last of what could hold data, and the Service last of all: its address is what the others know the
+    node by, also for a repeat of ``forgetNode``."""
+    yield CONFIG_MAP
+    if want.app.spec.deletion_policy == DeletionPolicy.DELETE:
+        yield VOLUME_CLAIM
+    yield SERVICE
