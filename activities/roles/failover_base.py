@@ -15,13 +15,14 @@ from activities.agents.request_ids import request_id
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, begun, stage
 from activities.app.observed import live_app, observe
+from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent
 from activities.roles import fencing
 from activities.roles.blocked_replicas import Statuses, keep_from_following, start_again
 from activities.roles.candidates import Waiting, judged, lossy
-from activities.roles.role_moves import RoleMover, writable_roles
+from activities.roles.role_moves import RoleMover, not_following, writable_roles
 from api.failover import Takeover
 from api.operations import OperationType
 from api.steps import ErrorType, Target
@@ -97,19 +98,21 @@ class FailoverBase(RoleMover):
 
     async def follow_all(
         self, target: Target, component: DesiredComponent, without: Collection[str], primary: str
-    ) -> None:
+    ) -> dict[str, str]:
         """``primary``: address. Who cannot be told now is not waited for: taking the old one in tells them again, and
-        a node that starts finds its primary by itself. Whoever was stopped so that he follows nobody starts again."""
+        a node that starts finds its primary by itself. Whoever was stopped so that he follows nobody starts again.
+        Answers as ``follow_each``."""
         names = [node.name for node in component.nodes if node.name not in without]
-
-        async def follow(agent: AgentTarget) -> None:
-            try:
-                await self.follow(agent, primary)
-            except ApplicationError as error:
-                activity.logger.warning("%s does not follow %s yet: %s", agent.node, primary, error)
-
         agents = reachable(self.platform, target, names)
-        await together([*(follow(agent) for agent in agents.values()), start_again(self.platform, target, agents)])
+        failures: dict[str, str] = {}
+
+        async def follow() -> None:
+            failures.update(await self.follow_each(agents.values(), primary))
+
+        await together([follow(), start_again(self.platform, target, agents)])
+        for name, why in failures.items():
+            activity.logger.warning("%s does not follow %s yet: %s", name, primary, why)
+        return failures
 
     async def start(self, agent: AgentTarget, *, lead: bool = False) -> None:
         """``lead``: as primary, where it finds no other."""
@@ -155,7 +158,9 @@ class FailoverBase(RoleMover):
         await self.start(agents[takeover.source], lead=lossy(want, takeover))
         await fencing.unmark(self.platform, takeover.target, takeover.source)
         addresses = await node_addresses(self.platform, want.desired)
-        await self.follow_all(takeover.target, component, {takeover.source}, addresses[takeover.source])
+        failures = await self.follow_all(takeover.target, component, {takeover.source}, addresses[takeover.source])
+        if behind := not_following(failures, takeover.source):
+            await tell(self.platform, takeover.target, "DoesNotFollow", behind, warning=True)
 
     async def finish_giving_up(self, takeover: Takeover, want: StepContext, component: DesiredComponent) -> None:
         """Raises NoCandidate where an earlier attempt has begun to give up."""

@@ -22,7 +22,7 @@ from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.roles import fencing
 from activities.roles.failover_base import ASK_WITHIN, START_WITHIN, FailoverBase
-from activities.roles.role_moves import writable_roles
+from activities.roles.role_moves import not_following, writable_roles
 from api.app import Phase
 from api.failover import ReadmitRequest
 from api.steps import Step
@@ -45,17 +45,25 @@ class Rejoin(FailoverBase):
         component = want.desired.component(takeover.component)
         await tell_step(self.platform, target, f"{takeover.source}: take it in again")
         addresses = await node_addresses(self.platform, want.desired)
+        moved, without = takeover.source != request.primary, {takeover.source, request.primary}
+        failures: dict[str, str] = {}
+        if moved:
+            # Also who could not be told when the role moved, and before the old one, which may take its time or fail.
+            failures = await self.follow_all(target, component, without, addresses[request.primary])
         agents = reachable(self.platform, target, [takeover.source])
         agent = agents.get(takeover.source)
         if agent is None:
             message = f"{takeover.source} does not run now; it is taken in again when it is back"
-        elif takeover.source != request.primary and not await self._answers(agent):
+        elif moved and not await self._answers(agent):
             # Not waited for: the role has moved, and the watcher tells when it is heard again.
             message = f"{takeover.source} cannot be reached now; it is taken in again when it is back"
         else:
             message = await self._take_in(request, want, component, agent, addresses)
-        # Also who could not be told when the role moved.
-        await self.follow_all(target, component, {takeover.source, request.primary}, addresses[request.primary])
+        if not moved:
+            failures = await self.follow_all(target, component, without, addresses[request.primary])
+        if behind := not_following(failures, request.primary):
+            message = f"{message}; {behind}"
+            await tell(self.platform, target, "DoesNotFollow", behind, warning=True)
         if request.lost:
             await tell(self.platform, target, "WritesSetAside", f"{takeover.source}: {request.lost}", warning=True)
         await tell(self.platform, target, "FailoverCompleted", message)

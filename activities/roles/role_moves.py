@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from activities.agents.request_ids import request_id
 from activities.agents.run_tool import run_tool
 from activities.cluster import metadata_edits
 from activities.cluster.events import tell
+from activities.cluster.gather import together
 from activities.cluster.metadata import update_metadata
 from activities.dependencies import Platform, permanent
 from api.names import LABEL_ROLE, app_labels
@@ -101,6 +102,20 @@ class RoleMover:
         """``primary``: address."""
         await self.run(agent, ToolName.FOLLOW, {"primary": primary})
 
+    async def follow_each(self, agents: Iterable[AgentTarget], primary: str) -> dict[str, str]:
+        """All are asked, whatever one of them says. Why not, by name, of those that do not follow. ``primary``:
+        address."""
+
+        async def follow(agent: AgentTarget) -> tuple[str, str]:
+            try:
+                await self.follow(agent, primary)
+            except ApplicationError as error:
+                return agent.node, error.message.removeprefix(f"{agent.node}: ")
+            return agent.node, ""
+
+        answers = await together(follow(agent) for agent in agents)
+        return {name: why for name, why in answers if why}
+
     async def run(self, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str]) -> dict[str, str]:
         return await run_tool(self.platform, agent, tool, arguments, timeout=bound(tool)) or {}
 
@@ -133,6 +148,14 @@ def component_of(desired: DesiredApp, name: str) -> DesiredComponent:
         raise permanent(ErrorType.NO_CANDIDATE, f"the App has no component {name}; it has {known}")
     with_role = [c for c in desired.components if any(role.writable for role in c.definition.roles)]
     return desired.component(name) if name else (with_role or list(desired.components))[0]
+
+
+def not_following(failures: Mapping[str, str], primary: str) -> str:
+    """A sentence on who does not follow ``primary``, and why; empty where all do."""
+    if not failures:
+        return ""
+    whys = "; ".join(f"{name}: {why}" for name, why in sorted(failures.items()))
+    return f"{', '.join(sorted(failures))} {'does' if len(failures) == 1 else 'do'} not follow {primary} yet ({whys})"
 
 
 def said(holders: Collection[str]) -> str:

@@ -6,7 +6,8 @@
 4. The candidate becomes writable. Only while the fence surely still holds: otherwise the source would acknowledge
    writes that the candidate never sees. From here on nothing interrupts the step.
 5. When the Service's label has followed, the source is told to follow and its clients are disconnected; they find the
-   new one. Then the others.
+   new one. Then the others: all are asked, whatever one of them says, and the step fails with the names of those that
+   do not follow.
 6. Exactly one node is writable, or the step fails and says who is.
 Any failure before 4 lifts the fence and leaves everything as it was.
 """
@@ -30,7 +31,7 @@ from activities.cluster.metadata import update_metadata
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent
 from activities.roles.drain import closed_machines, machine
-from activities.roles.role_moves import Nodes, RoleMover, component_of, said, to_its_end
+from activities.roles.role_moves import Nodes, RoleMover, component_of, not_following, said, to_its_end
 from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest, Step
 from api.tools import ToolName
@@ -44,6 +45,9 @@ PROMOTE_WITHIN = 10.0
 """Seconds after the fence within which the candidate must be level and the promotion begin."""
 _ATTEMPTS = 6
 """Before the role has moved. Afterwards there is no end of trying: two nodes may hold it until the source follows."""
+_FOLLOW_ATTEMPTS = 2 * _ATTEMPTS
+"""Then the role has moved for two minutes, and an operator decides about replicas that do not follow. Not about the
+source: until it follows it may take itself for writable."""
 _LEVEL_EVERY = 0.05
 _CANDIDATE_WITHIN = 60.0
 
@@ -137,7 +141,8 @@ class Switchover(RoleMover):
         moved = move.candidate in nodes.holders()
         if not moved:
             await self._bounded(move, nodes)
-        missing = sorted({move.source, move.candidate} - set(nodes.reports))
+        needed = {move.candidate} if moved else {move.source, move.candidate}
+        missing = sorted(needed - set(nodes.reports))
         if missing:
             raise ApplicationError(f"{', '.join(missing)} does not answer; waiting until it does")
         addresses = await node_addresses(self.platform, want.desired)
@@ -153,8 +158,13 @@ class Switchover(RoleMover):
         if not moved:
             await self.fail_over(nodes.agents[move.candidate], addresses[move.source])
         await self.labelled(move.target, component, move.candidate)
-        await self._follow(move, nodes, addresses[move.candidate])
+        failures = await self._follow(move, nodes, addresses[move.candidate])
         await self._verify(move, component)
+        if behind := not_following(failures, move.candidate):
+            message = f"{move.candidate} has taken over from {move.source}, but {behind}"
+            if move.source not in failures and activity.info().attempt > _FOLLOW_ATTEMPTS:
+                raise permanent(ErrorType.TOOL_REFUSED, message)
+            raise ApplicationError(message)
 
     async def _bounded(self, move: Move, nodes: Nodes) -> None:
         """Until the role has moved there is an end of trying; then an operator decides, and the way back is open."""
@@ -205,11 +215,16 @@ class Switchover(RoleMover):
         except ApplicationError:
             return  # it lifts itself
 
-    async def _follow(self, move: Move, nodes: Nodes, primary: str) -> None:
-        others = [name for name in nodes.reports if name != move.candidate]
+    async def _follow(self, move: Move, nodes: Nodes, primary: str) -> dict[str, str]:
+        """Why not, by name, of those that do not follow: one that cannot keeps no other from hearing of it."""
+        failures = {}
         # The one that was writable first: until then its clients wait behind the fence.
-        for name in sorted(others, key=lambda name: name != move.source):
-            await self.follow(nodes.agents[name], primary)
+        if move.source in nodes.reports:
+            failures = await self.follow_each([nodes.agents[move.source]], primary)
+        else:
+            failures[move.source] = "it does not answer"
+        others = [name for name in nodes.reports if name not in (move.source, move.candidate)]
+        return failures | await self.follow_each([nodes.agents[name] for name in others], primary)
 
     async def _verify(self, move: Move, component: DesiredComponent) -> None:
         holders = (await self.nodes(move.target, component)).holders()

@@ -62,6 +62,27 @@ async def test_the_old_one_starts_as_a_replica_and_is_trusted_again(world: World
     assert any(event.startswith("WritesSetAside") for event in world.events())
 
 
+async def test_the_others_hear_of_the_new_primary_though_the_old_one_cannot_follow(world: World) -> None:
+    await fenced(world, seen=SEEN)
+    world.agents.say(NODES[0], "replica", 10)
+    world.agents.say(NODES[1], "primary", 10)
+    world.agents.answers[NODES[0], "follow"] = "insufficient parameter settings"
+    with pytest.raises(ApplicationError, match="insufficient parameter settings"):
+        await world.do(Rejoin(world.platform).readmit, ReadmitRequest(takeover(world), NODES[1]))
+    assert NODES[2] in world.agents.called("follow")
+
+
+async def test_what_became_of_a_failover_names_who_does_not_follow(world: World) -> None:
+    await fenced(world, seen=SEEN)
+    world.agents.say(NODES[0], "replica", 10)
+    world.agents.say(NODES[1], "primary", 10)
+    world.agents.answers[NODES[2], "follow"] = "no disk"
+    said = await world.do(Rejoin(world.platform).readmit, ReadmitRequest(takeover(world), NODES[1]))
+    behind = f"{NODES[2]} does not follow {NODES[1]} yet ({NODES[2]}: no disk)"
+    assert said == f"{NODES[0]} follows {NODES[1]}; {behind}"
+    assert f"DoesNotFollow: {behind}" in world.events()
+
+
 async def test_one_that_does_not_run_stays_fenced_until_it_is_back(world: World) -> None:
     await fenced(world, seen=SEEN)
     world.cluster.remove(world.pod(NODES[0]))

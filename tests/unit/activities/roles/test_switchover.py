@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
 from activities.roles.role_moves import Nodes, component_of, said, to_its_end
 from activities.roles.switchover import Switchover
@@ -215,3 +217,55 @@ async def test_where_the_topology_cannot_move_a_role_a_roll_goes_on_without() ->
     plain.roles(store_0="primary")
     move = await planned(plain, NODES[0], operation="Upgrade")
     assert (move.source, move.message) == ("", "store has no other node that could take over")
+
+
+# Who is told of the new primary
+
+
+async def moved(world: World, *, attempt: int = 2) -> None:
+    """A repeat of the step, after the role went to node 1."""
+    world.agents.tools["follow"] = {}
+    world.roles(store_1="primary")
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, attempt=attempt)
+    move = Move(world.target(OperationType.SWITCHOVER), "store", NODES[0], NODES[1])
+    await environment.run(Switchover(world.platform).switchover, move)
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_one_that_cannot_follow_keeps_no_other_from_hearing_of_the_new_primary(
+    world: World, silent: bool
+) -> None:
+    """The old primary crash-looped, and a healthy replica went on following nobody."""
+    if silent:
+        find = world.roles
+
+        def without_it(**roles: str) -> None:
+            find(**roles)
+            del world.agents.reports[NODES[0]]
+
+        world.roles = without_it  # type: ignore[method-assign]
+    world.agents.answers[NODES[0], "follow"] = "insufficient parameter settings"
+    with pytest.raises(ApplicationError) as failed:
+        await moved(world, attempt=20)
+    assert NODES[2] in world.agents.called("follow")
+    why = "it does not answer" if silent else "insufficient parameter settings"
+    assert failed.value.message == (
+        f"{NODES[1]} has taken over from {NODES[0]}, but {NODES[0]} does not follow {NODES[1]} yet ({NODES[0]}: {why})"
+    )
+    assert not failed.value.non_retryable, "until it follows it may take itself for writable"
+
+
+async def test_an_operator_decides_about_a_replica_that_never_follows(world: World) -> None:
+    world.agents.answers[NODES[2], "follow"] = "no disk"
+    for attempt, for_good in ((2, False), (13, True)):
+        with pytest.raises(ApplicationError, match=rf"{NODES[2]}: no disk") as failed:
+            await moved(world, attempt=attempt)
+        assert failed.value.non_retryable == for_good
+
+
+async def test_all_that_do_not_follow_are_named(world: World) -> None:
+    for node in (NODES[0], NODES[2]):
+        world.agents.answers[node, "follow"] = "no disk"
+    with pytest.raises(ApplicationError, match=f"{NODES[0]}, {NODES[2]} do not follow {NODES[1]} yet"):
+        await moved(world)
