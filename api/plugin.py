@@ -93,6 +93,14 @@ class ConfigFile(Model):
     mode: Annotated[str, Field(pattern=r"^0[0-7]{3}$")] = "0640"
 
 
+class ParameterOrder(Model):
+    """Which nodes get a parameter first when it rises and when it falls, where the engine cannot run with replicas that
+    have less (or more) than their primary."""
+
+    raise_: Literal["replicasFirst", "primaryFirst"] = Field(alias="raise")
+    lower: Literal["replicasFirst", "primaryFirst"]
+
+
 class Parameter(Model):
     """``schema`` is JSON Schema; ``readBack`` the engine's own name where it differs. Without a default: unset."""
 
@@ -103,7 +111,26 @@ class Parameter(Model):
     """Jinja2 expression for a default that follows from the node: it sees what templates see, without ``config``, and
     without the nodes that a Scale is still adding: an engine is not to count on them before they are there."""
     read_back: str | None = None
+    unit: Literal["bytes"] | None = None
+    """What a number without a unit counts, so that what the engine answers can be compared."""
+    order: ParameterOrder | None = None
     description: str = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        """What rises or falls is a number, and is known before an App sets it."""
+        if self.order is None:
+            return self
+        kinds = self.schema_.get("type")
+        if not set([kinds] if isinstance(kinds, str) else kinds or [""]) <= {"integer", "number"}:
+            raise ValueError("order: only of a number; give the schema type: integer, or number")
+        if self.default is None or self.default_expression is not None:
+            raise ValueError(
+                "order: needs a default that is the same for all nodes; give default, not defaultExpression"
+            )
+        if self.apply == "immutable":
+            raise ValueError("order: an immutable parameter never changes; leave order out")
+        return self
 
 
 class Role(Model):

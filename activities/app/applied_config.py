@@ -3,7 +3,9 @@
 The note has a digest of the dynamic parameters that were given to the engine, one of those that it only reads at its
 start, and what the engine answered when it was read back. So three things are told apart: parameters that are yet to
 be given, an engine that is yet to be restarted, and a parameter that somebody changed behind the platform's back.
-The answers are compared with earlier answers, never with the spec: ``256mb`` comes back as ``268435456``.
+Whether somebody changed it is found by earlier answers, not by the spec: ``256mb`` comes back as ``268435456``. Whether
+the engine took what it was given is noted beside them, where the two can be compared
+(``render.plugin.parameter_values``).
 """
 
 from __future__ import annotations
@@ -22,13 +24,14 @@ from activities.cluster.gather import together
 from activities.dependencies import Platform
 from api.app import Scalar
 from api.names import API_GROUP, app_labels
-from api.steps import Target
+from api.steps import ParameterDiffers, Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, SERVICE, Manifest
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.deployments import digest
 from render.manifests.node import template_context
+from render.plugin.parameter_values import differs
 
 EFFECTIVE = f"{API_GROUP}/effective"
 READ_TIMEOUT = bound(ToolName.READ_CONFIG)
@@ -41,6 +44,8 @@ class Effective:
     dynamic: str
     restart: str
     read_back: dict[str, str] = field(default_factory=dict)
+    differs: dict[str, list[str]] = field(default_factory=dict)
+    """By parameter, what it was given and what it answered, where these are not the same value."""
 
     def annotation(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -50,9 +55,17 @@ def noted(config_map: Mapping[str, Any] | None) -> Effective | None:
     """None where nothing (readable) was noted."""
     text = ((config_map or {}).get("metadata", {}).get("annotations") or {}).get(EFFECTIVE)
     try:
-        return Effective(**json.loads(text)) if text else None
+        note = Effective(**json.loads(text)) if text else None
     except (ValueError, TypeError):
         return None
+    return note if note is None or _is_whole(note) else None
+
+
+def _is_whole(note: Effective) -> bool:
+    """A person may have edited it."""
+    return all(isinstance(each, dict) for each in (note.read_back, note.differs)) and all(
+        isinstance(pair, list) and len(pair) == 2 for pair in note.differs.values()
+    )
 
 
 def node_parameters(
@@ -71,7 +84,34 @@ def dynamic_of(component: DesiredComponent, values: Mapping[str, Scalar]) -> dic
 def effective(component: DesiredComponent, values: Mapping[str, Scalar], read_back: Mapping[str, str]) -> Effective:
     dynamic = dynamic_of(component, values)
     restart = {name: value for name, value in values.items() if name not in dynamic}
-    return Effective(digest(dynamic), digest(restart), dict(sorted(read_back.items())))
+    answers = {name: read_back.get(_read_name(component, name)) for name in values}
+    unlike = {
+        name: [str(values[name]), answer]
+        for name, answer in answers.items()
+        if answer is not None and differs(component.parameters[name], values[name], answer)
+    }
+    return Effective(digest(dynamic), digest(restart), dict(sorted(read_back.items())), unlike)
+
+
+def runs_with(component: DesiredComponent, note: Effective | None) -> dict[str, str]:
+    """By parameter, what the engine answered when it was last set."""
+    answers = note.read_back if note is not None else {}
+    names = {name: _read_name(component, name) for name in component.parameters}
+    return {name: answers[other] for name, other in names.items() if other in answers}
+
+
+def _read_name(component: DesiredComponent, name: str) -> str:
+    return component.parameters[name].read_back or name
+
+
+def unlike(config_maps: Mapping[str, Manifest]) -> list[ParameterDiffers]:
+    """By nodes' ConfigMaps, which engines run with other values than they were given."""
+    return [
+        ParameterDiffers(node, name, asked, answered)
+        for node, each in sorted(config_maps.items())
+        if (note := noted(each)) is not None
+        for name, (asked, answered) in sorted(note.differs.items())
+    ]
 
 
 def unapplied(desired: DesiredApp, config_maps: Mapping[str, Manifest], services: Mapping[str, Manifest]) -> list[str]:

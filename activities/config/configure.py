@@ -6,13 +6,16 @@
    and what it then says of them noted. Where a parameter is only read at the start, the engine is restarted by its
    agent: its Pod and its address stay. ``revert`` does the same with the recorded parameters.
 3. ``commitConfig``: the new parameters become the record. Until then the former ones are, and are put back everywhere
-   where an engine refuses.
+   where an engine refuses. It answers which engines run with something else than they were given.
+Where the order of parameters matters (``render.desired.parameter_order``), nodes get them one by one in that order, and
+a primary is restarted in its place: with its role on a node that has other values, it could not follow that one.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -29,6 +32,8 @@ from activities.app.applied_config import (
     note_effective,
     noted,
     read_back,
+    runs_with,
+    unlike,
 )
 from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
@@ -38,15 +43,26 @@ from activities.cluster.events import tell
 from activities.cluster.metadata import update_metadata
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform, permanent
-from activities.rollout.plan_roll import ordered
+from activities.rollout.plan_roll import ordered, writable_nodes
 from api.app import Phase
 from api.names import app_labels
 from api.operations import OperationType
-from api.steps import ComponentStep, ConfigPlan, ConfigPlans, ConfigureStep, ErrorType, RollNode, Step, Target
+from api.steps import (
+    ComponentStep,
+    ConfigCommitted,
+    ConfigPlan,
+    ConfigPlans,
+    ConfigureStep,
+    ErrorType,
+    RollNode,
+    Step,
+    Target,
+)
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
 from proto import agent_pb2
 from render.desired.app import DesiredComponent, DesiredNode
+from render.desired.parameter_order import Turn, turn_of_replica
 from render.desired.spec_parts import changed_parameters
 from render.manifests.lists import revision_of
 from render.manifests.objects import component_resource
@@ -75,32 +91,50 @@ class Configure:
         await platform.deployments.synced(30)
         await platform.pods.synced(30)
         addresses = await node_addresses(platform, want.desired)
-        plans = [await self._plan(target, want, component, addresses) for component in want.desired.components]
+        plans = [(await self._plan(target, want, component, addresses))[0] for component in want.desired.components]
         return ConfigPlans([plan for plan in plans if plan.nodes or plan.changed])
 
     async def _plan(
         self, target: Target, want: StepContext, component: DesiredComponent, addresses: Mapping[str, str]
-    ) -> ConfigPlan:
+    ) -> tuple[ConfigPlan, Mapping[str, Turn]]:
+        """And when each node's turn is, where the order of parameters says so."""
         record = want.live.recorded.components.get(component.name)
         changed = changed_parameters(record.config, component.config) if record is not None else []
         found, _ = await self._platform.kubernetes.list(
             CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
         )
         live = {str(each["metadata"]["name"]): each for each in found}
+        before = record.config if record is not None else {}
         chosen, restart = [], False
+        turns: dict[str, Turn] = {}
         for node in component.nodes:
             note, wants = noted(live.get(node.name)), _wants(want, component, node, addresses)
             if note is not None and (note.dynamic, note.restart) == (wants.dynamic, wants.restart):
                 continue
             chosen.append(node)
             restart = restart or (note is not None and note.restart != wants.restart)
+            turn = turn_of_replica(component.parameters, {**before, **runs_with(component, note)}, component.config)
+            if turn is not None:
+                turns[node.name] = turn
         states = node_states(self._platform, target.namespace, target.app, [node.name for node in chosen])
-        nodes = [
-            RollNode(node.name, node.component, node.group, states[node.name].uid)
-            for batch in ordered(component, chosen, states)
-            for node in batch
-        ]
-        return ConfigPlan(component.name, nodes, restart, changed)
+        nodes = [node for batch in ordered(component, chosen, states) for node in batch]
+        if turns:
+            turns |= dict.fromkeys(writable_nodes(component, nodes, states), Turn.PRIMARY)
+            nodes.sort(key=lambda node: turns.get(node.name, Turn.BEFORE_PRIMARY))
+        rolls = [RollNode(node.name, node.component, node.group, states[node.name].uid) for node in nodes]
+        return ConfigPlan(component.name, rolls, restart, changed, bool(turns)), turns
+
+    async def _check_turn(
+        self, step: ConfigureStep, want: StepContext, component: DesiredComponent, addresses: Mapping[str, str]
+    ) -> None:
+        """Raises SpecChanged where the primary is another by now, so that another node comes first."""
+        plan, turns = await self._plan(step.node.target, want, component, addresses)
+        own = turns.get(step.node.node, Turn.BEFORE_PRIMARY)
+        if any(node.name == step.node.node for node in plan.nodes):
+            first = plan.nodes[0].name
+            if turns.get(first, Turn.BEFORE_PRIMARY) < own:
+                message = f"the primary of {component.name} is another by now, so {first} gets its parameters first"
+                raise permanent(ErrorType.SPEC_CHANGED, message)
 
     @activity.defn(name=Step.CONFIGURE_NODE)
     async def configure_node(self, step: ConfigureStep) -> None:
@@ -115,6 +149,8 @@ class Configure:
         state = (await waiter.until(lambda each: each.running and bool(each.address), stuck_after=STUCK_AFTER))[0]
         agent = agent_of(target, state)
         addresses = await node_addresses(platform, want.desired)
+        if step.ordered and not step.revert:
+            await self._check_turn(step, want, component, addresses)
         live = await platform.kubernetes.get(CONFIG_MAP, node.name, target.namespace)
         rendered = await rendered_config_maps(
             want.desired, component, [node], addresses, {node.name: live} if live else {}, bootstrap=None
@@ -143,7 +179,7 @@ class Configure:
         restart = note is not None and note.restart != wants.restart
         if note is not None and (parameters or restart):
             # Beforehand: what is interrupted from here on left the engine with nobody knows which of the two.
-            begun = Effective("" if parameters else note.dynamic, "" if restart else note.restart, note.read_back)
+            begun = replace(note, dynamic="" if parameters else note.dynamic, restart="" if restart else note.restart)
             await note_effective(platform, target.namespace, node.name, begun)
         request_id = f"{activity.info().workflow_run_id}/configure/{node.name}/{revision_of(manifest)}"
         # A refusal is remembered too, and another attempt is to ask anew; a restart that has happened is not.
@@ -194,7 +230,7 @@ class Configure:
         return False, said if report.process in _ENDED or not before else before
 
     @activity.defn(name=Step.COMMIT_CONFIG)
-    async def commit_config(self, step: ComponentStep) -> None:
+    async def commit_config(self, step: ComponentStep) -> ConfigCommitted:
         platform, target = self._platform, step.target
         want = await desired_for(platform, target)
         component = want.desired.component(step.component)
@@ -205,7 +241,16 @@ class Configure:
             {"record": lambda before: metadata_edits.reconfigured(before, want.desired, component)},
         )
         await apply_owned(platform, target, component_resource(want.desired, component))
-        await tell(platform, target, "ParametersSet", f"{component.name}: every node runs with the new parameters")
+        found, _ = await platform.kubernetes.list(
+            CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
+        )
+        differs = unlike({str(each["metadata"]["name"]): each for each in found})
+        if differs:
+            said = "; ".join(map(str, differs))
+            await tell(platform, target, "ParametersDiffer", f"{component.name}: {said}", warning=True)
+        else:
+            await tell(platform, target, "ParametersSet", f"{component.name}: every node runs with the new parameters")
+        return ConfigCommitted(differs)
 
 
 def _wants(

@@ -7,6 +7,7 @@ somebody edited. Nothing is restarted by it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -91,7 +92,7 @@ class SyncNodes:
             raise ApplicationError(f"{node.name} does not take its files: {error}") from error
         if note is not None and after:
             done = effective(component, values, after)
-            kept = done if done.restart == note.restart else type(done)(done.dynamic, note.restart, done.read_back)
+            kept = done if done.restart == note.restart else replace(done, restart=note.restart)
             await note_effective(self._platform, target.namespace, node.name, kept)
         return True
 

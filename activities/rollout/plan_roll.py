@@ -108,8 +108,7 @@ def ordered(
     writable = {role.name for role in component.definition.roles if role.writable}
 
     def role(node: DesiredNode) -> str:
-        pod = states[node.name].pod or {"metadata": {}}
-        return str((pod["metadata"].get("labels") or {}).get(LABEL_ROLE, ""))
+        return _role(node, states)
 
     def place(node: DesiredNode) -> tuple[bool, bool, int, str]:
         return (role(node) in writable, states[node.name].ready, orders.get(role(node), 0), node.name)
@@ -124,6 +123,19 @@ def ordered(
         else:
             batches.append([node])
     return batches
+
+
+def writable_nodes(
+    component: DesiredComponent, nodes: Iterable[DesiredNode], states: Mapping[str, NodeState]
+) -> list[str]:
+    """Names of those that hold a writable role, by their Pods' labels. Pure."""
+    writable = {role.name for role in component.definition.roles if role.writable}
+    return [node.name for node in nodes if _role(node, states) in writable]
+
+
+def _role(node: DesiredNode, states: Mapping[str, NodeState]) -> str:
+    pod = states[node.name].pod or {"metadata": {}}
+    return str((pod["metadata"].get("labels") or {}).get(LABEL_ROLE, ""))
 
 
 class Roll:

@@ -29,6 +29,7 @@ from render.desired.app import (
     group_templates,
     pinned_to,
 )
+from render.desired.parameter_order import in_order
 from render.plugin.bundle import PluginBundle
 
 POD_FIELDS = ("resources", "node_selector", "affinity", "tolerations", "topology_spread_constraints")
@@ -107,15 +108,19 @@ def staged(
         for component in whole.components
         for group in component.groups
     }
-    config = {}
-    if OperationType.RECONFIGURE not in stage:
-        config = {c.name: _pinned_config(c, deployed) for c in whole.components}
+    carries = OperationType.RECONFIGURE in stage
+    config = {c.name: (_next_config if carries else _pinned_config)(c, deployed) for c in whole.components}
     return pinned_to(whole, Pinned(ordinals, config, deployed.versions, _joining(deployed, ordinals)))
 
 
 def plugin_of(app: App, deployed: Deployed, stage: Collection[OperationType]) -> str:
     """The plugin version with which ``stage`` is carried out."""
     return app.spec.plugin.version if OperationType.UPGRADE_PLUGIN in stage else deployed.plugin_version
+
+
+def _next_config(component: DesiredComponent, deployed: Deployed) -> dict[str, Scalar]:
+    """The spec's parameters, as far as one operation can carry them out."""
+    return in_order(component.parameters, _pinned_config(component, deployed), component.config)
 
 
 def _pinned_config(component: DesiredComponent, deployed: Deployed) -> dict[str, Scalar]:

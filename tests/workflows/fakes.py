@@ -20,6 +20,7 @@ from api.steps import (
     AppSnapshot,
     ComponentPlan,
     ComponentStep,
+    ConfigCommitted,
     ConfigPlans,
     ConfigureStep,
     ErrorType,
@@ -29,6 +30,7 @@ from api.steps import (
     Move,
     MoveRequest,
     NodeStep,
+    ParameterDiffers,
     Plan,
     ReportRequest,
     RolledBack,
@@ -65,6 +67,7 @@ class FakeApp:
     writable: str = ""
     scale: ScalePlan = field(default_factory=ScalePlan)
     config: ConfigPlans = field(default_factory=lambda: ConfigPlans([]))
+    differs: list[ParameterDiffers] = field(default_factory=list)
     too_late: bool = False
     states: list[StateRequest] = field(default_factory=list)
     reports: list[ReportRequest] = field(default_factory=list)
@@ -323,8 +326,8 @@ class FakeActivities:
         await self._held(app, step.node.node)
 
     @activity.defn(name=Step.COMMIT_CONFIG)
-    async def commit_config(self, step: ComponentStep) -> None:
-        await self._begin(Step.COMMIT_CONFIG, step.target, step.component)
+    async def commit_config(self, step: ComponentStep) -> ConfigCommitted:
+        return ConfigCommitted((await self._begin(Step.COMMIT_CONFIG, step.target, step.component)).differs)
 
     @activity.defn(name=Step.PLAN_DELETION)
     async def plan_deletion(self, target: Target) -> Plan:

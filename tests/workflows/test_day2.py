@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from temporalio.client import Client
 
-from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, GroupPlan, RollNode, ScalePlan
+from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, GroupPlan, ParameterDiffers, RollNode, ScalePlan
 from tests.workflows.fakes import FakeApp, FakeCluster
 from tests.workflows.running import notify, operation, say, start_by_hand
 from tests.workflows.test_by_hand import failure
@@ -165,6 +165,44 @@ async def test_a_parameter_that_needs_a_restart_never_takes_two_nodes_down(
     await cluster.until(lambda: "restarting/finish" in cluster.log)
     steps = [s for s in cluster.steps("restarting") if s.startswith(("configureNode", "switchover"))]
     assert steps == ["configureNode:a", "configureNode:b", "switchover:c", "configureNode:c"]
+
+
+async def test_parameters_with_an_order_restart_the_primary_in_its_place(client: Client, cluster: FakeCluster) -> None:
+    """On a node with other values its role would leave it one that cannot follow."""
+    app = changed(cluster, "turns", "Reconfigure")
+    app.writable = "a"
+    app.config = ConfigPlans([ConfigPlan("server", NODES, restart=True, changed=["connections"], ordered=True)])
+    app.failing = {"configureNode:c": "c: -ERR"}
+    await notify(client, "turns")
+    await cluster.until(lambda: app.reports)
+    steps = [s for s in cluster.steps("turns") if s.startswith(("configureNode", "switchover"))]
+    there, back = ["a", "b", "c"], ["c:back", "b:back", "a:back"]
+    assert steps == [f"configureNode:{node}" for node in [*there, *back]]
+
+
+@pytest.mark.parametrize(
+    ("changed_names", "differs", "message"),
+    [
+        (["save"], [], "every node runs with the new parameters (server: save)"),
+        ([], [], "every node runs with the new parameters (server: the recorded ones, on a, b, c)"),
+        (
+            ["save"],
+            [ParameterDiffers("b", "save", "1", "2")],
+            "the parameters were given to every node (server: save), but b runs with save 2, 1 was asked for",
+        ),
+    ],
+)
+async def test_the_result_of_a_reconfigure_is_what_the_engines_say(
+    client: Client, cluster: FakeCluster, changed_names: list[str], differs: list[ParameterDiffers], message: str
+) -> None:
+    name = f"says-{len(changed_names)}-{len(differs)}"
+    app = changed(cluster, name, "Reconfigure")
+    app.config = ConfigPlans([ConfigPlan("server", NODES, changed=changed_names)])
+    app.differs = differs
+    await notify(client, name)
+    await cluster.until(lambda: f"{name}/finish" in cluster.log)
+    result = await operation(client, name, "Reconfigure", 1).result()
+    assert result["message"] == message  # type: ignore[index]
 
 
 async def test_a_plugin_is_moved_without_rolling_anything(client: Client, cluster: FakeCluster) -> None:

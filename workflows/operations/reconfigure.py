@@ -7,15 +7,26 @@ of which every node has had them keeps them: they are its record by then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from api.operations import OperationInput, OperationResult, OperationType, Outcome
-from api.steps import ComponentStep, ConfigPlan, ConfigPlans, ConfigureStep, NodeStep, RollNode, Step, Target
+from api.steps import (
+    ComponentStep,
+    ConfigCommitted,
+    ConfigPlan,
+    ConfigPlans,
+    ConfigureStep,
+    NodeStep,
+    ParameterDiffers,
+    RollNode,
+    Step,
+    Target,
+)
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Control, Controlled, controlled, own_failure
 from workflows.operations.shared.manual_start import manual_start
@@ -28,6 +39,15 @@ PUT_BACK_WITHIN = timedelta(minutes=5)
 """For one node, with all repeats: one that is dead must not keep the others from it."""
 
 
+@dataclass(frozen=True)
+class Touched:
+    """A node that has got new parameters, or may have; fields as in ConfigPlan."""
+
+    node: RollNode
+    restart: bool
+    ordered: bool
+
+
 @workflow.defn(name=OperationType.RECONFIGURE)
 class ReconfigureWorkflow(Controlled):
     @workflow.run
@@ -35,14 +55,15 @@ class ReconfigureWorkflow(Controlled):
         if not request.ticket:
             return await manual_start(OperationType.RECONFIGURE, request)
         target = target_of(OperationType.RECONFIGURE, request)
-        touched: list[tuple[RollNode, bool]] = []
+        touched: list[Touched] = []
         committed: list[ConfigPlan] = []
+        differs: list[ParameterDiffers] = []
 
         async def body() -> OperationResult:
             plans = await run_step(Step.PLAN_CONFIG, target, ConfigPlans, "which nodes lack which parameters")
             for plan in plans.components:
                 try:
-                    await _component(self.control, target, plan, touched)
+                    differs.extend(await _component(self.control, target, plan, touched))
                 except ActivityError as error:
                     message = own_failure(error)
                     if message is None:
@@ -56,8 +77,7 @@ class ReconfigureWorkflow(Controlled):
                 touched.clear()
                 committed.append(plan)
             await run_step(Step.FINISH, target, type(None), "note what runs")
-            changed = "; ".join(f"{plan.component}: {', '.join(plan.changed)}" for plan in plans.components)
-            message = f"every node runs with the new parameters ({changed})"
+            message = _result(plans.components, differs)
             return OperationResult(target.operation, Outcome.COMPLETED, message, target.workflow_id)
 
         async def undo() -> str:
@@ -68,7 +88,9 @@ class ReconfigureWorkflow(Controlled):
                     ConfigPlans,
                     "which nodes lack the former parameters",
                 )
-                touched.extend((node, plan.restart) for plan in back.components for node in plan.nodes)
+                # In the order of the plan, and ``_put_back`` begins with the last.
+                again = [Touched(node, plan.restart, plan.ordered) for plan in back.components for node in plan.nodes]
+                touched.extend(reversed(again))
             said = await _put_back(target, touched)
             stays = [f"{plan.component} keeps its new {', '.join(plan.changed)}" for plan in committed]
             nothing = "nothing had to be put back" if request.aborted else "no engine was touched"
@@ -77,49 +99,68 @@ class ReconfigureWorkflow(Controlled):
         return await controlled(OperationType.RECONFIGURE, request, self.control, body, undo)
 
 
-async def _component(control: Control, target: Target, plan: ConfigPlan, touched: list[tuple[RollNode, bool]]) -> None:
+def _result(plans: Sequence[ConfigPlan], differs: Sequence[ParameterDiffers]) -> str:
+    """Which parameters every node runs with now, or which nodes have got those that are recorded."""
+    done = []
+    for plan in plans:
+        nodes = ", ".join(node.name for node in plan.nodes)
+        done.append(f"{plan.component}: {', '.join(plan.changed) or f'the recorded ones, on {nodes}'}")
+    if differs:
+        return f"the parameters were given to every node ({'; '.join(done)}), but {'; '.join(map(str, differs))}"
+    return f"every node runs with the new parameters ({'; '.join(done)})"
+
+
+async def _component(
+    control: Control, target: Target, plan: ConfigPlan, touched: list[Touched]
+) -> list[ParameterDiffers]:
     first, rest = plan.nodes[:1], plan.nodes[1:]
     # An engine that has to be restarted takes its clients along: then never two at once.
-    batches = [[node] for node in plan.nodes] if plan.restart else [first, rest]
+    batches = [[node] for node in plan.nodes] if plan.restart or plan.ordered else [first, rest]
     for batch in batches:
         if not batch:
             continue
         await control.safe_point(target, f"before {', '.join(node.name for node in batch)}")
-        touched += [(node, plan.restart) for node in batch]
-        await all_of([_node(target, node, restart=plan.restart) for node in batch])
+        done = [Touched(node, plan.restart, plan.ordered) for node in batch]
+        touched += done
+        await all_of([_node(target, each) for each in done])
     step = ComponentStep(target, plan.component)
-    await run_step(Step.COMMIT_CONFIG, step, type(None), f"{plan.component}: the new parameters are the record")
+    said = f"{plan.component}: the new parameters are the record"
+    committed = await run_step(Step.COMMIT_CONFIG, step, ConfigCommitted, said)
     await run_step(Step.RECORD, step, type(None), f"{plan.component}: metadata")
+    return committed.differs
 
 
-async def _node(
-    target: Target, node: RollNode, *, restart: bool, revert: bool = False, within: timedelta | None = None
-) -> None:
-    if restart:
+async def _node(target: Target, touched: Touched, *, revert: bool = False, within: timedelta | None = None) -> None:
+    node = touched.node
+    if touched.restart and not touched.ordered:
         await move_away(target, node.component, node.name)
-    step = ConfigureStep(NodeStep(target, node.component, node.group, node.name, node.pod), revert)
+    step = ConfigureStep(
+        NodeStep(target, node.component, node.group, node.name, node.pod), revert, ordered=touched.ordered
+    )
     await run_step(Step.CONFIGURE_NODE, step, type(None), f"{node.name}{': back' if revert else ''}", within=within)
 
 
-async def _put_back(target: Target, touched: list[tuple[RollNode, bool]]) -> str:
+async def _put_back(target: Target, touched: list[Touched]) -> str:
     """On every node whatever becomes of the others. Those that are restarted one after another, the last first: it is
-    the one that does not serve. Empty where there is none."""
+    the one that does not serve, and where the order of parameters matters the way back is in the other one. Empty where
+    there is none."""
     failed: dict[str, str] = {}
 
-    async def put_back(node: RollNode, restart: bool) -> None:
+    async def put_back(each: Touched) -> None:
+        node = each.node
         try:
-            await _node(target, node, restart=restart, revert=True, within=PUT_BACK_WITHIN)
+            await _node(target, each, revert=True, within=PUT_BACK_WITHIN)
         except ActivityError as error:
             message = own_failure(error) or timed_out(error)
             if not message:
                 raise
             failed[node.name] = message
 
-    for node, restart in reversed(touched):
-        if restart:
-            await put_back(node, restart)
-    await all_of([put_back(node, restart) for node, restart in touched if not restart])
-    return _put_back_on([node.name for node, _ in touched], failed)
+    for each in reversed(touched):
+        if each.restart or each.ordered:
+            await put_back(each)
+    await all_of([put_back(each) for each in touched if not each.restart and not each.ordered])
+    return _put_back_on([each.node.name for each in touched], failed)
 
 
 def _put_back_on(nodes: list[str], failed: Mapping[str, str]) -> str:

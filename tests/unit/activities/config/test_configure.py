@@ -18,7 +18,7 @@ from api.steps import ComponentStep, ConfigPlans, ConfigureStep, ErrorType, Node
 from clients.agents import AgentTarget
 from proto import agent_pb2
 from tests.unit.activities.support.cluster import World
-from tests.unit.render.support import store
+from tests.unit.render.support import PARAMETERS, shelf, store
 
 NODES = ["books-store-g-0", "books-store-g-1"]
 FILE = "middleware__conf__shelf.conf"
@@ -202,3 +202,95 @@ async def test_an_agent_that_refuses_its_files_is_told_and_tried_again(world: Wo
         await synced(world)
     assert not error.value.non_retryable
     assert "PushRefused: books-store-g-0: no space left" in world.events()
+
+
+# Parameters with an order
+
+ORDERED = """
+connections: {schema: {type: integer}, default: 100, order: {raise: replicasFirst, lower: primaryFirst}}
+workers: {schema: {type: integer}, default: 8, order: {raise: replicasFirst, lower: primaryFirst}}
+"""
+
+
+@pytest.fixture
+async def three(virtual_time: None) -> World:
+    """Node 1 is the primary."""
+    bundle = shelf(parameters_yaml=PARAMETERS + ORDERED)
+    world = await World(bundle, runtimeVersion="1", components=store(replicas=3)).deployed()
+    world.roles(store_1="primary")
+    return world
+
+
+def three_with(**values: object) -> list[dict[str, object]]:
+    return [{**store(replicas=3)[0], "config": values}]
+
+
+async def names(world: World) -> list[str]:
+    (plan,) = (await planned(world)).components
+    assert plan.ordered
+    return [node.name[-1] for node in plan.nodes]
+
+
+async def in_turn(world: World, node: str) -> None:
+    step = NodeStep(world.target(OperationType.RECONFIGURE), "store", "g", node)
+    await world.do(Configure(world.platform).configure_node, ConfigureStep(step, ordered=True))
+
+
+async def test_what_rises_goes_to_the_replicas_first_and_what_falls_to_the_primary(three: World) -> None:
+    """A standby with fewer connections than its primary does not start: "insufficient parameter settings"."""
+    three.edit(components=three_with(connections=150))
+    assert await names(three) == ["0", "2", "1"]
+    three.edit(components=three_with(connections=60))
+    assert await names(three) == ["1", "0", "2"]
+    three.edit(components=three_with(threads=4))
+    assert not (await planned(three)).components[0].ordered
+
+
+async def test_an_operation_goes_on_by_what_the_engines_run_with(three: World) -> None:
+    """A rise was begun and is taken back: who has it already is above its primary, and falls after it."""
+    three.agents.tools["readConfig"] = {"connections": "150"}
+    three.edit(components=three_with(connections=150))
+    await in_turn(three, "books-store-g-0")
+    three.edit(components=three_with(connections=60))
+    assert await names(three) == ["1", "0", "2"]
+    three.edit(components=three_with())
+    assert await names(three) == ["0"]
+
+
+async def test_a_primary_that_moved_meanwhile_has_it_planned_anew(three: World) -> None:
+    three.edit(components=three_with(connections=60))
+    await in_turn(three, "books-store-g-1")
+    three.roles(store_2="primary")
+    with pytest.raises(ApplicationError, match="books-store-g-2 gets its parameters first") as anew:
+        await in_turn(three, "books-store-g-0")
+    assert anew.value.type == ErrorType.SPEC_CHANGED
+    assert await names(three) == ["2", "0"]
+
+
+async def test_a_rise_and_a_fall_at_once_are_two_operations(three: World) -> None:
+    three.edit(components=three_with(connections=150, workers=4))
+    for changed, order in ((["connections"], ["0", "2", "1"]), (["workers"], ["1", "0", "2"])):
+        assert (await three.load()).operation == OperationType.RECONFIGURE
+        assert await names(three) == order
+        assert (await planned(three)).components[0].changed == changed
+        for node in order:
+            await in_turn(three, f"books-store-g-{node}")
+        target = three.target(OperationType.RECONFIGURE)
+        await three.do(Configure(three.platform).commit_config, ComponentStep(target, "store"))
+    snapshot = await three.load()
+    assert (snapshot.operation, snapshot.drift) == ("", [])
+
+
+async def test_what_an_engine_runs_with_otherwise_is_told_and_noted(three: World) -> None:
+    """It went on with the former value, and the operation said that every node runs with the new one."""
+    three.agents.tools["readConfig"] = {"connections": "100"}
+    three.edit(components=three_with(connections=60))
+    for node in await names(three):
+        await in_turn(three, f"books-store-g-{node}")
+    target = three.target(OperationType.RECONFIGURE)
+    committed = await three.do(Configure(three.platform).commit_config, ComponentStep(target, "store"))
+    assert [str(each) for each in committed.differs] == [
+        f"books-store-g-{n} runs with connections 100, 60 was asked for" for n in range(3)
+    ]
+    assert note(three, "books-store-g-0").differs == {"connections": ["60", "100"]}
+    assert any(event.startswith("ParametersDiffer: store: books-store-g-0 runs with") for event in three.events())
