@@ -350,7 +350,7 @@ class AppWorkflow:
             verb,
             self._child,
             state,
-            failed=bool(self._state.failed_type or self._state.repair_retry_at or self._state.move_retry_at),
+            failed=self._state.waits_for_somebody,
             pausing=self._pausing,
             ending=ending,
         )

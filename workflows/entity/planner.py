@@ -80,8 +80,8 @@ class Memory:
 
     failure: Failure | None = None
     unrepairable: frozenset[str] = field(default_factory=frozenset)
-    repair: str = ""
-    """Why the last Repair failed, while it is not to be tried again yet."""
+    repair: Failure | None = None
+    """The last Repair, while it is not to be tried again yet."""
     suspicion: Suspicion | None = None
     """A lost primary that is to be replaced now."""
     failover: str = ""
@@ -122,8 +122,8 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     if memory.halfway == snapshot.operation == OperationType.UPGRADE_PLUGIN and not stands:
         # Files of both versions look like drift, and the operation knows what was said to it.
         drift = [sentence for sentence in drift if is_missing(sentence)]
-    if drift and memory.repair:
-        message = f"{OperationType.REPAIR} failed: {memory.repair}"
+    if drift and memory.repair is not None:
+        message = f"{OperationType.REPAIR} {memory.repair.how}: {memory.repair.message}"
         return Decision(telling=Telling(Phase.WAITING, message, failed_operation=OperationType.REPAIR))
     if drift:
         more = f" and {len(drift) - 1} more" if len(drift) > 1 else ""

@@ -76,7 +76,8 @@ class EntityState:
     repair_retry_at: str = ""
     """Of a Repair that failed for good. Beside the other failure: that one may be an operator's word."""
     repair_aborted: bool = False
-    """That was an operator's word."""
+    """An operator ended it: it has no time at which it is tried again, and stands until the spec changes or somebody
+    asks."""
     anew: bool = False
     """Drift was told of since, so what a Repair has left is to be tried again, once ``CLEARED_FOR`` has passed."""
     cleared_at: str = ""
@@ -117,11 +118,14 @@ class EntityState:
                 self.forget_failure()
         self.unrepairable = [sentence for sentence in self.unrepairable if sentence in snapshot.drift]
         waits = bool(self.repair_retry_at) and now < datetime.fromisoformat(self.repair_retry_at)
-        stands = waits and self.repair_hash == snapshot.spec_hash
+        repair = None
+        if (waits or self.repair_aborted) and self.repair_hash == snapshot.spec_hash:
+            how = _HOW[Outcome.ABORTED if self.repair_aborted else Outcome.FAILED]
+            repair = Failure(OperationType.REPAIR, self.repair_hash, self.repair_message, how=how)
         return Memory(
             failure,
             frozenset(self.unrepairable),
-            self.repair_message if stands else "",
+            repair,
             lost,
             self.failovers.waiting(now) or self.failovers.failure(now),
             self.halfway,
@@ -157,10 +161,16 @@ class EntityState:
         self.failed_type = self.failed_hash = self.failed_message = self.failed_how = self.retry_at = ""
         self.failed_times = 0
 
+    @property
+    def waits_for_somebody(self) -> bool:
+        """Whether something failed, or was aborted, that ``ask_again`` begins again."""
+        return bool(self.failed_type or self.repair_retry_at or self.repair_aborted or self.move_retry_at)
+
     def ask_again(self) -> None:
         """Somebody asks: whatever failed, or was ended, may begin again."""
         self.forget_failure()
         self.repair_retry_at = self.move_retry_at = ""
+        self.repair_aborted = False
         self.notice = True
 
     def learn(self, snapshot: AppSnapshot, result: OperationResult, now: datetime) -> None:
@@ -201,13 +211,14 @@ class EntityState:
             return
         if result.outcome == Outcome.COMPLETED:
             self.repair_message, self.repair_times, self.repair_retry_at = "", 0, ""
+            self.repair_aborted = False
             # Seen again by the next look, it is something that applying does not change.
             self.unrepairable = list(snapshot.drift)
             return
         self.repair_times += 1
         self.repair_aborted = result.outcome == Outcome.ABORTED
         self.repair_message, self.repair_hash = result.message[:500], snapshot.spec_hash
-        self.repair_retry_at = (now + _pause(self.repair_times)).isoformat()
+        self.repair_retry_at = "" if self.repair_aborted else (now + _pause(self.repair_times)).isoformat()
 
     def drifted_anew(self, now: datetime) -> None:
         """Somebody did something, maybe just what a Repair had put back, so what it left is tried again; but not in a
@@ -215,8 +226,7 @@ class EntityState:
         self.anew = self.try_again_at() > now
         if not self.anew:
             self.cleared_at, self.unrepairable = now.isoformat(), []
-            if self.repair_retry_at and not self.repair_aborted:
-                self.repair_retry_at = ""  # it may be about something else, which can be put back
+            self.repair_retry_at = ""  # it may be about something else, which can be put back
 
     def until_retry(self, now: datetime, looked: datetime) -> timedelta:
         """How long until something that failed, or was left, is to be tried again. What was due at the last look, and

@@ -169,7 +169,7 @@ def test_a_part_that_was_aborted_keeps_the_next_from_beginning(how: str) -> None
 
 def test_a_repair_that_failed_does_not_run_in_circles() -> None:
     drifted = replace(DEPLOYED, drift=["x"])
-    decision = plan(drifted, Memory(repair="quota"))
+    decision = plan(drifted, Memory(repair=Failure("Repair", "one", "quota")))
     assert decision.operation == ""
     assert decision.telling is not None
     assert decision.telling.failed_operation == "Repair"

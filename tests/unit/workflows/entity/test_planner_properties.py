@@ -40,7 +40,7 @@ MEMORIES = st.builds(
         how=st.sampled_from(["failed", "was refused", "was aborted"]),
     ),
     unrepairable=DRIFT.map(frozenset),
-    repair=st.sampled_from(["", "no quota"]),
+    repair=st.sampled_from([None, Failure("Repair", "one", "no quota")]),
     suspicion=st.none() | st.just(Suspicion("server", "x-0", "x-0 is dead")),
     failover=st.sampled_from(["", "nobody can take over"]),
     halfway=PARTS,

@@ -198,6 +198,25 @@ def test_new_drift_does_not_wait_for_the_retry_of_a_repair_that_failed(outcome: 
     assert (following(state, snapshot=both), state.anew) == ("", True), "not without a pause"
 
 
+@pytest.mark.parametrize("minutes", [4, 6, 600])
+def test_an_aborted_repair_does_not_begin_again_by_itself(minutes: int) -> None:
+    """It did after five minutes, and the status said that it had failed."""
+    drifted = replace(APP, drift=["Service x is missing"])
+    state = after(("Repair", Outcome.ABORTED), snapshot=drifted)
+    telling = plan(drifted, state.memory(drifted, NOW + timedelta(minutes=minutes))).telling
+    assert telling is not None
+    assert telling.message == "Repair was aborted: because"
+    assert state.waits_for_somebody, "retry begins it again"
+    state.ask_again()
+    assert following(state, minutes=minutes, snapshot=drifted) == "Repair"
+
+
+def test_an_aborted_repair_begins_again_for_another_spec() -> None:
+    drifted = replace(APP, drift=["Service x is missing"])
+    state = after(("Repair", Outcome.ABORTED), snapshot=drifted)
+    assert following(state, snapshot=replace(drifted, spec_hash="three")) == "Repair"
+
+
 def test_a_repair_that_succeeds_makes_up_for_one_that_failed() -> None:
     drifted = replace(APP, drift=["Service x is missing"])
     state = after(("Repair", Outcome.FAILED), snapshot=drifted)
