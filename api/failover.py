@@ -62,6 +62,10 @@ class Fenced:
 class FenceRequest:
     takeover: Takeover
 
+    @property
+    def target(self) -> Target:
+        return self.takeover.target
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -80,6 +84,10 @@ class PromoteRequest:
     fenced: Fenced
     chosen: Chosen = field(default_factory=Chosen)
 
+    @property
+    def target(self) -> Target:
+        return self.takeover.target
+
 
 @dataclass(frozen=True)
 class ReadmitRequest:
@@ -87,3 +95,7 @@ class ReadmitRequest:
     primary: str
     lost: str = ""
     """A sentence on the writes that only the source has; empty where it has none."""
+
+    @property
+    def target(self) -> Target:
+        return self.takeover.target

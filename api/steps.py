@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol, runtime_checkable
 
 from api.operations import OperationRequest, Scope
 
@@ -157,6 +158,19 @@ class Target:
     """Why the operation runs, a sentence."""
     stage: str = ""
     """OperationType whose part of the spec is carried out, where that is not the operation's own."""
+
+    @property
+    def target(self) -> Target:
+        return self
+
+
+@runtime_checkable
+class OfOperation(Protocol):
+    """What every request of an operation's step has, so that whoever stands around all activities knows for whom they
+    work: what is wrong is told in that App's status."""
+
+    @property
+    def target(self) -> Target: ...
 
 
 @dataclass(frozen=True)
@@ -343,6 +357,10 @@ class ConfigureStep:
     node: NodeStep
     revert: bool = False
     ordered: bool = False
+
+    @property
+    def target(self) -> Target:
+        return self.node.target
 
 
 @dataclass(frozen=True)

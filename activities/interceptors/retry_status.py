@@ -21,7 +21,7 @@ from activities.dependencies import Platform
 from activities.interceptors.instrumentation import for_good
 from api.app import Phase
 from api.operations import OperationType
-from api.steps import Target
+from api.steps import OfOperation, Target
 from clients.errors import KubernetesError
 from clients.resources import APP
 
@@ -104,13 +104,6 @@ def _passes(error: Exception) -> bool:
 
 
 def _target(arguments: Sequence[Any]) -> Target | None:
-    """On whose behalf it works: all steps of operations say so, as their argument or in it."""
+    """On whose behalf it works. None: it is no step of an operation, but a look at the App, or about a ticket."""
     argument = arguments[0] if arguments else None
-    for found in (
-        argument,
-        getattr(argument, "target", None),
-        getattr(getattr(argument, "node", None), "target", None),
-    ):
-        if isinstance(found, Target):
-            return found
-    return None
+    return argument.target if isinstance(argument, OfOperation) else None

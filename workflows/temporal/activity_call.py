@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
 from api.operations import ACTIVITY_QUEUE
-from api.steps import SHORT_STEPS, Step
+from api.steps import SHORT_STEPS, EnqueueRequest, LoadRequest, OfOperation, ReportRequest, Step, TicketRequest
 
 Result = TypeVar("Result")
 
@@ -80,8 +80,12 @@ LIMITS: dict[Step, Limits] = {
 }
 
 
+Request = OfOperation | LoadRequest | ReportRequest | EnqueueRequest | TicketRequest
+"""What activities are given. Whoever adds one that is not of an operation says so here."""
+
+
 async def run_step(
-    step: Step, argument: Any, result: type[Result], summary: str, *, within: timedelta | None = None
+    step: Step, argument: Request, result: type[Result], summary: str, *, within: timedelta | None = None
 ) -> Result:
     """Runs an activity. ``summary`` is what the Temporal UI shows beside its type: node, group, reason. ``within``: all
     its attempts together; None for as long as it takes."""

@@ -14,6 +14,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from activities.interceptors.retry_status import TOLD_AT, RetryStatus
 from activities.progress.operation_state import Control
 from activities.reconcile.finish import Record
+from api.failover import Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
 from api.operations import OperationType
 from api.steps import ConfigureStep, NodeStep, Step, Target
 from tests.unit.activities.support.cluster import World
@@ -65,12 +66,28 @@ def told(world: World) -> tuple[str, str, str]:
     return status["phase"], status["message"], status["operation"]["step"]
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
-async def test_the_reason_is_told_once_it_lasts_and_its_end(world: World, wrapped: bool) -> None:
+def configure(of: Target) -> object:
+    return ConfigureStep(NodeStep(of, "store", "g", "books-store-g-0"))
+
+
+def fence(of: Target) -> object:
+    return FenceRequest(Takeover(of, "store"))
+
+
+def promote(of: Target) -> object:
+    return PromoteRequest(Takeover(of, "store"), Fenced("stopped"))
+
+
+def readmit(of: Target) -> object:
+    return ReadmitRequest(Takeover(of, "store"), "books-store-g-1")
+
+
+@pytest.mark.parametrize("request_of", [lambda of: of, configure, fence, promote, readmit])
+async def test_the_reason_is_told_once_it_lasts_and_its_end(
+    world: World, request_of: Callable[[Target], object]
+) -> None:
     """Seen as "move its role to books-store-g-1", without end, where the old primary's machine had died."""
-    argument: object = target(world)
-    if wrapped:
-        argument = ConfigureStep(NodeStep(target(world), "store", "g", "books-store-g-0"))
+    argument = request_of(target(world))
     before = told(world)
     for number in range(1, TOLD_AT):
         with pytest.raises(ApplicationError, match=WHY):
