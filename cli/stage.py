@@ -1,11 +1,13 @@
 """Which part of an App's spec the platform would carry out next, and the App as it is meant while it does.
 
-By the same pure code as the platform (``render.desired.spec_parts``), and by the same record: the metadata ConfigMap.
+By the same pure code as the platform (``render.desired.spec_parts``, ``render.check.next_operation``), and by the same
+record: the metadata ConfigMap.
 Components and Groups may have been edited by hand, and an edit is something to be put back, not what runs.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -14,12 +16,14 @@ from api.names import metadata_name
 from api.operations import OperationType
 from cli.plugins import Installed, installed_bundle
 from cli.session import CommandError
+from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
-from clients.resources import Manifest
+from clients.resources import STORAGE_CLASS, Manifest
+from render.check.growth import growing
+from render.check.next_operation import NodeObjects, unfinished
 from render.desired.app import DesiredApp, RecordedState, desired
 from render.desired.recorded_state import damaged_parts, deployed_state, read_part, recorded_state
 from render.desired.spec_parts import Deployed, Part, pending, plugin_of, stage_of, staged
-from render.manifests.deployments import deployment_manifest, is_outdated, version_of
 from render.plugin.bundle import PluginBundle
 from render.plugin.problems import Problem
 from render.validation.transitions import transition_problems
@@ -98,10 +102,9 @@ async def next_stage(
     wanted = staged(app, bundle, deployed, stage_of(operation), agent_image=agent_image)
     if left:
         return NextStage(operation, left[0].sentence, wanted, tuple(left[1:])), []
-    stale = unrolled(wanted, live)
-    if stale:
-        operation = OperationType.UPGRADE if any(stale.values()) else OperationType.RESIZE
-        return NextStage(operation, f"not rolled yet: {', '.join(stale)}", wanted), []
+    part = await _unfinished(kubernetes, wanted, live)
+    if part is not None:
+        return NextStage(part.operation, part.sentence, wanted), []
     return NextStage(operation, "the spec is carried out; what is shown was changed by somebody else", wanted), []
 
 
@@ -112,14 +115,15 @@ def scaled(deployed: Deployed, whole: DesiredApp) -> Deployed:
     return replace(deployed, ordinals=ordinals, joining={}, removing=frozenset())
 
 
-def unrolled(wanted: DesiredApp, live: Live) -> dict[str, bool]:
-    """Nodes whose Pod is of another record, since an operation that rolls was interrupted, and whether it is of another
-    runtime version."""
-    return {
-        node.name: version_of(present) not in ("", group.spec.runtime_version)
-        for component in wanted.components
-        for group in component.groups
-        for node in group.nodes
-        if (present := live.get(("Deployment", node.name))) is not None
-        and is_outdated(deployment_manifest(wanted, component, group, node), present)
-    }
+async def _unfinished(kubernetes: Kubernetes, wanted: DesiredApp, live: Live) -> Part | None:
+    def of(kind: str) -> dict[str, Manifest]:
+        return {name: each for (what, name), each in live.items() if what == kind}
+
+    nodes = read_part(live.get(("ConfigMap", metadata_name(wanted.name))), "nodes")
+    claims = of("PersistentVolumeClaim")
+    able: list[str] = []
+    if any(not each.asked_for for each in growing(wanted, claims.values()).values()):
+        with contextlib.suppress(KubernetesError):  # not everybody may list what belongs to no namespace
+            classes, _ = await kubernetes.list(STORAGE_CLASS, None)
+            able = [str(each["metadata"]["name"]) for each in classes if each.get("allowVolumeExpansion") is True]
+    return unfinished(wanted, NodeObjects(of("Deployment"), claims, of("ConfigMap"), of("Service"), nodes, able))

@@ -1,19 +1,9 @@
-"""Whether a node's engine runs with the parameters that its files say, noted on the node's ConfigMap.
-
-The note has a digest of the dynamic parameters that were given to the engine, one of those that it only reads at its
-start, and what the engine answered when it was read back. So three things are told apart: parameters that are yet to
-be given, an engine that is yet to be restarted, and a parameter that somebody changed behind the platform's back.
-Whether somebody changed it is found by earlier answers, not by the spec: ``256mb`` comes back as ``268435456``. Whether
-the engine took what it was given is noted beside them, where the two can be compared
-(``render.plugin.parameter_values``).
-"""
+"""The parameters that engines run with: read from the cluster and the engines, compared by
+``render.check.applied_parameters``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from temporalio.exceptions import ApplicationError
 
@@ -22,143 +12,29 @@ from activities.agents.node_tools import bound
 from activities.agents.run_tool import run_tool
 from activities.cluster.gather import together
 from activities.dependencies import Platform
-from api.app import Scalar
-from api.names import API_GROUP, app_labels
-from api.steps import ParameterDiffers, Target
+from api.names import app_labels
+from api.steps import Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, SERVICE, Manifest
-from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
-from render.manifests.deployments import digest
-from render.manifests.node import template_context
-from render.plugin.parameter_values import differs
+from render.check.applied_parameters import EFFECTIVE, Effective, compared, noted
+from render.desired.app import DesiredApp
 
-EFFECTIVE = f"{API_GROUP}/effective"
 READ_TIMEOUT = bound(ToolName.READ_CONFIG)
-
-
-@dataclass(frozen=True)
-class Effective:
-    """``dynamic`` and ``restart``: digests of the parameters with which the engine runs."""
-
-    dynamic: str
-    restart: str
-    read_back: dict[str, str] = field(default_factory=dict)
-    differs: dict[str, list[str]] = field(default_factory=dict)
-    """By parameter, what it was given and what it answered, where these are not the same value."""
-
-    def annotation(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
-
-
-def noted(config_map: Mapping[str, Any] | None) -> Effective | None:
-    """None where nothing (readable) was noted."""
-    text = ((config_map or {}).get("metadata", {}).get("annotations") or {}).get(EFFECTIVE)
-    try:
-        note = Effective(**json.loads(text)) if text else None
-    except (ValueError, TypeError):
-        return None
-    return note if note is None or _is_whole(note) else None
-
-
-def _is_whole(note: Effective) -> bool:
-    """A person may have edited it."""
-    return all(isinstance(each, dict) for each in (note.read_back, note.differs)) and all(
-        isinstance(pair, list) and len(pair) == 2 for pair in note.differs.values()
-    )
-
-
-def node_parameters(
-    desired: DesiredApp, component: DesiredComponent, node: DesiredNode, addresses: Mapping[str, str]
-) -> dict[str, Scalar]:
-    """The parameters of the node's files, the defaults that follow from the node included. Raises TemplateFailure."""
-    context = template_context(desired, component, node, addresses=addresses, bootstrap=None)
-    config: dict[str, Scalar] = context["config"]
-    return config
-
-
-def dynamic_of(component: DesiredComponent, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    return {name: value for name, value in values.items() if component.parameters[name].apply == "dynamic"}
-
-
-def effective(component: DesiredComponent, values: Mapping[str, Scalar], read_back: Mapping[str, str]) -> Effective:
-    dynamic = dynamic_of(component, values)
-    restart = {name: value for name, value in values.items() if name not in dynamic}
-    answers = {name: read_back.get(_read_name(component, name)) for name in values}
-    unlike = {
-        name: [str(values[name]), answer]
-        for name, answer in answers.items()
-        if answer is not None and differs(component.parameters[name], values[name], answer)
-    }
-    return Effective(digest(dynamic), digest(restart), dict(sorted(read_back.items())), unlike)
-
-
-def runs_with(component: DesiredComponent, note: Effective | None) -> dict[str, str]:
-    """By parameter, what the engine answered when it was last set."""
-    answers = note.read_back if note is not None else {}
-    names = {name: _read_name(component, name) for name in component.parameters}
-    return {name: answers[other] for name, other in names.items() if other in answers}
-
-
-def _read_name(component: DesiredComponent, name: str) -> str:
-    return component.parameters[name].read_back or name
-
-
-def unlike(config_maps: Mapping[str, Manifest]) -> list[ParameterDiffers]:
-    """By nodes' ConfigMaps, which engines run with other values than they were given."""
-    return [
-        ParameterDiffers(node, name, asked, answered)
-        for node, each in sorted(config_maps.items())
-        if (note := noted(each)) is not None
-        for name, (asked, answered) in sorted(note.differs.items())
-    ]
-
-
-def unapplied(desired: DesiredApp, config_maps: Mapping[str, Manifest], services: Mapping[str, Manifest]) -> list[str]:
-    """A sentence for each node whose engine was not given the parameters that its files say."""
-    return [
-        f"{name} does not run with the parameters of its files yet"
-        for name, note, wants in _compared(desired, config_maps, services)
-        if note.dynamic != wants.dynamic
-    ]
-
-
-async def unstarted(platform: Platform, desired: DesiredApp) -> list[str]:
-    """Names of nodes whose engine runs with parameters, read at its start, that its files do not say any more."""
-    return [name for name, note, wants in await _live(platform, desired) if note.restart != wants.restart]
 
 
 async def otherwise_set(platform: Platform, desired: DesiredApp) -> list[str]:
     """Names of nodes whose engine was given other parameters than ``desired`` says, of whichever kind."""
-    found = await _live(platform, desired)
-    return [name for name, note, wants in found if (note.dynamic, note.restart) != (wants.dynamic, wants.restart)]
-
-
-async def _live(platform: Platform, desired: DesiredApp) -> list[tuple[str, Effective, Effective]]:
     labels = app_labels(desired.name)
     (maps, _), (services, _) = await together(
         platform.kubernetes.list(kind, desired.namespace, labels=labels) for kind in (CONFIG_MAP, SERVICE)
     )
-    return list(_compared(desired, _by_name(maps), _by_name(services)))
+    found = compared(desired, _by_name(maps), _by_name(services))
+    return [name for name, note, wants in found if (note.dynamic, note.restart) != (wants.dynamic, wants.restart)]
 
 
 def _by_name(items: Iterable[Manifest]) -> dict[str, Manifest]:
     return {str(item["metadata"]["name"]): item for item in items}
-
-
-def _compared(
-    desired: DesiredApp, config_maps: Mapping[str, Manifest], services: Mapping[str, Manifest]
-) -> Iterator[tuple[str, Effective, Effective]]:
-    """Each node of which something is noted: what is noted, and what its files say."""
-    addresses = {name: str(each["spec"].get("clusterIP", "")) for name, each in services.items()}
-    if any(node.name not in addresses for node in desired.nodes):
-        return
-    for component in desired.components:
-        for node in component.nodes:
-            note = noted(config_maps.get(node.name))
-            if note is not None:
-                values = node_parameters(desired, component, node, addresses)
-                yield node.name, note, effective(component, values, {})
 
 
 async def changed_in_engines(platform: Platform, desired: DesiredApp, config_maps: Mapping[str, Manifest]) -> list[str]:

@@ -14,15 +14,13 @@ from api.group import GroupSpec
 from api.meta import parse_quantity
 from api.operations import OperationType
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
-from render.desired.recorded_state import PREVIOUS_PLUGIN, STATES, lists
+from render.desired.recorded_state import PREVIOUS_PLUGIN, STATES, UNVERIFIED, lists
 from render.desired.recorded_state import Entry as Entry
 from render.desired.recorded_state import entries as entries
 from render.desired.recorded_state import way_back as way_back
 from render.desired.spec_parts import pod_facts
 from render.plugin.templates import version_key
 
-UNVERIFIED = "unverified"
-"""In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""
 BEGUN = "begun"
 """In ``basic`` of an App whose first Deploy has not completed: components of which no node may begin as first primary
 any more, since others may have data."""

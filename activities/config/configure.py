@@ -24,17 +24,7 @@ from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import agent_of, node_states
 from activities.agents.config_maps import rendered_config_maps
 from activities.agents.push import PushRefusedError, push
-from activities.app.applied_config import (
-    Effective,
-    dynamic_of,
-    effective,
-    node_parameters,
-    note_effective,
-    noted,
-    read_back,
-    runs_with,
-    unlike,
-)
+from activities.app.applied_config import note_effective, read_back
 from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster import metadata_edits
@@ -61,6 +51,7 @@ from api.steps import (
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
 from proto import agent_pb2
+from render.check.applied_parameters import Effective, dynamic_of, effective, node_parameters, noted, runs_with, unlike
 from render.desired.app import DesiredComponent, DesiredNode
 from render.desired.parameter_order import Turn, turn_of_replica
 from render.desired.spec_parts import changed_parameters

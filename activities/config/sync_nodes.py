@@ -17,7 +17,7 @@ from activities.agents.agent_targets import reachable
 from activities.agents.config_maps import rendered_config_maps
 from activities.agents.push import PushRefusedError, push
 from activities.agents.request_ids import request_id
-from activities.app.applied_config import dynamic_of, effective, node_parameters, note_effective, noted, read_back
+from activities.app.applied_config import note_effective, read_back
 from activities.app.desired import desired_for
 from activities.cluster.events import tell
 from activities.cluster.gather import together
@@ -26,6 +26,7 @@ from api.names import app_labels
 from api.steps import Applied, ComponentStep, Step, Target
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
+from render.check.applied_parameters import dynamic_of, effective, node_parameters, noted
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.lists import revision_of
 

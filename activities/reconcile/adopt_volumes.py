@@ -1,11 +1,11 @@
 """``surveyVolumes`` and ``startHeld``: which of the kept volumes holds the newest data, and starting with it.
 
 1. Wait until both agents of every held node run; ask each agent 1 what its volume remembers.
-2. Newest: highest time of having been writable, then of having been seen, then replication position; only volumes
-with a record. 3. Record the choice in the Component before anything starts: a crash in between finds the same
-choice again. 4. For each node: a document without hold and with a higher revision, applied, pushed, then Start. Its
-claim is this App's from
-   then on. The chosen node first, so that the others find it.
+2. Of the volumes with a record the newest is the one with the highest time of having been writable, then of having been
+   seen, then the highest replication position.
+3. Record the choice in the Component before anything starts: a crash in between finds the same choice again.
+4. For each node: a document without hold and with a higher revision, applied, pushed, then Start. Its claim is this
+   App's from then on. The chosen node first, so that the others find it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from activities.agents.config_maps import rendered_config_maps
-from activities.app.applied_config import changed_in_engines, unapplied
+from activities.app.applied_config import changed_in_engines
 from activities.app.disruption_budgets import budget_resource, surplus_budgets
 from activities.app.observed import ObservedApp
 from activities.app.retained_volumes import kept_components, of_this_app
@@ -27,6 +27,7 @@ from clients.resources import (
     VOLUME_CLAIM,
     Manifest,
 )
+from render.check.applied_parameters import unapplied
 from render.desired.app import DesiredApp, DesiredNode
 from render.manifests.deployments import deployment_manifest, keeps_template, without_template
 from render.manifests.lists import budget_manifests, record_manifests, service_manifests

@@ -13,7 +13,7 @@ from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable
 from activities.agents.run_tool import run_tool
 from activities.app import bootstrap
-from activities.app.applied_config import READ_TIMEOUT, effective, node_parameters, note_effective, noted
+from activities.app.applied_config import READ_TIMEOUT, note_effective
 from activities.app.desired import StepContext, desired_for, stage
 from activities.app.disruption_budgets import apply_budgets
 from activities.cluster import metadata_edits
@@ -32,6 +32,7 @@ from api.steps import ComponentStep, Step, Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP
+from render.check.applied_parameters import effective, node_parameters, noted
 from render.desired.app import DesiredApp, DesiredComponent
 from render.desired.spec_parts import pending, stage_of
 from render.manifests.deployments import version_of

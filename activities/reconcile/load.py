@@ -9,27 +9,27 @@ from dataclasses import replace
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.app.applied_config import unstarted
 from activities.app.bootstrap import leading
 from activities.app.desired import spec_hash, stage
 from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
+from activities.cluster.gather import together
 from activities.cluster.metadata import read_part, said_of
 from activities.dependencies import Platform
 from activities.reconcile.drift import find_drift, find_first_drift
 from activities.reconcile.repair_metadata import METADATA_DAMAGED, damages, repair_metadata
 from activities.roles.drain import evacuations
-from activities.rollout.plan_roll import outdated_nodes
-from activities.rollout.volumes import expandable_groups, ungrown, unknown_classes
+from activities.rollout.volumes import expandable_groups, growable, unknown_classes
 from api.app import App, FailoverPolicy
 from api.names import FINALIZER, LABEL_NODE, app_labels
 from api.operations import OperationType
 from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
 from clients.pod_reason import condition_of
-from clients.resources import APP, VOLUME_CLAIM, Manifest
+from clients.resources import APP, CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest
+from render.check.next_operation import NodeObjects, unfinished
 from render.desired.app import DesiredApp, RecordedState, desired
 from render.desired.recorded_state import lists
-from render.desired.spec_parts import Deployed, pending
+from render.desired.spec_parts import Deployed, Part, pending
 from render.manifests.deployments import VERSION_LABEL, digest
 from render.manifests.volumes import held_sizes
 from render.plugin.bundle import PluginBundle, PluginRefused
@@ -102,8 +102,8 @@ class Load:
         if running is not None:
             drift = await find_drift(self._platform, running, live, engines=request.engines)
             leaving = await evacuations(self._platform, running)
-            if not operation:
-                operation, sentence = await self._outdated(running, live)
+            if not operation and (part := await self._unfinished(running, live)) is not None:
+                operation, sentence = part.operation, part.sentence
         return _snapshot(
             manifest,
             app,
@@ -135,17 +135,13 @@ class Load:
         except ApplicationError:
             return None
 
-    async def _outdated(self, running: DesiredApp, live: ObservedApp) -> tuple[str, str]:
-        """The operation that brings nodes to what is recorded: an earlier one was interrupted."""
-        nodes = await outdated_nodes(self._platform, running, live)
-        if not nodes and (small := await ungrown(self._platform, running)):
-            return OperationType.RESIZE, f"volumes that have not grown yet: {', '.join(sorted(small))}"
-        if not nodes:
-            waiting = await unstarted(self._platform, running)
-            said = f"not restarted with its parameters yet: {', '.join(waiting)}"
-            return (OperationType.RECONFIGURE, said) if waiting else ("", "")
-        operation = OperationType.UPGRADE if any(node.other_version for node in nodes) else OperationType.RESIZE
-        return operation, f"not rolled yet: {', '.join(node.name for node in nodes)}"
+    async def _unfinished(self, running: DesiredApp, live: ObservedApp) -> Part | None:
+        kubernetes, labels = self._platform.kubernetes, app_labels(running.name)
+        kinds = (DEPLOYMENT, VOLUME_CLAIM, CONFIG_MAP, SERVICE)
+        lists = await together(kubernetes.list(kind, running.namespace, labels=labels) for kind in kinds)
+        found = [{str(each["metadata"]["name"]): each for each in items} for items, _ in lists]
+        nodes = read_part(live.metadata, "nodes")
+        return unfinished(running, NodeObjects(*found, nodes, await growable(self._platform, running, found[1])))
 
     async def _transitions(self, app: App, wanted: DesiredApp, deployed: Deployed) -> list[Problem]:
         installed: dict[str, list[str]] = {}

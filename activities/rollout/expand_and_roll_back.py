@@ -13,13 +13,14 @@ from activities.cluster.events import tell
 from activities.cluster.metadata import Part, read_part, update_metadata
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform, permanent
-from activities.rollout.volumes import Ungrown, ungrown, wait_grown
+from activities.rollout.volumes import ungrown, wait_grown
 from api.meta import parse_quantity
 from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.operations import OperationType
 from api.steps import Applied, ErrorType, RolledBack, Step, Target
 from clients.errors import InvalidError
 from clients.resources import VOLUME_CLAIM
+from render.check.growth import Ungrown
 from render.desired.recorded_state import PREVIOUS_PLUGIN
 from render.manifests.deployments import VERSION_LABEL
 from render.manifests.volumes import held_sizes

@@ -28,10 +28,10 @@ from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
 from api.steps import ErrorType, RollNode, RollPlan, RollRequest, Step
 from clients.resources import DEPLOYMENT
+from render.check.next_operation import stale_nodes
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.desired.spec_parts import Deployed
 from render.manifests.budgets import spared
-from render.manifests.deployments import deployment_manifest, is_outdated, version_of
 from render.manifests.volumes import needs_start
 
 
@@ -46,25 +46,16 @@ class Outdated:
 
 
 async def outdated_nodes(platform: Platform, desired: DesiredApp, live: ObservedApp) -> list[Outdated]:
-    """Nodes whose Deployment is of another record than ``desired``, or that were rolled and not seen to serve since; a
-    missing Deployment is drift and no matter of rolling."""
+    """Nodes whose Deployment is of another record than ``desired``, or that were rolled and not seen to serve since."""
     found, _ = await platform.kubernetes.list(DEPLOYMENT, desired.namespace, labels=app_labels(desired.name))
     deployments = {str(each["metadata"]["name"]): each for each in found}
-    entries = metadata_edits.entries(read_part(live.metadata, "nodes"))
+    nodes = read_part(live.metadata, "nodes")
+    entries = metadata_edits.entries(nodes)
     outdated = []
-    for component in desired.components:
-        for group in component.groups:
-            wants = group.spec.runtime_version
-            for node in group.nodes:
-                present, entry = deployments.get(node.name), entries.get(node.name, {})
-                if present is None:
-                    continue
-                stale = is_outdated(deployment_manifest(desired, component, group, node), present)
-                if not stale and metadata_edits.UNVERIFIED not in entry:
-                    continue
-                runs = version_of(present)
-                unreadable = cannot_read(desired.bundle, wants, metadata_edits.had(entry, runs))
-                outdated.append(Outdated(node.name, bool(runs) and runs != wants, unreadable))
+    for stale in stale_nodes(desired, deployments, nodes):
+        entry = entries.get(stale.node.name, {})
+        unreadable = cannot_read(desired.bundle, stale.wants, metadata_edits.had(entry, stale.runs))
+        outdated.append(Outdated(stale.node.name, stale.other_version, unreadable))
     return outdated
 
 

@@ -22,7 +22,7 @@ from activities.agents.config_maps import rendered_config_maps
 from activities.agents.node_state import NodeState
 from activities.agents.node_tools import bound
 from activities.agents.run_tool import run_tool
-from activities.app.applied_config import effective, node_parameters, note_effective, read_back
+from activities.app.applied_config import note_effective, read_back
 from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster import metadata_edits
@@ -39,6 +39,7 @@ from api.operations import OperationType
 from api.steps import ErrorType, NodeStep, Step
 from api.tools import ToolName
 from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, VOLUME_CLAIM
+from render.check.applied_parameters import effective, node_parameters
 from render.desired.app import DesiredComponent, DesiredGroup, DesiredNode
 from render.manifests.deployments import deployment_manifest
 from render.manifests.volumes import needs_start

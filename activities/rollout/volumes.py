@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from activities.cluster.gather import together
 from activities.dependencies import Platform, permanent
@@ -17,6 +16,7 @@ from api.meta import parse_quantity
 from api.names import app_labels
 from api.steps import ErrorType
 from clients.resources import STORAGE_CLASS, VOLUME_CLAIM, Manifest
+from render.check.growth import Ungrown, able_to, class_of, growing, has_grown
 from render.desired.app import DesiredApp, DesiredGroup
 from render.desired.spec_parts import Deployed
 from render.manifests.volumes import condition, needs_start
@@ -30,7 +30,7 @@ _LOOK_EVERY = 2.0
 _FAILURES = ("ControllerResizeError", "NodeResizeError")
 
 
-def _growing(wanted: DesiredApp, deployed: Deployed) -> list[DesiredGroup]:
+def _larger(wanted: DesiredApp, deployed: Deployed) -> list[DesiredGroup]:
     found = []
     for component in wanted.components:
         for group in component.groups:
@@ -44,14 +44,14 @@ def _growing(wanted: DesiredApp, deployed: Deployed) -> list[DesiredGroup]:
 
 async def expandable_groups(platform: Platform, wanted: DesiredApp, deployed: Deployed) -> Collection[str] | None:
     """Resource names of the growing groups of which every claim's class can grow; None where none is to grow."""
-    growing = _growing(wanted, deployed)
-    if not growing:
+    larger = _larger(wanted, deployed)
+    if not larger:
         return None
     able = await _able(platform)
     found = set()
-    for group in growing:
+    for group in larger:
         claims = await claims_of(platform, wanted.namespace, [node.name for node in group.nodes])
-        if all(_class_of(claim) in able for claim in claims):
+        if all(class_of(claim) in able for claim in claims):
             found.add(group.resource_name)
     return found
 
@@ -85,41 +85,10 @@ async def unknown_classes(platform: Platform, app: App) -> list[Problem]:
     ]
 
 
-def _class_of(claim: Manifest) -> str:
-    return str(claim["spec"].get("storageClassName") or "")
-
-
 async def claims_of(platform: Platform, namespace: str, names: Collection[str]) -> list[Manifest]:
     """Those of the named claims that exist."""
     found = await together(platform.kubernetes.get(VOLUME_CLAIM, name, namespace) for name in names)
     return [claim for claim in found if claim is not None]
-
-
-@dataclass(frozen=True)
-class Ungrown:
-    """A claim that is to have ``size``."""
-
-    claim: Manifest
-    size: str
-
-    @property
-    def asks(self) -> str:
-        return str(self.claim["spec"]["resources"]["requests"]["storage"])
-
-    @property
-    def asked_for(self) -> bool:
-        return parse_quantity(self.asks) >= parse_quantity(self.size)
-
-    @property
-    def asks_otherwise(self) -> bool:
-        """Also more than is wanted by now, and has not got it."""
-        return parse_quantity(self.asks) != parse_quantity(self.size)
-
-
-def has_grown(claim: Manifest, size: str) -> bool:
-    """A claim that is not bound yet gets a volume of its size when it is."""
-    capacity = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
-    return capacity is None or parse_quantity(capacity) >= parse_quantity(size)
 
 
 def trouble(claim: Manifest) -> str:
@@ -129,30 +98,20 @@ def trouble(claim: Manifest) -> str:
 
 
 async def ungrown(platform: Platform, desired: DesiredApp) -> dict[str, Ungrown]:
-    """By node, volumes of less than their group's size: not asked for more yet, or not given it yet. But for those that
-    cannot grow: a kept volume that was smaller from the beginning is used as it is."""
-    sizes = _sizes(desired)
-    if not sizes:
+    """By node, volumes of less than their group's size that can grow."""
+    if not any(component.stored_nodes for component in desired.components):
         return {}
     labels = app_labels(desired.name)
-    claims, _ = await platform.kubernetes.list(VOLUME_CLAIM, desired.namespace, labels=labels)
-    named = {name: Ungrown(claim, sizes[name]) for claim in claims if (name := claim["metadata"]["name"]) in sizes}
-    found = {name: each for name, each in named.items() if not each.asked_for or not has_grown(each.claim, each.size)}
-    if all(each.asked_for for each in found.values()):
-        return found
-    able = await _able(platform)
-    return {name: each for name, each in found.items() if each.asked_for or _class_of(each.claim) in able}
+    items, _ = await platform.kubernetes.list(VOLUME_CLAIM, desired.namespace, labels=labels)
+    claims = {str(claim["metadata"]["name"]): claim for claim in items}
+    return able_to(growing(desired, items), await growable(platform, desired, claims))
 
 
-def _sizes(desired: DesiredApp) -> dict[str, str]:
-    """Of the nodes' volumes, by node."""
-    return {
-        node.name: group.spec.storage.size
-        for component in desired.components
-        for group in component.groups
-        if group.spec.storage is not None
-        for node in group.nodes
-    }
+async def growable(platform: Platform, desired: DesiredApp, claims: Mapping[str, Manifest]) -> Collection[str]:
+    """Names of the StorageClasses whose volumes can grow; not asked for where nothing depends on them."""
+    if all(each.asked_for for each in growing(desired, claims.values()).values()):
+        return ()
+    return await _able(platform)
 
 
 async def wait_grown(platform: Platform, namespace: str, sizes: Mapping[str, str], *, started: bool = False) -> None:
@@ -175,7 +134,7 @@ async def wait_grown(platform: Platform, namespace: str, sizes: Mapping[str, str
             return
         if waited >= GROW_WITHIN:
             name = min(left)
-            why = trouble(left[name]) or f"its StorageClass {_class_of(left[name])} has not said why"
+            why = trouble(left[name]) or f"its StorageClass {class_of(left[name])} has not said why"
             message = f"the volume of {name} has not grown to {sizes[name]} in {GROW_WITHIN:.0f} s: {why}"
             raise permanent(ErrorType.NODE_STUCK, message)
         await asyncio.sleep(_LOOK_EVERY)

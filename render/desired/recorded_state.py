@@ -25,6 +25,8 @@ PARTS = ("basic", "nodes", "record")
 STATES = ("normal", "adding", "deleting")
 PREVIOUS_PLUGIN = "previousPlugin"
 """In ``basic`` until an UpgradePlugin has ended: the version that an abort goes back to."""
+UNVERIFIED = "unverified"
+"""In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""
 Entry = dict[str, str]
 """Of a node, in the part ``nodes``."""
 _TEXTS = ("name", "component", "group", "version", "unverified", "data")

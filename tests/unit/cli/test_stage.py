@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
+from activities.cluster import metadata_edits
 from activities.reconcile.prepare import Prepare
 from api.app import DeletionPolicy
 from api.operations import OperationType
@@ -13,6 +16,7 @@ from cli import rendering
 from cli.session import CommandError
 from cli.stage import NextStage
 from clients.kubernetes import Kubernetes
+from render.check.applied_parameters import EFFECTIVE, noted
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import DEFINITION, manifest, shelf, store
 
@@ -84,6 +88,51 @@ async def test_what_was_interrupted_goes_on_as_what_the_platform_says(
     assert (stage.operation, stage.sentence) == (operation, planned.change)
     assert planned.operation == operation
     assert "Deployment books-store-g-0" in changes
+
+
+# What an interrupted operation has left
+
+
+async def rolled_and_not_seen_to_serve(world: World) -> None:
+    world.write("nodes", metadata_edits.rolled(world.part("nodes"), "books-store-g-1", "1"))
+
+
+async def volumes_that_have_not_grown(world: World) -> None:
+    world.claim("books-store-g-1", "512Mi")
+
+
+async def volumes_that_nobody_has_asked_for(world: World) -> None:
+    world.claim("books-store-g-1", "512Mi", request="512Mi")
+    grows = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "grows"}}
+    world.cluster.put({**grows, "allowVolumeExpansion": True})
+
+
+async def engines_that_were_not_restarted(world: World) -> None:
+    live = world.object("ConfigMap", "books-store-g-1")
+    note = noted(live)
+    assert note is not None
+    annotations = {**live["metadata"]["annotations"], EFFECTIVE: replace(note, restart="").annotation()}
+    world.cluster.put({**live, "metadata": {**live["metadata"], "annotations": annotations}})
+
+
+@pytest.mark.parametrize(
+    ("left", "operation"),
+    [
+        (rolled_and_not_seen_to_serve, OperationType.RESIZE),
+        (volumes_that_have_not_grown, OperationType.RESIZE),
+        (volumes_that_nobody_has_asked_for, OperationType.RESIZE),
+        (engines_that_were_not_restarted, OperationType.RECONFIGURE),
+    ],
+)
+async def test_what_is_shown_is_what_the_platform_does_next(
+    world: World, left: Callable[[World], Awaitable[None]], operation: OperationType
+) -> None:
+    """It said that the spec was carried out."""
+    await left(world)
+    planned = await world.load()
+    assert (planned.operation, planned.drift) == (operation, [])
+    stage, _ = await rendered(world)
+    assert (stage.operation, stage.sentence) == (planned.operation, planned.change)
 
 
 @pytest.mark.parametrize(("policy", "volume"), [("Retain", False), ("Delete", True)])

@@ -1,8 +1,7 @@
 """The steps that bring an App to what its spec says; Deploy and Repair are both this.
 
 1. ``prepare`` and ``services`` side by side: finalizer, Secrets, metadata, Component and Group resources; and all
-Services of
-   the App, since their addresses are the nodes' addresses, which the templates need.
+   Services of the App, since their addresses are the nodes' addresses, which the templates need.
 2. A child ``Component`` for each component as soon as those it comes after are ready.
 3. ``finish`` notes what is deployed now.
 Every step may be repeated, and every boundary between two of them is a safe point to be cancelled.

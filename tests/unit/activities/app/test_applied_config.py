@@ -6,8 +6,16 @@ from typing import Any
 
 import pytest
 
-from activities.app.applied_config import EFFECTIVE, Effective, dynamic_of, effective, node_parameters, noted, unapplied
 from api.app import App
+from render.check.applied_parameters import (
+    EFFECTIVE,
+    Effective,
+    dynamic_of,
+    effective,
+    node_parameters,
+    noted,
+    unapplied,
+)
 from render.desired.app import DesiredApp
 from tests.unit.render.support import app, records, wanted
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.app.applied_config import Effective, noted
 from activities.config import configure as configuring
 from activities.config.configure import Configure
 from activities.config.sync_nodes import SyncNodes
@@ -17,6 +16,7 @@ from api.operations import OperationType
 from api.steps import ComponentStep, ConfigPlans, ConfigureStep, ErrorType, NodeStep
 from clients.agents import AgentTarget
 from proto import agent_pb2
+from render.check.applied_parameters import Effective, noted
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import PARAMETERS, shelf, store
 

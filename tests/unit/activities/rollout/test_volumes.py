@@ -13,10 +13,11 @@ from activities.rollout import volumes
 from activities.rollout.expand_and_roll_back import Upgrade
 from activities.rollout.plan_roll import Roll
 from activities.rollout.roll_node import Node
-from activities.rollout.volumes import has_grown, trouble
+from activities.rollout.volumes import trouble
 from api.operations import OperationType
 from api.steps import Applied, ErrorType, NodeStep, RollRequest
 from clients.errors import InvalidError
+from render.check.growth import has_grown
 from render.manifests.volumes import needs_start
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import store

@@ -1,0 +1,59 @@
+"""Which volumes are still to grow to the size that their group has, by what their claims say. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from api.meta import Manifest, parse_quantity
+from render.desired.app import DesiredApp
+
+
+@dataclass(frozen=True)
+class Ungrown:
+    """A claim that is to have ``size``."""
+
+    claim: Manifest
+    size: str
+
+    @property
+    def asks(self) -> str:
+        return str(self.claim["spec"]["resources"]["requests"]["storage"])
+
+    @property
+    def asked_for(self) -> bool:
+        return parse_quantity(self.asks) >= parse_quantity(self.size)
+
+    @property
+    def asks_otherwise(self) -> bool:
+        """Also more than is wanted by now, and has not got it."""
+        return parse_quantity(self.asks) != parse_quantity(self.size)
+
+
+def has_grown(claim: Manifest, size: str) -> bool:
+    """A claim that is not bound yet gets a volume of its size when it is."""
+    capacity = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
+    return capacity is None or parse_quantity(capacity) >= parse_quantity(size)
+
+
+def class_of(claim: Manifest) -> str:
+    return str(claim["spec"].get("storageClassName") or "")
+
+
+def growing(desired: DesiredApp, claims: Iterable[Manifest]) -> dict[str, Ungrown]:
+    """By node, volumes of less than their group's size: not asked for more yet, or not given it yet."""
+    sizes = {
+        node.name: group.spec.storage.size
+        for component in desired.components
+        for group in component.groups
+        if group.spec.storage is not None
+        for node in group.nodes
+    }
+    named = {name: Ungrown(claim, sizes[name]) for claim in claims if (name := claim["metadata"]["name"]) in sizes}
+    return {name: each for name, each in named.items() if not each.asked_for or not has_grown(each.claim, each.size)}
+
+
+def able_to(found: Mapping[str, Ungrown], classes: Collection[str]) -> dict[str, Ungrown]:
+    """But for those that cannot grow: a kept volume that was smaller from the beginning is used as it is. ``classes``:
+    names of the StorageClasses whose volumes can."""
+    return {name: each for name, each in found.items() if each.asked_for or class_of(each.claim) in classes}
