@@ -76,6 +76,13 @@ class Secrets:
         except OSError as error:
             raise UnknownNameError(f"${{secret.{name}}} is unknown: the App's credentials hold no {name!r}") from error
 
+    def version(self) -> str:
+        """Another one where any of them may be another; empty where that cannot be told."""
+        try:
+            return os.readlink(self._link)
+        except OSError:
+            return ""
+
     def mask(self, text: str) -> str:
         """``text`` with each secret's value blackened."""
         for value in self._worth_masking():
@@ -94,10 +101,7 @@ class Secrets:
     def _worth_masking(self) -> list[str]:
         """The longest first. Each poll has results that are masked, so they are read again only where they may have
         changed: the kubelet swaps all files at once, through a link to a folder of a new name."""
-        try:
-            version = os.readlink(self._link)
-        except OSError:
-            version = ""
+        version = self.version()
         if version and version == self._version:
             return self._masked
         values, complete = self._values()
