@@ -129,7 +129,8 @@ async def none_left(reaper: Reaper, board: StatusBoard, patience: float, give_up
     while not await reaper.end_all(patience):
         left = descendants(os.getpid())
         named = ", ".join(f"{each.pid} ({each.name}, state {each.state})" for each in left[:_SHOWN])
-        message = f"{len(left)} of its processes were killed and do not end: {named}"
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        message = f"its processes were killed and do not end: {named}{more}"
         if board.status.message != message:
             _log.error(message)
         board.update(state=State.LINGERING, pid=0, message=message)
