@@ -1,5 +1,5 @@
 """JSON -> frozen dataclasses, tolerantly: unknown fields are ignored, so a newer platform's document is still
-understood.
+understood. And back, for what one agent tells the other.
 """
 
 from __future__ import annotations
@@ -54,6 +54,13 @@ def decode(cls: type[T], data: object, where: str) -> T:
         elif required:
             raise DecodingError(f"{where}.{key} is missing")
     return cls(**arguments)
+
+
+def encode(data: object) -> object:
+    """What ``decode`` reads."""
+    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+        return {key: encode(getattr(data, name)) for name, key, _, _ in _fields(type(data))}
+    return data
 
 
 def _value(hint: Any, data: object, where: str) -> Any:

@@ -34,9 +34,12 @@ class _ProcessStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProcessS
     BACKOFF: _ProcessState.ValueType  # 4
     STOPPING: _ProcessState.ValueType  # 5
     EXITED: _ProcessState.ValueType  # 6
-    FATAL: _ProcessState.ValueType  # 7
+    CRASH_LOOP: _ProcessState.ValueType  # 7
+    """Ended by itself again and again; waits for the next try, which comes at once when its document or secrets change."""
     HELD: _ProcessState.ValueType  # 8
     """The node document says hold: waiting for the platform's Start."""
+    LINGERING: _ProcessState.ValueType  # 9
+    """Ended or killed, but some of its processes do not end (they wait for a disk, say): not stopped, and not started again."""
 
 class ProcessState(_ProcessState, metaclass=_ProcessStateEnumTypeWrapper): ...
 
@@ -47,9 +50,12 @@ RUNNING: ProcessState.ValueType  # 3
 BACKOFF: ProcessState.ValueType  # 4
 STOPPING: ProcessState.ValueType  # 5
 EXITED: ProcessState.ValueType  # 6
-FATAL: ProcessState.ValueType  # 7
+CRASH_LOOP: ProcessState.ValueType  # 7
+"""Ended by itself again and again; waits for the next try, which comes at once when its document or secrets change."""
 HELD: ProcessState.ValueType  # 8
 """The node document says hold: waiting for the platform's Start."""
+LINGERING: ProcessState.ValueType  # 9
+"""Ended or killed, but some of its processes do not end (they wait for a disk, say): not stopped, and not started again."""
 Global___ProcessState: _TypeAlias = ProcessState  # noqa: Y015
 
 @_typing.final
@@ -174,6 +180,8 @@ class ProcessStatus(_message.Message):
     CPU_MILLISECONDS_FIELD_NUMBER: _builtins.int
     KERNEL_STATE_FIELD_NUMBER: _builtins.int
     MAY_LEAD_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    LAST_END_FIELD_NUMBER: _builtins.int
     state: Global___ProcessState.ValueType
     pid: _builtins.int
     since: _builtins.int
@@ -184,7 +192,7 @@ class ProcessStatus(_message.Message):
     """Exit code of the last run, 128+N for signal N; unset while none has ended."""
     stop_requested: _builtins.bool
     message: _builtins.str
-    """A sentence: why it is in this state."""
+    """A sentence: why it is in this state. With the engine's own words, where it ended by itself."""
     revision: _builtins.int
     """Revision of the node document in effect."""
     agent_version: _builtins.str
@@ -195,10 +203,14 @@ class ProcessStatus(_message.Message):
     kernel_state: _builtins.str
     may_lead: _builtins.bool
     """The node's tools heed lead: a Start with it does not end in waiting for a primary."""
+    failures: _builtins.int
+    """Ends in a row that nobody asked for, and the last of them; 0 again after a run of a minute."""
     @_builtins.property
     def volume(self) -> Global___VolumeRecord:
         """What the volume remembers of the last run, from whichever App it was."""
 
+    @_builtins.property
+    def last_end(self) -> Global___ProcessEnd: ...
     def __init__(
         self,
         *,
@@ -215,16 +227,55 @@ class ProcessStatus(_message.Message):
         cpu_milliseconds: _builtins.int = ...,
         kernel_state: _builtins.str = ...,
         may_lead: _builtins.bool = ...,
+        failures: _builtins.int = ...,
+        last_end: Global___ProcessEnd | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "volume", b"volume"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "last_end", b"last_end", "volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "agent_version", b"agent_version", "cpu_milliseconds", b"cpu_milliseconds", "exit_code", b"exit_code", "kernel_state", b"kernel_state", "may_lead", b"may_lead", "message", b"message", "pid", b"pid", "revision", b"revision", "since", b"since", "starts", b"starts", "state", b"state", "stop_requested", b"stop_requested", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "agent_version", b"agent_version", "cpu_milliseconds", b"cpu_milliseconds", "exit_code", b"exit_code", "failures", b"failures", "kernel_state", b"kernel_state", "last_end", b"last_end", "may_lead", b"may_lead", "message", b"message", "pid", b"pid", "revision", b"revision", "since", b"since", "starts", b"starts", "state", b"state", "stop_requested", b"stop_requested", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
 
 Global___ProcessStatus: _TypeAlias = ProcessStatus  # noqa: Y015
+
+@_typing.final
+class ProcessEnd(_message.Message):
+    """How the engine ended by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    OUT_OF_MEMORY_FIELD_NUMBER: _builtins.int
+    MEMORY_LIMIT_FIELD_NUMBER: _builtins.int
+    exit_code: _builtins.int
+    """128+N for signal N."""
+    seconds: _builtins.float
+    """Seconds for which it ran."""
+    output: _builtins.str
+    """Its last words, in one line of at most 400 characters. Secrets are masked."""
+    out_of_memory: _builtins.bool
+    """Killed by the kernel for want of memory; memory_limit in bytes where it was the container's own limit, else 0."""
+    memory_limit: _builtins.int
+    def __init__(
+        self,
+        *,
+        exit_code: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+        output: _builtins.str = ...,
+        out_of_memory: _builtins.bool = ...,
+        memory_limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exit_code", b"exit_code", "memory_limit", b"memory_limit", "out_of_memory", b"out_of_memory", "output", b"output", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProcessEnd: _TypeAlias = ProcessEnd  # noqa: Y015
 
 @_typing.final
 class VolumeRecord(_message.Message):
@@ -301,6 +352,7 @@ class RoleReport(_message.Message):
     VOLUME_FULL_FIELD_NUMBER: _builtins.int
     FENCED_FIELD_NUMBER: _builtins.int
     UNSAVED_FIELD_NUMBER: _builtins.int
+    KEEPS_ENDING_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     role: _builtins.str
     """Empty: not known now (engine not running, not answering)."""
@@ -324,6 +376,8 @@ class RoleReport(_message.Message):
     """The lease ran out, and this agent has stopped the writes."""
     unsaved: _builtins.str
     """A sentence, not empty: not all that it holds is on its volume. It may take over, but nothing else should be stopped yet."""
+    keeps_ending: _builtins.bool
+    """The engine has ended by itself again and again, whatever it does at this moment, and was not ready since."""
     def __init__(
         self,
         *,
@@ -340,10 +394,11 @@ class RoleReport(_message.Message):
         volume_full: _builtins.bool = ...,
         fenced: _builtins.bool = ...,
         unsaved: _builtins.str = ...,
+        keeps_ending: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fenced", b"fenced", "incarnation", b"incarnation", "last_ready", b"last_ready", "message", b"message", "node", b"node", "position", b"position", "process", b"process", "ready", b"ready", "role", b"role", "sequence", b"sequence", "unsaved", b"unsaved", "volume_full", b"volume_full"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fenced", b"fenced", "incarnation", b"incarnation", "keeps_ending", b"keeps_ending", "last_ready", b"last_ready", "message", b"message", "node", b"node", "position", b"position", "process", b"process", "ready", b"ready", "role", b"role", "sequence", b"sequence", "unsaved", b"unsaved", "volume_full", b"volume_full"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -79,7 +79,8 @@ class ProcessManagerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Stop(self, request, context):
-        """Stops in steps: the plugin's stop signal, its time-out, KILL to the group. Remembered: no automatic start until Start.
+        """Stops in steps: the plugin's stop signal, its time-out, KILL to all its processes. Answers when none is left, in
+        whichever session; DEADLINE_EXCEEDED where one cannot be killed. Remembered: no automatic start until Start.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,9 @@ class ProcessManagerStub:
     Start: _grpc.UnaryUnaryMultiCallable[_agent_pb2.StartRequest, _agent_pb2.ProcessStatus]
     """Starts a stopped process (also one held back by the node document). Answers once the state is no longer STARTING."""
     Stop: _grpc.UnaryUnaryMultiCallable[_agent_pb2.StopRequest, _agent_pb2.ProcessStatus]
-    """Stops in steps: the plugin's stop signal, its time-out, KILL to the group. Remembered: no automatic start until Start."""
+    """Stops in steps: the plugin's stop signal, its time-out, KILL to all its processes. Answers when none is left, in
+    whichever session; DEADLINE_EXCEEDED where one cannot be killed. Remembered: no automatic start until Start.
+    """
     Restart: _grpc.UnaryUnaryMultiCallable[_agent_pb2.RestartRequest, _agent_pb2.ProcessStatus]
     Signal: _grpc.UnaryUnaryMultiCallable[_agent_pb2.SignalRequest, _agent_pb2.ProcessStatus]
     GetStatus: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetStatusRequest, _agent_pb2.ProcessStatus]
@@ -53,7 +55,9 @@ class ProcessManagerAsyncStub(ProcessManagerStub):
     Start: _aio.UnaryUnaryMultiCallable[_agent_pb2.StartRequest, _agent_pb2.ProcessStatus]  # type: ignore[assignment]
     """Starts a stopped process (also one held back by the node document). Answers once the state is no longer STARTING."""
     Stop: _aio.UnaryUnaryMultiCallable[_agent_pb2.StopRequest, _agent_pb2.ProcessStatus]  # type: ignore[assignment]
-    """Stops in steps: the plugin's stop signal, its time-out, KILL to the group. Remembered: no automatic start until Start."""
+    """Stops in steps: the plugin's stop signal, its time-out, KILL to all its processes. Answers when none is left, in
+    whichever session; DEADLINE_EXCEEDED where one cannot be killed. Remembered: no automatic start until Start.
+    """
     Restart: _aio.UnaryUnaryMultiCallable[_agent_pb2.RestartRequest, _agent_pb2.ProcessStatus]  # type: ignore[assignment]
     Signal: _aio.UnaryUnaryMultiCallable[_agent_pb2.SignalRequest, _agent_pb2.ProcessStatus]  # type: ignore[assignment]
     GetStatus: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetStatusRequest, _agent_pb2.ProcessStatus]  # type: ignore[assignment]
@@ -77,7 +81,9 @@ class ProcessManagerServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.StopRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ProcessStatus, _abc.Awaitable[_agent_pb2.ProcessStatus]]:
-        """Stops in steps: the plugin's stop signal, its time-out, KILL to the group. Remembered: no automatic start until Start."""
+        """Stops in steps: the plugin's stop signal, its time-out, KILL to all its processes. Answers when none is left, in
+        whichever session; DEADLINE_EXCEEDED where one cannot be killed. Remembered: no automatic start until Start.
+        """
 
     @_abc_1.abstractmethod
     def Restart(

@@ -14,13 +14,15 @@ from clients.resources import Manifest
 @dataclass(frozen=True)
 class NodeState:
     """``reason``: why it is not ready; empty while nothing is wrong and it just takes its time. ``available``: it has
-    been ready for ``minReadySeconds``; Kubernetes says so a moment after ``ready``, also where they are 0."""
+    been ready for ``minReadySeconds``; Kubernetes says so a moment after ``ready``, also where they are 0.
+    ``keeps_ending``: its engine does, as its agents say."""
 
     node: str
     ready: bool
     reason: str = ""
     pod: Manifest | None = None
     available: bool = False
+    keeps_ending: bool = False
 
     @property
     def uid(self) -> str:

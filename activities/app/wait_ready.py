@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from temporalio import activity
 
 from activities.agents.agent_targets import agent_of, node_states
+from activities.agents.engine_state import engine_state
 from activities.agents.node_state import NodeState, summary
 from activities.app.desired import desired_for
 from activities.cluster.events import tell
@@ -25,8 +26,8 @@ from clients.agents import AgentError
 _STEADY_SECONDS = 2.0
 """A reason counts when it has stood for this long: every start passes through some that mean nothing."""
 STUCK_AFTER = 45.0
-"""Seconds for which Kubernetes may complain of a Pod before an operator is asked: longer than an image's first
-retries."""
+"""Seconds for which Kubernetes may complain of a Pod, or its engine keep ending, before an operator is asked: longer
+than an image's first retries."""
 _QUIET_SECONDS = 20.0
 """A Pod of which nothing is said for this long has got over it; one that crashes again and again is quiet while it
 starts."""
@@ -54,7 +55,8 @@ class NodeWaiter:
         self, satisfied: Callable[[NodeState], bool], *, stuck_after: float | None = None
     ) -> list[NodeState]:
         """Returns when all are. Only a cancellation ends it earlier, and, with ``stuck_after`` (seconds), a Pod of
-        which Kubernetes has complained for so long: raises ApplicationError NodeStuck then."""
+        which Kubernetes has complained for so long, or whose engine has kept ending: raises ApplicationError NodeStuck
+        then."""
         await self._platform.deployments.synced(30)
         await self._platform.pods.synced(30)
         loop = asyncio.get_running_loop()
@@ -65,15 +67,16 @@ class NodeWaiter:
                 await self._tell("")
                 return states
             left = [state for state in states if not satisfied(state)]
-            self._give_up(left, loop.time(), stuck_after)
-            waited = loop.time() - began
+            waited, asked = loop.time() - began, left
             if waited > _ASK_AGENT_AFTER:
-                left = await together(self._asked(state, due=waited > _AGENT_IS_DUE_AFTER) for state in left)
-            await self._consider(summary(left), loop.time())
+                asked = await together(self._asked(state, due=waited > _AGENT_IS_DUE_AFTER) for state in left)
+            told = [now for before, now in zip(left, asked, strict=True) if before.reason or now.keeps_ending]
+            self._give_up(told, loop.time(), stuck_after)
+            await self._consider(summary(asked), loop.time())
 
     def _give_up(self, left: Sequence[NodeState], now: float, stuck_after: float | None) -> None:
-        # Only what Kubernetes says of a Pod: an engine that copies much data is slow, not stuck. Whatever it says: the
-        # words for one and the same missing image change with each attempt to pull it.
+        # Only what Kubernetes says of a Pod, and that an engine keeps ending: one that copies much data is slow, not
+        # stuck. Whatever is said: the words for one and the same missing image change with each attempt to pull it.
         reason = summary(left)
         if reason:
             self._complaining, self._complained = self._complaining or now, now
@@ -107,12 +110,13 @@ class NodeWaiter:
         if state.reason or not state.running or not state.address:
             return state
         try:
-            report = await self._platform.agents.role(agent_of(self._target, state), timeout=2.0)
+            engine = await engine_state(self._platform, agent_of(self._target, state), timeout=2.0)
         except AgentError as error:
-            reason = f"agent 2 does not answer ({error.code.name})" if due else ""
+            reason = f"its agents do not answer ({error.code.name})" if due else ""
             return NodeState(state.node, False, reason, state.pod)
-        reason = report.message or report.unsaved
-        return NodeState(state.node, False, reason, state.pod) if reason else state
+        if not engine.why:
+            return state
+        return NodeState(state.node, False, engine.why, state.pod, keeps_ending=engine.keeps_ending)
 
     async def _consider(self, reason: str, now: float) -> None:
         if reason != self._since[0]:

@@ -23,6 +23,7 @@ from temporalio.exceptions import ApplicationError
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import agent_of, node_states
 from activities.agents.config_maps import rendered_config_maps
+from activities.agents.engine_state import EngineState, engine_state
 from activities.agents.push import PushRefusedError, push
 from activities.app.applied_config import note_effective, read_back
 from activities.app.desired import StepContext, desired_for
@@ -50,7 +51,6 @@ from api.steps import (
 )
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
-from proto import agent_pb2
 from render.check.applied_parameters import Effective, dynamic_of, effective, node_parameters, noted, runs_with, unlike
 from render.desired.app import DesiredComponent, DesiredNode
 from render.desired.parameter_order import Turn, turn_of_replica
@@ -58,7 +58,6 @@ from render.desired.spec_parts import changed_parameters
 from render.manifests.lists import revision_of
 from render.manifests.objects import component_resource
 
-_ENDED = frozenset({agent_pb2.EXITED, agent_pb2.BACKOFF, agent_pb2.FATAL})
 RESTART_TIMEOUT = 120.0
 """Above the longest stop time-out of the plugins (60 s) and a start from disk."""
 
@@ -196,29 +195,22 @@ class Configure:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + RESTART_TIMEOUT
         # The agent first: the Pod's own readiness follows it by up to a probe's period.
-        serves, why = await self._why_not(agent, "")
-        while why:
-            if serves:  # what it has to save takes as long as it takes: it can do with the parameters
+        while (engine := await self._engine(agent)).why:
+            if engine.ready:  # what it has to save takes as long as it takes: it can do with the parameters
                 deadline = loop.time() + RESTART_TIMEOUT
-            if loop.time() > deadline:
-                message = f"{agent.node} does not serve with the new parameters: {why}"
+            if engine.keeps_ending or loop.time() > deadline:
+                message = f"{agent.node} does not serve with the new parameters: {engine.why}"
                 raise permanent(ErrorType.ENGINE_REFUSED, message)
             await asyncio.sleep(0.2)
-            serves, why = await self._why_not(agent, "" if serves else why)
         waiter = NodeWaiter(platform, target, f"{agent.node}: wait until it serves again", [agent.node])
         await waiter.until(lambda state: state.ready, stuck_after=STUCK_AFTER)
 
-    async def _why_not(self, agent: AgentTarget, before: str) -> tuple[bool, str]:
-        """Whether it serves, and why the next node may not follow yet, or empty. ``before``: the former answer, which
-        stands where this one says less: of an engine that dies over and over, while it is started once more."""
+    async def _engine(self, agent: AgentTarget) -> EngineState:
         try:
-            report = await self._platform.agents.role(agent)
+            engine = await engine_state(self._platform, agent)
         except AgentError as error:
-            return False, before or str(error)
-        if report.ready:
-            return True, report.unsaved
-        said = report.message or "it is not ready"
-        return False, said if report.process in _ENDED or not before else before
+            return EngineState(False, str(error))
+        return engine if engine.ready or engine.why else replace(engine, why="it is not ready")
 
     @activity.defn(name=Step.COMMIT_CONFIG)
     async def commit_config(self, step: ComponentStep) -> ConfigCommitted:

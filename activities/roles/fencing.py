@@ -49,7 +49,8 @@ AT_ONCE = 0.8
 _AGAIN = 0.2
 _WHOLE_SECOND = 1.0
 """The API server cuts the time of creation down to it."""
-_ENDED = frozenset({agent_pb2.ProcessState.STOPPED, agent_pb2.ProcessState.FATAL, agent_pb2.ProcessState.HELD})
+_ENDED = frozenset({agent_pb2.ProcessState.STOPPED, agent_pb2.ProcessState.HELD})
+"""What an agent says when no process of the engine is left. One that cannot end them all says so, and is no proof."""
 
 
 Entry = dict[str, Any]

@@ -14,7 +14,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.decoding import DecodingError, decode
+from agent.decoding import DecodingError, decode, encode
+from agent.engine.end import End
 from agent.process.state import State, Status, StatusBoard
 
 _log = logging.getLogger(__name__)
@@ -28,20 +29,26 @@ class _WireStatus:
     pid: int = 0
     starts: int = 0
     exit_code: int | None = None
+    failures: int = 0
+    keeps_ending: bool = False
+    last_end: End | None = None
     stop_requested: bool = False
     message: str = ""
 
 
 def _line(status: Status) -> bytes:
-    data = {
-        "state": status.state.name,
-        "pid": status.pid,
-        "starts": status.starts,
-        "exitCode": status.exit_code,
-        "stopRequested": status.stop_requested,
-        "message": status.message,
-    }
-    return json.dumps(data).encode() + b"\n"
+    told = _WireStatus(
+        state=status.state.name,
+        pid=status.pid,
+        starts=status.starts,
+        exit_code=status.exit_code,
+        failures=status.failures,
+        keeps_ending=status.keeps_ending,
+        last_end=status.last_end,
+        stop_requested=status.stop_requested,
+        message=status.message,
+    )
+    return json.dumps(encode(told)).encode() + b"\n"
 
 
 def _parsed(line: bytes) -> _WireStatus:
@@ -131,9 +138,12 @@ class StatusFollower:
             pid=wire.pid,
             starts=wire.starts,
             exit_code=wire.exit_code,
+            failures=wire.failures,
+            keeps_ending=wire.keeps_ending,
+            last_end=wire.last_end,
             stop_requested=wire.stop_requested,
             message=wire.message,
         )
 
     def _lost(self) -> None:
-        self._board.update(state=State.UNKNOWN, pid=0, message="agent 1 does not answer")
+        self._board.update(state=State.UNKNOWN, pid=0, keeps_ending=False, message="agent 1 does not answer")

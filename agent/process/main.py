@@ -9,13 +9,14 @@ import signal
 import sys
 
 from agent.documents import DocumentStore
+from agent.engine.lock import DataLock
 from agent.log import configure, last_words
 from agent.process.link import StatusPublisher
-from agent.process.lock import DataLock
 from agent.process.reaper import Reaper
 from agent.process.service import SERVICE, ProcessManagerService
 from agent.process.state import StatusBoard
-from agent.process.supervisor import RestartPolicy, Supervisor
+from agent.process.supervisor import Supervisor
+from agent.process.waiting import RestartPolicy
 from agent.requests import RequestMemory
 from agent.serving.probes import ProbeServer
 from agent.serving.server import add_health, make_server

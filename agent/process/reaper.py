@@ -5,6 +5,11 @@ watchers takes the exit code of a child that somebody else waits for. So all chi
 one loop, and whoever wants an exit code awaits the child's future. Everything runs on the event loop's thread:
 between ``fork`` and the entry in the table no signal handler can run.
 
+A child may take a session and a group of its own, as the processes of most databases do; a signal to the engine's group
+does not reach it. So an end is an end of every descendant (``end_all``), in whichever group, and also of those that
+are stopped or have lost their parents: the kernel gives each of these to us. None is left when we have no child: every
+descendant has one of ours above it, and a child that loses its parent becomes ours in one step with that.
+
 Adoption of a living engine after the agent's own end cannot arise: the kernel kills a container's processes with its
 PID 1, and outside a container the engine holds the inherited lock of its data directory (``lock``), so a second agent
 waits.
@@ -13,17 +18,26 @@ waits.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from agent.engine.processes import Process, descendants
 
 _log = logging.getLogger(__name__)
 _PR_SET_CHILD_SUBREAPER = 36
 _AGENTS_OWN = ("MW_",)
 """Prefixes of environment variables that concern the agent only."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.1
+"""Seconds between two rounds of killing: a killed process is gone within milliseconds, or waits for a disk."""
+_ONE_BY_ONE = 0.3
+"""Seconds in which each process is killed by its number. Where they are started faster than they are found, all are
+then killed at once."""
 
 
 @dataclass
@@ -89,6 +103,36 @@ class Reaper:
         self._children[process.pid] = child
         return child
 
+    def childless(self) -> bool:
+        """Whether no descendant is left; a dead one is collected first."""
+        self.reap()
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return True
+        return False
+
+    async def end_all(self, patience: float) -> bool:
+        """Kills every descendant until none is left; False where some are after ``patience`` seconds.
+
+        For agent 1, which runs one thing after another: whatever runs below it now is what something before has left.
+        """
+        began, pause, killed = time.monotonic(), _FIRST_PAUSE, set[int]()
+        while not self.childless():
+            spent = time.monotonic() - began
+            if spent >= patience:
+                return False
+            found = descendants(os.getpid())
+            for process in found:
+                kill(process)
+            numbers = {process.pid for process in found}
+            if spent >= _ONE_BY_ONE and not (numbers and numbers <= killed):
+                _kill_at_once()
+            killed |= numbers
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return True
+
     def reap(self) -> None:
         """Collects every dead child, known or inherited."""
         while True:
@@ -108,6 +152,24 @@ class Reaper:
                 child.ended(code if code >= 0 else 128 - code)
             else:
                 _log.debug("reaped orphan %d", found.si_pid)
+
+
+def kill(process: Process) -> None:
+    """One that was seen a moment ago: numbers are given away again only after thousands of others."""
+    try:
+        os.kill(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        _log.warning("process %d (%s) runs as another user and cannot be killed", process.pid, process.name)
+
+
+def _kill_at_once() -> None:
+    """In one step for the kernel, so no start of another process escapes it. Not at first: it also ends what
+    ``kubectl exec`` has started in the container."""
+    if os.getpid() == 1:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
 
 
 def _become_subreaper() -> None:

@@ -13,8 +13,9 @@ from grpc import aio
 from agent import VERSION
 from agent.document import DOCUMENT_KEY
 from agent.documents import DocumentError, DocumentStore
+from agent.engine.processes import look
 from agent.nodefiles import LEAD
-from agent.process.kernel import look
+from agent.process.run import LingeringError
 from agent.process.state import Status
 from agent.process.supervisor import Supervisor
 from agent.record import read_record
@@ -39,7 +40,9 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
         self._settings = settings
 
     async def Start(self, request: pb.StartRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
-        return await self._once("Start", request.request_id, lambda: self._supervisor.start(lead=request.lead))
+        return await self._command(
+            context, "Start", request.request_id, lambda: self._supervisor.start(lead=request.lead)
+        )
 
     async def Stop(self, request: pb.StopRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
         seconds = request.timeout_seconds
@@ -47,10 +50,10 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
             await context.abort(
                 grpc.StatusCode.INVALID_ARGUMENT, f"timeout_seconds is {seconds}; it must be a number of seconds"
             )
-        return await self._once("Stop", request.request_id, lambda: self._supervisor.stop(seconds or None))
+        return await self._command(context, "Stop", request.request_id, lambda: self._supervisor.stop(seconds or None))
 
     async def Restart(self, request: pb.RestartRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
-        return await self._once("Restart", request.request_id, self._supervisor.restart)
+        return await self._command(context, "Restart", request.request_id, self._supervisor.restart)
 
     async def Signal(self, request: pb.SignalRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
         name = "SIG" + request.signal.upper().removeprefix("SIG")
@@ -85,6 +88,15 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
         async for status in self._supervisor.board.watch():
             yield self._message(status)
 
+    async def _command(
+        self, context: Context, method: str, request_id: str, work: Callable[[], Awaitable[None]]
+    ) -> pb.ProcessStatus:
+        try:
+            return await self._once(method, request_id, work)
+        except LingeringError as error:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, str(error))
+            raise
+
     async def _once(self, method: str, request_id: str, work: Callable[[], Awaitable[None]]) -> pb.ProcessStatus:
         async def answer() -> pb.ProcessStatus:
             await work()
@@ -117,7 +129,18 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
             volume=volume,
             agent_version=VERSION,
             may_lead=may_lead,
+            failures=status.failures,
         )
+        if (end := status.last_end) is not None:
+            message.last_end.CopyFrom(
+                pb.ProcessEnd(
+                    exit_code=end.exit_code,
+                    seconds=end.seconds,
+                    output=end.output,
+                    out_of_memory=end.out_of_memory,
+                    memory_limit=end.memory_limit,
+                )
+            )
         if status.exit_code is not None:
             message.exit_code = status.exit_code
         return message

@@ -10,12 +10,16 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from agent.engine.end import End
+
 
 class State(Enum):
     """Names and numbers of ``ProcessState`` in proto/agent.proto, usable without protobuf.
 
     STARTING: preStart runs, or the process is younger than startSeconds. BACKOFF: waits before the next try.
-    EXITED: ended unasked. FATAL: crashed too often; the agent exits next, so that the kubelet acts.
+    EXITED: ended unasked. CRASH_LOOP: ended unasked so often in a row that a person should look; waits for the next
+    try, which comes at once when its document or its secrets change. LINGERING: ended or killed, but some of its
+    processes do not end, as they wait for a disk, say: neither stopped, nor may another be started.
     """
 
     UNKNOWN = 0
@@ -25,19 +29,25 @@ class State(Enum):
     BACKOFF = 4
     STOPPING = 5
     EXITED = 6
-    FATAL = 7
+    CRASH_LOOP = 7
     HELD = 8
+    LINGERING = 9
 
 
 @dataclass(frozen=True)
 class Status:
-    """A snapshot. ``since``: unix milliseconds of the last change of state; ``pid`` 0 while no process lives."""
+    """A snapshot. ``since``: unix milliseconds of the last change of state; ``pid`` 0 while no process may answer;
+    ``exit_code`` of the last run, also of one that was stopped. ``failures``: ends in a row that nobody asked for,
+    ``last_end``: the last of them; ``keeps_ending``: they are too many, whatever it does at this moment."""
 
     state: State = State.STARTING
     pid: int = 0
     since: int = 0
     starts: int = 0
     exit_code: int | None = None
+    failures: int = 0
+    keeps_ending: bool = False
+    last_end: End | None = None
     stop_requested: bool = False
     message: str = ""
 
@@ -45,6 +55,18 @@ class Status:
     def alive(self) -> bool:
         """There is a process that may answer."""
         return self.pid != 0
+
+    @property
+    def trouble(self) -> str:
+        """What happened to the runs before this one, a sentence; empty where nothing did."""
+        if not self.failures or self.last_end is None:
+            return ""
+        told = self.last_end.sentence()
+        return f"keeps ending, {self.failures} times in a row: {told}" if self.keeps_ending else told
+
+    def again(self, what: str) -> str:
+        """``what`` it does now, and its trouble."""
+        return f"{what}; before that: {self.trouble}" if self.trouble else what
 
 
 class StatusBoard:

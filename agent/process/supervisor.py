@@ -5,57 +5,45 @@
 3. ``prepare``; where it fails, again after 1 s, growing to 10 s, without end: it waits for peers. Where another
    document took effect meanwhile, from 1. on.
 4. Start. Younger than startSeconds is STARTING, then RUNNING.
-5. An end that nobody asked for is EXITED, then BACKOFF with a growing delay. After too many ends in a row: FATAL, and
-   the agent exits with the engine's exit code, so that the kubelet restarts the container and shows the crash loop.
-6. A stop: the plugin's signal to the group, its time-out or the caller's, KILL to the group. SIGTERM to the agent is a
-   stop, then exit.
+5. An end that nobody asked for is EXITED, then BACKOFF with a growing delay; after too many in a row CRASH_LOOP, with
+   delays of up to 30 s. Another document or secret may be the cure: the next try then comes at once.
+6. A stop: the plugin's signal to the group, its time-out or the caller's, KILL to all that runs below us. SIGTERM to
+   the agent is a stop, then exit.
+7. After each end, and after each preparation, nothing may be left of it in whichever session before anything else is
+   said or done; what cannot be killed is LINGERING. So nobody is told of an end while a process may still write, and no
+   engine starts beside one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import time
-from collections.abc import Awaitable
-from dataclasses import dataclass
-from typing import TypeVar
 
 from agent.document import NodeDocument
 from agent.documents import Bundle, DocumentError, DocumentStore
-from agent.process.lock import DataLock
-from agent.process.output import LineSink
+from agent.engine.end import End
+from agent.engine.lock import DataLock
+from agent.engine.memory import ContainerMemory
+from agent.engine.output import LineSink
 from agent.process.preparation import Launch, NotPreparedError, prepare
-from agent.process.reaper import Child, Reaper
+from agent.process.reaper import Reaper
+from agent.process.run import EngineRun, LingeringError, NotExecutedError, none_left
 from agent.process.state import State, StatusBoard
 from agent.process.stoprequest import StopRequest
+from agent.process.waiting import RestartPolicy, Wakeup
 from agent.tooling.interpreter import Interpreter
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 _LOCK_POLL = 0.2
 _DOCUMENT_POLL = 1.0
-_KILL_PATIENCE = 5.0
-"""Seconds that a killed group may take to die (uninterruptible I/O) before the agent goes without it."""
 _LAST_LINES = 1.0
 """Seconds that the container runtime may take to read the engine's last lines."""
 
-
-@dataclass(frozen=True)
-class RestartPolicy:
-    """Seconds. ``attempts``: ends in a row before FATAL. A run of ``stable`` seconds makes the count start anew."""
-
-    first_delay: float = 0.5
-    longest_delay: float = 10.0
-    attempts: int = 5
-    stable: float = 60.0
-    prepare_delay: float = 1.0
-
-    def delay(self, failures: int, first: float) -> float:
-        """Doubles with each failure."""
-        return float(min(self.longest_delay, first * 2 ** min(failures - 1, 16)))
+Cause = tuple[Bundle, str]
+"""What a try goes by: the document with its files, and the version of the secrets."""
 
 
 class Supervisor:
@@ -83,21 +71,20 @@ class Supervisor:
         self._lead = False
         """The next preparation may make this node primary. Never on the disk: by the next start others may lead."""
         self._terminating = False
-        self._changed = asyncio.Event()
+        self._wakeup = Wakeup()
         self._commands = asyncio.Lock()
-        self._child: Child | None = None
+        self._memory = ContainerMemory()
+        self._engine: EngineRun | None = None
         self._app_uid = ""
-        self._failures = 0
         self._prepare_failures = 0
         self._exit_code = 0
-        self._not_executed = ""
         self._kill_at: float | None = None
         """When whoever asked for the stop wants no more patience, by the monotonic clock."""
 
     # What others ask for
 
     async def start(self, *, lead: bool = False) -> None:
-        """Returns when the state is no longer STARTING; where the engine already runs, at once.
+        """Returns when the state is no longer STARTING; where the engine already runs, at once. Raises LingeringError.
 
         ``lead``: of the next preparation, and of no later one.
         """
@@ -106,7 +93,8 @@ class Supervisor:
         await self._settled()
 
     async def stop(self, patience: float | None = None) -> None:
-        """Returns when no process is left. Remembered on the volume: no automatic start until ``start``.
+        """Returns when no process is left. Remembered on the volume: no automatic start until ``start``. Raises
+        LingeringError.
 
         ``patience`` replaces the plugin's time-out, also that of a stop which is under way: who fences a lost primary
         must not wait for one that hangs in an orderly stop.
@@ -114,20 +102,22 @@ class Supervisor:
         if patience is not None:
             kill_at = time.monotonic() + patience
             self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
-            self._changed.set()
+            self._wakeup.set()
         async with self._commands:
             await self._stop()
 
     async def restart(self) -> None:
-        """A stop and a start, as one command."""
+        """A stop and a start, as one command. Raises LingeringError."""
         async with self._commands:
-            await self._stop()
-            await self._want_running()
+            try:
+                await self._stop()
+            finally:
+                await self._want_running()
         await self._settled()
 
     def signal(self, number: int) -> bool:
         """To the process's group; False where none runs."""
-        return self._child is not None and self._child.signal_group(number)
+        return self._engine is not None and self._engine.child.signal_group(number)
 
     def forward(self, number: int) -> None:
         """A signal sent to the agent: the engine's own stop signal stops in order, any other goes to the group."""
@@ -145,21 +135,25 @@ class Supervisor:
         if not self._terminating:
             _log.info("told to end: stopping the process")
         self._terminating = True
-        self._changed.set()
+        self._wakeup.set()
 
     async def _settled(self) -> None:
         unsettled = (State.STARTING, State.STOPPED, State.HELD, State.STOPPING)
-        await self.board.wait_until(lambda s: s.state not in unsettled or s.stop_requested)
+        status = await self.board.wait_until(lambda s: s.state not in unsettled or s.stop_requested)
+        if status.state is State.LINGERING:
+            raise LingeringError(status.message)
 
     async def _stop(self) -> None:
         self._lead = False
         self._stop_request.set(self._app_uid)
         self.board.update(stop_requested=True)
-        self._changed.set()
+        self._wakeup.set()
         # Beside the stop and not before it: a full or hanging disk must not keep a primary from being fenced.
-        await asyncio.gather(
-            self.board.wait_until(lambda s: s.state in (State.STOPPED, State.FATAL)), self._save_stop_request()
+        stopped, _ = await asyncio.gather(
+            self.board.wait_until(lambda s: s.state in (State.STOPPED, State.LINGERING)), self._save_stop_request()
         )
+        if stopped.state is State.LINGERING:
+            raise LingeringError(stopped.message)
 
     async def _save_stop_request(self) -> None:
         try:
@@ -172,26 +166,25 @@ class Supervisor:
         self._kill_at = None
         await self._save_stop_request()
         self._released = self._revision()
-        self._failures = 0
+        self._begin_anew()
         self.board.update(stop_requested=False)
         # Together with the event: a preparation that is under way is begun anew, and that one is to have it.
-        self._lead = lead and self._child is None
-        self._changed.set()
+        self._lead = lead and self._engine is None
+        self._wakeup.set()
 
     # The life
 
     async def run(self) -> int:
-        """The agent's exit code: the engine's own after a stop or FATAL, 0 where none ran."""
+        """The agent's exit code: the engine's own, 0 where none ran."""
         try:
-            while not self._terminating and self.board.status.state is not State.FATAL:
-                self._changed.clear()
+            while not self._terminating:
+                self._wakeup.clear()
                 await self._turn()
         finally:
-            if self._child is not None:
-                self._child.signal_group(signal.SIGKILL)
+            none_left = await self._reaper.end_all(_LAST_LINES)
             self._lock.release()
             await self._sink.drained(_LAST_LINES)
-        if self.board.status.state is not State.FATAL:
+        if none_left:
             self.board.update(state=State.STOPPED, pid=0, message="the agent was told to end")
         return self._exit_code
 
@@ -212,17 +205,17 @@ class Supervisor:
             self.board.update(
                 state=State.HELD, pid=0, message="held by the node document; waits for the platform's Start"
             )
-            await self._interrupted(_DOCUMENT_POLL)  # a later document may lift it
+            await self._wakeup.pause(_DOCUMENT_POLL)  # a later document may lift it
         elif self._lock_data():
             await self._live(bundle)
         else:
-            await self._interrupted(_LOCK_POLL)
+            await self._wakeup.pause(_LOCK_POLL)
 
     async def _stay_stopped(self) -> None:
         self.board.update(
             state=State.STOPPED, stop_requested=True, pid=0, message="stopped on request; waits for Start"
         )
-        await self._changed.wait()
+        await self._wakeup.wait()
 
     def _lock_data(self) -> bool:
         try:
@@ -237,44 +230,51 @@ class Supervisor:
         return False
 
     async def _live(self, bundle: Bundle) -> None:
-        launch = await self._prepared(bundle)
+        cause = bundle, self._interpreter.secrets.version()
+        launch = await self._prepared(bundle, cause)
         if launch is None:
             return
-        process = bundle.document.process
-        began = time.monotonic()
-        self._not_executed = ""
-        code = await self._run_child(launch, bundle.document)
-        self._exit_code = code
+        end = await self._run_engine(launch, bundle.document)
+        if end is None:
+            return
+        self._exit_code = end.exit_code
         if not self._wanted():
-            _log.info("process stopped, exit code %d", code)
-            self.board.update(state=State.STOPPED, pid=0, exit_code=code, message="stopped on request")
+            _log.info("process stopped, exit code %d", end.exit_code)
+            self.board.update(state=State.STOPPED, pid=0, exit_code=end.exit_code, message="stopped on request")
             return
-        ran = time.monotonic() - began
-        self._failures = 1 if ran >= max(self._policy.stable, process.start_seconds) else self._failures + 1
-        message = self._not_executed or f"{launch.argv[0]} ended by itself after {ran:.1f} s with exit code {code}"
-        _log.error(message)
-        self.board.update(state=State.EXITED, pid=0, exit_code=code, message=message)
-        if self._failures >= self._policy.attempts:
-            self._exit_code = code or 1
-            self.board.update(state=State.FATAL, message=f"{message}; {self._failures} times in a row, giving up")
-            return
-        await self._back_off(message, self._policy.delay(self._failures, self._policy.first_delay))
+        failures = self.board.status.failures + 1
+        _log.error(end.sentence())
+        self.board.update(
+            state=State.EXITED,
+            pid=0,
+            exit_code=end.exit_code,
+            failures=failures,
+            keeps_ending=failures >= self._policy.attempts,
+            last_end=end,
+            message=end.sentence(),
+        )
+        state = State.CRASH_LOOP if self.board.status.keeps_ending else State.BACKOFF
+        await self._back_off(self.board.status.trouble, self._policy.after_end(failures), state, cause)
 
-    async def _prepared(self, bundle: Bundle) -> Launch | None:
-        self.board.update(state=State.STARTING, pid=0, message="preparing the start")
+    async def _prepared(self, bundle: Bundle, cause: Cause) -> Launch | None:
+        self.board.update(state=State.STARTING, pid=0, message=self.board.status.again("preparing the start"))
         lead, self._lead = self._lead, False
+        if not await self._none_left():
+            return None
         task = asyncio.ensure_future(prepare(bundle, self._interpreter, lead=lead))
-        await self._race(task)
+        await self._wakeup.race(task)
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
+        if not await self._none_left() or task.cancelled():
             return None
         try:
             launch = task.result()
         except NotPreparedError as error:
             self._prepare_failures += 1
             _log.warning("not started: %s", error)
-            await self._back_off(str(error), self._policy.delay(self._prepare_failures, self._policy.prepare_delay))
+            delay = self._policy.after_preparation(self._prepare_failures)
+            await self._back_off(str(error), delay, State.BACKOFF, cause)
             return None
         self._prepare_failures = 0
         return launch if self._wanted() and not self._superseded(bundle, lead) else None
@@ -291,75 +291,72 @@ class Supervisor:
         if current == bundle:
             return False
         _log.info("preparing the start anew: revision %d took effect meanwhile", current.document.revision)
-        if not self._changed.is_set() and not self._holds(current.document):
+        if not self._wakeup.is_set() and not self._holds(current.document):
             self._lead = lead  # the word was for a start, and there was none
         return True
 
-    async def _run_child(self, launch: Launch, document: NodeDocument) -> int:
-        """The exit code; 127 or 126 where the command cannot be executed, as a shell says it."""
-        reading, writing = os.pipe()
+    async def _run_engine(self, launch: Launch, document: NodeDocument) -> End | None:
+        """When nothing of it is left. None where something is, and the agent is to end."""
+        program = launch.argv[0]
         try:
-            child = self._reaper.spawn(
-                launch.argv,
-                env=launch.env,
-                directory=launch.directory,
-                stdout=writing,
-                stderr=writing,
-                keep_open=(self._lock.descriptor,),
-            )
-        except OSError as error:
-            os.close(reading)
-            self._not_executed = f"cannot start {launch.argv[0]}: {error.strerror or error}"
-            return 127 if isinstance(error, FileNotFoundError) else 126
-        finally:
-            os.close(writing)
-        output = self._sink.attach(reading)
-        self._child, self._lead = child, False
-        _log.info("started %s as process %d", launch.argv[0], child.pid)
+            run = EngineRun.start(launch, self._reaper, self._sink, self._memory, (self._lock.descriptor,))
+        except NotExecutedError as error:
+            return error.end
+        self._engine, self._lead = run, False
+        _log.info("started %s as process %d", program, run.child.pid)
         self.board.update(
             state=State.STARTING,
-            pid=child.pid,
+            pid=run.child.pid,
             starts=self.board.status.starts + 1,
-            message=f"started {launch.argv[0]}",
+            message=self.board.status.again(f"started {program}"),
         )
-        running = asyncio.get_running_loop().call_later(document.process.start_seconds, self._is_running, child)
+        started, stable = document.process.start_seconds, max(self._policy.stable, document.process.start_seconds)
+        loop = asyncio.get_running_loop()
+        timers = [loop.call_later(started, self._is_running, run), loop.call_later(stable, self._is_stable, run)]
         try:
-            while not child.exited.done() and self._wanted():
-                self._changed.clear()
-                await self._race(child.exited)
-            running.cancel()
-            if not child.exited.done():
-                await self._stop_child(child, document)
-            return child.exited.result() if child.exited.done() else 128 + signal.SIGKILL
+            while not run.exited.done() and self._wanted():
+                self._wakeup.clear()
+                await self._wakeup.race(run.exited)
+            for timer in timers:
+                timer.cancel()
+            if not run.exited.done():
+                await self._stop_engine(run, document)
+            if not await self._none_left():
+                self._exit_code = run.exit_code
+                return None
+            run.drain()
+            return run.end(self._interpreter.secrets.mask)
         finally:
-            running.cancel()
-            output.drain()
-            self._child = None
+            for timer in timers:
+                timer.cancel()
+            run.drain()
+            self._engine = None
 
-    def _is_running(self, child: Child) -> None:
-        if not child.exited.done():
-            self.board.update(state=State.RUNNING, message="running")
+    def _is_running(self, run: EngineRun) -> None:
+        if not run.exited.done():
+            self.board.update(state=State.RUNNING, message=self.board.status.again("running"))
 
-    async def _stop_child(self, child: Child, document: NodeDocument) -> None:
-        stop = document.process.stop
-        began = time.monotonic()
-        patience = stop.timeout if self._kill_at is None else max(0.0, self._kill_at - began)
+    def _is_stable(self, run: EngineRun) -> None:
+        if not run.exited.done():
+            self._begin_anew()
+            self.board.update(message="running")
+
+    async def _stop_engine(self, run: EngineRun, document: NodeDocument) -> None:
+        stop, began = document.process.stop, time.monotonic()
+
+        def kill_at() -> float:
+            return began + stop.timeout if self._kill_at is None else self._kill_at
+
+        patience = max(0.0, kill_at() - began)
         self.board.update(state=State.STOPPING, message=f"sent {stop.signal}, waits at most {patience:.3g} s")
-        child.signal_group(_number(document))
-        while not child.exited.done():
-            self._changed.clear()
-            kill_at = began + stop.timeout if self._kill_at is None else self._kill_at
-            remaining = kill_at - time.monotonic()
-            if remaining <= 0:
-                break
-            await self._race(child.exited, remaining)
-        if not child.exited.done():
-            waited = f"{time.monotonic() - began:.1f} s of {stop.signal}"
-            _log.warning("process %d did not end within %s: killing its group", child.pid, waited)
-            self.board.update(message=f"did not end within {waited}; killed")
-            child.signal_group(signal.SIGKILL)
-            await asyncio.wait([child.exited], timeout=_KILL_PATIENCE)
+        overdue = await run.stop(_number(document), kill_at, self._wakeup)
         self._kill_at = None
+        if overdue:
+            self.board.update(message=overdue)
+
+    async def _none_left(self) -> bool:
+        """False where something is, and the agent is to end."""
+        return await none_left(self._reaper, self.board, self._policy.kill_patience, lambda: self._terminating)
 
     # Small helpers
 
@@ -375,24 +372,25 @@ class Supervisor:
     def _wanted(self) -> bool:
         return not self._terminating and not self._stop_request.pending(self._app_uid)
 
-    async def _back_off(self, message: str, delay: float) -> None:
-        self.board.update(state=State.BACKOFF, pid=0, message=f"{message}; next try in {delay:g} s")
-        await self._interrupted(delay)
+    def _begin_anew(self) -> None:
+        """What failed before says nothing any more."""
+        self._prepare_failures = 0
+        self.board.update(failures=0, keeps_ending=False)
 
-    async def _interrupted(self, delay: float) -> None:
-        try:
-            await asyncio.wait_for(self._changed.wait(), delay)
-        except TimeoutError:
-            return
+    async def _back_off(
+        self, message: str, delay: float, state: State = State.BACKOFF, cause: Cause | None = None
+    ) -> None:
+        """Less where ``cause``, of what has failed, is another by now."""
+        self.board.update(state=state, pid=0, message=f"{message}; next try in {delay:g} s")
+        if await self._wakeup.pause_unless(delay, lambda: cause is not None and self._differs(cause)):
+            _log.info("its document or a secret has changed: the next try is due")
+            self._begin_anew()
 
-    async def _race(self, other: Awaitable[T], timeout: float | None = None) -> None:
-        """Returns when ``other`` is done, something else is wanted or the time is over; cancels nothing."""
-        changed = asyncio.ensure_future(self._changed.wait())
+    def _differs(self, cause: Cause) -> bool:
         try:
-            waited_for = {asyncio.ensure_future(other), changed}
-            await asyncio.wait(waited_for, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
+            return (self._documents.effective(), self._interpreter.secrets.version()) != cause
+        except DocumentError:
+            return False  # the next turn says why
 
 
 def _number(document: NodeDocument) -> signal.Signals:

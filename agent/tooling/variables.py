@@ -6,14 +6,16 @@ other unknown name fails with that name. Secrets are read at each use: a rotated
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote as percent_encoded
 
 _NAME = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
 _SECRETS = "secret."
@@ -21,6 +23,8 @@ _SECRET = re.compile(r"(?!\.)[-._A-Za-z0-9]+")
 _MASK = "***"
 _SHORTEST_MASKED = 4
 """Masking a shorter secret would blacken half the message and tell its length."""
+_SHORTEST_LINE = 16
+"""Of a secret of several lines (a key) each is masked by itself: they are not always shown together."""
 _KEPT = 4096
 """Characters of the longest text that is kept taken apart: those of steps, not whole files."""
 
@@ -66,6 +70,8 @@ class Secrets:
         self._link = directory / "..data"
         self._version = ""
         self._masked: list[str] = []
+        self._seen: set[str] = set()
+        """What was a secret in this agent's life: an engine may still print the one that it was started with."""
 
     def get(self, name: str) -> str:
         """Raises UnknownNameError."""
@@ -75,6 +81,13 @@ class Secrets:
             return (self._directory / name).read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:
             raise UnknownNameError(f"${{secret.{name}}} is unknown: the App's credentials hold no {name!r}") from error
+
+    def version(self) -> str:
+        """Another one where any of them may be another; empty where that cannot be told."""
+        try:
+            return os.readlink(self._link)
+        except OSError:
+            return ""
 
     def mask(self, text: str) -> str:
         """``text`` with each secret's value blackened."""
@@ -94,15 +107,12 @@ class Secrets:
     def _worth_masking(self) -> list[str]:
         """The longest first. Each poll has results that are masked, so they are read again only where they may have
         changed: the kubelet swaps all files at once, through a link to a folder of a new name."""
-        try:
-            version = os.readlink(self._link)
-        except OSError:
-            version = ""
+        version = self.version()
         if version and version == self._version:
             return self._masked
         values, complete = self._values()
-        worth = (value for value in values if len(value) >= _SHORTEST_MASKED)
-        self._masked, self._version = sorted(worth, key=len, reverse=True), version if complete else ""
+        self._seen |= {form for value in values for form in _forms(value) if len(form) >= _SHORTEST_MASKED}
+        self._masked, self._version = sorted(self._seen, key=len, reverse=True), version if complete else ""
         return self._masked
 
     def _values(self) -> tuple[list[str], bool]:
@@ -156,6 +166,17 @@ class Variables:
             return self.known[name]
         except KeyError:
             raise _unknown(name) from None
+
+
+def _forms(value: str) -> Iterator[str]:
+    """A secret as it may be printed: as it is, and as files, statements and addresses quote it."""
+    yield value
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield value.replace("\\", "\\\\").replace("'", "\\'")
+    yield value.replace("'", "''")
+    yield percent_encoded(value, safe="")
+    if "\n" in value:
+        yield from (line.strip() for line in value.splitlines() if len(line.strip()) >= _SHORTEST_LINE)
 
 
 def _unknown(name: str) -> UnknownNameError:

@@ -57,6 +57,7 @@ class Report:
     volume_full: bool = False
     fenced: bool = False
     unsaved: str = ""
+    keeps_ending: bool = False
 
 
 _NEWS = attrgetter(*({each.name for each in fields(Report)} - {"position", "last_ready"}))
@@ -101,6 +102,8 @@ class Monitor:
         self._alive_since = 0.0
         self._interval = _UNKNOWN_INTERVAL
         self._unsaved = ""
+        self._served = False
+        """The process that runs was ready once: what happened to those before it is over."""
         self._memory = Memory(interpreter.settings.state_dir, disk)
         self._writable: tuple[str, ...] = ()
         lease.listen(self._tell_again)
@@ -170,21 +173,29 @@ class Monitor:
         self._writable = tuple(document.writable_roles)
         if not status.alive:
             self.close()
-            message = f"the process is {status.state.name}: {status.message}"
             last_ready = self._last_ready(document)
-            return Report(node=document.node.name, message=message, process=status.state, last_ready=last_ready)
+            return Report(
+                node=document.node.name,
+                message=_stands(status),
+                process=status.state,
+                last_ready=last_ready,
+                keeps_ending=status.keeps_ending,
+            )
         self._reset_for(status)
         names, asked_at = node_names(bundle, self._memory.newest), self._lease.now()
         finding, ready = await self._find(document, names)
         after = self._board.status
         if (after.pid, after.starts) != (status.pid, status.starts):
             # The answers are of a process that has ended meanwhile.
-            ended = f"the process is {after.state.name}"
+            ended = _stands(after)
             finding, ready = _Finding(problem=ended), _Readiness(ended)
         self._lease.observe(document, names, finding.role, finding.followers, asked_at)
         if ready.unsaved is not None:
             self._unsaved = ready.unsaved
         problems = [text for text in (finding.problem, ready.problem) if text]
+        self._served = self._served or not problems
+        if after.alive and after.trouble and not self._served:
+            problems.append(f"before that: {after.trouble}")
         epoch, last_ready = finding.epoch, self._last_ready(document)
         has_roles = "getRole" in document.tools
         if finding.role if has_roles else after.state is State.RUNNING:
@@ -199,12 +210,13 @@ class Monitor:
             process=after.state,
             last_ready=last_ready,
             unsaved=self._unsaved,
+            keeps_ending=after.keeps_ending and not self._served,
         )
 
     def _reset_for(self, status: Status) -> None:
         if self._asked != (status.pid, status.starts):
             self._asked = (status.pid, status.starts)
-            self._unsaved = ""
+            self._unsaved, self._served = "", False
             self._memory.process_began()
             self._alive_since = time.monotonic()
             self.close()
@@ -291,6 +303,10 @@ class Monitor:
         self.report = replace(report, sequence=report.sequence + 1)
         async with self._changed:
             self._changed.notify_all()
+
+
+def _stands(status: Status) -> str:
+    return f"the process is {status.state.name}: {status.message}"
 
 
 def _whole(values: Mapping[str, str], name: str) -> int:

@@ -228,4 +228,5 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
             volume_full=report.volume_full,
             fenced=report.fenced,
             unsaved=report.unsaved,
+            keeps_ending=report.keeps_ending,
         )

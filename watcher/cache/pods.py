@@ -7,7 +7,7 @@ from typing import Any
 
 from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER
 from clients.machines import machine_of
-from clients.pod_reason import condition_of, container_status, why_not_ready
+from clients.pod_reason import condition_of, container_status, memory_limits, why_not_ready
 from clients.resources import Manifest
 
 _KEPT_STATUS = ("phase", "podIP", "conditions", "containerStatuses", "initContainerStatuses")
@@ -15,7 +15,7 @@ _KEPT_STATUS = ("phase", "podIP", "conditions", "containerStatuses", "initContai
 
 def trim(pod: Manifest) -> None:
     """Keeps what the functions below read, and the machine; idempotent."""
-    pod["spec"] = {"nodeName": machine_of(pod)}
+    pod["spec"] = {"nodeName": machine_of(pod), "containers": memory_limits(pod)}
     pod["metadata"].pop("annotations", None)
     status = pod.get("status") or {}
     pod["status"] = {key: status[key] for key in _KEPT_STATUS if key in status}

@@ -49,11 +49,13 @@ class Process(StrEnum):
     BACKOFF = "BACKOFF"
     STOPPING = "STOPPING"
     EXITED = "EXITED"
-    FATAL = "FATAL"
+    CRASH_LOOP = "CRASH_LOOP"
     HELD = "HELD"
+    LINGERING = "LINGERING"
 
 
-DIED = frozenset({Process.EXITED, Process.BACKOFF, Process.FATAL})
+DIED = frozenset({Process.EXITED, Process.BACKOFF, Process.CRASH_LOOP, Process.LINGERING})
+"""It serves nobody. Of one that lingers some processes do not end: it is lost, and not stopped."""
 _ENDED = DIED | {Process.STOPPED}
 
 
@@ -304,7 +306,7 @@ def _is_back(pod: PodFacts, now: float) -> bool:
     """Also as a replica: until somebody has seen to it that it is one for good, it stays fenced."""
     heard = pod.heard_at is not None and now - pod.heard_at <= HEARD_WITHIN and pod.failing_since is None
     runs = pod.process is Process.RUNNING and pod.role
-    waits = pod.process in _ENDED or pod.process is Process.HELD
+    waits = pod.process in _ENDED - {Process.LINGERING} or pod.process is Process.HELD
     return bool(heard and not pod.terminating and (runs or waits))
 
 

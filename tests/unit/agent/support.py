@@ -39,10 +39,13 @@ PLATFORM = "platform.middleware.io"
 PYTHON = sys.executable
 
 FAST_MANAGER = (
-    "import sys; from agent.process.main import run; from agent.process.supervisor import RestartPolicy; "
-    "sys.exit(run(RestartPolicy(first_delay=0.05, longest_delay=0.2, attempts=3, prepare_delay=0.05)))"
+    "import sys; from agent.process.main import run; from agent.process.waiting import RestartPolicy; "
+    "sys.exit(run(RestartPolicy(first_delay=0.05, longest_delay=0.2, attempts=3, prepare_delay=0.05, "
+    "longest_prepare_delay=0.2, kill_patience=0.5)))"
 )
 """Agent 1 as it is, with delays short enough for tests."""
+
+_FIRST_PROCESS = ("unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 
 async def eventually(condition: Callable[[], object], within: float = 15.0, what: str = "the condition") -> Any:
@@ -141,6 +144,7 @@ class Node:
     manager_health_port: int = field(default_factory=free_port)
     tools_health_port: int = field(default_factory=free_port)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    first_processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def data(self) -> Path:
@@ -217,6 +221,11 @@ class Node:
         key, certificate = issuer.issue(*(names or [x509.DNSName(SERVER_NAME)]))
         write_secret(self.root / "tls", {"tls.key": key, "tls.crt": certificate, "ca.crt": issuer.pem})
 
+    def start_as_first_process(self, *arguments: str) -> None:
+        """Of a process name space of its own, as in a container. All of it ends with the test."""
+        code = "import os, sys; os.execvp('unshare', sys.argv[1:])"
+        self.first_processes.append(self.start("-c", code, *_FIRST_PROCESS, PYTHON, *arguments))
+
     def start(self, *arguments: str, pod: str = "pod-0") -> subprocess.Popen[bytes]:
         """A Python process with the node's environment; ends with the test."""
         with self.log.open("ab") as output, self.agent_log.open("ab") as errors:
@@ -246,7 +255,8 @@ class Node:
     def end(self) -> None:
         for process in self.processes:
             if process.poll() is None:
-                process.terminate()
+                # unshare waits for its child whatever it is told; killed, it takes the child with it.
+                (process.kill if process in self.first_processes else process.terminate)()
         for process in self.processes:
             try:
                 process.wait(20)

@@ -174,6 +174,37 @@ async def test_a_refused_parameter_leaves_the_former_files(
     assert (await manager.status()).revision == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('save "0 1"', "Invalid save parameters"),
+        ("notify-keyspace-events never", "Invalid event class character"),
+        ("requirepass ${secret.password} ${secret.password}", ">>> 'requirepass *** ***' | wrong number of arguments"),
+    ],
+)
+async def test_what_only_the_engine_refuses_is_told_in_its_own_words_until_it_is_corrected(
+    node: Node, manager: Manager, tools: agent_pb2_grpc.ToolsAsyncStub, port: int, line: str, said: str
+) -> None:
+    wrong = _configuration(node, port) + line + "\n"
+    files = pushed(_document(node, port, revision=2), **{"redis.conf": wrong})
+    assert (await tools.ReloadConfig(pb.ReloadConfigRequest(files=files), timeout=10)).success
+    await manager.stub.Restart(pb.RestartRequest(), timeout=20)
+
+    async def told() -> bool:
+        report = await anext(aiter(tools.WatchRole(pb.GetRoleRequest())))
+        assert PASSWORD not in report.message
+        return report.keeps_ending and said in report.message
+
+    await eventually(told)
+    status = await manager.reaches(pb.CRASH_LOOP)
+    assert status.last_end.exit_code == 1
+    assert said in status.last_end.output
+    assert PASSWORD not in str(status)
+    files = pushed(_document(node, port, revision=3), **{"redis.conf": _configuration(node, port)})
+    assert (await tools.ReloadConfig(pb.ReloadConfigRequest(files=files), timeout=10)).success
+    await manager.reaches(pb.RUNNING)
+
+
 async def test_without_a_running_engine_calls_say_its_state_and_a_push_still_writes(
     node: Node, manager: Manager, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
 ) -> None:

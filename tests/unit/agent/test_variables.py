@@ -15,7 +15,37 @@ def test_a_rotated_secret_is_masked_as_soon_as_it_is_mounted(tmp_path: Path) -> 
     write_secret(tmp_path, {"password": b"first-value\n", "pin": b"123"})
     assert secrets.mask("first-value, second-value, 123") == "***, second-value, 123"
     write_secret(tmp_path, {"password": b"second-value\n", "pin": b"123"})
-    assert secrets.masked({"a": "first-value, second-value", "b": "b"}) == {"a": "first-value, ***", "b": "b"}
+    assert secrets.masked({"a": "second-value", "b": "b"}) == {"a": "***", "b": "b"}
+
+
+def test_a_former_secret_stays_masked_as_the_engine_may_still_print_it(tmp_path: Path) -> None:
+    secrets = Secrets(tmp_path)
+    write_secret(tmp_path, {"password": b"first-value"})
+    assert secrets.mask("first-value") == "***"
+    write_secret(tmp_path, {"password": b"second-value"})
+    assert secrets.mask("requirepass first-value or second-value") == "requirepass *** or ***"
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        'requirepass "it\'s \\"so\\" \\\\ said"',
+        "identified by 'it\\'s \"so\" \\\\ said'",
+        "identified by 'it''s \"so\" \\ said'",
+        "amqp://user:it%27s%20%22so%22%20%5C%20said@host",
+        'password: it\'s "so" \\ said',
+    ],
+)
+def test_a_secret_is_masked_however_it_is_quoted(tmp_path: Path, printed: str) -> None:
+    write_secret(tmp_path, {"password": b'it\'s "so" \\ said'})
+    masked = Secrets(tmp_path).mask(printed)
+    assert "***" in masked
+    assert "so" not in masked
+
+
+def test_each_line_of_a_key_is_masked(tmp_path: Path) -> None:
+    write_secret(tmp_path, {"tls.key": b"-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\nshort\n-----END KEY-----\n"})
+    assert Secrets(tmp_path).mask("at line 2: MIIEvQIBADANBgkqhkiG") == "at line 2: ***"
 
 
 def test_a_secret_that_could_not_be_read_is_masked_once_it_can(tmp_path: Path) -> None:

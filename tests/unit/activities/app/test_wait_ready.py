@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import cast
 
@@ -12,6 +13,9 @@ from activities.agents.node_state import NodeState
 from activities.app.wait_ready import NodeWaiter
 from activities.dependencies import Platform
 from api.steps import ErrorType, Target
+from proto import agent_pb2
+from tests.unit.activities.support.cluster import World
+from tests.unit.render.support import store
 
 TARGET = Target("library", "books", "uid-1", "hash", "Upgrade", "")
 AFTER = 45.0
@@ -70,3 +74,65 @@ def test_a_complaint_that_has_passed_is_forgotten() -> None:
 def test_where_nothing_was_asked_for_it_waits_without_end() -> None:
     """A first Deploy waits for an image for as long as it takes."""
     assert stuck_at(every(2, 3600, "no such image"), after=None) is None
+
+
+# An engine that keeps ending, in a container that stays: nothing that Kubernetes would complain of
+
+
+NODE = "books-store-g-1"
+WHY = "keeps ending, 5 times in a row: shelf ended by itself after 0.1 s with exit code 1, saying: no such parameter"
+
+
+@pytest.fixture
+async def world(virtual_time: None) -> World:
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    ready(world, "False")
+    return world
+
+
+def ready(world: World, status: str) -> None:
+    pod = world.pod(NODE)
+    pod["status"]["conditions"] = [{"type": "Ready", "status": status}]
+    pod["status"]["containerStatuses"] = [{"name": "middleware", "state": {"running": {}}}]
+    world.cluster.put(pod)
+
+
+async def waited(world: World, after: float | None) -> None:
+    target = world.target("Upgrade")
+    waiter = NodeWaiter(world.platform, target, "wait", [NODE])
+
+    async def until(_: None) -> None:
+        await waiter.until(lambda state: state.ready, stuck_after=after)
+
+    await world.do(until, None)
+
+
+async def test_an_engine_that_keeps_ending_is_told_in_its_own_words_and_given_up_in_time(world: World) -> None:
+    world.agents.stand(NODE, agent_pb2.CRASH_LOOP, WHY)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(ApplicationError, match=f"{NODE}: the process is CRASH_LOOP: {WHY}") as raised:
+        await waited(world, AFTER)
+    assert raised.value.type == ErrorType.NODE_STUCK
+    assert AFTER < asyncio.get_running_loop().time() - began < 2 * AFTER
+    assert f"Waiting: {NODE}: the process is CRASH_LOOP: {WHY}" in world.events()
+
+
+async def test_it_counts_as_ending_also_while_it_is_tried_once_more(world: World) -> None:
+    world.agents.say(NODE, ready=False, message=f"nobody listens; before that: {WHY}")
+    world.agents.reports[NODE].keeps_ending = True
+    with pytest.raises(ApplicationError, match="saying: no such parameter"):
+        await waited(world, AFTER)
+
+
+async def test_an_engine_that_ended_once_or_copies_data_is_waited_for_and_so_is_a_first_deploy(world: World) -> None:
+    world.agents.stand(NODE, agent_pb2.BACKOFF, "it waits for its peers")
+    once = asyncio.create_task(waited(world, AFTER))
+    await asyncio.sleep(10 * AFTER)
+    assert not once.done()
+    assert f"Waiting: {NODE}: the process is BACKOFF: it waits for its peers" in world.events()
+    world.agents.waiting[NODE].state = agent_pb2.CRASH_LOOP
+    first = asyncio.create_task(waited(world, None))
+    with pytest.raises(ApplicationError):
+        await once
+    ready(world, "True")
+    await first

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -14,7 +13,6 @@ from activities.config.configure import Configure
 from activities.config.sync_nodes import SyncNodes
 from api.operations import OperationType
 from api.steps import ComponentStep, ConfigPlans, ConfigureStep, ErrorType, NodeStep
-from clients.agents import AgentTarget
 from proto import agent_pb2
 from render.check.applied_parameters import Effective, noted
 from tests.unit.activities.support.cluster import World
@@ -113,25 +111,47 @@ async def test_what_an_engine_refuses_ends_the_step_for_good_and_is_put_back(wor
     assert note(world, NODES[1]).dynamic == note(world, NODES[0]).dynamic
 
 
-async def test_an_engine_that_dies_with_them_is_told_with_its_agents_words(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+KEEPS_ENDING = "keeps ending, 5 times in a row: shelf ended by itself after 0.1 s with exit code 1, saying: bad threads"
+
+
+async def test_an_engine_that_keeps_ending_with_them_is_refused_at_once_in_its_own_words(world: World) -> None:
     world.edit(components=config(threads=4))
-    ended = "the process is BACKOFF: shelf ended by itself after 0.1 s with exit code 1; next try in 1 s"
-    world.agents.say(NODES[1], ready=False, message=ended)
-    world.agents.reports[NODES[1]].process = agent_pb2.BACKOFF
-
-    async def role(target: AgentTarget, **_: Any) -> agent_pb2.RoleReport:
-        """It is started anew in between."""
-        found = world.agents.reports[target.node]
-        starting = agent_pb2.RoleReport(node=target.node, message="the process is STARTING", process=agent_pb2.STARTING)
-        world.agents.reports[target.node] = starting
-        return found
-
-    monkeypatch.setattr(world.agents, "role", role)
+    world.agents.stand(NODES[1], agent_pb2.CRASH_LOOP, KEEPS_ENDING)
+    began = asyncio.get_running_loop().time()
     with pytest.raises(ApplicationError) as error:
         await configure(world, NODES[1])
-    assert error.value.message == f"{NODES[1]} does not serve with the new parameters: {ended}"
+    told = f"{NODES[1]} does not serve with the new parameters: the process is CRASH_LOOP: {KEEPS_ENDING}"
+    assert (error.value.message, error.value.non_retryable) == (told, True)
+    assert asyncio.get_running_loop().time() - began < 10
+
+
+async def test_an_engine_that_keeps_ending_is_refused_also_while_it_is_tried_once_more(world: World) -> None:
+    world.edit(components=config(threads=4))
+    world.agents.say(NODES[1], ready=False, message=f"nobody listens; before that: {KEEPS_ENDING}")
+    world.agents.reports[NODES[1]].keeps_ending = True
+    with pytest.raises(ApplicationError, match="saying: bad threads"):
+        await configure(world, NODES[1])
+
+
+async def test_an_engine_that_ended_once_is_waited_for(world: World) -> None:
+    world.edit(components=config(threads=4))
+    ended = "shelf ended by itself after 0.1 s with exit code 1; next try in 1 s"
+    world.agents.stand(NODES[1], agent_pb2.BACKOFF, ended)
+    step = asyncio.create_task(configure(world, NODES[1]))
+    done, _ = await asyncio.wait([step], timeout=configuring.RESTART_TIMEOUT - 10)
+    assert not done
+    world.agents.say(NODES[1])
+    await step
+
+
+async def test_what_is_told_of_an_engine_that_never_serves_is_how_it_is_at_the_end(world: World) -> None:
+    world.edit(components=config(threads=4))
+    world.agents.say(NODES[1], ready=False, message="it ended once")
+    step = asyncio.create_task(configure(world, NODES[1]))
+    await asyncio.wait([step], timeout=60)
+    world.agents.say(NODES[1], ready=False, message="it copies its data")
+    with pytest.raises(ApplicationError, match="does not serve with the new parameters: it copies its data"):
+        await step
 
 
 async def test_one_that_restarted_is_given_the_time_to_save_what_it_has_copied(world: World) -> None:

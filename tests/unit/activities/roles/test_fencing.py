@@ -27,6 +27,14 @@ async def test_its_own_agent_proves_it_by_stopping_the_engine(world: World) -> N
     assert not world.agents.called("detach"), "no replica has stopped following for nothing"
 
 
+async def test_an_engine_of_which_a_process_cannot_be_killed_is_not_stopped(world: World) -> None:
+    """It hangs in the kernel, at a disk that does not answer, say."""
+    world.agents.stopped[NODES[0]] = agent_pb2.ProcessStatus(state=agent_pb2.LINGERING)
+    found = await fenced(world, seen=SEEN)
+    assert "lease has run out" in found.proof
+    assert found.seconds >= fencing.LEASE_OUT_AFTER
+
+
 async def test_a_pod_made_since_proves_nothing_of_the_one_before(world: World) -> None:
     world.pod(NODES[0])["metadata"]["creationTimestamp"] = "2126-01-01T00:00:00Z"
     world.agents.stopped[NODES[0]] = STOPPED

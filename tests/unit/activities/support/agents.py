@@ -47,6 +47,8 @@ class FakeAgents:
         return [node for node, name, _ in self.calls if name == call]
 
     async def role(self, target: AgentTarget, **_: Any) -> agent_pb2.RoleReport:
+        if target.node not in self.reports and target.node in self.waiting:
+            raise AgentError(target, "GetRole", grpc.StatusCode.FAILED_PRECONDITION, "the process does not run")
         if target.node not in self.reports:
             raise AgentError(target, "GetRole", grpc.StatusCode.UNAVAILABLE, "nobody there")
         return self.reports[target.node]
@@ -57,6 +59,11 @@ class FakeAgents:
         self.waiting[node] = agent_pb2.ProcessStatus(state=agent_pb2.BACKOFF, volume=record, may_lead=True)
         self.reports.pop(node, None)
         self.answers[node, "detach"] = self.answers[node, "follow"] = "the process does not run"
+
+    def stand(self, node: str, state: agent_pb2.ProcessState.ValueType, message: str) -> None:
+        """Its engine does not run, for this reason."""
+        self.reports.pop(node, None)
+        self.waiting[node] = agent_pb2.ProcessStatus(state=state, message=message)
 
     async def status(self, target: AgentTarget, **_: Any) -> agent_pb2.ProcessStatus:
         if target.node in self.unreachable:

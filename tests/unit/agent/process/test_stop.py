@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from grpc import aio
 
-from agent.process.kernel import Seen, look
+from agent.engine.processes import Process, look
 from proto import agent_pb2 as pb
 from tests.unit.agent.support import PYTHON, Manager, Node, alive, eventually
 
@@ -119,7 +119,7 @@ async def test_a_name_with_parentheses_and_spaces_is_no_obstacle(node: Node, man
     assert look(2**22 + 1) is None
 
 
-def _asleep(pid: int) -> Seen | None:
+def _asleep(pid: int) -> Process | None:
     seen = look(pid)
     return seen if seen is not None and seen.state == "S" else None
 

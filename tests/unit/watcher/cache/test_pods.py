@@ -6,7 +6,7 @@ from typing import Any
 
 from clients.pod_reason import why_not_ready
 from tests.unit.watcher.support.objects import pod
-from watcher.cache.pods import trouble
+from watcher.cache.pods import trim, trouble
 
 UNPULLED = {
     "name": "middleware",
@@ -31,14 +31,30 @@ def test_kubernetes_own_complaint_comes_first() -> None:
 def test_a_container_that_keeps_ending_tells_how_and_why() -> None:
     ends = "container tools keeps ending (3 restarts, last with exit code"
     assert ending(1, "Error", "agent 2 cannot start: no\n") == f"{ends} 1): agent 2 cannot start: no"
-    assert ending(137, "OOMKilled") == f"{ends} 137 (OOMKilled))"
     assert ending(0, "Completed") == f"{ends} 0)"
+    assert ending(2, "ContainerStatusUnknown") == f"{ends} 2 (ContainerStatusUnknown))"
+
+
+def test_a_container_that_has_used_up_its_memory_tells_the_limit_also_as_the_watcher_keeps_its_pod() -> None:
+    ends = "container tools keeps ending (3 restarts, last with exit code 137: out of memory"
+    assert ending(137, "OOMKilled") == f"{ends})"
+    found = in_back_off({"exitCode": 137, "reason": "OOMKilled"})
+    limits = {"limits": {"memory": "256Mi", "cpu": "1"}, "requests": {"memory": "64Mi"}}
+    found["spec"] = {"containers": [{"name": "middleware"}, {"name": "tools", "resources": limits, "image": "redis"}]}
+    assert trouble(found) == f"{ends} (limit 256Mi))"
+    for _ in range(2):
+        trim(found)
+        assert trouble(found) == f"{ends} (limit 256Mi))"
+    assert "image" not in str(found["spec"])
 
 
 def ending(code: int, reason: str, message: str = "") -> str:
-    last = {"terminated": {"exitCode": code, "reason": reason, "message": message}}
-    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
-    return trouble(down(containerStatuses=[{"name": "tools", "restartCount": 3, "state": waiting, "lastState": last}]))
+    return trouble(in_back_off({"exitCode": code, "reason": reason, "message": message}))
+
+
+def in_back_off(last: dict[str, Any]) -> dict[str, Any]:
+    state = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": last}}
+    return down(containerStatuses=[{"name": "tools", "restartCount": 3, **state}])
 
 
 def test_a_pod_that_ends_or_has_ended_says_so() -> None:

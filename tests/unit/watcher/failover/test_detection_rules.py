@@ -50,7 +50,7 @@ def test_nothing_is_found_where_all_is_well() -> None:
     assert findings(facts(WELL), NOW) == []
 
 
-@pytest.mark.parametrize("process", [Process.EXITED, Process.BACKOFF, Process.FATAL])
+@pytest.mark.parametrize("process", [Process.EXITED, Process.BACKOFF, Process.CRASH_LOOP, Process.LINGERING])
 def test_a_process_that_ended_by_itself_is_lost_at_once(process: Process) -> None:
     found = only(findings(facts(replace(WELL, process=process, role="", message="ended with 137"), holder=""), NOW))
     assert (found.kind, found.node, found.blocked) == (Kind.DEAD, FIRST, "")
@@ -196,7 +196,14 @@ def test_a_node_that_was_replaced_and_is_back_is_told() -> None:
         assert (found.kind, found.node) == (Kind.BACK, FIRST)
         assert found.why == f"{FIRST} is back after it was replaced by {SECOND}"
         assert findings(facts(pod, others=others, **fenced, operation=Operation("Failover", "follow")), NOW) == []
-    for pod in (ISOLATED, replace(WELL, heard_at=NOW - 16), replace(WELL, terminating=True), PodFacts(ran=False)):
+    lingering = replace(stopped, process=Process.LINGERING)
+    for pod in (
+        lingering,
+        ISOLATED,
+        replace(WELL, heard_at=NOW - 16),
+        replace(WELL, terminating=True),
+        PodFacts(ran=False),
+    ):
         assert findings(facts(pod, others=others, **fenced), NOW) == []
 
 

@@ -114,7 +114,7 @@ async def test_what_is_over_before_temporal_is_back_is_not_told(monkeypatch: pyt
         known.agents.say(FIRST, "master", 7)
         await eventually(lambda: known.degraded() == "")
         known.down = False
-        known.agents.say(FIRST, "", process=agent_pb2.FATAL, message="again")
+        known.agents.say(FIRST, "", process=agent_pb2.CRASH_LOOP, message="again")
         await eventually(lambda: len(known.suspicions) == 1)
     assert "again" in known.suspicions[0].why
 

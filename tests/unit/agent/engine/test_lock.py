@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.process.lock import DataLock
+from agent.engine.lock import DataLock
 
 
 @pytest.mark.parametrize("call", ["ftruncate", "pwrite"])

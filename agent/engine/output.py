@@ -2,7 +2,7 @@
 
 Several processes of an engine write to one pipe; a line is passed on in one piece, so lines never mix. Where the
 container runtime does not read, at most 1 MiB is held here and then the engine's own writes wait, as without us
-between them.
+between them. The last of it is kept, for the sentence on why the engine has ended (``lastwords``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ _CHUNK = 65536
 _LONGEST_LINE = 65536
 """A longer line is passed on in pieces."""
 _HELD = 1024 * 1024
+_KEPT = 8192
+"""Bytes of its end that are kept."""
 
 
 class LineSink:
@@ -83,6 +85,7 @@ class LineSource:
         self._descriptor = descriptor
         self._sink = sink
         self._partial = b""
+        self._last = b""
         self._reading = False
         self._closed = False
         os.set_blocking(descriptor, False)
@@ -96,6 +99,13 @@ class LineSource:
         if self._reading:
             asyncio.get_running_loop().remove_reader(self._descriptor)
             self._reading = False
+
+    def last_lines(self) -> list[str]:
+        """Whole lines, the newest last."""
+        text = self._last
+        if len(text) >= _KEPT:
+            text = text[text.find(b"\n") + 1 :]
+        return text.decode("utf-8", "replace").splitlines()
 
     def drain(self) -> None:
         """Passes on what a dead engine left in the pipe; its last words matter most."""
@@ -118,14 +128,18 @@ class LineSource:
             end = len(text)
         self._partial = text[end:]
         if end:
-            self._sink.write(text[:end])
+            self._pass_on(text[:end])
         return True
+
+    def _pass_on(self, text: bytes) -> None:
+        self._last = (self._last + text[-_KEPT:])[-_KEPT:]
+        self._sink.write(text)
 
     def _close(self) -> None:
         self.pause()
         self._closed = True
         self._sink.discard(self)
         if self._partial:
-            self._sink.write(self._partial + b"\n")
+            self._pass_on(self._partial + b"\n")
             self._partial = b""
         os.close(self._descriptor)
