@@ -33,7 +33,7 @@ from worker.certificates import authority_changed, certificates, keep_renewed
 from worker.logs import configure_logs
 from worker.settings import Settings
 from workflows.registry import ALL_WORKFLOWS
-from workflows.temporal.sandbox import WORKFLOW_RUNNER
+from workflows.temporal.sandbox import PRODUCTION
 
 log = logging.getLogger("worker")
 
@@ -74,7 +74,7 @@ def workers(client: Client, platform: Platform) -> list[Worker]:
             client,
             task_queue=WORKFLOW_QUEUE,
             workflows=ALL_WORKFLOWS,
-            workflow_runner=WORKFLOW_RUNNER,
+            workflow_runner=PRODUCTION,
             sticky_queue_schedule_to_start_timeout=LOST_WORKER,
             graceful_shutdown_timeout=GRACE,
         ),

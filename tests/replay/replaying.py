@@ -8,7 +8,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from workflows.registry import ALL_WORKFLOWS
-from workflows.temporal.sandbox import WORKFLOW_RUNNER
+from workflows.temporal.sandbox import STRICT
 
 
 async def replayed(histories: Iterable[WorkflowHistory]) -> list[str]:
@@ -19,6 +19,6 @@ async def replayed(histories: Iterable[WorkflowHistory]) -> list[str]:
         for history in by_run.values():
             yield history
 
-    replayer = Replayer(workflows=ALL_WORKFLOWS, workflow_runner=WORKFLOW_RUNNER)
+    replayer = Replayer(workflows=ALL_WORKFLOWS, workflow_runner=STRICT)
     results = await replayer.replay_workflows(each(), raise_on_replay_failure=False)
     return [f"{by_run[run].workflow_id}: {error}" for run, error in results.replay_failures.items()]

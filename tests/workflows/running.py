@@ -30,7 +30,7 @@ from api.operations import (
 from clients.temporal import notify_entity
 from tests.workflows.fakes import INSTALLATION, FakeCluster, activities_of
 from workflows.registry import ALL_WORKFLOWS
-from workflows.temporal.sandbox import WORKFLOW_RUNNER
+from workflows.temporal.sandbox import STRICT
 
 NAMESPACE = "demo"
 
@@ -40,7 +40,7 @@ async def workers(client: Client, cluster: FakeCluster) -> AsyncIterator[None]:
     """As the worker process runs them, with less patience for running activities."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
-            Worker(client, task_queue=WORKFLOW_QUEUE, workflows=ALL_WORKFLOWS, workflow_runner=WORKFLOW_RUNNER)
+            Worker(client, task_queue=WORKFLOW_QUEUE, workflows=ALL_WORKFLOWS, workflow_runner=STRICT)
         )
         await stack.enter_async_context(
             Worker(
