@@ -414,6 +414,8 @@ class ReportRequest:
     paused: bool = False
     failed_operation: str = ""
     """OperationType of the operation that failed for good and waits for an operator; else empty."""
+    waiting_operation: str = ""
+    """OperationType of an operation that has not failed and begins by itself later; else empty."""
     cordoned: str = ""
     """What a drain cannot take away, or takes down; a sentence."""
 
