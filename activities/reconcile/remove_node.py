@@ -141,9 +141,11 @@ class RemoveNode:
         failed = []
         for component in want.desired.components:
             tool = (await node_tools(platform, want.desired, component, component.nodes[0])).get(ToolName.FORGET)
+            if tool is None:
+                continue
             names = [node.name for node in component.nodes if node.name != step.node]
             agents = reachable(platform, target, names)
-            for name in names if tool is not None else ():
+            for name in names:
                 try:
                     if name not in agents:
                         raise ApplicationError(f"{name} does not run")

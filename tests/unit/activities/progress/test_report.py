@@ -14,15 +14,23 @@ SAID = "books-store-g-0 is dead; the next Failover begins at 06:10:00 UTC (spec.
 
 
 @pytest.mark.parametrize(
-    ("field", "event", "reason"),
-    [
-        ("waiting_operation", "FailoverWaits", "OperationWaits"),
-        ("failed_operation", "FailoverFailed", "OperationFailed"),
-    ],
+    ("failed", "waiting", "event", "reason"),
+    [("", "Failover", "FailoverWaits", "OperationWaits"), ("Failover", "", "FailoverFailed", "OperationFailed")],
 )
-async def test_what_waits_for_its_time_has_not_failed(field: str, event: str, reason: str) -> None:
+async def test_what_waits_for_its_time_has_not_failed(failed: str, waiting: str, event: str, reason: str) -> None:
     world = await World(components=store(replicas=2)).deployed()
-    request = ReportRequest(NAMESPACE, NAME, UID, 3, "Waiting", SAID, True, "Accepted", **{field: "Failover"})
+    request = ReportRequest(
+        NAMESPACE,
+        NAME,
+        UID,
+        3,
+        "Waiting",
+        SAID,
+        accepted=True,
+        accepted_reason="Accepted",
+        failed_operation=failed,
+        waiting_operation=waiting,
+    )
     await world.do(Report(world.platform).report, request)
     assert [each for each in world.events() if SAID in each] == [f"{event}: {SAID}"]
     conditions = {each["type"]: each["reason"] for each in world.object("App", NAME)["status"]["conditions"]}
