@@ -374,10 +374,21 @@ class StateRequest:
 
 
 @dataclass(frozen=True)
+class Replacement:
+    """A node that serves and is to have another Pod. ``last``: it holds a writable role."""
+
+    group: str
+    node: str
+    last: bool = False
+
+
+@dataclass(frozen=True)
 class Applied:
-    """How many objects were created or changed."""
+    """How many objects were created or changed. ``left``: nodes that were not touched yet, in their order: each is
+    replaced only when the one before serves again."""
 
     changed: int
+    left: list[Replacement] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -414,6 +425,8 @@ class ReportRequest:
     paused: bool = False
     failed_operation: str = ""
     """OperationType of the operation that failed for good and waits for an operator; else empty."""
+    waiting_operation: str = ""
+    """OperationType of an operation that has not failed and begins by itself later; else empty."""
     cordoned: str = ""
     """What a drain cannot take away, or takes down; a sentence."""
 

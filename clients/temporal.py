@@ -124,6 +124,13 @@ def search_attributes(reference: AppReference, plugin: str = "") -> TypedSearchA
     )
 
 
+async def running_entities(client: Client) -> set[str]:
+    """Workflow ids of all entities that run, whichever installation's. What began or ended in the last second or two
+    may not be known yet. Raises RPCError."""
+    query = f"WorkflowType = '{ENTITY_WORKFLOW}' AND ExecutionStatus = 'Running'"
+    return {each.id async for each in client.list_workflows(query, rpc_timeout=RPC_TIMEOUT)}
+
+
 async def notify_entity(
     client: Client, installation: str, reference: AppReference, notice: Notice, *, plugin: str = ""
 ) -> None:

@@ -18,6 +18,7 @@ from watcher.failover.detector import FailureDetector
 from watcher.failover.suspicions import Suspicions
 from watcher.leader_election import LeaderElection, LostLeaseError
 from watcher.notify.cordons import Cordons
+from watcher.notify.entities import Entities
 from watcher.notify.notifier import Notifier
 from watcher.roles.monitor import RoleMonitor
 from watcher.roles.record import RoleRecorder
@@ -51,7 +52,8 @@ async def act(kubernetes: Kubernetes, settings: Settings, lease: LeaderElection)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
             writer = StatusWriter(cluster, monitor.messages, failures.notes)
             cordons = Cordons(cluster, rules, notifier.tell)
-            for part in (notifier, recorder, writer, suspicions, failures, monitor, cordons):
+            entities = Entities(cluster.apps.list, settings.installation, notifier.connected, notifier.tell)
+            for part in (notifier, recorder, writer, suspicions, failures, monitor, cordons, entities):
                 await stack.enter_async_context(part)
             log.info("watching", extra={"apps": len(cluster.apps.list()), "pods": len(cluster.pods.list())})
             await asyncio.Event().wait()

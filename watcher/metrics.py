@@ -26,6 +26,7 @@ WATCH_SILENCE = Gauge("middleware_watcher_watch_silence_seconds", "Since the API
 WATCH_EVENTS = Counter("middleware_watcher_watch_events", "Changes seen", ["kind"])
 SIGNALS = Counter("middleware_watcher_signals", "Notices sent to workflows", ["kind"])
 SIGNAL_FAILURES = Counter("middleware_watcher_signal_failures", "Notices that could not be sent yet")
+ENTITIES_BEGUN = Counter("middleware_watcher_entities_begun", "Apps' workflows that did not run")
 SUSPICIONS = Counter("middleware_watcher_suspicions", "Holders of a writable role found lost, and the like", ["reason"])
 RENEWALS_FAILED = Counter("middleware_watcher_lease_renewals_failed", "Primaries' leases not renewed", ["reason"])
 STATUS_WRITES = Counter("middleware_watcher_status_writes", "Status written", ["kind"])

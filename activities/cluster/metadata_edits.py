@@ -14,7 +14,8 @@ from api.group import GroupSpec
 from api.meta import parse_quantity
 from api.operations import OperationType
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
-from render.desired.recorded_state import PREVIOUS_PLUGIN, STATES, UNVERIFIED, lists
+from render.desired.recorded_state import PREVIOUS_PLUGIN, STATES, lists
+from render.desired.recorded_state import UNVERIFIED as UNVERIFIED
 from render.desired.recorded_state import Entry as Entry
 from render.desired.recorded_state import entries as entries
 from render.desired.recorded_state import way_back as way_back

@@ -31,6 +31,8 @@ class Report:
         state: dict[str, str] | None = None
         if request.failed_operation:
             conditions["Progressing"] = ConditionChange(False, "OperationFailed", request.message)
+        elif request.waiting_operation:
+            conditions["Progressing"] = ConditionChange(False, "OperationWaits", request.message)
         else:
             conditions["Progressing"] = ConditionChange(False, "Paused" if request.paused else "Settled")
         live = app.get("status") or {}
@@ -43,6 +45,8 @@ class Report:
             await tell(platform, target, request.accepted_reason, request.message, warning=True)
         elif request.failed_operation:
             await tell(platform, target, f"{request.failed_operation}Failed", request.message, warning=True)
+        elif request.waiting_operation:
+            await tell(platform, target, f"{request.waiting_operation}Waits", request.message, warning=True)
         elif request.paused:
             await tell(platform, target, "Paused", request.message)
         if request.cordoned:

@@ -1,8 +1,10 @@
 """``applyGroup``: ConfigMaps, volume claims and Deployments of one group's nodes.
 
 Until the first Deploy has completed, a spec may also ask for other Pods or fewer nodes than an earlier one did (30
-was meant to be 3): those that are not wanted any more go, but for their volumes. Afterwards an existing Pod template
-is only changed by operations that roll one node after another, and fewer nodes is an operation of its own.
+was meant to be 3): those that are not wanted any more go, but for their volumes. Nodes that serve already are left for
+the workflow to replace, one after another: an edit with which no engine starts is found on one of them. Afterwards an
+existing Pod template is only changed by operations that roll one node after another, and fewer nodes is an operation of
+its own.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from temporalio import activity
 
 from activities.agents.addresses import node_addresses
+from activities.agents.agent_targets import node_states
 from activities.agents.config_maps import first_primary, rendered_config_maps
 from activities.app import bootstrap
 from activities.app.desired import desired_for
@@ -22,12 +25,15 @@ from activities.cluster.diff import differences
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform
+from activities.rollout.plan_roll import ordered, writable_nodes
 from api.names import ANNOTATION_APP_UID, LABEL_APP, app_labels
-from api.steps import Applied, GroupStep, Step, Target
+from api.steps import Applied, GroupStep, Replacement, Step, Target
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.manifests.deployments import deployment_manifest, keeps_template, without_template
 from render.manifests.objects import node_volume_claim
+
+_SEEN_WITHIN = 30.0
 
 
 @dataclass(frozen=True)
@@ -64,16 +70,61 @@ class ApplyGroup:
             await bootstrap.end_before_deployed(platform, target, desired, component)
             over, live = True, await self._live(target, component, ran=ran)
         first = first_primary(component, ran=over, held=held)
+        chosen = [node for node in group.nodes if not step.nodes or node.name in step.nodes]
+        left = [] if ran or step.nodes else await self._serving(target, desired, component, group, live)
+        names = {each.node for each in left}
         rendered = await rendered_config_maps(
-            desired, component, group.nodes, addresses, live.config_maps, bootstrap=first, held=held
+            desired,
+            component,
+            [node for node in chosen if node.name not in names],
+            addresses,
+            live.config_maps,
+            bootstrap=first,
+            held=held,
         )
         await tell_step(platform, target, f"{component.name}/{group.name}: apply")
         counts = await together(
             self._node(target, desired, component, group, node, manifest if changed else None, live, bool(held))
             for node, manifest, changed in rendered
         )
+        for name in step.nodes:
+            await self._seen(target, name)
         removed = 0 if ran else await self._remove_surplus(target, component, group)
-        return Applied(sum(counts) + removed)
+        return Applied(sum(counts) + removed, left)
+
+    async def _seen(self, target: Target, name: str) -> None:
+        """Until the cache has the Deployment as it was written: by what it had before, the node would still serve, and
+        the next one be taken. Raises TimeoutError."""
+        platform = self._platform
+        written = await platform.kubernetes.get(DEPLOYMENT, name, target.namespace)
+        wanted = int((written or {"metadata": {}})["metadata"].get("generation", 0))
+
+        def seen() -> bool | None:
+            cached = platform.deployments.get(target.namespace, name) or {"metadata": {}}
+            return True if int(cached["metadata"].get("generation", 0)) >= wanted else None
+
+        labels = app_labels(target.app)
+        await platform.deployments.wait_for(seen, _SEEN_WITHIN, namespace=target.namespace, labels=labels)
+
+    async def _serving(
+        self, target: Target, desired: DesiredApp, component: DesiredComponent, group: DesiredGroup, live: _Live
+    ) -> list[Replacement]:
+        """In mid-deploy an edit may be one with which no engine starts. Nodes that serve are not to find that out
+        together, so they are left for later, the writable one last. Those that do not serve have nothing to lose."""
+        platform = self._platform
+        await platform.deployments.synced(30)
+        await platform.pods.synced(30)
+        states = node_states(platform, target.namespace, target.app, [node.name for node in group.nodes])
+        changing = [
+            node
+            for node in group.nodes
+            if states[node.name].ready
+            and node.name in live.deployments
+            and keeps_template(deployment_manifest(desired, component, group, node), live.deployments[node.name])
+        ]
+        writable = set(writable_nodes(component, changing, states))
+        ranked = [node for batch in ordered(component, changing, states) for node in batch]
+        return [Replacement(group.name, node.name, node.name in writable) for node in ranked]
 
     async def _remove_surplus(self, target: Target, component: DesiredComponent, group: DesiredGroup) -> int:
         kubernetes = self._platform.kubernetes

@@ -139,9 +139,12 @@ class Load:
         kubernetes, labels = self._platform.kubernetes, app_labels(running.name)
         kinds = (DEPLOYMENT, VOLUME_CLAIM, CONFIG_MAP, SERVICE)
         lists = await together(kubernetes.list(kind, running.namespace, labels=labels) for kind in kinds)
-        found = [{str(each["metadata"]["name"]): each for each in items} for items, _ in lists]
+        deployments, claims, config_maps, services = (
+            {str(each["metadata"]["name"]): each for each in items} for items, _ in lists
+        )
+        able = await growable(self._platform, running, claims)
         nodes = read_part(live.metadata, "nodes")
-        return unfinished(running, NodeObjects(*found, nodes, await growable(self._platform, running, found[1])))
+        return unfinished(running, NodeObjects(deployments, claims, config_maps, services, nodes, able))
 
     async def _transitions(self, app: App, wanted: DesiredApp, deployed: Deployed) -> list[Problem]:
         installed: dict[str, list[str]] = {}

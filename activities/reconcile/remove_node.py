@@ -4,7 +4,7 @@
    tool that fails refuses, and so does a node that cannot be asked: the operation stops for an operator, and the node
    stays. ``leave`` may take as long as the plugin says.
 2. ``removeNode``: it is marked ``deleting``: it has left, or an operator has said to go on without. Its engine stops in
-   order, with its Deployment.
+   order, with its Pod, and then its Deployment goes.
 3. ``forgetNode``: the nodes that stay forget it, one after another.
 4. ``discardNode``: what belonged to it goes last, its volume by the App's ``deletionPolicy``, and only then it is gone
    from the metadata: an interrupted removal is found there and goes on.
@@ -101,14 +101,17 @@ class RemoveNode:
         )
         await platform.deployments.synced(30)
         await platform.pods.synced(30)
-        if await self._owned(target, DEPLOYMENT, step.node) is not None:
-            await platform.kubernetes.delete(DEPLOYMENT, step.node, target.namespace)
+        deployment = await self._owned(target, DEPLOYMENT, step.node)
+        if deployment is not None:
+            # It outlives its Pod: of a Pod without one the budget's controller warns that nobody controls it.
+            await platform.kubernetes.patch(DEPLOYMENT, step.node, target.namespace, {"spec": {"replicas": 0}})
         await tell_step(platform, target, f"{step.node}: wait until it has stopped")
         await self._stopped(step)
+        if deployment is not None:
+            await platform.kubernetes.delete(DEPLOYMENT, step.node, target.namespace)
 
     async def _stopped(self, step: NodeStep) -> None:
-        """Until its Pod is gone. The Deployment is gone at once, while the engine runs on until its Pod has ended: who
-        forgot the node before that would find it again."""
+        """Until its Pod is gone: who forgot the node before that would find it again."""
         pods, target = self._platform.pods, step.target
         labels = app_labels(target.app, step.component, step.group, step.node)
         found = pods.list(target.namespace, labels)
@@ -138,9 +141,11 @@ class RemoveNode:
         failed = []
         for component in want.desired.components:
             tool = (await node_tools(platform, want.desired, component, component.nodes[0])).get(ToolName.FORGET)
+            if tool is None:
+                continue
             names = [node.name for node in component.nodes if node.name != step.node]
             agents = reachable(platform, target, names)
-            for name in names if tool is not None else ():
+            for name in names:
                 try:
                     if name not in agents:
                         raise ApplicationError(f"{name} does not run")

@@ -3,7 +3,8 @@
 1. Component by component in start order, never two at once.
 2. A node that is not ready comes first: rolling another one beside it would take two down.
 3. Then by the roles' upgrade order, the writable node last; its role is moved away before it is touched.
-4. Nodes of one group go together up to its ``maxUnavailable``, the writable one always alone, and never more than the
+4. The first of a component goes alone: with a Pod that cannot start it is the only one that is down. Of the others
+   nodes of one group go together up to its ``maxUnavailable``, the writable one always alone, and never more than the
    component can spare (``render.manifests.budgets.spared``).
 """
 
@@ -109,7 +110,8 @@ def ordered(
         most = min(component.group(node.group).spec.rolling_update.max_unavailable, spared(component))
         last = batches[-1] if batches else []
         alone = role(node) in writable or any(role(other) in writable for other in last)
-        if last and not alone and last[0].group == node.group and len(last) < most:
+        first = len(batches) < 2
+        if last and not first and not alone and last[0].group == node.group and len(last) < most:
             last.append(node)
         else:
             batches.append([node])

@@ -32,6 +32,7 @@ from api.steps import (
     NodeStep,
     ParameterDiffers,
     Plan,
+    Replacement,
     ReportRequest,
     RolledBack,
     RollNode,
@@ -56,7 +57,8 @@ PLAN = Plan(
 @dataclass
 class FakeApp:
     """``blocked``: components or nodes that do not get ready. ``failing``: step, ``step:node`` or ``load:drift`` ->
-    sentence with which it fails for good. ``rolls``: nodes that a rolling operation finds to roll; ``writable``: which
+    sentence with which it fails for good. ``left``: nodes that a Deploy has to replace one by one;
+    ``replaced``: those it has. ``rolls``: nodes that a rolling operation finds to roll; ``writable``: which
     of them holds the writable role; ``too_late``: what rollBack answers."""
 
     snapshot: AppSnapshot
@@ -67,6 +69,8 @@ class FakeApp:
     writable: str = ""
     scale: ScalePlan = field(default_factory=ScalePlan)
     config: ConfigPlans = field(default_factory=lambda: ConfigPlans([]))
+    left: list[Replacement] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
     differs: list[ParameterDiffers] = field(default_factory=list)
     too_late: bool = False
     states: list[StateRequest] = field(default_factory=list)
@@ -166,8 +170,9 @@ class FakeActivities:
 
     @activity.defn(name=Step.APPLY_GROUP)
     async def apply_group(self, step: GroupStep) -> Applied:
-        await self._begin(Step.APPLY_GROUP, step.target, step.component)
-        return Applied(1)
+        app = await self._begin(Step.APPLY_GROUP, step.target, step.component)
+        app.replaced += step.nodes
+        return Applied(1, [] if step.nodes else [each for each in app.left if step.component == "server"])
 
     @activity.defn(name=Step.WAIT_READY)
     async def wait_ready(self, step: GroupStep) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from temporalio.client import Client, WorkflowHandle
 
-from api.operations import WORKFLOW_QUEUE, NoticeKind, OperationInput, OperationResult
-from tests.workflows.fakes import FakeCluster
-from tests.workflows.running import doing, entity, notify, workers
+from api.operations import WORKFLOW_QUEUE, AppReference, Notice, NoticeKind, OperationInput, OperationResult
+from clients.temporal import notify_entity
+from tests.workflows.fakes import INSTALLATION, FakeCluster
+from tests.workflows.running import NAMESPACE, doing, entity, eventually, notify, say, workers
 from tests.workflows.server import SUGGESTED_EVENTS
+from watcher.notify.entities import Entities
 
 
 async def test_it_outlives_an_app_that_cannot_be_looked_at(client: Client, cluster: FakeCluster) -> None:
@@ -108,3 +110,44 @@ async def test_what_is_queued_survives_continue_as_new_and_runs_once(client: Cli
     assert cluster.steps("queue").count("begin") == 6
     first = await client.get_workflow_handle(entity(client, "queue").id).describe()
     assert first.run_id != first.raw_description.workflow_execution_info.first_run_id
+
+
+async def test_an_app_whose_workflow_was_terminated_goes_on_and_hears_an_operator_again(
+    client: Client, cluster: FakeCluster
+) -> None:
+    """It said "Updating" for as long as anybody looked, and nothing could be done about it."""
+    app = cluster.add("ended-by-hand", deployed_hash="zero", operation="Upgrade", change="7.0 → 8.0")
+    app.rolls, app.blocked = ["a", "b"], {"a"}
+    await notify(client, "ended-by-hand")
+    await cluster.until(lambda: "ended-by-hand/rollNode:a" in cluster.log)
+    await entity(client, "ended-by-hand").terminate("by mistake")
+    told: list[Notice] = []
+
+    def tell(_: object, notice: Notice) -> None:
+        told.append(notice)
+
+    async def connected() -> Client:
+        return client
+
+    manifest = {"metadata": {"namespace": NAMESPACE, "name": "ended-by-hand"}}
+    entities = Entities(lambda: [manifest], INSTALLATION, connected, tell)
+
+    async def noticed() -> bool:
+        await entities.look()
+        return bool(told)
+
+    await eventually(noticed)
+    await notify_entity(client, INSTALLATION, AppReference(NAMESPACE, "ended-by-hand"), told[0])
+    await cluster.until(lambda: cluster.steps("ended-by-hand").count("rollNode:a") == 2)
+    assert "safe point" in await say(client, "ended-by-hand", "pause")
+    await cluster.change("ended-by-hand", blocked=set())
+    await cluster.until(lambda: app.states)
+    await say(client, "ended-by-hand", "resume")
+    await cluster.until(lambda: "ended-by-hand/finish" in cluster.log)
+
+    async def known() -> bool:
+        told.clear()
+        await entities.look()
+        return not told
+
+    await eventually(known)

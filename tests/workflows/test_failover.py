@@ -199,6 +199,8 @@ async def test_the_next_one_waits_for_the_cool_down_and_says_so(client: Client, 
     await suspect(client, "flapping", "other")
     await cluster.until(lambda: any("coolDownSeconds" in report.message for report in app.reports))
     assert "fence:other" not in cluster.steps("flapping")
+    waiting = next(report for report in app.reports if "coolDownSeconds" in report.message)
+    assert (waiting.failed_operation, waiting.waiting_operation) == ("", "Failover"), "nothing has failed"
     app.writable = "other"
     await cluster.until(lambda: "fence:other" in cluster.steps("flapping"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from temporalio.client import Client
 
 from api.operations import NoticeKind
+from api.steps import Replacement
 from tests.workflows.fakes import FakeApp, FakeCluster
 from tests.workflows.running import notify, operation, say, start_by_hand, suspect
 
@@ -96,3 +97,18 @@ async def test_by_hand_a_failover_goes_before_it(client: Client, cluster: FakeCl
     await cluster.until(lambda: cluster.steps("first-hand").count("waitReady:server") == 2)
     await cluster.change("first-hand", blocked=set())
     await cluster.until(lambda: "finish" in cluster.steps("first-hand"))
+
+
+async def test_nodes_that_serve_get_other_pods_one_by_one_and_none_after_one_that_does_not_come_up(
+    client: Client, cluster: FakeCluster
+) -> None:
+    app = cluster.add("one-by-one")
+    app.left = [Replacement("data", "b", last=True), Replacement("data", "a"), Replacement("data", "c")]
+    app.blocked = {"c"}
+    await notify(client, "one-by-one")
+    await cluster.until(lambda: cluster.steps("one-by-one").count("applyGroup:server") == 3)
+    await cluster.until(lambda: cluster.steps("one-by-one").count("waitReady:server") == 3)
+    assert app.replaced == ["a", "c"], "the writable one is last"
+    await cluster.change("one-by-one", blocked=set())
+    await cluster.until(lambda: "one-by-one/finish" in cluster.log)
+    assert app.replaced == ["a", "c", "b"]

@@ -73,6 +73,11 @@ class FailoverMemory:
         why = f"; the last one failed: {self.failed_message}" if self.failed_at else " (spec.failover.coolDownSeconds)"
         return f"{whose.why}; the next Failover begins at {at:%H:%M:%S} UTC{why}"
 
+    @property
+    def failed(self) -> bool:
+        """Whether the last one did, as far as ``failure`` has not forgotten it."""
+        return bool(self.failed_at)
+
     def failure(self, now: datetime) -> str:
         """Why the last failover failed, while that still matters. Forgets what is over."""
         if not self.failed_at:

@@ -37,6 +37,8 @@ class Telling:
     reason: str = ACCEPTED
     paused: bool = False
     failed_operation: str = ""
+    waiting_operation: str = ""
+    """OperationType of one that has not failed and begins by itself later."""
     cordoned: str = ""
     """Part of the message: what a drain of a machine cannot take away, or takes down."""
 
@@ -56,6 +58,7 @@ class Telling:
             accepted_reason=self.reason,
             paused=self.paused,
             failed_operation=self.failed_operation,
+            waiting_operation=self.waiting_operation,
             cordoned=self.cordoned,
         )
 
@@ -86,6 +89,7 @@ class Memory:
     """A lost primary that is to be replaced now."""
     failover: str = ""
     """Why the last Failover failed, or what the next one waits for."""
+    failover_failed: bool = False
     halfway: str = ""
     """The operation that was ended before it was done."""
     put_back: str = ""
@@ -130,7 +134,8 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
         return Decision(OperationType.REPAIR, drift[0] + more)
     replacing = None
     if memory.failover and not snapshot.operation:
-        replacing = Telling(Phase.WAITING, memory.failover, failed_operation=OperationType.FAILOVER)
+        failed, waits = (OperationType.FAILOVER, "") if memory.failover_failed else ("", OperationType.FAILOVER)
+        replacing = Telling(Phase.WAITING, memory.failover, failed_operation=failed, waiting_operation=waits)
     if replacing is not None and snapshot.deployed_hash:  # the first Deploy does not wait for what cannot be
         return Decision(telling=replacing)
     if stands and failure is not None:

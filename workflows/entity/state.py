@@ -128,6 +128,7 @@ class EntityState:
             repair,
             lost,
             self.failovers.waiting(now) or self.failovers.failure(now),
+            self.failovers.failed,
             self.halfway,
             self.put_back,
         )

@@ -11,7 +11,17 @@ from temporalio import workflow
 from temporalio.workflow import ChildWorkflowCancellationType
 
 from api.operations import COMPONENT_WORKFLOW, GROUP_WORKFLOW, OperationType
-from api.steps import Applied, ComponentRun, ComponentStep, GroupPlan, GroupRun, Step, Survey
+from api.steps import (
+    Applied,
+    ComponentRun,
+    ComponentStep,
+    GroupPlan,
+    GroupRun,
+    GroupStep,
+    Replacement,
+    Step,
+    Survey,
+)
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.gather import all_of
 
@@ -33,7 +43,7 @@ class ComponentWorkflow:
                 type(None),
                 f"{name}: start, first primary {survey.bootstrap}",
             )
-        await self._groups(request, held=False)
+        await self._replace(request, await self._groups(request, held=False))
         if request.target.operation != OperationType.DEPLOY:
             # What runs goes on running, so it has to be told: a mounted file follows late, an engine never by itself.
             step = ComponentStep(request.target, name)
@@ -42,12 +52,22 @@ class ComponentWorkflow:
         await run_step(Step.RECORD, ComponentStep(request.target, name), type(None), f"{name}: metadata")
         workflow.set_current_details(f"Component **{name}** is ready")
 
-    async def _groups(self, request: ComponentRun, *, held: bool) -> None:
-        await all_of([self._group(request, group, held=held) for group in request.plan.groups])
+    async def _replace(self, request: ComponentRun, left: list[Replacement]) -> None:
+        """Nodes that serve get another Pod one after another, those with a writable role last; the first that does not
+        come up keeps the others from it."""
+        for each in sorted(left, key=lambda each: each.last):
+            workflow.set_current_details(f"Component **{request.plan.name}**: another Pod for {each.node}")
+            step = GroupStep(request.target, request.plan.name, each.group, [each.node])
+            await run_step(Step.APPLY_GROUP, step, Applied, each.node)
+            await run_step(Step.WAIT_READY, step, type(None), each.node)
 
-    async def _group(self, request: ComponentRun, group: GroupPlan, *, held: bool) -> None:
+    async def _groups(self, request: ComponentRun, *, held: bool) -> list[Replacement]:
+        found = await all_of([self._group(request, group, held=held) for group in request.plan.groups])
+        return [each for left in found for each in left]
+
+    async def _group(self, request: ComponentRun, group: GroupPlan, *, held: bool) -> list[Replacement]:
         target = request.target
-        await workflow.execute_child_workflow(
+        left: list[Replacement] = await workflow.execute_child_workflow(
             GROUP_WORKFLOW,
             GroupRun(target, request.plan.name, group, held),
             id=f"{target.workflow_id}/{request.plan.name}/{group.name}" + ("/held" if held else ""),
@@ -55,4 +75,6 @@ class ComponentWorkflow:
             search_attributes=workflow.info().typed_search_attributes,
             static_summary=f"{target.namespace}/{target.app}: group {request.plan.name}/{group.name}, "
             f"{len(group.nodes)} nodes",
+            result_type=list[Replacement],
         )
+        return left

@@ -8,26 +8,28 @@ from dataclasses import replace
 from temporalio import workflow
 
 from api.operations import GROUP_WORKFLOW, OperationType
-from api.steps import Applied, GroupRun, GroupStep, Step
+from api.steps import Applied, GroupRun, GroupStep, Replacement, Step
 from workflows.temporal.activity_call import run_step
 
 
 @workflow.defn(name=GROUP_WORKFLOW)
 class GroupWorkflow:
     @workflow.run
-    async def run(self, request: GroupRun) -> None:
-        """All nodes at once: at a first start the engines' own ``preStart`` puts them into order."""
+    async def run(self, request: GroupRun) -> list[Replacement]:
+        """All nodes at once: at a first start the engines' own ``preStart`` puts them into order. Those that serve and
+        are to have another Pod are left for the component."""
         nodes = ", ".join(request.plan.nodes)
         step = GroupStep(request.target, request.component, request.plan.name)
         workflow.set_current_details(f"Applying {nodes}")
-        await run_step(Step.APPLY_GROUP, step, Applied, nodes)
+        applied = await run_step(Step.APPLY_GROUP, step, Applied, nodes)
         if request.target.operation == OperationType.REPAIR:
             # What it did not touch may be down for a reason of its own, such as an upgrade that has stopped.
             step, nodes = replace(step, nodes=request.plan.missing), ", ".join(request.plan.missing)
             if not request.plan.missing:
                 workflow.set_current_details("No node had to be started")
-                return
+                return []
         if not request.held:
             workflow.set_current_details(f"Waiting until they are ready: {nodes}")
             await run_step(Step.WAIT_READY, step, type(None), nodes)
         workflow.set_current_details(f"{'Held' if request.held else 'Ready'}: {nodes}")
+        return applied.left

@@ -17,7 +17,7 @@ from activities.reconcile.prepare import Prepare
 from activities.reconcile.repair_metadata import damages
 from api.node import DOCUMENT_KEY
 from api.operations import OperationType
-from api.steps import GroupStep
+from api.steps import Applied, GroupStep, Replacement
 from tests.unit.activities.support.agents import UID
 from tests.unit.activities.support.cluster import NAME, NAMESPACE, World
 from tests.unit.activities.support.failing import NODES, PLATFORM, SEEN, planned
@@ -217,3 +217,38 @@ async def test_the_primarys_node_may_not_be_taken_away(world: World, known: str)
 @pytest.mark.parametrize("part", [None, "{", '{"a": 1}', '["x"]'])
 def test_holders_that_cannot_be_read_are_none(part: str | None) -> None:
     assert holders({"data": {} if part is None else {"holders": part}}) == {}
+
+
+# An edit in mid-deploy
+
+
+def made_of(world: World) -> list[str]:
+    """The memory limit of each node's Deployment."""
+    found = [world.object("Deployment", node)["spec"]["template"]["spec"]["containers"] for node in NODES]
+    return [containers[0]["resources"]["limits"]["memory"] for containers in found]
+
+
+async def applied(world: World, *nodes: str) -> Applied:
+    step = GroupStep(world.target(OperationType.DEPLOY), "store", "g", list(nodes))
+    answer: Applied = await world.do(ApplyGroup(world.platform).apply_group, step)
+    return answer
+
+
+async def test_an_edit_in_mid_deploy_does_not_touch_two_nodes_that_serve(world: World) -> None:
+    """``memory: 512m`` was half a byte, and both data nodes went down for it."""
+    world.roles(store_1="primary")
+    world.pod(NODES[0])["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+    before = made_of(world)
+    world.edit(components=store(replicas=3, storage={"size": "1Gi"}, resources={"limits": {"memory": "512Mi"}}))
+    target = world.target(OperationType.DEPLOY)
+    await world.do(Prepare(world.platform).prepare, target)
+    await world.do(Prepare(world.platform).services, target)
+    answer = await applied(world)
+    assert made_of(world) == ["512Mi", *before[1:]], "one that does not serve has nothing to lose"
+    assert answer.left == [Replacement("g", NODES[2]), Replacement("g", NODES[1], last=True)]
+    assert (await world.load()).drift == [], "what waits for its turn is not drift"
+    await applied(world, NODES[2])
+    assert made_of(world) == ["512Mi", before[1], "512Mi"]
+    await applied(world, NODES[1])
+    assert made_of(world) == ["512Mi"] * 3
+    assert (await applied(world)).left == []

@@ -185,6 +185,24 @@ async def test_a_new_node_that_never_came_up_goes_without_leaving(world: World) 
     assert NODES[3] not in world.names("Deployment")
 
 
+async def test_a_pod_that_ends_is_its_deployments_until_it_has_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The budget's controller warned that it found no controller of the Pod."""
+    await planned(world, 2)
+    pods_then: list[str] = []
+    delete = world.cluster.delete
+
+    async def noting(resource: Any, name: str, *rest: Any, **more: Any) -> bool:
+        if resource.kind == "Deployment":
+            pods_then.extend(each for each in world.names("Pod") if each.startswith(NODES[2]))
+        return await delete(resource, name, *rest, **more)
+
+    monkeypatch.setattr(world.cluster, "delete", noting)
+    await world.do(RemoveNode(world.platform).remove_node, step(world, NODES[2]))
+    assert (pods_then, NODES[2] in world.names("Deployment")) == ([], False)
+
+
 async def test_a_removal_that_goes_on_asks_nobody_to_leave_twice(world: World) -> None:
     await planned(world, 2)
     steps = RemoveNode(world.platform)

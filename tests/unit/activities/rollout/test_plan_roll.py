@@ -48,7 +48,12 @@ def order(of: DesiredComponent, roles: Mapping[str, str], *, down: frozenset[str
 def test_the_writable_node_comes_last_and_alone() -> None:
     batches = order(component(3, 3), {f"{A}0": "primary"})
     assert batches[-1] == [f"{A}0"]
-    assert batches == [[f"{A}1", f"{A}2"], [f"{B}0", f"{B}1"], [f"{A}0"]]
+    assert batches == [[f"{A}1"], [f"{A}2"], [f"{B}0", f"{B}1"], [f"{A}0"]]
+
+
+def test_what_does_not_start_is_found_on_one_node_whatever_the_app_allows() -> None:
+    of = wanted(app(components=store(replicas=5, rollingUpdate={"maxUnavailable": 3}))).component("store")
+    assert [len(batch) for batch in order(of, {"books-store-g-0": "primary"})] == [1, 3, 1]
 
 
 def test_one_at_a_time_where_nothing_else_is_said() -> None:

@@ -8,9 +8,9 @@ from api.app import Scalar
 from api.plugin import Parameter
 from render.plugin.parameter_values import differs
 
-BYTES = Parameter(schema={"type": "string"}, unit="bytes")
-TEXT = Parameter(schema={"type": "string"})
-CHOICE = Parameter(schema={"enum": ["always", "never"]})
+BYTES = Parameter(schema_={"type": "string"}, unit="bytes")
+TEXT = Parameter(schema_={"type": "string"})
+CHOICE = Parameter(schema_={"enum": ["always", "never"]})
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_before_the_first_deploy_has_completed_a_lost_primary_is_replaced() -> N
 
 
 def test_a_first_deploy_goes_on_though_a_failover_cannot_be_which_is_told() -> None:
-    memory = Memory(failover="Failover failed: nobody can take over")
+    memory = Memory(failover="Failover failed: nobody can take over", failover_failed=True)
     decision = plan(NEW, memory)
     assert decision.operation == "Deploy"
     assert decision.telling is not None
