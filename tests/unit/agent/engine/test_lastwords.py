@@ -54,6 +54,8 @@ MARIADB = """\
         (ZOOKEEPER, "minSessionTimeout must not be larger than maxSessionTimeout", "parseProperties"),
         (ZOOKEEPER, "Invalid config, exiting abnormally", "audit is disabled"),
         (POSTGRESQL, "recovery aborted because of insufficient parameter settings", "is shut down"),
+        (POSTGRESQL, "UTC [31] FATAL:  recovery", "2026"),
+        (MARIADB, "0 [ERROR] mariadbd: unknown variable 'max_conections=100' | 0 [ERROR] Aborting", "2026"),
         (MARIADB, "unknown variable 'max_conections=100'", "Shutdown complete"),
     ],
 )
