@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 _KILLED = 128 + signal.SIGKILL
 _TIMES = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
@@ -33,7 +34,7 @@ class End:
         if self.not_executed:
             return f"cannot start {self.program}: {self.not_executed}"
         when = f"after {self.seconds:.0f} s" if self.seconds >= 1 else "within a second"
-        ended = f"{self.program} ended by itself {when} with exit code {self.exit_code}"
+        ended = f"{Path(self.program).name} ended by itself {when} with exit code {self.exit_code}"
         if self.out_of_memory:
             limit = f"limit {quantity(self.memory_limit)}" if self.memory_limit else "the machine's, or the Pod's"
             return f"{ended}: out of memory ({limit})"

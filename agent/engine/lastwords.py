@@ -11,14 +11,15 @@ import re
 from collections.abc import Callable, Sequence
 
 _LINES = 5
-_LONGEST = 400
+_LONGEST = 250
+"""Characters: with what stands around them, they still fit into each place where a message is cut."""
 _WHEN = re.compile(r"\[?\d{4}-\d\d-\d\d[T\s]+\d{1,2}:\d\d\S*\s*")
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LESSER = re.compile(r"\b(?:TRACE|DEBUG|INFO|NOTICE)\b|\bLOG:|\[(?:Note|System)\]|\blevel\"?[=:]\s*\"?(?:debug|info)\b")
 
 
 def last_words(lines: Sequence[str], mask: Callable[[str], str]) -> str:
-    """One line of at most 400 characters; empty where it said nothing. ``mask`` blackens secrets: the engine may print
+    """One line of at most 250 characters; empty where it said nothing. ``mask`` blackens secrets: the engine may print
     the line of its configuration that has one."""
     shown = [_printable(line) for line in mask("\n".join(lines)).splitlines()]
     shown = [line for line in shown if line.strip()]
