@@ -61,7 +61,8 @@ class Port(Model):
 
 
 class Stop(Model):
-    """The plugin's stop signal, and how long the process may take before its group is killed."""
+    """The plugin's stop signal, which goes to the process's group, and how long it may take before all of the engine's
+    processes are killed, in whichever group or session."""
 
     signal: Literal["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"] = "TERM"
     timeout: Seconds = 30.0
@@ -77,7 +78,9 @@ class Process(Model):
     directories: list[RelativePath] = []
     """Made below /middleware before the first start."""
     pid_files: list[RelativePath] = []
-    """Removed before a start: a stale one keeps some engines from starting."""
+    """Removed before a start, when no process of the engine is left: a stale one keeps some engines from starting.
+    Name none by which an engine keeps a second one from its data (PostgreSQL's ``postmaster.pid``) and which it removes
+    by itself when it is stale."""
     start_seconds: Seconds = 1.0
     """Alive for this long counts as started (supervisor's startsecs)."""
     stop: Stop = Stop()

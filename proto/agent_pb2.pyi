@@ -256,7 +256,7 @@ class ProcessEnd(_message.Message):
     seconds: _builtins.float
     """Seconds for which it ran."""
     output: _builtins.str
-    """Its last words, in one line of at most 400 characters. Secrets are masked."""
+    """Its last words, in one line of at most 250 characters. Secrets are masked."""
     out_of_memory: _builtins.bool
     """Killed by the kernel for want of memory; memory_limit in bytes where it was the container's own limit, else 0."""
     memory_limit: _builtins.int

@@ -58,6 +58,14 @@ class Child:
             return False
         return True
 
+    def kill(self) -> None:
+        """With all that descends from it, in whichever session; what has lost its parent before is not found here."""
+        if not self.exited.done():
+            below = descendants(self.pid)
+            self.signal_group(signal.SIGKILL)
+            for process in below:
+                kill(process)
+
     def ended(self, code: int) -> None:
         """Called by the reaper."""
         self._process.returncode = code  # Popen would call waitpid itself and warn

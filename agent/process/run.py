@@ -47,6 +47,8 @@ class EngineRun:
         self._program, self._output, self._memory = program, output, memory
         self._kills = memory.kills()
         self._began = time.monotonic()
+        self._ended: float | None = None
+        child.exited.add_done_callback(self._has_exited)
 
     @classmethod
     def start(
@@ -83,8 +85,11 @@ class EngineRun:
 
     @property
     def seconds(self) -> float:
-        """Since its start."""
-        return time.monotonic() - self._began
+        """From its start to its end."""
+        return (time.monotonic() if self._ended is None else self._ended) - self._began
+
+    def _has_exited(self, _: asyncio.Future[int]) -> None:
+        self._ended = time.monotonic()
 
     async def stop(self, number: int, kill_at: Callable[[], float], wakeup: Wakeup) -> str:
         """Asks it to end. Empty where it has; else a sentence, when its time is over and it must be killed.

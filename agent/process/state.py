@@ -10,7 +10,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
-from agent.engine.end import End
+from agent.engine.end import End, keeps_ending
 
 
 class State(Enum):
@@ -61,8 +61,7 @@ class Status:
         """What happened to the runs before this one, a sentence; empty where nothing did."""
         if not self.failures or self.last_end is None:
             return ""
-        told = self.last_end.sentence()
-        return f"keeps ending, {self.failures} times in a row: {told}" if self.keeps_ending else told
+        return keeps_ending(self.failures, self.last_end) if self.keeps_ending else self.last_end.sentence()
 
     def again(self, what: str) -> str:
         """``what`` it does now, and its trouble."""

@@ -181,10 +181,10 @@ class Supervisor:
                 self._wakeup.clear()
                 await self._turn()
         finally:
-            none_left = await self._reaper.end_all(_LAST_LINES)
+            ended = await self._reaper.end_all(_LAST_LINES)
             self._lock.release()
             await self._sink.drained(_LAST_LINES)
-        if none_left:
+        if ended:
             self.board.update(state=State.STOPPED, pid=0, message="the agent was told to end")
         return self._exit_code
 

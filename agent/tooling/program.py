@@ -1,10 +1,10 @@
-"""The ``run`` action: a program without a shell, in a process group of its own that never outlives the step."""
+"""The ``run`` action: a program without a shell. It and its children never outlive the step, but for those that were
+given up by their parents in a session of their own: in agent 1 these end with the preparation."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class _Lines(asyncio.Protocol):
 
 
 async def run_program(reaper: Reaper, program: Program) -> str:
-    """Its standard output. Raises StepError; on cancellation the group is killed."""
+    """Its standard output. Raises StepError; on cancellation it is killed, with its children."""
     name = program.argv[0]
     stdin = subprocess.DEVNULL if program.stdin is None else _in_memory(program.stdin)
     readers: list[asyncio.ReadTransport] = []
@@ -76,7 +76,7 @@ async def run_program(reaper: Reaper, program: Program) -> str:
         try:
             code = await asyncio.shield(child.exited)
         finally:
-            child.signal_group(signal.SIGKILL)
+            child.kill()
         await asyncio.wait([lines.ended for lines, _ in outputs], timeout=_AFTER_EXIT)
     finally:
         if stdin >= 0:

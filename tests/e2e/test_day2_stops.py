@@ -98,7 +98,10 @@ def test_a_version_that_ends_at_its_start_stops_there_and_an_abort_goes_back(
     with app.load("crashing", 0.0):
         app.change(lambda spec: spec.update(runtimeVersion="9.2"))
         message = app.message("stopped", replica, "retry, skip or abort", timeout=200)
-        assert "exit code 1" in message
+        assert "keeps ending" in message
+        assert "exit code 1, saying: " in message
+        assert ">>> 'no-such-word yes'" in message, "the engine's own words"
+        assert not any(each["restartCount"] for each in app.pods()[replica]["status"]["containerStatuses"])
         assert app.pods()[primary]["metadata"]["uid"] == before, "the primary was not touched"
         assert app.primary() == primary
         log = mw(instance, "logs", NAME, replica, "-n", NAMESPACE).stdout

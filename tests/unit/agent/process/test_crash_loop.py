@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,9 +40,10 @@ async def test_it_is_tried_again_without_end_and_the_container_stays(node: Node,
     assert node.processes[0].poll() is None
     assert status.starts == status.failures
     assert (status.last_end.exit_code, status.last_end.output) == (7, "no memory for the cache")
+    times, engine = 10 if status.failures >= 10 else 5, Path(PYTHON).name
     assert status.message == (
-        f"keeps ending, {status.failures} times in a row: {PYTHON} ended by itself after "
-        f"{status.last_end.seconds:.1f} s with exit code 7, saying: no memory for the cache; next try in 0.05 s"
+        f"keeps ending, {times} times or more in a row: {engine} ended by itself within a second with exit code 7, "
+        "saying: no memory for the cache; next try in 0.05 s"
     )
 
 

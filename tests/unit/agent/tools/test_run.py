@@ -73,10 +73,11 @@ async def test_a_failing_program_says_its_exit_code_and_last_words(node: Node, m
     assert absent.message == "tool absent, step 1: cannot run /no/such: No such file or directory"
 
 
+@pytest.mark.parametrize("session", ["", "setsid"])
 async def test_a_program_that_takes_too_long_is_killed_with_its_children(
-    node: Node, manager: Manager, tools: Tools
+    node: Node, manager: Manager, tools: Tools, session: str
 ) -> None:
-    await _start(node, manager, slow=_shell("sleep 1000 & echo $! > pid; wait", timeout=0.3))
+    await _start(node, manager, slow=_shell(f"{session} sleep 1000 & echo $! > pid; wait", timeout=0.3))
     _, result = await _run(tools, "slow")
     assert result.message == "tool slow, step 1: not finished within 0.3 s"
     pid = int((node.data / "pid").read_text())

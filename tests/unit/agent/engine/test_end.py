@@ -1,4 +1,4 @@
-"""An engine that the kernel killed for want of memory says so, with the limit; one that somebody killed does not."""
+"""How an engine ended, in one sentence: one that the kernel killed for want of memory tells the limit."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import cast
 
 import pytest
 
-from agent.engine.end import End, quantity
+from agent.engine.end import End, keeps_ending, quantity
 from agent.engine.memory import ContainerMemory, Kills
 from agent.engine.output import LineSource
 from agent.process.reaper import Child
 from agent.process.run import EngineRun
+
+KILLED = "redis-server ended by itself within a second with exit code 137"
 
 
 class Group:
@@ -60,12 +62,12 @@ async def _ended(group: Group, code: int, meanwhile: Callable[[], None]) -> End:
 async def test_it_is_told_with_the_limit(group: Group) -> None:
     end = await _ended(group, 137, lambda: group.say(kills=1, at_limit=3, limit="268435456"))
     assert (end.out_of_memory, end.memory_limit) == (True, 256 * 2**20)
-    assert end.sentence() == "redis-server ended by itself after 0.0 s with exit code 137: out of memory (limit 256Mi)"
+    assert end.sentence() == f"{KILLED}: out of memory (limit 256Mi)"
 
 
 async def test_one_that_somebody_killed_had_memory(group: Group) -> None:
     end = await _ended(group, 137, lambda: None)
-    assert end.sentence() == "redis-server ended by itself after 0.0 s with exit code 137"
+    assert end.sentence() == KILLED
 
 
 async def test_one_that_goes_on_after_the_loss_of_a_child_and_ends_otherwise_is_believed(group: Group) -> None:
@@ -91,3 +93,10 @@ def test_where_the_kernel_tells_nothing_nothing_is_said(tmp_path: Path) -> None:
 )
 def test_a_size_is_written_as_kubernetes_writes_it(size: int, written: str) -> None:
     assert quantity(size) == written
+
+
+@pytest.mark.parametrize(("failures", "told"), [(5, 5), (6, 5), (19, 10), (20, 20), (999, 500), (5000, 5000), (4, 2)])
+def test_how_often_it_ended_is_told_in_steps_as_each_wording_is_an_event(failures: int, told: int) -> None:
+    end = End("redis-server", 1, 12.3)
+    ended = "redis-server ended by itself after 12 s with exit code 1"
+    assert keeps_ending(failures, end) == f"keeps ending, {told} times or more in a row: {ended}"
