@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from temporalio.client import Client, WorkflowHandle
-from temporalio.worker import Worker
+from temporalio.worker import Worker, WorkflowRunner
 
 from activities.interceptors.heartbeats import Heartbeats
 from api.names import entity_workflow_id
@@ -36,11 +36,11 @@ NAMESPACE = "demo"
 
 
 @asynccontextmanager
-async def workers(client: Client, cluster: FakeCluster) -> AsyncIterator[None]:
+async def workers(client: Client, cluster: FakeCluster, runner: WorkflowRunner = STRICT) -> AsyncIterator[None]:
     """As the worker process runs them, with less patience for running activities."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
-            Worker(client, task_queue=WORKFLOW_QUEUE, workflows=ALL_WORKFLOWS, workflow_runner=STRICT)
+            Worker(client, task_queue=WORKFLOW_QUEUE, workflows=ALL_WORKFLOWS, workflow_runner=runner)
         )
         await stack.enter_async_context(
             Worker(
