@@ -18,7 +18,7 @@ from typing import Any
 from api.app import Scalar
 from api.meta import Manifest
 from api.names import API_GROUP
-from api.steps import ParameterDiffers
+from api.reconfigure import ParameterDiffers
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.deployments import digest
 from render.manifests.node import template_context
