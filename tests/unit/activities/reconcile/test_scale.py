@@ -213,6 +213,26 @@ async def test_a_removal_that_goes_on_asks_nobody_to_leave_twice(world: World) -
     assert world.agents.called("leave") == [NODES[2]]
 
 
+async def test_a_node_whose_removal_is_taken_back_in_the_middle_runs_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await planned(world, 2)
+
+    async def killed(*_: Any, **__: Any) -> bool:
+        raise ConnectionError("the worker died here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.cluster, "delete", killed)
+        with pytest.raises(ConnectionError):
+            await world.do(RemoveNode(world.platform).remove_node, step(world, NODES[2]))
+    assert world.object("Deployment", NODES[2])["spec"]["replicas"] == 0
+    plan = await planned(world, 3)
+    assert [group.nodes for component in plan.adding for group in component.groups] == [[NODES[2]]]
+    await world.do(ApplyGroup(world.platform).apply_group, GroupStep(world.target(OperationType.SCALE), "store", "g"))
+    assert world.object("Deployment", NODES[2])["spec"]["replicas"] == 1
+    assert (plan.removing, world.nodes("deleting")) == ([], [])
+
+
 async def test_nothing_of_a_node_is_discarded_that_has_not_left(world: World) -> None:
     world.edit(deletionPolicy="Delete")
     await planned(world, 2)
