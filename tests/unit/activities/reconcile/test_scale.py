@@ -173,13 +173,21 @@ async def test_a_node_that_does_not_run_cannot_leave_and_is_not_thrown_away(worl
     assert not failed.value.non_retryable, "it may come back in a moment"
 
 
-async def test_a_new_node_that_never_came_up_goes_without_leaving(world: World) -> None:
-    """Its image is missing, so the number of nodes is lowered again."""
+@pytest.mark.parametrize("bound", [False, True])
+async def test_a_new_node_that_never_had_a_volume_goes_without_leaving(world: World, bound: bool) -> None:
+    """No machine takes it, so the number of nodes is lowered again."""
     await planned(world, 4)
     await world.do(ApplyGroup(world.platform).apply_group, GroupStep(world.target(OperationType.SCALE), "store", "g"))
-    world.pod(NODES[3])["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff"}}
+    world.pod(NODES[3])["status"]["containerStatuses"] = []
+    if bound:
+        claim = world.object("PersistentVolumeClaim", NODES[3])
+        world.cluster.put({**claim, "spec": {**claim["spec"], "volumeName": "pv-1"}})
     plan = await planned(world, 3)
     assert [node.name for node in plan.removing] == [NODES[3]]
+    if bound:
+        with pytest.raises(ApplicationError, match="does not run, so it cannot give away what only it has"):
+            await world.do(RemoveNode(world.platform).leave_node, step(world, NODES[3]))
+        return
     await gone(world, NODES[3])
     assert world.agents.called("leave") == []
     assert NODES[3] not in world.names("Deployment")
