@@ -76,7 +76,8 @@ class Verb(StrEnum):
     RETRY = "retry"
     """The step that failed for good, once more."""
     SKIP = "skip"
-    """Go on without the node whose step failed; it stays as it is and is named in the result."""
+    """Go on without the node whose step failed; it stays as it is and is named in the result. Where a step is skipped
+    rather than a node (``leave``), what failed says what that means."""
     ABORT = "abort"
     """End the operation; what can be put back is put back. It does not begin again until spec or operator ask."""
 

@@ -69,7 +69,10 @@ def _of_entity(error: RPCError, platform: Platform, namespace: str, app: str) ->
     if error.status is not RPCStatusCode.NOT_FOUND:
         return CommandError(f"Temporal: {error.message}")
     entity = platform.entity_id(namespace, app)
-    return CommandError(f"there is no workflow {entity}: no such App, or no watcher has seen it; mw status lists Apps")
+    return CommandError(
+        f"there is no workflow {entity}: no such App (mw status lists them), or somebody ended it; "
+        "the watcher begins it again within half a minute"
+    )
 
 
 async def start(platform: Platform, kind: OperationType, request: OperationInput) -> Handle:

@@ -38,17 +38,8 @@ from activities.rollout.plan_roll import ordered, writable_nodes
 from api.app import Phase
 from api.names import app_labels
 from api.operations import OperationType
-from api.steps import (
-    ComponentStep,
-    ConfigCommitted,
-    ConfigPlan,
-    ConfigPlans,
-    ConfigureStep,
-    ErrorType,
-    RollNode,
-    Step,
-    Target,
-)
+from api.reconfigure import ConfigCommitted, ConfigPlan, ConfigPlans, ConfigureStep
+from api.steps import ComponentStep, ErrorType, RollNode, Step, Target
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
 from render.check.applied_parameters import Effective, dynamic_of, effective, node_parameters, noted, runs_with, unlike

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.agents.agent_targets import node_states, reachable
+from activities.agents.agent_targets import reachable
 from activities.agents.node_tools import node_tools, own_bound
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, desired_for
@@ -63,8 +63,8 @@ class RemoveNode:
         await platform.pods.synced(30)
         agent = reachable(platform, target, [step.node]).get(step.node)
         if agent is None:
-            if any(node["name"] == step.node for node in nodes["adding"]) and not self._has_run(target, step.node):
-                return  # it has never had anything
+            if any(node["name"] == step.node for node in nodes["adding"]) and not await self._may_hold_data(step):
+                return
             raise ApplicationError(f"{step.node} does not run, so it cannot give away what only it has")
         try:
             await run_tool(platform, agent, ToolName.LEAVE, {}, timeout=own_bound(tool))
@@ -77,15 +77,11 @@ class RemoveNode:
         node = next((each for each in component.nodes if each.name == name), component.nodes[0])
         return (await node_tools(self._platform, want.desired, component, node)).get(ToolName.LEAVE)
 
-    def _has_run(self, target: Target, name: str) -> bool:
-        """Whether a container of its Pod was ever started: one whose image or machine is missing has written
-        nothing."""
-        pod = node_states(self._platform, target.namespace, target.app, [name])[name].pod
-        containers = ((pod or {}).get("status") or {}).get("containerStatuses") or []
-        return any(
-            {"running", "terminated"} & {*(each.get("state") or {}), *(each.get("lastState") or {})}
-            for each in containers
-        )
+    async def _may_hold_data(self, step: NodeStep) -> bool:
+        """Not a new node whose claim never had a volume, since no machine takes it, say. Of one without a claim, or
+        with a volume, an earlier Pod may have run."""
+        claim = await self._owned(step.target, VOLUME_CLAIM, step.node)
+        return claim is None or bool(claim["spec"].get("volumeName"))
 
     @activity.defn(name=Step.REMOVE_NODE)
     async def remove_node(self, step: NodeStep) -> None:

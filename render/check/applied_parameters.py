@@ -18,7 +18,7 @@ from typing import Any
 from api.app import Scalar
 from api.meta import Manifest
 from api.names import API_GROUP
-from api.steps import ParameterDiffers
+from api.reconfigure import ParameterDiffers
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.deployments import digest
 from render.manifests.node import template_context
@@ -76,11 +76,16 @@ def effective(component: DesiredComponent, values: Mapping[str, Scalar], read_ba
     restart = {name: value for name, value in values.items() if name not in dynamic}
     answers = {name: read_back.get(_read_name(component, name)) for name in values}
     unlike = {
-        name: [str(values[name]), answer]
+        name: [_as_written(values[name]), answer]
         for name, answer in answers.items()
         if answer is not None and differs(component.parameters[name], values[name], answer)
     }
     return Effective(digest(dynamic), digest(restart), dict(sorted(read_back.items())), unlike)
+
+
+def _as_written(value: Scalar) -> str:
+    """As in the App's spec."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def runs_with(component: DesiredComponent, note: Effective | None) -> dict[str, str]:

@@ -15,14 +15,12 @@ from activities.dependencies import Platform
 from activities.progress.manual_requests import ManualRequests
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
 from api.operations import BY_REQUEST, OperationType
+from api.reconfigure import ConfigCommitted, ConfigPlans, ConfigureStep, ParameterDiffers
 from api.steps import (
     Applied,
     AppSnapshot,
     ComponentPlan,
     ComponentStep,
-    ConfigCommitted,
-    ConfigPlans,
-    ConfigureStep,
     ErrorType,
     GroupPlan,
     GroupStep,
@@ -30,7 +28,6 @@ from api.steps import (
     Move,
     MoveRequest,
     NodeStep,
-    ParameterDiffers,
     Plan,
     Replacement,
     ReportRequest,

@@ -6,7 +6,8 @@ import pytest
 from temporalio.client import Client, WorkflowUpdateFailedError
 
 from api.operations import NoticeKind
-from api.steps import ConfigPlan, ConfigPlans, RollNode, Step
+from api.reconfigure import ConfigPlan, ConfigPlans
+from api.steps import RollNode, Step
 from tests.workflows.fakes import FakeApp, FakeCluster
 from tests.workflows.running import idle, notify, operation, say, start_by_hand, suspect
 from workflows.entity.app import BLIND_FOR, LOOK_AGAIN

@@ -8,7 +8,8 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
 
 from api.operations import NoticeKind
-from api.steps import ComponentPlan, ConfigPlan, ConfigPlans, GroupPlan, RollNode, ScalePlan
+from api.reconfigure import ConfigPlan, ConfigPlans
+from api.steps import ComponentPlan, GroupPlan, RollNode, ScalePlan
 from tests.workflows.fakes import FakeApp, FakeCluster
 from tests.workflows.running import doing, entity, notify, operation, say, start_by_hand
 

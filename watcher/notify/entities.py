@@ -59,6 +59,8 @@ class Entities:
                 await self.look()
             except RPCError as error:
                 log.warning("the workflows that run cannot be listed yet: %s", error.message)
+            except Exception:
+                log.exception("looking for the workflows that run")
 
     async def look(self) -> None:
         """Raises RPCError."""

@@ -15,18 +15,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from api.operations import OperationInput, OperationResult, OperationType, Outcome
-from api.steps import (
-    ComponentStep,
-    ConfigCommitted,
-    ConfigPlan,
-    ConfigPlans,
-    ConfigureStep,
-    NodeStep,
-    ParameterDiffers,
-    RollNode,
-    Step,
-    Target,
-)
+from api.reconfigure import ConfigCommitted, ConfigPlan, ConfigPlans, ConfigureStep, ParameterDiffers
+from api.steps import ComponentStep, NodeStep, RollNode, Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Control, Controlled, controlled, own_failure
 from workflows.operations.shared.manual_start import manual_start

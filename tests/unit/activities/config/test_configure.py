@@ -12,7 +12,8 @@ from activities.config import configure as configuring
 from activities.config.configure import Configure
 from activities.config.sync_nodes import SyncNodes
 from api.operations import OperationType
-from api.steps import ComponentStep, ConfigPlans, ConfigureStep, ErrorType, NodeStep
+from api.reconfigure import ConfigPlans, ConfigureStep
+from api.steps import ComponentStep, ErrorType, NodeStep
 from proto import agent_pb2
 from render.check.applied_parameters import Effective, noted
 from tests.unit.activities.support.cluster import World

@@ -16,7 +16,8 @@ from activities.progress.operation_state import Control
 from activities.reconcile.finish import Record
 from api.failover import Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
 from api.operations import OperationType
-from api.steps import ConfigureStep, NodeStep, Step, Target
+from api.reconfigure import ConfigureStep
+from api.steps import NodeStep, Step, Target
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import store
 

@@ -173,13 +173,21 @@ async def test_a_node_that_does_not_run_cannot_leave_and_is_not_thrown_away(worl
     assert not failed.value.non_retryable, "it may come back in a moment"
 
 
-async def test_a_new_node_that_never_came_up_goes_without_leaving(world: World) -> None:
-    """Its image is missing, so the number of nodes is lowered again."""
+@pytest.mark.parametrize("bound", [False, True])
+async def test_a_new_node_that_never_had_a_volume_goes_without_leaving(world: World, bound: bool) -> None:
+    """No machine takes it, so the number of nodes is lowered again."""
     await planned(world, 4)
     await world.do(ApplyGroup(world.platform).apply_group, GroupStep(world.target(OperationType.SCALE), "store", "g"))
-    world.pod(NODES[3])["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff"}}
+    world.pod(NODES[3])["status"]["containerStatuses"] = []
+    if bound:
+        claim = world.object("PersistentVolumeClaim", NODES[3])
+        world.cluster.put({**claim, "spec": {**claim["spec"], "volumeName": "pv-1"}})
     plan = await planned(world, 3)
     assert [node.name for node in plan.removing] == [NODES[3]]
+    if bound:
+        with pytest.raises(ApplicationError, match="does not run, so it cannot give away what only it has"):
+            await world.do(RemoveNode(world.platform).leave_node, step(world, NODES[3]))
+        return
     await gone(world, NODES[3])
     assert world.agents.called("leave") == []
     assert NODES[3] not in world.names("Deployment")
@@ -211,6 +219,26 @@ async def test_a_removal_that_goes_on_asks_nobody_to_leave_twice(world: World) -
     await again(world)
     await gone(world, NODES[2])
     assert world.agents.called("leave") == [NODES[2]]
+
+
+async def test_a_node_whose_removal_is_taken_back_in_the_middle_runs_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await planned(world, 2)
+
+    async def killed(*_: Any, **__: Any) -> bool:
+        raise ConnectionError("the worker died here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.cluster, "delete", killed)
+        with pytest.raises(ConnectionError):
+            await world.do(RemoveNode(world.platform).remove_node, step(world, NODES[2]))
+    assert world.object("Deployment", NODES[2])["spec"]["replicas"] == 0
+    plan = await planned(world, 3)
+    assert [group.nodes for component in plan.adding for group in component.groups] == [[NODES[2]]]
+    await world.do(ApplyGroup(world.platform).apply_group, GroupStep(world.target(OperationType.SCALE), "store", "g"))
+    assert world.object("Deployment", NODES[2])["spec"]["replicas"] == 1
+    assert (plan.removing, world.nodes("deleting")) == ([], [])
 
 
 async def test_nothing_of_a_node_is_discarded_that_has_not_left(world: World) -> None:
