@@ -64,7 +64,7 @@ async def _serve(settings: Settings, policy: RestartPolicy | None) -> int:
     await server.start()
     publisher = StatusPublisher(settings.manager_socket, board)
     await publisher.start()
-    probes = ProbeServer(settings.listen, settings.manager_health_port, {"/livez": lambda: None})
+    probes = ProbeServer(settings.listen, settings.manager_health_port, {"/livez": lambda: True})
     await probes.start()
     gc.freeze()
     try:

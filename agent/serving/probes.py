@@ -1,5 +1,8 @@
 """Health over plain HTTP for the kubelet, whose probes cannot speak mutual TLS. Nothing else is ever answered here.
 
+Anybody in the cluster may ask: whether, and never why. Why a node is not ready, with the engine's own words, is for the
+platform, over mutual TLS.
+
 A probe is a connection of its own, several times in five seconds for as long as the node lives, so it is answered
 without asyncio's transports: taken up when its request is there, answered and closed in one go.
 """
@@ -18,8 +21,7 @@ _BACKLOG = 100
 _AGAIN = 1.0
 _END = b"\r\n\r\n"
 
-Check = Callable[[], str | None]
-"""None is healthy; else a sentence, which the kubelet shows in its event."""
+Check = Callable[[], bool]
 
 
 class ProbeServer:
@@ -95,10 +97,9 @@ class ProbeServer:
     def _reply(self, connection: socket.socket, head: bytes) -> None:
         path = head[4 : head.find(b" ", 4)] if head.startswith(b"GET ") else b""
         check = self._checks.get(path.partition(b"?")[0])
-        problem = check() if check is not None else None
+        answer = self._unknown if check is None else _OK if check() else _NOT_OK
         try:
-            # It fits into the kernel's buffer, which is empty.
-            connection.send(self._unknown if check is None else _OK if problem is None else _not_ok(problem))
+            connection.send(answer)  # it fits into the kernel's buffer, which is empty
         except OSError:
             pass  # a probe that gave up
         finally:
@@ -111,8 +112,5 @@ def _answer(status: str, text: str) -> bytes:
     return head.encode() + b"Connection: close\r\n\r\n" + body
 
 
-def _not_ok(problem: str) -> bytes:
-    return _answer("503 Service Unavailable", problem)
-
-
 _OK = _answer("200 OK", "ok")
+_NOT_OK = _answer("503 Service Unavailable", "not ready")

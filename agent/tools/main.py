@@ -69,7 +69,7 @@ async def _serve(settings: Settings) -> None:
     probes = ProbeServer(
         settings.listen,
         settings.tools_health_port,
-        {"/livez": lambda: None, "/readyz": monitor.why_not_ready},
+        {"/livez": lambda: True, "/readyz": lambda: monitor.why_not_ready() is None},
     )
     await probes.start()
     tasks = [asyncio.create_task(work) for work in (follower.run(), lease.run(), monitor.run())]

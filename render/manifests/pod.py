@@ -157,8 +157,9 @@ def _tools_container(group: DesiredGroup) -> dict[str, Any]:
 
 def _liveness(port: int) -> dict[str, Any]:
     """An agent that hangs for half a minute is started anew. The first question would come before it can answer, and
-    the kubelet would write an Event of it for each container that starts."""
-    return _probe("/livez", port, period=10, failures=3) | {"initialDelaySeconds": 10}
+    the kubelet would write an Event of it for each container that starts. It has all its period for an answer: one that
+    is slow, since somebody floods its port, does not hang, and its end would be its engine's."""
+    return _probe("/livez", port, period=10, failures=3) | {"initialDelaySeconds": 10, "timeoutSeconds": 10}
 
 
 def _probe(path: str, port: int, *, period: int, failures: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ PROBE = b"GET /readyz?verbose HTTP/1.1\r\nHost: 198.18.0.7:50054\r\nUser-Agent: 
 @dataclass
 class Probed:
     port: int
-    problem: str | None = None
+    ready: bool = True
 
     async def ask(self, *pieces: bytes) -> bytes:
         """Everything that comes until the agent closes; nothing where it breaks off."""
@@ -38,7 +38,7 @@ class Probed:
 @pytest.fixture
 async def probed() -> AsyncIterator[Probed]:
     found = Probed(free_port())
-    server = ProbeServer("127.0.0.1", found.port, {"/livez": lambda: None, "/readyz": lambda: found.problem})
+    server = ProbeServer("127.0.0.1", found.port, {"/livez": lambda: True, "/readyz": lambda: found.ready})
     await server.start()
     yield found
     server.close()
@@ -49,10 +49,10 @@ async def test_the_answer_is_whole_and_the_connection_ends(probed: Probed) -> No
     ok += b"Connection: close\r\n\r\nok\n"
     assert await probed.ask(PROBE) == ok
     assert await probed.ask(PROBE[:20], PROBE[20:60], PROBE[60:]) == ok
-    probed.problem = "Redis lädt"
+    probed.ready = False
     answer = await probed.ask(PROBE)
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-    assert answer.endswith("\r\nContent-Length: 12\r\nConnection: close\r\n\r\nRedis lädt\n".encode())
+    assert answer.endswith(b"\r\nContent-Length: 10\r\nConnection: close\r\n\r\nnot ready\n")
 
 
 @pytest.mark.parametrize("head", [b"GET /metrics HTTP/1.1\r\n\r\n", b"POST /livez HTTP/1.1\r\n\r\n", b"\r\n\r\n"])

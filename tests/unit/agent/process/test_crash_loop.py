@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +16,8 @@ SLOW_TO_TRY_AGAIN = (
     "import sys; from agent.process.main import run; from agent.process.waiting import RestartPolicy; "
     "sys.exit(run(RestartPolicy(first_delay=0.01, longest_delay=600, attempts=3, stable=STABLE)))"
 )
-Tools = "agent_pb2_grpc.ToolsAsyncStub"
+if TYPE_CHECKING:
+    Tools = agent_pb2_grpc.ToolsAsyncStub
 
 
 def _document(node: Node, code: str, **changes: Any) -> dict[str, Any]:

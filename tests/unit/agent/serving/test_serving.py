@@ -125,7 +125,9 @@ async def test_both_agents_serve_grpc_health_to_the_platform(node: Node, manager
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_the_kubelet_gets_health_and_nothing_else(node: Node, manager: Manager) -> None:
+async def test_the_kubelet_gets_health_and_nothing_else_and_no_stranger_the_engines_words(
+    node: Node, manager: Manager
+) -> None:
     node.mount(node.document(tools={"ready": {"steps": [{"fail": "the replica copies its data"}]}}))
     node.start_manager()
     node.start_tools()
@@ -134,10 +136,7 @@ async def test_the_kubelet_gets_health_and_nothing_else(node: Node, manager: Man
         assert not (await role(agent_pb2_grpc.ToolsStub(channel))).ready
     assert await fetch(node.manager_health_port, "/livez") == (200, "ok\n")
     assert await fetch(node.tools_health_port, "/livez") == (200, "ok\n")
-    assert await fetch(node.tools_health_port, "/readyz") == (
-        503,
-        "tool ready, step 1: the replica copies its data\n",
-    )
+    assert await fetch(node.tools_health_port, "/readyz") == (503, "not ready\n")
     assert (await fetch(node.manager_health_port, "/readyz"))[0] == 404
     assert (await fetch(node.tools_health_port, "/metrics"))[0] == 404
 

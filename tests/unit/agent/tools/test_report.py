@@ -146,7 +146,7 @@ async def test_the_volume_remembers_no_more_of_an_engine_than_it_has_saved(
     await eventually(lambda: _at(tools, 99), what="how far it is")
     report = await role(tools)
     assert (report.ready, report.unsaved) == (True, "it writes what it has copied"), "it serves, and may take over"
-    assert await fetch(node.tools_health_port, "/readyz") == (503, "it writes what it has copied\n")
+    assert await fetch(node.tools_health_port, "/readyz") == (503, "not ready\n")
     (node.data / "well").unlink()
     await eventually(lambda: _ready(tools, False), what="no longer in sync, and it has not saved either")
     await _written_again(node)

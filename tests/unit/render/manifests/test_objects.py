@@ -124,6 +124,7 @@ def test_the_agent_comes_by_an_init_container_into_the_engines_own_image() -> No
     assert manager["livenessProbe"]["httpGet"] == {"path": "/livez", "port": 50053}
     for probe in (manager["livenessProbe"], tools["livenessProbe"]):
         assert probe["periodSeconds"] * probe["failureThreshold"] == 30
+        assert probe["timeoutSeconds"] == probe["periodSeconds"], "slow is not dead"
     mounted = {m["name"] for c in spec["containers"] for m in c["volumeMounts"]}
     assert mounted == {v["name"] for v in spec["volumes"]}
 
