@@ -145,7 +145,7 @@ def test_what_is_kept_of_pods_and_machines_is_enough_and_little() -> None:
     kept = on("m1", 0)
     pods.trim(kept)
     pods.trim(kept)
-    assert kept["spec"] == {"nodeName": "m1"}
+    assert kept["spec"] == {"nodeName": "m1", "containers": []}
     found = machine("m1", unschedulable=True, podCIDR="10.0.0.0/24", taints=[{"key": "k"}])
     trim(found)
     trim(found)
