@@ -40,6 +40,8 @@ class _ProcessStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProcessS
     """The node document says hold: waiting for the platform's Start."""
     LINGERING: _ProcessState.ValueType  # 9
     """Ended or killed, but some of its processes do not end (they wait for a disk, say): not stopped, and not started again."""
+    WAITING: _ProcessState.ValueType  # 10
+    """It was writable and has no lease: asks the platform, and after a while its replicas, whether it may be again."""
 
 class ProcessState(_ProcessState, metaclass=_ProcessStateEnumTypeWrapper): ...
 
@@ -56,6 +58,8 @@ HELD: ProcessState.ValueType  # 8
 """The node document says hold: waiting for the platform's Start."""
 LINGERING: ProcessState.ValueType  # 9
 """Ended or killed, but some of its processes do not end (they wait for a disk, say): not stopped, and not started again."""
+WAITING: ProcessState.ValueType  # 10
+"""It was writable and has no lease: asks the platform, and after a while its replicas, whether it may be again."""
 Global___ProcessState: _TypeAlias = ProcessState  # noqa: Y015
 
 @_typing.final
@@ -66,18 +70,22 @@ class StartRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     LEAD_FIELD_NUMBER: _builtins.int
+    PERMIT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     lead: _builtins.bool
     """The next preparation may make this node primary if it finds no other (${node.lead}). Not remembered."""
+    permit: _builtins.bool
+    """The next preparation may make this node primary by its own record, without a lease: nobody else will be. Not remembered."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         lead: _builtins.bool = ...,
+        permit: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "permit", b"permit", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

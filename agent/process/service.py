@@ -14,6 +14,7 @@ from agent import VERSION
 from agent.document import DOCUMENT_KEY
 from agent.documents import DocumentError, DocumentStore
 from agent.engine.processes import look
+from agent.lease.gate import Word
 from agent.nodefiles import LEAD
 from agent.process.run import LingeringError
 from agent.process.state import Status
@@ -40,9 +41,8 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
         self._settings = settings
 
     async def Start(self, request: pb.StartRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
-        return await self._command(
-            context, "Start", request.request_id, lambda: self._supervisor.start(lead=request.lead)
-        )
+        word = Word(request.lead, request.permit)
+        return await self._command(context, "Start", request.request_id, lambda: self._supervisor.start(word))
 
     async def Stop(self, request: pb.StopRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
         seconds = request.timeout_seconds

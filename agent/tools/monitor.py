@@ -22,13 +22,13 @@ from operator import attrgetter
 
 from agent.document import NodeDocument
 from agent.documents import Bundle, DocumentError, DocumentStore
+from agent.lease.keeper import LeaseKeeper
 from agent.nodefiles import node_names
 from agent.process.state import State, Status, StatusBoard
 from agent.record import Record
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.tcp import ConnectionPool
-from agent.tools.lease import LeaseKeeper
 from agent.tools.memory import Memory
 from agent.tools.volume import Volume
 
@@ -77,7 +77,7 @@ class _Finding:
     role: str = ""
     epoch: int = 0
     position: int = 0
-    followers: int = 0
+    followers: str = ""
     problem: str = ""
 
 
@@ -242,8 +242,8 @@ class Monitor:
             return _Finding()
         try:
             found = await self._interpreter.run("getRole", tool, names, pool=self._pools["getRole"], waits=waits)
-            epoch, position, followers = (_whole(found.values, name) for name in ("epoch", "position", "followers"))
-            return _Finding(found.values.get("role", ""), epoch, position, followers)
+            epoch, position = (_whole(found.values, name) for name in ("epoch", "position"))
+            return _Finding(found.values.get("role", ""), epoch, position, found.values.get("followers", ""))
         except ToolError as error:
             return _Finding(problem=str(error))
 

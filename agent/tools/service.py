@@ -15,6 +15,7 @@ from grpc import aio
 
 from agent.document import Tool
 from agent.documents import Bundle, DocumentError, DocumentStore
+from agent.lease.keeper import LeaseKeeper
 from agent.nodefiles import node_names
 from agent.process.link import StatusFollower
 from agent.process.state import StatusBoard
@@ -23,7 +24,6 @@ from agent.requests import RequestMemory
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.variables import UnknownNameError, Variables
-from agent.tools.lease import LeaseKeeper
 from agent.tools.monitor import Monitor, Report
 from agent.tools.reload import PushedSource, PushRefusedError, Reloader
 from agent.tools.undo import Undoing

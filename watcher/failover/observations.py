@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from clients.resources import Manifest
 from proto import agent_pb2
 from watcher.cache import pods
-from watcher.failover.detection_rules import DIED, PodFacts, Process, Usage
+from watcher.failover.detection_rules import PodFacts, Process, Usage
 from watcher.roles.arbitration import Claim, Report, accept
 from watcher.roles.streams import engine_runs
 
-_HAS_RUN = frozenset({Process.RUNNING, Process.STOPPING, Process.STOPPED, Process.HELD}) | DIED - {Process.BACKOFF}
+_HAS_RUN = frozenset(Process) - {Process.UNKNOWN, Process.STARTING, Process.BACKOFF}
 """STARTING and BACKOFF are also those of a process that never came to run, where it tells no role: an engine answers
-before it is old enough to count as running. HELD is that of a node that is to be taken in again: it has run in an
-earlier Pod, and will not before it is told to."""
+before it is old enough to count as running. HELD and WAITING are those of a node that has run in an earlier Pod, and
+will not before it is told to."""
 
 
 @dataclass(frozen=True)

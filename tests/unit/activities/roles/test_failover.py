@@ -158,7 +158,7 @@ async def test_where_nobody_may_the_old_one_serves_again(world: World) -> None:
     world.agents.tools["detach"] = "this replica has not had the data of its primary yet"
     with pytest.raises(ApplicationError, match="0 of 1 replicas needed"):
         await chosen(world)
-    assert world.agents.called("start") == [NODES[0]]
+    assert world.agents.called("permit") == [NODES[0]]
     assert marked(world) == []
     assert sorted(world.agents.called("follow")) == NODES[1:]
 
@@ -198,7 +198,7 @@ async def test_one_that_begins_to_give_up_never_promotes_anybody(world: World, m
     with pytest.raises(ApplicationError, match="replicas needed") as refused:
         await chosen(world)
     assert refused.value.non_retryable
-    assert (world.agents.called("start"), marked(world)) == ([NODES[0]], [])
+    assert (world.agents.called("permit"), marked(world)) == ([NODES[0]], [])
 
 
 async def test_where_the_old_one_is_gone_too_the_next_failover_looks_anew(world: World) -> None:
@@ -237,7 +237,7 @@ async def test_a_chosen_one_that_ends_before_it_takes_over_gives_the_role_back(w
     request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
     with pytest.raises(ApplicationError, match=f"{NODES[0]} serves again"):
         await world.do(Promote(world.platform).promote, request)
-    assert world.agents.called("start") == [NODES[0]]
+    assert world.agents.called("permit") == [NODES[0]]
     assert marked(world) == []
 
 
