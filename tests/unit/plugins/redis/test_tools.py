@@ -128,7 +128,7 @@ async def conclusion(node: Node) -> tuple[str, str]:
 
 async def test_role_and_position(tmp_path: Path, world: AsyncExitStack) -> None:
     await world.enter_async_context(listening({(FIRST, 6379): redis(MASTER), (SECOND, 6379): redis(SYNCED)}))
-    assert (await server(tmp_path).run("getRole")).values == {"role": "master", "position": "42", "followers": "1"}
+    assert (await server(tmp_path).run("getRole")).values == {"role": "master", "position": "42", "followers": SECOND}
     assert (await server(tmp_path, 1).run("getRole")).values == {"role": "replica", "position": "41", "followers": "0"}
 
 
