@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,11 +174,18 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(
-    path: Path, topology: str, version: str = "7.0", *, plugin: str = "redis", **groups: int
+    path: Path,
+    topology: str,
+    version: str = "7.0",
+    *,
+    plugin: str = "redis",
+    config: Mapping[str, Any] | None = None,
+    **groups: int,
 ) -> AsyncIterator[Cluster]:
+    """``config``: of the servers."""
     made = Cluster(path)
     try:
-        await made.start(wanted(plugin, topology, version, **groups))
+        await made.start(wanted(plugin, topology, version, config=config, **groups))
         yield made
     finally:
         for engine in made.engines:
