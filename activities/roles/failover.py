@@ -58,6 +58,7 @@ class Failover(FailoverBase):
         want = await self.running(target)
         component = component_of(want.desired, request.component)
         self._check_topology(want, component)
+        asked_at = int(time.time() * 1000)
         nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
         source, primary = self._who(request, want, component, nodes)
         if not source:
@@ -75,7 +76,7 @@ class Failover(FailoverBase):
         if not primary:
             well = request.seen or await self._last_writable(takeover)
             takeover = replace(takeover, well=well)
-            takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since)
+            takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since, asked_at)
             if not takeover.source:
                 return takeover
         if want.live.deployed is None:
@@ -140,7 +141,13 @@ class Failover(FailoverBase):
         return sorted({each[LABEL_NODE] for each in labels if each.get(LABEL_ROLE) in nodes.writable})
 
     async def _checked(
-        self, want: StepContext, component: DesiredComponent, nodes: Nodes, takeover: Takeover, in_sync_since: int
+        self,
+        want: StepContext,
+        component: DesiredComponent,
+        nodes: Nodes,
+        takeover: Takeover,
+        in_sync_since: int,
+        asked_at: int,
     ) -> Takeover:
         """Before anything is touched: somebody could take over. Where nobody can, and an earlier failover has stopped
         the source but made nobody writable, it is the source that serves again; and where the source is back by itself
@@ -155,7 +162,7 @@ class Failover(FailoverBase):
         replicas = {name: report for name, report in nodes.reports.items() if name in names}
         silent = {name: agent for name, agent in nodes.agents.items() if name in names - set(replicas)}
         waits = self.judged(want, component, takeover, await waiting(self.platform, silent))
-        able = able_to_take_over(replicas, since, lossy=may_lose)
+        able = able_to_take_over(replicas, since, asked_at, lossy=may_lose)
         away = time.time() * 1000 - (takeover.seen or in_sync_since)
         able += able_to_lead(waits, lossy=may_lose and (takeover.force or away >= LOST_FOR))
         if able and (len(replicas) + len(waits) >= quorum(component) or may_lose):
@@ -163,7 +170,7 @@ class Failover(FailoverBase):
         running = takeover.source in reachable(self.platform, takeover.target, [takeover.source])
         if takeover.source in marked and running and not fencing.successor_of(want.manifest, takeover.source):
             return replace(takeover, primary=takeover.source)
-        said_by = {name: why_not(report, since) for name, report in replicas.items()}
+        said_by = {name: why_not(report, since, asked_at) for name, report in replicas.items()}
         said_by |= {name: each.cannot or each.behind for name, each in waits.items()}
         said_by |= dict.fromkeys(names & marked, "it was replaced itself, and is to be taken in again")
         said_by |= dict.fromkeys(names - set(said_by), "it does not answer")

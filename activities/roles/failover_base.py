@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ class FailoverBase(RoleMover):
         self, want: StepContext, component: DesiredComponent, takeover: Takeover, waits: Statuses
     ) -> dict[str, Waiting]:
         replaced = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
-        return judged(waits, takeover, writable_roles(component), replaced)
+        return judged(waits, takeover, writable_roles(component), replaced, int(time.time() * 1000))
 
     async def follow_all(
         self, target: Target, component: DesiredComponent, without: Collection[str], primary: str

@@ -108,7 +108,8 @@ def successor_of(app: Manifest, node: str) -> str:
 
 class Proof:
     """Collects what is known of the source's engine. ``lost_at``: unix seconds when it was last known to be well; a Pod
-    made after that says nothing about the one before."""
+    made after that says nothing about the one before. Nor does one at another address than the holder had: the API
+    server's clock, which dates Pods, is not the watcher's."""
 
     def __init__(self, platform: Platform, takeover: Takeover) -> None:
         self._platform, self._takeover = platform, takeover
@@ -194,7 +195,8 @@ class Proof:
         return report.node == takeover.source and bool(await self._stop_at(agent, address, timeout))
 
     def _is_the_lost_one(self, pod: Manifest) -> bool:
-        if not self._lost_at:
+        address, lost = str((pod.get("status") or {}).get("podIP") or ""), self._takeover.address
+        if not self._lost_at or (address and lost and address != lost):
             return False
         made = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"])).timestamp()
         return made + _WHOLE_SECOND <= self._lost_at

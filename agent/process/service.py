@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -130,6 +131,7 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
             agent_version=VERSION,
             may_lead=may_lead,
             failures=status.failures,
+            now=time.time_ns() // 1_000_000,
         )
         if (end := status.last_end) is not None:
             message.last_end.CopyFrom(

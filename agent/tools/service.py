@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -229,4 +230,5 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
             fenced=report.fenced,
             unsaved=report.unsaved,
             keeps_ending=report.keeps_ending,
+            now=time.time_ns() // 1_000_000,
         )

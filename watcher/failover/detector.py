@@ -21,13 +21,14 @@ from clients.errors import KubernetesError
 from clients.resources import CONFIG_MAP, Manifest
 from clients.shared_watch import Change, WatchEvent
 from proto import agent_pb2
+from watcher import metrics
 from watcher.cache import apps, pods
 from watcher.cache.caches import AppKey, Caches, ComponentKey
 from watcher.failover import observations
 from watcher.failover.detection_rules import LOST, Facts, Finding, Kind, PodFacts, Process, Usage, findings
 from watcher.failover.holders import lease_holders, may_begin, target_of
 from watcher.failover.lease_renewal import Holder, LeaseRenewal
-from watcher.failover.observations import Observation
+from watcher.failover.observations import Observation, skew_notes
 from watcher.failover.probes import Asked, Probes
 from watcher.failover.suspicions import Reason, Suspicions
 from watcher.roles.arbitration import Decision
@@ -148,7 +149,8 @@ class FailureDetector:
     def _keep_leases(self, key: ComponentKey, component: _Component) -> None:
         own = [pod for pod in self._cluster.pods_of.of(key[:2]) if pods.component_of(pod) == key]
         roles, exclusive = component.decision.roles, self._rules.exclusive(*key)
-        self._renewal.keep(key, lease_holders(key, own, roles, exclusive, component.last, component.seen))
+        last = component.last if component.record_read or component.last else None
+        self._renewal.keep(key, lease_holders(key, own, roles, exclusive, last, component.seen))
 
     def _claiming(self, key: ComponentKey, decision: Decision) -> set[str]:
         found = (self._cluster.pods.get(key[0], name) for name in decision.refused)
@@ -177,6 +179,8 @@ class FailureDetector:
         if manifest is None or component.seen.get(pod) is after:
             return
         component.seen[pod] = after
+        if after.report is not None and after.report.now:
+            metrics.CLOCK_SKEW.labels(str((manifest.get("spec") or {}).get("nodeName") or "")).set(after.skew)
         node = pods.label(manifest, LABEL_NODE)
         component.well[node] = max(after.well, component.well.get(node, 0))
         self._queue.add(key)
@@ -347,6 +351,7 @@ class FailureDetector:
             key, {reason: _suspicion(reason, f, component, self._begun) for reason, f in standing.items()}
         )
         notes = [f"{f.why}; {f.blocked}" for f in found if f.blocked]
+        notes += skew_notes({pod: seen.skew for pod, seen in component.seen.items()})
         for reason, finding in standing.items():
             told = "its workflow has been told" if self._suspicions.taken(reason) else "Temporal has not been told yet"
             notes.append(f"{finding.why}; {told}")

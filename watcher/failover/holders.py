@@ -25,24 +25,31 @@ def lease_holders(
     own: Sequence[Manifest],
     roles: Mapping[str, str],
     exclusive: Collection[str],
-    last: Mapping[str, str],
+    last: Mapping[str, str] | None,
     seen: Mapping[str, Observation],
 ) -> list[Holder]:
     """Who holds a role (``roles``: Pod -> role); where nobody does, who held it last (``last``: role -> node) and waits
-    for the word that it still may. ``own``: the component's Pods. Pure."""
+    for the word that it still may. Where nobody is known to have held it, who waits alone: it ended before it was
+    noted. ``own``: the component's Pods; ``last`` None: not read yet. Pure."""
     holders = []
-    vacant = set(last) - set(roles.values())
+    vacant = set(exclusive) - set(roles.values())
+    candidates = {(last or {}).get(role, "") for role in vacant}
+    waiting = {pods.label(pod, LABEL_NODE) for pod in own if _waits(seen.get(str(pod["metadata"]["name"])))}
+    if last is not None and len(waiting) == 1 and any(role not in last for role in vacant):
+        candidates |= waiting
     for pod in own:
         name, node, target = str(pod["metadata"]["name"]), pods.label(pod, LABEL_NODE), target_of(key, pod)
         if target is None:
             continue
-        known = seen.get(name)
-        waits = known is not None and known.process is Process.WAITING and not pods.is_terminating(pod)
         if roles.get(name) in exclusive:
             holders.append(Holder(key, name, target))
-        elif waits and any(last[role] == node for role in vacant):
+        elif node in candidates and _waits(seen.get(name)) and not pods.is_terminating(pod):
             holders.append(Holder(key, name, target, begins=True))
     return holders
+
+
+def _waits(known: Observation | None) -> bool:
+    return known is not None and known.process is Process.WAITING
 
 
 async def may_begin(kubernetes: Kubernetes, holder: Holder) -> bool:

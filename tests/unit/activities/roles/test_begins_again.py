@@ -87,8 +87,6 @@ async def _choose(world: World, **more: Any) -> Chosen:
 async def test_a_pod_that_ended_is_known_to_be_no_proof_for_the_next_one(world: World) -> None:
     world.cluster.remove(world.end_pod(OLD))
     assert (await fenced(world, seen=SEEN)).by_machine
-    world.agents.stopped[OLD] = STOPPED
-    assert not (await fenced(world, seen=SEEN, address="198.18.7.7")).by_lease
 
 
 async def test_its_next_pod_is_stopped_before_anybody_takes_over(world: World) -> None:

@@ -110,7 +110,7 @@ async def test_a_sentinel_without_a_majority_is_not_believed(tmp_path: Path) -> 
     assert await _commanded(tmp_path, ALONE, *[Says(since=60_000, majority=False)] * 3) == ""
 
 
-NAMED = {"names": OWN, "own": "slave", "since": 3500}
+NAMED: dict[str, Any] = {"names": OWN, "own": "slave", "since": 3500}
 
 
 async def test_a_replica_of_nobody_that_all_name_leads(tmp_path: Path) -> None:

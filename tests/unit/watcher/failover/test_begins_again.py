@@ -125,3 +125,24 @@ async def test_one_that_another_has_replaced_gets_no_lease(monkeypatch: pytest.M
         _waits(known)
         await eventually(lambda: known.role(1) == "master")
         await _not_renewed(known)
+
+
+async def test_one_that_ended_before_anybody_had_noted_it_begins_where_it_alone_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the first second of an App, say: nobody else is told to be primary, and its replicas wait for it."""
+    known = Installation(monkeypatch)
+    async with known.watching():
+        for node in (SECOND, THIRD):
+            known.agents.say(node, "", process=agent_pb2.STARTING, ready=False, message="waits for a primary")
+        _waits(known)
+        await _renewed_again(known)
+
+
+async def test_of_two_that_wait_and_of_whom_nothing_is_known_neither_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        known.agents.say(THIRD, "replica")
+        known.agents.say(SECOND, "", process=agent_pb2.WAITING, ready=False, message="waits for the word")
+        _waits(known)
+        await _not_renewed(known)
