@@ -92,7 +92,7 @@ async def test_whoever_a_person_forces_begins_with_what_it_has(tmp_path: Path) -
 
 @pytest.mark.parametrize("topology", ["sentinel", "replication"])
 async def test_a_volume_that_lost_its_files_is_no_better(tmp_path: Path, topology: str) -> None:
-    sentinels = {"redis_sentinel": 3} if topology == "sentinel" else {}
+    sentinels: dict[str, Any] = {"redis_sentinel": 3} if topology == "sentinel" else {}
     async with cluster(tmp_path, topology, redis_server=2, **sentinels) as made:
         old, new = await _filled(made)
         await old.kill()
@@ -109,7 +109,7 @@ async def test_a_volume_that_lost_its_files_is_no_better(tmp_path: Path, topolog
 @pytest.mark.parametrize("topology", ["sentinel", "replication"])
 async def test_where_nobody_has_more_it_serves_with_what_is_left(tmp_path: Path, topology: str) -> None:
     """A cache: everybody was killed."""
-    sentinels = {"redis_sentinel": 3} if topology == "sentinel" else {}
+    sentinels: dict[str, Any] = {"redis_sentinel": 3} if topology == "sentinel" else {}
     async with cluster(tmp_path, topology, config=NOTHING_KEPT, redis_server=2, **sentinels) as made:
         old, other = await _filled(made)
         for engine in (old, other):
