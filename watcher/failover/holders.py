@@ -53,7 +53,8 @@ def _waits(known: Observation | None) -> bool:
 
 
 async def may_begin(kubernetes: Kubernetes, holder: Holder) -> bool:
-    """As the API server says, not the caches. Not while a failover is at work: that gives its own word."""
+    """As the API server says, not the caches. Not while a failover is at work, which gives its own word, nor while the
+    role is moved: the other may have it, and not have been heard."""
     namespace, name, _ = holder.key
     try:
         app = await kubernetes.get(APP, name, namespace)
@@ -63,7 +64,7 @@ async def may_begin(kubernetes: Kubernetes, holder: Holder) -> bool:
     if app is None or not apps.is_living(app) or holder.target.node in apps.fenced(app):
         return False
     operation = apps.operation(app)
-    return operation is None or operation.type != OperationType.FAILOVER
+    return operation is None or operation.type not in (OperationType.FAILOVER, OperationType.SWITCHOVER)
 
 
 def target_of(key: ComponentKey, pod: Manifest) -> AgentTarget | None:

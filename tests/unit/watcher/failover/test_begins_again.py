@@ -104,6 +104,7 @@ async def test_while_the_app_cannot_be_read_it_waits(monkeypatch: pytest.MonkeyP
     [
         {"fenced": [{"node": FIRST, "component": "redis", "since": ""}]},
         {"operation": {"type": "Failover", "state": "Running", "step": "who could take over"}},
+        {"operation": {"type": "Switchover", "state": "Running", "step": f"{SECOND} takes over from {FIRST}"}},
     ],
 )
 async def test_a_failover_that_the_caches_have_not_seen_yet_keeps_it_waiting(
