@@ -214,8 +214,8 @@ class Undo(Model):
 class Tool(Model):
     """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them
     ``epoch`` and ``position``, numbers, and ``followers``, addresses or names parted by blanks; ``role`` passes through
-    ``roles`` first; for ready: ``unsaved``, a sentence while the volume has less than the engine). ``timeout`` bounds
-    the whole tool."""
+    ``roles`` first; for ready: ``unsaved``, a sentence while the volume has less than the engine, and ``volatile``,
+    ``true`` where it has less at any moment). ``timeout`` bounds the whole tool."""
 
     timeout: LongSeconds = 10.0
     steps: list[Step] = Field(min_length=1)

@@ -90,11 +90,13 @@ class Engine:
         return dict((await self.node.run(name, **arguments)).values)
 
     async def ready(self) -> bool:
-        if unsaved := (await self.tool("ready")).get("unsaved"):
+        said = await self.tool("ready")
+        if unsaved := said.get("unsaved"):
             raise ToolError(unsaved)
         if self.component == SERVER:
             role = await self.tool("getRole")
-            self.node.record = record(role["role"], int(role["position"]))
+            nothing_kept = said["volatile"] == "true" and role["role"] == "replica"
+            self.node.record = record(role["role"], 0 if nothing_kept else int(role["position"]))
         return True
 
     def client(self, timeout: float = 3) -> redis.asyncio.Redis:
