@@ -95,7 +95,7 @@ class Engine:
             raise ToolError(unsaved)
         if self.component == SERVER:
             role = await self.tool("getRole")
-            nothing_kept = said["volatile"] == "true" and role["role"] == "replica"
+            nothing_kept = said.get("volatile") == "true" and role["role"] == "replica"
             self.node.record = record(role["role"], 0 if nothing_kept else int(role["position"]))
         return True
 
