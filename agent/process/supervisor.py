@@ -85,7 +85,7 @@ class Supervisor:
     # What others ask for
 
     async def start(self, word: Word = NO_WORD) -> None:
-        """Returns when the state is no longer STARTING; where the engine runs already, at once. Raises LingeringError."""
+        """Returns when the state is no longer STARTING; at once where the engine runs. Raises LingeringError."""
         async with self._commands:
             await self._want_running(word)
         await self._settled()
