@@ -70,7 +70,7 @@ class Step:
     when: Mapping[str, str] = field(default_factory=dict)
     expect: str | None = None
     table: str | None = None
-    count: Mapping[str, str] = field(default_factory=dict)
+    collect: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 5.0
     optional: bool = False
     repeat: Repeat | None = None
@@ -135,7 +135,7 @@ def _assignable(steps: tuple[Step, ...]) -> Iterator[str]:
     for step in steps:
         if step.expect is not None:
             yield from re.compile(step.expect).groupindex
-        yield from step.count
+        yield from step.collect
         if step.set is not None:
             yield from step.set
         if step.http is not None:
@@ -188,6 +188,14 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class Member:
+    """Another node of the component."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True)
 class NodeDocument:
     revision: int
     node: NodeIdentity
@@ -200,3 +208,10 @@ class NodeDocument:
     writable_roles: tuple[str, ...] = ()
     monitor_interval: float = 0.5
     lease: Lease | None = None
+    members: tuple[Member, ...] = ()
+
+    def members_among(self, words: str) -> int:
+        """How many of the other nodes are named, by address or name, among ``words``: strangers do not count, nor does
+        one twice."""
+        named = set(words.split())
+        return sum(1 for member in self.members if member.address in named or member.name in named)

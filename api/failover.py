@@ -56,6 +56,8 @@ class Fenced:
     seconds: float = 0.0
     by_lease: bool = False
     """Nobody has stopped it: it has stopped itself, and would go on if its replicas followed it again."""
+    by_machine: bool = False
+    """Its Pod has ended, as its machine says. That says nothing of the Pod that comes next."""
 
 
 @dataclass(frozen=True)

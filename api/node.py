@@ -46,12 +46,19 @@ class Lease(Model):
     """Where the platform replaces a lost primary: a node with a writable role stops taking writes (tool ``fence``)
     ``seconds`` after the last renewal.
 
-    The platform renews by call; the node's own replicas by following: ``getRole`` says in ``followers`` how many were
-    heard from within the last 2 s, and ``followers`` of them are enough.
+    The platform renews by call; the node's own replicas by following: ``getRole`` says in ``followers`` who was heard
+    from within the last 2 s, and ``followers`` of the document's ``members`` among them are enough.
     """
 
     seconds: float
     followers: int
+
+
+class Member(Model):
+    """Another node of the component."""
+
+    name: str
+    address: str
 
 
 class NodeDocument(Model):
@@ -69,3 +76,5 @@ class NodeDocument(Model):
     writable_roles: list[str] = []
     monitor_interval: float = 0.5
     lease: Lease | None = None
+    members: list[Member] = []
+    """Who may count as this node's follower."""

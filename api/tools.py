@@ -36,6 +36,11 @@ class ToolName(StrEnum):
     GET_VERSION = "getVersion"
     """Result ``version``: what the running engine says; an upgrade asks for it before it goes on to the next node."""
     PRE_START = "preStart"
+    """Result ``role``, where it can say so: the role with which the engine begins. Where the platform replaces a lost
+    primary, one that was writable and does not say that it begins with another role waits for the lease."""
+    FOLLOWERS = "followers"
+    """On a node whose engine waits for its lease: asks the other nodes' engines whom they follow. Result ``followers``:
+    addresses or names of those that follow this node still, none of which was detached."""
     READ_CONFIG = "readConfig"
     RELOAD_CONFIG = "reloadConfig"
     """Arguments: the dynamic parameters that changed, by name."""
@@ -164,9 +169,10 @@ class Step(Model):
     ``when`` maps a text with ``${...}`` to a regular expression that must match it fully; all must hold, else the
     step is skipped. ``expect`` must match the action's output (``re.search``, MULTILINE); its named groups become
     variables. ``table`` is applied with ``finditer``: its groups ``key`` and ``value`` become entries of the tool's
-    result table. ``count`` maps a variable to a pattern: how often it is found in the output. ``optional`` turns a
-    failure into "not captured". ``forEach`` runs the step for each item; ``firstOf`` stops at the first item that
-    succeeds, sets ``${item}`` to it for the steps after, and fails where none does (unless optional).
+    result table. ``collect`` maps a variable to a pattern: all that its first group (or it) matched in the output,
+    parted by blanks. ``optional`` turns a failure into "not captured". ``forEach`` runs the step for each item;
+    ``firstOf`` stops at the first item that succeeds, sets ``${item}`` to it for the steps after, and fails where none
+    does (unless optional).
     """
 
     name: str = ""
@@ -179,7 +185,7 @@ class Step(Model):
     when: dict[str, Pattern] = {}
     expect: Pattern | None = None
     table: Pattern | None = None
-    count: dict[str, Pattern] = {}
+    collect: dict[str, Pattern] = {}
     timeout: LongSeconds = 5.0
     optional: bool = False
     repeat: Repeat | None = None
@@ -207,8 +213,9 @@ class Undo(Model):
 
 class Tool(Model):
     """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them
-    ``epoch``, ``position`` and ``followers``, numbers; ``role`` passes through ``roles`` first; for ready: ``unsaved``,
-    a sentence while the volume has less than the engine). ``timeout`` bounds the whole tool."""
+    ``epoch`` and ``position``, numbers, and ``followers``, addresses or names parted by blanks; ``role`` passes through
+    ``roles`` first; for ready: ``unsaved``, a sentence while the volume has less than the engine, and ``volatile``,
+    ``true`` where it has less at any moment). ``timeout`` bounds the whole tool."""
 
     timeout: LongSeconds = 10.0
     steps: list[Step] = Field(min_length=1)

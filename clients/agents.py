@@ -116,13 +116,13 @@ class Agents:
             )
 
     async def start(
-        self, target: AgentTarget, request_id: str, *, timeout: float, lead: bool = False
+        self, target: AgentTarget, request_id: str, *, timeout: float, lead: bool = False, permit: bool = False
     ) -> agent_pb2.ProcessStatus:
         """Starts the engine; answers once it is no longer STARTING, so ``timeout`` covers its start. ``lead``: it may
-        begin as primary where it finds no other."""
+        begin as primary where it finds no other. ``permit``: as it was writable before, without a lease."""
         async with self._stub(target, MANAGER_PORT, "Start") as channel:
             return await agent_pb2_grpc.ProcessManagerStub(channel).Start(
-                agent_pb2.StartRequest(request_id=request_id, lead=lead), timeout=timeout
+                agent_pb2.StartRequest(request_id=request_id, lead=lead, permit=permit), timeout=timeout
             )
 
     async def restart(self, target: AgentTarget, request_id: str, *, timeout: float) -> agent_pb2.ProcessStatus:

@@ -40,6 +40,8 @@ class _ProcessStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProcessS
     """The node document says hold: waiting for the platform's Start."""
     LINGERING: _ProcessState.ValueType  # 9
     """Ended or killed, but some of its processes do not end (they wait for a disk, say): not stopped, and not started again."""
+    WAITING: _ProcessState.ValueType  # 10
+    """It was writable and has no lease: asks the platform, and after a while its replicas, whether it may be again."""
 
 class ProcessState(_ProcessState, metaclass=_ProcessStateEnumTypeWrapper): ...
 
@@ -56,6 +58,8 @@ HELD: ProcessState.ValueType  # 8
 """The node document says hold: waiting for the platform's Start."""
 LINGERING: ProcessState.ValueType  # 9
 """Ended or killed, but some of its processes do not end (they wait for a disk, say): not stopped, and not started again."""
+WAITING: ProcessState.ValueType  # 10
+"""It was writable and has no lease: asks the platform, and after a while its replicas, whether it may be again."""
 Global___ProcessState: _TypeAlias = ProcessState  # noqa: Y015
 
 @_typing.final
@@ -66,18 +70,22 @@ class StartRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     LEAD_FIELD_NUMBER: _builtins.int
+    PERMIT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     lead: _builtins.bool
     """The next preparation may make this node primary if it finds no other (${node.lead}). Not remembered."""
+    permit: _builtins.bool
+    """The next preparation may make this node primary by its own record, without a lease: nobody else will be. Not remembered."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         lead: _builtins.bool = ...,
+        permit: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "permit", b"permit", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -182,6 +190,7 @@ class ProcessStatus(_message.Message):
     MAY_LEAD_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     LAST_END_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
     state: Global___ProcessState.ValueType
     pid: _builtins.int
     since: _builtins.int
@@ -205,6 +214,8 @@ class ProcessStatus(_message.Message):
     """The node's tools heed lead: a Start with it does not end in waiting for a primary."""
     failures: _builtins.int
     """Ends in a row that nobody asked for, and the last of them; 0 again after a run of a minute."""
+    now: _builtins.int
+    """Unix milliseconds by this machine's clock: times in this message are to be read by it."""
     @_builtins.property
     def volume(self) -> Global___VolumeRecord:
         """What the volume remembers of the last run, from whichever App it was."""
@@ -229,10 +240,11 @@ class ProcessStatus(_message.Message):
         may_lead: _builtins.bool = ...,
         failures: _builtins.int = ...,
         last_end: Global___ProcessEnd | None = ...,
+        now: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "last_end", b"last_end", "volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "agent_version", b"agent_version", "cpu_milliseconds", b"cpu_milliseconds", "exit_code", b"exit_code", "failures", b"failures", "kernel_state", b"kernel_state", "last_end", b"last_end", "may_lead", b"may_lead", "message", b"message", "pid", b"pid", "revision", b"revision", "since", b"since", "starts", b"starts", "state", b"state", "stop_requested", b"stop_requested", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "agent_version", b"agent_version", "cpu_milliseconds", b"cpu_milliseconds", "exit_code", b"exit_code", "failures", b"failures", "kernel_state", b"kernel_state", "last_end", b"last_end", "may_lead", b"may_lead", "message", b"message", "now", b"now", "pid", b"pid", "revision", b"revision", "since", b"since", "starts", b"starts", "state", b"state", "stop_requested", b"stop_requested", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -353,6 +365,7 @@ class RoleReport(_message.Message):
     FENCED_FIELD_NUMBER: _builtins.int
     UNSAVED_FIELD_NUMBER: _builtins.int
     KEEPS_ENDING_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     role: _builtins.str
     """Empty: not known now (engine not running, not answering)."""
@@ -378,6 +391,8 @@ class RoleReport(_message.Message):
     """A sentence, not empty: not all that it holds is on its volume. It may take over, but nothing else should be stopped yet."""
     keeps_ending: _builtins.bool
     """The engine has ended by itself again and again, whatever it does at this moment, and was not ready since."""
+    now: _builtins.int
+    """Unix milliseconds by this machine's clock: times in this message are to be read by it."""
     def __init__(
         self,
         *,
@@ -395,10 +410,11 @@ class RoleReport(_message.Message):
         fenced: _builtins.bool = ...,
         unsaved: _builtins.str = ...,
         keeps_ending: _builtins.bool = ...,
+        now: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fenced", b"fenced", "incarnation", b"incarnation", "keeps_ending", b"keeps_ending", "last_ready", b"last_ready", "message", b"message", "node", b"node", "position", b"position", "process", b"process", "ready", b"ready", "role", b"role", "sequence", b"sequence", "unsaved", b"unsaved", "volume_full", b"volume_full"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fenced", b"fenced", "incarnation", b"incarnation", "keeps_ending", b"keeps_ending", "last_ready", b"last_ready", "message", b"message", "node", b"node", "now", b"now", "position", b"position", "process", b"process", "ready", b"ready", "role", b"role", "sequence", b"sequence", "unsaved", b"unsaved", "volume_full", b"volume_full"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -379,7 +379,8 @@ class ToolsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RenewLease(self, request, context):
-        """The platform knows this node and nobody else as primary: it may take writes for the lease's time from now on.
+        """The platform knows this node and nobody else as primary: it may take writes for the lease's time from now on. One that
+        is WAITING begins with that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -127,7 +127,9 @@ class ToolsStub:
     WatchRole: _grpc.UnaryStreamMultiCallable[_agent_pb2.GetRoleRequest, _agent_pb2.RoleReport]
     """The current report, then one for each change, and at least one every 10 s as a sign of life."""
     RenewLease: _grpc.UnaryUnaryMultiCallable[_agent_pb2.RenewLeaseRequest, _agent_pb2.LeaseStatus]
-    """The platform knows this node and nobody else as primary: it may take writes for the lease's time from now on."""
+    """The platform knows this node and nobody else as primary: it may take writes for the lease's time from now on. One that
+    is WAITING begins with that.
+    """
     Failover: _grpc.UnaryUnaryMultiCallable[_agent_pb2.FailoverRequest, _agent_pb2.ToolResult]
     ReloadConfig: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ReloadConfigRequest, _agent_pb2.ReloadConfigResult]
     """Writes the pushed documents (checksums verified first), applies them, reads back."""
@@ -143,7 +145,9 @@ class ToolsAsyncStub(ToolsStub):
     WatchRole: _aio.UnaryStreamMultiCallable[_agent_pb2.GetRoleRequest, _agent_pb2.RoleReport]  # type: ignore[assignment]
     """The current report, then one for each change, and at least one every 10 s as a sign of life."""
     RenewLease: _aio.UnaryUnaryMultiCallable[_agent_pb2.RenewLeaseRequest, _agent_pb2.LeaseStatus]  # type: ignore[assignment]
-    """The platform knows this node and nobody else as primary: it may take writes for the lease's time from now on."""
+    """The platform knows this node and nobody else as primary: it may take writes for the lease's time from now on. One that
+    is WAITING begins with that.
+    """
     Failover: _aio.UnaryUnaryMultiCallable[_agent_pb2.FailoverRequest, _agent_pb2.ToolResult]  # type: ignore[assignment]
     ReloadConfig: _aio.UnaryUnaryMultiCallable[_agent_pb2.ReloadConfigRequest, _agent_pb2.ReloadConfigResult]  # type: ignore[assignment]
     """Writes the pushed documents (checksums verified first), applies them, reads back."""
@@ -174,7 +178,9 @@ class ToolsServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.RenewLeaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.LeaseStatus, _abc.Awaitable[_agent_pb2.LeaseStatus]]:
-        """The platform knows this node and nobody else as primary: it may take writes for the lease's time from now on."""
+        """The platform knows this node and nobody else as primary: it may take writes for the lease's time from now on. One that
+        is WAITING begins with that.
+        """
 
     @_abc_1.abstractmethod
     def Failover(

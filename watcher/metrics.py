@@ -29,6 +29,7 @@ SIGNAL_FAILURES = Counter("middleware_watcher_signal_failures", "Notices that co
 ENTITIES_BEGUN = Counter("middleware_watcher_entities_begun", "Apps' workflows that did not run")
 SUSPICIONS = Counter("middleware_watcher_suspicions", "Holders of a writable role found lost, and the like", ["reason"])
 RENEWALS_FAILED = Counter("middleware_watcher_lease_renewals_failed", "Primaries' leases not renewed", ["reason"])
+CLOCK_SKEW = Gauge("middleware_watcher_clock_skew_seconds", "An agent's clock, ahead of the watcher's", ["machine"])
 STATUS_WRITES = Counter("middleware_watcher_status_writes", "Status written", ["kind"])
 
 

@@ -20,7 +20,7 @@ from proto import agent_pb2
 
 ASK_WITHIN = 2.0
 START_WITHIN = 5.0
-_WAITS = frozenset({agent_pb2.STARTING, agent_pb2.BACKOFF, agent_pb2.CRASH_LOOP, agent_pb2.STOPPED})
+_WAITS = frozenset({agent_pb2.STARTING, agent_pb2.BACKOFF, agent_pb2.CRASH_LOOP, agent_pb2.STOPPED, agent_pb2.WAITING})
 
 Statuses = Mapping[str, agent_pb2.ProcessStatus]
 

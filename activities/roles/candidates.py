@@ -5,12 +5,15 @@ data. ``detach`` has the last word: a replica that never had the data refuses, w
 
 A replica that has to start while there is no primary waits for one, so its engine says nothing. What its volume
 remembers does: that it has had the data, how far it had come, and when it was last in sync.
+
+Clocks of machines differ. So of one that runs, how long ago it was in sync is taken from its own clock, when it was
+asked (``RoleReport.now``), and how long ago the primary was well from ours; the two durations are compared. What a
+volume remembers is a time of day: it counts only where the machine's clock, asked now, agrees with ours.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,8 +27,11 @@ from proto import agent_pb2
 from render.desired.app import DesiredComponent
 
 IN_SYNC_WITHIN = 5_000
-"""Milliseconds between a replica's last moment in sync and the primary's last good one. Clocks of two machines differ,
-and a replica that hears nothing says so after 3 s."""
+"""Milliseconds between a replica's last moment in sync and the primary's last good one: a replica that hears nothing
+says so after 3 s."""
+
+CLOCK_TOLERANCE = 5_000
+"""Milliseconds by which a machine's clock may differ from ours, for what a volume remembers to be believed."""
 
 
 LOST_FOR = 60_000
@@ -48,26 +54,30 @@ def is_well(report: agent_pb2.RoleReport | None, nodes: Nodes) -> bool:
     return report is not None and report.role in nodes.writable and report.ready and not report.fenced
 
 
-def able_to_take_over(replicas: Mapping[str, agent_pb2.RoleReport], since: int, *, lossy: bool) -> list[str]:
+def able_to_take_over(replicas: Mapping[str, agent_pb2.RoleReport], since: int, now: int, *, lossy: bool) -> list[str]:
     """By name. ``since``: when the primary was last well, unix milliseconds; 0: not known, and only those that are in
-    sync now are taken. Whoever never had the data is refused by its own tool ``detach``, also where loss is allowed."""
-    return sorted(name for name, report in replicas.items() if report.role and (lossy or not why_not(report, since)))
+    sync now are taken. ``now``: before they were asked, by the same clock. Whoever never had the data is refused by its
+    own tool ``detach``, also where loss is allowed."""
+    able = (name for name, report in replicas.items() if report.role and (lossy or not why_not(report, since, now)))
+    return sorted(able)
 
 
-def why_not(report: agent_pb2.RoleReport, since: int) -> str:
+def why_not(report: agent_pb2.RoleReport, since: int, now: int) -> str:
     """Why it may lack acknowledged writes, or empty."""
     if not report.role:
         return report.message or "its role is not known"
     if report.ready:
         return ""
-    if since and report.last_ready >= since - IN_SYNC_WITHIN:
-        return ""
     if not report.last_ready:
         return "it has not been in sync since it started"
-    if since:
-        return f"it was last in sync {(since - report.last_ready) // 1000} s before the primary was lost"
-    ago = time.time() - report.last_ready / 1000
-    return f"it was last in sync {ago:.0f} s ago, and nobody knows when the primary was lost; force it if it was then"
+    ago = (report.now or now) - report.last_ready
+    if not since:
+        said = f"it was last in sync {ago / 1000:.0f} s ago, and nobody knows when the primary was lost"
+        return f"{said}; force it if it was then"
+    before = ago - (now - since)
+    if before <= IN_SYNC_WITHIN:
+        return ""
+    return f"it was last in sync {before // 1000} s before the primary was lost"
 
 
 @dataclass(frozen=True)
@@ -87,15 +97,16 @@ def judged(
     takeover: Takeover,
     writable: Collection[str],
     replaced: Collection[str],
+    now: int,
 ) -> dict[str, Waiting]:
     """By name, what agent 1 of each says and its volume remembers. ``replaced``: nodes that were primary and are to be
-    taken in again."""
+    taken in again. ``now``: when they were asked, unix milliseconds."""
     return {
         name: Waiting(
             int(status.volume.position),
             int(status.volume.last_ready),
             "it was replaced itself" if name in replaced else _why_never(status, takeover.target.uid, writable),
-            _why_behind(status.volume, takeover.well),
+            _why_behind(status.volume, takeover.well, now) or _clock_differs(status, now),
         )
         for name, status in statuses.items()
     }
@@ -112,7 +123,16 @@ def _why_never(status: agent_pb2.ProcessStatus, app_uid: str, writable: Collecti
     return ""
 
 
-def _why_behind(volume: agent_pb2.VolumeRecord, well: int) -> str:
+def _clock_differs(status: agent_pb2.ProcessStatus, now: int) -> str:
+    skew = status.now - now
+    if not status.now or abs(skew) <= CLOCK_TOLERANCE:
+        return ""
+    direction = "ahead" if skew > 0 else "behind"
+    said = f"the clock of its machine is {abs(skew) / 1000:.0f} s {direction}"
+    return f"it waits for a primary, and {said}, so nobody knows when it was last in sync; set it right"
+
+
+def _why_behind(volume: agent_pb2.VolumeRecord, well: int, now: int) -> str:
     """``well``: when the primary was last known to be well, unix milliseconds, or 0.
 
     One that has seen for itself that it is not in sync any more has outlived the primary's last words to it: the same
@@ -120,7 +140,7 @@ def _why_behind(volume: agent_pb2.VolumeRecord, well: int) -> str:
     """
     said = "it waits for a primary, and was last in sync"
     if not well:
-        return f"{said} {time.time() - volume.last_ready / 1000:.0f} s ago; nobody knows when the primary was lost"
+        return f"{said} {(now - volume.last_ready) / 1000:.0f} s ago; nobody knows when the primary was lost"
     allowed = IN_SYNC_WITHIN if volume.last_seen > volume.last_ready else 0
     if volume.last_ready >= well - allowed:
         return ""

@@ -58,6 +58,7 @@ class Failover(FailoverBase):
         want = await self.running(target)
         component = component_of(want.desired, request.component)
         self._check_topology(want, component)
+        asked_at = int(time.time() * 1000)
         nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
         source, primary = self._who(request, want, component, nodes)
         if not source:
@@ -75,7 +76,9 @@ class Failover(FailoverBase):
         if not primary:
             well = request.seen or await self._last_writable(takeover)
             takeover = replace(takeover, well=well)
-            takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since)
+            takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since, asked_at)
+            if not takeover.source:
+                return takeover
         if want.live.deployed is None:
             await bootstrap.end_before_deployed(self.platform, target, want.desired, component)
         change = StatusChange(
@@ -138,10 +141,17 @@ class Failover(FailoverBase):
         return sorted({each[LABEL_NODE] for each in labels if each.get(LABEL_ROLE) in nodes.writable})
 
     async def _checked(
-        self, want: StepContext, component: DesiredComponent, nodes: Nodes, takeover: Takeover, in_sync_since: int
+        self,
+        want: StepContext,
+        component: DesiredComponent,
+        nodes: Nodes,
+        takeover: Takeover,
+        in_sync_since: int,
+        asked_at: int,
     ) -> Takeover:
         """Before anything is touched: somebody could take over. Where nobody can, and an earlier failover has stopped
-        the source but made nobody writable, it is the source that serves again."""
+        the source but made nobody writable, it is the source that serves again; and where the source is back by itself
+        and waits for the word that it may, it gets that, and there is nothing more to do."""
         names = {node.name for node in component.nodes} - {takeover.source}
         marked = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
         if takeover.candidate and takeover.candidate not in names:
@@ -152,7 +162,7 @@ class Failover(FailoverBase):
         replicas = {name: report for name, report in nodes.reports.items() if name in names}
         silent = {name: agent for name, agent in nodes.agents.items() if name in names - set(replicas)}
         waits = self.judged(want, component, takeover, await waiting(self.platform, silent))
-        able = able_to_take_over(replicas, since, lossy=may_lose)
+        able = able_to_take_over(replicas, since, asked_at, lossy=may_lose)
         away = time.time() * 1000 - (takeover.seen or in_sync_since)
         able += able_to_lead(waits, lossy=may_lose and (takeover.force or away >= LOST_FOR))
         if able and (len(replicas) + len(waits) >= quorum(component) or may_lose):
@@ -160,11 +170,14 @@ class Failover(FailoverBase):
         running = takeover.source in reachable(self.platform, takeover.target, [takeover.source])
         if takeover.source in marked and running and not fencing.successor_of(want.manifest, takeover.source):
             return replace(takeover, primary=takeover.source)
-        said_by = {name: why_not(report, since) for name, report in replicas.items()}
+        said_by = {name: why_not(report, since, asked_at) for name, report in replicas.items()}
         said_by |= {name: each.cannot or each.behind for name, each in waits.items()}
         said_by |= dict.fromkeys(names & marked, "it was replaced itself, and is to be taken in again")
         said_by |= dict.fromkeys(names - set(said_by), "it does not answer")
         why = "; ".join(f"{name}: {said}" for name, said in sorted(said_by.items()))
+        if takeover.source not in marked and await self._begins_again(takeover):
+            message = f"{takeover.source} is back and primary again; nobody could take over without losing data: {why}"
+            return replace(takeover, source="", message=message)
         message = f"{takeover.source} is lost, and nobody can take over without losing data: {why}"
         by_force = f"mw failover --node {takeover.source} --force --to"
         for name in able_to_lead(waits, lossy=True):
@@ -172,6 +185,16 @@ class Failover(FailoverBase):
         for name in sorted(marked):
             message += f"; mw failover --node {name} --force --to {name} lets it serve again"
         raise permanent(ErrorType.NO_CANDIDATE, message)
+
+    async def _begins_again(self, takeover: Takeover) -> bool:
+        """True where it was waiting for the word that it may. Nobody else is promoted before this operation has ended,
+        and whoever is later is so after a fence."""
+        agents = reachable(self.platform, takeover.target, [takeover.source])
+        status = (await waiting(self.platform, agents)).get(takeover.source)
+        if status is None or status.state != agent_pb2.WAITING:
+            return False
+        await self.start(agents[takeover.source], permit=True)
+        return True
 
     async def _last_writable(self, takeover: Takeover) -> int:
         """As the source's volume remembers it, unix milliseconds; 0 where nobody can ask."""
@@ -196,7 +219,10 @@ class Failover(FailoverBase):
         stopped = await self._stopped_or_out(takeover, component, proof, patience)
         sentence = stopped or f"its lease has run out ({patience:g} s without renewal)"
         await tell(self.platform, takeover.target, "Fenced", f"{takeover.source}: {sentence}")
-        return Fenced(sentence, proof.position, round(loop.time() - began, 2), by_lease=not stopped)
+        spent = round(loop.time() - began, 2)
+        return Fenced(
+            sentence, proof.position, spent, by_lease=not stopped, by_machine=bool(stopped) and proof.by_machine
+        )
 
     async def _stopped_or_out(
         self, takeover: Takeover, component: DesiredComponent, proof: fencing.Proof, patience: float
@@ -243,6 +269,8 @@ class Failover(FailoverBase):
             await asyncio.sleep(fencing.LEASE_OUT_AFTER)  # one has followed it again, and so renewed its lease
         may_be_few = lossy(want, takeover) and not request.fenced.by_lease
         try:
+            if request.fenced.by_machine:
+                await self._no_later_pod(takeover, enough=len(detached) >= quorum(component))
             if len(detached) < quorum(component) and not may_be_few:
                 few = f"{len(detached)} of {quorum(component)} replicas needed can take over from {takeover.source}"
                 raise permanent(ErrorType.NO_CANDIDATE, few + because(detached.refused))
@@ -252,6 +280,20 @@ class Failover(FailoverBase):
         except ApplicationError as error:
             await self.give_up(takeover, want, component, error.message)
             raise
+
+    async def _no_later_pod(self, takeover: Takeover, *, enough: bool) -> None:
+        """Its Pod has ended, and the next one may have begun since, by the word of replicas that followed it until now,
+        or of a watcher that had not heard of the fence yet. Raises NoCandidate where that cannot be excluded."""
+        loop = asyncio.get_running_loop()
+        began, proof = loop.time(), fencing.Proof(self.platform, takeover)
+        patience = fencing.LEASE_OUT_AFTER + (0 if takeover.seen else fencing.WATCHER_WITHIN)
+        while not await proof.none_began():
+            if not enough:
+                few = f"too few replicas have stopped following {takeover.source}, and its new Pod cannot be stopped"
+                raise permanent(ErrorType.NO_CANDIDATE, few)
+            if loop.time() - began >= patience:
+                return  # nobody has renewed its lease
+            await asyncio.sleep(0.2)
 
     async def _reports(self, takeover: Takeover, component: DesiredComponent) -> Mapping[str, agent_pb2.RoleReport]:
         return (await self.nodes(takeover.target, component, timeout=ASK_WITHIN, without=takeover.source)).reports

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from temporalio import activity
@@ -94,7 +96,7 @@ class FailoverBase(RoleMover):
         self, want: StepContext, component: DesiredComponent, takeover: Takeover, waits: Statuses
     ) -> dict[str, Waiting]:
         replaced = {each["node"] for each in fencing.fenced_nodes(want.manifest)}
-        return judged(waits, takeover, writable_roles(component), replaced)
+        return judged(waits, takeover, writable_roles(component), replaced, int(time.time() * 1000))
 
     async def follow_all(
         self, target: Target, component: DesiredComponent, without: Collection[str], primary: str
@@ -114,11 +116,15 @@ class FailoverBase(RoleMover):
             activity.logger.warning("%s does not follow %s yet: %s", name, primary, why)
         return failures
 
-    async def start(self, agent: AgentTarget, *, lead: bool = False) -> None:
-        """``lead``: as primary, where it finds no other."""
-        asked = request_id("lead" if lead else "start", agent.node)
+    async def start(self, agent: AgentTarget, *, lead: bool = False, permit: bool = False) -> None:
+        """``lead``: as primary, where it finds no other. ``permit``: as the primary that it was, where it finds no
+        other. Either is the platform's word that it has the lease from now on."""
+        asked = request_id("lead" if lead else "permit" if permit else "start", agent.node)
+        if lead or permit:
+            with suppress(AgentError):  # agent 2 may come later: its engine is fenced until the watcher renews
+                await self.platform.agents.renew_lease(agent, timeout=ASK_WITHIN)
         try:
-            await self.platform.agents.start(agent, asked, timeout=START_WITHIN, lead=lead)
+            await self.platform.agents.start(agent, asked, timeout=START_WITHIN, lead=lead, permit=permit)
         except AgentError as error:
             raise ApplicationError(f"{agent.node} does not start again yet: {error}") from error
 
@@ -155,7 +161,7 @@ class FailoverBase(RoleMover):
             raise permanent(ErrorType.NO_CANDIDATE, message)
         await tell_step(self.platform, takeover.target, _serving(takeover, why))
         # One that took over and ended before it had saved would lack what it acknowledged: as primary only if it may.
-        await self.start(agents[takeover.source], lead=lossy(want, takeover))
+        await self.start(agents[takeover.source], lead=lossy(want, takeover), permit=True)
         await fencing.unmark(self.platform, takeover.target, takeover.source)
         addresses = await node_addresses(self.platform, want.desired)
         failures = await self.follow_all(takeover.target, component, {takeover.source}, addresses[takeover.source])

@@ -5,8 +5,10 @@
 2. Its agent 1 is told to stop the engine, on each of its Pods that can be reached, and where its last Pod was: one that
    was deleted by force may run on for a while, and serve who is connected. A stop is remembered on the volume, so a
    successor of the Pod does not start it either. An engine that answers nothing is killed. Where its machine says that
-   it has ended (``activities.terminated_pods``), that is as good, while no other Pod of the node has begun: one that
-   begins now finds its successor, or is neither led to by a Service nor renewed.
+   it has ended (``activities.terminated_pods``), that is as good, while no other Pod of the node has begun. One that
+   comes next does not begin by its own record (``agent.lease.gate``): it needs the watcher's word, which reads the mark
+   from the API server first, or that of replicas which follow it still. So when all replicas have stopped following it
+   is looked for once more (``Proof.none_began``), and stopped, or its lease waited out.
 3. Where that is no proof (nobody answers; only a Pod answers that was made later; the Pod is gone, which says nothing
    of its processes), its lease is waited out: the replicas stop following first, so nobody renews it.
 """
@@ -28,12 +30,12 @@ from api.failover import Takeover
 from api.names import app_labels
 from api.steps import Target
 from clients.agents import AgentError, AgentTarget
-from clients.resources import APP, Manifest
+from clients.resources import APP, POD, Manifest
 from proto import agent_pb2
 from render.manifests.node import LEASE_SECONDS
 
 LEASE_OUT_AFTER = LEASE_SECONDS + 2.0
-"""Seconds after the last renewal at which an agent has surely stopped the writes (``agent.tools.lease``)."""
+"""Seconds after the last renewal at which an agent has surely stopped the writes (``agent.lease.keeper``)."""
 WATCHER_WITHIN = 10.0
 """A watcher that has not raised the suspicion itself learns from the App's status that it may not renew; one that
 cannot read the API server has ended by then (``watcher.leader_election.Timing``)."""
@@ -106,13 +108,16 @@ def successor_of(app: Manifest, node: str) -> str:
 
 class Proof:
     """Collects what is known of the source's engine. ``lost_at``: unix seconds when it was last known to be well; a Pod
-    made after that says nothing about the one before."""
+    made after that says nothing about the one before. Nor does one at another address than the holder had: the API
+    server's clock, which dates Pods, is not the watcher's."""
 
     def __init__(self, platform: Platform, takeover: Takeover) -> None:
         self._platform, self._takeover = platform, takeover
         self._lost_at = takeover.seen / 1000
         self._labels = app_labels(takeover.target.app, takeover.component, node=takeover.source)
         self.position = 0
+        self.by_machine = False
+        """The last proof is of the Pod that ended, not of the node."""
 
     async def attempt(self, timeout: float) -> str:
         """Stops what can be stopped within ``timeout`` seconds; the proof, or empty. What the machine tells meanwhile
@@ -120,7 +125,9 @@ class Proof:
         told, asked = asyncio.create_task(self._told(timeout)), asyncio.create_task(self._stopped(timeout))
         try:
             await asyncio.wait({told, asked}, return_when=asyncio.FIRST_COMPLETED)
-            return (told.result() if told.done() else "") or await asked
+            by_machine = told.result() if told.done() else ""
+            self.by_machine = bool(by_machine)
+            return by_machine or await asked
         finally:
             for task in (told, asked):
                 task.cancel()
@@ -139,6 +146,21 @@ class Proof:
         except TimeoutError:
             return ""
 
+    async def none_began(self) -> bool:
+        """Whether no engine of the node can run, when its Pod had ended and all replicas have stopped following: what
+        came since is stopped, or has not begun. Asks the API server, as the watch may be behind."""
+        takeover = self._takeover
+        found, _ = await self._platform.kubernetes.list(POD, takeover.target.namespace, labels=self._labels)
+        answers = await together(self._cannot_begin(pod) for pod in found if _may_live(pod))
+        return all(answers)
+
+    async def _cannot_begin(self, pod: Manifest) -> bool:
+        address = str((pod.get("status") or {}).get("podIP") or "")
+        if address and await self._stop_at(self._agent_at(address), str(pod["metadata"]["uid"]), STOP_WITHIN):
+            return True
+        # The kubelet tells within a second that a container runs; its agent asks the platform first, for five.
+        return not engine_may_run(pod)
+
     def _lost_has_ended(self) -> bool:
         found = self._platform.terminated_pods.of(self._takeover.target.namespace, self._labels)
         return any(self._is_the_lost_one(pod) for pod in found)
@@ -146,8 +168,7 @@ class Proof:
     def _pods(self) -> list[Manifest]:
         """All Pods of the node whose engine is not known to have ended, terminating ones too."""
         found = self._platform.pods.list(self._takeover.target.namespace, self._labels)
-        alive = [pod for pod in found if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
-        return [pod for pod in alive if not engine_ended(pod)]
+        return [pod for pod in found if _may_live(pod)]
 
     async def _stopped(self, timeout: float) -> str:
         takeover, running = self._takeover, self._pods()
@@ -174,7 +195,8 @@ class Proof:
         return report.node == takeover.source and bool(await self._stop_at(agent, address, timeout))
 
     def _is_the_lost_one(self, pod: Manifest) -> bool:
-        if not self._lost_at:
+        address, lost = str((pod.get("status") or {}).get("podIP") or ""), self._takeover.address
+        if not self._lost_at or (address and lost and address != lost):
             return False
         made = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"])).timestamp()
         return made + _WHOLE_SECOND <= self._lost_at
@@ -200,6 +222,10 @@ class Proof:
         if status.state not in _ENDED:
             return ""
         return "started" if status.starts else "stopped"
+
+
+def _may_live(pod: Manifest) -> bool:
+    return (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded") and not engine_ended(pod)
 
 
 async def wait_out(proof: Proof, since: float, seconds: float) -> str:

@@ -1,6 +1,7 @@
 """Everything before ``exec``: directories, stale pid files and half-written ones, ``preStart``, files.
 
 ``preStart`` finds the node's role from its peers and its own disk, so a node starts correctly with the platform down.
+Where that leads back to a writable role, the lease has the last word (``agent.lease.gate``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 from agent.document import NodeDocument
 from agent.documents import Bundle
+from agent.lease.gate import must_ask
 from agent.nodefiles import node_names, write_files
 from agent.record import read_record
 from agent.settings import PathRefusedError, Settings
@@ -32,11 +34,12 @@ class NotPreparedError(Exception):
 
 @dataclass(frozen=True)
 class Launch:
-    """A command with everything filled in."""
+    """A command with everything filled in. ``asks``: it needs a lease to begin with."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     directory: str
+    asks: bool = False
 
 
 def _tidy(document: NodeDocument, settings: Settings) -> None:
@@ -58,10 +61,12 @@ async def prepare(bundle: Bundle, interpreter: Interpreter, *, lead: bool = Fals
     try:
         # The disk's work in threads: a disk that hangs must not make the agent look dead to the kubelet.
         await asyncio.to_thread(_tidy, bundle.document, settings)
-        names: Mapping[str, str] = node_names(bundle, read_record(settings.state_dir), lead=lead)
-        tool = bundle.document.tools.get(PRE_START)
+        record = read_record(settings.state_dir)
+        names: Mapping[str, str] = node_names(bundle, record, lead=lead)
+        tool, role = bundle.document.tools.get(PRE_START), ""
         if tool is not None:
-            names = (await interpreter.run(PRE_START, tool, names)).variables
+            found = await interpreter.run(PRE_START, tool, names)
+            names, role = found.variables, found.values.get("role", "")
         await asyncio.to_thread(write_files, bundle, settings, names, interpreter.secrets)
         kept = json.dumps(dict(names)).encode()
         await asyncio.to_thread(write_atomically, settings.run_dir / VARIABLES_FILE, kept, 0o600)
@@ -70,6 +75,7 @@ async def prepare(bundle: Bundle, interpreter: Interpreter, *, lead: bool = Fals
             argv=tuple(variables.fill(word) for word in process.command),
             env={**os.environ} | {name: variables.fill(v, secrets=True) for name, v in process.env.items()},
             directory=str(settings.locate(process.working_directory)),
+            asks=must_ask(bundle.document, record, role),
         )
     except ToolError as error:
         raise NotPreparedError(str(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from agent import VERSION
 from agent.document import DOCUMENT_KEY
 from agent.documents import DocumentError, DocumentStore
 from agent.engine.processes import look
+from agent.lease.gate import Word
 from agent.nodefiles import LEAD
 from agent.process.run import LingeringError
 from agent.process.state import Status
@@ -40,9 +42,8 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
         self._settings = settings
 
     async def Start(self, request: pb.StartRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
-        return await self._command(
-            context, "Start", request.request_id, lambda: self._supervisor.start(lead=request.lead)
-        )
+        word = Word(request.lead, request.permit)
+        return await self._command(context, "Start", request.request_id, lambda: self._supervisor.start(word))
 
     async def Stop(self, request: pb.StopRequest, context: Context) -> pb.ProcessStatus:  # noqa: N802
         seconds = request.timeout_seconds
@@ -130,6 +131,7 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
             agent_version=VERSION,
             may_lead=may_lead,
             failures=status.failures,
+            now=time.time_ns() // 1_000_000,
         )
         if (end := status.last_end) is not None:
             message.last_end.CopyFrom(

@@ -19,7 +19,8 @@ class State(Enum):
     STARTING: preStart runs, or the process is younger than startSeconds. BACKOFF: waits before the next try.
     EXITED: ended unasked. CRASH_LOOP: ended unasked so often in a row that a person should look; waits for the next
     try, which comes at once when its document or its secrets change. LINGERING: ended or killed, but some of its
-    processes do not end, as they wait for a disk, say: neither stopped, nor may another be started.
+    processes do not end, as they wait for a disk, say: neither stopped, nor may another be started. WAITING: it was
+    writable and has no lease, so it asks whether it may be again.
     """
 
     UNKNOWN = 0
@@ -32,6 +33,7 @@ class State(Enum):
     CRASH_LOOP = 7
     HELD = 8
     LINGERING = 9
+    WAITING = 10
 
 
 @dataclass(frozen=True)

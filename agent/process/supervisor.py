@@ -3,7 +3,8 @@
 1. What is wanted: nothing (STOPPED after a remembered Stop, HELD by the document) or a running engine.
 2. The data directory's lock, for as long as the agent lives.
 3. ``prepare``; where it fails, again after 1 s, growing to 10 s, without end: it waits for peers. Where another
-   document took effect meanwhile, from 1. on.
+   document took effect meanwhile, from 1. on. One that was writable and would begin so again is WAITING until it has
+   a lease or somebody's word (``agent.lease.gate``), and is prepared anew meanwhile: there may be a primary by then.
 4. Start. Younger than startSeconds is STARTING, then RUNNING.
 5. An end that nobody asked for is EXITED, then BACKOFF with a growing delay; after too many in a row CRASH_LOOP, with
    delays of up to 30 s. Another document or secret may be the cure: the next try then comes at once.
@@ -27,6 +28,7 @@ from agent.engine.end import End
 from agent.engine.lock import DataLock
 from agent.engine.memory import ContainerMemory
 from agent.engine.output import LineSink
+from agent.lease.gate import NO_WORD, POLL, POLLS, WAITS, Word, may_begin
 from agent.process.preparation import Launch, NotPreparedError, prepare
 from agent.process.reaper import Reaper
 from agent.process.run import EngineRun, LingeringError, NotExecutedError, none_left
@@ -68,8 +70,7 @@ class Supervisor:
         self._released = 0
         """Up to this revision of the document a hold is lifted. A later one holds the next start again: the node has
         been replaced as primary."""
-        self._lead = False
-        """The next preparation may make this node primary. Never on the disk: by the next start others may lead."""
+        self._word = NO_WORD
         self._terminating = False
         self._wakeup = Wakeup()
         self._commands = asyncio.Lock()
@@ -83,13 +84,10 @@ class Supervisor:
 
     # What others ask for
 
-    async def start(self, *, lead: bool = False) -> None:
-        """Returns when the state is no longer STARTING; where the engine already runs, at once. Raises LingeringError.
-
-        ``lead``: of the next preparation, and of no later one.
-        """
+    async def start(self, word: Word = NO_WORD) -> None:
+        """Returns when the state is no longer STARTING; at once where the engine runs. Raises LingeringError."""
         async with self._commands:
-            await self._want_running(lead)
+            await self._want_running(word)
         await self._settled()
 
     async def stop(self, patience: float | None = None) -> None:
@@ -138,13 +136,13 @@ class Supervisor:
         self._wakeup.set()
 
     async def _settled(self) -> None:
-        unsettled = (State.STARTING, State.STOPPED, State.HELD, State.STOPPING)
+        unsettled = (State.STARTING, State.STOPPED, State.HELD, State.STOPPING, State.WAITING)
         status = await self.board.wait_until(lambda s: s.state not in unsettled or s.stop_requested)
         if status.state is State.LINGERING:
             raise LingeringError(status.message)
 
     async def _stop(self) -> None:
-        self._lead = False
+        self._word = NO_WORD
         self._stop_request.set(self._app_uid)
         self.board.update(stop_requested=True)
         self._wakeup.set()
@@ -161,7 +159,7 @@ class Supervisor:
         except OSError as error:
             _log.error("carried out, but the next container will not know of it: %s", error)
 
-    async def _want_running(self, lead: bool = False) -> None:
+    async def _want_running(self, word: Word = NO_WORD) -> None:
         self._stop_request.set(None)
         self._kill_at = None
         await self._save_stop_request()
@@ -169,7 +167,7 @@ class Supervisor:
         self._begin_anew()
         self.board.update(stop_requested=False)
         # Together with the event: a preparation that is under way is begun anew, and that one is to have it.
-        self._lead = lead and self._engine is None
+        self._word = word if self._engine is None else NO_WORD
         self._wakeup.set()
 
     # The life
@@ -257,11 +255,12 @@ class Supervisor:
         await self._back_off(self.board.status.trouble, self._policy.after_end(failures), state, cause)
 
     async def _prepared(self, bundle: Bundle, cause: Cause) -> Launch | None:
-        self.board.update(state=State.STARTING, pid=0, message=self.board.status.again("preparing the start"))
-        lead, self._lead = self._lead, False
+        if self.board.status.state is not State.WAITING:
+            self.board.update(state=State.STARTING, pid=0, message=self.board.status.again("preparing the start"))
+        word, self._word = self._word, NO_WORD
         if not await self._none_left():
             return None
-        task = asyncio.ensure_future(prepare(bundle, self._interpreter, lead=lead))
+        task = asyncio.ensure_future(prepare(bundle, self._interpreter, lead=word.lead))
         await self._wakeup.race(task)
         if not task.done():
             task.cancel()
@@ -277,9 +276,22 @@ class Supervisor:
             await self._back_off(str(error), delay, State.BACKOFF, cause)
             return None
         self._prepare_failures = 0
-        return launch if self._wanted() and not self._superseded(bundle, lead) else None
+        if launch.asks and not (word.lead or word.permit) and not await self._has_lease(bundle.document):
+            return None
+        return launch if self._wanted() and not self._superseded(bundle, word) else None
 
-    def _superseded(self, bundle: Bundle, lead: bool) -> bool:
+    async def _has_lease(self, document: NodeDocument) -> bool:
+        """Waits for it a little; False also where something else is wanted meanwhile."""
+        for _ in range(POLLS):
+            if may_begin(self._interpreter.settings, document):
+                return True
+            self.board.update(state=State.WAITING, pid=0, message=WAITS)
+            await self._wakeup.pause(POLL)
+            if self._wakeup.is_set():
+                break
+        return False
+
+    def _superseded(self, bundle: Bundle, word: Word) -> bool:
         """Another document took effect during the preparation, which may have waited for peers for a minute.
 
         Who pushed it was told that no process runs. Nothing is awaited from here until it is known that one does.
@@ -292,7 +304,7 @@ class Supervisor:
             return False
         _log.info("preparing the start anew: revision %d took effect meanwhile", current.document.revision)
         if not self._wakeup.is_set() and not self._holds(current.document):
-            self._lead = lead  # the word was for a start, and there was none
+            self._word = word  # it was for a start, and there was none
         return True
 
     async def _run_engine(self, launch: Launch, document: NodeDocument) -> End | None:
@@ -302,7 +314,7 @@ class Supervisor:
             run = EngineRun.start(launch, self._reaper, self._sink, self._memory, (self._lock.descriptor,))
         except NotExecutedError as error:
             return error.end
-        self._engine, self._lead = run, False
+        self._engine, self._word = run, NO_WORD
         _log.info("started %s as process %d", program, run.child.pid)
         self.board.update(
             state=State.STARTING,

@@ -3,7 +3,7 @@
 Beyond what is written there: ``forEach`` may be a list of texts or of objects (``${item.FIELD}``), the word
 ``arguments`` (each argument of the call, by name, as ``${item.name}`` and ``${item.value}``) or any other text,
 filled in and split at white space. ``when`` is asked once per step, or for each item where it mentions ``${item``.
-Values inside ``expect``, ``table`` and ``count`` patterns are filled in literally.
+Values inside ``expect``, ``table`` and ``collect`` patterns are filled in literally.
 """
 
 from __future__ import annotations
@@ -201,8 +201,9 @@ class _Run:
             for entry in self.variables.pattern(step.table).finditer(output):
                 groups = entry.groupdict()
                 self.table[groups.get("key") or ""] = groups.get("value") or ""
-        for name, text in step.count.items():
-            self.variables.known[name] = str(sum(1 for _ in self.variables.pattern(text).finditer(output)))
+        for name, text in step.collect.items():
+            pattern = self.variables.pattern(text)
+            self.variables.known[name] = " ".join(m[min(1, pattern.groups)] or "" for m in pattern.finditer(output))
 
     async def _exchanged(self, step: Step, exchange: Exchange) -> Found:
         self.waits()

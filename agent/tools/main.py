@@ -14,6 +14,8 @@ import signal
 import sys
 
 from agent.documents import DocumentError, DocumentStore
+from agent.lease.keeper import LeaseKeeper
+from agent.lease.peers import PeersAsked
 from agent.log import configure, last_words
 from agent.process.link import StatusFollower
 from agent.process.reaper import Reaper
@@ -24,7 +26,6 @@ from agent.serving.server import add_health, make_server
 from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.variables import Secrets
-from agent.tools.lease import LeaseKeeper
 from agent.tools.monitor import Monitor
 from agent.tools.service import SERVICE, ToolsService
 from proto import agent_pb2_grpc
@@ -56,6 +57,7 @@ async def _serve(settings: Settings) -> None:
     documents = DocumentStore(settings)
     interpreter = Interpreter(settings, Secrets(settings.secrets_dir), reaper)
     lease = LeaseKeeper(documents, interpreter, board)
+    peers = PeersAsked(documents, interpreter, board, lease)
     monitor = Monitor(documents, interpreter, board, lease)
     requests = RequestMemory(settings.state_dir / "requests" / "tools")
 
@@ -72,7 +74,7 @@ async def _serve(settings: Settings) -> None:
         {"/livez": lambda: True, "/readyz": lambda: monitor.why_not_ready() is None},
     )
     await probes.start()
-    tasks = [asyncio.create_task(work) for work in (follower.run(), lease.run(), monitor.run())]
+    tasks = [asyncio.create_task(work) for work in (follower.run(), lease.run(), peers.run(), monitor.run())]
     ended = asyncio.create_task(told_to_end.wait())
     gc.freeze()
     try:

@@ -6,7 +6,9 @@ where nobody runs. So it says no more of its data than what the engine would loa
    stays until it was ready and had saved.
 3. So does one found while it is not ready, until the next look: it may have copied since ``ready`` was asked.
 4. When it was writable last is no word on its data: by that it is known since when others may lack something.
-5. It is written on change and every 5 s, at most once per second, and a new role at once.
+5. Of an engine that keeps nothing on its volume as it goes (``ready`` gives ``volatile``) a replica would come back
+   with less at any moment: it remembers no position. A primary does, so that it is known to have had data.
+6. It is written on change and every 5 s, at most once per second, and a new role at once.
 """
 
 from __future__ import annotations
@@ -43,13 +45,15 @@ class Memory:
         """It has what was saved."""
         self.newest, self._settled = self._kept, False
 
-    def saw(self, found: Record, *, writable: bool, ready: bool, unsaved: bool) -> None:
+    def saw(self, found: Record, *, writable: bool, ready: bool, unsaved: bool, volatile: bool = False) -> None:
         """``ready``: as the engine's own tool says. ``found.last_seen`` is now."""
         last = self.of(found.app_uid)
         same = last is not None and last.role == found.role
         self._settled = not unsaved and (ready or (self._settled and (same or writable)))
         if unsaved or not (writable or self._settled):
             self._kept = self._as_before(found, writable=writable)
+        elif volatile and not writable:
+            self._kept = replace(found, position=0, last_ready=0)
         elif writable or ready:
             self._kept = found
         else:

@@ -22,13 +22,13 @@ from operator import attrgetter
 
 from agent.document import NodeDocument
 from agent.documents import Bundle, DocumentError, DocumentStore
+from agent.lease.keeper import LeaseKeeper
 from agent.nodefiles import node_names
 from agent.process.state import State, Status, StatusBoard
 from agent.record import Record
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.tcp import ConnectionPool
-from agent.tools.lease import LeaseKeeper
 from agent.tools.memory import Memory
 from agent.tools.volume import Volume
 
@@ -38,7 +38,7 @@ _EAGER = 0.1
 _EAGER_FOR = 15.0
 """A starting engine is asked every 0.1 s for its first 15 s: half an interval on each node of a deploy adds up."""
 _UNKNOWN_INTERVAL = 1.0
-_UNSAVED = "unsaved"
+_UNSAVED, _VOLATILE = "unsaved", "volatile"
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,11 @@ _NEWS = attrgetter(*({each.name for each in fields(Report)} - {"position", "last
 
 @dataclass(frozen=True)
 class _Readiness:
-    """``unsaved`` None: the tool did not come to know."""
+    """None: the tool did not come to know."""
 
     problem: str = ""
     unsaved: str | None = None
+    volatile: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class _Finding:
     role: str = ""
     epoch: int = 0
     position: int = 0
-    followers: int = 0
+    followers: str = ""
     problem: str = ""
 
 
@@ -101,7 +102,7 @@ class Monitor:
         self._asked: tuple[int, int] = (0, 0)
         self._alive_since = 0.0
         self._interval = _UNKNOWN_INTERVAL
-        self._unsaved = ""
+        self._unsaved, self._volatile = "", False
         self._served = False
         """The process that runs was ready once: what happened to those before it is over."""
         self._memory = Memory(interpreter.settings.state_dir, disk)
@@ -192,6 +193,8 @@ class Monitor:
         self._lease.observe(document, names, finding.role, finding.followers, asked_at)
         if ready.unsaved is not None:
             self._unsaved = ready.unsaved
+        if ready.volatile is not None:
+            self._volatile = ready.volatile == "true"
         problems = [text for text in (finding.problem, ready.problem) if text]
         self._served = self._served or not problems
         if after.alive and after.trouble and not self._served:
@@ -216,7 +219,7 @@ class Monitor:
     def _reset_for(self, status: Status) -> None:
         if self._asked != (status.pid, status.starts):
             self._asked = (status.pid, status.starts)
-            self._unsaved, self._served = "", False
+            self._unsaved, self._volatile, self._served = "", False, False
             self._memory.process_began()
             self._alive_since = time.monotonic()
             self.close()
@@ -242,8 +245,8 @@ class Monitor:
             return _Finding()
         try:
             found = await self._interpreter.run("getRole", tool, names, pool=self._pools["getRole"], waits=waits)
-            epoch, position, followers = (_whole(found.values, name) for name in ("epoch", "position", "followers"))
-            return _Finding(found.values.get("role", ""), epoch, position, followers)
+            epoch, position = (_whole(found.values, name) for name in ("epoch", "position"))
+            return _Finding(found.values.get("role", ""), epoch, position, found.values.get("followers", ""))
         except ToolError as error:
             return _Finding(problem=str(error))
 
@@ -254,9 +257,9 @@ class Monitor:
             return _Readiness("" if state is State.RUNNING else f"the process is {state.name}")
         try:
             found = await self._interpreter.run("ready", tool, names, pool=self._pools["ready"])
-            return _Readiness("", found.values.get(_UNSAVED, ""))
+            return _Readiness("", found.values.get(_UNSAVED, ""), found.values.get(_VOLATILE, ""))
         except ToolError as error:
-            return _Readiness(str(error), error.values.get(_UNSAVED))
+            return _Readiness(str(error), error.values.get(_UNSAVED), error.values.get(_VOLATILE))
 
     def _remember(self, document: NodeDocument, finding: _Finding, *, ready: bool) -> tuple[int, int]:
         """The epoch of its claim, and when it was ready last."""
@@ -275,7 +278,8 @@ class Monitor:
             epoch=epoch,
             last_ready=now if ready and not self._lease.problem else (last.last_ready if last is not None else 0),
         )
-        self._memory.saw(found, writable=writable, ready=ready, unsaved=bool(self._unsaved))
+        unsaved = bool(self._unsaved)
+        self._memory.saw(found, writable=writable, ready=ready, unsaved=unsaved, volatile=self._volatile)
         return epoch, found.last_ready
 
     def _last_ready(self, document: NodeDocument) -> int:

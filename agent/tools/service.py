@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from grpc import aio
 
 from agent.document import Tool
 from agent.documents import Bundle, DocumentError, DocumentStore
+from agent.lease.keeper import LeaseKeeper
 from agent.nodefiles import node_names
 from agent.process.link import StatusFollower
 from agent.process.state import StatusBoard
@@ -23,7 +25,6 @@ from agent.requests import RequestMemory
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.variables import UnknownNameError, Variables
-from agent.tools.lease import LeaseKeeper
 from agent.tools.monitor import Monitor, Report
 from agent.tools.reload import PushedSource, PushRefusedError, Reloader
 from agent.tools.undo import Undoing
@@ -229,4 +230,5 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
             fenced=report.fenced,
             unsaved=report.unsaved,
             keeps_ending=report.keeps_ending,
+            now=time.time_ns() // 1_000_000,
         )

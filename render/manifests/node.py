@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from api.app import Scalar
 from api.meta import parse_quantity
-from api.node import DOCUMENT_KEY, SCHEMA, Lease, NodeDocument, NodeFile, NodeIdentity
+from api.node import DOCUMENT_KEY, SCHEMA, Lease, Member, NodeDocument, NodeFile, NodeIdentity
 from api.plugin import ConfigFile
 from api.tools import Tool
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
@@ -67,6 +67,11 @@ def node_config_map(
         writable_roles=[role.name for role in definition.roles if role.writable],
         monitor_interval=definition.monitor.interval,
         lease=_lease(desired, component),
+        members=[
+            Member(name=other.name, address=addresses[other.name])
+            for other in component.nodes
+            if other.name != node.name
+        ],
     )
     data = {source_key(f): bundle.templates.render(f.template, context) for f in definition.files}
     data[DOCUMENT_KEY] = json.dumps(document.model_dump(by_alias=True, mode="json", exclude_none=True), sort_keys=True)

@@ -13,7 +13,10 @@ The node asked about is whichever holds the role, or held it last:
    primary before they start. Where they follow it still, only the platform cannot see it; where none can be reached,
    nobody could take over.
 4. It runs, with another role, and nobody has held its own for ``VACANT_AFTER``, nor does an operation run.
-5. An operation whose step names the node deals with its stops, starts and missing Pods; not with what happens to a
+5. It is back with its data and waits for the word that it is still primary (``agent.lease.gate``): a failover decides
+   at once whether another takes over, or gives it that word. Where none is to be begun, the lease is the word
+   (``watcher.failover.detector``).
+6. An operation whose step names the node deals with its stops, starts and missing Pods; not with what happens to a
    running process by itself.
 
 Besides: a node that was replaced and is back, and one that claims the role beside its holder.
@@ -52,6 +55,7 @@ class Process(StrEnum):
     CRASH_LOOP = "CRASH_LOOP"
     HELD = "HELD"
     LINGERING = "LINGERING"
+    WAITING = "WAITING"
 
 
 DIED = frozenset({Process.EXITED, Process.BACKOFF, Process.CRASH_LOOP, Process.LINGERING})
@@ -67,6 +71,7 @@ class Kind(StrEnum):
     HUNG = "hung"
     BUSY = "busy"
     STARTING = "starting"
+    ASKS = "asks"
     ISOLATED = "isolated"
     UNFINISHED = "unfinished"
     VACANT = "vacant"
@@ -151,12 +156,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Finding:
-    """``why`` and ``blocked`` are sentences without a full stop."""
+    """``why`` and ``blocked`` are sentences without a full stop. ``alone``: no other node runs, so that nobody can take
+    over."""
 
     kind: Kind
     node: str
     why: str
     blocked: str = ""
+    alone: bool = False
 
 
 def findings(facts: Facts, now: float) -> list[Finding]:
@@ -226,6 +233,8 @@ def _process(facts: Facts, node: str, pod: PodFacts, now: float, *, planned: boo
         finding = Finding(Kind.DEAD, node, f"{node} has lost its process: {how}")
         full = "its volume is full, and another node's would fill as well: give it more storage"
         return replace(finding, blocked=full) if pod.volume_full else finding
+    if state is Process.WAITING:
+        return None if planned else _asks(facts, node)
     if state is Process.STOPPED:
         return None if planned else _stopped(facts, node, pod)
     if pod.unreachable_for(now) >= ISOLATED_AFTER:
@@ -236,6 +245,13 @@ def _process(facts: Facts, node: str, pod: PodFacts, now: float, *, planned: boo
     if waits and not planned:
         return Finding(Kind.STARTING, node, f"{node} has had no running process for {BUSY_AFTER:.0f} s: {pod.message}")
     return None
+
+
+def _asks(facts: Facts, node: str) -> Finding:
+    others = [facts.pod(other) for other in facts.nodes if other != node]
+    alone = not any(pod is not None and pod.process is Process.RUNNING for pod in others)
+    why = f"{node} is back and waits for the word that it is still {facts.role}"
+    return Finding(Kind.ASKS, node, why, alone=alone)
 
 
 def _stopped(facts: Facts, node: str, pod: PodFacts) -> Finding | None:
@@ -306,7 +322,7 @@ def _is_back(pod: PodFacts, now: float) -> bool:
     """Also as a replica: until somebody has seen to it that it is one for good, it stays fenced."""
     heard = pod.heard_at is not None and now - pod.heard_at <= HEARD_WITHIN and pod.failing_since is None
     runs = pod.process is Process.RUNNING and pod.role
-    waits = pod.process in _ENDED - {Process.LINGERING} or pod.process is Process.HELD
+    waits = pod.process in _ENDED - {Process.LINGERING} or pod.process in (Process.HELD, Process.WAITING)
     return bool(heard and not pod.terminating and (runs or waits))
 
 

@@ -16,17 +16,19 @@ from functools import partial
 
 from api.names import LABEL_NODE, metadata_name
 from api.operations import Suspicion
-from clients.agents import Agents, AgentTarget
+from clients.agents import Agents
 from clients.errors import KubernetesError
 from clients.resources import CONFIG_MAP, Manifest
 from clients.shared_watch import Change, WatchEvent
 from proto import agent_pb2
+from watcher import metrics
 from watcher.cache import apps, pods
 from watcher.cache.caches import AppKey, Caches, ComponentKey
 from watcher.failover import observations
 from watcher.failover.detection_rules import LOST, Facts, Finding, Kind, PodFacts, Process, Usage, findings
+from watcher.failover.holders import lease_holders, may_begin, target_of
 from watcher.failover.lease_renewal import Holder, LeaseRenewal
-from watcher.failover.observations import Observation
+from watcher.failover.observations import Observation, skew_notes
 from watcher.failover.probes import Asked, Probes
 from watcher.failover.suspicions import Reason, Suspicions
 from watcher.roles.arbitration import Decision
@@ -85,7 +87,7 @@ class FailureDetector:
         self._components: dict[ComponentKey, _Component] = {}
         self._notes: dict[ComponentKey, tuple[str, ...]] = {}
         self._ran_before: set[str] = set()
-        self._renewal = LeaseRenewal(agents, self._may_have_lease, self._renewed, self._held)
+        self._renewal = LeaseRenewal(agents, self._may_have_lease, self._renewed, self._held, self._may_begin)
         self._probes = Probes(agents)
         self._begun = _unix()
         self._queue: WorkQueue[ComponentKey] = WorkQueue("failures", self._look, longest_backoff=1.0, workers=16)
@@ -129,21 +131,26 @@ class FailureDetector:
             self._renewal.keep(key, ())
             return
         component.decision = decision
-        holders, before = [], dict(component.last)
+        before = dict(component.last)
         exclusive = self._rules.exclusive(*key)
         for name, role in decision.roles.items():
             pod = self._cluster.pods.get(key[0], name)
             if role in exclusive and pod is not None:
                 component.last[role] = pods.label(pod, LABEL_NODE)
-                if target := _target(key, pod):
+                if target := target_of(key, pod):
                     component.addresses[target.node] = target.address
-                    holders.append(Holder(key, name, target))
-        self._renewal.keep(key, holders)
+        self._keep_leases(key, component)
         claiming = self._claiming(key, decision)
         component.claiming_since = {node: component.claiming_since.get(node, _now()) for node in claiming}
         if component.last != before:
             self._changed(key[:2])
         self._queue.add(key)
+
+    def _keep_leases(self, key: ComponentKey, component: _Component) -> None:
+        own = [pod for pod in self._cluster.pods_of.of(key[:2]) if pods.component_of(pod) == key]
+        roles, exclusive = component.decision.roles, self._rules.exclusive(*key)
+        last = component.last if component.record_read or component.last else None
+        self._renewal.keep(key, lease_holders(key, own, roles, exclusive, last, component.seen))
 
     def _claiming(self, key: ComponentKey, decision: Decision) -> set[str]:
         found = (self._cluster.pods.get(key[0], name) for name in decision.refused)
@@ -172,6 +179,8 @@ class FailureDetector:
         if manifest is None or component.seen.get(pod) is after:
             return
         component.seen[pod] = after
+        if after.report is not None and after.report.now:
+            metrics.CLOCK_SKEW.labels(str((manifest.get("spec") or {}).get("nodeName") or "")).set(after.skew)
         node = pods.label(manifest, LABEL_NODE)
         component.well[node] = max(after.well, component.well.get(node, 0))
         self._queue.add(key)
@@ -211,6 +220,9 @@ class FailureDetector:
         fenced = apps.fenced(self._cluster.apps.get(*holder.key[:2]))
         return self._leads() and component is not None and node not in fenced and node not in component.suspected
 
+    async def _may_begin(self, holder: Holder) -> bool:
+        return await may_begin(self._cluster.kubernetes, holder) and self._may_have_lease(holder)
+
     # Looks
 
     async def _look(self, key: ComponentKey) -> None:
@@ -231,6 +243,7 @@ class FailureDetector:
             found += findings(facts, _now())
             again = self._ask(key, component, facts) or not facts.begun or bool(facts.claimants) or again
         self._act(key, component, found)
+        self._keep_leases(key, component)
         if again or found:
             self._queue.add(key, LOOK_AGAIN)
 
@@ -302,7 +315,7 @@ class FailureDetector:
                 self._probes.role(asked, partial(self._answered, key, name))
 
     def _asked(self, key: ComponentKey, pod: Manifest) -> Asked | None:
-        name, target = str(pod["metadata"]["name"]), _target(key, pod)
+        name, target = str(pod["metadata"]["name"]), target_of(key, pod)
         if target is None:
             return None
         return Asked(name, target, partial(self._called, key, name))
@@ -338,6 +351,7 @@ class FailureDetector:
             key, {reason: _suspicion(reason, f, component, self._begun) for reason, f in standing.items()}
         )
         notes = [f"{f.why}; {f.blocked}" for f in found if f.blocked]
+        notes += skew_notes({pod: seen.skew for pod, seen in component.seen.items()})
         for reason, finding in standing.items():
             told = "its workflow has been told" if self._suspicions.taken(reason) else "Temporal has not been told yet"
             notes.append(f"{finding.why}; {told}")
@@ -368,7 +382,8 @@ def _suspicion(reason: Reason, finding: Finding, component: _Component, begun: i
         finding.node,
         finding.why,
         component.well.get(finding.node, 0),
-        back=finding.kind is Kind.BACK,
+        # Where nobody could take over it is no other failover either: it is only given its word.
+        back=finding.kind is Kind.BACK or finding.alone,
         address=component.addresses.get(finding.node, ""),
         in_sync_since=begun - LED_BEFORE,
     )
@@ -383,11 +398,6 @@ def _by_node(found: Sequence[Manifest], seen: Mapping[str, Observation]) -> dict
         node: tuple(observations.facts(pod, seen[str(pod["metadata"]["name"])]) for pod in sorted(own, key=pods.rank))
         for node, own in nodes.items()
     }
-
-
-def _target(key: ComponentKey, pod: Manifest) -> AgentTarget | None:
-    address = pods.address(pod)
-    return AgentTarget(key[0], key[1], pods.label(pod, LABEL_NODE), address) if address else None
 
 
 def _now() -> float:

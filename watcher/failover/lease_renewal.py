@@ -1,5 +1,9 @@
 """Renews the lease of each primary that the platform would replace, so that it stops taking writes when it cannot.
 
+To a primary whose engine waits for a lease before it begins (``Holder.begins``), the lease is the word that it may: so
+what the API server says of the App itself is asked first, not only what the caches say. A failover that names the node
+in the App's status after its Pod was made is then seen, however far the caches are behind.
+
 One call each second and each primary; every call has its own second, so one that hangs delays no other. Whether a
 primary may have its lease is asked before each call, of what the caches say then.
 
@@ -12,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 import grpc
@@ -31,11 +35,12 @@ UNREACHED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXC
 
 @dataclass(frozen=True)
 class Holder:
-    """A Pod that holds a writable exclusive role."""
+    """A Pod that holds a writable exclusive role; ``begins``: held it last, and waits for the word that it may."""
 
     key: ComponentKey
     pod: str
     target: AgentTarget
+    begins: bool = False
 
 
 class LeaseRenewal:
@@ -48,8 +53,10 @@ class LeaseRenewal:
         allowed: Callable[[Holder], bool],
         told: Callable[[Holder, bool, float], None],
         held: Callable[[Holder], None] = lambda holder: None,
+        may_begin: Callable[[Holder], Awaitable[bool]] | None = None,
     ) -> None:
         self._agents, self._allowed, self._told, self._held = agents, allowed, told, held
+        self._may_begin = may_begin
         self._loops: dict[Holder, asyncio.Task[None]] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._without: set[Holder] = set()
@@ -86,6 +93,8 @@ class LeaseRenewal:
     async def _renew(self, holder: Holder) -> None:
         began = asyncio.get_running_loop().time()
         where = {"app": "/".join(holder.key[:2]), "pod": holder.pod}
+        if holder.begins and (self._may_begin is None or not await self._may_begin(holder)):
+            return
         try:
             answer = await self._agents.renew_lease(holder.target, timeout=DEADLINE)
         except AgentError as error:

@@ -6,27 +6,29 @@ was last heard.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from clients.resources import Manifest
 from proto import agent_pb2
 from watcher.cache import pods
-from watcher.failover.detection_rules import DIED, PodFacts, Process, Usage
+from watcher.failover.detection_rules import PodFacts, Process, Usage
 from watcher.roles.arbitration import Claim, Report, accept
 from watcher.roles.streams import engine_runs
 
-_HAS_RUN = frozenset({Process.RUNNING, Process.STOPPING, Process.STOPPED, Process.HELD}) | DIED - {Process.BACKOFF}
+CLOCK_TOLERANCE = 5.0
+"""Seconds by which clocks may differ (``activities.roles.candidates``); what a report takes to arrive counts too."""
+_HAS_RUN = frozenset(Process) - {Process.UNKNOWN, Process.STARTING, Process.BACKOFF}
 """STARTING and BACKOFF are also those of a process that never came to run, where it tells no role: an engine answers
-before it is old enough to count as running. HELD is that of a node that is to be taken in again: it has run in an
-earlier Pod, and will not before it is told to."""
+before it is old enough to count as running. HELD and WAITING are those of a node that has run in an earlier Pod, and
+will not before it is told to."""
 
 
 @dataclass(frozen=True)
 class Observation:
     """Of one Pod; times on the monotonic clock. ``order`` tells a newer report from an older one; ``silent``: the
     stream of reports is broken; ``well``: unix milliseconds of the last report of a running holder of a writable role;
-    for the rest see ``PodFacts``."""
+    ``skew``: seconds by which its agent's clock is ahead of ours; for the rest see ``PodFacts``."""
 
     ran: bool = False
     order: Claim | None = None
@@ -37,6 +39,7 @@ class Observation:
     failing_since: float | None = None
     silent: bool = False
     well: int = 0
+    skew: float = 0.0
     usage: Usage | None = None
     stop_requested: bool | None = None
 
@@ -75,6 +78,7 @@ def heard(
         failing_since=None,
         silent=False,
         well=unix if well else known.well,
+        skew=(report.now - unix) / 1000 if report.now else 0.0,
         usage=known.usage if unanswered else None,
         stop_requested=known.stop_requested if not changed else None,
     )
@@ -128,3 +132,14 @@ def facts(pod: Manifest, seen: Observation) -> PodFacts:
         usage=seen.usage,
         stop_requested=seen.stop_requested,
     )
+
+
+def skew_notes(skews: Mapping[str, float]) -> list[str]:
+    """Sentences on clocks that differ too much from ours for times to be compared. ``skews``: by Pod, seconds. To ten
+    seconds: each other figure would be a change of the App's status."""
+    return [
+        f"the clock of the machine of {pod} is about {abs(round(skew, -1)):.0f} s {'ahead' if skew > 0 else 'behind'}: "
+        "set it right, as what its volume remembers is not believed when a primary is lost"
+        for pod, skew in sorted(skews.items())
+        if abs(skew) > CLOCK_TOLERANCE
+    ]

@@ -36,6 +36,9 @@ class FailoverMemory:
     """On whom a failover runs. Not kept: no run of the entity ends while an operation runs."""
 
     def suspect(self, suspicion: Suspicion) -> None:
+        known = self.suspicions.get(suspicion.node) or self.acting
+        if suspicion.back and not (known is not None and known.back):
+            self.failed_at = ""  # it is back: what failed before was without it, and is no reason to wait
         self.suspicions[suspicion.node] = suspicion
 
     def due(self, now: datetime) -> Suspicion | None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent import VERSION
-from agent.document import Lease, Step
+from agent.document import Lease, Member, Step
 from agent.documents import DocumentError, parse
 from agent.process.state import State
 from agent.serving import identity
@@ -39,7 +39,7 @@ STEPS = [
     },
     {"write": {"path": "/middleware/x", "content": "c", "mode": "0600"}, "when": {"${x}": "y"}},
     {"set": {"y": "1"}, "forEach": [1, {"k": "v"}], "timeout": 3},
-    {"fail": "no", "firstOf": ["a", "b"], "table": "(?P<key>.)(?P<value>.)", "count": {"n": "x"}},
+    {"fail": "no", "firstOf": ["a", "b"], "table": "(?P<key>.)(?P<value>.)", "collect": {"n": "x"}},
 ]
 
 
@@ -65,6 +65,7 @@ def _platform_document() -> str:
             "writableRoles": ["primary"],
             "monitorInterval": 0.25,
             "lease": {"seconds": 4, "followers": 2},
+            "members": [{"name": "shop-engine-main-1", "address": "198.18.0.2"}],
         }
     )
     return document.model_dump_json(by_alias=True)
@@ -76,6 +77,7 @@ def test_every_field_the_platform_writes_arrives() -> None:
     assert (document.revision, document.hold, document.monitor_interval) == (4, True, 0.25)
     assert (document.node.app_uid, document.writable_roles) == ("u", ("primary",))
     assert document.lease == Lease(seconds=4.0, followers=2)
+    assert document.members == (Member("shop-engine-main-1", "198.18.0.2"),)
     assert (document.process.working_directory, document.process.pid_files) == ("/middleware/data", ("engine.pid",))
     assert (document.process.start_seconds, document.process.stop.signal) == (2.0, "INT")
     run, tcp, http, write, loop, fail = document.tools["ready"].steps
@@ -90,7 +92,7 @@ def test_every_field_the_platform_writes_arrives() -> None:
     assert (write.write.mode, write.when) == ("0600", {"${x}": "y"})
     assert (loop.set, loop.for_each, loop.timeout) == ({"y": "1"}, (1, {"k": "v"}), 3.0)
     assert (fail.fail, fail.first_of, fail.table) == ("no", ("a", "b"), "(?P<key>.)(?P<value>.)")
-    assert fail.count == {"n": "x"}
+    assert fail.collect == {"n": "x"}
 
 
 def test_each_field_of_the_platforms_step_is_known_to_the_agent() -> None:

@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,11 +90,13 @@ class Engine:
         return dict((await self.node.run(name, **arguments)).values)
 
     async def ready(self) -> bool:
-        if unsaved := (await self.tool("ready")).get("unsaved"):
+        said = await self.tool("ready")
+        if unsaved := said.get("unsaved"):
             raise ToolError(unsaved)
         if self.component == SERVER:
             role = await self.tool("getRole")
-            self.node.record = record(role["role"], int(role["position"]))
+            nothing_kept = said.get("volatile") == "true" and role["role"] == "replica"
+            self.node.record = record(role["role"], 0 if nothing_kept else int(role["position"]))
         return True
 
     def client(self, timeout: float = 3) -> redis.asyncio.Redis:
@@ -174,11 +176,18 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(
-    path: Path, topology: str, version: str = "7.0", *, plugin: str = "redis", **groups: int
+    path: Path,
+    topology: str,
+    version: str = "7.0",
+    *,
+    plugin: str = "redis",
+    config: Mapping[str, Any] | None = None,
+    **groups: int,
 ) -> AsyncIterator[Cluster]:
+    """``config``: of the servers."""
     made = Cluster(path)
     try:
-        await made.start(wanted(plugin, topology, version, **groups))
+        await made.start(wanted(plugin, topology, version, config=config, **groups))
         yield made
     finally:
         for engine in made.engines:

@@ -37,9 +37,20 @@ def load(plugin: str) -> PluginBundle:
     return load_folder(PLUGINS / plugin)
 
 
-def wanted(plugin: str, topology: str | None = None, runtime_version: str | None = None, **groups: int) -> DesiredApp:
-    """``groups``: component (with ``_``) -> replicas."""
-    components = [{"name": n.replace("_", "-"), "groups": [{"name": "g", "replicas": r}]} for n, r in groups.items()]
+def wanted(
+    plugin: str,
+    topology: str | None = None,
+    runtime_version: str | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    **groups: int,
+) -> DesiredApp:
+    """``groups``: component (with ``_``) -> replicas. ``config``: of the first of them."""
+    components: list[dict[str, Any]] = [
+        {"name": n.replace("_", "-"), "groups": [{"name": "g", "replicas": r}]} for n, r in groups.items()
+    ]
+    if config is not None:
+        components[0]["config"] = dict(config)
     bundle = load(plugin)
     spec = {
         "plugin": {"name": bundle.name, "version": bundle.version},

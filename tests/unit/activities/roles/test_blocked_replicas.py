@@ -186,6 +186,25 @@ volumes = st.builds(
 )
 
 
+NOW = 300_000
+
+
+@pytest.mark.parametrize(
+    ("skew", "taken"), [(0, True), (4_000, True), (-4_000, True), (60_000, False), (-60_000, False)]
+)
+def test_a_volume_is_not_believed_where_its_machines_clock_is_wrong(skew: int, taken: bool) -> None:
+    """One that is ahead says of a replica which lost its primary long ago that it was in sync to the end."""
+    move = Takeover(Target("library", "books", UID, "", "Failover", ""), "store", LOST, well=200_000)
+    record = agent_pb2.VolumeRecord(
+        present=True, app_uid=UID, role="replica", position=10, last_ready=205_000, last_seen=205_000
+    )
+    status = agent_pb2.ProcessStatus(state=agent_pb2.BACKOFF, volume=record, may_lead=True, now=NOW + skew)
+    waits = judged({NODES[1]: status}, move, {"primary"}, (), NOW)
+    assert able_to_lead(waits, lossy=False) == ([NODES[1]] if taken else [])
+    assert taken or "the clock of its machine is 60 s" in waits[NODES[1]].behind
+    assert able_to_lead(waits, lossy=True) == [NODES[1]]
+
+
 @given(st.dictionaries(st.sampled_from(NODES[1:]), volumes), st.integers(0, 200_000), st.booleans())
 def test_whoever_leads_had_the_data_and_unless_allowed_all_of_them(
     known: dict[str, agent_pb2.VolumeRecord], well: int, lossy: bool
@@ -195,7 +214,7 @@ def test_whoever_leads_had_the_data_and_unless_allowed_all_of_them(
         name: agent_pb2.ProcessStatus(state=agent_pb2.BACKOFF, volume=volume, may_lead=True)
         for name, volume in known.items()
     }
-    waits = judged(statuses, move, {"primary"}, ())
+    waits = judged(statuses, move, {"primary"}, (), NOW)
     for name in able_to_lead(waits, lossy=lossy):
         volume = known[name]
         assert volume.present and volume.app_uid == UID and volume.position and volume.last_ready  # noqa: PT018

@@ -102,10 +102,14 @@ class FakeAgents:
             raise AgentError(target, "Stop", grpc.StatusCode.UNAVAILABLE, "nobody there")
         return self.stopped[target.node]
 
+    async def renew_lease(self, target: AgentTarget, **_: Any) -> agent_pb2.LeaseStatus:
+        self.calls.append((target.node, "renew", {}))
+        return agent_pb2.LeaseStatus(held=True)
+
     async def start(
-        self, target: AgentTarget, _request_id: str, *, lead: bool = False, **_: Any
+        self, target: AgentTarget, _request_id: str, *, lead: bool = False, permit: bool = False, **_: Any
     ) -> agent_pb2.ProcessStatus:
-        self.calls.append((target.node, "lead" if lead else "start", {}))
+        self.calls.append((target.node, "lead" if lead else "permit" if permit else "start", {}))
         if target.node in self.waiting:
             self.waiting[target.node].state = agent_pb2.BACKOFF
         if lead:

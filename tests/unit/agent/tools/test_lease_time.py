@@ -11,12 +11,13 @@ import pytest
 from agent.decoding import decode
 from agent.document import Lease, NodeDocument
 from agent.documents import DocumentStore
+from agent.lease.keeper import LeaseKeeper
 from agent.process.reaper import Reaper
 from agent.process.state import State, StatusBoard
+from agent.record import Record, write_record
 from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.variables import Secrets
-from agent.tools.lease import LeaseKeeper
 from tests.unit.agent.support import Node, eventually
 
 
@@ -33,7 +34,9 @@ class Primary:
 
     def __init__(self, node: Node) -> None:
         fence = {"steps": [{"write": {"path": "/middleware/fence", "content": "${arg.seconds}"}}]}
-        data = node.document(writableRoles=["primary"], lease={"seconds": 4.0, "followers": 2}, tools={"fence": fence})
+        members = [{"name": f"node-{number}", "address": f"10.0.0.{number}"} for number in (1, 2, 3)]
+        lease = {"seconds": 4.0, "followers": 2}
+        data = node.document(writableRoles=["primary"], lease=lease, members=members, tools={"fence": fence})
         node.mount(data)
         self.clock = Clock()
         settings = Settings.from_environment(node.environment())
@@ -43,7 +46,7 @@ class Primary:
         self.keeper = LeaseKeeper(DocumentStore(settings), interpreter, self.board, self.clock)
         self.document = decode(NodeDocument, data, "node.json")
 
-    def polled(self, role: str = "primary", followers: int = 0, *, asked: float | None = None) -> None:
+    def polled(self, role: str = "primary", followers: str = "", *, asked: float | None = None) -> None:
         self.keeper.observe(self.document, {}, role, followers, self.clock.time if asked is None else asked)
 
     def out_at(self, time: float) -> bool:
@@ -82,14 +85,54 @@ async def test_a_call_counts_from_its_arrival(primary: Primary) -> None:
 async def test_enough_followers_count_from_two_seconds_before_they_were_asked_for(primary: Primary) -> None:
     primary.polled()
     primary.clock.time = 1005
-    primary.polled(followers=1)
+    primary.polled(followers="10.0.0.1")
     assert primary.keeper.out, "one of two is no majority"
-    primary.polled(followers=2, asked=1003.5)
+    primary.polled(followers="10.0.0.1 node-3", asked=1003.5)
     assert not primary.keeper.out
     assert not primary.out_at(1005.4)
     assert primary.out_at(1005.5)
-    primary.polled(followers=2, asked=1001)
+    primary.polled(followers="10.0.0.1 node-3", asked=1001)
     assert primary.keeper.out, "an answer that took too long"
+
+
+@pytest.mark.parametrize(
+    "followers", ["10.0.0.7 10.0.0.8", "10.0.0.1 10.0.0.1", "10.0.0.1 node-1", "2", "10.0.0.1,node-3"]
+)
+async def test_strangers_that_copy_the_data_renew_nothing(primary: Primary, followers: str) -> None:
+    """A migration tool, another site's replica, a node that was removed; nor does one replica count twice."""
+    primary.polled()
+    for time in range(1000, 1010):
+        primary.clock.time = time
+        primary.polled(followers=followers)
+    assert primary.keeper.out
+
+
+async def test_who_was_writable_before_its_pod_begins_with_an_empty_lease(node: Node, primary: Primary) -> None:
+    write_record(node.data / ".agent", Record(app_uid="uid-1", role="primary"))
+    await primary.keeper.resume()
+    primary.polled()
+    assert primary.keeper.out, "however it came to run"
+    assert primary.keeper.renew(1000) == ""
+    assert not primary.out_at(1003.9)
+
+
+async def test_it_is_renewed_before_its_engine_runs(node: Node, primary: Primary) -> None:
+    write_record(node.data / ".agent", Record(app_uid="uid-1", role="primary"))
+    await primary.keeper.resume()
+    primary.keeper.followed(primary.document, "10.0.0.1 10.9.9.9", 1000)
+    primary.polled()
+    assert primary.keeper.out, "one of its replicas is no majority"
+    primary.keeper.followed(primary.document, "10.0.0.1 node-2", 1000)
+    assert not primary.out_at(1003.9)
+    assert primary.out_at(1004)
+
+
+async def test_who_was_a_replica_has_a_grace_when_it_is_promoted(node: Node, primary: Primary) -> None:
+    write_record(node.data / ".agent", Record(app_uid="uid-1", role="replica"))
+    await primary.keeper.resume()
+    assert "not known to have a writable role" in primary.keeper.renew(1000)
+    primary.polled()
+    assert not primary.out_at(1003.9)
 
 
 async def test_a_role_that_is_not_known_changes_nothing(primary: Primary) -> None:

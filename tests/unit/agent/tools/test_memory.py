@@ -32,6 +32,7 @@ async def see(
     *,
     ready: bool = True,
     unsaved: bool = False,
+    volatile: bool = False,
     app_uid: str = "app",
 ) -> None:
     """``at``: seconds. As the monitor tells it."""
@@ -39,7 +40,7 @@ async def see(
     last_ready = now if ready else last.last_ready if last else 0
     writable = role == "master"
     found = Record(app_uid, role, now if writable else 0, now, position, 7, last_ready)
-    memory.saw(found, writable=writable, ready=ready, unsaved=unsaved)
+    memory.saw(found, writable=writable, ready=ready, unsaved=unsaved, volatile=volatile)
     await eventually(lambda: memory._writing is None or memory._writing.done(), what="it is written")
 
 
@@ -130,3 +131,15 @@ async def test_nothing_of_an_earlier_app_counts(tmp_path: Path) -> None:
     await see(memory, 60, 99, unsaved=True, app_uid="another")
     record = await written(tmp_path, lambda r: r.app_uid == "another")
     assert (record.role, record.position, record.last_ready) == ("replica", 0, 0)
+
+
+async def test_a_replica_whose_engine_keeps_nothing_has_nothing_to_begin_with(tmp_path: Path) -> None:
+    """Its process ends beside a primary that is cut off: told to lead, it would be empty, and that copied by all."""
+    memory = of(tmp_path, FOLLOWED)
+    await see(memory, 60, 99, volatile=True)
+    record = await written(tmp_path, lambda r: r.last_seen == 60_000)
+    assert (record.role, record.position, record.last_ready) == ("replica", 0, 0)
+    assert memory.newest is not None
+    assert memory.newest.last_ready == 60_000, "while it runs it has it all"
+    await see(memory, 66, 120, "master", volatile=True)
+    assert (await written(tmp_path, lambda r: r.role == "master")).position == 120, "it is known to have had data"

@@ -117,8 +117,12 @@ async def world() -> AsyncIterator[AsyncExitStack]:
 def server(
     path: Path, index: int = 0, role: str | None = None, *, position: int = 1000, bootstrap: bool = True
 ) -> Node:
+    """``role``: that it remembers, with the data that it had."""
     data = files(SENTINEL, "redis-server", index, bootstrap=bootstrap)
-    return Node(path, data, None if role is None else record(role, position))
+    made = Node(path, data, None if role is None else record(role, position))
+    if role is not None:
+        (path / "data" / "data" / "appendonly.aof").touch()
+    return made
 
 
 async def conclusion(node: Node) -> tuple[str, str]:
@@ -128,8 +132,8 @@ async def conclusion(node: Node) -> tuple[str, str]:
 
 async def test_role_and_position(tmp_path: Path, world: AsyncExitStack) -> None:
     await world.enter_async_context(listening({(FIRST, 6379): redis(MASTER), (SECOND, 6379): redis(SYNCED)}))
-    assert (await server(tmp_path).run("getRole")).values == {"role": "master", "position": "42", "followers": "1"}
-    assert (await server(tmp_path, 1).run("getRole")).values == {"role": "replica", "position": "41", "followers": "0"}
+    assert (await server(tmp_path).run("getRole")).values == {"role": "master", "position": "42", "followers": SECOND}
+    assert (await server(tmp_path, 1).run("getRole")).values == {"role": "replica", "position": "41", "followers": ""}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import grpc
@@ -289,3 +290,15 @@ async def test_a_node_that_only_the_platform_cannot_see_is_noted(
         await eventually(lambda: words in known.degraded())
         assert known.suspicions == []
         assert known.role(0) == "master"
+
+
+async def test_a_clock_that_differs_is_told_and_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        now = time.time_ns() // 1_000_000
+        known.agents.say(SECOND, "replica", now=now + 61_000)
+        await eventually(lambda: "is about 60 s ahead: set it right" in known.degraded())
+        assert known.suspicions == []
+        known.agents.say(SECOND, "replica", now=now)
+        await eventually(lambda: known.degraded() == "")

@@ -55,6 +55,21 @@ def test_who_is_back_does_not_wait_and_counts_for_nothing() -> None:
     assert found.replaced == {"server": NOW.isoformat()}
 
 
+def test_who_comes_back_after_a_failure_does_not_wait_for_the_pause_of_it() -> None:
+    found = FailoverMemory()
+    for _ in range(5):
+        found.suspect(LOST)
+        found.begin(LOST)
+        found.learn(result(Outcome.FAILED), NOW)
+    back = Suspicion("server", "x-0", "x-0 waits for the word", back=True)
+    found.suspect(back)
+    assert found.due(NOW) == back
+    found.begin(back)
+    found.suspect(back)
+    found.learn(result(Outcome.FAILED), NOW)
+    assert found.due(NOW + timedelta(seconds=4)) is None, "what is said again is no news"
+
+
 def test_what_was_said_of_the_replaced_node_meanwhile_is_dropped_and_of_its_successor_kept() -> None:
     found = FailoverMemory()
     found.suspect(LOST)

@@ -5,9 +5,12 @@ So the primary stops by itself, and the platform waits that out before it promot
 
 1. Renewed by the platform's call, from its arrival; and by a poll in which enough of the node's own replicas were heard
    from: within 2 s before the answer, so it counts from 2 s before the question. A replica that has stopped following,
-   as all have before one is promoted, renews nothing.
-2. Granted when the node becomes writable, and to an engine of which nothing is known; once. What was granted or renewed
-   is remembered over ends of the engine and of this agent, so no restart lengthens it.
+   as all have before one is promoted, renews nothing; nor does anybody who is no member of the component, as whoever
+   copies the data for himself knows nothing of a successor.
+2. Granted when a replica becomes writable, which is the platform's doing, and to an engine that never ran in this App;
+   once. What was granted or renewed is remembered over ends of the engine and of this agent, so no restart lengthens
+   it. A node that was writable before its Pod began has an empty lease: its engine waits for a renewal before it begins
+   (``agent.lease.gate``), and should it run all the same, it is fenced.
 3. Runs out ``seconds`` after the last renewal: tool ``fence`` at once, again for each new process of the engine and
    every 20 s (it asks for 60 s), 0.5 s after a failure. While it is out no ``unfence`` reaches the engine, whoever
    asks for it.
@@ -29,17 +32,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from agent.document import Lease, NodeDocument
 from agent.documents import DocumentError, DocumentStore
+from agent.lease.gate import boot_time
+from agent.lease.memory import LeaseMemory, Remembered
 from agent.nodefiles import node_names
 from agent.process.state import StatusBoard
+from agent.record import Record, read_record
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.tcp import ConnectionPool
-from agent.tools.leasememory import LeaseMemory, Remembered
 
 _log = logging.getLogger(__name__)
 FENCE, UNFENCE, FAILOVER, FOLLOW = "fence", "unfence", "failover", "follow"
@@ -52,11 +56,6 @@ _RETRY = 0.5
 _LOOK = 0.25
 NEVER = -math.inf
 Clock = Callable[[], float]
-
-
-def boot_time() -> float:
-    """Seconds since the machine started, those in which it was suspended among them."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class LeaseKeeper:
@@ -79,6 +78,10 @@ class LeaseKeeper:
         self._lease: Lease | None = None
         self._app_uid = ""
         self._names: Mapping[str, str] | None = None
+        self._record: Record | None = None
+        """Of the engine before this Pod's, or before this agent, until it is compared with the document."""
+        self._was_writable = False
+        """As that record says. The role now is not known yet."""
         self._writable = False
         self._since: float | None = None
         """Of the last renewal; None where there is no lease or no writable role."""
@@ -100,6 +103,7 @@ class LeaseKeeper:
     async def resume(self) -> None:
         """What an earlier agent 2 has left; before any tool is run."""
         remembered = await asyncio.to_thread(self._memory.read)
+        self._record = await asyncio.to_thread(read_record, self._interpreter.settings.state_dir)
         self._note_document()
         if remembered is None or self._app_uid not in ("", remembered.app_uid):
             return
@@ -144,9 +148,10 @@ class LeaseKeeper:
     # What others say
 
     def observe(
-        self, document: NodeDocument, names: Mapping[str, str], role: str, followers: int, asked_at: float
+        self, document: NodeDocument, names: Mapping[str, str], role: str, followers: str, asked_at: float
     ) -> None:
-        """After each poll; ``asked_at`` by our clock. An unknown role changes nothing: a hung primary is still one."""
+        """After each poll; ``followers``: addresses or names of who was heard from; ``asked_at`` by our clock. An
+        unknown role changes nothing: a hung primary is still one."""
         self._names = names
         self._take_up(document)
         if not role:
@@ -156,12 +161,24 @@ class LeaseKeeper:
             return
         self._writable = True
         if self._lease is not None and self._since is None:
-            self._renewed(self._clock())
-        if self._lease is not None and followers >= self._lease.followers:
+            self._renewed(NEVER if self._was_writable else self._clock())
+        self._was_writable = False
+        if self._are_enough(document, followers):
             self._renewed(asked_at - HEARD_WITHIN)
         if self.out and not self.fenced:
             self._next = NEVER
         self._changed()
+
+    def followed(self, document: NodeDocument, followers: str, asked_at: float) -> None:
+        """While the engine waits to begin: who follows it still, as they say themselves."""
+        self._take_up(document)
+        if self._was_writable or self._writable:
+            if self._are_enough(document, followers):
+                self._renewed(asked_at)
+            self._changed()
+
+    def _are_enough(self, document: NodeDocument, followers: str) -> bool:
+        return self._lease is not None and document.members_among(followers) >= self._lease.followers
 
     def renew(self, at: float) -> str:
         """By the platform. Empty: renewed; else a sentence why there is nothing to renew."""
@@ -170,7 +187,7 @@ class LeaseKeeper:
             return failure
         if self._lease is None:
             return "the node document has no lease: the platform replaces no primary of this topology"
-        if not self._writable:
+        if not self._writable and not self._was_writable:
             return "this node is not known to have a writable role"
         self._renewed(at)
         self._changed()
@@ -339,7 +356,7 @@ class LeaseKeeper:
         """Not writable: whoever made it so has lifted the fence."""
         if self._touched:
             _log.info("no longer writable, so the lease's fence is over")
-        self._writable = self._touched = self._handed_over = False
+        self._writable = self._was_writable = self._touched = self._handed_over = False
         self._since, self._fenced_process, self._next, self._asked_until = None, None, NEVER, NEVER
         self._remember()
         self._changed()
@@ -353,6 +370,9 @@ class LeaseKeeper:
 
     def _take_up(self, document: NodeDocument) -> None:
         self._lease, self._app_uid = document.lease, document.node.app_uid
+        if self._record is not None:
+            ours = self._record.app_uid == self._app_uid
+            self._was_writable, self._record = ours and self._record.role in document.writable_roles, None
         if self._lease is None:
             self._since = None  # one that comes later, with a first replica, begins with a grace
 

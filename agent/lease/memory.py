@@ -1,8 +1,9 @@
-"""What a new agent 2 must know of the lease that the one before it kept.
+"""What a new agent 2 must know of the lease that the one before it kept, and agent 1 before it starts an engine.
 
 Two places. In the Pod's own directory: when the lease was last renewed, at most once a second and without waiting for a
-disk; a new agent in the same Pod goes on with that. On the volume, like what is due to be undone: that the engine was
-fenced, so that also a new Pod does not take writes before somebody renews the lease.
+disk; a new agent in the same Pod goes on with that, and a new Pod begins without a lease. On the volume, like what is
+due to be undone: that the engine was fenced, so that also a new Pod does not take writes before somebody renews the
+lease.
 
 Neither is waited for: a node with a hanging disk is just the one that must be fenced in time.
 """
@@ -24,6 +25,7 @@ from agent.storage import remove, write_atomically
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+NOTE = "lease.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NOTED_EVERY = 1.0
 
@@ -54,8 +56,8 @@ class LeaseMemory:
     """``keep`` and ``forget`` return at once; the last one is what is on the disk in the end."""
 
     def __init__(self, settings: Settings) -> None:
-        self._boot = _BOOT_ID.read_text(encoding="ascii").strip()
-        self._note = settings.run_dir / "lease.json"
+        self._boot = _boot()
+        self._note = settings.run_dir / NOTE
         self._mark = settings.state_dir / "fenced.json"
         self._writing_note = _Newest(self._note, _write_quickly, lambda path: path.unlink(missing_ok=True))
         self._writing_mark = _Newest(self._mark, write_atomically, remove)
@@ -85,6 +87,14 @@ class LeaseMemory:
         self._noted = None
         self._writing_note.put(None)
         self._writing_mark.put(None)
+
+
+def is_held(settings: Settings, app_uid: str, seconds: float, now: float) -> bool:
+    """By the note in this Pod, which may be a second older than the lease: never by more than what agent 2 knows."""
+    note = _read(_Note, settings.run_dir / NOTE)
+    if note is None or note.since is None or note.app_uid != app_uid or note.boot != _boot():
+        return False
+    return now < note.since + seconds
 
 
 class _Newest:
@@ -118,6 +128,10 @@ class _Newest:
             self._delete(self._path)
         else:
             self._write(self._path, content)
+
+
+def _boot() -> str:
+    return _BOOT_ID.read_text(encoding="ascii").strip()
 
 
 def _write_quickly(path: Path, content: bytes) -> None:

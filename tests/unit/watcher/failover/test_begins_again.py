@@ -1,0 +1,149 @@
+"""A primary that is back with its data waits for the word that it still is: from the watcher only where no failover is
+about to give the role to another."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from clients.agents import AgentTarget
+from clients.errors import UnavailableError
+from clients.kubernetes import Kubernetes
+from proto import agent_pb2
+from tests.unit.watcher.support.fakes import eventually
+from tests.unit.watcher.support.installation import FIRST, SECOND, THIRD, Installation
+from tests.unit.watcher.support.objects import APP, NAMESPACE
+from watcher.failover.holders import may_begin
+from watcher.failover.lease_renewal import Holder
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
+
+def _waits(known: Installation) -> None:
+    known.agents.say(FIRST, "", process=agent_pb2.WAITING, ready=False, message="waits for the word")
+
+
+async def _renewed_again(known: Installation) -> None:
+    before = known.renewals(FIRST)
+    await eventually(lambda: known.renewals(FIRST) > before + 1)
+
+
+async def _not_renewed(known: Installation) -> None:
+    await eventually(lambda: known.role(0) is None)
+    await asyncio.sleep(1)  # virtual time: calls made before
+    before = known.renewals(FIRST)
+    await asyncio.sleep(10)
+    assert known.renewals(FIRST) == before
+
+
+async def test_a_failover_is_asked_for_and_gives_the_word_or_the_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        _waits(known)
+        await eventually(lambda: len(known.suspicions) == 1)
+        await _not_renewed(known)
+    told = known.suspicions[0]
+    assert told.node == FIRST
+    assert f"{FIRST} is back and waits for the word that it is still master" in told.why
+    assert not told.back, "others run, so one of them may take over: within the cool-down that is not begun"
+
+
+async def test_where_nobody_else_runs_no_cool_down_keeps_it_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        for node in (SECOND, THIRD):
+            known.agents.say(node, "", process=agent_pb2.STARTING, ready=False, message="waits for a primary")
+        _waits(known)
+        await eventually(lambda: any("waits for the word" in each.why and each.back for each in known.suspicions))
+
+
+@pytest.mark.parametrize("spec", [{"paused": True}, {"failover": {"automatic": False}}])
+async def test_where_no_failover_is_to_begin_its_lease_is_renewed(
+    monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any]
+) -> None:
+    known = Installation(monkeypatch, spec=spec)
+    async with known.watching():
+        await known.settled()
+        _waits(known)
+        await _renewed_again(known)
+        assert known.suspicions == []
+        known.agents.say(FIRST, "master", 7)
+        await eventually(lambda: known.role(0) == "master")
+        await _renewed_again(known)
+
+
+async def test_an_operation_that_restarts_it_costs_no_more_than_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.put_status(operation={"type": "Restart", "state": "Running", "step": f"{FIRST}: new Pod"})
+        _waits(known)
+        await _renewed_again(known)
+        assert known.suspicions == []
+
+
+async def test_while_the_app_cannot_be_read_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caches may not have heard of a failover yet."""
+    known = Installation(monkeypatch, spec={"paused": True})
+    async with known.watching():
+        await known.settled()
+        down = UnavailableError("reading", 503, "ServiceUnavailable", "it is down")
+        known.kubernetes.fail = lambda verb, name: down if (verb, name) == ("get", APP) else None
+        _waits(known)
+        await _not_renewed(known)
+        known.kubernetes.fail = lambda verb, name: None
+        await _renewed_again(known)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"fenced": [{"node": FIRST, "component": "redis", "since": ""}]},
+        {"operation": {"type": "Failover", "state": "Running", "step": "who could take over"}},
+        {"operation": {"type": "Switchover", "state": "Running", "step": f"{SECOND} takes over from {FIRST}"}},
+    ],
+)
+async def test_a_failover_that_the_caches_have_not_seen_yet_keeps_it_waiting(
+    monkeypatch: pytest.MonkeyPatch, status: dict[str, Any]
+) -> None:
+    known = Installation(monkeypatch)
+    kubernetes = cast(Kubernetes, known.kubernetes)
+    holder = Holder((NAMESPACE, APP, "redis"), "its-pod", AgentTarget(NAMESPACE, APP, FIRST, "198.18.0.2"), begins=True)
+    assert await may_begin(kubernetes, holder)
+    known.put_status(**status)
+    assert not await may_begin(kubernetes, holder)
+
+
+async def test_one_that_another_has_replaced_gets_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch, spec={"paused": True})
+    async with known.watching():
+        await known.settled()
+        known.agents.say(SECOND, "master", 9)
+        _waits(known)
+        await eventually(lambda: known.role(1) == "master")
+        await _not_renewed(known)
+
+
+async def test_one_that_ended_before_anybody_had_noted_it_begins_where_it_alone_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the first second of an App, say: nobody else is told to be primary, and its replicas wait for it."""
+    known = Installation(monkeypatch)
+    async with known.watching():
+        for node in (SECOND, THIRD):
+            known.agents.say(node, "", process=agent_pb2.STARTING, ready=False, message="waits for a primary")
+        _waits(known)
+        await _renewed_again(known)
+
+
+async def test_of_two_that_wait_and_of_whom_nothing_is_known_neither_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        known.agents.say(THIRD, "replica")
+        known.agents.say(SECOND, "", process=agent_pb2.WAITING, ready=False, message="waits for the word")
+        _waits(known)
+        await _not_renewed(known)
