@@ -36,6 +36,10 @@ class InvalidError(KubernetesError):
     """400 or 422: the object is wrong, and sending it again will not help."""
 
 
+class InvalidNameError(InvalidError):
+    """The call was never made: what was given as a name could be none, and might have led to another object."""
+
+
 class ForbiddenError(KubernetesError):
     """401 or 403: missing RBAC, a quota, an admission policy, or a namespace that is being deleted."""
 

@@ -18,6 +18,7 @@ from temporalio import activity
 from activities.app.disruption_budgets import budget_resource
 from activities.app.observed import live_app
 from activities.app.retained_volumes import data_versions
+from activities.cluster.apply import is_own
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
@@ -26,7 +27,6 @@ from api.app import DeletionPolicy, Phase
 from api.names import (
     ANNOTATION_RUNTIME_VERSION,
     FINALIZER,
-    LABEL_APP,
     LABEL_COMPONENT,
     LABEL_GROUP,
     LABEL_NODE,
@@ -110,10 +110,10 @@ class Delete:
         await live_app(platform, target)
         await tell_step(platform, target, f"{step.component}: delete")
         labels = app_labels(target.app, step.component)
-        await self._delete_all(DEPLOYMENT, target.namespace, labels)
+        await self._delete_all(target, DEPLOYMENT, labels)
         await self._pods_gone(target, step.component, labels)
         for resource in (SERVICE, CONFIG_MAP, await budget_resource(platform)):
-            await self._delete_all(resource, target.namespace, labels)
+            await self._delete_all(target, resource, labels)
 
     async def _pods_gone(self, target: Target, component: str, labels: Mapping[str, str]) -> None:
         pods = self._platform.pods
@@ -148,13 +148,13 @@ class Delete:
         if not _deletes_data(app):
             await self._note_versions(target, labels)
         for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP, await budget_resource(platform), GROUP, COMPONENT):
-            await self._delete_all(resource, target.namespace, labels)
+            await self._delete_all(target, resource, labels)
         await self._delete_secret(target, agent_tls_name(target.app))
         if _deletes_data(app):
             await self._delete_secret(target, credentials_name(target.app))
-            await self._delete_all(VOLUME_CLAIM, target.namespace, labels)
+            await self._delete_all(target, VOLUME_CLAIM, labels)
         else:
-            await self._delete_all(VOLUME_CLAIM, target.namespace, labels, only=never_bound)
+            await self._delete_all(target, VOLUME_CLAIM, labels, only=never_bound)
         await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
         await self._drop_finalizer(target, app)
 
@@ -172,23 +172,30 @@ class Delete:
 
     async def _delete_all(
         self,
+        target: Target,
         resource: Resource,
-        namespace: str,
         labels: Mapping[str, str],
         *,
         only: Callable[[Manifest], bool] = lambda _: True,
     ) -> None:
-        found, _ = await self._platform.kubernetes.list(resource, namespace, labels=labels)
+        """What is the App's own: the label alone anybody can give to an object, and lose it by a deletion."""
+        kubernetes = self._platform.kubernetes
+        found, _ = await kubernetes.list(resource, target.namespace, labels=labels)
+        chosen = [each for each in found if only(each)]
+        own = [each for each in chosen if is_own(target, each)]
+        left = sorted(str(each["metadata"]["name"]) for each in chosen if not is_own(target, each))
+        if left:
+            message = f"{resource.kind} {', '.join(left)}: the label is this App's and the object is not; it stays"
+            await tell(self._platform, target, "NotOwned", message, warning=True)
         await together(
-            self._platform.kubernetes.delete(resource, each["metadata"]["name"], namespace, uid=each["metadata"]["uid"])
-            for each in found
-            if only(each)
+            kubernetes.delete(resource, each["metadata"]["name"], target.namespace, uid=each["metadata"]["uid"])
+            for each in own
         )
 
     async def _delete_secret(self, target: Target, name: str) -> None:
         """By name: the right to list Secrets would be the right to read every Secret of the cluster."""
         secret = await self._platform.kubernetes.get(SECRET, name, target.namespace)
-        if secret is not None and (secret["metadata"].get("labels") or {}).get(LABEL_APP) == target.app:
+        if secret is not None and is_own(target, secret):
             await self._platform.kubernetes.delete(SECRET, name, target.namespace, uid=secret["metadata"]["uid"])
 
     async def _drop_finalizer(self, target: Target, app: Manifest) -> None:

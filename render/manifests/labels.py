@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.names import API_VERSION, LABEL_PLUGIN, MANAGED_BY, app_labels
+from api.names import API_VERSION, LABEL_MANAGED_BY, LABEL_PLUGIN, MANAGED_BY, app_labels
 from render.desired.app import DesiredApp
 
 
@@ -21,7 +21,7 @@ def object_labels(
         LABEL_PLUGIN: desired.bundle.name,
         "app.kubernetes.io/name": desired.bundle.name,
         "app.kubernetes.io/instance": desired.name,
-        "app.kubernetes.io/managed-by": MANAGED_BY,
+        LABEL_MANAGED_BY: MANAGED_BY,
         "app.kubernetes.io/version": runtime_version or desired.runtime_version,
     }
     if component is not None:

@@ -125,7 +125,7 @@ async def test_a_volume_of_somebody_else_is_not_touched(world: World) -> None:
     live = world.object("PersistentVolumeClaim", NODES[1])
     labels = {**live["metadata"]["labels"], "middleware.io/app": "another"}
     world.cluster.put({**live, "metadata": {**live["metadata"], "labels": labels}})
-    with pytest.raises(ApplicationError, match="belongs to App another"):
+    with pytest.raises(ApplicationError, match="is not of App library/books"):
         await roll(world)
     assert claim(world) == live["metadata"]["uid"]
 
