@@ -22,7 +22,7 @@ from activities.cluster.apply import is_own
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
-from activities.dependencies import Platform
+from activities.dependencies import Platform, permanent
 from api.app import DeletionPolicy, Phase
 from api.names import (
     ANNOTATION_RUNTIME_VERSION,
@@ -35,7 +35,7 @@ from api.names import (
     credentials_name,
     metadata_name,
 )
-from api.steps import ComponentPlan, ComponentStep, GroupPlan, Plan, Step, Target
+from api.steps import ComponentPlan, ComponentStep, ErrorType, GroupPlan, Plan, Step, Target
 from clients.errors import ConflictError
 from clients.resources import (
     APP,
@@ -65,7 +65,7 @@ class Delete:
     @activity.defn(name=Step.PLAN_DELETION)
     async def plan_deletion(self, target: Target) -> Plan:
         platform = self._platform
-        app = await live_app(platform, target)
+        app = await dying_app(platform, target)
         change = StatusChange(
             phase=Phase.DELETING,
             message=f"deleting; volumes and passwords are {'deleted' if _deletes_data(app) else 'kept'}",
@@ -107,7 +107,7 @@ class Delete:
     @activity.defn(name=Step.DELETE_COMPONENT)
     async def delete_component(self, step: ComponentStep) -> None:
         platform, target = self._platform, step.target
-        await live_app(platform, target)
+        await dying_app(platform, target)
         await tell_step(platform, target, f"{step.component}: delete")
         labels = app_labels(target.app, step.component)
         await self._delete_all(target, DEPLOYMENT, labels)
@@ -142,7 +142,7 @@ class Delete:
     @activity.defn(name=Step.DELETE_LEFTOVERS)
     async def delete_leftovers(self, target: Target) -> None:
         platform = self._platform
-        app = await live_app(platform, target)
+        app = await dying_app(platform, target)
         await tell_step(platform, target, "leftovers")
         labels = app_labels(target.app)
         if not _deletes_data(app):
@@ -214,6 +214,17 @@ class Delete:
                     return
                 app = live
         raise TimeoutError(f"the finalizer of App {target.namespace}/{target.app} is changed by others without pause")
+
+
+async def dying_app(platform: Platform, target: Target) -> Manifest:
+    """The App, asked for anew by each step: that somebody has deleted it is the only reason to take anything down.
+    Raises ApplicationError NotAsked where nobody has."""
+    app = await live_app(platform, target)
+    if not app["metadata"].get("deletionTimestamp"):
+        where = f"App {target.namespace}/{target.app}"
+        message = f"nobody has deleted {where}, so nothing of it is taken down; kubectl delete app does that"
+        raise permanent(ErrorType.NOT_ASKED, message)
+    return app
 
 
 def never_bound(claim: Manifest) -> bool:

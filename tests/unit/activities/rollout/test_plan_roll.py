@@ -153,25 +153,14 @@ def test_a_restart_of_nothing_is_refused_with_the_names_there_are(scope: Scope, 
     assert refused.value.non_retryable
 
 
-@pytest.mark.parametrize(
-    ("known", "wipe"),
-    [
-        (None, False),
-        (Outdated(f"{A}0", other_version=True, unreadable=False), False),
-        (Outdated(f"{A}0", other_version=True, unreadable=True), True),
-        (Outdated(f"{A}1", other_version=True, unreadable=True), False),
-    ],
-)
-def test_only_a_node_that_cannot_read_its_volume_begins_empty(known: Outdated | None, wipe: bool) -> None:
+def test_a_node_is_rolled_by_the_pod_that_it_had() -> None:
     node = component().nodes[0]
-    outdated = {known.name: known} if known is not None else {}
-    planned = _roll_node(node, {node.name: state(node.name)}, outdated)
-    assert (planned.wipe, planned.pod) == (wipe, f"pod-of-{A}0")
+    assert _roll_node(node, {node.name: state(node.name)}).pod == f"pod-of-{A}0"
 
 
 def test_a_node_without_a_pod_can_be_rolled() -> None:
     node = component().nodes[0]
-    assert _roll_node(node, {node.name: state(node.name, pod=False)}, {}).pod == ""
+    assert _roll_node(node, {node.name: state(node.name, pod=False)}).pod == ""
 
 
 class FakeKubernetes:
@@ -240,5 +229,5 @@ async def test_a_missing_node_is_drift_and_no_matter_of_rolling() -> None:
 async def test_another_size_is_no_other_version() -> None:
     larger = wanted(app(runtimeVersion="1", components=store(replicas=2, nodeSelector={"disk": "fast"})))
     assert await outdated(larger, running("1")) == [
-        Outdated(f"books-store-g-{n}", other_version=False, unreadable=False) for n in range(2)
+        Outdated(f"books-store-g-{n}", other_version=False) for n in range(2)
     ]
