@@ -7,6 +7,7 @@ variable.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -65,6 +66,20 @@ def _yesno(value: Any) -> Any:
     return value
 
 
+_SIZE = re.compile(r"([0-9]+)\s*([kmgt]?)(i?b|i)?", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def in_bytes(value: Any, letter: int = 1024) -> int:
+    """``256mb`` as a number of bytes. ``letter``: what one letter alone multiplies by; engines differ in that (``64k``
+    are 64,000 bytes for Redis and 65,536 for Java). Raises ValueError."""
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no amount of bytes, such as 256mb")
+    number, power, unit = match.groups()
+    return int(number) * (1024 if unit else letter) ** _POWERS[power.lower()]
+
+
 def _bounded_range() -> Callable[..., range]:
     left = LOOP_LIMIT
 
@@ -100,6 +115,7 @@ class Templates:
             self._environment.globals.pop(name, None)
         self._environment.tests["version_at_least"] = _version_at_least
         self._environment.filters["yesno"] = _yesno
+        self._environment.filters["bytes"] = in_bytes
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
         source = self._files.get(name)
@@ -136,6 +152,13 @@ class Templates:
             return str(value) if isinstance(value, jinja2.Undefined) else value
         except Exception as error:
             raise TemplateFailure(self._plugin, file, line, f"expression {expression!r}: {_sentence(error)}") from error
+
+    def phrase(self, text: str, file: str, line: int, context: Mapping[str, Any]) -> str:
+        """A text with ``{{ }}`` in it that stands at ``line`` of ``file``. Raises TemplateFailure."""
+        try:
+            return self._environment.from_string(text).render({**context, "range": _bounded_range()})
+        except Exception as error:
+            raise TemplateFailure(self._plugin, file, line, f"message {text!r}: {_sentence(error)}") from error
 
     def _place(self, error: Exception, file: str) -> tuple[str, int]:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in self._files]
