@@ -160,11 +160,23 @@ class Role(Model):
     """At most one node of the component may hold it (where writable)."""
 
 
+class Unwritable(Model):
+    """Signs that an own password may not have, since the engine itself cannot keep them, however they are quoted."""
+
+    signs: Annotated[str, Field(min_length=1)]
+    topologies: list[DnsLabel] = []
+    """Only in these; empty: in all."""
+    reason: Annotated[str, Field(min_length=1)]
+    """What stands behind "because"."""
+
+
 class Credential(Model):
-    """A password to generate into the App's Secret, readable by the agents as ``${secret.NAME}``."""
+    """A password to generate into the App's Secret, readable by the agents as ``${secret.NAME}``. Somebody may have put
+    an own one there before."""
 
     name: DnsLabel
     length: int = Field(default=32, ge=16, le=128)
+    unwritable: list[Unwritable] = []
 
 
 class Monitor(Model):

@@ -15,6 +15,7 @@ from typing import Any
 from activities.cluster.apply import check_owner, is_own
 from activities.dependencies import Platform, permanent
 from api.names import ANNOTATION_APP_UID, agent_tls_name, app_labels, credentials_name
+from api.operations import OperationType
 from api.steps import ErrorType, Target
 from clients.certificates import KeyPair, issue_agent_certificate
 from clients.errors import AlreadyExistsError
@@ -22,6 +23,7 @@ from clients.pki import pair_of, secret_manifest
 from clients.resources import DEPLOYMENT, SECRET, Manifest
 from render.desired.app import DesiredApp
 from render.manifests.labels import metadata, object_labels
+from render.validation.passwords import password_problems
 
 _ALPHABET = string.ascii_letters + string.digits
 """No sign that any configuration file's syntax would need quoted."""
@@ -41,6 +43,8 @@ async def ensure_credentials(platform: Platform, target: Target, desired: Desire
     present: dict[str, Any] = {}
     if live is not None:
         check_owner(target, live)
+        if target.operation == OperationType.DEPLOY and (wrong := list(password_problems(desired, live))):
+            raise permanent(ErrorType.INVALID_SPEC, "; ".join(map(str, wrong)))
         present = live.get("data") or {}
     missing = [each for each in desired.credentials if not present.get(each.name)]
     # The deletion policy decides on it, as on the volumes that it opens: so it has no owner, and the annotation says

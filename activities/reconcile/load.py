@@ -21,11 +21,11 @@ from activities.reconcile.repair_metadata import METADATA_DAMAGED, damages, repa
 from activities.roles.drain import evacuations
 from activities.rollout.volumes import expandable_groups, growable, unknown_classes
 from api.app import App, FailoverPolicy
-from api.names import FINALIZER, LABEL_NODE, app_labels
+from api.names import FINALIZER, LABEL_NODE, app_labels, credentials_name
 from api.operations import OperationType
 from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
 from clients.pod_reason import condition_of
-from clients.resources import APP, CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest
+from clients.resources import APP, CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, VOLUME_CLAIM, Manifest
 from render.check.next_operation import NodeObjects, unfinished
 from render.desired.app import DesiredApp, RecordedState, desired
 from render.desired.recorded_state import lists
@@ -36,6 +36,7 @@ from render.plugin.bundle import PluginBundle, PluginRefused
 from render.plugin.problems import Problem
 from render.validation.app import parse_app, validate
 from render.validation.immutability import shrinks
+from render.validation.passwords import password_problems
 from render.validation.transitions import group_path, transition_problems
 
 INVALID_SPEC = "InvalidSpec"
@@ -81,6 +82,8 @@ class Load:
         if live.deployed is None:
             if problems := await unknown_classes(platform, app):
                 return _refused(manifest, INVALID_SPEC, problems, app)
+            if problems := list(password_problems(wanted, await self._credentials(app))):
+                return _refused(manifest, INVALID_SPEC, problems, app)
             if problems := unreadable_volumes(wanted, await self._claims(app)):
                 return _refused(manifest, INVALID_SPEC, problems, app)
             problems = [
@@ -117,6 +120,9 @@ class Load:
     async def _claims(self, app: App) -> dict[str, Manifest]:
         found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, app.namespace, labels=app_labels(app.name))
         return {str(claim["metadata"]["name"]): claim for claim in found}
+
+    async def _credentials(self, app: App) -> Manifest | None:
+        return await self._platform.kubernetes.get(SECRET, credentials_name(app.name), app.namespace)
 
     def _ready(self, app: App) -> dict[str, str]:
         """Node -> runtime version of its Pod, of those that are ready."""

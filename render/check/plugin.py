@@ -13,6 +13,7 @@ from api.names import AGENT_PORTS
 from api.plugin import ComponentDefinition, Topology
 from api.tools import LONGEST, Tool, ToolName
 from render.check.parameter_checks import failed_checks
+from render.check.raw_values import raw_values
 from render.check.trial import render_trial
 from render.desired.app import desired, start_order
 from render.plugin.amounts import resource_problems, size_problem
@@ -108,6 +109,7 @@ def _rendered(bundle: PluginBundle, topology: Topology, runtime_version: str) ->
     found = [
         problem for component in wanted.components for problem in _tools(component.definition, tools[component.name])
     ]
+    found += raw_values(wanted, tools)
     if topology.failover == "platform":
         for component in wanted.components:
             found += _failover(topology, component.definition, tools[component.name])

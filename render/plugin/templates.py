@@ -15,6 +15,8 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from render.plugin.quoting import QUOTINGS
+
 OUTPUT_LIMIT = 512 * 1024
 """Characters of one rendered file: half of what a ConfigMap holds."""
 LOOP_LIMIT = 100_000
@@ -80,6 +82,10 @@ def in_bytes(value: Any, letter: int = 1024) -> int:
     return int(number) * (1024 if unit else letter) ** _POWERS[power.lower()]
 
 
+def _of_text(quoting: Callable[[str], str]) -> Callable[[Any], str]:
+    return lambda value: quoting(str(_yesno(value)))
+
+
 def _bounded_range() -> Callable[..., range]:
     left = LOOP_LIMIT
 
@@ -116,6 +122,7 @@ class Templates:
         self._environment.tests["version_at_least"] = _version_at_least
         self._environment.filters["yesno"] = _yesno
         self._environment.filters["bytes"] = in_bytes
+        self._environment.filters |= {name: _of_text(quoting) for name, quoting in QUOTINGS.items()}
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
         source = self._files.get(name)
