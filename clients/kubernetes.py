@@ -33,6 +33,7 @@ _CONNECTIONS = 256
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _JSON_PATCH = "application/json-patch+json"
+_DRY_RUN = {"dryRun": "All", "fieldValidation": "Strict"}
 
 
 class Kubernetes:
@@ -203,13 +204,16 @@ class Kubernetes:
             doing=f"applying {resource.kind} {namespace}/{name}",
         )
 
-    async def create(self, manifest: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> Manifest:
-        """Raises AlreadyExistsError. ``metadata.generateName`` will do as well."""
+    async def create(
+        self, manifest: Mapping[str, Any], *, manager: str = FIELD_MANAGER, dry_run: bool = False
+    ) -> Manifest:
+        """Raises AlreadyExistsError. ``metadata.generateName`` will do as well. ``dry_run``: nothing is stored, and a
+        field that the API server does not know is an InvalidError instead of being dropped."""
         resource, name, namespace = _address(manifest)
         return await self.call(
             "POST",
             resource.path(namespace),
-            query={"fieldManager": manager},
+            query={"fieldManager": manager, **(_DRY_RUN if dry_run else {})},
             body=manifest,
             doing=f"creating {resource.kind} {namespace}/{name}",
         )

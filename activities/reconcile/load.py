@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.app.bootstrap import leading
 from activities.app.desired import spec_hash, stage
+from activities.app.dry_run import PodTrial
 from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
 from activities.cluster.gather import together
@@ -49,6 +50,7 @@ class Load:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._good: set[str] = set()
+        self._pods = PodTrial(platform)
 
     @activity.defn(name=Step.LOAD)
     async def load(self, request: LoadRequest) -> AppSnapshot:
@@ -92,12 +94,16 @@ class Load:
             ]
             if problems:
                 return _refused(manifest, UNSUPPORTED_CHANGE, problems, app)
+            if problems := await self._pods.problems(app, wanted, live.recorded):
+                return _refused(manifest, INVALID_SPEC, problems, app)
             begun = request.drift and live.metadata is not None
             return _snapshot(manifest, app, drift=await find_first_drift(platform, wanted, live) if begun else [])
         problems = await self._transitions(app, wanted, live.deployed)
         if problems:
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
         left = pending(wanted, live.deployed)
+        if left and (problems := await self._pods.problems(app, wanted, live.recorded)):
+            return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
         operation, sentence = (str(left[0].operation), left[0].sentence) if left else ("", "")
         drift: list[str] = []
         leaving: list[Evacuation] = []

@@ -139,6 +139,7 @@ def _groups(path: str, component: ComponentTemplate, default: TopologyComponent)
     for index, group in enumerate(component.groups):
         at = f"{path}.groups[{index}]"
         problems += resource_problems(f"{at}.resources", group.resources or Resources())
+        problems += resource_problems(f"{at}.agentResources", group.agent_resources or Resources())
         if group.storage is None:
             continue
         if default.storage is None:
