@@ -20,7 +20,7 @@ from render.desired.recorded_state import Entry as Entry
 from render.desired.recorded_state import entries as entries
 from render.desired.recorded_state import way_back as way_back
 from render.desired.spec_parts import pod_facts
-from render.plugin.templates import version_key
+from render.plugin.versions import version_key
 
 BEGUN = "begun"
 """In ``basic`` of an App whose first Deploy has not completed: components of which no node may begin as first primary

@@ -32,7 +32,7 @@ from render.desired.app import DesiredComponent, DesiredGroup, DesiredNode
 from render.manifests.deployments import VERSION_LABEL, version_of
 from render.manifests.objects import node_volume_claim
 from render.plugin.bundle import PluginBundle
-from render.plugin.templates import version_key
+from render.plugin.versions import version_key
 from render.validation.transitions import unreadable
 
 WIPED_FOR = f"{API_GROUP}/wiped-for"

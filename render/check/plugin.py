@@ -19,7 +19,8 @@ from render.desired.app import desired, start_order
 from render.plugin.amounts import resource_problems, size_problem
 from render.plugin.bundle import DEFINITION, PluginBundle
 from render.plugin.problems import Problem, listing
-from render.plugin.templates import TemplateFailure, version_key
+from render.plugin.templates import TemplateFailure
+from render.plugin.versions import version_key
 
 __all__ = ["check_bundle", "check_successor", "shared_runtime_versions"]
 

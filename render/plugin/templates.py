@@ -16,6 +16,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from render.plugin.quoting import QUOTINGS
+from render.plugin.versions import version_key
 
 OUTPUT_LIMIT = 512 * 1024
 """Characters of one rendered file: half of what a ConfigMap holds."""
@@ -50,11 +51,6 @@ class _Environment(ImmutableSandboxedEnvironment):
                 if isinstance(sized, str | list | tuple) and len(sized) * int(times) > REPEAT_LIMIT:
                     raise jinja2.TemplateRuntimeError(f"a repetition gives more than {REPEAT_LIMIT} items")
         return super().call_binop(context, operator, left, right)
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """``7.0.15`` as (7, 0, 15); parts that are not numbers count as 0."""
-    return tuple(int(part) if part.isdigit() else 0 for part in version.replace("-", ".").split("."))
 
 
 def _version_at_least(version: str, other: str) -> bool:

@@ -21,7 +21,8 @@ from render.plugin.amounts import resource_problems, size_problem
 from render.plugin.bundle import PluginBundle
 from render.plugin.parameters import parameter_problems
 from render.plugin.problems import Problem, from_pydantic, listing, near
-from render.plugin.templates import TemplateFailure, version_key
+from render.plugin.templates import TemplateFailure
+from render.plugin.versions import version_key
 from render.validation.derived_names import name_problems
 from render.validation.immutability import immutability_problems
 from render.validation.transitions import component_path

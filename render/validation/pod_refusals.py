@@ -38,7 +38,7 @@ def forbidden_pod(group: str, message: str) -> list[Problem]:
 
 def app_field(group: str, field: str) -> str:
     """The App's field for one of the Pod's; the group where the App has none."""
-    path = re.sub(r"\[([a-z][\w./-]*)\]", r".\1", field.removeprefix("spec.template."))
+    path = re.sub(r"\[([a-z][\w./-]*)\]", r".\1", field)
     name, _, rest = path.removeprefix("spec.").partition(".")
     if re.sub(r"\[\d+\]$", "", name) in _SCHEDULING:
         return f"{group}.{name}" + (f".{rest}" if rest else "")

@@ -16,7 +16,7 @@ from render.desired.app import DesiredApp, DesiredComponent
 from render.desired.spec_parts import Deployed
 from render.plugin.bundle import PluginBundle
 from render.plugin.problems import Problem
-from render.plugin.templates import version_key
+from render.plugin.versions import version_key
 
 
 def transition_problems(

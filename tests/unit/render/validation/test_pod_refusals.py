@@ -20,7 +20,6 @@ QUOTA = 'pods "x.dry-run" is forbidden: failed quota: q: must specify limits.cpu
         ("spec.containers[0].resources.limits[memory]", f"{GROUP}.resources.limits.memory"),
         ("spec.containers[1].resources.requests", f"{GROUP}.agentResources.requests"),
         ("spec.initContainers[0].resources.limits[cpu]", f"{GROUP}.agentResources.limits.cpu"),
-        ("spec.template.spec.nodeSelector", GROUP),
         ("spec.hostname", GROUP),
         ("", GROUP),
     ],
