@@ -75,7 +75,8 @@ def in_bytes(value: Any, letter: int = 1024) -> int:
     if match is None:
         raise ValueError(f"{value!r} is no amount of bytes, such as 256mb")
     number, power, unit = match.groups()
-    return int(number) * (1024 if unit else letter) ** _POWERS[power.lower()]
+    factor: int = (1024 if unit else letter) ** _POWERS[power.lower()]
+    return int(number) * factor
 
 
 def _of_text(quoting: Callable[[str], str]) -> Callable[[Any], str]:

@@ -11,7 +11,7 @@ import re
 Word = tuple[int, int, str]
 VersionKey = tuple[tuple[int, ...], bool, tuple[Word, ...]]
 
-_PART = re.compile(r"(\d*)(.*)", re.DOTALL)
+_DIGITS = re.compile(r"\d*")
 _WORD = re.compile(r"\d+|[^\d.-]+")
 
 
@@ -21,8 +21,8 @@ def version_key(version: str) -> VersionKey:
     numbers: list[int] = []
     pre = [rest] if rest else []
     for part in core.split("."):
-        digits, letters = _PART.fullmatch(part).groups()  # type: ignore[union-attr] - it matches every text
-        numbers.append(int(digits or 0))
+        letters = _DIGITS.sub("", part, count=1)
+        numbers.append(int(part.removesuffix(letters) or 0))
         if letters:
             pre.insert(0, letters)
             break

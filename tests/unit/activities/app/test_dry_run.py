@@ -18,7 +18,7 @@ from tests.unit.render.support import shelf, store
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
 GROUP = "spec.components[0].groups[0]"
-TYPO = {"nodeAfinity": {}}
+TYPO: dict[str, Any] = {"nodeAfinity": {}}
 Manifest = dict[str, Any]
 STRICT = (
     'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.affinity.nodeAfinity"'

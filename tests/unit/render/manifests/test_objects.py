@@ -195,7 +195,7 @@ TRACKED_BY = {
 def test_nothing_of_an_app_looks_as_if_a_gitops_tool_had_applied_it() -> None:
     """What has no owner and is not in Git would be pruned: the volumes and the passwords."""
     of = wanted()
-    made = [*record_manifests(of), *service_manifests(of), metadata_config_map(of)]
+    made: list[dict[str, Any] | None] = [*record_manifests(of), *service_manifests(of), metadata_config_map(of)]
     for component in of.components:
         for group in component.groups:
             for node in group.nodes:
