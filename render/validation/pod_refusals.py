@@ -7,8 +7,9 @@ The server names fields of the Pod, which nobody wrote. Which App's field it is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from api.names import MIDDLEWARE_CONTAINER
 from render.plugin.problems import Problem
 
 _SCHEDULING = ("affinity", "tolerations", "topologySpreadConstraints", "nodeSelector")
@@ -16,7 +17,7 @@ _SCHEDULING = ("affinity", "tolerations", "topologySpreadConstraints", "nodeSele
 _CONTAINERS = ("resources", "agentResources")
 """Of a group, in the order of the Pod's containers: the engine's, agent 2's."""
 _FIELD = re.compile(r"\bspec\.[A-Za-z]\w*(?:\[\d+\])?(?:\.[A-Za-z]\w*(?:\[[^\]\s]+\])*)*")
-_WITHOUT_AMOUNT = re.compile(r"must specify ([\w./,-]+)")
+_WITHOUT_AMOUNT = re.compile(r"(?:must specify|;) ([a-z][\w./,-]*)(?: for: ([\w,-]+))?")
 
 
 def refused_pod(group: str, causes: Sequence[tuple[str, str]], message: str) -> list[Problem]:
@@ -29,9 +30,7 @@ def refused_pod(group: str, causes: Sequence[tuple[str, str]], message: str) -> 
 
 def forbidden_pod(group: str, message: str) -> list[Problem]:
     """For a quota, a LimitRange or a policy of the namespace: it says what it wants, not of which field."""
-    match = _WITHOUT_AMOUNT.search(message)
-    amounts = _amounts(match.group(1).rstrip(".").split(",")) if match is not None else ()
-    fields = [f"{part}.{amount}" for amount in amounts for part in _CONTAINERS]
+    fields = _without_amount(message) if "must specify" in message else []
     what = f"write {', '.join(fields)}" if fields else "resources are the engine's, agentResources those of the agents"
     return [Problem(f"{group}.resources", f"the namespace does not admit such a Pod: {message}; {what}")]
 
@@ -54,6 +53,16 @@ def _named(message: str) -> str:
     return found.group() if found is not None else ""
 
 
-def _amounts(names: Iterable[str]) -> list[str]:
-    """As a container has them: a quota on ``cpu`` is one on requests."""
-    return [name if name.startswith(("requests.", "limits.")) else f"requests.{name}" for name in names]
+def _without_amount(message: str) -> list[str]:
+    """``must specify limits.cpu for: install,middleware; requests.memory for: middleware``, by the App's fields. Before
+    Kubernetes 1.23 the containers are not named."""
+    fields: dict[str, None] = {}
+    for amounts, containers in _WITHOUT_AMOUNT.findall(message):
+        parts = _CONTAINERS
+        if containers:
+            named = {_CONTAINERS[0 if each == MIDDLEWARE_CONTAINER else 1] for each in containers.split(",")}
+            parts = tuple(part for part in _CONTAINERS if part in named)
+        for name in amounts.split(","):
+            amount = name if name.startswith(("requests.", "limits.")) else f"requests.{name}"
+            fields |= dict.fromkeys(f"{part}.{amount}" for part in parts)
+    return list(fields)

@@ -56,6 +56,21 @@ def test_a_quota_names_the_fields_to_write() -> None:
     assert "must specify limits.cpu" in problem.message
 
 
+@pytest.mark.parametrize(
+    ("said", "fields"),
+    [
+        (
+            "failed quota: q: must specify limits.cpu,limits.memory for: install,tools; requests.memory for: middleware",
+            "agentResources.limits.cpu, agentResources.limits.memory, resources.requests.memory",
+        ),
+        ("failed quota: q: must specify cpu", "resources.requests.cpu, agentResources.requests.cpu"),
+    ],
+)
+def test_a_quota_on_several_amounts_names_each_where_it_is_missing(said: str, fields: str) -> None:
+    (problem,) = forbidden_pod(GROUP, said)
+    assert problem.message.endswith(f"; write {fields}")
+
+
 def test_a_limit_range_says_whose_amounts_they_are() -> None:
     (problem,) = forbidden_pod(GROUP, "minimum memory usage per Container is 100Mi, but request is 48Mi")
     assert "agentResources those of the agents" in problem.message
