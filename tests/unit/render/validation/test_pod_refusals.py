@@ -60,7 +60,7 @@ def test_a_quota_names_the_fields_to_write() -> None:
     ("said", "fields"),
     [
         (
-            "failed quota: q: must specify limits.cpu,limits.memory for: install,tools; requests.memory for: middleware",
+            "failed quota: must specify limits.cpu,limits.memory for: install,tools; requests.memory for: middleware",
             "agentResources.limits.cpu, agentResources.limits.memory, resources.requests.memory",
         ),
         ("failed quota: q: must specify cpu", "resources.requests.cpu, agentResources.requests.cpu"),
