@@ -21,7 +21,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from api.names import FIELD_MANAGER
-from clients.errors import GoneError, NotFoundError, UnavailableError, error_from, error_from_status
+from clients.errors import GoneError, InvalidNameError, NotFoundError, UnavailableError, error_from, error_from_status
 from clients.resources import POD, Manifest, Resource, resource_of
 
 CALL_TIMEOUT = 15.0
@@ -133,10 +133,10 @@ class Kubernetes:
         return answer if isinstance(answer, dict) else {"items": answer}
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Manifest | None:
-        """The object, or None where there is none."""
+        """The object, or None where there is none: nor can there be one of what is no name, as a label may say."""
         try:
             return await self.call("GET", resource.path(namespace, name))
-        except NotFoundError:
+        except (NotFoundError, InvalidNameError):
             return None
 
     async def list(
