@@ -8,7 +8,14 @@ import time
 from api.names import LABEL_PLUGIN, LABEL_PLUGIN_VERSION, SYSTEM_NAMESPACE
 from clients.kubernetes import Kubernetes
 from clients.resources import CONFIG_MAP
-from render.plugin.bundle import PluginBundle, PluginRefused, config_map_name, from_config_maps, template_map_names
+from render.plugin.bundle import (
+    PluginBundle,
+    PluginRefused,
+    config_map_name,
+    from_config_maps,
+    is_plugin_map,
+    template_map_names,
+)
 
 _KEPT_SECONDS = 60.0
 """Long enough for all steps of a Deploy, short enough that a version that was uninstalled is missed soon."""
@@ -25,7 +32,7 @@ class Plugins:
         if known is not None and time.monotonic() - known[0] < _KEPT_SECONDS:
             return known[1]
         definition = await self._kubernetes.get(CONFIG_MAP, config_map_name(name, version), SYSTEM_NAMESPACE)
-        if definition is None:
+        if definition is None or not is_plugin_map(definition):
             self._bundles.pop((name, version), None)
             return None
         templates = [

@@ -80,6 +80,8 @@ class GroupTemplate(Model):
     """Ordinals that no node may have: with ``replicas`` one lower, this is how one chosen node is removed."""
     resources: Resources | None = None
     """Container resources of each node; the topology's if left out."""
+    agent_resources: Resources | None = None
+    """Of the containers that hold the platform's agents; for namespaces whose quota or LimitRange asks for amounts."""
     storage: Storage | None = None
     """The volume of each node; the topology's if left out."""
     node_selector: dict[str, str] = {}

@@ -34,6 +34,7 @@ class GroupSpec(Model):
     ports: list[Port]
     termination_grace_period_seconds: int = Field(ge=1)
     resources: Resources = Resources()
+    agent_resources: Resources | None = None
     storage: Storage | None = None
     node_selector: dict[str, str] = {}
     affinity: FreeForm | None = None

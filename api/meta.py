@@ -45,6 +45,13 @@ def parse_quantity(text: str) -> Decimal:
     return Decimal(match.group(1)) * _SUFFIX[match.group(2) or ""]
 
 
+def quantity_parts(text: str) -> tuple[str, str]:
+    """Number and suffix, as they are written. Raises ValueError as ``parse_quantity`` does."""
+    parse_quantity(text)
+    match = _QUANTITY.match(text)
+    return (match.group(1), match.group(2) or "") if match is not None else ("", "")
+
+
 def _checked_quantity(value: Any) -> str:
     """Like Kubernetes, ``cpu: 2`` is as good as ``cpu: "2"``."""
     text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

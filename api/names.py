@@ -29,8 +29,9 @@ ANNOTATION_APP_UID = f"{API_GROUP}/app-uid"
 """On volume claims: the App whose data they hold. Another uid means data kept from an earlier App of the same name."""
 ANNOTATION_RUNTIME_VERSION = f"{API_GROUP}/runtime-version"
 """On a kept claim: the highest version of the engine that has had its volume."""
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "middleware-platform"
-"""Value of ``app.kubernetes.io/managed-by``."""
+"""Its value on every object of an App."""
 
 SYSTEM_NAMESPACE = "middleware-system"
 DNS_LABEL_LIMIT = 63
@@ -51,6 +52,14 @@ AGENT_PORTS = (MANAGER_PORT, TOOLS_PORT, MANAGER_HEALTH_PORT, TOOLS_HEALTH_PORT)
 def node_name(app: str, component: str, group: str, ordinal: int) -> str:
     """Deployment, Service, ConfigMap and volume claim of one node all carry this name."""
     return f"{app}-{component}-{group}-{ordinal}"
+
+
+def node_ordinal(app: str, component: str, group: str, name: str) -> int | None:
+    """The ordinal of the node that has this name; None where no node of the group can have it."""
+    digits = name.rpartition("-")[2]
+    if not (digits.isascii() and digits.isdecimal()) or name != node_name(app, component, group, int(digits)):
+        return None
+    return int(digits)
 
 
 def component_name(app: str, component: str) -> str:

@@ -142,15 +142,14 @@ class OperationInput:
     """Input of every operation's workflow. By hand only ``namespace`` and ``app`` are needed, ``reason`` is
     welcome; the entity fills in the rest.
 
-    ``ticket`` is given by the entity; a run without one was started by hand, queues itself with the entity and mirrors
-    the result. ``uid`` and ``spec_hash`` are of the App for which it was planned: it never touches a later App of the
+    One that the App's entity did not start was started by hand: it queues itself with the entity and mirrors the
+    result. ``uid`` and ``spec_hash`` are of the App for which it was planned: it never touches a later App of the
     same name, and ends, to be planned anew, where it finds another spec.
     """
 
     namespace: str
     app: str
     reason: str = ""
-    ticket: str = ""
     uid: str = ""
     spec_hash: str = ""
     plugin: str = ""

@@ -4,8 +4,10 @@ Templates are Jinja2, rendered in a sandbox with strict undefined names. They se
 ``plugin``, ``runtimeVersion``, ``topology``, ``component`` (name, nodes, ports, service), ``components`` (by name,
 the same), ``parameters`` (by name: apply, readBack), ``node`` (name, address, ordinal, id, group; id counts from 1,
 unique in the component), ``bootstrap`` (the node that may start as first primary, or none), ``config`` (effective
-parameters) and ``resources`` (cpu in cores, memory in bytes; limit, else request, else 0). ``nodes`` entries have name,
-address, ordinal, id, group. Beyond Jinja2's own: filter ``yesno``, test ``runtimeVersion is version_at_least("7.0")``.
+parameters) and ``resources`` (cpu in cores, memory in bytes; limit, else request, else the topology's, else 0;
+``resources.limits`` and ``resources.requests`` the same of one of the two, 0 where the App gives none). ``nodes``
+entries have name, address, ordinal, id, group. Beyond Jinja2's own: filters ``yesno`` and ``bytes``, test
+``runtimeVersion is version_at_least("7.0")``.
 """
 
 from __future__ import annotations
@@ -104,6 +106,16 @@ class ParameterOrder(Model):
     lower: Literal["replicasFirst", "primaryFirst"]
 
 
+class Check(Model):
+    """What must hold between a parameter and something else, which no schema can say: the memory, the number of nodes,
+    another parameter."""
+
+    that: Annotated[str, Field(min_length=1)]
+    """Jinja2 expression, true for a good App. It sees what templates see, and ``value``."""
+    message: Annotated[str, Field(min_length=1)]
+    """A sentence with both figures (``{{ value }}``) and what would be right; it sees the same."""
+
+
 class Parameter(Model):
     """``schema`` is JSON Schema; ``readBack`` the engine's own name where it differs. Without a default: unset."""
 
@@ -113,6 +125,8 @@ class Parameter(Model):
     default_expression: str | None = None
     """Jinja2 expression for a default that follows from the node: it sees what templates see, without ``config``, and
     without the nodes that a Scale is still adding: an engine is not to count on them before they are there."""
+    checks: list[Check] = []
+    """Looked at before anything of an App is touched, on each group's first node."""
     read_back: str | None = None
     unit: Literal["bytes"] | None = None
     """What a number without a unit counts, so that what the engine answers can be compared."""
@@ -146,11 +160,23 @@ class Role(Model):
     """At most one node of the component may hold it (where writable)."""
 
 
+class Unwritable(Model):
+    """Signs that an own password may not have, since the engine itself cannot keep them, however they are quoted."""
+
+    signs: Annotated[str, Field(min_length=1)]
+    topologies: list[DnsLabel] = []
+    """Only in these; empty: in all."""
+    reason: Annotated[str, Field(min_length=1)]
+    """What stands behind "because"."""
+
+
 class Credential(Model):
-    """A password to generate into the App's Secret, readable by the agents as ``${secret.NAME}``."""
+    """A password to generate into the App's Secret, readable by the agents as ``${secret.NAME}``. Somebody may have put
+    an own one there before."""
 
     name: DnsLabel
     length: int = Field(default=32, ge=16, le=128)
+    unwritable: list[Unwritable] = []
 
 
 class Monitor(Model):

@@ -73,6 +73,8 @@ class ErrorType(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     NOT_OWNED = "NotOwned"
     NOT_FOUND = "NotFound"
+    NOT_ASKED = "NotAsked"
+    """Neither the App nor the operation to which the step belongs asks for what it would do."""
     SPEC_CHANGED = "SpecChanged"
     REJECTED = "Rejected"
     """The API server refuses an object that the platform made."""
@@ -240,14 +242,13 @@ class GroupRun:
 @dataclass(frozen=True)
 class NodeStep:
     """One node. ``pod``: uid of its Pod when the operation was planned, so that a repeat does not restart its
-    successor; empty: it had none. ``wipe``: begin with an empty volume."""
+    successor; empty: it had none."""
 
     target: Target
     component: str
     group: str
     node: str
     pod: str = ""
-    wipe: bool = False
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,6 @@ class RollNode:
     component: str
     group: str
     pod: str = ""
-    wipe: bool = False
 
 
 @dataclass(frozen=True)

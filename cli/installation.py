@@ -28,7 +28,7 @@ RELEASE = "middleware-platform"
 HELM_SECONDS = 300
 ESTABLISHED_SECONDS = 30.0
 LOOK_SECONDS = 5.0
-_CRD_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CRD_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ async def apply_crds(kubernetes: Kubernetes, crds: Mapping[str, Manifest]) -> li
     """Applies the CRDs and waits until each is served; their names."""
     for name, manifest in crds.items():
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        path, kind = f"{_CRD_PATH}/{name}", "application/apply-patch+yaml"
+        path, kind = f"{CRD_PATH}/{name}", "application/apply-patch+yaml"
         await kubernetes.call("PATCH", path, query=query, body=manifest, content_type=kind, doing=f"applying {name}")
     deadline = time.monotonic() + ESTABLISHED_SECONDS
     for name in crds:
@@ -128,7 +128,7 @@ async def apply_crds(kubernetes: Kubernetes, crds: Mapping[str, Manifest]) -> li
 
 
 async def _established(kubernetes: Kubernetes, name: str) -> bool:
-    crd = await kubernetes.call("GET", f"{_CRD_PATH}/{name}")
+    crd = await kubernetes.call("GET", f"{CRD_PATH}/{name}")
     conditions = (crd.get("status") or {}).get("conditions") or []
     return any(c.get("type") == "Established" and c.get("status") == "True" for c in conditions)
 

@@ -14,8 +14,10 @@ from rich.markup import escape
 
 from api.names import SYSTEM_NAMESPACE
 from cli import commands_nodes, commands_operations, completion, installation, plugins, status, watching
+from cli import uninstall as uninstallation
 from cli.options import Form, Installation, Kubeconfig, Output
 from cli.session import EXIT_INTERRUPTED, EXIT_NOT_READY, embedded_state, errors, fail, output, with_cluster
+from cli.uninstall import Apps
 from clients.kubernetes import Kubernetes
 from clients.pki import ensure_pki
 
@@ -59,6 +61,29 @@ def install(
     if form is Form.JSON:
         where = {"temporalAddress": temporal_address, "temporalNamespace": temporal_namespace}
         output.print_json(data={"installation": installation_name, "namespace": SYSTEM_NAMESPACE, **where})
+
+
+@app.command()
+def uninstall(
+    apps: Annotated[
+        Apps | None,
+        typer.Option("--apps", help="What becomes of Apps that are still there; refused without it."),
+    ] = None,
+    seconds: Annotated[float, typer.Option("--timeout", min=1, help="Seconds for the Apps to be gone.")] = 600.0,
+    form: Output = Form.TEXT,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Removes the platform. Refused while there are Apps, unless it is said what becomes of them."""
+    said: list[str] = []
+
+    def report(line: str) -> None:
+        said.append(line)
+        if form is not Form.JSON:
+            output.print(escape(line))
+
+    with_cluster(kubeconfig, lambda kubernetes: uninstallation.uninstall(kubernetes, apps, seconds, kubeconfig, report))
+    if form is Form.JSON:
+        output.print_json(data={"done": said})
 
 
 @app.command("install-pki")

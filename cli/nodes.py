@@ -11,7 +11,7 @@ from cli.status import Loaded, load_one
 from clients.kubernetes import Kubernetes
 from clients.pod_reason import condition_of, container_status, why_not_ready
 from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, Manifest
-from render.desired.recorded_state import lists, read_part
+from render.desired.recorded_state import own_lists, read_part
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ async def full_name(kubernetes: Kubernetes, namespace: str, app: str, name: str)
     """The same for a node that may have no Pod now, such as a lost primary: by the Deployments and the App's metadata.
     Raises CommandError with the names there are."""
     deployments, _ = await kubernetes.list(DEPLOYMENT, namespace, labels=app_labels(app))
-    noted = lists(read_part(await kubernetes.get(CONFIG_MAP, metadata_name(app), namespace), "nodes"))
+    noted = own_lists(read_part(await kubernetes.get(CONFIG_MAP, metadata_name(app), namespace), "nodes"), app)
     names = {str(each["metadata"]["name"]) for each in deployments}
     names |= {entry["name"] for entries in noted.values() for entry in entries}
     found = next((each for each in (name, f"{app}-{name}") if each in names), "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +26,13 @@ from render.plugin.bundle import (
     PluginRefused,
     config_map_name,
     from_config_maps,
+    is_plugin_map,
     load_folder,
     template_map_names,
     to_config_maps,
 )
 from render.plugin.problems import Problem
+from render.plugin.versions import version_key
 
 _SELECTOR = "app.kubernetes.io/component=plugin"
 _FORBIDDEN = (
@@ -59,18 +60,11 @@ class Installed:
         }
 
 
-def version_order(version: str) -> tuple[Any, ...]:
-    """Sort key of a semantic version: a pre-release comes before its release, numbers compare as numbers."""
-    core, _, pre = version.partition("-")
-    words = [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in re.split(r"[.-]", pre) if word]
-    return (*(int(part) for part in core.split(".")), not pre, words)
-
-
 def neighbours(version: str, others: Sequence[str]) -> tuple[str | None, str | None]:
     """The next older and the next newer of ``others``. Pure."""
-    older = [other for other in others if version_order(other) < version_order(version)]
-    newer = [other for other in others if version_order(other) > version_order(version)]
-    return max(older, key=version_order, default=None), min(newer, key=version_order, default=None)
+    older = [other for other in others if version_key(other) < version_key(version)]
+    newer = [other for other in others if version_key(other) > version_key(version)]
+    return max(older, key=version_key, default=None), min(newer, key=version_key, default=None)
 
 
 async def install(kubernetes: Kubernetes, folder: Path) -> str:
@@ -116,7 +110,7 @@ async def installed_bundle(kubernetes: Kubernetes, name: str, version: str) -> P
         definition = await kubernetes.get(CONFIG_MAP, config_map_name(name, version), SYSTEM_NAMESPACE)
     except ForbiddenError as error:
         raise CommandError(_FORBIDDEN) from error
-    if definition is None:
+    if definition is None or not is_plugin_map(definition):
         raise CommandError(f"plugin {name} {version} is not installed; mw plugin list shows what is")
     found = [await kubernetes.get(CONFIG_MAP, each, SYSTEM_NAMESPACE) for each in template_map_names(definition)]
     try:
@@ -158,7 +152,7 @@ async def installed(kubernetes: Kubernetes) -> list[Installed]:
             if app["spec"]["plugin"] == {"name": name, "version": version}
         )
         found.append(Installed(name, version, _digest(config_map), _runtimes(config_map), users))
-    return sorted(found, key=lambda plugin: (plugin.name, version_order(plugin.version)))
+    return sorted(found, key=lambda plugin: (plugin.name, version_key(plugin.version)))
 
 
 def table(found: Sequence[Installed]) -> Table | str:

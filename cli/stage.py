@@ -65,7 +65,7 @@ def running(live: Live, app: str, uid: str) -> Running:
     metadata = own.get(("ConfigMap", metadata_name(app)))
     components = {name: each for (kind, name), each in own.items() if kind == "Component"}
     groups = {name: each for (kind, name), each in own.items() if kind == "Group"}
-    damaged = damaged_parts(metadata, uid, made=bool(components or groups))
+    damaged = damaged_parts(metadata, app, uid, made=bool(components or groups))
     if damaged:
         said = ", ".join(f"its part {part} {what}" for part, what in damaged.items())
         raise CommandError(

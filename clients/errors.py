@@ -9,6 +9,9 @@ from typing import Any
 class KubernetesError(Exception):
     """The API server answered with an error. ``status`` is the HTTP code, ``reason`` the API's one word for it."""
 
+    causes: tuple[tuple[str, str], ...] = ()
+    """Fields, and what is wrong with each, where the API server names them."""
+
     def __init__(self, doing: str, status: int, reason: str, message: str) -> None:
         super().__init__(f"{doing}: {message}" if message else f"{doing}: {status} {reason}")
         self.status = status
@@ -34,6 +37,10 @@ class GoneError(KubernetesError):
 
 class InvalidError(KubernetesError):
     """400 or 422: the object is wrong, and sending it again will not help."""
+
+
+class InvalidNameError(InvalidError):
+    """The call was never made: what was given as a name could be none, and might have led to another object."""
 
 
 class ForbiddenError(KubernetesError):
@@ -84,4 +91,11 @@ def error_from_status(
         return UnavailableError(doing, status, reason, message, retry_after=retry_after)
     if reason == "AlreadyExists":
         return AlreadyExistsError(doing, status, reason, message)
-    return _TYPES.get(status, KubernetesError)(doing, status, reason, message)
+    error = _TYPES.get(status, KubernetesError)(doing, status, reason, message)
+    error.causes = _causes(answer)
+    return error
+
+
+def _causes(answer: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    causes = (answer.get("details") or {}).get("causes") or []
+    return tuple((str(each.get("field") or ""), str(each.get("message") or "")) for each in causes)

@@ -21,7 +21,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import load_incluster_config, load_kube_config
 
 from api.names import FIELD_MANAGER
-from clients.errors import GoneError, NotFoundError, UnavailableError, error_from, error_from_status
+from clients.errors import GoneError, InvalidNameError, NotFoundError, UnavailableError, error_from, error_from_status
 from clients.resources import POD, Manifest, Resource, resource_of
 
 CALL_TIMEOUT = 15.0
@@ -33,6 +33,7 @@ _CONNECTIONS = 256
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _JSON_PATCH = "application/json-patch+json"
+_DRY_RUN = {"dryRun": "All", "fieldValidation": "Strict"}
 
 
 class Kubernetes:
@@ -132,10 +133,10 @@ class Kubernetes:
         return answer if isinstance(answer, dict) else {"items": answer}
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Manifest | None:
-        """The object, or None where there is none."""
+        """The object, or None where there is none: nor can there be one of what is no name, as a label may say."""
         try:
             return await self.call("GET", resource.path(namespace, name))
-        except NotFoundError:
+        except (NotFoundError, InvalidNameError):
             return None
 
     async def list(
@@ -203,13 +204,16 @@ class Kubernetes:
             doing=f"applying {resource.kind} {namespace}/{name}",
         )
 
-    async def create(self, manifest: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> Manifest:
-        """Raises AlreadyExistsError. ``metadata.generateName`` will do as well."""
+    async def create(
+        self, manifest: Mapping[str, Any], *, manager: str = FIELD_MANAGER, dry_run: bool = False
+    ) -> Manifest:
+        """Raises AlreadyExistsError. ``metadata.generateName`` will do as well. ``dry_run``: nothing is stored, and a
+        field that the API server does not know is an InvalidError instead of being dropped."""
         resource, name, namespace = _address(manifest)
         return await self.call(
             "POST",
             resource.path(namespace),
-            query={"fieldManager": manager},
+            query={"fieldManager": manager, **(_DRY_RUN if dry_run else {})},
             body=manifest,
             doing=f"creating {resource.kind} {namespace}/{name}",
         )

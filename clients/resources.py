@@ -1,15 +1,35 @@
-"""The kinds that the platform reads and writes, and the paths under which the API server serves them."""
+"""The kinds that the platform reads and writes, and the paths under which the API server serves them.
+
+Names come from objects that tenants may write, and from whoever may start a workflow. One with a slash, or ``..``,
+would lead a call of the platform, with the platform's rights, to another object. So a path is only made of what the API
+server itself takes for a name.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from api.names import API_VERSION
+from clients.errors import InvalidNameError
 
 Manifest = dict[str, Any]
 """A Kubernetes object as a raw dictionary: turning watched objects into models is what costs."""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+"""As the API server has it for every kind below (RFC 1123 subdomain), so it never refuses what exists."""
+_LONGEST_NAME = 253
+
+
+def _segment(kind: str, name: str) -> str:
+    """The name as a part of a path. Raises InvalidNameError."""
+    if len(name) > _LONGEST_NAME or _NAME.fullmatch(name) is None:
+        shown = name if len(name) <= 80 else f"{name[:80]}…"
+        raise InvalidNameError(f"addressing a {kind}", 0, "InvalidName", f"{shown!r} is no name of a {kind}")
+    return quote(name, safe="")
 
 
 @dataclass(frozen=True)
@@ -21,16 +41,17 @@ class Resource:
     plural: str
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """URL path of one object, of all objects of a namespace, or (``namespace`` None) of the whole cluster."""
+        """URL path of one object, of all objects of a namespace, or (``namespace`` None) of the whole cluster. Raises
+        InvalidNameError."""
         root = f"/api/{self.api_version}" if "/" not in self.api_version else f"/apis/{self.api_version}"
         parts = [root]
         if namespace is not None:
-            parts += ["namespaces", namespace]
+            parts += ["namespaces", _segment("Namespace", namespace)]
         parts.append(self.plural)
         if name is not None:
-            parts.append(name)
+            parts.append(_segment(self.kind, name))
         if subresource is not None:
-            parts.append(subresource)
+            parts.append(quote(subresource, safe=""))
         return "/".join(parts)
 
 

@@ -16,6 +16,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
 from activities.dependencies import Platform, watches
+from activities.interceptors.callers import Callers
 from activities.interceptors.heartbeats import Heartbeats
 from activities.interceptors.instrumentation import Instrumentation
 from activities.interceptors.retry_status import RetryStatus
@@ -82,7 +83,7 @@ def workers(client: Client, platform: Platform) -> list[Worker]:
             client,
             task_queue=ACTIVITY_QUEUE,
             activities=all_activities(platform),
-            interceptors=[Instrumentation(), Heartbeats(), RetryStatus(platform)],
+            interceptors=[Instrumentation(), Callers(), Heartbeats(), RetryStatus(platform)],
             max_concurrent_activities=MOST_ACTIVITIES,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,

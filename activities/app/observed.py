@@ -66,7 +66,7 @@ def observed_of(
 ) -> ObservedApp:
     """Pure; all of them are of this very App."""
     recorded = recorded_state(components, groups, read_part(metadata, "record"))
-    damaged = damaged_parts(metadata, uid, made=bool(components or groups))
+    damaged = damaged_parts(metadata, app, uid, made=bool(components or groups))
     return ObservedApp(components, groups, metadata, recorded, deployed_state(app, uid, metadata, recorded), damaged)
 
 

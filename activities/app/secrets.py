@@ -12,9 +12,10 @@ import string
 from datetime import UTC, datetime
 from typing import Any
 
-from activities.cluster.apply import check_owner
+from activities.cluster.apply import check_owner, is_own
 from activities.dependencies import Platform, permanent
-from api.names import agent_tls_name, app_labels, credentials_name
+from api.names import ANNOTATION_APP_UID, agent_tls_name, app_labels, credentials_name
+from api.operations import OperationType
 from api.steps import ErrorType, Target
 from clients.certificates import KeyPair, issue_agent_certificate
 from clients.errors import AlreadyExistsError
@@ -22,6 +23,7 @@ from clients.pki import pair_of, secret_manifest
 from clients.resources import DEPLOYMENT, SECRET, Manifest
 from render.desired.app import DesiredApp
 from render.manifests.labels import metadata, object_labels
+from render.validation.passwords import password_problems
 
 _ALPHABET = string.ascii_letters + string.digits
 """No sign that any configuration file's syntax would need quoted."""
@@ -41,19 +43,24 @@ async def ensure_credentials(platform: Platform, target: Target, desired: Desire
     present: dict[str, Any] = {}
     if live is not None:
         check_owner(target, live)
+        if target.operation == OperationType.DEPLOY and (wrong := list(password_problems(desired, live))):
+            raise permanent(ErrorType.INVALID_SPEC, "; ".join(map(str, wrong)))
         present = live.get("data") or {}
     missing = [each for each in desired.credentials if not present.get(each.name)]
-    if not missing:
+    # The deletion policy decides on it, as on the volumes that it opens: so it has no owner, and the annotation says
+    # whose it is.
+    annotations = {ANNOTATION_APP_UID: target.uid}
+    if not missing and live is not None and is_own(target, live):
         return False
     if live is None:
         await _refuse_while_in_use(platform, target, name)
     values = {each.name: _generated(each.length) for each in missing}
     manifest = secret_manifest(name, desired.namespace, values)
     if live is not None:
-        await kubernetes.patch(SECRET, name, desired.namespace, {"data": manifest["data"]})
+        change = {"metadata": {"annotations": annotations}, "data": manifest["data"]}
+        await kubernetes.patch(SECRET, name, desired.namespace, change)
         return True
-    # Without owner: the deletion policy decides on it, as on the volumes that it opens.
-    manifest["metadata"] = metadata(desired, name, object_labels(desired), owned=False)
+    manifest["metadata"] = metadata(desired, name, object_labels(desired), owned=False, annotations=annotations)
     try:
         await kubernetes.create(manifest)
     except AlreadyExistsError:

@@ -3,6 +3,10 @@
 Derived names can collide (``a-b`` with component ``c``, ``a`` with component ``b-c``), and a person may have made
 an object of the name. Server-side apply would silently take it over, and a later deletion would remove it; so the
 App is refused instead.
+
+A label says whose an object is meant to be, and everybody who may write the object can set it. So what an App
+removes must be its own by more (``is_own``): the owner's uid; of volume claims and passwords, which have no owner since
+they may outlive the App, the uid in their annotation.
 """
 
 from __future__ import annotations
@@ -15,9 +19,39 @@ from temporalio.exceptions import ApplicationError
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
 from activities.dependencies import Platform, permanent
-from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_APP
+from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY
 from api.steps import ErrorType, Target
-from clients.resources import Manifest, resource_of
+from clients.resources import SECRET, VOLUME_CLAIM, Manifest, resource_of
+
+OWNERLESS = frozenset({VOLUME_CLAIM.kind, SECRET.kind})
+"""Kinds of which the annotation counts where no App owns the object."""
+
+
+def is_own(target: Target, live: Mapping[str, Any]) -> bool:
+    """Whether the object is this very App's, so that it may go with it."""
+    metadata = live["metadata"]
+    if metadata.get("namespace") != target.namespace:
+        return False
+    owners = [owner for owner in metadata.get("ownerReferences") or [] if owner.get("kind") == "App"]
+    if owners:
+        return any(owner.get("uid") == target.uid for owner in owners)
+    labels = metadata.get("labels") or {}
+    if live["kind"] in OWNERLESS:
+        annotated = (metadata.get("annotations") or {}).get(ANNOTATION_APP_UID) == target.uid
+        return bool(annotated and labels.get(LABEL_APP, target.app) == target.app)
+    return bool(labels.get(LABEL_APP) == target.app and labels.get(LABEL_MANAGED_BY) == MANAGED_BY)
+
+
+def check_own(target: Target, live: Mapping[str, Any]) -> None:
+    """Raises ApplicationError NotOwned for an object that must not be removed in the App's name."""
+    if not is_own(target, live):
+        what = f"{live['kind']} {live['metadata'].get('namespace', '')}/{live['metadata']['name']}"
+        how = f"annotation {ANNOTATION_APP_UID}" if live["kind"] in OWNERLESS else "owner"
+        raise permanent(
+            ErrorType.NOT_OWNED,
+            f"{what} is not removed: by its {how} it is not of App {target.namespace}/{target.app} (uid {target.uid}); "
+            "if it is not needed, remove it by hand",
+        )
 
 
 def check_owner(target: Target, live: Mapping[str, Any]) -> None:
@@ -26,7 +60,9 @@ def check_owner(target: Target, live: Mapping[str, Any]) -> None:
     One that has lost its label is this App's still, where its owner or, on a volume, its annotation says so.
     """
     metadata = live["metadata"]
-    what = f"{live['kind']} {target.namespace}/{metadata['name']}"
+    what = f"{live['kind']} {metadata.get('namespace', '')}/{metadata['name']}"
+    if metadata.get("namespace") != target.namespace:
+        raise permanent(ErrorType.NOT_OWNED, f"{what} is of another namespace than App {target.namespace}/{target.app}")
     app = (metadata.get("labels") or {}).get(LABEL_APP)
     owners = [owner for owner in metadata.get("ownerReferences") or [] if owner.get("kind") == "App"]
     ours = any(owner.get("uid") == target.uid for owner in owners)

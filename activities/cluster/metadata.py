@@ -51,7 +51,7 @@ async def update_metadata(platform: Platform, namespace: str, app: str, parts: M
 
 def _refuse_damage(app: str, live: Manifest | None, parts: Mapping[str, Part]) -> None:
     owners = (live or {}).get("metadata", {}).get("ownerReferences") or [{}]
-    damaged = damaged_parts(live, str(owners[0].get("uid", "")), made=False)
+    damaged = damaged_parts(live, app, str(owners[0].get("uid", "")), made=False)
     if damaged.keys() & parts.keys():
         raise permanent(ErrorType.SPEC_CHANGED, f"{said_of(app, damaged)}; planned anew")
 

@@ -14,13 +14,13 @@ from api.group import GroupSpec
 from api.meta import parse_quantity
 from api.operations import OperationType
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
-from render.desired.recorded_state import PREVIOUS_PLUGIN, STATES, lists
+from render.desired.recorded_state import PREVIOUS_PLUGIN, STATES, lists, own_lists
 from render.desired.recorded_state import UNVERIFIED as UNVERIFIED
 from render.desired.recorded_state import Entry as Entry
 from render.desired.recorded_state import entries as entries
 from render.desired.recorded_state import way_back as way_back
 from render.desired.spec_parts import pod_facts
-from render.plugin.templates import version_key
+from render.plugin.versions import version_key
 
 BEGUN = "begun"
 """In ``basic`` of an App whose first Deploy has not completed: components of which no node may begin as first primary
@@ -155,9 +155,10 @@ def _edited(before: Any, name: str, edit: Callable[[Entry], Entry]) -> dict[str,
     return {state: [edit(node) if node.get("name") == name else node for node in part[state]] for state in STATES}
 
 
-def mended(part: Any, found: Mapping[str, tuple[str, Entry]]) -> dict[str, list[Entry]]:
-    """What of the lists can be read, with every node of ``found`` (state and entry, by name) that they have lost."""
-    kept = lists(part)
+def mended(part: Any, app: str, found: Mapping[str, tuple[str, Entry]]) -> dict[str, list[Entry]]:
+    """What of the App's lists can be read, with every node of ``found`` (state and entry, by name) that they have
+    lost."""
+    kept = own_lists(part, app)
     known = {node["name"] for state in STATES for node in kept[state]}
     for name, (state, node) in found.items():
         if name not in known:

@@ -18,7 +18,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.dependencies import permanent
 from api.steps import ErrorType
-from clients.errors import InvalidError
+from clients.errors import InvalidError, InvalidNameError
 from render.plugin.templates import TemplateFailure
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ DURATION = Histogram(
 def for_good(error: Exception) -> ApplicationError | None:
     """What an activity's error becomes that fails the same way again; None for one that may pass by itself, and for
     what is an ApplicationError already."""
+    if isinstance(error, InvalidNameError):
+        return permanent(ErrorType.REJECTED, str(error))
     if isinstance(error, InvalidError):
         return permanent(ErrorType.REJECTED, f"the API server refuses it: {error}")
     if isinstance(error, TemplateFailure):

@@ -8,7 +8,6 @@ since the next activity cannot forget it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 from temporalio import activity
@@ -19,9 +18,10 @@ from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform
 from activities.interceptors.instrumentation import for_good
+from activities.interceptors.targets import target_among
 from api.app import Phase
 from api.operations import OperationType
-from api.steps import OfOperation, Target
+from api.steps import Target
 from clients.errors import KubernetesError
 from clients.resources import APP
 
@@ -67,7 +67,7 @@ class _Telling(ActivityInboundInterceptor):
         self._platform = platform
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        attempt, target = activity.info().attempt, _target(input.args)
+        attempt, target = activity.info().attempt, target_among(input.args)
         try:
             result = await super().execute_activity(input)
         except Exception as error:
@@ -101,9 +101,3 @@ class _Telling(ActivityInboundInterceptor):
 def _passes(error: Exception) -> bool:
     """Whether it is tried again."""
     return for_good(error) is None and not (isinstance(error, ApplicationError) and error.non_retryable)
-
-
-def _target(arguments: Sequence[Any]) -> Target | None:
-    """On whose behalf it works. None: it is no step of an operation, but a look at the App, or about a ticket."""
-    argument = arguments[0] if arguments else None
-    return argument.target if isinstance(argument, OfOperation) else None

@@ -20,7 +20,7 @@ from activities.agents.config_maps import first_primary, rendered_config_maps
 from activities.app import bootstrap
 from activities.app.desired import desired_for
 from activities.app.retained_volumes import NOT_YET, held_nodes
-from activities.cluster.apply import check_owner
+from activities.cluster.apply import check_owner, is_own
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step
@@ -131,10 +131,13 @@ class ApplyGroup:
         labels = app_labels(target.app, component.name, group.name)
         deployments, _ = await kubernetes.list(DEPLOYMENT, target.namespace, labels=labels)
         names = {str(each["metadata"]["name"]) for each in deployments} - {node.name for node in group.nodes}
-        for name in sorted(names):
+        surplus = [each for each in deployments if each["metadata"]["name"] in names and is_own(target, each)]
+        for name in sorted(str(each["metadata"]["name"]) for each in surplus):
             for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP):
-                await kubernetes.delete(resource, name, target.namespace)
-        return len(names)
+                live = await kubernetes.get(resource, name, target.namespace)
+                if live is not None and is_own(target, live):
+                    await kubernetes.delete(resource, name, target.namespace, uid=live["metadata"]["uid"])
+        return len(surplus)
 
     async def _live(self, target: Target, component: DesiredComponent, *, ran: bool) -> _Live:
         # By name, not by label: an object of the name without our label is somebody else's, and must be seen too.

@@ -18,15 +18,15 @@ from temporalio import activity
 from activities.app.disruption_budgets import budget_resource
 from activities.app.observed import live_app
 from activities.app.retained_volumes import data_versions
+from activities.cluster.apply import is_own
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
-from activities.dependencies import Platform
+from activities.dependencies import Platform, permanent
 from api.app import DeletionPolicy, Phase
 from api.names import (
     ANNOTATION_RUNTIME_VERSION,
     FINALIZER,
-    LABEL_APP,
     LABEL_COMPONENT,
     LABEL_GROUP,
     LABEL_NODE,
@@ -35,7 +35,7 @@ from api.names import (
     credentials_name,
     metadata_name,
 )
-from api.steps import ComponentPlan, ComponentStep, GroupPlan, Plan, Step, Target
+from api.steps import ComponentPlan, ComponentStep, ErrorType, GroupPlan, Plan, Step, Target
 from clients.errors import ConflictError
 from clients.resources import (
     APP,
@@ -65,7 +65,7 @@ class Delete:
     @activity.defn(name=Step.PLAN_DELETION)
     async def plan_deletion(self, target: Target) -> Plan:
         platform = self._platform
-        app = await live_app(platform, target)
+        app = await dying_app(platform, target)
         change = StatusChange(
             phase=Phase.DELETING,
             message=f"deleting; volumes and passwords are {'deleted' if _deletes_data(app) else 'kept'}",
@@ -107,13 +107,13 @@ class Delete:
     @activity.defn(name=Step.DELETE_COMPONENT)
     async def delete_component(self, step: ComponentStep) -> None:
         platform, target = self._platform, step.target
-        await live_app(platform, target)
+        await dying_app(platform, target)
         await tell_step(platform, target, f"{step.component}: delete")
         labels = app_labels(target.app, step.component)
-        await self._delete_all(DEPLOYMENT, target.namespace, labels)
+        await self._delete_all(target, DEPLOYMENT, labels)
         await self._pods_gone(target, step.component, labels)
         for resource in (SERVICE, CONFIG_MAP, await budget_resource(platform)):
-            await self._delete_all(resource, target.namespace, labels)
+            await self._delete_all(target, resource, labels)
 
     async def _pods_gone(self, target: Target, component: str, labels: Mapping[str, str]) -> None:
         pods = self._platform.pods
@@ -142,19 +142,19 @@ class Delete:
     @activity.defn(name=Step.DELETE_LEFTOVERS)
     async def delete_leftovers(self, target: Target) -> None:
         platform = self._platform
-        app = await live_app(platform, target)
+        app = await dying_app(platform, target)
         await tell_step(platform, target, "leftovers")
         labels = app_labels(target.app)
         if not _deletes_data(app):
             await self._note_versions(target, labels)
         for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP, await budget_resource(platform), GROUP, COMPONENT):
-            await self._delete_all(resource, target.namespace, labels)
+            await self._delete_all(target, resource, labels)
         await self._delete_secret(target, agent_tls_name(target.app))
         if _deletes_data(app):
             await self._delete_secret(target, credentials_name(target.app))
-            await self._delete_all(VOLUME_CLAIM, target.namespace, labels)
+            await self._delete_all(target, VOLUME_CLAIM, labels)
         else:
-            await self._delete_all(VOLUME_CLAIM, target.namespace, labels, only=never_bound)
+            await self._delete_all(target, VOLUME_CLAIM, labels, only=never_bound)
         await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
         await self._drop_finalizer(target, app)
 
@@ -172,23 +172,30 @@ class Delete:
 
     async def _delete_all(
         self,
+        target: Target,
         resource: Resource,
-        namespace: str,
         labels: Mapping[str, str],
         *,
         only: Callable[[Manifest], bool] = lambda _: True,
     ) -> None:
-        found, _ = await self._platform.kubernetes.list(resource, namespace, labels=labels)
+        """What is the App's own: the label alone anybody can give to an object, and lose it by a deletion."""
+        kubernetes = self._platform.kubernetes
+        found, _ = await kubernetes.list(resource, target.namespace, labels=labels)
+        chosen = [each for each in found if only(each)]
+        own = [each for each in chosen if is_own(target, each)]
+        left = sorted(str(each["metadata"]["name"]) for each in chosen if not is_own(target, each))
+        if left:
+            message = f"{resource.kind} {', '.join(left)}: the label is this App's and the object is not; it stays"
+            await tell(self._platform, target, "NotOwned", message, warning=True)
         await together(
-            self._platform.kubernetes.delete(resource, each["metadata"]["name"], namespace, uid=each["metadata"]["uid"])
-            for each in found
-            if only(each)
+            kubernetes.delete(resource, each["metadata"]["name"], target.namespace, uid=each["metadata"]["uid"])
+            for each in own
         )
 
     async def _delete_secret(self, target: Target, name: str) -> None:
         """By name: the right to list Secrets would be the right to read every Secret of the cluster."""
         secret = await self._platform.kubernetes.get(SECRET, name, target.namespace)
-        if secret is not None and (secret["metadata"].get("labels") or {}).get(LABEL_APP) == target.app:
+        if secret is not None and is_own(target, secret):
             await self._platform.kubernetes.delete(SECRET, name, target.namespace, uid=secret["metadata"]["uid"])
 
     async def _drop_finalizer(self, target: Target, app: Manifest) -> None:
@@ -207,6 +214,17 @@ class Delete:
                     return
                 app = live
         raise TimeoutError(f"the finalizer of App {target.namespace}/{target.app} is changed by others without pause")
+
+
+async def dying_app(platform: Platform, target: Target) -> Manifest:
+    """The App, asked for anew by each step: that somebody has deleted it is the only reason to take anything down.
+    Raises ApplicationError NotAsked where nobody has."""
+    app = await live_app(platform, target)
+    if not app["metadata"].get("deletionTimestamp"):
+        where = f"App {target.namespace}/{target.app}"
+        message = f"nobody has deleted {where}, so nothing of it is taken down; kubectl delete app does that"
+        raise permanent(ErrorType.NOT_ASKED, message)
+    return app
 
 
 def never_bound(claim: Manifest) -> bool:

@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.app.bootstrap import leading
 from activities.app.desired import spec_hash, stage
+from activities.app.dry_run import PodTrial
 from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
 from activities.cluster.gather import together
@@ -21,11 +22,11 @@ from activities.reconcile.repair_metadata import METADATA_DAMAGED, damages, repa
 from activities.roles.drain import evacuations
 from activities.rollout.volumes import expandable_groups, growable, unknown_classes
 from api.app import App, FailoverPolicy
-from api.names import FINALIZER, LABEL_NODE, app_labels
+from api.names import FINALIZER, LABEL_NODE, app_labels, credentials_name
 from api.operations import OperationType
 from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
 from clients.pod_reason import condition_of
-from clients.resources import APP, CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest
+from clients.resources import APP, CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, VOLUME_CLAIM, Manifest
 from render.check.next_operation import NodeObjects, unfinished
 from render.desired.app import DesiredApp, RecordedState, desired
 from render.desired.recorded_state import lists
@@ -36,6 +37,7 @@ from render.plugin.bundle import PluginBundle, PluginRefused
 from render.plugin.problems import Problem
 from render.validation.app import parse_app, validate
 from render.validation.immutability import shrinks
+from render.validation.passwords import password_problems
 from render.validation.transitions import group_path, transition_problems
 
 INVALID_SPEC = "InvalidSpec"
@@ -48,6 +50,7 @@ class Load:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._good: set[str] = set()
+        self._pods = PodTrial(platform)
 
     @activity.defn(name=Step.LOAD)
     async def load(self, request: LoadRequest) -> AppSnapshot:
@@ -81,6 +84,8 @@ class Load:
         if live.deployed is None:
             if problems := await unknown_classes(platform, app):
                 return _refused(manifest, INVALID_SPEC, problems, app)
+            if problems := list(password_problems(wanted, await self._credentials(app))):
+                return _refused(manifest, INVALID_SPEC, problems, app)
             if problems := unreadable_volumes(wanted, await self._claims(app)):
                 return _refused(manifest, INVALID_SPEC, problems, app)
             problems = [
@@ -89,12 +94,16 @@ class Load:
             ]
             if problems:
                 return _refused(manifest, UNSUPPORTED_CHANGE, problems, app)
+            if problems := await self._pods.problems(app, wanted, live.recorded):
+                return _refused(manifest, INVALID_SPEC, problems, app)
             begun = request.drift and live.metadata is not None
             return _snapshot(manifest, app, drift=await find_first_drift(platform, wanted, live) if begun else [])
         problems = await self._transitions(app, wanted, live.deployed)
         if problems:
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
         left = pending(wanted, live.deployed)
+        if left and (problems := await self._pods.problems(app, wanted, live.recorded)):
+            return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
         operation, sentence = (str(left[0].operation), left[0].sentence) if left else ("", "")
         drift: list[str] = []
         leaving: list[Evacuation] = []
@@ -117,6 +126,9 @@ class Load:
     async def _claims(self, app: App) -> dict[str, Manifest]:
         found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, app.namespace, labels=app_labels(app.name))
         return {str(claim["metadata"]["name"]): claim for claim in found}
+
+    async def _credentials(self, app: App) -> Manifest | None:
+        return await self._platform.kubernetes.get(SECRET, credentials_name(app.name), app.namespace)
 
     def _ready(self, app: App) -> dict[str, str]:
         """Node -> runtime version of its Pod, of those that are ready."""

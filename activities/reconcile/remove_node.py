@@ -24,14 +24,14 @@ from activities.agents.node_tools import node_tools, own_bound
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, desired_for
 from activities.cluster import metadata_edits
-from activities.cluster.apply import check_owner
+from activities.cluster.apply import check_own
 from activities.cluster.events import tell
 from activities.cluster.metadata import read_part, update_metadata
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform, permanent
 from activities.roles import fencing
 from api.app import DeletionPolicy
-from api.names import app_labels
+from api.names import app_labels, node_ordinal
 from api.steps import ErrorType, NodeStep, Step, Target
 from api.tools import Tool, ToolName
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
@@ -51,6 +51,7 @@ class RemoveNode:
         """Returns when nothing is lost with the node. Raises ToolRefused where its tool says otherwise."""
         platform, target = self._platform, step.target
         want = await desired_for(platform, target)
+        check_leaves(want, step)
         nodes = lists(read_part(want.live.metadata, "nodes"))
         if any(node["name"] == step.node for node in nodes["deleting"]):
             return  # it had left when it was marked
@@ -87,7 +88,7 @@ class RemoveNode:
     async def remove_node(self, step: NodeStep) -> None:
         """Marks and stops it; returns when the Pod is gone."""
         platform, target = self._platform, step.target
-        await desired_for(platform, target)
+        check_leaves(await desired_for(platform, target), step)
         await tell_step(platform, target, f"{step.node}: remove")
         await update_metadata(
             platform,
@@ -104,7 +105,7 @@ class RemoveNode:
         await tell_step(platform, target, f"{step.node}: wait until it has stopped")
         await self._stopped(step)
         if deployment is not None:
-            await platform.kubernetes.delete(DEPLOYMENT, step.node, target.namespace)
+            await platform.kubernetes.delete(DEPLOYMENT, step.node, target.namespace, uid=deployment["metadata"]["uid"])
 
     async def _stopped(self, step: NodeStep) -> None:
         """Until its Pod is gone: who forgot the node before that would find it again."""
@@ -129,6 +130,7 @@ class RemoveNode:
         """Each node that stays forgets it. All are asked, and then it fails with what each said that does not."""
         platform, target = self._platform, step.target
         want = await desired_for(platform, target)
+        check_leaves(want, step)
         await tell_step(platform, target, f"{step.node}: forget")
         service = await self._owned(target, SERVICE, step.node)
         if service is None:
@@ -156,12 +158,13 @@ class RemoveNode:
         """What belonged to it goes, if it was marked: a volume is deleted of no node that has not left."""
         platform, target = self._platform, step.target
         want = await desired_for(platform, target)
+        check_leaves(want, step)
         nodes = lists(read_part(want.live.metadata, "nodes"))
         if not any(node["name"] == step.node for node in nodes["deleting"]):
             return  # an earlier attempt came to the end
         for resource in _belongings(want):
-            if await self._owned(target, resource, step.node) is not None:
-                await platform.kubernetes.delete(resource, step.node, target.namespace)
+            if (live := await self._owned(target, resource, step.node)) is not None:
+                await platform.kubernetes.delete(resource, step.node, target.namespace, uid=live["metadata"]["uid"])
         # Or a later node of the name would never get a writable role.
         await fencing.unmark(platform, target, step.node)
         await update_metadata(
@@ -172,8 +175,25 @@ class RemoveNode:
     async def _owned(self, target: Target, resource: Resource, name: str) -> Manifest | None:
         live = await self._platform.kubernetes.get(resource, name, target.namespace)
         if live is not None:
-            check_owner(target, live)
+            check_own(target, live)
         return live
+
+
+def check_leaves(want: StepContext, step: NodeStep) -> None:
+    """Whether the live spec has no place for the node: that decides, and not what the step was given. Raises
+    ApplicationError NoSuchNode, or SpecChanged for one that is to stay."""
+    app = want.app
+    groups = [
+        group
+        for component in want.desired.components
+        for group in component.groups
+        if (component.name, group.name) == (step.component, step.group)
+    ]
+    ordinal = node_ordinal(app.name, step.component, step.group, step.node)
+    if not groups or ordinal is None:
+        raise permanent(ErrorType.NO_SUCH_NODE, f"App {app.namespace}/{app.name} can have no node {step.node!r}")
+    if ordinal in groups[0].spec.ordinals:
+        raise permanent(ErrorType.SPEC_CHANGED, f"the App's spec wants {step.node}; it stays")
 
 
 def _belongings(want: StepContext) -> Iterator[Resource]:

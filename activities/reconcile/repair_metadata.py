@@ -27,7 +27,7 @@ from activities.cluster.metadata import read_part, said_of
 from activities.dependencies import Platform
 from activities.rollout.plan_roll import outdated_nodes
 from api.app import App, Phase
-from api.names import LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, app_labels, metadata_name
+from api.names import LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, app_labels, metadata_name, node_ordinal
 from api.operations import OperationType
 from api.steps import Target
 from clients.errors import AlreadyExistsError
@@ -92,7 +92,7 @@ class _Mending:
         data: dict[str, Any] = {"basic": basic}
         if {"basic", "nodes"} & {*self._wrong}:
             data["nodes"] = metadata_edits.mended(
-                read_part(metadata, "nodes"), await self._nodes(ran=has_run(basic, app.uid))
+                read_part(metadata, "nodes"), app.name, await self._nodes(ran=has_run(basic, app.uid))
             )
         unrecorded = read_part(metadata, "record") is None and "basic" in self._wrong
         if "record" in self._wrong or unrecorded:
@@ -132,6 +132,8 @@ class _Mending:
             serves = ran or bool((deployment.get("status") or {}).get("availableReplicas"))
             entry = {"name": labels.get(LABEL_NODE, ""), "component": labels.get(LABEL_COMPONENT, "")}
             entry |= {"group": labels.get(LABEL_GROUP, ""), "version": version_of(deployment)}
+            if node_ordinal(app.name, entry["component"], entry["group"], entry["name"]) is None:
+                continue  # labels that somebody wrote
             nodes[entry["name"]] = ("normal" if serves else "adding", entry)
         return nodes
 

@@ -24,7 +24,7 @@ from render.check.growth import Ungrown
 from render.desired.recorded_state import PREVIOUS_PLUGIN
 from render.manifests.deployments import VERSION_LABEL
 from render.manifests.volumes import held_sizes
-from render.plugin.templates import version_key
+from render.plugin.versions import version_key
 
 
 class Upgrade:

@@ -20,10 +20,8 @@ from activities.agents.agent_targets import node_states
 from activities.agents.node_state import NodeState
 from activities.app.desired import desired_for
 from activities.app.observed import ObservedApp
-from activities.cluster import metadata_edits
 from activities.cluster.metadata import read_part
 from activities.dependencies import Platform, permanent
-from activities.rollout.reset_volume import cannot_read
 from activities.rollout.volumes import ungrown
 from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
@@ -38,12 +36,10 @@ from render.manifests.volumes import needs_start
 
 @dataclass(frozen=True)
 class Outdated:
-    """``other_version``: its Pod is of another runtime version than the record's. ``unreadable``: an engine of a higher
-    version has had its volume, and the plugin does not say that the record's can read what it wrote."""
+    """``other_version``: its Pod is of another runtime version than the record's."""
 
     name: str
     other_version: bool
-    unreadable: bool
 
 
 async def outdated_nodes(platform: Platform, desired: DesiredApp, live: ObservedApp) -> list[Outdated]:
@@ -51,13 +47,7 @@ async def outdated_nodes(platform: Platform, desired: DesiredApp, live: Observed
     found, _ = await platform.kubernetes.list(DEPLOYMENT, desired.namespace, labels=app_labels(desired.name))
     deployments = {str(each["metadata"]["name"]): each for each in found}
     nodes = read_part(live.metadata, "nodes")
-    entries = metadata_edits.entries(nodes)
-    outdated = []
-    for stale in stale_nodes(desired, deployments, nodes):
-        entry = entries.get(stale.node.name, {})
-        unreadable = cannot_read(desired.bundle, stale.wants, metadata_edits.had(entry, stale.runs))
-        outdated.append(Outdated(stale.node.name, stale.other_version, unreadable))
-    return outdated
+    return [Outdated(each.node.name, each.other_version) for each in stale_nodes(desired, deployments, nodes)]
 
 
 def in_scope(nodes: Iterable[DesiredNode], scope: Scope, deployed: Deployed | None) -> list[DesiredNode]:
@@ -154,11 +144,9 @@ class Roll:
             chosen = [node for node in component.nodes if node.name in names]
             states = node_states(platform, target.namespace, target.app, [node.name for node in chosen])
             for batch in ordered(component, chosen, states):
-                batches.append([_roll_node(node, states, outdated) for node in batch])
+                batches.append([_roll_node(node, states) for node in batch])
         return RollPlan(batches)
 
 
-def _roll_node(node: DesiredNode, states: Mapping[str, NodeState], outdated: Mapping[str, Outdated]) -> RollNode:
-    # An engine of the lower version cannot read what the higher one has written: it begins empty and syncs anew.
-    wipe = node.name in outdated and outdated[node.name].unreadable
-    return RollNode(node.name, node.component, node.group, states[node.name].uid, wipe)
+def _roll_node(node: DesiredNode, states: Mapping[str, NodeState]) -> RollNode:
+    return RollNode(node.name, node.component, node.group, states[node.name].uid)

@@ -20,7 +20,7 @@ from activities.agents.agent_targets import reachable, reports
 from activities.app.desired import StepContext
 from activities.app.wait_ready import NodeWaiter
 from activities.cluster import metadata_edits
-from activities.cluster.apply import check_owner
+from activities.cluster.apply import check_own
 from activities.cluster.metadata import Part, read_part, update_metadata
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform, permanent
@@ -32,7 +32,7 @@ from render.desired.app import DesiredComponent, DesiredGroup, DesiredNode
 from render.manifests.deployments import VERSION_LABEL, version_of
 from render.manifests.objects import node_volume_claim
 from render.plugin.bundle import PluginBundle
-from render.plugin.templates import version_key
+from render.plugin.versions import version_key
 from render.validation.transitions import unreadable
 
 WIPED_FOR = f"{API_GROUP}/wiped-for"
@@ -97,7 +97,7 @@ class Volume:
         waiter = NodeWaiter(self._platform, target, f"{name}: wait until it has stopped", [name])
         await waiter.until(lambda state: state.pod is None)
         if live is not None:
-            check_owner(target, live)
+            check_own(target, live)
             await kubernetes.delete(VOLUME_CLAIM, name, target.namespace, uid=live["metadata"]["uid"])
             if await kubernetes.get(VOLUME_CLAIM, name, target.namespace) is not None:
                 raise ApplicationError(f"the volume of {name} is still being removed")

@@ -65,7 +65,7 @@ class Node:
         await tell_step(platform, target, f"{node.name}: roll")
         node = replace(node, runtime_version=group.spec.runtime_version)
         volume = Volume(platform, step, want, component, group, node)
-        if step.wipe or await volume.turns_out_unreadable():
+        if await volume.turns_out_unreadable():
             await volume.empty()
         await self._note(step, lambda before: metadata_edits.rolled(before, node.name, node.runtime_version))
         renewal = await self._give(step, want, component, group, node)

@@ -6,7 +6,6 @@ other unknown name fails with that name. Secrets are read at each use: a rotated
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote as percent_encoded
+
+from agent.tooling.quoting import QUOTINGS
 
 _NAME = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
 _SECRETS = "secret."
@@ -35,22 +36,33 @@ class UnknownNameError(Exception):
 
 @dataclass(frozen=True)
 class _Template:
-    """A text with names, taken apart. ``form`` is for ``%``; ``values`` gets the names' values all at once, where none
-    is a secret's."""
+    """A text with names, taken apart. ``form`` is for ``%``; ``names``: each with how its value is quoted; ``values``
+    gets the names' values all at once, where none is a secret's and none is quoted."""
 
     form: str
-    names: tuple[str, ...]
+    names: tuple[tuple[str, Callable[[str], str]], ...]
     values: Callable[[Mapping[str, str]], Any] | None
 
 
 def _taken_apart(text: str) -> _Template:
     parts = _NAME.split(text)
-    names = tuple(name for name in parts[1::2] if name is not None)
+    names = tuple(_name_and_quoting(name) for name in parts[1::2] if name is not None)
     texts = [part.replace("%", "%%") for part in parts[::2]]
     between = ["${" if name is None else "%s" for name in parts[1::2]]
     form = "".join(word for pair in zip(texts, [*between, ""], strict=True) for word in pair)
-    plain = names and not any(name.startswith(_SECRETS) for name in names)
-    return _Template(form, names, itemgetter(*names) if plain else None)
+    plain = names and not any(name.startswith(_SECRETS) or quoting is not str for name, quoting in names)
+    return _Template(form, names, itemgetter(*(name for name, _ in names)) if plain else None)
+
+
+def _name_and_quoting(written: str) -> tuple[str, Callable[[str], str]]:
+    """``secret.password | quoted``. Raises UnknownNameError."""
+    name, bar, quoting = written.partition("|")
+    if not bar:
+        return name, str
+    if quoting.strip() not in QUOTINGS:
+        known = ", ".join(QUOTINGS)
+        raise UnknownNameError(f"${{{written}}}: there is no quoting {quoting.strip()!r}; there are {known}")
+    return name.rstrip(), QUOTINGS[quoting.strip()]
 
 
 _template = lru_cache(maxsize=1024)(_taken_apart)
@@ -149,7 +161,7 @@ class Variables:
                 return str(template.form % template.values(self.known))
             except KeyError as error:
                 raise _unknown(error.args[0]) from None
-        return template.form % tuple(quote(self._lookup(name, secrets)) for name in template.names)
+        return template.form % tuple(quote(quoting(self._lookup(name, secrets))) for name, quoting in template.names)
 
     def pattern(self, text: str) -> re.Pattern[str]:
         """A regular expression in which filled-in values are matched literally."""
@@ -171,7 +183,8 @@ class Variables:
 def _forms(value: str) -> Iterator[str]:
     """A secret as it may be printed: as it is, and as files, statements and addresses quote it."""
     yield value
-    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    for form in (quoting(value) for quoting in QUOTINGS.values()):
+        yield form[1:-1] if form.startswith('"') and form != value else form
     yield value.replace("\\", "\\\\").replace("'", "\\'")
     yield value.replace("'", "''")
     yield percent_encoded(value, safe="")

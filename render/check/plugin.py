@@ -12,11 +12,15 @@ from api.app import App
 from api.names import AGENT_PORTS
 from api.plugin import ComponentDefinition, Topology
 from api.tools import LONGEST, Tool, ToolName
+from render.check.parameter_checks import failed_checks
+from render.check.raw_values import raw_values
 from render.check.trial import render_trial
 from render.desired.app import desired, start_order
+from render.plugin.amounts import resource_problems, size_problem
 from render.plugin.bundle import DEFINITION, PluginBundle
 from render.plugin.problems import Problem, listing
-from render.plugin.templates import TemplateFailure, version_key
+from render.plugin.templates import TemplateFailure
+from render.plugin.versions import version_key
 
 __all__ = ["check_bundle", "check_successor", "shared_runtime_versions"]
 
@@ -63,6 +67,9 @@ def _definition(bundle: PluginBundle) -> Iterator[Problem]:
         except ValueError as error:
             yield Problem(path, str(error))
         for position, component in enumerate(topology.components):
+            yield from resource_problems(f"{path}.components[{position}].resources", component.resources)
+            if component.storage is not None and (wrong := size_problem(component.storage.size, "1Gi")):
+                yield Problem(f"{path}.components[{position}].storage.size", wrong)
             if not component.minimum <= component.replicas <= component.maximum:
                 bounds = f"{component.minimum} to {component.maximum}"
                 yield Problem(f"{path}.components[{position}].replicas", f"{component.replicas} is not in {bounds}")
@@ -91,6 +98,10 @@ def _rendered(bundle: PluginBundle, topology: Topology, runtime_version: str) ->
     )
     wanted = desired(app, bundle, agent_image=_IMAGE_OF_CHECK)
     try:
+        for component in wanted.components:
+            for failed in failed_checks(wanted, component):
+                place = f"{component.definition.parameters}: {failed.parameter}.checks"
+                return [Problem(place, f"the default fails: {failed.message} (topology {topology.name})")]
         tools = render_trial(wanted)
     except TemplateFailure as failure:
         place = f"{failure.file}:{failure.line}" if failure.line else failure.file
@@ -99,6 +110,7 @@ def _rendered(bundle: PluginBundle, topology: Topology, runtime_version: str) ->
     found = [
         problem for component in wanted.components for problem in _tools(component.definition, tools[component.name])
     ]
+    found += raw_values(wanted, tools)
     if topology.failover == "platform":
         for component in wanted.components:
             found += _failover(topology, component.definition, tools[component.name])

@@ -259,6 +259,7 @@ def _component(
             replicas=counts[group.name],
             reserve_ordinals=sorted(set(group.reserve_ordinals)),
             resources=group.resources or default.resources,
+            agent_resources=group.agent_resources,
             storage=group.storage or default.storage,
             node_selector=group.node_selector,
             affinity=group.affinity,

@@ -2,12 +2,14 @@
 
 What cannot be read, since somebody edited it, is as good as missing here; ``damaged_parts`` says what that is. The
 platform goes by no damaged part: a step that meets one ends its operation, and the next look at the App mends it from
-what is true, or says why it cannot.
+what is true, or says why it cannot. Whoever may write the ConfigMap writes names into it: of a node is only taken what
+the App's own names are put together to (``own_lists``), since steps read and remove objects by it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +18,7 @@ from pydantic import ValidationError
 from api.component import Component, ComponentSpec
 from api.group import Group, GroupSpec
 from api.meta import Manifest
-from api.names import group_name
+from api.names import group_name, node_ordinal
 from render.desired.app import RecordedState
 from render.desired.spec_parts import Deployed
 
@@ -29,6 +31,8 @@ UNVERIFIED = "unverified"
 """In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""
 Entry = dict[str, str]
 """Of a node, in the part ``nodes``."""
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_SHOWN_NAMES = 3
 _TEXTS = ("name", "component", "group", "version", "unverified", "data")
 
 
@@ -88,7 +92,7 @@ def deployed_state(app: str, uid: str, metadata: Manifest | None, recorded: Reco
     basic = read_part(metadata, "basic")
     if not has_run(basic, uid):
         return None
-    nodes = lists(read_part(metadata, "nodes"))
+    nodes = own_lists(read_part(metadata, "nodes"), app)
     ordinals: dict[str, set[int]] = {}
     versions: dict[str, str] = {}
     joining: dict[str, set[int]] = {}
@@ -119,8 +123,18 @@ def way_back(part: Any) -> str:
     return str(previous.get("runtimeVersion", ""))
 
 
+def own_lists(before: Any, app: str) -> dict[str, list[Entry]]:
+    """What of the part can be read, and names a node that this App can have."""
+    return {state: [node for node in nodes if _is_own(node, app)] for state, nodes in lists(before).items()}
+
+
+def _is_own(node: Entry, app: str) -> bool:
+    return node_ordinal(app, node.get("component", ""), node.get("group", ""), node["name"]) is not None
+
+
 def lists(before: Any) -> dict[str, list[Entry]]:
-    """What of the part can be read. What cannot (somebody edited it) is forgotten, and so is a node's second entry."""
+    """What of the part can be read. What cannot (somebody edited it) is forgotten, and so is a node's second entry. For
+    a part that was found undamaged; of any other: ``own_lists``."""
     part = before if isinstance(before, dict) else {}
     found: dict[str, list[Entry]] = {state: [] for state in STATES}
     seen: set[str] = set()
@@ -139,7 +153,8 @@ def _is_entry(node: Any) -> bool:
         return False
     name, place = node.get("name", ""), f"-{node.get('component', '')}-{node.get('group', '')}-"
     before, _, ordinal = name.rpartition("-")
-    return bool(ordinal.isdecimal() and before and f"{before}-".endswith(place))
+    decimal = ordinal.isascii() and ordinal.isdecimal()
+    return bool(decimal and before and f"{before}-".endswith(place)) and _NAME.fullmatch(name) is not None
 
 
 def entries(part: Any) -> dict[str, Entry]:
@@ -148,25 +163,30 @@ def entries(part: Any) -> dict[str, Entry]:
     return {node["name"]: node for state in STATES for node in read[state]}
 
 
-def unreadable(part: Any) -> str:
-    """What is wrong with the lists; empty for good ones."""
+def unreadable(part: Any, app: str) -> str:
+    """What is wrong with the App's lists; empty for good ones."""
     if not isinstance(part, dict):
         return "is no JSON object"
     readable = lists(part)
     left = [state for state in STATES if (part.get(state) or []) != readable[state]]
-    return f"has unreadable entries: {', '.join(left)}" if left else ""
+    if left:
+        return f"has unreadable entries: {', '.join(left)}"
+    own = own_lists(part, app)
+    foreign = [node["name"] for state in STATES for node in readable[state] if node not in own[state]]
+    shown = ", ".join(repr(name[:80]) for name in foreign[:_SHOWN_NAMES])
+    return f"names what can be no node of {app}: {shown}" if foreign else ""
 
 
-def damaged_parts(config_map: Mapping[str, Any] | None, uid: str, *, made: bool) -> dict[str, str]:
-    """By part, what is wrong with it. ``made``: the App has Components or Groups, so its metadata were written before
-    them."""
+def damaged_parts(config_map: Mapping[str, Any] | None, app: str, uid: str, *, made: bool) -> dict[str, str]:
+    """By part, what is wrong with the metadata of the App. ``made``: it has Components or Groups, so its metadata were
+    written before them."""
     data = (config_map or {}).get("data") or {}
     basic, nodes, record = (read_part(config_map, part) for part in PARTS)
     found = {}
     if "basic" in data or made:
         found["basic"] = _basic(basic, uid) if "basic" in data else "is missing"
     if "nodes" in data:
-        found["nodes"] = unreadable(nodes)
+        found["nodes"] = unreadable(nodes, app)
     if has_run(basic, uid) and not entries(nodes):
         found["nodes"] = found.get("nodes") or "names no node"
     if "record" in data:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.app import App, ComponentTemplate, GroupTemplate, PluginReference, Scalar
+from api.app import App, ComponentTemplate, GroupTemplate, PluginReference, Resources, Scalar
 from api.group import GroupSpec
 from api.meta import parse_quantity
 from api.names import group_name
@@ -32,7 +32,14 @@ from render.desired.app import (
 from render.desired.parameter_order import in_order
 from render.plugin.bundle import PluginBundle
 
-POD_FIELDS = ("resources", "node_selector", "affinity", "tolerations", "topology_spread_constraints")
+POD_FIELDS = (
+    "resources",
+    "agent_resources",
+    "node_selector",
+    "affinity",
+    "tolerations",
+    "topology_spread_constraints",
+)
 """Of a Group: what its Pods are made of beside the runtime version; a change rolls the nodes."""
 PARTS = (
     OperationType.UPGRADE_PLUGIN,
@@ -236,7 +243,7 @@ def _listed(ordinals: Sequence[int]) -> str:
 def _canonical(spec: GroupSpec, name: str) -> Any:
     """A field's value, where equal quantities are equal: ``1000m`` is no change of ``1``, and starts no new Pod."""
     value = getattr(spec, name)
-    if name != "resources":
+    if not isinstance(value, Resources):
         return value
     return {
         part: {key: str(parse_quantity(text).normalize()) for key, text in amounts.items()}

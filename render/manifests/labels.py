@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.names import API_VERSION, LABEL_PLUGIN, MANAGED_BY, app_labels
+from api.names import API_VERSION, LABEL_MANAGED_BY, LABEL_PLUGIN, MANAGED_BY, app_labels
 from render.desired.app import DesiredApp
 
 
@@ -15,13 +15,16 @@ def object_labels(
     node: str | None = None,
     runtime_version: str | None = None,
 ) -> dict[str, str]:
-    """Ours and the recommended ones. The plugin's version is not among them: a hot upgrade must not change a Pod."""
+    """Ours and the recommended ones. The plugin's version is not among them: a hot upgrade must not change a Pod.
+
+    Nor is ``app.kubernetes.io/instance``: Argo CD tracks by it what it has applied, and prunes what carries it and does
+    not stand in Git. Volume claims and passwords have no owner that would tell it otherwise.
+    """
     labels = {
         **app_labels(desired.name, component, group, node),
         LABEL_PLUGIN: desired.bundle.name,
         "app.kubernetes.io/name": desired.bundle.name,
-        "app.kubernetes.io/instance": desired.name,
-        "app.kubernetes.io/managed-by": MANAGED_BY,
+        LABEL_MANAGED_BY: MANAGED_BY,
         "app.kubernetes.io/version": runtime_version or desired.runtime_version,
     }
     if component is not None:

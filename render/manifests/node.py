@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from api.app import Scalar
+from api.app import Resources, Scalar
 from api.meta import parse_quantity
 from api.node import DOCUMENT_KEY, SCHEMA, Lease, Member, NodeDocument, NodeFile, NodeIdentity
 from api.plugin import ConfigFile
@@ -121,7 +122,7 @@ def template_context(
         "parameters": {
             name: {"apply": p.apply, "readBack": p.read_back or name} for name, p in component.parameters.items()
         },
-        "resources": resource_amounts(component.group(node.group)),
+        "resources": resource_amounts(component.group(node.group), _default_resources(desired, component)),
     }
     context["config"] = node_config(desired, component, context)
     return context
@@ -172,14 +173,30 @@ def _describe_component(
     }
 
 
-def resource_amounts(group: DesiredGroup) -> dict[str, float | int]:
-    """``cpu`` in cores, ``memory`` in bytes: the limit, else the request, else 0 for "not bounded"."""
-    resources = group.spec.resources
-    amounts = {
-        name: parse_quantity(resources.limits.get(name) or resources.requests.get(name) or "0")
-        for name in ("cpu", "memory")
+def _default_resources(desired: DesiredApp, component: DesiredComponent) -> Resources:
+    """The topology's, for what the App gives no amount of."""
+    components = desired.bundle.topology(desired.topology).components
+    return next((each.resources for each in components if each.name == component.name), Resources())
+
+
+def resource_amounts(group: DesiredGroup, default: Resources) -> dict[str, Any]:
+    """``cpu`` in cores, ``memory`` in bytes: the limit, else the request, else the same of ``default``, else 0 for "not
+    bounded". ``limits`` and ``requests``: of the group alone, 0 for what it does not give."""
+    own = group.spec.resources
+    return {
+        **_amounts(own.limits, own.requests, default.limits, default.requests),
+        "limits": _amounts(own.limits),
+        "requests": _amounts(own.requests),
     }
-    return {"cpu": float(amounts["cpu"]), "memory": math.floor(amounts["memory"])}
+
+
+def _amounts(*sources: Mapping[str, str]) -> dict[str, float | int]:
+    """Of the first that has it."""
+
+    def first(name: str) -> Decimal:
+        return next((parse_quantity(each[name]) for each in sources if each.get(name)), Decimal(0))
+
+    return {"cpu": float(first("cpu")), "memory": math.floor(first("memory"))}
 
 
 def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> dict[str, Tool]:

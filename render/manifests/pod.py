@@ -5,8 +5,11 @@ Plugins do not template it, so that a plugin hot upgrade cannot change it and re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from api.app import Resources
+from api.meta import parse_quantity
 from api.names import (
     AGENT_PORTS,
     MANAGER_HEALTH_PORT,
@@ -46,6 +49,20 @@ def node_deployment(
             "selector": {"matchLabels": selector},
             "template": {"metadata": {"labels": labels}, "spec": _pod_spec(desired, component, group, node)},
         },
+    }
+
+
+def node_pod(
+    desired: DesiredApp, component: DesiredComponent, group: DesiredGroup, node: DesiredNode
+) -> dict[str, Any]:
+    """A Pod as the Deployment would make it, to ask whether it would be admitted. Its name is no node's, nor one that a
+    Deployment gives."""
+    labels = object_labels(desired, component.name, group.name, node.name, group.spec.runtime_version)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"{node.name}.dry-run", "namespace": desired.namespace, "labels": labels},
+        "spec": _pod_spec(desired, component, group, node),
     }
 
 
@@ -115,7 +132,7 @@ def _install_container(group: DesiredGroup) -> dict[str, Any]:
         "image": group.spec.agent_image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["/agent/bin/install", "/opt/agent"],
-        "resources": _INSTALL_RESOURCES,
+        "resources": _with_own(_INSTALL_RESOURCES, group),
         "securityContext": _container_security(),
         "volumeMounts": [{"name": "agent", "mountPath": "/opt/agent"}],
     }
@@ -147,12 +164,27 @@ def _tools_container(group: DesiredGroup) -> dict[str, Any]:
         "command": ["/agent/bin/agent", "tools"],
         "env": _pod_identity(),
         "ports": [{"name": "agent-tools", "containerPort": TOOLS_PORT, "protocol": "TCP"}],
-        "resources": _TOOLS_RESOURCES,
+        "resources": _with_own(_TOOLS_RESOURCES, group),
         "securityContext": _container_security(),
         "livenessProbe": _liveness(TOOLS_HEALTH_PORT),
         "readinessProbe": _probe("/readyz", TOOLS_HEALTH_PORT, period=1, failures=2),
         "volumeMounts": _mounts("tmp-tools"),
     }
+
+
+def _with_own(default: Mapping[str, Mapping[str, str]], group: DesiredGroup) -> dict[str, dict[str, str]]:
+    """The amounts of one of the agents' containers, the App's over ours. A request of ours never stands above a limit
+    of the App's."""
+    own = group.spec.agent_resources or Resources()
+    limits = {**default["limits"], **own.limits}
+    requests = {**default["requests"], **own.requests}
+    for name in default["requests"].keys() - own.requests.keys():
+        if name in own.limits:
+            requests[name] = min(requests[name], own.limits[name], key=parse_quantity)
+    for name in default["limits"].keys() - own.limits.keys():
+        if name in own.requests:
+            limits[name] = max(limits[name], own.requests[name], key=parse_quantity)
+    return {"requests": requests, "limits": limits}
 
 
 def _liveness(port: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 
 from api.names import API_GROUP, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, MANAGED_BY
 from api.plugin import Parameter, Plugin, Topology
-from render.plugin.parameters import control_characters
+from render.plugin.parameters import control_characters, foreign_reference, schema_errors
 from render.plugin.problems import Problem, from_pydantic
 from render.plugin.templates import Templates
 from render.plugin.yaml_text import load_yaml
@@ -30,6 +31,7 @@ TEMPLATES_KEY = "templates"
 """Key of the Plugin ConfigMap: JSON list of the names of its Template ConfigMaps."""
 CONFIG_MAP_LIMIT = 900 * 1024
 """Bytes of data per ConfigMap: below the API server's 1 MiB for the whole object."""
+_TEMPLATES_OF = re.compile(r"-templates(-[0-9]+)?$")
 _SEPARATOR = "__"
 """Stands for ``/`` in a ConfigMap key, which may not hold one."""
 
@@ -87,7 +89,7 @@ def from_files(files: Mapping[str, str], origin: str = "") -> PluginBundle:
         problems = [Problem(f"{DEFINITION}: {p.path}", p.message) for p in from_pydantic(error)]
         raise PluginRefused(origin or "?", problems) from error
     label = f"{plugin.metadata.name} {plugin.metadata.version}"
-    problems = _undeclared_files(plugin, files)
+    problems = [*_taken_version(plugin.metadata.version), *_undeclared_files(plugin, files)]
     parameters: dict[str, Mapping[str, Parameter]] = {}
     for component in plugin.spec.components:
         if component.parameters is None or component.parameters not in files:
@@ -102,17 +104,35 @@ def from_files(files: Mapping[str, str], origin: str = "") -> PluginBundle:
 
 
 def load_folder(path: Path) -> PluginBundle:
-    """Reads a plugin's folder (hidden files and folders left out). Raises PluginRefused, OSError."""
+    """Reads a plugin's folder (hidden files and folders left out). Raises PluginRefused, OSError.
+
+    A link may lead to a file of the same plugin, or of one beside it, of which it is another version: what is read is
+    stored where many may read it, and a plugin is somebody else's.
+    """
     files: dict[str, str] = {}
     for file in sorted(path.rglob("*")):
         relative = file.relative_to(path)
         if not file.is_file() or any(part.startswith(".") for part in relative.parts):
             continue
+        if not _of_a_plugin(path, file.resolve()):
+            message = f"leads to {file.resolve()}, which is no file of this plugin or of one beside it; copy it here"
+            raise PluginRefused(path.name, [Problem(relative.as_posix(), message)])
         try:
             files[relative.as_posix()] = file.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise PluginRefused(path.name, [Problem(relative.as_posix(), "is not UTF-8 text")]) from error
     return from_files(files, path.name)
+
+
+def _of_a_plugin(folder: Path, file: Path) -> bool:
+    """Whether the file (without links) lies in the folder, or in a plugin's folder beside it."""
+    beside = folder.resolve().parent
+    if not file.is_relative_to(beside):
+        return False
+    parts = file.relative_to(beside).parts
+    if len(parts) < 2 or any(part.startswith(".") for part in parts):
+        return False
+    return parts[0] == folder.resolve().name or (beside / parts[0] / DEFINITION).is_file()
 
 
 def config_map_name(plugin: str, version: str) -> str:
@@ -164,6 +184,11 @@ def _config_map(bundle: PluginBundle, namespace: str, name: str, data: dict[str,
     }
 
 
+def is_plugin_map(config_map: Mapping[str, Any]) -> bool:
+    """Whether the ConfigMap is a Plugin ConfigMap, and not one of templates, whose name another version could have."""
+    return DEFINITION in (config_map.get("data") or {})
+
+
 def template_map_names(plugin_map: Mapping[str, Any]) -> list[str]:
     """Names of the Template ConfigMaps that a Plugin ConfigMap refers to."""
     names = json.loads(plugin_map.get("data", {}).get(TEMPLATES_KEY, "[]"))
@@ -179,6 +204,8 @@ def from_config_maps(plugin_map: Mapping[str, Any], template_maps: Sequence[Mapp
         raise PluginRefused(
             origin, [Problem(TEMPLATES_KEY, f"ConfigMap {', '.join(missing)} is missing; install again")]
         )
+    if not is_plugin_map(plugin_map):
+        raise PluginRefused(origin, [Problem(DEFINITION, "the ConfigMap has no definition of a plugin")])
     files = {DEFINITION: str(plugin_map["data"][DEFINITION])}
     for name in template_map_names(plugin_map):
         for key, text in (given[name].get("data") or {}).items():
@@ -197,6 +224,14 @@ def _load_yaml(plugin: str, file: str, text: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f"{file}:{mark.line + 1}" if mark is not None else file
         raise PluginRefused(plugin, [Problem(place, f"is not YAML: {getattr(error, 'problem', error)}")]) from error
+
+
+def _taken_version(version: str) -> list[Problem]:
+    """``1.0.0-templates`` would be stored where the templates of 1.0.0 are."""
+    if _TEMPLATES_OF.search(version) is None:
+        return []
+    message = f"{version!r} ends as the names of Template ConfigMaps do; write for example 1.0.0-rc.1"
+    return [Problem(f"{DEFINITION}: metadata.version", message)]
 
 
 def _undeclared_files(plugin: Plugin, files: Mapping[str, str]) -> list[Problem]:
@@ -233,9 +268,12 @@ def _parse_parameters(plugin: str, file: str, text: str) -> tuple[dict[str, Para
         except jsonschema.SchemaError as error:
             problems.append(Problem(f"{file}: {name}.schema", f"is not JSON Schema: {error.message}"))
             continue
+        if reference := foreign_reference(parameter.schema_):
+            message = f"refers to {reference!r}, and nothing is fetched; write that schema here"
+            problems.append(Problem(f"{file}: {name}.schema", message))
+            continue
         if parameter.default is not None:
-            errors = jsonschema.Draft202012Validator(parameter.schema_).iter_errors(parameter.default)
-            said = [*(error.message for error in errors), control_characters(parameter.default)]
+            said = [*schema_errors(parameter.schema_, parameter.default), control_characters(parameter.default)]
             problems += [Problem(f"{file}: {name}.default", each) for each in said if each]
         parameters[str(name)] = parameter
     return parameters, problems

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonschema
+import referencing
+import referencing.exceptions
 
 from api.app import Scalar
 from api.plugin import Parameter
@@ -38,12 +40,35 @@ def parameter_problems(
         if unwritable:
             problems.append(Problem(at, unwritable))
             continue
-        if next(jsonschema.Draft202012Validator(parameter.schema_).iter_errors(value), None) is not None:
+        if schema_errors(parameter.schema_, value):
             message = f"{json.dumps(value)} is not allowed; write {allowed(parameter.schema_)}"
             if parameter.description:
                 message += f" ({parameter.description.rstrip('.')})"
             problems.append(Problem(at, message))
     return problems
+
+
+def schema_errors(schema: Mapping[str, Any], value: object) -> list[str]:
+    """What the schema has against the value. Nothing is ever fetched for it: what a schema refers to beyond itself is
+    unknown, and so an error."""
+    validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
+    try:
+        return [error.message for error in validator.iter_errors(value)]
+    except referencing.exceptions.Unresolvable as error:
+        return [f"the schema refers to {error.ref!r}, which is not in it"]
+
+
+def foreign_reference(schema: object) -> str:
+    """A ``$ref`` that leads out of the schema, empty for none: another's answer would decide what an App may say."""
+    if isinstance(schema, Mapping):
+        for key, value in schema.items():
+            if key in ("$ref", "$dynamicRef") and not str(value).startswith("#"):
+                return str(value)
+            if found := foreign_reference(value):
+                return found
+    if isinstance(schema, list | tuple):
+        return next((found for each in schema if (found := foreign_reference(each))), "")
+    return ""
 
 
 def control_characters(value: object) -> str:

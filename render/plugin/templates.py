@@ -7,12 +7,16 @@ variable.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from render.plugin.quoting import QUOTINGS
+from render.plugin.versions import version_key
 
 OUTPUT_LIMIT = 512 * 1024
 """Characters of one rendered file: half of what a ConfigMap holds."""
@@ -49,11 +53,6 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
-def version_key(version: str) -> tuple[int, ...]:
-    """``7.0.15`` as (7, 0, 15); parts that are not numbers count as 0."""
-    return tuple(int(part) if part.isdigit() else 0 for part in version.replace("-", ".").split("."))
-
-
 def _version_at_least(version: str, other: str) -> bool:
     return version_key(version) >= version_key(other)
 
@@ -63,6 +62,25 @@ def _yesno(value: Any) -> Any:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value
+
+
+_SIZE = re.compile(r"([0-9]+)\s*([kmgt]?)(i?b|i)?", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def in_bytes(value: Any, letter: int = 1024) -> int:
+    """``256mb`` as a number of bytes. ``letter``: what one letter alone multiplies by; engines differ in that (``64k``
+    are 64,000 bytes for Redis and 65,536 for Java). Raises ValueError."""
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no amount of bytes, such as 256mb")
+    number, power, unit = match.groups()
+    factor: int = (1024 if unit else letter) ** _POWERS[power.lower()]
+    return int(number) * factor
+
+
+def _of_text(quoting: Callable[[str], str]) -> Callable[[Any], str]:
+    return lambda value: quoting(str(_yesno(value)))
 
 
 def _bounded_range() -> Callable[..., range]:
@@ -100,6 +118,8 @@ class Templates:
             self._environment.globals.pop(name, None)
         self._environment.tests["version_at_least"] = _version_at_least
         self._environment.filters["yesno"] = _yesno
+        self._environment.filters["bytes"] = in_bytes
+        self._environment.filters |= {name: _of_text(quoting) for name, quoting in QUOTINGS.items()}
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
         source = self._files.get(name)
@@ -136,6 +156,13 @@ class Templates:
             return str(value) if isinstance(value, jinja2.Undefined) else value
         except Exception as error:
             raise TemplateFailure(self._plugin, file, line, f"expression {expression!r}: {_sentence(error)}") from error
+
+    def phrase(self, text: str, file: str, line: int, context: Mapping[str, Any]) -> str:
+        """A text with ``{{ }}`` in it that stands at ``line`` of ``file``. Raises TemplateFailure."""
+        try:
+            return self._environment.from_string(text).render({**context, "range": _bounded_range()})
+        except Exception as error:
+            raise TemplateFailure(self._plugin, file, line, f"message {text!r}: {_sentence(error)}") from error
 
     def _place(self, error: Exception, file: str) -> tuple[str, int]:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in self._files]

@@ -11,18 +11,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from api.app import App, ComponentTemplate, GroupTemplate
-from api.meta import parse_quantity
+from api.app import App, ComponentTemplate, GroupTemplate, Resources
 from api.names import group_name
 from api.plugin import Topology, TopologyComponent
+from render.check.parameter_checks import failed_checks
 from render.check.trial import render_trial
 from render.desired.app import RecordedState, chosen_topology, desired, group_templates, replicas_of
+from render.plugin.amounts import resource_problems, size_problem
 from render.plugin.bundle import PluginBundle
 from render.plugin.parameters import parameter_problems
 from render.plugin.problems import Problem, from_pydantic, listing, near
-from render.plugin.templates import TemplateFailure, version_key
+from render.plugin.templates import TemplateFailure
+from render.plugin.versions import version_key
 from render.validation.derived_names import name_problems
 from render.validation.immutability import immutability_problems
+from render.validation.transitions import component_path
 
 __all__ = ["Problem", "parse_app", "validate"]
 
@@ -66,12 +69,21 @@ def validate(
 
 
 def _templates(app: App, bundle: PluginBundle, recorded: RecordedState | None) -> list[Problem]:
-    """What the plugin's own check could not see, because only this App's settings lead there."""
+    """What depends on the App as a whole: the plugin's checks of its parameters, and what the plugin's own check could
+    not see, because only this App's settings lead there."""
+    wanted = desired(app, bundle, agent_image="", recorded=recorded)
     try:
-        render_trial(desired(app, bundle, agent_image="", recorded=recorded))
+        failed = [(each, message) for each in wanted.components for message in failed_checks(wanted, each)]
+        if failed:
+            return [Problem(_parameter_path(app, c.name, found.parameter), found.message) for c, found in failed]
+        render_trial(wanted)
     except TemplateFailure as failure:
         return [Problem("spec.plugin", f"{failure}; correct the plugin, or the parameters that lead there")]
     return []
+
+
+def _parameter_path(app: App, component: str, parameter: str) -> str:
+    return f"{component_path(app, component)}.config.{parameter}"
 
 
 def _unknown_plugin(app: App, known_plugins: Mapping[str, Sequence[str]]) -> Problem:
@@ -127,31 +139,15 @@ def _groups(path: str, component: ComponentTemplate, default: TopologyComponent)
     problems = _duplicates(f"{path}.groups", [g.name for g in component.groups], "group")
     for index, group in enumerate(component.groups):
         at = f"{path}.groups[{index}]"
-        problems += _resources(f"{at}.resources", group)
+        problems += resource_problems(f"{at}.resources", group.resources or Resources())
+        problems += resource_problems(f"{at}.agentResources", group.agent_resources or Resources())
         if group.storage is None:
             continue
         if default.storage is None:
             message = f"component {component.name} keeps nothing on a volume in this topology; remove it"
             problems.append(Problem(f"{at}.storage", message))
-        elif parse_quantity(group.storage.size) < 1024 * 1024:
-            message = f"{group.storage.size} is less than 1Mi; write for example {default.storage.size}"
+        elif message := size_problem(group.storage.size, default.storage.size):
             problems.append(Problem(f"{at}.storage.size", message))
-    return problems
-
-
-def _resources(path: str, group: GroupTemplate) -> list[Problem]:
-    if group.resources is None:
-        return []
-    problems = []
-    for name, limit in group.resources.limits.items():
-        request = group.resources.requests.get(name)
-        if parse_quantity(limit) == 0:
-            problems.append(
-                Problem(f"{path}.limits.{name}", "a limit of 0 leaves nothing to run with; raise or remove it")
-            )
-        elif request is not None and parse_quantity(request) > parse_quantity(limit):
-            message = f"{request} is above the limit {limit}; lower it or raise limits.{name}"
-            problems.append(Problem(f"{path}.requests.{name}", message))
     return problems
 
 

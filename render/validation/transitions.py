@@ -7,14 +7,16 @@ way from what runs to what is wanted.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from api.app import App
 from api.meta import parse_quantity
+from render.check.parameter_checks import failed_checks
 from render.desired.app import DesiredApp, DesiredComponent
 from render.desired.spec_parts import Deployed
 from render.plugin.bundle import PluginBundle
 from render.plugin.problems import Problem
-from render.plugin.templates import version_key
+from render.plugin.versions import version_key
 
 
 def transition_problems(
@@ -30,6 +32,7 @@ def transition_problems(
     problems = [*_plugin(wanted.bundle, deployed, installed), *_runtime(wanted, deployed)]
     for component in wanted.components:
         problems += _unset(app, component, deployed)
+        problems += _too_early(app, wanted, component, deployed)
         for group in component.groups:
             path = group_path(app, component.name, group.name)
             present = deployed.ordinals.get(group.resource_name)
@@ -96,6 +99,20 @@ def _unset(app: App, component: DesiredComponent, deployed: Deployed) -> Iterato
                 f"has no default to go back to; set it to the value that it should have instead of removing {name}"
             )
             yield Problem(f"{component_path(app, component.name)}.config.{name}", message)
+
+
+def _too_early(app: App, wanted: DesiredApp, component: DesiredComponent, deployed: Deployed) -> Iterator[Problem]:
+    """Nodes and their sizes change before parameters do (``render.desired.spec_parts.PARTS``), so the parameters that
+    run must go with the nodes that are wanted: with one replica less a primary would refuse writes until the end."""
+    record = deployed.recorded.components.get(component.name)
+    if record is None or wanted.bundle.version != deployed.plugin_version:
+        return
+    now = {name: value for name, value in record.config.items() if name in component.parameters}
+    for failed in failed_checks(wanted, replace(component, config=now)):
+        if now.get(failed.parameter) != component.config.get(failed.parameter):
+            message = f"runs with a value that does not go with the other changes, which come first: {failed.message}"
+            path = f"{component_path(app, component.name)}.config.{failed.parameter}"
+            yield Problem(path, f"{message}. Change {failed.parameter} alone, then the rest")
 
 
 def component_path(app: App, component: str) -> str:

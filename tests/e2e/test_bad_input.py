@@ -31,6 +31,10 @@ def component(**changes: Any) -> Callable[[Manifest], None]:
     return lambda app: app["spec"]["components"][0].update(changes)
 
 
+def group(**changes: Any) -> Callable[[Manifest], None]:
+    return lambda app: app["spec"]["components"][0]["groups"][0].update(changes)
+
+
 def rename(name: str) -> Callable[[Manifest], None]:
     return lambda app: app["metadata"].update(name=name)
 
@@ -53,6 +57,31 @@ REFUSED: dict[str, tuple[Callable[[Manifest], None], str, list[str]]] = {
         component(groups=[{"name": "data", "replicas": 2, "storage": {"size": "1Gi", "storageClassName": "nope"}}]),
         "spec.components[0].groups[0].storage.storageClassName",
         ["the cluster has", "write one that exists"],
+    ),
+    "slip in affinity": (
+        group(affinity={"nodeAfinity": {}}),
+        "spec.components[0].groups[0].affinity.nodeAfinity",
+        ["unknown field"],
+    ),
+    "slip in toleration": (
+        group(tolerations=[{"key": "a", "operator": "Exist"}]),
+        "spec.components[0].groups[0].tolerations[0].operator",
+        ["Exists"],
+    ),
+    "slip in node selector": (
+        group(nodeSelector={"disk": "not a label"}),
+        "spec.components[0].groups[0].nodeSelector",
+        ["not a label"],
+    ),
+    "half a byte": (
+        group(resources={"limits": {"memory": "512m"}}),
+        "spec.components[0].groups[0].resources.limits.memory",
+        ["did you mean 512Mi?"],
+    ),
+    "more data than memory": (
+        component(config={"maxmemory": "2gb"}),
+        "spec.components[0].config.maxmemory",
+        ["2gb", "512Mi"],
     ),
     "name too long": (rename("a-name-too-long-for-what-is-derived-from-it-x"), "spec.components[0]", ["63"]),
 }
@@ -126,22 +155,50 @@ def test_duplicate_names_are_refused_at_once(kube: Kube) -> None:
         kube.apply(manifest)
 
 
-def test_a_bad_change_leaves_what_runs_alone(kube: Kube) -> None:
+def test_a_quota_names_the_fields_to_write_and_these_do(kube: Kube) -> None:
+    namespace = f"{NAMESPACE}-quota"
+    kube.namespace(namespace)
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "cpu", "namespace": namespace}}
+    kube.apply({**quota, "spec": {"hard": {"limits.cpu": "8"}}})
+    manifest = redis_app("bounded", namespace, "standalone", 1)
+    group(resources={"limits": {"memory": "512Mi"}})(manifest)
+    kube.apply(manifest)
+
+    def told() -> bool:
+        condition = kube.condition("app.middleware.io", "bounded", namespace, "Ready") or {}
+        return "write resources.limits.cpu, agentResources.limits.cpu" in condition.get("message", "")
+
+    eventually("the fields are named", told, timeout=60)
+    assert kube.pods(namespace, "bounded") == []
+    group(resources={"limits": {"memory": "512Mi", "cpu": "1"}}, agentResources={"limits": {"cpu": "1"}})(manifest)
+    kube.apply(manifest)
+    kube.wait_ready("bounded", namespace)
+    kube.discard("bounded", namespace)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (component(config={"no-such-parameter": 1}), "no-such-parameter"),
+        (group(affinity={"nodeAfinity": {}}), "groups[0].affinity.nodeAfinity"),
+    ],
+)
+def test_a_bad_change_leaves_what_runs_alone(kube: Kube, change: Callable[[Manifest], None], named: str) -> None:
     manifest = redis_app("running", NAMESPACE, "standalone", 1)
     kube.apply(manifest)
     kube.wait_ready("running", NAMESPACE)
     before = [p["metadata"]["uid"] for p in kube.pods(NAMESPACE, "running")]
-    manifest["spec"]["components"][0]["config"] = {"no-such-parameter": 1}
+    good = copy.deepcopy(manifest)
+    change(manifest)
     kube.apply(manifest)
 
     def refused() -> bool:
         condition = kube.condition("app.middleware.io", "running", NAMESPACE, "Ready") or {}
-        return condition.get("reason") == "InvalidSpec" and "no-such-parameter" in condition["message"]
+        return condition.get("reason") == "InvalidSpec" and named in condition["message"]
 
     eventually("the change is refused", refused, timeout=30)
     assert [p["metadata"]["uid"] for p in kube.pods(NAMESPACE, "running")] == before
-    manifest["spec"]["components"][0]["config"] = {}
-    kube.apply(manifest)
+    kube.apply(good)
     kube.wait_ready("running", NAMESPACE, timeout=30)
     assert [p["metadata"]["uid"] for p in kube.pods(NAMESPACE, "running")] == before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from dataclasses import replace
 from typing import Any, cast
@@ -15,8 +16,15 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.dependencies import Platform
 from activities.progress.manual_requests import ManualRequests
-from api.operations import EntityStatus, OperationRequest, OperationType
-from api.steps import EnqueueRequest
+from api.operations import (
+    COMPONENT_WORKFLOW,
+    GROUP_WORKFLOW,
+    WORKFLOW_QUEUE,
+    EntityStatus,
+    OperationRequest,
+    OperationType,
+)
+from api.steps import ComponentPlan, ComponentRun, EnqueueRequest, GroupPlan, GroupRun, Step, Target
 from tests.workflows.fakes import INSTALLATION, FakeCluster, FakePlatform
 from tests.workflows.running import NAMESPACE, entity, eventually, idle, notify, start_by_hand
 
@@ -141,3 +149,46 @@ async def test_who_asks_again_because_the_answer_got_lost_gets_the_same(client: 
     assert len(set(tickets)) == 1
     activity.info = replace(activity.info, workflow_run_id=str(uuid.uuid4()))
     assert await activity.run(requests.enqueue, EnqueueRequest(NAMESPACE, "asked", asked)) not in tickets
+
+
+@pytest.mark.parametrize("kind", list(OperationType))
+async def test_an_invented_ticket_gets_nothing_past_the_queue(
+    client: Client, cluster: FakeCluster, kind: OperationType
+) -> None:
+    """Whoever reaches Temporal can give any input; what an operation may do is decided by who began it."""
+    name = f"invented-{str(kind).lower()}"
+    cluster.add(name, deployed_hash="one")
+    where = {"namespace": NAMESPACE, "app": name, "ticket": "x", "uid": f"uid-{name}", "spec_hash": "one"}
+    handle = await client.start_workflow(kind, where, id=f"by-hand/{name}", task_queue=WORKFLOW_QUEUE)
+    if kind == OperationType.DELETE:
+        assert "kubectl delete" in (await failure(handle)).message
+    else:
+        with contextlib.suppress(WorkflowFailureError):
+            await handle.result()
+    described = await handle.describe()
+    history = [event async for event in handle.fetch_history_events()]
+    steps = {
+        event.activity_task_scheduled_event_attributes.activity_type.name
+        for event in history
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    }
+    assert steps <= {Step.ENQUEUE, Step.AWAIT_RESULT}, described.id
+
+
+@pytest.mark.parametrize("kind", [COMPONENT_WORKFLOW, GROUP_WORKFLOW])
+async def test_a_part_of_an_operation_cannot_be_started_by_itself(
+    client: Client, cluster: FakeCluster, kind: str
+) -> None:
+    name = f"part-{kind.lower()}"
+    cluster.add(name, deployed_hash="one")
+    target = Target(
+        NAMESPACE, name, f"uid-{name}", "one", "Repair", f"{INSTALLATION}/app/{NAMESPACE}/{name}/x/Repair/1"
+    )
+    group = GroupPlan("default", [f"{name}-0"])
+    run: object = GroupRun(target, "server", group)
+    if kind == COMPONENT_WORKFLOW:
+        run = ComponentRun(target, ComponentPlan("server", [group]))
+    handle = await client.start_workflow(kind, run, id=f"by-hand/{name}", task_queue=WORKFLOW_QUEUE)
+    error = await failure(handle)
+    assert "a part of an operation" in error.message
+    assert cluster.steps(name) == []

@@ -72,7 +72,7 @@ class FakeEntity:
         for number, reason in enumerate(("first", "fail", "wait"), start=1):
             child = await workflow.start_child_workflow(
                 "Restart",
-                OperationInput(reference.namespace, reference.app, reason, ticket=str(number)),
+                OperationInput(reference.namespace, reference.app, reason),
                 id=f"{workflow.info().workflow_id}/uid/Restart/{number}",
                 result_type=OperationResult,
                 static_summary=f"Restart {reference.namespace}/{reference.app}: {reason}",

@@ -48,7 +48,6 @@ async def start_operation(
             namespace=app.namespace,
             app=app.app,
             reason=reason,
-            ticket=ticket.id if ticket is not None else f"automatic-{state.sequence}",
             uid=snapshot.uid,
             spec_hash=snapshot.spec_hash,
             plugin=snapshot.plugin,

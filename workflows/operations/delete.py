@@ -11,7 +11,7 @@ from temporalio import workflow
 from api.operations import OperationInput, OperationResult, OperationType, Outcome
 from api.steps import ComponentStep, Plan, Step
 from workflows.operations.shared.apply_app import target_of
-from workflows.operations.shared.manual_start import manual_start
+from workflows.operations.shared.manual_start import begun_by_entity, manual_start
 from workflows.temporal.activity_call import run_step
 
 
@@ -19,7 +19,7 @@ from workflows.temporal.activity_call import run_step
 class DeleteWorkflow:
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
-        if not request.ticket:
+        if not begun_by_entity(request):
             return await manual_start(OperationType.DELETE, request)
         target = target_of(OperationType.DELETE, request)
         where = f"{request.namespace}/{request.app}"

@@ -13,7 +13,7 @@ from api.operations import OperationInput, OperationResult, OperationType, Outco
 from api.steps import Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Controlled, controlled
-from workflows.operations.shared.manual_start import manual_start
+from workflows.operations.shared.manual_start import begun_by_entity, manual_start
 from workflows.temporal.activity_call import run_step
 
 
@@ -21,7 +21,7 @@ from workflows.temporal.activity_call import run_step
 class FailoverWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
-        if not request.ticket:
+        if not begun_by_entity(request):
             return await manual_start(OperationType.FAILOVER, request)
         target = target_of(OperationType.FAILOVER, request)
 

@@ -19,7 +19,7 @@ from api.reconfigure import ConfigCommitted, ConfigPlan, ConfigPlans, ConfigureS
 from api.steps import ComponentStep, NodeStep, RollNode, Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Control, Controlled, controlled, own_failure
-from workflows.operations.shared.manual_start import manual_start
+from workflows.operations.shared.manual_start import begun_by_entity, manual_start
 from workflows.operations.shared.roll_nodes import move_away
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.errors import timed_out
@@ -42,7 +42,7 @@ class Touched:
 class ReconfigureWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
-        if not request.ticket:
+        if not begun_by_entity(request):
             return await manual_start(OperationType.RECONFIGURE, request)
         target = target_of(OperationType.RECONFIGURE, request)
         touched: list[Touched] = []

@@ -11,13 +11,13 @@ from temporalio import workflow
 from api.operations import OperationInput, OperationResult, OperationType
 from workflows.operations.shared.apply_app import apply_app
 from workflows.operations.shared.control import Controlled
-from workflows.operations.shared.manual_start import manual_start
+from workflows.operations.shared.manual_start import begun_by_entity, manual_start
 
 
 @workflow.defn(name=OperationType.REPAIR)
 class RepairWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
-        if not request.ticket:
+        if not begun_by_entity(request):
             return await manual_start(OperationType.REPAIR, request)
         return await apply_app(OperationType.REPAIR, request, self.control)

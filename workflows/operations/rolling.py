@@ -17,7 +17,7 @@ from api.operations import OperationInput, OperationResult, OperationType, Outco
 from api.steps import Applied, ComponentStep, Plan, RolledBack, Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Control, Controlled, controlled
-from workflows.operations.shared.manual_start import manual_start
+from workflows.operations.shared.manual_start import begun_by_entity, manual_start
 from workflows.operations.shared.roll_nodes import Rolled, roll_nodes
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.gather import all_of
@@ -89,7 +89,7 @@ async def _rolling(operation: OperationType, request: OperationInput, control: C
 class UpgradeWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
-        if not request.ticket:
+        if not begun_by_entity(request):
             return await manual_start(OperationType.UPGRADE, request)
         return await _rolling(OperationType.UPGRADE, request, self.control)
 
@@ -98,7 +98,7 @@ class UpgradeWorkflow(Controlled):
 class ResizeWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
-        if not request.ticket:
+        if not begun_by_entity(request):
             return await manual_start(OperationType.RESIZE, request)
         return await _rolling(OperationType.RESIZE, request, self.control)
 
@@ -108,7 +108,7 @@ class RestartWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
         """Of the App, or of a component, a group or a node."""
-        if not request.ticket:
+        if not begun_by_entity(request):
             return await manual_start(OperationType.RESTART, request)
         target = target_of(OperationType.RESTART, request)
         scope = Scope(request.component, request.group, request.node)

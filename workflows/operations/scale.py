@@ -29,7 +29,7 @@ from api.steps import (
 from workflows.operations.rolling import finished, prepared
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Control, Controlled, controlled
-from workflows.operations.shared.manual_start import manual_start
+from workflows.operations.shared.manual_start import begun_by_entity, manual_start
 from workflows.operations.shared.roll_nodes import move_away
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.gather import all_of
@@ -39,7 +39,7 @@ from workflows.temporal.gather import all_of
 class ScaleWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
-        if not request.ticket:
+        if not begun_by_entity(request):
             return await manual_start(OperationType.SCALE, request)
         target = target_of(OperationType.SCALE, request)
 

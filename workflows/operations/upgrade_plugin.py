@@ -15,7 +15,7 @@ from api.steps import Applied, ComponentStep, RolledBack, Step
 from workflows.operations.rolling import finished, prepared
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Controlled, controlled
-from workflows.operations.shared.manual_start import manual_start
+from workflows.operations.shared.manual_start import begun_by_entity, manual_start
 from workflows.temporal.activity_call import run_step
 
 
@@ -23,7 +23,7 @@ from workflows.temporal.activity_call import run_step
 class UpgradePluginWorkflow(Controlled):
     @workflow.run
     async def run(self, request: OperationInput) -> OperationResult:
-        if not request.ticket:
+        if not begun_by_entity(request):
             return await manual_start(OperationType.UPGRADE_PLUGIN, request)
         target = target_of(OperationType.UPGRADE_PLUGIN, request)
 

@@ -14,8 +14,10 @@ from agent.documents import DocumentError, parse
 from agent.process.state import State
 from agent.serving import identity
 from agent.settings import Settings
+from agent.tooling import quoting as agent_quoting
 from api import names, node
 from proto import agent_pb2 as pb
+from render.plugin import quoting
 from tests.unit.agent.support import REPOSITORY
 
 PROCESS = {
@@ -142,3 +144,10 @@ def test_what_both_sides_write_down_is_the_same() -> None:
     }
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     assert project["project"]["version"] == VERSION
+
+
+@pytest.mark.parametrize("text", ["plain", 'a "b"', "a\\b", "a\nb\r\t\x00\x7f", "ü€😀", " =:#!"])
+def test_a_value_is_quoted_by_the_agent_as_by_the_platform(text: str) -> None:
+    assert agent_quoting.QUOTINGS.keys() == quoting.QUOTINGS.keys()
+    for name, quote in agent_quoting.QUOTINGS.items():
+        assert quote(text) == quoting.QUOTINGS[name](text)

@@ -80,3 +80,15 @@ def test_a_name_that_nothing_defines_is_named(tmp_path: Path) -> None:
             fill("${a} ${b}")
     with pytest.raises(UnknownNameError, match="must not reach a command line"):
         variables.fill("${a} ${secret.password}")
+
+
+def test_a_secret_is_quoted_for_its_place_and_masked_in_either_form(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text('say "no"\n')
+    secrets = Secrets(tmp_path)
+    variables = Variables({"x": "a b"}, secrets)
+    assert variables.fill("pass ${secret.password | quoted} ${x|quoted} ${x}", secrets=True) == (
+        'pass "say \\"no\\"" "a b" a b'
+    )
+    assert "no" not in secrets.mask('wrong: say \\"no\\" and say "no"')
+    with pytest.raises(UnknownNameError, match="there is no quoting 'shell'; there are quoted, json, properties, raw"):
+        variables.fill("${x | shell}")

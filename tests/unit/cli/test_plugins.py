@@ -8,10 +8,11 @@ from typing import cast
 
 import pytest
 
-from cli.plugins import install, installed, installed_bundle, neighbours, version_order
+from cli.plugins import install, installed, installed_bundle, neighbours
 from cli.session import CommandError
 from clients.errors import ForbiddenError, KubernetesError
 from clients.kubernetes import Kubernetes
+from render.plugin.versions import version_key
 from tests.unit.watcher.support.fakes import FakeKubernetes
 
 REDIS = Path(__file__).resolve().parents[3] / "plugins" / "redis"
@@ -91,6 +92,6 @@ async def test_who_may_not_read_plugins_is_told_what_to_ask_for(folder: Path) ->
 
 def test_versions_are_ordered_as_versions() -> None:
     versions = ["1.10.0", "1.2.0", "1.2.0-rc.2", "1.2.0-rc.10", "1.2.0-alpha"]
-    assert sorted(versions, key=version_order) == ["1.2.0-alpha", "1.2.0-rc.2", "1.2.0-rc.10", "1.2.0", "1.10.0"]
+    assert sorted(versions, key=version_key) == ["1.2.0-alpha", "1.2.0-rc.2", "1.2.0-rc.10", "1.2.0", "1.10.0"]
     assert neighbours("1.2.0", ["1.0.0", "1.1.0", "1.10.0", "2.0.0"]) == ("1.1.0", "1.10.0")
     assert neighbours("1.0.0", []) == (None, None)

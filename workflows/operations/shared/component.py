@@ -22,6 +22,7 @@ from api.steps import (
     Step,
     Survey,
 )
+from workflows.operations.shared.manual_start import part_of_operation
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.gather import all_of
 
@@ -31,6 +32,7 @@ class ComponentWorkflow:
     @workflow.run
     async def run(self, request: ComponentRun) -> None:
         name = request.plan.name
+        part_of_operation(request.target, request.target.workflow_id)
         if request.plan.kept:
             workflow.set_current_details(f"Component **{name}**: looking at the volumes of an earlier App")
             await self._groups(request, held=True)

@@ -9,6 +9,7 @@ from temporalio import workflow
 
 from api.operations import GROUP_WORKFLOW, OperationType
 from api.steps import Applied, GroupRun, GroupStep, Replacement, Step
+from workflows.operations.shared.manual_start import part_of_operation
 from workflows.temporal.activity_call import run_step
 
 
@@ -18,6 +19,7 @@ class GroupWorkflow:
     async def run(self, request: GroupRun) -> list[Replacement]:
         """All nodes at once: at a first start the engines' own ``preStart`` puts them into order. Those that serve and
         are to have another Pod are left for the component."""
+        part_of_operation(request.target, f"{request.target.workflow_id}/{request.component}")
         nodes = ", ".join(request.plan.nodes)
         step = GroupStep(request.target, request.component, request.plan.name)
         workflow.set_current_details(f"Applying {nodes}")

@@ -1,6 +1,8 @@
-"""An operation that a person started with Temporal's own client: it has no ticket, so it never works on the App itself.
+"""An operation that a person started with Temporal's own client: the App's entity is not its parent, so it never works
+on the App itself.
 
-It queues itself with the App's entity, waits for its turn, and mirrors result and cancellation; so an operation by hand
+Only a workflow can be a parent; what an input says anybody can write who reaches Temporal. An operation by hand queues
+itself with the App's entity, waits for its turn, and mirrors result and cancellation; so an operation by hand
 and one that the watcher caused can never run side by side on one App.
 """
 
@@ -12,6 +14,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
+from api.names import entity_workflow_id
 from api.operations import (
     SEARCH_APP,
     SEARCH_NAMESPACE,
@@ -23,8 +26,27 @@ from api.operations import (
     Outcome,
     Scope,
 )
-from api.steps import EnqueueRequest, Step, TicketRequest
+from api.steps import EnqueueRequest, Step, Target, TicketRequest
 from workflows.temporal.activity_call import run_step
+
+
+def begun_by_entity(request: OperationInput) -> bool:
+    """Whether the App's own entity started this operation. It then has its turn, for the App with this uid."""
+    info = workflow.info()
+    if info.parent is None or not info.parent.workflow_id.endswith(
+        entity_workflow_id("", request.namespace, request.app)
+    ):
+        return False
+    return bool(request.uid) and info.workflow_id.startswith(f"{info.parent.workflow_id}/{request.uid}/")
+
+
+def part_of_operation(target: Target, parent: str) -> None:
+    """For a workflow that does a part of an operation's work: ``parent``, the workflow id that its parent must have.
+    Raises ApplicationError for one that was started by hand."""
+    begun_by = workflow.info().parent
+    if begun_by is None or begun_by.workflow_id != parent or not target.workflow_id:
+        message = f"{workflow.info().workflow_type} is a part of an operation, and is not started by itself"
+        raise ApplicationError(message, type="BadInput", non_retryable=True)
 
 
 async def manual_start(operation: OperationType, request: OperationInput) -> OperationResult:

@@ -57,7 +57,7 @@ async def _batch(target: Target, batch: list[RollNode]) -> None:
         [
             run_step(
                 Step.ROLL_NODE,
-                NodeStep(target, node.component, node.group, node.name, node.pod, node.wipe),
+                NodeStep(target, node.component, node.group, node.name, node.pod),
                 type(None),
                 node.name,
             )

@@ -74,7 +74,9 @@ async def kept_from(version: str) -> World:
         bound = world.object("PersistentVolumeClaim", name)
         world.cluster.put({**bound, "status": {"phase": "Bound"}})
     app = world.object("App", NAME)
-    world.cluster.put({**app, "metadata": {**app["metadata"], "finalizers": [FINALIZER]}})
+    world.cluster.put(
+        {**app, "metadata": {**app["metadata"], "finalizers": [FINALIZER], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    )
     await world.do(Delete(world.platform).delete_leftovers, world.target("Delete"))
     return world
 

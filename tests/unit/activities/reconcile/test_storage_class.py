@@ -59,7 +59,7 @@ async def test_a_claim_that_never_had_a_volume_is_not_kept(policy: str, kept: li
         claim = world.object("PersistentVolumeClaim", name)
         world.cluster.put({**claim, "spec": {**claim["spec"], **spec}, "status": {"phase": phase}})
     app = world.object("App", NAME)
-    metadata = {**app["metadata"], "finalizers": [FINALIZER], "resourceVersion": "1"}
+    metadata = {**app["metadata"], "finalizers": [FINALIZER], "deletionTimestamp": "2026-01-01T00:00:00Z"}
     world.cluster.put({**app, "metadata": metadata})
     await world.do(Delete(world.platform).delete_leftovers, world.target("Delete"))
     assert world.names("PersistentVolumeClaim") == kept

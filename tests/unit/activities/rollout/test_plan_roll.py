@@ -17,6 +17,7 @@ from activities.app.observed import ObservedApp
 from activities.cluster import metadata_edits
 from activities.dependencies import Platform
 from activities.rollout.plan_roll import Outdated, _roll_node, in_scope, ordered, outdated_nodes
+from activities.rollout.reset_volume import cannot_read
 from api.operations import Scope
 from render.desired.app import DesiredApp, DesiredComponent, RecordedState
 from render.manifests.deployments import deployment_manifest
@@ -153,25 +154,14 @@ def test_a_restart_of_nothing_is_refused_with_the_names_there_are(scope: Scope, 
     assert refused.value.non_retryable
 
 
-@pytest.mark.parametrize(
-    ("known", "wipe"),
-    [
-        (None, False),
-        (Outdated(f"{A}0", other_version=True, unreadable=False), False),
-        (Outdated(f"{A}0", other_version=True, unreadable=True), True),
-        (Outdated(f"{A}1", other_version=True, unreadable=True), False),
-    ],
-)
-def test_only_a_node_that_cannot_read_its_volume_begins_empty(known: Outdated | None, wipe: bool) -> None:
+def test_a_node_is_rolled_by_the_pod_that_it_had() -> None:
     node = component().nodes[0]
-    outdated = {known.name: known} if known is not None else {}
-    planned = _roll_node(node, {node.name: state(node.name)}, outdated)
-    assert (planned.wipe, planned.pod) == (wipe, f"pod-of-{A}0")
+    assert _roll_node(node, {node.name: state(node.name)}).pod == f"pod-of-{A}0"
 
 
 def test_a_node_without_a_pod_can_be_rolled() -> None:
     node = component().nodes[0]
-    assert _roll_node(node, {node.name: state(node.name, pod=False)}, {}).pod == ""
+    assert _roll_node(node, {node.name: state(node.name, pod=False)}).pod == ""
 
 
 class FakeKubernetes:
@@ -207,22 +197,19 @@ def running(version: str, bundle: PluginBundle | None = None) -> DesiredApp:
     return wanted(app(runtimeVersion=version, components=store(replicas=2)), bundle=bundle)
 
 
-async def test_nodes_of_an_older_version_are_found_and_can_read_what_is_there() -> None:
+async def test_nodes_of_an_older_version_are_found() -> None:
     assert await outdated(running("2"), running("2")) == []
     found = await outdated(running("2"), running("1"))
     assert len(found) == 5
-    assert all(node.other_version and not node.unreadable for node in found)
+    assert all(node.other_version for node in found)
 
 
-async def test_back_to_a_lower_version_only_what_the_plugin_says_can_be_read() -> None:
-    assert all(node.unreadable for node in await outdated(running("1"), running("2"), data="2"))
-    assert all(node.unreadable for node in await outdated(running("1"), running("2"))), "its Pod serves"
-    never = await outdated(running("1"), running("2"), unverified="true")
-    assert not any(node.unreadable for node in never), "it was not seen to have the volume"
+def test_back_to_a_lower_version_only_what_the_plugin_says_can_be_read() -> None:
     readable = shelf(plugin_yaml=DEFINITION.replace('"shelf:1"}}', '"shelf:1"}, upgradesFrom: ["2"]}'))
-    found = await outdated(running("1", readable), running("2", readable), data="2")
-    assert found
-    assert not any(node.unreadable for node in found)
+    assert cannot_read(shelf(), "1", "2")
+    assert not cannot_read(shelf(), "1", ""), "nobody was seen to have the volume"
+    assert not cannot_read(shelf(), "2", "1")
+    assert not cannot_read(readable, "1", "2")
 
 
 async def test_a_node_that_was_rolled_and_not_seen_to_serve_is_not_passed_over() -> None:
@@ -240,5 +227,5 @@ async def test_a_missing_node_is_drift_and_no_matter_of_rolling() -> None:
 async def test_another_size_is_no_other_version() -> None:
     larger = wanted(app(runtimeVersion="1", components=store(replicas=2, nodeSelector={"disk": "fast"})))
     assert await outdated(larger, running("1")) == [
-        Outdated(f"books-store-g-{n}", other_version=False, unreadable=False) for n in range(2)
+        Outdated(f"books-store-g-{n}", other_version=False) for n in range(2)
     ]

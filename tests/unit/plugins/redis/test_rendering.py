@@ -26,8 +26,8 @@ def test_plugins_are_small_and_hold_no_code(plugin: str) -> None:
 @pytest.mark.parametrize("version", ["6.0", "7.0", "8.0"])
 def test_no_server_starts_without_a_password(topology: str, version: str) -> None:
     text = files(wanted("redis", topology, version), "redis-server")["middleware__conf__redis.conf"]
-    assert "\nrequirepass ${secret.password}\n" in text
-    assert "\nmasterauth ${secret.password}\n" in text
+    assert "\nrequirepass ${secret.password | quoted}\n" in text
+    assert "\nmasterauth ${secret.password | quoted}\n" in text
     assert "\nappendonly yes\n" in text
     assert f"\nreplica-announce-ip {NETWORK}.1\n" in text
 
@@ -64,7 +64,7 @@ def test_sentinel_keeps_its_own_file_and_needs_a_majority() -> None:
 def test_no_secret_is_in_a_config_map() -> None:
     for name in ("redis-server", "redis-sentinel"):
         for text in files(wanted("redis", "sentinel"), name).values():
-            assert set(re.findall(r"\$\{secret\.[^}]*}", text)) <= {"${secret.password}"}
+            assert set(re.findall(r"\$\{secret\.[^}]*}", text)) <= {"${secret.password | quoted}"}
 
 
 def test_the_ensemble_of_zookeeper_is_known_to_each_member() -> None:

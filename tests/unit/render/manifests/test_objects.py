@@ -10,6 +10,8 @@ import pytest
 
 from api.plugin import Port
 from render.manifests.budgets import disruption_budgets
+from render.manifests.labels import object_labels
+from render.manifests.lists import record_manifests, service_manifests
 from render.manifests.local_ports import local_port_range
 from render.manifests.objects import (
     component_resource,
@@ -56,7 +58,6 @@ def test_all_objects_carry_the_recommended_labels_and_the_namespace() -> None:
     for thing in everything():
         labels = thing["metadata"]["labels"]
         assert labels["app.kubernetes.io/name"] == "shelf"
-        assert labels["app.kubernetes.io/instance"] == "books"
         assert labels["app.kubernetes.io/managed-by"] == "middleware-platform"
         assert labels["app.kubernetes.io/version"] == "2"
         assert thing["metadata"]["namespace"] == "library"
@@ -179,3 +180,31 @@ def test_two_renderings_are_equal() -> None:
     again = wanted(bundle=shelf())
     c = again.component("store")
     assert node_deployment(again, c, c.groups[0], c.nodes[1]) == node_deployment(D, C, G, N)
+
+
+TRACKED_BY = {
+    "app.kubernetes.io/instance",  # Argo CD
+    "argocd.argoproj.io/instance",
+    "argocd.argoproj.io/tracking-id",
+    "kustomize.toolkit.fluxcd.io/name",
+    "helm.toolkit.fluxcd.io/name",
+    "meta.helm.sh/release-name",
+}
+
+
+def test_nothing_of_an_app_looks_as_if_a_gitops_tool_had_applied_it() -> None:
+    """What has no owner and is not in Git would be pruned: the volumes and the passwords."""
+    of = wanted()
+    made: list[dict[str, Any] | None] = [*record_manifests(of), *service_manifests(of), metadata_config_map(of)]
+    for component in of.components:
+        for group in component.groups:
+            for node in group.nodes:
+                made += [node_deployment(of, component, group, node), node_volume_claim(of, component, group, node)]
+    found = [each["metadata"] for each in made if each is not None]
+    found += [
+        each["spec"]["template"]["metadata"] for each in made if each is not None and each["kind"] == "Deployment"
+    ]
+    found.append({"labels": object_labels(of)})
+    for metadata in found:
+        assert not TRACKED_BY & {*metadata["labels"], *metadata.get("annotations", {})}
+        assert metadata["labels"].get("app.kubernetes.io/managed-by") != "Helm"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from api.app import App
@@ -9,7 +10,7 @@ from render.desired.app import desired
 from render.desired.spec_parts import Deployed
 from render.plugin.bundle import PluginBundle
 from render.validation.transitions import group_path, transition_problems
-from tests.unit.render.support import DEFINITION, app, records, shelf, store, wanted
+from tests.unit.render.support import DEFINITION, PARAMETERS, app, records, shelf, store, wanted
 
 THREE = '  - {version: "2", images: {shelf: "shelf:2"}}\n  - {version: "3", images: {shelf: "shelf:3"}%s}\n'
 INSTALLED = {"1.0.0": ["1", "2"], "1.1.0": ["2"], "1.10.0": ["1", "2"], "1.9.0": ["1"]}
@@ -204,3 +205,33 @@ def test_a_group_is_named_where_a_person_wrote_it_or_would_write_it() -> None:
     assert group_path(of, "store", "b") == "spec.components[1].groups[1]"
     assert group_path(of, "watch", "default") == "spec.components[0].groups[default]"
     assert group_path(app(), "store", "default") == "spec.components[store].groups[default]"
+
+
+# Parameters that go with the number of nodes and their size
+
+COPIES = (
+    'copies: {schema: {type: integer}, default: 0, checks: [{that: "value < component.nodes | length", '
+    'message: "{{ value }} copies of {{ component.nodes | length }} nodes"}]}\n'
+)
+
+
+def test_a_parameter_that_runs_and_does_not_go_with_fewer_nodes_is_changed_first() -> None:
+    """Nodes go before parameters change: in between a primary would refuse every write."""
+    bundle = shelf(parameters_yaml=PARAMETERS + COPIES)
+
+    def of(replicas: int, copies: int) -> App:
+        components = [{**store(replicas=replicas)[0], "config": {"copies": copies}}]
+        return app(runtimeVersion="1", components=components)
+
+    before = desired(of(3, 2), bundle, agent_image="agent:1")
+    runs = replace(
+        deployed(of(3, 0)),
+        recorded=records(before),
+        ordinals={group.resource_name: tuple(group.spec.ordinals) for c in before.components for group in c.groups},
+    )
+    assert refused(runs, of(2, 1), bundle) == {
+        "spec.components[0].config.copies": "runs with a value that does not go with the other changes, which come "
+        "first: 2 copies of 2 nodes. Change copies alone, then the rest"
+    }
+    assert refused(runs, of(3, 1), bundle) == {}
+    assert refused(runs, of(4, 3), bundle) == {}

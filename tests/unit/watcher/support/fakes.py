@@ -25,6 +25,8 @@ class FakeKubernetes:
         self.objects: dict[tuple[str, str, str], Manifest] = {}
         self.calls: list[tuple[str, str, Any]] = []
         self.fail: Callable[[str, str], KubernetesError | None] = lambda verb, name: None
+        self.admission: Callable[[Manifest], KubernetesError | None] = lambda manifest: None
+        """What the API server has against an object that is tried."""
         self._version = 1000
         self._queues: list[tuple[Resource, asyncio.Queue[tuple[str, Manifest]]]] = []
         self._removed: list[tuple[int, str, Manifest]] = []
@@ -89,8 +91,12 @@ class FakeKubernetes:
         self._checked("get", name, None)
         return copy.deepcopy(self.objects.get((resource.kind, namespace or "", name)))
 
-    async def create(self, manifest: Manifest) -> Manifest:
+    async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         key = self._key(manifest)
+        if dry_run:
+            if (refusal := self.admission(manifest)) is not None:
+                raise refusal
+            return copy.deepcopy(manifest)
         self._checked("create", key[2], manifest)
         if key in self.objects:
             raise AlreadyExistsError("creating", 409, "AlreadyExists", key[2])

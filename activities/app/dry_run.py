@@ -1,0 +1,114 @@
+"""Whether the API server would take an App's Pods: asked before anything of the App is touched.
+
+A slip in an affinity or a toleration, an amount that a LimitRange does not admit, a limit that a quota asks for: each
+is found only when a Pod is made, which is when the first node of a running App is down already. So one Pod of each
+group is created as a dry run (admission included, nothing stored), with field validation: ``nodeAfinity`` is an error,
+not an unknown field to be dropped.
+
+A refusal must be the App's own fault, or it would stop Apps for what their authors cannot change. So what fails is
+tried again without what the App writes, and where a node runs, as it runs: if that fails as well, nothing is said. A
+namespace that is just being made has no service account yet, and admits nothing for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from activities.dependencies import Platform
+from api.app import App
+from api.group import GroupSpec
+from clients.errors import ForbiddenError, InvalidError, KubernetesError, UnavailableError
+from clients.resources import Manifest
+from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, RecordedState
+from render.desired.spec_parts import POD_FIELDS
+from render.manifests.deployments import digest
+from render.manifests.pod import node_pod
+from render.plugin.problems import Problem
+from render.validation.pod_refusals import forbidden_pod, refused_pod
+from render.validation.transitions import group_path
+
+log = logging.getLogger(__name__)
+_REMEMBERED = 2_000
+_ADMITTED_AFTER = 5
+"""Seconds in which a new namespace has its service account."""
+
+
+class PodTrial:
+    """Remembers what was admitted, since every look at an App asks."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._admitted: set[str] = set()
+
+    async def problems(self, app: App, wanted: DesiredApp, recorded: RecordedState) -> list[Problem]:
+        """Of the groups whose Pods are to be other ones than they are."""
+        found: list[Problem] = []
+        for component in wanted.components:
+            for group in component.groups:
+                record = recorded.groups.get(group.resource_name)
+                if group.nodes and (record is None or _differs(record, group.spec)):
+                    found += await self._of_group(app, wanted, component, group, record)
+        return found
+
+    async def _of_group(
+        self,
+        app: App,
+        wanted: DesiredApp,
+        component: DesiredComponent,
+        group: DesiredGroup,
+        record: GroupSpec | None,
+    ) -> list[Problem]:
+        pod = node_pod(wanted, component, group, group.nodes[0])
+        key = digest([app.uid, pod])
+        if key in self._admitted:
+            return []
+        refusal = await self._refusal(pod)
+        path = group_path(app, component.name, group.name)
+        if refusal is None:
+            self._remember(key)
+        elif isinstance(refusal, InvalidError):
+            defaults = {name: GroupSpec.model_fields[name].get_default() for name in POD_FIELDS}
+            plain = _pod_of(wanted, component, group, group.spec.model_copy(update=defaults))
+            if await self._refusal(plain) is None:
+                return refused_pod(path, refusal.causes, refusal.message)
+        elif record is not None:
+            if await self._refusal(_pod_of(wanted, component, group, record)) is None:
+                return forbidden_pod(path, refusal.message)
+        elif (refusal := await self._still_forbidden(pod)) is not None:
+            return forbidden_pod(path, refusal.message)
+        return []
+
+    def _remember(self, key: str) -> None:
+        if len(self._admitted) >= _REMEMBERED:
+            self._admitted.clear()
+        self._admitted.add(key)
+
+    async def _still_forbidden(self, pod: Manifest) -> InvalidError | ForbiddenError | None:
+        for _ in range(_ADMITTED_AFTER):
+            await asyncio.sleep(1)
+            refusal = await self._refusal(pod)
+            if refusal is None:
+                return None
+        return refusal
+
+    async def _refusal(self, pod: Manifest) -> InvalidError | ForbiddenError | None:
+        """None also where nobody could be asked: then it is found when the Pod is made."""
+        try:
+            await self._platform.kubernetes.create(pod, dry_run=True)
+        except (InvalidError, ForbiddenError) as error:
+            return error
+        except UnavailableError as error:
+            log.warning("a Pod could not be tried: %s", error)
+        except KubernetesError:
+            return None  # one of the name is there: it was admitted once
+        return None
+
+
+def _pod_of(wanted: DesiredApp, component: DesiredComponent, group: DesiredGroup, spec: GroupSpec) -> Manifest:
+    other = DesiredGroup(group.name, group.resource_name, spec, group.nodes)
+    return node_pod(wanted, component, other, group.nodes[0])
+
+
+def _differs(record: GroupSpec, spec: GroupSpec) -> bool:
+    return any(getattr(record, name) != getattr(spec, name) for name in POD_FIELDS)

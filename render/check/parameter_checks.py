@@ -1,0 +1,48 @@
+"""The checks that a plugin declares of its parameters: what must hold between one and the memory, the number of nodes
+or another parameter. Pure.
+
+A value that no schema can refuse by itself would else be found by the engine, which is killed for want of memory, or
+refuses every write: after the App has been changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from render.desired.app import DesiredApp, DesiredComponent
+from render.manifests.node import line_of, stand_in_addresses, template_context
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """``group``: of the node for which it does not hold. ``message``: the plugin's sentence."""
+
+    parameter: str
+    group: str
+    message: str
+
+
+def failed_checks(wanted: DesiredApp, component: DesiredComponent) -> Iterator[FailedCheck]:
+    """One for each parameter at most, of each group's first node: the nodes of a group have the same size. Raises
+    TemplateFailure for a check that cannot be looked at."""
+    file = component.definition.parameters
+    checked = {name: each.checks for name, each in component.parameters.items() if each.checks}
+    if file is None or not checked:
+        return
+    templates, text, said = wanted.bundle.templates, wanted.bundle.files[file], set[str]()
+    for group in component.groups:
+        if not group.nodes:
+            continue
+        context = template_context(
+            wanted, component, group.nodes[0], addresses=stand_in_addresses(wanted), bootstrap=None
+        )
+        for name, checks in checked.items():
+            if name in said or name not in context["config"]:
+                continue
+            seen, line = {**context, "value": context["config"][name]}, line_of(text, f"{name}:")
+            for check in checks:
+                if not templates.evaluate(check.that, file, line, seen):
+                    said.add(name)
+                    yield FailedCheck(name, group.name, templates.phrase(check.message, file, line, seen))
+                    break
