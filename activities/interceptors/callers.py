@@ -22,6 +22,7 @@ _ONLY: Mapping[str, frozenset[str]] = {
     Step.PLAN_DELETION: frozenset({OperationType.DELETE}),
     Step.DELETE_COMPONENT: frozenset({OperationType.DELETE}),
     Step.DELETE_LEFTOVERS: frozenset({OperationType.DELETE}),
+    Step.LEAVE_NODE: frozenset({OperationType.SCALE}),
     Step.REMOVE_NODE: frozenset({OperationType.SCALE}),
     Step.FORGET_NODE: frozenset({OperationType.SCALE}),
     Step.DISCARD_NODE: frozenset({OperationType.SCALE}),
