@@ -187,14 +187,13 @@ class Failover(FailoverBase):
         raise permanent(ErrorType.NO_CANDIDATE, message)
 
     async def _begins_again(self, takeover: Takeover) -> bool:
-        """True where it was waiting for the word that it may. Nobody else is promoted before this operation has ended,
-        and whoever is later is so after a fence."""
+        """True where it was waiting for the word that it may, and runs with that. Nobody else is promoted before this
+        operation has ended, and whoever is later is so after a fence."""
         agents = reachable(self.platform, takeover.target, [takeover.source])
         status = (await waiting(self.platform, agents)).get(takeover.source)
         if status is None or status.state != agent_pb2.WAITING:
             return False
-        await self.start(agents[takeover.source], permit=True)
-        return True
+        return (await self.start(agents[takeover.source], permit=True)).state == agent_pb2.RUNNING
 
     async def _last_writable(self, takeover: Takeover) -> int:
         """As the source's volume remembers it, unix milliseconds; 0 where nobody can ask."""

@@ -116,7 +116,7 @@ class FailoverBase(RoleMover):
             activity.logger.warning("%s does not follow %s yet: %s", name, primary, why)
         return failures
 
-    async def start(self, agent: AgentTarget, *, lead: bool = False, permit: bool = False) -> None:
+    async def start(self, agent: AgentTarget, *, lead: bool = False, permit: bool = False) -> agent_pb2.ProcessStatus:
         """``lead``: as primary, where it finds no other. ``permit``: as the primary that it was, where it finds no
         other. Either is the platform's word that it has the lease from now on."""
         asked = request_id("lead" if lead else "permit" if permit else "start", agent.node)
@@ -124,7 +124,7 @@ class FailoverBase(RoleMover):
             with suppress(AgentError):  # agent 2 may come later: its engine is fenced until the watcher renews
                 await self.platform.agents.renew_lease(agent, timeout=ASK_WITHIN)
         try:
-            await self.platform.agents.start(agent, asked, timeout=START_WITHIN, lead=lead, permit=permit)
+            return await self.platform.agents.start(agent, asked, timeout=START_WITHIN, lead=lead, permit=permit)
         except AgentError as error:
             raise ApplicationError(f"{agent.node} does not start again yet: {error}") from error
 

@@ -45,6 +45,14 @@ async def test_where_nobody_could_take_over_it_is_told_to_go_on(world: World) ->
     assert marked(world) == []
 
 
+async def test_one_that_does_not_come_to_run_is_not_said_to_be_primary_again(world: World) -> None:
+    _nobody_is_in_sync(world)
+    _waits(world)
+    world.agents.crashing.add(OLD)
+    with pytest.raises(ApplicationError, match="nobody can take over"):
+        await planned(world, seen=SEEN)
+
+
 async def test_where_another_can_take_over_it_is_not(world: World) -> None:
     _waits(world)
     assert (await planned(world, seen=SEEN)).source == OLD

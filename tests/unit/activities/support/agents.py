@@ -19,9 +19,9 @@ class FakeAgents:
     tool's result, or the text of its failure; UNIMPLEMENTED where there is none. ``answers``: to a tool on one node,
     before ``tools``. ``stopped``: what agent 1 of a node says to a stop; one without does not answer. ``waiting``: what
     that of a node says whose engine does not run; it is stopped and started as it is asked. ``leads``: what such a one
-    runs as when it is to lead. ``unreachable``: nodes whose agent 1 does not answer for its status. ``refuses``: what a
-    node's agent says to what is pushed; ``pushed``: the files, last. ``revisions``: of its document. ``calls``: what
-    was asked, in order."""
+    runs as when it is to lead. ``unreachable``: nodes whose agent 1 does not answer for its status; ``crashing``: whose
+    engine ends at each start. ``refuses``: what a node's agent says to what is pushed; ``pushed``: the files, last.
+    ``revisions``: of its document. ``calls``: what was asked, in order."""
 
     def __init__(self) -> None:
         self.reports: dict[str, agent_pb2.RoleReport] = {}
@@ -31,6 +31,7 @@ class FakeAgents:
         self.waiting: dict[str, agent_pb2.ProcessStatus] = {}
         self.leads: dict[str, str] = {}
         self.unreachable: set[str] = set()
+        self.crashing: set[str] = set()
         self.refuses: dict[str, str] = {}
         self.pushed: dict[str, dict[str, str]] = {}
         self.revisions: dict[str, int] = {}
@@ -116,7 +117,9 @@ class FakeAgents:
             self.say(target.node, self.leads.get(target.node, "primary"))
             for tool in ("detach", "follow"):
                 self.answers.pop((target.node, tool), None)
-        return agent_pb2.ProcessStatus(state=agent_pb2.RUNNING)
+        return agent_pb2.ProcessStatus(
+            state=agent_pb2.CRASH_LOOP if target.node in self.crashing else agent_pb2.RUNNING
+        )
 
     async def failover(
         self, target: AgentTarget, _request_id: str, arguments: Mapping[str, str], **_: Any
