@@ -58,7 +58,7 @@ def _without_amount(message: str) -> list[str]:
     Kubernetes 1.23 the containers are not named."""
     fields: dict[str, None] = {}
     for amounts, containers in _WITHOUT_AMOUNT.findall(message):
-        parts = _CONTAINERS
+        parts: tuple[str, ...] = _CONTAINERS
         if containers:
             named = {_CONTAINERS[0 if each == MIDDLEWARE_CONTAINER else 1] for each in containers.split(",")}
             parts = tuple(part for part in _CONTAINERS if part in named)
