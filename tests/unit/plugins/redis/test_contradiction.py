@@ -72,7 +72,7 @@ async def _commanded(path: Path, replication: str, *said: Says) -> str:
     return next((line for line in engine.received if line.startswith("REPLICAOF")), "")
 
 
-@pytest.mark.parametrize("replication", [ALONE, STRANGER])
+@pytest.mark.parametrize("replication", [ALONE, STRANGER], ids=["alone", "stranger"])
 async def test_a_primary_that_all_have_replaced_follows_whoever_copies_from_it(
     tmp_path: Path, replication: str
 ) -> None:
@@ -90,7 +90,7 @@ async def test_a_primary_that_all_have_replaced_follows_whoever_copies_from_it(
         {"own": "slave"},
         {"names": "127.77.0.99"},
     ],
-    ids=str,
+    ids=["names this one", "failover", "down", "epoch", "moments", "replica", "names a third"],
 )
 @pytest.mark.parametrize("place", [0, 2])
 async def test_one_that_says_otherwise_is_enough_to_wait(tmp_path: Path, third: dict[str, Any], place: int) -> None:
@@ -117,7 +117,11 @@ async def test_a_replica_of_nobody_that_all_name_leads(tmp_path: Path) -> None:
     assert await _commanded(tmp_path, LEFT, *[Says(**NAMED)] * 3) == "REPLICAOF NO ONE"
 
 
-@pytest.mark.parametrize("third", [{}, {"epoch": 6}, {"since": 900}, {"flags": "master,failover_in_progress"}], ids=str)
+@pytest.mark.parametrize(
+    "third",
+    [{}, {"epoch": 6}, {"since": 900}, {"flags": "master,failover_in_progress"}],
+    ids=["names another", "epoch", "moments", "failover"],
+)
 async def test_it_does_not_where_one_says_otherwise(tmp_path: Path, third: dict[str, Any]) -> None:
     other = Says(**(NAMED | third)) if third else Says()
     assert await _commanded(tmp_path, LEFT, Says(**NAMED), Says(**NAMED), other) == ""
