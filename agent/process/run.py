@@ -135,7 +135,7 @@ async def none_left(reaper: Reaper, board: StatusBoard, patience: float, give_up
         left = descendants(os.getpid())
         named = ", ".join(f"{each.pid} ({each.name}, state {each.state})" for each in left[:_SHOWN])
         more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
-        message = f"its processes were killed and do not end: {named}{more}"
+        message = f"its processes were killed and do not end: {named or 'others are started all the time'}{more}"
         if board.status.message != message:
             _log.error(message)
         board.update(state=State.LINGERING, pid=0, message=message)

@@ -119,7 +119,8 @@ async def test_an_end_is_told_when_none_of_its_children_is_left(node: Node, mana
 
 
 async def test_children_that_are_forked_faster_than_they_are_found_are_ended(node: Node, manager: Manager) -> None:
-    """Each lives for a moment, and its child goes on in a session of its own."""
+    """Each lives for a moment, and its child goes on in a session of its own. A container has its own process numbers,
+    and agent 1 is the first."""
     _run(
         node,
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -131,7 +132,7 @@ async def test_children_that_are_forked_faster_than_they_are_found_are_ended(nod
         "child('first', chain)\n"
         "time.sleep(1000)\n",
     )
-    node.start_manager()
+    node.start_as_first_process("-c", FAST_MANAGER)
     await eventually(lambda: (node.data / "pulse").exists())
     await manager.reaches(pb.RUNNING)
     assert (await manager.stub.Stop(pb.StopRequest(timeout_seconds=0.1), timeout=10)).state == pb.STOPPED
