@@ -139,9 +139,9 @@ class AppSnapshot:
     evacuations: list[Evacuation] = field(default_factory=list)
     """Nodes on cordoned machines that need somebody's attention."""
     told_generation: int = 0
-    """``status.observedGeneration``."""
+    """``status.progress.observedGeneration``."""
     told: str = ""
-    """Phase, Accepted reason and message of the status, to see whether it must be written."""
+    """Phase and message of ``status.progress``, and the reason of Accepted, to see whether they must be written."""
 
 
 @dataclass(frozen=True)

@@ -218,8 +218,8 @@ class Undo(Model):
 class Tool(Model):
     """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them
     ``epoch`` and ``position``, numbers, and ``followers``, addresses or names parted by blanks; ``role`` passes through
-    ``roles`` first; for ready: ``unsaved``, a sentence while the volume has less than the engine, ``volatile``, ``true``
-    where it has less at any moment, ``follows``, the address that a replica follows, or ``nobody``, and
+    ``roles`` first; for ready: ``unsaved``, a sentence while the volume has less than the engine, ``volatile``,
+    ``true`` where it has less at any moment, ``follows``, the address that a replica follows, or ``nobody``, and
     ``failoverOff``, a sentence while the engine's own failover could not replace a primary). ``timeout`` bounds the
     whole tool."""
 

@@ -128,7 +128,7 @@ class Record:
         )
         change = StatusChange(
             phase=Phase.RUNNING if complete else Phase.UPDATING,
-            message="as wanted" if complete else f"{target.operation} completed; the rest of the spec comes next",
+            message="" if complete else f"{target.operation} completed; the rest of the spec comes next",
             observed_generation=want.app.generation,
             operation={"state": "Completed"},
             conditions={

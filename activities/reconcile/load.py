@@ -197,8 +197,8 @@ class Load:
 def _told(manifest: Manifest) -> tuple[int, str]:
     status = manifest.get("status") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or []}
-    reason = conditions.get("Accepted", {}).get("reason", "")
-    return int(status.get("observedGeneration") or 0), f"{status.get('phase', '')}|{reason}|{status.get('message', '')}"
+    reason, said = conditions.get("Accepted", {}).get("reason", ""), status.get("progress") or {}
+    return int(said.get("observedGeneration") or 0), f"{said.get('phase', '')}|{reason}|{said.get('message', '')}"
 
 
 def _snapshot(

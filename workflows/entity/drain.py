@@ -63,4 +63,4 @@ def with_word(telling: Telling, snapshot: AppSnapshot, state: EntityState) -> Te
             said.append(f"{found.message}, and could not be relieved yet: {state.move_message}")
     if not said:
         return telling
-    return replace(telling, message="; ".join([telling.message, *said]), cordoned="; ".join(said))
+    return replace(telling, message="; ".join(filter(None, [telling.message, *said])), cordoned="; ".join(said))

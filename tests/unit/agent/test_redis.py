@@ -173,7 +173,7 @@ async def test_whether_writes_are_taken_is_told_with_the_engines_own_words(
 ) -> None:
     client = redis.asyncio.Redis(port=port, password=PASSWORD)
 
-    async def says(writes: pb.Writes) -> bool:
+    async def says(writes: pb.Writes.ValueType) -> bool:
         report = await tools.GetRole(pb.GetRoleRequest(), timeout=5)
         return report.writes == writes and report.refusal.startswith("NOREPLICAS") is (writes == pb.WRITES_REFUSED)
 

@@ -28,6 +28,8 @@ from watcher.status.writer import StatusWriter
 
 NODES = tuple(f"{APP}-redis-data-{n}" for n in range(3))
 FIRST, SECOND, THIRD = NODES
+ADDRESSES = ("198.19.1.1", "198.19.1.2", "198.19.1.3")
+"""Of the nodes' Services."""
 
 
 def plugin(failover: str = "platform") -> Manifest:
@@ -79,6 +81,8 @@ class Installation:
         for each in (plugin(), application, component("redis"), group("redis", 3), *self.pods):
             self.kubernetes.put(each)
         self.kubernetes.put(service(f"{APP}-redis-master", "redis", 6379, role="master"))
+        for number, name in enumerate(NODES):
+            self.kubernetes.put(service(name, "redis", 6379, node=name, address=ADDRESSES[number]))
         record = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(f"{APP}-metadata"), "data": {}}
         self.kubernetes.put(record)
         monkeypatch.setattr(temporal, "suspect_entity", self._suspect)
@@ -108,7 +112,7 @@ class Installation:
             failures = FailureDetector(cluster, agents, rules, suspicions, changed, self._leads)
             monitor.listen(failures)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
-            writer = StatusWriter(cluster, monitor.messages, failures.notes)
+            writer = StatusWriter(cluster, monitor, rules, failures.notes)
             self.parts = (rules, recorder, writer, suspicions, failures, monitor)
             async with recorder, writer, suspicions, failures, monitor:
                 yield
