@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from activities.agents.config_maps import rendered_config_maps
 from activities.app.applied_config import changed_in_engines
 from activities.app.disruption_budgets import budget_resource, surplus_budgets
+from activities.app.node_services import changed_addresses
 from activities.app.observed import ObservedApp
 from activities.app.retained_volumes import kept_components, of_this_app
 from activities.app.secrets import certificate_problem
@@ -49,6 +50,8 @@ async def find_drift(
     ]
     found += _of_the_app(desired, live, budgets)
     found += _deployments(desired, live["Deployment"], desired.nodes)
+    names = [node.name for node in desired.nodes]
+    found += changed_addresses(names, live["Service"], live["Deployment"], live["ConfigMap"])
     found += await _config_maps(desired, live["ConfigMap"], live["Service"])
     found += unapplied(desired, live["ConfigMap"], live["Service"])
     if engines and not found:

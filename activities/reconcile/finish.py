@@ -16,6 +16,7 @@ from activities.app import bootstrap
 from activities.app.applied_config import READ_TIMEOUT, note_effective
 from activities.app.desired import StepContext, desired_for, stage
 from activities.app.disruption_budgets import apply_budgets
+from activities.app.node_services import record_addresses
 from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.gather import together
@@ -50,6 +51,8 @@ class Record:
         component = want.desired.component(step.component)
         answers = await self._read_back(target, component)
         await self._note(target, want.desired, component, answers)
+        addresses = await node_addresses(self._platform, want.desired)
+        await record_addresses(self._platform, target, component, addresses)
         deployments = self._platform.deployments.list(target.namespace, app_labels(target.app, component.name))
         runs = {str(each["metadata"]["name"]): version_of(each) for each in deployments}
         changes: dict[str, Part] = {"nodes": lambda before: metadata_edits.normal(before, component, runs)}

@@ -72,7 +72,7 @@ def describe(event: WatchEvent) -> str | None:
     if event.change is Change.ADDED or event.before is None:
         return None
     if event.before["metadata"].get("uid") != event.object["metadata"].get("uid"):
-        return None
+        return f"{name} was made anew"
     if event.before.get(FINGERPRINT) == event.object.get(FINGERPRINT):
         return None
     before, after = event.before.get(AUTHORS) or {}, event.object.get(AUTHORS) or {}

@@ -29,7 +29,7 @@ class Differing:
 def differing_of(note: str) -> tuple[Differing, ...]:
     """From what the activities note on a node's ConfigMap; nothing from a note that is damaged."""
     try:
-        entries = json.loads(note or "{}").get("differing") or {}
+        entries = json.loads(note or "{}").get("differs") or {}
         return tuple(Differing(name, str(asked), str(found)) for name, (asked, found) in sorted(entries.items()))
     except (ValueError, TypeError, AttributeError):
         return ()

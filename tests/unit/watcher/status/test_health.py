@@ -161,10 +161,8 @@ def test_what_a_drain_waits_for_stands_behind_the_claim() -> None:
 
 
 def test_a_note_on_parameters_that_somebody_spoilt_says_nothing() -> None:
-    assert differing_of('{"differing": {"maxclients": ["10000", "4064"]}}') == (
-        Differing("maxclients", "10000", "4064"),
-    )
-    for spoilt in ("", "{", "[]", '{"differing": 3}', '{"differing": {"a": 1}}'):
+    assert differing_of('{"differs": {"maxclients": ["10000", "4064"]}}') == (Differing("maxclients", "10000", "4064"),)
+    for spoilt in ("", "{", "[]", '{"differs": 3}', '{"differs": {"a": 1}}'):
         assert differing_of(spoilt) == ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from prometheus_client import REGISTRY
 from proto import agent_pb2
 from tests.unit.watcher.support.fakes import eventually
 from tests.unit.watcher.support.installation import ADDRESSES, FIRST, SECOND, THIRD, Installation
-from tests.unit.watcher.support.objects import APP, NAMESPACE
+from tests.unit.watcher.support.objects import APP, NAMESPACE, metadata
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
@@ -108,6 +109,34 @@ async def test_a_replica_of_the_wrong_node_is_told(monkeypatch: pytest.MonkeyPat
         known.agents.say(THIRD, "replica", follows=ADDRESSES[1])
         await eventually(lambda: seen.status["message"] == f"{THIRD} follows {SECOND} and not {FIRST}", timeout=1.0)
         await eventually(lambda: len(seen.events("FollowsAnother")) == 1, timeout=30.0)
+
+
+async def test_what_operations_have_noted_on_a_node_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that its engine does not announce, and a parameter that it did not take."""
+    known = Installation(monkeypatch)
+    seen = Seen(known)
+
+    def noted(api_version: str, kind: str, **annotations: str) -> dict[str, Any]:
+        named = {f"middleware.io/{key}": value for key, value in annotations.items()}
+        labels = {"middleware.io/app": APP, "middleware.io/component": "redis"}
+        return {"apiVersion": api_version, "kind": kind, "metadata": metadata(SECOND, labels, annotations=named)}
+
+    async with known.watching():
+        well(known)
+        await eventually(seen.as_wanted)
+        known.kubernetes.put(noted("apps/v1", "Deployment", address="198.19.1.77"))
+        said = f"the Service of {SECOND} has the address {ADDRESSES[1]}, its engine announces 198.19.1.77"
+        await eventually(lambda: seen.status["message"] == said)
+        known.kubernetes.put(noted("apps/v1", "Deployment", address=ADDRESSES[1]))
+        await eventually(seen.as_wanted)
+        differs = json.dumps({"differs": {"maxclients": ["10000", "4064"]}})
+        known.kubernetes.put(noted("v1", "ConfigMap", effective=differs))
+        said = f"{SECOND} runs with maxclients 4064, asked for was 10000"
+        await eventually(lambda: seen.status["message"] == said)
+        assert seen.condition("ParametersInEffect") == ("False", "ParametersDiffer")
+        assert seen.condition("Ready")[0] == "True"
+        known.kubernetes.put(noted("v1", "ConfigMap", effective="{}"))
+        await eventually(seen.as_wanted)
 
 
 async def test_an_agent_that_is_not_heard_any_more_leaves_nothing_to_claim(monkeypatch: pytest.MonkeyPatch) -> None:
