@@ -95,7 +95,7 @@ class ErrorType(StrEnum):
 @dataclass(frozen=True)
 class Evacuation:
     """A node that a drain of its machine cannot take away, or must take down: it holds a writable role, or is the only
-    one of its component.
+    one of its component. Or (``machine`` empty) a node with a writable role whose engine takes no writes.
 
     ``candidate``: a node, ready and on a machine that takes Pods, to which its role can go; empty: there is none.
     ``message``: a sentence.

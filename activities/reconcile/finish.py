@@ -23,6 +23,7 @@ from activities.cluster.gather import together
 from activities.cluster.metadata import Part, update_metadata
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform
+from activities.reconcile.astray import follow_again
 from activities.rollout.plan_roll import outdated_nodes
 from activities.rollout.volumes import ungrown
 from api.app import Phase
@@ -53,6 +54,8 @@ class Record:
         await self._note(target, want.desired, component, answers)
         addresses = await node_addresses(self._platform, want.desired)
         await record_addresses(self._platform, target, component, addresses)
+        if target.operation == OperationType.REPAIR:
+            await follow_again(self._platform, target, want.desired, component)
         deployments = self._platform.deployments.list(target.namespace, app_labels(target.app, component.name))
         runs = {str(each["metadata"]["name"]): version_of(each) for each in deployments}
         changes: dict[str, Part] = {"nodes": lambda before: metadata_edits.normal(before, component, runs)}

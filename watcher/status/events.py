@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from api.names import API_VERSION, STATUS_FIELD_MANAGER, app_labels
+from api.operations import Notice, NoticeKind
 from clients.errors import AlreadyExistsError, KubernetesError
 from clients.kubernetes import Kubernetes
 from clients.resources import EVENT, Manifest
@@ -27,16 +28,24 @@ PATIENCE = 3.0
 """Seconds that a problem stands before it is told: a failover of the engine's own passes through some."""
 LONGER = {Kind.FAILOVER_OFF: 30.0, Kind.FOLLOWS_ANOTHER: 15.0, Kind.ADDRESS_CHANGED: 15.0}
 """Of problems that a failover, or a Repair that is about to begin, ends by itself."""
+REPAIRED = frozenset({Kind.FOLLOWS_ANOTHER, Kind.WRITES_REFUSED, Kind.ADDRESS_CHANGED})
+"""Of these the App's workflow is woken; it looks by itself, and acts on what it finds."""
 AGAIN_AFTER = 1800.0
 _MESSAGE_LIMIT = 1024
 """The API server's limit for an Event's message."""
 
 
 class Events:
-    """``again`` is asked to have the App looked at once more after so many seconds."""
+    """``again`` is asked to have the App looked at once more after so many seconds; ``wake`` tells its workflow of what
+    an operation can put right."""
 
-    def __init__(self, kubernetes: Kubernetes, again: Callable[[AppKey, float], None]) -> None:
-        self._kubernetes, self._again = kubernetes, again
+    def __init__(
+        self,
+        kubernetes: Kubernetes,
+        again: Callable[[AppKey, float], None],
+        wake: Callable[[Manifest, Notice], None],
+    ) -> None:
+        self._kubernetes, self._again, self._wake = kubernetes, again, wake
         self._since: dict[AppKey, dict[Problem, float]] = {}
         self._told: dict[AppKey, dict[Problem, float]] = {}
 
@@ -59,6 +68,8 @@ class Events:
             if due > now:
                 self._again(key, due - now)
             else:
+                if problem.kind in REPAIRED:
+                    self._wake(app, Notice(NoticeKind.DRIFT, problem.message))
                 await self._write(app, problem)
                 told[problem] = now
                 self._again(key, AGAIN_AFTER)

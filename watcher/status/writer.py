@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from api.names import STATUS_FIELD_MANAGER
+from api.operations import Notice
 from clients.errors import ConflictError, NotFoundError
 from clients.resources import APP, COMPONENT, CONFIG_MAP, DEPLOYMENT, GROUP, SERVICE, Manifest, Resource
 from clients.shared_watch import Change, WatchEvent
@@ -53,9 +54,10 @@ class StatusWriter:
         roles: Roles,
         rules: RoleRules,
         notes: Callable[[AppKey], Sequence[str]] = lambda key: (),
+        wake: Callable[[Manifest, Notice], None] = lambda app, notice: None,
     ) -> None:
         self._cluster, self._roles, self._rules, self._notes = cluster, roles, rules, notes
-        self._events = Events(cluster.kubernetes, self._again)
+        self._events = Events(cluster.kubernetes, self._again, wake)
         self._began = 0.0
         self._queue: WorkQueue[AppKey] = WorkQueue("status", self._write, delay=DELAY)
         self._watches = {watch.resource: watch for watch in (cluster.apps, *cluster.kept)}

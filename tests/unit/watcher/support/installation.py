@@ -12,7 +12,7 @@ import yaml
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.operations import AppReference, Suspicion
+from api.operations import AppReference, Notice, Suspicion
 from clients import temporal
 from clients.agents import Agents
 from clients.kubernetes import Kubernetes
@@ -72,6 +72,8 @@ class Installation:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, spec: dict[str, Any] | None = None) -> None:
         self.kubernetes, self.agents = FakeKubernetes(), FakeAgents()
         self.suspicions: list[Suspicion] = []
+        self.woken: list[str] = []
+        """What the App's workflow was told to look at."""
         self.parts: tuple[object, ...] = ()
         """Of the watcher that runs."""
         self.down, self.leads, self.asked_to_lead = False, True, 0
@@ -112,10 +114,14 @@ class Installation:
             failures = FailureDetector(cluster, agents, rules, suspicions, changed, self._leads)
             monitor.listen(failures)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
-            writer = StatusWriter(cluster, monitor, rules, failures.notes)
+            writer = StatusWriter(cluster, monitor, rules, failures.notes, self._wake)
             self.parts = (rules, recorder, writer, suspicions, failures, monitor)
             async with recorder, writer, suspicions, failures, monitor:
                 yield
+
+    def _wake(self, app: Manifest, notice: Notice) -> None:
+        assert app["metadata"]["name"] == APP
+        self.woken.append(notice.detail)
 
     def _leads(self) -> bool:
         self.asked_to_lead += 1
