@@ -53,8 +53,8 @@ def learn_move(state: EntityState, node: str, result: OperationResult, now: date
 
 
 def with_word(telling: Telling, snapshot: AppSnapshot, state: EntityState) -> Telling:
-    """With what a drain cannot take away, or takes down, and why; and with a primary that takes no writes, and keeps its
-    role."""
+    """With what a drain cannot take away, or takes down, and why; and with a primary that takes no writes and keeps
+    its role."""
     said: list[tuple[str, bool]] = []
     for found in snapshot.evacuations:
         if not found.candidate:
