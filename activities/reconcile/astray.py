@@ -112,7 +112,7 @@ def relieved(component: str, roles: Collection[str], said: Mapping[str, agent_pb
     """``roles``: those that can be moved. Pure."""
     able = sorted(
         name for name, each in said.items()
-        if each.ready and each.role and each.role not in roles and not could_not_write(each)
+        if each.ready and each.role and each.role not in roles and not could_not_write(each) and not each.volume_full
     )  # fmt: skip
     return [
         Evacuation(component, name, "", able[0], f"{name} is {report.role} and refuses writes: {report.refusal}")

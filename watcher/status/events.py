@@ -26,8 +26,13 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 3.0
 """Seconds that a problem stands before it is told: a failover of the engine's own passes through some."""
-LONGER = {Kind.FAILOVER_OFF: 30.0, Kind.FOLLOWS_ANOTHER: 15.0, Kind.ADDRESS_CHANGED: 15.0}
-"""Of problems that a failover, or a Repair that is about to begin, ends by itself."""
+LONGER = {
+    Kind.WRITES_REFUSED: 8.0,
+    Kind.FAILOVER_OFF: 30.0,
+    Kind.FOLLOWS_ANOTHER: 15.0,
+    Kind.ADDRESS_CHANGED: 15.0,
+}
+"""Of problems that a failover of the engine's own, or a Repair that is about to begin, ends by itself."""
 REPAIRED = frozenset({Kind.FOLLOWS_ANOTHER, Kind.WRITES_REFUSED, Kind.ADDRESS_CHANGED})
 """Of these the App's workflow is woken; it looks by itself, and acts on what it finds."""
 AGAIN_AFTER = 1800.0

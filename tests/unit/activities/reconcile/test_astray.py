@@ -96,7 +96,9 @@ async def test_a_primary_whose_disk_takes_no_writes_gives_its_role_to_a_node_tha
     assert (await world.load()).evacuations == []
 
 
-@pytest.mark.parametrize("replica", [{"ready": False}, {"writes": agent_pb2.WRITES_REFUSED_HERE}, {"role": ""}])
+@pytest.mark.parametrize(
+    "replica", [{"ready": False}, {"writes": agent_pb2.WRITES_REFUSED_HERE}, {"volume_full": True}, {"role": ""}]
+)
 def test_a_role_is_not_moved_where_nobody_could_do_better(replica: dict[str, Any]) -> None:
     said = {
         FIRST: agent_pb2.RoleReport(role="primary", writes=agent_pb2.WRITES_REFUSED_HERE),
