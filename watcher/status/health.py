@@ -211,6 +211,9 @@ def _of_node(component: ComponentFacts, node: NodeFacts) -> Iterator[Problem]:
         yield Problem(Kind.WRITES_REFUSED, f"{node.name} is {min(holds)} and takes no writes: {why}")
     elif holds and heard.writes in (Writes.REFUSED, Writes.REFUSED_HERE):
         yield Problem(Kind.WRITES_REFUSED, f"{node.name} is {min(holds)} and refuses writes: {heard.refusal}")
+    elif component.writable and heard.writes is Writes.REFUSED_HERE:
+        said = f"{node.name} could not take writes, were it to take over: {heard.refusal}"
+        yield Problem(Kind.FAILOVER_OFF, said)
     if heard.credentials_refused:
         said = f"{node.name} does not accept the credentials that the App's Secret holds; put the former ones back"
         yield Problem(Kind.CREDENTIALS_REFUSED, said)

@@ -1,14 +1,16 @@
 """Whether the engine takes writes, and whether it accepts the credentials that the App's Secret holds now.
 
 Both are facts that nobody needs for the next step, so no poll waits for them: an engine whose writes are held back by a
-fence does not answer the question whether it takes them. Credentials are tried on a connection of their own, and only
-when the Secret has changed: those connections that are open were let in by the former ones, and stay.
+fence does not answer the question whether it takes them. Credentials are tried on a connection of their own, when the
+Secret has changed and else once a minute, should somebody have changed the engine's: those connections that are open
+were let in by the former ones, and stay.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -23,6 +25,7 @@ from agent.tooling.tcp import ConnectionPool
 
 _log = logging.getLogger(__name__)
 EVERY = 2.0
+TRY_CREDENTIALS_EVERY = 60.0
 TAKES_WRITES = "takesWrites"
 _ASKS_THE_ENGINE = ("getRole", "ready")
 """Tools that log in, the first that there is."""
@@ -57,6 +60,7 @@ class EngineChecks:
         self._process: tuple[int, int] | None = None
         self._tried = ""
         """The version of the Secret that was tried last, by whichever connection."""
+        self._tried_at = -math.inf
         self._tell: Callable[[], Awaitable[None]] = _nobody
 
     def listen(self, tell: Callable[[], Awaitable[None]]) -> None:
@@ -80,7 +84,7 @@ class EngineChecks:
         status = self._board.status
         process = (status.pid, status.starts) if status.alive else None
         if process != self._process:
-            self._process, self._tried = process, ""
+            self._process, self._tried_at = process, -math.inf
             self._pool.close()
             await self._saw(Checked())
         if process is None:
@@ -114,7 +118,9 @@ class EngineChecks:
 
     async def _credentials_refused(self, document: NodeDocument, names: Mapping[str, str]) -> bool:
         version = self._interpreter.secrets.version()
-        if version == self._tried and not self.found.credentials_refused:
+        now = asyncio.get_running_loop().time()
+        fresh = now - self._tried_at < TRY_CREDENTIALS_EVERY
+        if version == self._tried and fresh and not self.found.credentials_refused:
             return False
         name = next((each for each in _ASKS_THE_ENGINE if each in document.tools), None)
         if name is None:
@@ -122,11 +128,11 @@ class EngineChecks:
         try:
             await self._interpreter.run(name, document.tools[name], names)
         except ToolError as error:
-            if error.login_refused:
-                self._tried = version
-                return True
-            return self.found.credentials_refused  # it was not reached: tried again
-        self._tried = version
+            if not error.login_refused:
+                return self.found.credentials_refused  # it was not reached: tried again
+            self._tried, self._tried_at = version, now
+            return True
+        self._tried, self._tried_at = version, now
         return False
 
 

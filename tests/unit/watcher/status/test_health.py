@@ -115,6 +115,15 @@ def test_an_app_in_good_health_is_as_wanted() -> None:
             "cache-1: this Sentinel does not reach the primary, so no lost primary would be replaced",
         ),
         (
+            with_node(
+                well(), 2, Said(follows=ADDRESSES[0], writes=Writes.REFUSED_HERE, refusal="its last save failed")
+            ),
+            Kind.FAILOVER_OFF,
+            "FailoverReady",
+            True,
+            "cache-2 could not take writes, were it to take over: its last save failed",
+        ),
+        (
             with_node(well(), 1, address="10.0.0.9"),
             Kind.ADDRESS_CHANGED,
             "FailoverReady",
@@ -228,6 +237,7 @@ def test_nothing_that_is_wrong_is_ever_as_wanted(facts: AppFacts) -> None:
         not all(n.ready for n in nodes),
         any(n.heard is None or n.heard.silence for n in nodes),
         any(n.heard is not None and n.heard.writes in (Writes.REFUSED, Writes.REFUSED_HERE) for n in holding),
+        any(n.heard is not None and n.heard.writes is Writes.REFUSED_HERE for n in nodes),
         any(n.heard is not None and n.heard.fenced for n in holding),
         any(n.heard is not None and n.heard.credentials_refused for n in nodes),
         any(n.heard is not None and n.heard.failover_off for n in nodes),
