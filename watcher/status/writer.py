@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -201,9 +202,12 @@ class StatusWriter:
             self._events.forget(key)
         else:
             metrics.AS_WANTED.labels(namespace, app).set(statuses.health.as_wanted)
-            for kind in Kind:
-                found = sum(problem.kind is kind for problem in statuses.health.problems)
-                metrics.PROBLEMS.labels(namespace, app, kind).set(found)
+            found = Counter(problem.kind for problem in statuses.health.problems)
+            for kind in Kind:  # an App in good health has no series for what could be wrong with it
+                if kind in found:
+                    metrics.PROBLEMS.labels(namespace, app, kind).set(found[kind])
+                else:
+                    metrics.forget(metrics.PROBLEMS, namespace, app, kind)
             ready = sum(n["ready"] for n in nodes)
             metrics.NODES.labels(namespace, app, "ready").set(ready)
             metrics.NODES.labels(namespace, app, "not_ready").set(len(nodes) - ready)
