@@ -30,6 +30,8 @@ class Said:
     follows: str = ""
     credentials_refused: bool = False
     failover_off: str = ""
+    keeps_ending: str = ""
+    """Why its engine ends again and again, a sentence; empty where it does not."""
 
 
 def said_after(known: Said | None, heard: Heard) -> Said:
@@ -44,6 +46,7 @@ def said_after(known: Said | None, heard: Heard) -> Said:
         follows=report.follows,
         credentials_refused=report.credentials_refused,
         failover_off=report.failover_off,
+        keeps_ending=(report.message or "it does not say why") if report.keeps_ending else "",
     )
 
 

@@ -20,7 +20,7 @@ from clients.kubernetes import Kubernetes
 from clients.resources import EVENT, Manifest
 from watcher.cache.caches import AppKey
 from watcher.status.facts import AppFacts
-from watcher.status.health import URGENT, Health, Kind, Problem
+from watcher.status.health import TOLD, Health, Kind, Problem
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Events:
         """What has to be told now."""
         now = asyncio.get_running_loop().time()
         quiet = facts.working or not facts.began or facts.deleting
-        standing = [] if quiet else [problem for problem in health.problems if problem.kind in URGENT]
+        standing = [] if quiet else [problem for problem in health.problems if problem.kind in TOLD]
         since = {problem: self._since.get(key, {}).get(problem, now) for problem in standing}
         told = {problem: at for problem, at in self._told.get(key, {}).items() if problem in since}
         for problem, began in since.items():

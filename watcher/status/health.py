@@ -28,6 +28,7 @@ class Kind(StrEnum):
 
     TWO_HOLDERS = "TwoHolders"
     NODES_NOT_READY = "NodesNotReady"
+    KEEPS_ENDING = "KeepsEnding"
     ROLE_VACANT = "RoleVacant"
     WRITES_REFUSED = "WritesRefused"
     CREDENTIALS_REFUSED = "CredentialsRefused"
@@ -47,9 +48,10 @@ NOT_SERVING = frozenset(
     }
 )  # fmt: skip
 """An App with one of these is not Ready; with any other it is degraded only."""
-URGENT = frozenset(Kind) - {Kind.NODES_NOT_READY, Kind.ROLE_VACANT, Kind.PRIMARY_IN_DOUBT, Kind.NOT_HEARD}
-"""Told in an Event, and behind the message of an operation that waits. The others come and go with every start of a
-Pod, or are told by whoever deals with them."""
+TOLD = frozenset(Kind) - {Kind.NODES_NOT_READY, Kind.ROLE_VACANT, Kind.PRIMARY_IN_DOUBT, Kind.NOT_HEARD}
+"""In an Event. The others come and go with every start of a Pod, or are told by whoever deals with them."""
+URGENT = TOLD - {Kind.KEEPS_ENDING}
+"""Also behind the message of an operation that waits, which says itself what it waits for."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,8 @@ def _of_node(component: ComponentFacts, node: NodeFacts) -> Iterator[Problem]:
     elif component.writable and heard.writes is Writes.REFUSED_HERE:
         said = f"{node.name} could not take writes, were it to take over: {heard.refusal}"
         yield Problem(Kind.FAILOVER_OFF, said)
+    if heard.keeps_ending:
+        yield Problem(Kind.KEEPS_ENDING, f"the engine of {node.name} keeps ending: {heard.keeps_ending}")
     if heard.credentials_refused:
         said = f"{node.name} does not accept the credentials that the App's Secret holds; put the former ones back"
         yield Problem(Kind.CREDENTIALS_REFUSED, said)

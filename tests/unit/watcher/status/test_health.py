@@ -124,6 +124,13 @@ def test_an_app_in_good_health_is_as_wanted() -> None:
             "cache-2 could not take writes, were it to take over: its last save failed",
         ),
         (
+            with_node(well(), 1, Said(follows=ADDRESSES[0], keeps_ending="exit code 1: bad directive")),
+            Kind.KEEPS_ENDING,
+            "Degraded",
+            True,
+            "the engine of cache-1 keeps ending: exit code 1: bad directive",
+        ),
+        (
             with_node(well(), 1, address="10.0.0.9"),
             Kind.ADDRESS_CHANGED,
             "FailoverReady",
@@ -146,7 +153,7 @@ def test_what_is_wrong_is_said_with_its_node_in_message_condition_and_degraded(
     assert found.phase is Phase.DEGRADED
     assert words in found.message
     assert [problem.kind for problem in found.problems] == [kind]
-    assert condition(found, aspect) == (False, kind)
+    assert condition(found, aspect) == (aspect == "Degraded", kind)
     assert condition(found, "Degraded") == (True, kind)
     assert condition(found, "Ready")[0] is ready
 
@@ -183,6 +190,7 @@ SAID = st.builds(
     fenced=st.booleans(),
     follows=st.sampled_from(["", NOBODY, *ADDRESSES]),
     credentials_refused=st.booleans(),
+    keeps_ending=st.sampled_from(["", "exit code 1"]),
     failover_off=st.sampled_from(["", "it does not reach the primary"]),
 )
 ROLES = st.sampled_from(["", "master", "replica"])
@@ -240,6 +248,7 @@ def test_nothing_that_is_wrong_is_ever_as_wanted(facts: AppFacts) -> None:
         any(n.heard is not None and n.heard.writes is Writes.REFUSED_HERE for n in nodes),
         any(n.heard is not None and n.heard.fenced for n in holding),
         any(n.heard is not None and n.heard.credentials_refused for n in nodes),
+        any(n.heard is not None and n.heard.keeps_ending for n in nodes),
         any(n.heard is not None and n.heard.failover_off for n in nodes),
         any(n.heard is not None and n.heard.follows == NOBODY and n not in holding for n in nodes),
         any(n.heard is not None and n.heard.follows not in ("", primary) and n not in holding for n in nodes),
