@@ -26,6 +26,8 @@ class Phase(StrEnum):
     PENDING = "Pending"
     DEPLOYING = "Deploying"
     RUNNING = "Running"
+    DEGRADED = "Degraded"
+    """It runs, and something that was observed is not as wanted."""
     UPDATING = "Updating"
     PAUSED = "Paused"
     REFUSED = "Refused"
@@ -154,6 +156,16 @@ class OperationStatus(StatusModel):
     state: Literal["Running", "Waiting", "Paused", "Completed", "Failed", "Cancelled"] = "Running"
 
 
+class Progress(StatusModel):
+    """What the platform does with the App, or has done last, in the words of its activities; ``status.phase`` and
+    ``status.message`` say what follows from that and from what is observed."""
+
+    phase: Phase = Phase.PENDING
+    message: str = ""
+    observed_generation: int | None = None
+    """The generation of the spec that was looked at last."""
+
+
 class ComponentStatusSummary(StatusModel):
     name: str
     ready: int = 0
@@ -183,10 +195,10 @@ class Endpoint(StatusModel):
 class AppStatus(StatusModel):
     """One writer for each field.
 
-    ``operation``, ``phase``, ``message``, ``observedGeneration``, ``fenced`` and the conditions Accepted, Progressing
-    and Paused are written by activities; ``ready``, ``runtimeVersion``, ``primary``, ``components``, ``endpoints``,
-    Ready and Degraded by the watcher. ``runtimeVersion`` is the one in effect, also where the spec leaves it to the
-    plugin.
+    ``progress``, ``operation``, ``fenced`` and the conditions Accepted, Progressing and Paused are written by
+    activities; all else by the watcher, which alone sees what runs. ``observedGeneration`` is that of ``progress``, so
+    ``phase``, ``message`` and the conditions are about it. ``runtimeVersion`` is the one in effect, also where the spec
+    leaves it to the plugin.
     """
 
     observed_generation: int | None = None
@@ -196,6 +208,7 @@ class AppStatus(StatusModel):
     runtime_version: str = ""
     primary: str = ""
     conditions: Conditions = []
+    progress: Progress | None = None
     operation: OperationStatus | None = None
     fenced: list[FencedNode] = Field(default=[], json_schema_extra=by_key("node"))
     components: list[ComponentStatusSummary] = Field(default=[], json_schema_extra=by_key("name"))

@@ -95,7 +95,7 @@ class ErrorType(StrEnum):
 @dataclass(frozen=True)
 class Evacuation:
     """A node that a drain of its machine cannot take away, or must take down: it holds a writable role, or is the only
-    one of its component.
+    one of its component. Or (``machine`` empty) a node with a writable role whose engine takes no writes.
 
     ``candidate``: a node, ready and on a machine that takes Pods, to which its role can go; empty: there is none.
     ``message``: a sentence.
@@ -139,9 +139,9 @@ class AppSnapshot:
     evacuations: list[Evacuation] = field(default_factory=list)
     """Nodes on cordoned machines that need somebody's attention."""
     told_generation: int = 0
-    """``status.observedGeneration``."""
+    """``status.progress.observedGeneration``."""
     told: str = ""
-    """Phase, Accepted reason and message of the status, to see whether it must be written."""
+    """Phase and message of ``status.progress``, and the reason of Accepted, to see whether they must be written."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,10 @@ class ToolName(StrEnum):
     READ_CONFIG = "readConfig"
     RELOAD_CONFIG = "reloadConfig"
     """Arguments: the dynamic parameters that changed, by name."""
+    TAKES_WRITES = "takesWrites"
+    """Run every 2 s on each node that runs: whether the engine takes writes, asked of the engine without writing
+    anything. Result ``writes``: ``accepted``, ``refused`` (no other node would do better) or ``refusedHere`` (another
+    may; also of a replica that could not take writes); anything else: not known. ``refusal``: the engine's words."""
     FENCE = "fence"
     """On the writable node, argument ``seconds``: from now on, for so long or until ``unfence``, no write is
     acknowledged. ``seconds`` is a whole number. Result ``position``: how far a successor must have come."""
@@ -214,8 +218,10 @@ class Undo(Model):
 class Tool(Model):
     """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them
     ``epoch`` and ``position``, numbers, and ``followers``, addresses or names parted by blanks; ``role`` passes through
-    ``roles`` first; for ready: ``unsaved``, a sentence while the volume has less than the engine, and ``volatile``,
-    ``true`` where it has less at any moment). ``timeout`` bounds the whole tool."""
+    ``roles`` first; for ready: ``unsaved``, a sentence while the volume has less than the engine, ``volatile``,
+    ``true`` where it has less at any moment, ``follows``, the address that a replica follows, or ``nobody``, and
+    ``failoverOff``, a sentence while the engine's own failover could not replace a primary). ``timeout`` bounds the
+    whole tool."""
 
     timeout: LongSeconds = 10.0
     steps: list[Step] = Field(min_length=1)

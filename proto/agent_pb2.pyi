@@ -62,6 +62,31 @@ WAITING: ProcessState.ValueType  # 10
 """It was writable and has no lease: asks the platform, and after a while its replicas, whether it may be again."""
 Global___ProcessState: _TypeAlias = ProcessState  # noqa: Y015
 
+class _Writes:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WritesEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Writes.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WRITES_UNSPECIFIED: _Writes.ValueType  # 0
+    """Not told: the plugin does not say, the engine does not answer, or its writes are held back by a fence."""
+    WRITES_ACCEPTED: _Writes.ValueType  # 1
+    WRITES_REFUSED: _Writes.ValueType  # 2
+    """No other node would do better: too few replicas, say."""
+    WRITES_REFUSED_HERE: _Writes.ValueType  # 3
+    """For a reason of this node, its disk, say: another may do better."""
+
+class Writes(_Writes, metaclass=_WritesEnumTypeWrapper): ...
+
+WRITES_UNSPECIFIED: Writes.ValueType  # 0
+"""Not told: the plugin does not say, the engine does not answer, or its writes are held back by a fence."""
+WRITES_ACCEPTED: Writes.ValueType  # 1
+WRITES_REFUSED: Writes.ValueType  # 2
+"""No other node would do better: too few replicas, say."""
+WRITES_REFUSED_HERE: Writes.ValueType  # 3
+"""For a reason of this node, its disk, say: another may do better."""
+Global___Writes: _TypeAlias = Writes  # noqa: Y015
+
 @_typing.final
 class StartRequest(_message.Message):
     """Calls that change something carry a request id (operation's run id and step); a repeat gets the first answer."""
@@ -366,6 +391,11 @@ class RoleReport(_message.Message):
     UNSAVED_FIELD_NUMBER: _builtins.int
     KEEPS_ENDING_FIELD_NUMBER: _builtins.int
     NOW_FIELD_NUMBER: _builtins.int
+    WRITES_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    FOLLOWS_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_REFUSED_FIELD_NUMBER: _builtins.int
+    FAILOVER_OFF_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     role: _builtins.str
     """Empty: not known now (engine not running, not answering)."""
@@ -393,6 +423,16 @@ class RoleReport(_message.Message):
     """The engine has ended by itself again and again, whatever it does at this moment, and was not ready since."""
     now: _builtins.int
     """Unix milliseconds by this machine's clock: times in this message are to be read by it."""
+    writes: Global___Writes.ValueType
+    """Of a holder of a writable role: whether the engine takes writes. Of any other node: whether it could."""
+    refusal: _builtins.str
+    """The engine's own words where it refuses writes."""
+    follows: _builtins.str
+    """The address that this node follows; "nobody"; empty: not told, or a node that follows none by its role."""
+    credentials_refused: _builtins.bool
+    """The engine does not accept the credentials that the App's Secret holds now."""
+    failover_off: _builtins.str
+    """A sentence, not empty: why the engine's own failover could not replace a lost primary now, as this node sees it."""
     def __init__(
         self,
         *,
@@ -411,10 +451,15 @@ class RoleReport(_message.Message):
         unsaved: _builtins.str = ...,
         keeps_ending: _builtins.bool = ...,
         now: _builtins.int = ...,
+        writes: Global___Writes.ValueType = ...,
+        refusal: _builtins.str = ...,
+        follows: _builtins.str = ...,
+        credentials_refused: _builtins.bool = ...,
+        failover_off: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "fenced", b"fenced", "incarnation", b"incarnation", "keeps_ending", b"keeps_ending", "last_ready", b"last_ready", "message", b"message", "node", b"node", "now", b"now", "position", b"position", "process", b"process", "ready", b"ready", "role", b"role", "sequence", b"sequence", "unsaved", b"unsaved", "volume_full", b"volume_full"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials_refused", b"credentials_refused", "epoch", b"epoch", "failover_off", b"failover_off", "fenced", b"fenced", "follows", b"follows", "incarnation", b"incarnation", "keeps_ending", b"keeps_ending", "last_ready", b"last_ready", "message", b"message", "node", b"node", "now", b"now", "position", b"position", "process", b"process", "ready", b"ready", "refusal", b"refusal", "role", b"role", "sequence", b"sequence", "unsaved", b"unsaved", "volume_full", b"volume_full", "writes", b"writes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,7 +50,7 @@ async def act(kubernetes: Kubernetes, settings: Settings, lease: LeaderElection)
             failures = FailureDetector(cluster, agents, rules, suspicions, changed, lambda: lease.held)
             monitor.listen(failures)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
-            writer = StatusWriter(cluster, monitor.messages, failures.notes)
+            writer = StatusWriter(cluster, monitor, rules, failures.notes, notifier.tell)
             cordons = Cordons(cluster, rules, notifier.tell)
             entities = Entities(cluster.apps.list, settings.installation, notifier.connected, notifier.tell)
             for part in (notifier, recorder, writer, suspicions, failures, monitor, cordons, entities):

@@ -14,6 +14,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, ge
 LEADER = Gauge("middleware_watcher_leader", "1 while this replica holds the lease")
 NODES = Gauge("middleware_nodes", "Nodes by readiness", ["namespace", "app", "state"])
 ROLES = Gauge("middleware_node_role", "1 for each role that a node holds", ["namespace", "app", "node", "role"])
+AS_WANTED = Gauge(
+    "middleware_app_as_wanted", "1 while all that was observed of the App is as wanted", ["namespace", "app"]
+)
+PROBLEMS = Gauge("middleware_app_problems", "What is not as wanted now", ["namespace", "app", "reason"])
 STREAMS = Gauge("middleware_watcher_agent_streams", "Role streams by state", ["state"])
 STREAM_BREAKS = Counter("middleware_watcher_agent_stream_breaks", "Role streams that ended", ["reason"])
 ROLE_CHANGES = Counter("middleware_watcher_role_changes", "Role labels changed", ["namespace", "app"])

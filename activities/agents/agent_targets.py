@@ -43,3 +43,8 @@ async def reports(
 
     answers = await together(ask(agent) for agent in agents.values())
     return {name: report for name, report in zip(agents, answers, strict=True) if report is not None}
+
+
+def could_not_write(report: agent_pb2.RoleReport) -> bool:
+    """Whether the node says that its engine could not take writes, were it to hold a writable role."""
+    return report.writes == agent_pb2.WRITES_REFUSED_HERE

@@ -13,6 +13,7 @@ from temporalio import activity
 from activities.agents.agent_targets import agent_of, node_states
 from activities.agents.engine_state import engine_state
 from activities.agents.node_state import NodeState, summary
+from activities.agents.unbound_claim import waits_for_a_machine, why_unbound
 from activities.app.desired import desired_for
 from activities.cluster.events import tell
 from activities.cluster.gather import together
@@ -33,6 +34,7 @@ _QUIET_SECONDS = 20.0
 starts."""
 _ASK_AGENT_AFTER = 8.0
 """Seconds after which a Pod that runs without being ready is asked for the engine's own reason."""
+_ASK_CLAIM_EVERY = 10.0
 _AGENT_IS_DUE_AFTER = 60.0
 """Seconds after which an agent that does not answer is a reason; before, it may just be starting on a busy machine."""
 
@@ -45,6 +47,8 @@ class NodeWaiter:
         self._told = ""
         self._since: tuple[str, float] = ("", 0.0)
         self._complaining = self._complained = 0.0
+        self._unbound: dict[str, tuple[str, float]] = {}
+        """By node: why its volume is not there, and when that was asked."""
 
     def states(self) -> list[NodeState]:
         """From the caches of the shared watches."""
@@ -67,6 +71,7 @@ class NodeWaiter:
                 await self._tell("")
                 return states
             left = [state for state in states if not satisfied(state)]
+            left = await together(self._explained(state, loop.time()) for state in left)
             waited, asked = loop.time() - began, left
             if waited > _ASK_AGENT_AFTER:
                 asked = await together(self._asked(state, due=waited > _AGENT_IS_DUE_AFTER) for state in left)
@@ -105,6 +110,16 @@ class NodeWaiter:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
         return self.states()
+
+    async def _explained(self, state: NodeState, now: float) -> NodeState:
+        """With the cause where a Pod finds no machine since its volume is not there."""
+        if not waits_for_a_machine(state.pod):
+            return state
+        known, asked = self._unbound.get(state.node, ("", -_ASK_CLAIM_EVERY))
+        if now - asked >= _ASK_CLAIM_EVERY:
+            known = await why_unbound(self._platform, self._target.namespace, state.node)
+            self._unbound[state.node] = known, now
+        return NodeState(state.node, False, known, state.pod) if known else state
 
     async def _asked(self, state: NodeState, *, due: bool) -> NodeState:
         if state.reason or not state.running or not state.address:

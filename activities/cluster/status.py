@@ -1,5 +1,7 @@
-"""The part of an App's status that activities write: phase, message, operation, fenced nodes, Accepted, Progressing,
-Paused.
+"""The part of an App's status that activities write: progress, operation, fenced nodes, Accepted, Progressing, Paused.
+
+``status.phase`` and ``status.message`` are not theirs: the watcher says what follows from the progress and from what
+runs (``watcher.status.health``). So no activity can say that an App is as wanted.
 
 Server-side apply takes away what its owner does not name any more, so each write names all of it: what is live,
 with what has changed.
@@ -33,7 +35,8 @@ class ConditionChange:
 
 @dataclass(frozen=True)
 class StatusChange:
-    """What changes; None and what is not named stays as it is."""
+    """What changes; None and what is not named stays as it is. Phase and message: what the platform does, or has done
+    last (``api.app.Progress``)."""
 
     phase: Phase | None = None
     message: str | None = None
@@ -45,15 +48,16 @@ class StatusChange:
 
 def changed_status(live: Mapping[str, Any], generation: int, change: StatusChange, now: datetime) -> dict[str, Any]:
     """All fields that activities own, as they should be. Pure; times only move where a condition's status does."""
-    status: dict[str, Any] = {
-        key: live[key] for key in ("phase", "message", "observedGeneration", "operation", "fenced") if key in live
-    }
+    status: dict[str, Any] = {key: live[key] for key in ("operation", "fenced") if key in live}
+    progress = dict(live.get("progress") or {})
     if change.phase is not None:
-        status["phase"] = str(change.phase)
+        progress["phase"] = str(change.phase)
     if change.message is not None:
-        status["message"] = change.message
+        progress["message"] = change.message
     if change.observed_generation is not None:
-        status["observedGeneration"] = change.observed_generation
+        progress["observedGeneration"] = change.observed_generation
+    if progress:
+        status["progress"] = progress
     if change.fenced is not None:
         status["fenced"] = [dict(entry) for entry in change.fenced]
     if change.operation is not None:

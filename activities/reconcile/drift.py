@@ -1,7 +1,8 @@
 """Drift: objects of a deployed App that are missing, or whose fields somebody else has changed.
 
 One list call for each kind, compared with what the steps of a Repair would apply: what is found here is what Repair
-puts back. Rendered files are compared too, so a hand-edited node ConfigMap is seen.
+puts back. Rendered files are compared too, so a hand-edited node ConfigMap is seen. A replica that follows the wrong
+node is drift as well (``activities.reconcile.astray``).
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from activities.agents.config_maps import rendered_config_maps
 from activities.app.applied_config import changed_in_engines
 from activities.app.disruption_budgets import budget_resource, surplus_budgets
+from activities.app.node_services import changed_addresses
 from activities.app.observed import ObservedApp
 from activities.app.retained_volumes import kept_components, of_this_app
 from activities.app.secrets import certificate_problem
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
 from activities.dependencies import Platform
+from activities.reconcile.astray import strayed
 from api.names import agent_tls_name, app_labels, credentials_name, metadata_name
 from clients.certificates import KeyPair
 from clients.resources import (
@@ -39,9 +42,10 @@ Live = dict[str, Manifest]
 
 
 async def find_drift(
-    platform: Platform, desired: DesiredApp, state: ObservedApp, *, engines: bool = False
+    platform: Platform, desired: DesiredApp, state: ObservedApp, *, engines: bool = False, astray: bool = False
 ) -> list[str]:
-    """A sentence for each object that is not as it should be, at most ``_SHOWN``. ``engines``: ask the engines too."""
+    """A sentence for each object that is not as it should be, at most ``_SHOWN``. ``engines``: ask the engines too;
+    ``astray``: only whom they follow."""
     live, budgets = await _objects(platform, desired, state)
     found = [
         *await _secrets(platform, desired),
@@ -49,8 +53,13 @@ async def find_drift(
     ]
     found += _of_the_app(desired, live, budgets)
     found += _deployments(desired, live["Deployment"], desired.nodes)
+    names = [node.name for node in desired.nodes]
+    found += changed_addresses(names, live["Service"], live["Deployment"], live["ConfigMap"])
     found += await _config_maps(desired, live["ConfigMap"], live["Service"])
     found += unapplied(desired, live["ConfigMap"], live["Service"])
+    if (engines or astray) and not found:
+        each = await together(strayed(platform, desired, component) for component in desired.components)
+        found += [one.sentence for several in each for one in several]
     if engines and not found:
         found += await changed_in_engines(platform, desired, live["ConfigMap"])
     return found[:_SHOWN]

@@ -16,12 +16,14 @@ from activities.app import bootstrap
 from activities.app.applied_config import READ_TIMEOUT, note_effective
 from activities.app.desired import StepContext, desired_for, stage
 from activities.app.disruption_budgets import apply_budgets
+from activities.app.node_services import record_addresses
 from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.metadata import Part, update_metadata
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform
+from activities.reconcile.astray import follow_again
 from activities.rollout.plan_roll import outdated_nodes
 from activities.rollout.volumes import ungrown
 from api.app import Phase
@@ -50,6 +52,10 @@ class Record:
         component = want.desired.component(step.component)
         answers = await self._read_back(target, component)
         await self._note(target, want.desired, component, answers)
+        addresses = await node_addresses(self._platform, want.desired)
+        await record_addresses(self._platform, target, component, addresses)
+        if target.operation == OperationType.REPAIR:
+            await follow_again(self._platform, target, want.desired, component)
         deployments = self._platform.deployments.list(target.namespace, app_labels(target.app, component.name))
         runs = {str(each["metadata"]["name"]): version_of(each) for each in deployments}
         changes: dict[str, Part] = {"nodes": lambda before: metadata_edits.normal(before, component, runs)}
@@ -128,7 +134,7 @@ class Record:
         )
         change = StatusChange(
             phase=Phase.RUNNING if complete else Phase.UPDATING,
-            message="as wanted" if complete else f"{target.operation} completed; the rest of the spec comes next",
+            message="" if complete else f"{target.operation} completed; the rest of the spec comes next",
             observed_generation=want.app.generation,
             operation={"state": "Completed"},
             conditions={

@@ -17,6 +17,7 @@ from activities.app.retained_volumes import unreadable_beginnings, unreadable_vo
 from activities.cluster.gather import together
 from activities.cluster.metadata import read_part, said_of
 from activities.dependencies import Platform
+from activities.reconcile.astray import is_false, unwritable
 from activities.reconcile.drift import find_drift, find_first_drift
 from activities.reconcile.repair_metadata import METADATA_DAMAGED, damages, repair_metadata
 from activities.roles.drain import evacuations
@@ -109,8 +110,11 @@ class Load:
         leaving: list[Evacuation] = []
         running = await self._running(app, live) if request.drift else None
         if running is not None:
-            drift = await find_drift(self._platform, running, live, engines=request.engines)
+            astray = is_false(manifest, "ReplicasFollow")
+            drift = await find_drift(self._platform, running, live, engines=request.engines, astray=astray)
             leaving = await evacuations(self._platform, running)
+            if app.spec.failover.automatic and is_false(manifest, "WritesAccepted"):
+                leaving += await unwritable(self._platform, running)
             if not operation and (part := await self._unfinished(running, live)) is not None:
                 operation, sentence = part.operation, part.sentence
         return _snapshot(
@@ -197,8 +201,8 @@ class Load:
 def _told(manifest: Manifest) -> tuple[int, str]:
     status = manifest.get("status") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or []}
-    reason = conditions.get("Accepted", {}).get("reason", "")
-    return int(status.get("observedGeneration") or 0), f"{status.get('phase', '')}|{reason}|{status.get('message', '')}"
+    reason, said = conditions.get("Accepted", {}).get("reason", ""), status.get("progress") or {}
+    return int(said.get("observedGeneration") or 0), f"{said.get('phase', '')}|{reason}|{said.get('message', '')}"
 
 
 def _snapshot(

@@ -13,6 +13,7 @@ from temporalio import activity
 
 from activities.app.desired import StepContext, desired_for
 from activities.app.disruption_budgets import apply_budgets
+from activities.app.node_services import apply_services
 from activities.app.retained_volumes import kept_components
 from activities.app.secrets import ensure_agent_certificate, ensure_credentials
 from activities.cluster import metadata_edits
@@ -29,7 +30,7 @@ from api.operations import OperationType
 from api.steps import Applied, ComponentPlan, GroupPlan, Plan, Step, Target
 from clients.resources import APP, DEPLOYMENT, VOLUME_CLAIM, Manifest
 from render.desired.app import DesiredApp, DesiredGroup
-from render.manifests.lists import record_manifests, service_manifests
+from render.manifests.lists import record_manifests
 from render.manifests.objects import metadata_config_map
 
 
@@ -61,9 +62,8 @@ class Prepare:
     async def services(self, target: Target) -> Applied:
         platform = self._platform
         want = await desired_for(platform, target, extend=True)
-        applied = await apply_all(platform, target, service_manifests(want.desired))
-        budgets = await apply_budgets(platform, target, want.desired)
-        return Applied(sum(changed for _, changed in applied) + budgets)
+        changed = await apply_services(platform, target, want.desired)
+        return Applied(changed + await apply_budgets(platform, target, want.desired))
 
     async def _add_finalizer(self, want: StepContext) -> None:
         metadata = want.manifest["metadata"]

@@ -112,8 +112,8 @@ class _Mending:
             "topology": next((c.topology for c in self._live.recorded.components.values()), ""),
             "deployed": spec_hash(app),
         }
-        status = self._manifest.get("status") or {}
-        current = status.get("observedGeneration") == app.generation and status.get("phase") == Phase.RUNNING
+        said = (self._manifest.get("status") or {}).get("progress") or {}
+        current = said.get("observedGeneration") == app.generation and said.get("phase") == Phase.RUNNING
         if current and len({g.runtime_version for g in self._live.recorded.groups.values()}) == 1:
             return basic
         # Not this spec's hash: what a person writes is a beginning, and the rest of the spec is carried out from there.

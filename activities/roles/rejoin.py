@@ -68,7 +68,8 @@ class Rejoin(FailoverBase):
             await tell(self.platform, target, "WritesSetAside", f"{takeover.source}: {request.lost}", warning=True)
         await tell(self.platform, target, "FailoverCompleted", message)
         change = StatusChange(
-            phase=Phase.RUNNING if want.live.deployed is not None else Phase.DEPLOYING,
+            # Whether more is to be done, the next look at the App says.
+            phase=Phase.UPDATING if want.live.deployed is not None else Phase.DEPLOYING,
             message=message,
             operation={"state": "Completed"},
             conditions={"Progressing": ConditionChange(False, "Settled")},

@@ -21,7 +21,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.addresses import node_addresses
-from activities.agents.agent_targets import node_states
+from activities.agents.agent_targets import could_not_write, node_states
 from activities.agents.node_tools import bound, node_tools
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, desired_for
@@ -108,13 +108,16 @@ class Switchover(RoleMover):
                 name: report
                 for name, report in nodes.reports.items()
                 if report.role not in nodes.writable and request.candidate in ("", name) and name not in going
+                if not could_not_write(report)
             }
+            unable = {n: r for n, r in sorted(nodes.reports.items()) if n != source and could_not_write(r)}
             ready = {name: report.position for name, report in able.items() if report.ready and not report.unsaved}
             chosen = preferred(ready, closed, only_open=off)
             if chosen:
                 return chosen
             if asyncio.get_running_loop().time() > deadline:
                 whys = {n: r.message or r.unsaved for n, r in sorted(nodes.reports.items()) if not r.ready or r.unsaved}
+                whys |= {n: f"it could not take writes either: {r.refusal}" for n, r in unable.items()}
                 whys |= dict.fromkeys(sorted(closed & set(ready)), "its machine is cordoned")
                 whys |= dict.fromkeys(sorted(going - {source}), "it is to be removed too")
                 why = "; ".join(f"{name}: {said}" for name, said in whys.items())

@@ -11,13 +11,18 @@ class StepError(Exception):
     """What was expected and what was answered; the interpreter adds tool and step, and masks secrets."""
 
 
+class LoginRefusedError(StepError):
+    """The peer is there and has answered the login otherwise than it does where it accepts it."""
+
+
 class ToolError(Exception):
     """A sentence for an operator: tool, step, expectation, answer. Secrets are masked. ``values``: of its result, what
-    was known by then."""
+    was known by then. ``login_refused``: it failed since a peer did not accept the login."""
 
-    def __init__(self, message: str, values: Mapping[str, str] | None = None) -> None:
+    def __init__(self, message: str, values: Mapping[str, str] | None = None, *, login_refused: bool = False) -> None:
         super().__init__(message)
         self.values = values or {}
+        self.login_refused = login_refused
 
 
 def shown(text: str) -> str:

@@ -22,7 +22,7 @@ from agent.process.reaper import Reaper
 from agent.settings import PathRefusedError, Settings
 from agent.storage import write_atomically
 from agent.tooling import http
-from agent.tooling.failure import StepError, ToolError, shown
+from agent.tooling.failure import LoginRefusedError, StepError, ToolError, shown
 from agent.tooling.program import Program, run_program
 from agent.tooling.tcp import ConnectionPool, Exchange, Found
 from agent.tooling.variables import Secrets, UnknownNameError, Variables
@@ -96,7 +96,8 @@ class Interpreter:
             raise ToolError(late, self._known(tool, run)) from error
         except (StepError, UnknownNameError, PathRefusedError, OSError, re.error, ValueError) as error:
             failed = self.secrets.mask(f"tool {name}, {position}: {error}")
-            raise ToolError(failed, self._known(tool, run)) from error
+            refused = isinstance(error, LoginRefusedError)
+            raise ToolError(failed, self._known(tool, run), login_refused=refused) from error
         finally:
             if pool is None:
                 own_pool.close()
@@ -211,9 +212,12 @@ class _Run:
             async with asyncio.timeout(step.timeout):
                 return await self.pool.exchange(exchange)
         except TimeoutError as error:
-            wanted = "the end of the connection" if exchange.expect is None else f"/{exchange.expect.pattern}/"
+            expect = exchange.login_expect if exchange.logging_in else exchange.expect
+            wanted = "the end of the connection" if expect is None else f"/{expect.pattern}/"
             late = f"expected {wanted} from {exchange.address} within {step.timeout:g} s"
-            raise StepError(f"{late}, answered {shown(exchange.answer)}") from error
+            refused = exchange.logging_in and exchange.received
+            failed = LoginRefusedError if refused else StepError
+            raise failed(f"{late}, answered {shown(exchange.answer)}") from error
 
     async def _in_time(self, step: Step) -> str:
         self.waits()

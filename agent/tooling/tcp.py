@@ -20,10 +20,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.tooling.failure import StepError, shown
+from agent.tooling.failure import LoginRefusedError, StepError, shown
 
 _MOMENT = 0.005
 """Seconds for which an exchange may hold up all else in the agent."""
+_REST = 0.5
+"""Seconds within which the rest follows of an answer to a login that has begun. Most engines answer a wrong password
+and wait for the next attempt: an answer that has come to its end is not waited for until the step's time is up."""
 _LARGEST_ANSWER = 8 * 1024 * 1024
 _BUFFER = memoryview(bytearray(64 * 1024))
 """For all connections, as what arrives is taken out at once."""
@@ -45,6 +48,8 @@ class Exchange:
     received: bytearray = field(default_factory=bytearray, repr=False)
     asked: _Connection | None = field(default=None, repr=False)
     """On which the request has been sent and is not answered yet."""
+    logging_in: bool = False
+    """What is answered now is the answer to the login."""
 
     @property
     def answer(self) -> str:
@@ -215,10 +220,19 @@ async def _login(connection: _Connection, login: str, request: Exchange) -> None
     connection.send(login)
     if request.login_expect is None:
         return
+    request.logging_in = True
+    loop = asyncio.get_running_loop()
     try:
-        await _read(connection, request, request.login_expect)
+        async with asyncio.timeout(None) as patience:
+            while request.take(await connection.receive(), request.login_expect) is None:
+                patience.reschedule(loop.time() + _REST)
+    except TimeoutError as error:
+        wanted = f"expected /{request.login_expect.pattern}/, answered {shown(request.answer)}"
+        raise LoginRefusedError(f"{request.address} refuses the login: {wanted}") from error
     except StepError as error:
-        raise StepError(f"login failed: {error}") from error
+        failed = LoginRefusedError if request.received else StepError
+        raise failed(f"login failed: {error}") from error
+    request.logging_in = False
     request.received.clear()
     connection.idle()  # what is left of the answer is no part of the next
 

@@ -26,6 +26,7 @@ from agent.serving.server import add_health, make_server
 from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.variables import Secrets
+from agent.tools.checks.engine import EngineChecks
 from agent.tools.monitor import Monitor
 from agent.tools.service import SERVICE, ToolsService
 from proto import agent_pb2_grpc
@@ -58,7 +59,8 @@ async def _serve(settings: Settings) -> None:
     interpreter = Interpreter(settings, Secrets(settings.secrets_dir), reaper)
     lease = LeaseKeeper(documents, interpreter, board)
     peers = PeersAsked(documents, interpreter, board, lease)
-    monitor = Monitor(documents, interpreter, board, lease)
+    checks = EngineChecks(documents, interpreter, board)
+    monitor = Monitor(documents, interpreter, board, lease, checks)
     requests = RequestMemory(settings.state_dir / "requests" / "tools")
 
     server = make_server(settings, settings.tools_port)
@@ -74,7 +76,8 @@ async def _serve(settings: Settings) -> None:
         {"/livez": lambda: True, "/readyz": lambda: monitor.why_not_ready() is None},
     )
     await probes.start()
-    tasks = [asyncio.create_task(work) for work in (follower.run(), lease.run(), peers.run(), monitor.run())]
+    works = (follower.run(), lease.run(), peers.run(), monitor.run(), checks.run())
+    tasks = [asyncio.create_task(work) for work in works]
     ended = asyncio.create_task(told_to_end.wait())
     gc.freeze()
     try:
@@ -92,6 +95,7 @@ async def _serve(settings: Settings) -> None:
         probes.close()
         await server.stop(_SERVER_GRACE)
         monitor.close()
+        checks.close()
 
 
 async def _outlive_the_engine(documents: DocumentStore, board: StatusBoard) -> None:

@@ -6,7 +6,8 @@
 3. The claim of a role is dated: the engine's own epoch, else the time when this node took the role. That time is kept
    on the volume, so a restarted agent does not make an old primary's claim look newer than its successor's.
 4. What the volume remembers of it is another matter (``memory``).
-5. Whether the lease (``lease``) is held and the volume (``volume``) is full is added to what was found.
+5. Whether the lease (``lease``) is held, the volume (``volume``) is full, and the engine takes writes and the Secret's
+   credentials (``checks``) is added to what was found.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from agent.record import Record
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.tcp import ConnectionPool
+from agent.tools.checks.engine import EngineChecks, Writes
 from agent.tools.memory import Memory
 from agent.tools.volume import Volume
 
@@ -38,7 +40,7 @@ _EAGER = 0.1
 _EAGER_FOR = 15.0
 """A starting engine is asked every 0.1 s for its first 15 s: half an interval on each node of a deploy adds up."""
 _UNKNOWN_INTERVAL = 1.0
-_UNSAVED, _VOLATILE = "unsaved", "volatile"
+_UNSAVED, _VOLATILE, _FOLLOWS, _FAILOVER_OFF = "unsaved", "volatile", "follows", "failoverOff"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class Report:
     fenced: bool = False
     unsaved: str = ""
     keeps_ending: bool = False
+    writes: Writes = Writes.UNSPECIFIED
+    refusal: str = ""
+    follows: str = ""
+    credentials_refused: bool = False
+    failover_off: str = ""
 
 
 _NEWS = attrgetter(*({each.name for each in fields(Report)} - {"position", "last_ready"}))
@@ -71,6 +78,9 @@ class _Readiness:
     problem: str = ""
     unsaved: str | None = None
     volatile: str | None = None
+    follows: str = ""
+    failover_off: str = ""
+    login_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,13 +90,19 @@ class _Finding:
     position: int = 0
     followers: str = ""
     problem: str = ""
+    login_refused: bool = False
 
 
 class Monitor:
     """``run`` polls; ``poll`` asks at once; ``watch`` streams reports. ``incarnation`` is of this agent's life."""
 
     def __init__(
-        self, documents: DocumentStore, interpreter: Interpreter, board: StatusBoard, lease: LeaseKeeper
+        self,
+        documents: DocumentStore,
+        interpreter: Interpreter,
+        board: StatusBoard,
+        lease: LeaseKeeper,
+        checks: EngineChecks,
     ) -> None:
         self.incarnation = os.urandom(8).hex()
         self.report = self._found = Report()
@@ -94,6 +110,7 @@ class Monitor:
         self._interpreter = interpreter
         self._board = board
         self._lease = lease
+        self._checks = checks
         disk = ThreadPoolExecutor(1, "disk")  # one for both: what is due at one poll wakes it once
         self._volume = Volume(interpreter.settings.data_dir, disk)
         self._lock = asyncio.Lock()
@@ -108,6 +125,7 @@ class Monitor:
         self._memory = Memory(interpreter.settings.state_dir, disk)
         self._writable: tuple[str, ...] = ()
         lease.listen(self._tell_again)
+        checks.listen(self._tell_again)
         lease.share(self._pools["getRole"])
 
     async def run(self) -> None:
@@ -214,6 +232,9 @@ class Monitor:
             last_ready=last_ready,
             unsaved=self._unsaved,
             keeps_ending=after.keeps_ending and not self._served,
+            follows=ready.follows if finding.role not in self._writable else "",
+            credentials_refused=finding.login_refused or ready.login_refused,
+            failover_off=ready.failover_off,
         )
 
     def _reset_for(self, status: Status) -> None:
@@ -248,7 +269,7 @@ class Monitor:
             epoch, position = (_whole(found.values, name) for name in ("epoch", "position"))
             return _Finding(found.values.get("role", ""), epoch, position, found.values.get("followers", ""))
         except ToolError as error:
-            return _Finding(problem=str(error))
+            return _Finding(problem=str(error), login_refused=error.login_refused)
 
     async def _find_readiness(self, document: NodeDocument, names: dict[str, str]) -> _Readiness:
         tool = document.tools.get("ready")
@@ -257,9 +278,10 @@ class Monitor:
             return _Readiness("" if state is State.RUNNING else f"the process is {state.name}")
         try:
             found = await self._interpreter.run("ready", tool, names, pool=self._pools["ready"])
-            return _Readiness("", found.values.get(_UNSAVED, ""), found.values.get(_VOLATILE, ""))
+            return _readiness("", found.values, found.values.get(_UNSAVED, ""), found.values.get(_VOLATILE, ""))
         except ToolError as error:
-            return _Readiness(str(error), error.values.get(_UNSAVED), error.values.get(_VOLATILE))
+            said = _readiness(str(error), error.values, error.values.get(_UNSAVED), error.values.get(_VOLATILE))
+            return replace(said, login_refused=error.login_refused)
 
     def _remember(self, document: NodeDocument, finding: _Finding, *, ready: bool) -> tuple[int, int]:
         """The epoch of its claim, and when it was ready last."""
@@ -293,13 +315,16 @@ class Monitor:
     async def _publish(self, found: Report) -> None:
         self._found = found
         problem = self._lease.problem if self._board.status.alive else ""
-        before = self.report
+        before, checked = self.report, self._checks.found
         self.report = report = replace(
             found,
             ready=found.ready and not problem,
             message="; ".join(text for text in (problem, found.message) if text),
             fenced=self._lease.fenced,
             volume_full=self._volume.full(),
+            writes=checked.writes,
+            refusal=checked.refusal,
+            credentials_refused=found.credentials_refused or checked.credentials_refused,
             sequence=before.sequence,
         )
         if _NEWS(report) == _NEWS(before):
@@ -307,6 +332,10 @@ class Monitor:
         self.report = replace(report, sequence=report.sequence + 1)
         async with self._changed:
             self._changed.notify_all()
+
+
+def _readiness(problem: str, values: Mapping[str, str], unsaved: str | None, volatile: str | None) -> _Readiness:
+    return _Readiness(problem, unsaved, volatile, values.get(_FOLLOWS, ""), values.get(_FAILOVER_OFF, ""))
 
 
 def _stands(status: Status) -> str:

@@ -231,4 +231,9 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
             unsaved=report.unsaved,
             keeps_ending=report.keeps_ending,
             now=time.time_ns() // 1_000_000,
+            writes=pb.Writes.ValueType(report.writes.value),
+            refusal=report.refusal,
+            follows=report.follows,
+            credentials_refused=report.credentials_refused,
+            failover_off=report.failover_off,
         )

@@ -17,14 +17,14 @@ from typing import Any
 
 from api.app import Scalar
 from api.meta import Manifest
-from api.names import API_GROUP
+from api.names import ANNOTATION_EFFECTIVE
 from api.reconfigure import ParameterDiffers
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.deployments import digest
 from render.manifests.node import template_context
 from render.plugin.parameter_values import differs
 
-EFFECTIVE = f"{API_GROUP}/effective"
+EFFECTIVE = ANNOTATION_EFFECTIVE
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,19 @@ def test_each_redis_serves_its_own_data(kube: Kube, apps: None, app: str, namesp
         assert master.info("replication")["connected_slaves"] == replicas
 
 
+@pytest.mark.parametrize(
+    ("app", "namespace"), [("orders", SECOND), ("cache", FIRST), ("sessions", FIRST), ("registry", FIRST)]
+)
+def test_each_app_is_as_wanted(kube: Kube, apps: None, app: str, namespace: str) -> None:
+    """Of every topology what its plugin tells is what the spec wants."""
+
+    def as_wanted() -> bool:
+        status = (kube.get("app.middleware.io", app, namespace) or {}).get("status", {})
+        return (status.get("phase"), status.get("message")) == ("Running", "as wanted")
+
+    eventually(f"{app} is as wanted", as_wanted, timeout=30)
+
+
 def test_sentinels_watch_only_their_own_app(kube: Kube, apps: None) -> None:
     password = kube.secret("orders-credentials", SECOND, "password")
     address = kube.service_address("orders-redis-sentinel", SECOND)

@@ -195,7 +195,7 @@ class FakeActivities:
     async def finish(self, target: Target) -> None:
         await self._begin(Step.FINISH, target)
         snapshot = self._cluster.apps[target.app].snapshot
-        told = "Running|Accepted|as wanted"
+        told = "Running|Accepted|"
         # Of the way back of an abort the spec's own part stays to be done, as after a Repair.
         repair = target.operation in (OperationType.REPAIR, *BY_REQUEST) or target.stage == OperationType.REPAIR
         if not repair and target.spec_hash != snapshot.spec_hash:  # as the real one: what it was to note is old

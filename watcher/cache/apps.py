@@ -56,7 +56,8 @@ def notice_for(event: WatchEvent) -> Notice | None:
             return Notice(NoticeKind.SPEC, "the App is gone without its finalizer's consent")
         return None  # its Delete has ended: a signal would only start an entity that finds nothing
     if before is None or before["metadata"].get("uid") != app["metadata"].get("uid"):
-        seen = (app.get("status") or {}).get("observedGeneration") == app["metadata"].get("generation")
+        progress = (app.get("status") or {}).get("progress") or {}
+        seen = progress.get("observedGeneration") == app["metadata"].get("generation")
         return Notice(NoticeKind.RESYNC, "the watcher has started") if seen else Notice(NoticeKind.SPEC, "new")
     if is_living(before) and not is_living(app):
         return Notice(NoticeKind.SPEC, "deletion was asked for")

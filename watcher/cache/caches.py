@@ -79,6 +79,8 @@ class Caches:
     groups_of: ByApp
     pods_of: ByApp
     services_of: ByApp
+    deployments_of: ByApp
+    config_maps_of: ByApp
 
     def all(self) -> tuple[SharedWatch, ...]:
         return (self.apps, self.pods, self.plugins, self.machines, *self.kept)
@@ -94,7 +96,8 @@ async def watched(kubernetes: Kubernetes) -> AsyncIterator[Caches]:
     # Asked once: an API server is upgraded across 1.21 and 1.25 with its watcher restarted on the way.
     budget = DISRUPTION_BUDGET if await _serves(kubernetes) else DISRUPTION_BUDGET_BETA
     components, groups, services = (ours(resource, drift.trim) for resource in (COMPONENT, GROUP, SERVICE))
-    others = [ours(resource, drift.trim) for resource in (DEPLOYMENT, CONFIG_MAP, VOLUME_CLAIM, budget)]
+    deployments, config_maps = (ours(resource, drift.trim) for resource in (DEPLOYMENT, CONFIG_MAP))
+    others = [ours(resource, drift.trim) for resource in (VOLUME_CLAIM, budget)]
     nodes = ours(POD, pods.trim)
     cluster = Caches(
         kubernetes,
@@ -104,9 +107,11 @@ async def watched(kubernetes: Kubernetes) -> AsyncIterator[Caches]:
         groups_of=ByApp(groups),
         pods_of=ByApp(nodes),
         services_of=ByApp(services),
+        deployments_of=ByApp(deployments),
+        config_maps_of=ByApp(config_maps),
         plugins=SharedWatch(kubernetes, CONFIG_MAP, namespace=SYSTEM_NAMESPACE, labels=_PLUGIN_SELECTOR),
         machines=SharedWatch(kubernetes, MACHINE, trim=machines.trim),
-        kept=(components, groups, services, *others),
+        kept=(components, groups, services, deployments, config_maps, *others),
     )
     async with AsyncExitStack() as stack:
         for watch in cluster.all():

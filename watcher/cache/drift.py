@@ -14,7 +14,7 @@ import hashlib
 import json
 from typing import Any
 
-from api.names import FIELD_MANAGER, LABEL_APP, STATUS_FIELD_MANAGER
+from api.names import ANNOTATION_ADDRESS, ANNOTATION_EFFECTIVE, FIELD_MANAGER, LABEL_APP, STATUS_FIELD_MANAGER
 from clients.resources import Manifest
 from clients.shared_watch import Change, WatchEvent
 
@@ -26,8 +26,11 @@ _DECIDED_FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 _DEFAULT_FIELDS: tuple[tuple[str, ...], ...] = (("spec",),)
 
+_NOTES = {"Deployment": ANNOTATION_ADDRESS, "ConfigMap": ANNOTATION_EFFECTIVE}
+
 FINGERPRINT = "fingerprint"
 AUTHORS = "authors"
+NOTE = "note"
 """Keys put beside ``metadata``: no Kubernetes object has such fields there."""
 
 
@@ -48,12 +51,17 @@ def trim(manifest: Manifest) -> None:
         parts.append(value)
     manifest[FINGERPRINT] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     manifest[AUTHORS] = _authors(metadata.get("managedFields") or [])
-    metadata.pop("annotations", None)
+    manifest[NOTE] = str((metadata.pop("annotations", None) or {}).get(_NOTES.get(kind, ""), ""))
     for field in ("data", "binaryData"):
         manifest.pop(field, None)
     if kind in ("Deployment", "PersistentVolumeClaim", "PodDisruptionBudget"):
         manifest.pop("spec", None)
         manifest.pop("status", None)
+
+
+def note_of(manifest: Manifest) -> str:
+    """What the activities have noted on the object, of what the App's status tells; empty where nothing is."""
+    return str(manifest.get(NOTE) or "")
 
 
 def describe(event: WatchEvent) -> str | None:
@@ -64,7 +72,7 @@ def describe(event: WatchEvent) -> str | None:
     if event.change is Change.ADDED or event.before is None:
         return None
     if event.before["metadata"].get("uid") != event.object["metadata"].get("uid"):
-        return None
+        return f"{name} was made anew"
     if event.before.get(FINGERPRINT) == event.object.get(FINGERPRINT):
         return None
     before, after = event.before.get(AUTHORS) or {}, event.object.get(AUTHORS) or {}

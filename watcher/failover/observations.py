@@ -64,7 +64,8 @@ def heard(
         return known
     process = process_of(report)
     changed = known.process is not process
-    unanswered = process is Process.RUNNING and not report.role
+    # An engine that refuses the Secret's credentials answers: whoever edits a Secret causes no failover.
+    unanswered = process is Process.RUNNING and not report.role and not report.credentials_refused
     since = known.unanswered_since if known.unanswered_since is not None else now
     well = process is Process.RUNNING and report.role in writable
     return replace(

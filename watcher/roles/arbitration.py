@@ -113,6 +113,11 @@ class Arbiter:
         claim = self._claims.get(pod)
         return claim.epoch if claim else 0
 
+    def claimed(self, pod: str) -> str:
+        """Role of the Pod's standing claim, empty without one."""
+        claim = self._claims.get(pod)
+        return claim.role if claim else ""
+
     def __len__(self) -> int:
         return len(self._claims)
 

@@ -23,6 +23,7 @@ from watcher.cache.caches import AppKey, Caches, ComponentKey
 from watcher.roles.arbitration import Arbiter, Decision, LabelChange, Report, label_changes
 from watcher.roles.record import recorded_roles
 from watcher.roles.rules import RoleRules
+from watcher.roles.said import Said, said_after
 from watcher.roles.streams import Heard, RoleStream, engine_runs
 from watcher.work_queue import WorkQueue
 
@@ -51,6 +52,7 @@ class RoleMonitor:
         self._streams: dict[str, RoleStream] = {}
         self._pods: dict[str, tuple[ComponentKey, str, str]] = {}
         self._messages: dict[str, str] = {}
+        self._said: dict[str, Said] = {}
         self._heard_at: dict[ComponentKey, float] = {}
         self._written: dict[AppKey, tuple[int, str | None]] = {}
         self._ended: set[asyncio.Task[None]] = set()
@@ -92,6 +94,20 @@ class RoleMonitor:
             refused = self._refused.get(component, {}).get(name, "") if component is not None else ""
             if message := "; ".join(filter(None, (self.message(f"{key[0]}/{name}"), refused))):
                 found[name] = message
+        return found
+
+    def said(self, key: AppKey) -> Mapping[str, Said]:
+        """By Pod name, for one App: what the agent said last; without Pods whose agent has not been heard yet."""
+        names = [str(pod["metadata"]["name"]) for pod in self._cluster.pods_of.of(key)]
+        return {name: self._said[f"{key[0]}/{name}"] for name in names if f"{key[0]}/{name}" in self._said}
+
+    def claims(self, key: AppKey) -> Mapping[str, str]:
+        """Pod name -> the role that its engine claims, whether or not it has the label, for one App."""
+        found = {}
+        for pod in self._cluster.pods_of.of(key):
+            component, name = pods.component_of(pod), str(pod["metadata"]["name"])
+            if component in self._arbiters and (role := self._arbiters[component].claimed(name)):
+                found[name] = role
         return found
 
     def epochs(self, key: AppKey) -> Mapping[str, int]:
@@ -152,6 +168,7 @@ class RoleMonitor:
             return
         key, name, namespace = known
         self._messages.pop(f"{namespace}/{name}", None)
+        self._said.pop(f"{namespace}/{name}", None)
         self._written.pop((namespace, name), None)
         self._arbiter(key).gone(name, _now())
         self._queue.add(key)
@@ -173,18 +190,21 @@ class RoleMonitor:
         message = heard.silence if heard.report is None else heard.report.message or heard.report.unsaved
         for listener in self._listeners:
             listener.heard(key, name, heard)
-        if self._messages.get(f"{namespace}/{name}", "") != message:
-            self._messages[f"{namespace}/{name}"] = message
+        at = f"{namespace}/{name}"
+        said = said_after(self._said.get(at), heard)
+        if self._messages.get(at, "") != message or self._said.get(at) != said:
+            self._messages[at], self._said[at] = message, said
             self._told(key[:2])
         if heard.report is None:
             return
-        said = heard.report
-        report = Report(said.role, said.epoch, said.sequence, said.incarnation, engine_runs(said))
+        new = heard.report
+        report = Report(new.role, new.epoch, new.sequence, new.incarnation, engine_runs(new))
         if self._arbiter(key).report(name, report):
             log.info(
-                "%s is %s", said.node, said.role or f"without role now ({said.message})",
-                extra={"app": f"{key[0]}/{key[1]}", "pod": name, "epoch": said.epoch},
+                "%s is %s", new.node, new.role or f"without role now ({new.message})",
+                extra={"app": f"{key[0]}/{key[1]}", "pod": name, "epoch": new.epoch},
             )  # fmt: skip
+            self._told(key[:2])
             self._heard_at.setdefault(key, _now())
             self._queue.add(key)
 

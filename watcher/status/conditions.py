@@ -12,7 +12,8 @@ from clients.resources import Manifest
 @dataclass(frozen=True)
 class Condition:
     type: str
-    true: bool
+    true: bool | None
+    """None: not known."""
     reason: str
     message: str
 
@@ -30,7 +31,7 @@ def merged(
     they are about (None: the object's own)."""
     result = []
     for condition in wanted:
-        status = "True" if condition.true else "False"
+        status = "Unknown" if condition.true is None else str(condition.true)
         known = find(manifest, condition.type)
         since = known.get("lastTransitionTime") if known.get("status") == status else None
         entry: dict[str, Any] = {

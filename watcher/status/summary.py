@@ -1,77 +1,68 @@
 """Sums up: Pods into Groups, Groups into Components, Components into the App. Pure: objects in, status out.
 
 A status holds only the fields that the watcher owns (see ``api.app.AppStatus``); server-side apply leaves the
-activities' fields alone. ``App.status.observedGeneration`` is theirs too: Ready and Degraded carry the generation that
-they had looked at, so that ``kubectl wait --for=condition=Ready`` after an apply does not take an old answer for the
-new spec.
+activities' fields alone. Phase, message and conditions are what ``watcher.status.health`` finds. They carry the
+generation that the activities had looked at, so that ``kubectl wait --for=condition=Ready`` after an apply does not
+take an old answer for the new spec.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from api.app import Phase
 from api.group import node_ordinals
-from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, LABEL_SERVICE_ROLE, app_labels, node_name
+from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, app_labels, node_name
 from clients.resources import Manifest
 from watcher.cache import pods
 from watcher.status import conditions
-from watcher.status.conditions import Condition
+from watcher.status.facts import AppFacts, ComponentFacts, NodeFacts
+from watcher.status.gather import Snapshot, app_facts, component_facts
+from watcher.status.health import Health, counted, health, of_component
 
 LABEL_VERSION = "app.kubernetes.io/version"
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """One App and its objects as the caches have them. ``messages``: Pod name -> what its agent says, or why there is
-    no word of it. ``notes``: sentences on primaries that are lost, and why they are not replaced."""
-
-    app: Manifest
-    components: Sequence[Manifest]
-    groups: Sequence[Manifest]
-    pods: Sequence[Manifest]
-    services: Sequence[Manifest]
-    messages: Mapping[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
 class Statuses:
-    """By resource name; ``app`` is the App's."""
+    """By resource name; ``app`` is the App's. ``health``: what it says, typed. ``facts``: what that follows from."""
 
     app: dict[str, Any]
     components: Mapping[str, dict[str, Any]]
     groups: Mapping[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Component:
-    name: str
-    ready: int
-    total: int
-    primary: str | None
-    vacant: tuple[str, ...]
-    """Writable roles that nobody holds."""
-    missing: tuple[str, ...]
-    """Nodes that are not ready."""
+    health: Health
+    facts: AppFacts
 
 
 def summarize(snapshot: Snapshot, now: str) -> Statuses:
     """``now``: RFC 3339, for conditions that change."""
-    groups: dict[str, dict[str, Any]] = {}
-    components: dict[str, dict[str, Any]] = {}
-    sums: list[_Component] = []
     nodes = _pods_by_node(snapshot.pods)
-    for group in snapshot.groups:
-        groups[group["metadata"]["name"]] = _group_status(group, nodes, snapshot.messages, now)
+    names = {group["metadata"]["name"]: _names(group) for group in snapshot.groups}
+    components: dict[str, ComponentFacts] = {}
     for component in snapshot.components:
-        own = [g for g in snapshot.groups if g["spec"]["component"] == component["spec"]["component"]]
-        total = _sum(component, own, groups, snapshot.services)
-        sums.append(total)
-        components[component["metadata"]["name"]] = _component_status(component, total, now)
-    return Statuses(_app_status(snapshot, sums, now), components, groups)
+        name = str(component["spec"]["component"])
+        own = [g for g in snapshot.groups if g["spec"]["component"] == name]
+        expected = [node for g in own for node in names[g["metadata"]["name"]]]
+        components[name] = component_facts(snapshot, name, expected, nodes)
+    facts = app_facts(snapshot, tuple(components.values()))
+    verdict = health(facts)
+    by_node = {node.name: node for component in components.values() for node in component.nodes}
+    groups = {
+        group["metadata"]["name"]: _group_status(group, names[group["metadata"]["name"]], by_node, nodes, snapshot, now)
+        for group in snapshot.groups
+    }
+    statuses = {
+        component["metadata"]["name"]: _component_status(component, components[component["spec"]["component"]], now)
+        for component in snapshot.components
+    }
+    return Statuses(_app_status(snapshot, facts, verdict, now), statuses, groups, verdict, facts)
+
+
+def _names(group: Manifest) -> list[str]:
+    spec = group["spec"]
+    ordinals = node_ordinals(int(spec["replicas"]), spec.get("reserveOrdinals") or [])
+    return [node_name(spec["app"], spec["component"], spec["group"], ordinal) for ordinal in ordinals]
 
 
 def _pods_by_node(found: Sequence[Manifest]) -> dict[str, Manifest]:
@@ -82,130 +73,68 @@ def _pods_by_node(found: Sequence[Manifest]) -> dict[str, Manifest]:
 
 
 def _group_status(
-    group: Manifest, nodes: Mapping[str, Manifest], messages: Mapping[str, str], now: str
+    group: Manifest,
+    names: Sequence[str],
+    facts: Mapping[str, NodeFacts],
+    nodes: Mapping[str, Manifest],
+    snapshot: Snapshot,
+    now: str,
 ) -> dict[str, Any]:
     spec = group["spec"]
-    ordinals = node_ordinals(int(spec["replicas"]), spec.get("reserveOrdinals") or [])
-    names = [node_name(spec["app"], spec["component"], spec["group"], ordinal) for ordinal in ordinals]
     belonging = {node for node, pod in nodes.items() if pods.label(pod, LABEL_GROUP) == spec["group"]
                  and pods.label(pod, LABEL_COMPONENT) == spec["component"]}  # fmt: skip
-    entries = [_node_status(name, nodes.get(name), messages) for name in names]
-    ready = sum(entry["ready"] for entry in entries)
+    # A Group whose Component is not there yet is counted all the same.
+    own = [facts.get(name) or component_facts(snapshot, "", [name], nodes).nodes[0] for name in names]
     labels = app_labels(spec["app"], spec["component"], spec["group"])
     status = {
         "observedGeneration": group["metadata"].get("generation"),
         "replicas": len(belonging),
-        "ready": ready,
+        "ready": sum(node.ready for node in own),
         "selector": ",".join(f"{key}={value}" for key, value in labels.items()),
-        "nodes": entries,
+        "nodes": [_node_status(node, nodes.get(node.name), snapshot.messages) for node in own],
     }
-    missing = [entry["name"] for entry in entries if not entry["ready"]]
-    return {**status, "conditions": conditions.merged(group, [_counted(ready, len(entries), missing, ())], now)}
+    return {**status, "conditions": conditions.merged(group, [counted(own)], now)}
 
 
-def _node_status(name: str, pod: Manifest | None, messages: Mapping[str, str]) -> dict[str, Any]:
+def _node_status(node: NodeFacts, pod: Manifest | None, messages: Mapping[str, str]) -> dict[str, Any]:
     if pod is None:
-        return {"name": name, "role": "", "ready": False, "pod": "", "message": "has no Pod"}
+        return {"name": node.name, "role": "", "ready": False, "pod": "", "message": "has no Pod"}
     own = str(pod["metadata"]["name"])
-    ready = pods.is_ready(pod)
     message = pods.trouble(pod) or messages.get(own, "")
-    return {"name": name, "role": pods.role_of(pod) or "", "ready": ready, "pod": own, "message": message}
+    return {"name": node.name, "role": node.role, "ready": node.ready, "pod": own, "message": message}
 
 
-def _sum(
-    component: Manifest,
-    groups: Sequence[Manifest],
-    statuses: Mapping[str, dict[str, Any]],
-    services: Sequence[Manifest],
-) -> _Component:
-    name = str(component["spec"]["component"])
-    nodes = [node for g in groups for node in statuses[g["metadata"]["name"]]["nodes"]]
-    writable = sorted(
-        role for s in services
-        if pods.label(s, LABEL_COMPONENT) == name and (role := pods.label(s, LABEL_SERVICE_ROLE))
-    )  # fmt: skip
-    holders = {role: [n["name"] for n in nodes if n["role"] == role] for role in writable}
-    primary = next((held[0] for held in holders.values() if len(held) == 1), None)
-    return _Component(
-        name,
-        ready=sum(n["ready"] for n in nodes),
-        total=len(nodes),
-        primary=primary,
-        vacant=tuple(role for role, held in holders.items() if not held),
-        missing=tuple(n["name"] for n in nodes if not n["ready"]),
-    )
+def _primary(component: ComponentFacts) -> str | None:
+    holders = {role: [n.name for n in component.nodes if n.role == role] for role in sorted(component.writable)}
+    return next((held[0] for held in holders.values() if len(held) == 1), None)
 
 
-def _component_status(component: Manifest, total: _Component, now: str) -> dict[str, Any]:
-    status: dict[str, Any] = {
-        "observedGeneration": component["metadata"].get("generation"),
-        "ready": total.ready,
-        "total": total.total,
-    }
-    if total.primary is not None:
-        status["primary"] = total.primary
-    condition = _counted(total.ready, total.total, total.missing, total.vacant)
-    return {**status, "conditions": conditions.merged(component, [condition], now)}
+def _counts(component: ComponentFacts) -> dict[str, Any]:
+    counts: dict[str, Any] = {"ready": sum(node.ready for node in component.nodes), "total": len(component.nodes)}
+    primary = _primary(component)
+    return {**counts, "primary": primary} if primary is not None else counts
 
 
-def _counted(ready: int, total: int, missing: Sequence[str], vacant: Sequence[str]) -> Condition:
-    """Condition Ready by counts alone."""
-    if missing or total == 0:
-        named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        return Condition("Ready", False, "NodesNotReady", f"{ready} of {total} nodes are ready; not ready: {named}"
-                         if missing else "there are no nodes yet")  # fmt: skip
-    if vacant:
-        return Condition("Ready", False, "RoleVacant", f"no node holds the role {' or '.join(vacant)}")
-    return Condition("Ready", True, "AllNodesReady", f"{ready} of {total} nodes are ready")
+def _component_status(component: Manifest, facts: ComponentFacts, now: str) -> dict[str, Any]:
+    status = {"observedGeneration": component["metadata"].get("generation"), **_counts(facts)}
+    return {**status, "conditions": conditions.merged(component, [of_component(facts)], now)}
 
 
-def _app_status(snapshot: Snapshot, sums: Sequence[_Component], now: str) -> dict[str, Any]:
-    app = snapshot.app
-    ready, total = sum(s.ready for s in sums), sum(s.total for s in sums)
-    missing = [name for s in sums for name in s.missing]
-    vacant = [role for s in sums for role in s.vacant]
-    counted = _counted(ready, total, missing, vacant)
-    summaries = []
-    for s in sums:
-        entry: dict[str, Any] = {"name": s.name, "ready": s.ready, "total": s.total}
-        summaries.append({**entry, "primary": s.primary} if s.primary is not None else entry)
-    verdict = _ready(app, counted)
-    deployed = verdict.reason not in ("Deploying", "Deleting")
-    degraded = Condition("Degraded", not counted.true, counted.reason, counted.message)
-    if snapshot.notes:
-        said = ". ".join(snapshot.notes if counted.true else (counted.message, *snapshot.notes))
-        degraded = Condition("Degraded", True, "PrimaryInDoubt", said)
-    if not deployed or (total == 0 and verdict.reason == "InvalidSpec"):  # never ran, so nothing of it is lost
-        degraded = Condition("Degraded", False, verdict.reason, verdict.message)
-    observed = (app.get("status") or {}).get("observedGeneration")
+def _app_status(snapshot: Snapshot, facts: AppFacts, verdict: Health, now: str) -> dict[str, Any]:
+    nodes = [node for component in facts.components for node in component.nodes]
     # Of the Pods, not of the Groups: those say at once what an upgrade is only about to bring.
     versions = {pods.label(pod, LABEL_VERSION) for pod in snapshot.pods if pods.exists(pod)} - {""}
-    return {
-        "ready": f"{ready}/{total}",
+    status = {
+        "phase": str(verdict.phase),
+        "message": verdict.message,
+        "ready": f"{sum(node.ready for node in nodes)}/{len(nodes)}",
         "runtimeVersion": ", ".join(sorted(versions)),
-        "primary": next((s.primary for s in sums if s.primary is not None), ""),
-        "components": summaries,
-        "endpoints": _endpoints(app, snapshot.services),
-        "conditions": conditions.merged(app, [verdict, degraded], now, observed),
+        "primary": next((name for c in facts.components if (name := _primary(c)) is not None), ""),
+        "components": [{"name": component.name, **_counts(component)} for component in facts.components],
+        "endpoints": _endpoints(snapshot.app, snapshot.services),
+        "conditions": conditions.merged(snapshot.app, verdict.conditions, now, facts.seen or None),
     }
-
-
-def _ready(app: Manifest, counted: Condition) -> Condition:
-    status = app.get("status") or {}
-    if app["metadata"].get("deletionTimestamp"):
-        return Condition("Ready", False, "Deleting", "the App is being deleted")
-    accepted = conditions.find(app, "Accepted")
-    if accepted.get("status") == "False":
-        # Also while a newer spec waits to be looked at: until then nothing says that it is right.
-        return Condition("Ready", False, "InvalidSpec", str(accepted.get("message", "")))
-    phase = status.get("phase", Phase.PENDING)
-    earlier = conditions.find(app, "Ready").get("reason")
-    first = phase in (Phase.PENDING, Phase.DEPLOYING)
-    interrupted = phase in (Phase.WAITING, Phase.PAUSED, Phase.REFUSED) and earlier in (None, "Deploying")
-    if first or interrupted:
-        message = str(status.get("message") or "the first deploy has not ended yet")
-        return Condition("Ready", False, "Deploying", message)
-    return counted
+    return {**status, "observedGeneration": facts.seen} if facts.seen else status
 
 
 def _endpoints(app: Manifest, services: Sequence[Manifest]) -> list[dict[str, str]]:

@@ -4,24 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from api.names import STATUS_FIELD_MANAGER
+from api.operations import Notice
 from clients.errors import ConflictError, NotFoundError
-from clients.resources import APP, COMPONENT, GROUP, SERVICE, Manifest, Resource
+from clients.resources import APP, COMPONENT, CONFIG_MAP, DEPLOYMENT, GROUP, SERVICE, Manifest, Resource
 from clients.shared_watch import Change, WatchEvent
 from watcher import metrics
-from watcher.cache import drift
+from watcher.cache import drift, pods
 from watcher.cache.caches import AppKey, Caches
-from watcher.status.summary import Snapshot, Statuses, summarize
+from watcher.roles.rules import RoleRules
+from watcher.roles.said import Said
+from watcher.status.events import Events
+from watcher.status.facts import differing_of
+from watcher.status.gather import Snapshot
+from watcher.status.health import Kind
+from watcher.status.summary import Statuses, summarize
 from watcher.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
 
 DELAY = 0.1
 """Seconds that a change waits for others: ``kubectl wait`` sees this as latency, the API server as fewer writes."""
+BEGIN_SECONDS = 5.0
+"""For so long a watcher that has just begun waits for the agents of ready nodes before it says that one is not heard:
+else each change of the watcher would be a change of every App's status."""
+_BEGIN_LOOK = 0.5
+
+
+class Roles(Protocol):
+    """What the role monitor knows of an App's Pods, by their names."""
+
+    def messages(self, key: AppKey) -> Mapping[str, str]: ...
+
+    def said(self, key: AppKey) -> Mapping[str, Said]: ...
+
+    def claims(self, key: AppKey) -> Mapping[str, str]: ...
 
 
 class StatusWriter:
@@ -30,10 +52,14 @@ class StatusWriter:
     def __init__(
         self,
         cluster: Caches,
-        messages: Callable[[AppKey], Mapping[str, str]],
+        roles: Roles,
+        rules: RoleRules,
         notes: Callable[[AppKey], Sequence[str]] = lambda key: (),
+        wake: Callable[[Manifest, Notice], None] = lambda app, notice: None,
     ) -> None:
-        self._cluster, self._messages, self._notes = cluster, messages, notes
+        self._cluster, self._roles, self._rules, self._notes = cluster, roles, rules, notes
+        self._events = Events(cluster.kubernetes, self._again, wake)
+        self._began = 0.0
         self._queue: WorkQueue[AppKey] = WorkQueue("status", self._write, delay=DELAY)
         self._watches = {watch.resource: watch for watch in (cluster.apps, *cluster.kept)}
         self._conditions: dict[str, list[dict[str, Any]]] = {}
@@ -41,9 +67,12 @@ class StatusWriter:
 
     async def __aenter__(self) -> None:
         cluster = self._cluster
+        self._began = _now()
         cluster.apps.subscribe(self._app_changed)
         for watch in (cluster.pods, *(w for w in cluster.kept if w.resource in (COMPONENT, GROUP, SERVICE))):
             watch.subscribe(self._object_changed)
+        for watch in (w for w in cluster.kept if w.resource in (DEPLOYMENT, CONFIG_MAP)):
+            watch.subscribe(self._note_changed)
         for app in cluster.apps.list():
             self._app_changed(WatchEvent(Change.ADDED, app, None))
 
@@ -52,6 +81,16 @@ class StatusWriter:
 
     def add(self, key: AppKey) -> None:
         self._queue.add(key)
+
+    def _again(self, key: AppKey, after: float) -> None:
+        self._queue.add(key, after)
+
+    def _note_changed(self, event: WatchEvent) -> None:
+        key = drift.app_of(event.object)
+        before = drift.note_of(event.before) if event.before is not None else ""
+        after = "" if event.change is Change.DELETED else drift.note_of(event.object)
+        if key is not None and before != after:
+            self._queue.add(key)
 
     def _app_changed(self, event: WatchEvent) -> None:
         metadata = event.object["metadata"]
@@ -73,25 +112,46 @@ class StatusWriter:
         app = self._cluster.apps.get(*key)
         if app is None:
             return
-        components = [self._current(c) for c in self._cluster.components_of.of(key) if drift.belongs_to(c, app)]
-        groups = [self._current(g) for g in self._cluster.groups_of.of(key) if drift.belongs_to(g, app)]
-        snapshot = Snapshot(
-            self._current(app),
-            components,
-            groups,
-            self._cluster.pods_of.of(key),
-            [s for s in self._cluster.services_of.of(key) if drift.belongs_to(s, app)],
-            self._messages(key),
-            self._notes(key),
-        )
+        snapshot = self._snapshot(key, app)
+        if self._must_wait(snapshot):
+            self._queue.add(key, _BEGIN_LOOK)
+            return
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         statuses = summarize(snapshot, now)
+        components, groups = snapshot.components, snapshot.groups
         # The App last: who sees it Ready finds its parts so.
         parts = [(COMPONENT, c, statuses.components[c["metadata"]["name"]]) for c in components]
         parts += [(GROUP, g, statuses.groups[g["metadata"]["name"]]) for g in groups]
         await asyncio.gather(*(self._apply(*part) for part in parts))
         await self._apply(APP, app, statuses.app)
         self._meter(key, statuses if self._cluster.apps.get(*key) is not None else None)
+        # Last: an Event that cannot be written holds up no status.
+        await self._events.tell(key, app, statuses.health, statuses.facts)
+
+    def _snapshot(self, key: AppKey, app: Manifest) -> Snapshot:
+        cluster = self._cluster
+        components = [self._current(c) for c in cluster.components_of.of(key) if drift.belongs_to(c, app)]
+        names = [str(component["spec"]["component"]) for component in components]
+        config_maps, deployments = cluster.config_maps_of.of(key), cluster.deployments_of.of(key)
+        return Snapshot(
+            self._current(app),
+            components,
+            [self._current(g) for g in cluster.groups_of.of(key) if drift.belongs_to(g, app)],
+            cluster.pods_of.of(key),
+            [s for s in cluster.services_of.of(key) if drift.belongs_to(s, app)],
+            messages=self._roles.messages(key),
+            said=self._roles.said(key),
+            claims=self._roles.claims(key),
+            exclusive={name: self._rules.exclusive(*key, name) for name in names},
+            announced={str(each["metadata"]["name"]): drift.note_of(each) for each in deployments},
+            differing={str(each["metadata"]["name"]): differing_of(drift.note_of(each)) for each in config_maps},
+            notes=self._notes(key),
+        )
+
+    def _must_wait(self, snapshot: Snapshot) -> bool:
+        if _now() - self._began >= BEGIN_SECONDS:
+            return False
+        return any(pods.is_ready(p) and str(p["metadata"]["name"]) not in snapshot.said for p in snapshot.pods)
 
     def _current(self, manifest: Manifest) -> Manifest:
         """With the conditions written last, which the cache may not show yet: their times must not be made anew."""
@@ -124,9 +184,8 @@ class StatusWriter:
             self._conditions[str(metadata["uid"])] = status["conditions"]
         metrics.STATUS_WRITES.labels(resource.kind).inc()
         if resource is APP:
-            ready = status["conditions"][0]
             log.info(
-                "status %s, %s: %s", status["ready"], ready["reason"], ready["message"],
+                "status %s, %s: %s", status["ready"], status["phase"], status["message"],
                 extra={"app": f"{metadata['namespace']}/{metadata['name']}"},
             )  # fmt: skip
 
@@ -137,7 +196,18 @@ class StatusWriter:
         if statuses is None:
             for state in ("ready", "not_ready"):
                 metrics.forget(metrics.NODES, namespace, app, state)
+            metrics.forget(metrics.AS_WANTED, namespace, app)
+            for kind in Kind:
+                metrics.forget(metrics.PROBLEMS, namespace, app, kind)
+            self._events.forget(key)
         else:
+            metrics.AS_WANTED.labels(namespace, app).set(statuses.health.as_wanted)
+            found = Counter(problem.kind for problem in statuses.health.problems)
+            for kind in Kind:  # an App in good health has no series for what could be wrong with it
+                if kind in found:
+                    metrics.PROBLEMS.labels(namespace, app, kind).set(found[kind])
+                else:
+                    metrics.forget(metrics.PROBLEMS, namespace, app, kind)
             ready = sum(n["ready"] for n in nodes)
             metrics.NODES.labels(namespace, app, "ready").set(ready)
             metrics.NODES.labels(namespace, app, "not_ready").set(len(nodes) - ready)
@@ -159,3 +229,7 @@ def differs(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     if "primary" in present and "primary" not in wanted:
         return True
     return any(present.get(key) != value for key, value in rest.items())
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,4 +1,5 @@
-"""Moving writable roles off machines that are about to be emptied (``kubectl drain``). Pure but for the state it keeps.
+"""Moving writable roles off machines that are about to be emptied (``kubectl drain``), and off nodes whose engines take
+no writes. Pure but for the state it keeps.
 
 The budget of a writable node forbids its eviction, so a drain waits and tries again; this is what it waits for. It goes
 by what every look at the App finds, not by who reported it. A Switchover that fails is tried again with growing pauses,
@@ -52,15 +53,18 @@ def learn_move(state: EntityState, node: str, result: OperationResult, now: date
 
 
 def with_word(telling: Telling, snapshot: AppSnapshot, state: EntityState) -> Telling:
-    """With what a drain cannot take away, or takes down, and why."""
-    said = []
+    """With what a drain cannot take away, or takes down, and why; and with a primary that takes no writes and keeps
+    its role."""
+    said: list[tuple[str, bool]] = []
     for found in snapshot.evacuations:
         if not found.candidate:
-            said.append(found.message)
+            said.append((found.message, bool(found.machine)))
         elif snapshot.paused:
-            said.append(f"{found.message}, and stays so while the App is paused")
+            said.append((f"{found.message}, and stays so while the App is paused", bool(found.machine)))
         elif found.node == state.move_node:
-            said.append(f"{found.message}, and could not be relieved yet: {state.move_message}")
+            message = f"{found.message}, and could not be relieved yet: {state.move_message}"
+            said.append((message, bool(found.machine)))
     if not said:
         return telling
-    return replace(telling, message="; ".join([telling.message, *said]), cordoned="; ".join(said))
+    message = "; ".join(filter(None, [telling.message, *(sentence for sentence, _ in said)]))
+    return replace(telling, message=message, cordoned="; ".join(sentence for sentence, drained in said if drained))

@@ -150,7 +150,8 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
         return Decision(snapshot.operation, snapshot.change)
     if snapshot.deployed_hash != snapshot.spec_hash:
         return Decision(OperationType.DEPLOY, f"the spec changed (generation {snapshot.generation})")
-    return Decision(telling=Telling(Phase.RUNNING, "as wanted"))
+    # Nothing is left to do. Whether all is as wanted is for the watcher to say, who sees what runs.
+    return Decision(telling=Telling(Phase.RUNNING, ""))
 
 
 def is_missing(sentence: str) -> bool:

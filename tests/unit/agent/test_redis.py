@@ -6,10 +6,11 @@ import shutil
 from typing import Any
 
 import pytest
+import redis.asyncio
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import Manager, Node, eventually, fetch, free_port, pushed
+from tests.unit.agent.support import Manager, Node, eventually, fetch, free_port, pushed, write_secret
 
 PASSWORD = "correct-horse-battery-staple"
 
@@ -22,8 +23,8 @@ def _step(port: int, send: str, **fields: Any) -> dict[str, Any]:
 
 
 def _document(node: Node, port: int, **changes: Any) -> dict[str, Any]:
-    redis = shutil.which("redis-server")
-    assert redis, "these tests need redis-server on PATH (Debian: apt-get install redis-server)"
+    server = shutil.which("redis-server")
+    assert server, "these tests need redis-server on PATH (Debian: apt-get install redis-server)"
     tools = {
         "ready": {"steps": [_step(port, "PING\r\n", expect=r"^\+PONG\r\n", timeout=1)]},
         "getRole": {
@@ -36,6 +37,14 @@ def _document(node: Node, port: int, **changes: Any) -> dict[str, Any]:
             ],
             "result": {"role": "${role}", "position": "${position}"},
             "roles": {"master": "primary", "slave": "replica"},
+        },
+        "takesWrites": {
+            "steps": [
+                _step(port, 'SETRANGE - 0 ""\r\n', expect=r"^(?::\d+|-(?P<why>.*))\r\n"),
+                {"when": {"${why}": ""}, "set": {"writes": "accepted"}},
+                {"when": {"${why}": ".+"}, "set": {"writes": "refused"}},
+            ],
+            "result": {"writes": "${writes}", "refusal": "${why}"},
         },
         "failover": {"steps": [_step(port, "REPLICAOF ${arg.host} ${arg.port}\r\n", expect=r"^\+OK.*\r\n")]},
         "reloadConfig": {
@@ -62,7 +71,7 @@ def _document(node: Node, port: int, **changes: Any) -> dict[str, Any]:
         },
     }
     return node.document(
-        process={"command": [redis, str(node.data / "redis.conf")], "startSeconds": 0.2},
+        process={"command": [server, str(node.data / "redis.conf")], "startSeconds": 0.2},
         tools=tools,
         roles=["primary", "replica"],
         writableRoles=["primary"],
@@ -122,6 +131,59 @@ async def test_role_position_and_readiness_are_reported_and_remembered(
     assert PASSWORD in (node.data / "redis.conf").read_text()
     assert "first: true" in (node.data / "redis.conf").read_text()
     assert (node.data / "redis.conf").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_password_that_no_longer_opens_the_engine_is_told_within_seconds_and_the_role_goes_on_being_told(
+    node: Node, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
+) -> None:
+    async def refused() -> bool:
+        report = await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+        assert (report.role, report.ready) == ("primary", True), "the connection that is open stays"
+        return report.credentials_refused
+
+    assert not await refused()
+    (node.root / "secrets" / "password").unlink()
+    write_secret(node.root / "secrets", {"password": b"another"})
+    await eventually(refused, within=8, what="the engine does not accept the Secret's password")
+    write_secret(node.root / "secrets", {"password": PASSWORD.encode()})
+
+    async def accepted() -> bool:
+        return not await refused()
+
+    await eventually(accepted, within=8, what="it does again")
+
+
+async def test_a_password_that_is_refused_on_a_new_connection_is_told_as_that(
+    node: Node, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
+) -> None:
+    (node.root / "secrets" / "password").write_text("another")
+    client = redis.asyncio.Redis(port=port, password=PASSWORD)
+    await client.client_kill_filter(_type="normal", skipme=True)
+    await client.aclose()
+
+    async def refused() -> bool:
+        report = await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+        return bool(report.credentials_refused and not report.ready)
+
+    await eventually(refused, within=8, what="the engine does not accept the Secret's password")
+
+
+async def test_whether_writes_are_taken_is_told_with_the_engines_own_words(
+    node: Node, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
+) -> None:
+    client = redis.asyncio.Redis(port=port, password=PASSWORD)
+
+    async def says(writes: pb.Writes.ValueType) -> bool:
+        report = await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+        return report.writes == writes and report.refusal.startswith("NOREPLICAS") is (writes == pb.WRITES_REFUSED)
+
+    await eventually(lambda: says(pb.WRITES_ACCEPTED), what="it takes writes")
+    await client.config_set("min-replicas-to-write", 1)
+    await eventually(lambda: says(pb.WRITES_REFUSED), within=8, what="it says that it refuses them")
+    await client.config_set("min-replicas-to-write", 0)
+    await eventually(lambda: says(pb.WRITES_ACCEPTED), within=8, what="it takes writes again")
+    assert await client.dbsize() == 0
+    await client.aclose()
 
 
 async def test_failover_changes_the_role_and_everybody_watching_hears_of_it(

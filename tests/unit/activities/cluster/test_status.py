@@ -13,20 +13,18 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def test_what_the_watcher_writes_is_not_claimed() -> None:
     live = {"ready": "5/5", "primary": "x", "components": [], "conditions": [{"type": "Ready", "status": "True"}]}
     status = changed_status(live, 1, StatusChange(phase=Phase.RUNNING), NOW)
-    assert status == {"phase": "Running"}
+    assert status == {"progress": {"phase": "Running"}}
 
 
 def test_what_is_not_changed_is_named_again() -> None:
     live = {
-        "phase": "Deploying",
-        "message": "m",
-        "observedGeneration": 3,
+        "progress": {"phase": "Deploying", "message": "m", "observedGeneration": 3},
         "operation": {"type": "Deploy", "step": "prepare", "state": "Running"},
         "conditions": [{"type": "Accepted", "status": "True", "reason": "Accepted", "lastTransitionTime": "then"}],
     }
     status = changed_status(live, 4, StatusChange(message="n", operation={"step": "wait"}), NOW)
     assert status == live | {
-        "message": "n",
+        "progress": {"phase": "Deploying", "message": "n", "observedGeneration": 3},
         "operation": {"type": "Deploy", "step": "wait", "state": "Running"},
     }
 

@@ -64,7 +64,7 @@ async def succeeds(_: Any) -> None:
 
 def told(world: World) -> tuple[str, str, str]:
     status = world.object("App", "books")["status"]
-    return status["phase"], status["message"], status["operation"]["step"]
+    return status["progress"]["phase"], status["progress"]["message"], status["operation"]["step"]
 
 
 def configure(of: Target) -> object:

@@ -90,13 +90,11 @@ def test_what_the_status_says_already_is_known() -> None:
     """So that it is not written again at every look."""
     told = manifest()
     told["status"] = {
-        "observedGeneration": 3,
-        "phase": "Running",
-        "message": "as wanted",
+        "progress": {"observedGeneration": 3, "phase": "Waiting", "message": "Upgrade was aborted"},
         "conditions": [{"type": "Accepted", "reason": "Accepted"}],
     }
     snapshot = _snapshot(told, App.model_validate(manifest()))
-    assert (snapshot.told_generation, snapshot.told) == (3, "Running|Accepted|as wanted")
+    assert (snapshot.told_generation, snapshot.told) == (3, "Waiting|Accepted|Upgrade was aborted")
     assert _snapshot(manifest(), App.model_validate(manifest())).told_generation == 0
 
 

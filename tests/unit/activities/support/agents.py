@@ -38,10 +38,19 @@ class FakeAgents:
         self.calls: list[tuple[str, str, dict[str, str]]] = []
 
     def say(
-        self, node: str, role: str = "", position: int = 0, *, ready: bool = True, message: str = "", unsaved: str = ""
+        self,
+        node: str,
+        role: str = "",
+        position: int = 0,
+        *,
+        ready: bool = True,
+        message: str = "",
+        unsaved: str = "",
+        **facts: Any,
     ) -> None:
+        """``facts``: further fields of the report."""
         self.reports[node] = agent_pb2.RoleReport(
-            node=node, role=role, position=position, ready=ready, message=message, unsaved=unsaved
+            node=node, role=role, position=position, ready=ready, message=message, unsaved=unsaved, **facts
         )
 
     def called(self, call: str) -> list[str]:

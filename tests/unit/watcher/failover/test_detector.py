@@ -302,3 +302,14 @@ async def test_a_clock_that_differs_is_told_and_measured(monkeypatch: pytest.Mon
         assert known.suspicions == []
         known.agents.say(SECOND, "replica", now=now)
         await eventually(lambda: known.degraded() == "")
+
+
+async def test_a_secret_edited_by_hand_replaces_no_primary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its engine refuses the new password, so its role is not told any more; but it answers, and takes writes."""
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.agents.say(FIRST, "", ready=False, message="login failed", credentials_refused=True)
+        await asyncio.sleep(40.0)
+    assert known.suspicions == []
+    assert known.role(0) == "master"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
@@ -13,8 +14,10 @@ from clients import temporal
 from clients.kubernetes import Kubernetes
 from tests.unit.watcher.support.fakes import FakeKubernetes, eventually, unavailable
 from tests.unit.watcher.support.objects import APP, NAMESPACE, app, component, group, pod, service
-from watcher.cache.caches import watched
+from watcher.cache.caches import AppKey, Caches, watched
 from watcher.notify.notifier import Notifier
+from watcher.roles.rules import RoleRules
+from watcher.roles.said import Said
 from watcher.status.writer import DELAY, StatusWriter
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
@@ -26,7 +29,25 @@ def deployed() -> FakeKubernetes:
     kubernetes.put(component("redis"))
     kubernetes.put(group("redis", 1))
     kubernetes.put(service(f"{APP}-redis", "redis", 6379))
+    kubernetes.put(service(f"{APP}-redis-data-0", "redis", 6379, node=f"{APP}-redis-data-0"))
     return kubernetes
+
+
+class Heard:
+    """A role monitor that has heard every agent, and nothing special."""
+
+    def messages(self, key: AppKey) -> Mapping[str, str]:
+        return {}
+
+    def said(self, key: AppKey) -> Mapping[str, Said]:
+        return {pod("redis", 0)["metadata"]["name"]: Said()}
+
+    def claims(self, key: AppKey) -> Mapping[str, str]:
+        return {}
+
+
+def writer(cluster: Caches) -> StatusWriter:
+    return StatusWriter(cluster, Heard(), RoleRules(cluster))
 
 
 def status(kubernetes: FakeKubernetes) -> dict[str, Any]:
@@ -39,7 +60,7 @@ def applied(kubernetes: FakeKubernetes) -> int:
 
 async def test_status_follows_the_pods_and_is_written_only_on_change() -> None:
     kubernetes = deployed()
-    async with watched(cast(Kubernetes, kubernetes)) as cluster, StatusWriter(cluster, lambda key: {}):
+    async with watched(cast(Kubernetes, kubernetes)) as cluster, writer(cluster):
         await eventually(lambda: status(kubernetes).get("ready") == "0/1")
         node = pod("redis", 0)
         kubernetes.put(node)
@@ -67,7 +88,7 @@ async def test_the_app_is_ready_only_after_its_parts_are() -> None:
 
     kubernetes.put(node)
     kubernetes.apply = slow  # type: ignore[method-assign]
-    async with watched(cast(Kubernetes, kubernetes)) as cluster, StatusWriter(cluster, lambda key: {}):
+    async with watched(cast(Kubernetes, kubernetes)) as cluster, writer(cluster):
         asyncio.get_running_loop().call_later(5 * DELAY, held.set)
         await eventually(lambda: "App" in written)
     assert sorted(written[:3]) == ["App", "Component", "Group"]
@@ -77,7 +98,7 @@ async def test_the_app_is_ready_only_after_its_parts_are() -> None:
 async def test_status_that_could_not_be_written_is_written_later() -> None:
     kubernetes = deployed()
     kubernetes.fail = lambda verb, name: unavailable() if verb == "apply" else None
-    async with watched(cast(Kubernetes, kubernetes)) as cluster, StatusWriter(cluster, lambda key: {}):
+    async with watched(cast(Kubernetes, kubernetes)) as cluster, writer(cluster):
         kubernetes.put(pod("redis", 0))
         kubernetes.fail = lambda verb, name: None
         await eventually(lambda: status(kubernetes).get("ready") == "1/1")

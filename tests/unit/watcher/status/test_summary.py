@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tests.unit.watcher.support.objects import APP, Manifest, app, component, group, pod, service
-from watcher.status.summary import Snapshot, Statuses, summarize
+from watcher.roles.said import Said
+from watcher.status.gather import Snapshot
+from watcher.status.summary import Statuses, summarize
 from watcher.status.writer import differs
 
+NODES = [f"{APP}-redis-server-data-{n}" for n in range(2)] + [f"{APP}-redis-sentinel-data-{n}" for n in range(3)]
 NOW = "2025-01-02T00:00:00Z"
 
 
@@ -30,9 +33,10 @@ def sentinel(application: Manifest, pods: list[Manifest], messages: dict[str, st
                 service(f"{APP}-redis-server", "redis-server", 6379),
                 service(f"{APP}-redis-server-master", "redis-server", 6379, role="master"),
                 service(f"{APP}-redis-sentinel", "redis-sentinel", 26379),
-                service(f"{APP}-redis-server-data-0", "redis-server", 6379, node=f"{APP}-redis-server-data-0"),
+                *(service(node, node.removeprefix(f"{APP}-")[:-7], 1, node=node) for node in NODES),
             ],
             messages or {},
+            said={each["metadata"]["name"]: Said() for each in pods},
         ),
         NOW,
     )
@@ -54,6 +58,32 @@ def test_an_app_whose_nodes_are_all_ready() -> None:
     ready = condition(statuses.app, "Ready")
     assert (ready["status"], ready["reason"], ready["observedGeneration"]) == ("True", "AllNodesReady", 1)
     assert condition(statuses.app, "Degraded")["status"] == "False"
+    assert (statuses.app["phase"], statuses.app["message"]) == ("Running", "as wanted")
+    assert statuses.app["observedGeneration"] == 1
+
+
+def test_what_is_observed_of_nobody_is_not_claimed() -> None:
+    """A watcher that hears no agent sees Pods, and no engine."""
+    pods = all_pods()
+    statuses = sentinel(running(), pods)
+    assert condition(statuses.app, "SingleHolder")["status"] == "True"
+    snapshot = Snapshot(running(), [component("redis-server")], [group("redis-server", 2)], pods[:2], [])
+    unheard = summarize(snapshot, NOW).app
+    assert unheard["phase"] == "Degraded"
+    assert "has not been heard yet" in unheard["message"]
+    assert condition(unheard, "SingleHolder")["status"] == "Unknown"
+
+
+def test_the_message_is_of_the_generation_that_was_looked_at() -> None:
+    """Else whoever waits for a new spec would take the answer to the old one for it."""
+    edited = running()
+    edited["metadata"]["generation"] = 2
+    statuses = sentinel(edited, all_pods())
+    assert statuses.app["observedGeneration"] == 1
+    assert (statuses.app["phase"], statuses.app["message"]) == (
+        "Updating",
+        "generation 2 of the spec is yet to be looked at",
+    )
 
 
 def test_the_runtime_version_in_effect_is_that_of_the_pods() -> None:
@@ -177,7 +207,8 @@ def test_a_group_with_a_reserved_ordinal_counts_the_nodes_that_it_has() -> None:
     data["spec"]["reserveOrdinals"] = [1]
     pods = [pod("redis-server", n, role="master" if n == 2 else "replica") for n in (0, 2)]
     services = [service(f"{APP}-redis-server-master", "redis-server", 6379, role="master")]
-    statuses = summarize(Snapshot(running(), [component("redis-server")], [data], pods, services), NOW)
+    said = {each["metadata"]["name"]: Said() for each in pods}
+    statuses = summarize(Snapshot(running(), [component("redis-server")], [data], pods, services, said=said), NOW)
     nodes = statuses.groups[f"{APP}-redis-server-data"]["nodes"]
     assert [node["name"] for node in nodes] == [f"{APP}-redis-server-data-0", f"{APP}-redis-server-data-2"]
     assert (statuses.app["ready"], statuses.app["primary"]) == ("2/2", f"{APP}-redis-server-data-2")

@@ -210,11 +210,13 @@ class FakeAgents:
         ready: bool = True,
         volume_full: bool = False,
         now: int = 0,
+        **facts: Any,
     ) -> None:
+        """``facts``: further fields of the report."""
         self._sequence += 1
         report = agent_pb2.RoleReport(
             node=node, role=role, epoch=epoch, sequence=self._sequence, incarnation="life", message=message,
-            process=process, ready=ready, volume_full=volume_full, now=now,  # type: ignore[arg-type]
+            process=process, ready=ready, volume_full=volume_full, now=now, **facts,  # type: ignore[arg-type]
         )  # fmt: skip
         self._last[node] = report
         self._queue(node).put_nowait(report)

@@ -12,7 +12,7 @@ import yaml
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.operations import AppReference, Suspicion
+from api.operations import AppReference, Notice, Suspicion
 from clients import temporal
 from clients.agents import Agents
 from clients.kubernetes import Kubernetes
@@ -28,6 +28,8 @@ from watcher.status.writer import StatusWriter
 
 NODES = tuple(f"{APP}-redis-data-{n}" for n in range(3))
 FIRST, SECOND, THIRD = NODES
+ADDRESSES = ("198.19.1.1", "198.19.1.2", "198.19.1.3")
+"""Of the nodes' Services."""
 
 
 def plugin(failover: str = "platform") -> Manifest:
@@ -70,6 +72,8 @@ class Installation:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, spec: dict[str, Any] | None = None) -> None:
         self.kubernetes, self.agents = FakeKubernetes(), FakeAgents()
         self.suspicions: list[Suspicion] = []
+        self.woken: list[str] = []
+        """What the App's workflow was told to look at."""
         self.parts: tuple[object, ...] = ()
         """Of the watcher that runs."""
         self.down, self.leads, self.asked_to_lead = False, True, 0
@@ -79,6 +83,8 @@ class Installation:
         for each in (plugin(), application, component("redis"), group("redis", 3), *self.pods):
             self.kubernetes.put(each)
         self.kubernetes.put(service(f"{APP}-redis-master", "redis", 6379, role="master"))
+        for number, name in enumerate(NODES):
+            self.kubernetes.put(service(name, "redis", 6379, node=name, address=ADDRESSES[number]))
         record = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(f"{APP}-metadata"), "data": {}}
         self.kubernetes.put(record)
         monkeypatch.setattr(temporal, "suspect_entity", self._suspect)
@@ -108,10 +114,14 @@ class Installation:
             failures = FailureDetector(cluster, agents, rules, suspicions, changed, self._leads)
             monitor.listen(failures)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
-            writer = StatusWriter(cluster, monitor.messages, failures.notes)
+            writer = StatusWriter(cluster, monitor, rules, failures.notes, self._wake)
             self.parts = (rules, recorder, writer, suspicions, failures, monitor)
             async with recorder, writer, suspicions, failures, monitor:
                 yield
+
+    def _wake(self, app: Manifest, notice: Notice) -> None:
+        assert app["metadata"]["name"] == APP
+        self.woken.append(notice.detail)
 
     def _leads(self) -> bool:
         self.asked_to_lead += 1

@@ -23,6 +23,10 @@ def metadata(name: str, labels: dict[str, str] | None = None, **more: Any) -> Ma
 
 
 def app(**status: Any) -> Manifest:
+    """``phase``, ``message`` and ``observedGeneration``: of its progress, as the activities write it."""
+    told = {key: status.pop(key) for key in ("phase", "message", "observedGeneration") if key in status}
+    if told:
+        status["progress"] = told
     return {
         "apiVersion": "middleware.io/v1alpha1",
         "kind": "App",
@@ -87,7 +91,9 @@ def pod(
     }
 
 
-def service(name: str, component_name: str, port: int, *, role: str = "", node: str = "") -> Manifest:
+def service(
+    name: str, component_name: str, port: int, *, role: str = "", node: str = "", address: str = "198.19.0.7"
+) -> Manifest:
     labels = {"middleware.io/app": APP, "middleware.io/component": component_name}
     if role:
         labels["middleware.io/service-role"] = role
@@ -97,5 +103,5 @@ def service(name: str, component_name: str, port: int, *, role: str = "", node: 
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(name, labels),
-        "spec": {"clusterIP": "198.19.0.7", "ports": [{"name": "main", "port": port}, {"name": "bus", "port": 1}]},
+        "spec": {"clusterIP": address, "ports": [{"name": "main", "port": port}, {"name": "bus", "port": 1}]},
     }

@@ -278,7 +278,7 @@ def test_an_abort_that_had_to_be_completed_leaves_nothing_to_wait_for() -> None:
     whole = replace(APP, operation="", deployed_hash=APP.spec_hash)
     telling = plan(whole, after(("Upgrade", Outcome.ABORTED)).memory(whole, NOW)).telling
     assert telling is not None
-    assert (telling.phase, telling.message) == ("Running", "as wanted")
+    assert (telling.phase, telling.message) == ("Running", "")
     back = plan(APP, after(("Upgrade", Outcome.ABORTED)).memory(APP, NOW)).telling
     assert back is not None
     assert back.phase == "Waiting"

@@ -1,0 +1,146 @@
+"""Services, above all those of nodes, whose addresses engines announce to peers and clients.
+
+A Service that was deleted would come back with another ClusterIP, and nobody would tell the engine: after the next
+failover two nodes call themselves primary, each where others do not look for it. So the address that a node's engine
+announces is recorded on the node's Deployment, and its Service is given that one again. Where somebody else has the
+address by now, the Service gets another, and the engine's start is noted as out of date: a Reconfigure restarts it, one
+node after another, its role moved away first, and it announces the new address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from temporalio.exceptions import ApplicationError
+
+from activities.app.applied_config import note_effective
+from activities.cluster.apply import apply_owned, check_owner
+from activities.cluster.events import tell
+from activities.cluster.gather import together
+from activities.dependencies import Platform
+from api.names import ANNOTATION_ADDRESS, app_labels
+from api.steps import Target
+from clients.errors import InvalidError
+from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, Manifest
+from render.check.applied_parameters import noted
+from render.desired.app import DesiredApp, DesiredComponent
+from render.manifests.lists import service_manifests
+
+_GONE_WITHIN = 10.0
+
+
+def announced(deployment: Mapping[str, object] | None) -> str:
+    """The address that the node's engine announces; empty where none is recorded."""
+    metadata = (deployment or {}).get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    return str((annotations or {}).get(ANNOTATION_ADDRESS) or "")
+
+
+def address_of(service: Manifest | None) -> str:
+    """Empty for one that has none, or is no Service of the kind that nodes have."""
+    address = str(((service or {}).get("spec") or {}).get("clusterIP") or "")
+    return "" if address == "None" else address
+
+
+async def apply_services(platform: Platform, target: Target, desired: DesiredApp) -> int:
+    """All Services of the App, those of nodes with the addresses that were recorded. How many had to be written."""
+    found, _ = await platform.kubernetes.list(DEPLOYMENT, target.namespace, labels=app_labels(target.app))
+    recorded = {str(each["metadata"]["name"]): address for each in found if (address := announced(each))}
+    return sum(
+        await together(
+            _apply(platform, target, manifest, recorded.get(str(manifest["metadata"]["name"]), ""))
+            for manifest in service_manifests(desired)
+        )
+    )
+
+
+async def _apply(platform: Platform, target: Target, manifest: Manifest, address: str) -> bool:
+    name = str(manifest["metadata"]["name"])
+    live = await platform.kubernetes.get(SERVICE, name, target.namespace)
+    if not address or (live is not None and await _announces_it(platform, target, live, address)):
+        return (await apply_owned(platform, target, manifest))[1]
+    if live is not None:
+        check_owner(target, live)
+        # An address cannot be changed.
+        await platform.kubernetes.delete(SERVICE, name, target.namespace, uid=str(live["metadata"]["uid"]))
+        await _gone(platform, target, name)
+    try:
+        await platform.kubernetes.apply({**manifest, "spec": {**manifest["spec"], "clusterIP": address}})
+    except InvalidError as error:
+        message = f"the Service of {name} cannot have its address {address} again, so {name} is restarted: {error}"
+        await tell(platform, target, "AddressChanged", message, warning=True)
+        await _must_restart(platform, target, name)
+        await platform.kubernetes.apply(manifest)
+    else:
+        await tell(platform, target, "AddressKept", f"the Service of {name} has its address {address} again")
+    return True
+
+
+async def _announces_it(platform: Platform, target: Target, live: Manifest, address: str) -> bool:
+    """Whether there is nothing to put right: it has the address, or its engine is to announce another."""
+    if address_of(live) == address:
+        return True
+    return await _restarts(platform, target.namespace, str(live["metadata"]["name"])) and bool(address_of(live))
+
+
+async def _restarts(platform: Platform, namespace: str, node: str) -> bool:
+    note = noted(await platform.kubernetes.get(CONFIG_MAP, node, namespace))
+    return note is not None and not note.restart
+
+
+async def _must_restart(platform: Platform, target: Target, node: str) -> None:
+    """So that what a Reconfigure compares says that the engine does not run with its files."""
+    note = noted(await platform.kubernetes.get(CONFIG_MAP, node, target.namespace))
+    if note is not None:
+        await note_effective(platform, target.namespace, node, replace(note, restart=""))
+
+
+async def _gone(platform: Platform, target: Target, name: str) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _GONE_WITHIN
+    while await platform.kubernetes.get(SERVICE, name, target.namespace) is not None:
+        if loop.time() > deadline:
+            raise ApplicationError(f"Service {target.namespace}/{name} is being deleted; waiting until it is gone")
+        await asyncio.sleep(0.1)
+
+
+async def record_addresses(
+    platform: Platform, target: Target, component: DesiredComponent, addresses: Mapping[str, str]
+) -> None:
+    """On the Deployments of nodes whose engines run with their files, and so announce the addresses in them."""
+    labels = app_labels(target.app, component.name)
+    (deployments, _), (maps, _) = await together(
+        platform.kubernetes.list(kind, target.namespace, labels=labels) for kind in (DEPLOYMENT, CONFIG_MAP)
+    )
+    notes = {str(each["metadata"]["name"]): noted(each) for each in maps}
+    known = {str(each["metadata"]["name"]): announced(each) for each in deployments}
+
+    async def record(node: str) -> None:
+        change = {"metadata": {"annotations": {ANNOTATION_ADDRESS: addresses[node]}}}
+        await platform.kubernetes.patch(DEPLOYMENT, node, target.namespace, change)
+
+    stale = {name for name, note in notes.items() if note is not None and not note.restart}
+    await together(
+        record(node.name)
+        for node in component.nodes
+        if node.name in known and node.name not in stale and known[node.name] != addresses[node.name]
+    )
+
+
+def changed_addresses(
+    nodes: list[str],
+    services: Mapping[str, Manifest],
+    deployments: Mapping[str, Manifest],
+    maps: Mapping[str, Manifest],
+) -> list[str]:
+    """A sentence for each node whose Service has another address than its engine announces, and is to have that one
+    again. Pure."""
+    found = []
+    for node in nodes:
+        told, note = announced(deployments.get(node)), noted(maps.get(node))
+        has = address_of(services.get(node))
+        if node in services and told and has != told and not (note is not None and not note.restart):
+            found.append(f"Service {node} has the address {has or 'none'}, and its engine announces {told}")
+    return found

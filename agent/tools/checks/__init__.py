@@ -1,0 +1,1 @@
+"""What is looked at beside role and readiness, at a pace of its own."""

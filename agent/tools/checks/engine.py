@@ -1,0 +1,140 @@
+"""Whether the engine takes writes, and whether it accepts the credentials that the App's Secret holds now.
+
+Both are facts that nobody needs for the next step, so no poll waits for them: an engine whose writes are held back by a
+fence does not answer the question whether it takes them. Credentials are tried on a connection of their own, when the
+Secret has changed and else once a minute, should somebody have changed the engine's: those connections that are open
+were let in by the former ones, and stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from agent.document import NodeDocument
+from agent.documents import DocumentError, DocumentStore
+from agent.nodefiles import node_names
+from agent.process.state import StatusBoard
+from agent.tooling.failure import ToolError
+from agent.tooling.interpreter import Interpreter
+from agent.tooling.tcp import ConnectionPool
+
+_log = logging.getLogger(__name__)
+EVERY = 2.0
+TRY_CREDENTIALS_EVERY = 60.0
+TAKES_WRITES = "takesWrites"
+_ASKS_THE_ENGINE = ("getRole", "ready")
+"""Tools that log in, the first that there is."""
+
+
+class Writes(Enum):
+    """As ``Writes`` in the contract, by number."""
+
+    UNSPECIFIED = 0
+    ACCEPTED = 1
+    REFUSED = 2
+    REFUSED_HERE = 3
+
+
+_WORDS = {"accepted": Writes.ACCEPTED, "refused": Writes.REFUSED, "refusedHere": Writes.REFUSED_HERE}
+
+
+@dataclass(frozen=True)
+class Checked:
+    writes: Writes = Writes.UNSPECIFIED
+    refusal: str = ""
+    credentials_refused: bool = False
+
+
+class EngineChecks:
+    """``run`` looks every 2 s; ``found`` is what it saw last of the process that runs."""
+
+    def __init__(self, documents: DocumentStore, interpreter: Interpreter, board: StatusBoard) -> None:
+        self.found = Checked()
+        self._documents, self._interpreter, self._board = documents, interpreter, board
+        self._pool = ConnectionPool()
+        self._process: tuple[int, int] | None = None
+        self._tried = ""
+        """The version of the Secret that was tried last, by whichever connection."""
+        self._tried_at = -math.inf
+        self._tell: Callable[[], Awaitable[None]] = _nobody
+
+    def listen(self, tell: Callable[[], Awaitable[None]]) -> None:
+        """``tell`` is called when ``found`` has changed."""
+        self._tell = tell
+
+    def close(self) -> None:
+        """Ends the kept connections."""
+        self._pool.close()
+
+    async def run(self) -> None:
+        """Until cancelled. A failing look is logged, never fatal."""
+        while True:
+            try:
+                await self._look()
+            except Exception:
+                _log.exception("the engine cannot be looked at")
+            await asyncio.sleep(EVERY)
+
+    async def _look(self) -> None:
+        status = self._board.status
+        process = (status.pid, status.starts) if status.alive else None
+        if process != self._process:
+            self._process, self._tried_at = process, -math.inf
+            self._pool.close()
+            await self._saw(Checked())
+        if process is None:
+            return
+        try:
+            bundle = self._documents.effective()
+        except DocumentError:
+            return
+        names = node_names(bundle, None)
+        refused = await self._credentials_refused(bundle.document, names)
+        writes, refusal = await self._takes_writes(bundle.document, names)
+        if process == self._process:
+            await self._saw(Checked(writes, refusal, refused))
+
+    async def _saw(self, found: Checked) -> None:
+        if found != self.found:
+            self.found = found
+            await self._tell()
+
+    async def _takes_writes(self, document: NodeDocument, names: Mapping[str, str]) -> tuple[Writes, str]:
+        tool = document.tools.get(TAKES_WRITES)
+        if tool is None:
+            return Writes.UNSPECIFIED, ""
+        try:
+            values = (await self._interpreter.run(TAKES_WRITES, tool, names, pool=self._pool)).values
+        except ToolError:
+            return Writes.UNSPECIFIED, ""  # getRole says what is wrong with an engine that does not answer
+        writes = _WORDS.get(values.get("writes", ""), Writes.UNSPECIFIED)
+        refused = writes in (Writes.REFUSED, Writes.REFUSED_HERE)
+        return writes, values.get("refusal", "") if refused else ""
+
+    async def _credentials_refused(self, document: NodeDocument, names: Mapping[str, str]) -> bool:
+        version = self._interpreter.secrets.version()
+        now = asyncio.get_running_loop().time()
+        fresh = now - self._tried_at < TRY_CREDENTIALS_EVERY
+        if version == self._tried and fresh and not self.found.credentials_refused:
+            return False
+        name = next((each for each in _ASKS_THE_ENGINE if each in document.tools), None)
+        if name is None:
+            return False
+        try:
+            await self._interpreter.run(name, document.tools[name], names)
+        except ToolError as error:
+            if not error.login_refused:
+                return self.found.credentials_refused  # it was not reached: tried again
+            self._tried, self._tried_at = version, now
+            return True
+        self._tried, self._tried_at = version, now
+        return False
+
+
+async def _nobody() -> None:
+    """Until somebody listens."""

@@ -1,0 +1,167 @@
+"""From what agents say to what a person sees: the App's message, its conditions, Events and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from proto import agent_pb2
+from tests.unit.watcher.support.fakes import eventually
+from tests.unit.watcher.support.installation import ADDRESSES, FIRST, SECOND, THIRD, Installation
+from tests.unit.watcher.support.objects import APP, NAMESPACE, metadata
+
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
+
+class Seen:
+    """What a person sees of the App."""
+
+    def __init__(self, known: Installation) -> None:
+        self._known = known
+
+    @property
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self._known.kubernetes.get_now("App", NAMESPACE, APP)["status"]
+        return status
+
+    def as_wanted(self) -> bool:
+        return (self.status.get("phase"), self.status.get("message")) == ("Running", "as wanted")
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        found = next(each for each in self.status["conditions"] if each["type"] == kind)
+        return found["status"], found["reason"]
+
+    def events(self, reason: str) -> list[str]:
+        found = [each for (kind, _, _), each in self._known.kubernetes.objects.items() if kind == "Event"]
+        return [each["message"] for each in found if each["reason"] == reason]
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return REGISTRY.get_sample_value(name, {"namespace": NAMESPACE, "app": APP, **labels})
+
+
+def well(known: Installation) -> None:
+    known.agents.say(FIRST, "master", 7, writes=agent_pb2.WRITES_ACCEPTED)
+    for replica in (SECOND, THIRD):
+        known.agents.say(replica, "replica", follows=ADDRESSES[0])
+
+
+async def test_two_nodes_that_claim_an_exclusive_role_are_told_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen after a node's Service had come back with another address: "Running, as wanted" for minutes."""
+    known = Installation(monkeypatch, spec={"topology": "sentinel"})  # whose holder the platform does not replace
+    seen = Seen(known)
+    async with known.watching():
+        well(known)
+        await eventually(seen.as_wanted)
+        assert seen.metric("middleware_app_as_wanted") == 1
+        known.agents.say(SECOND, "master", 8, writes=agent_pb2.WRITES_ACCEPTED)
+        said = f"{FIRST} and {SECOND} both claim the role master"
+        await eventually(lambda: said in seen.status["message"], timeout=1.0)
+        assert seen.status["phase"] == "Degraded"
+        assert seen.condition("SingleHolder") == ("False", "TwoHolders")
+        assert seen.condition("Ready") == ("False", "TwoHolders")
+        assert seen.metric("middleware_app_as_wanted") == 0
+        assert seen.metric("middleware_app_problems", reason="TwoHolders") == 1
+        await eventually(lambda: seen.events("TwoHolders") == [said], timeout=10.0)
+        known.agents.say(FIRST, "replica", follows=ADDRESSES[1])
+        known.agents.say(THIRD, "replica", follows=ADDRESSES[1])
+        await eventually(seen.as_wanted)
+        assert seen.condition("SingleHolder") == ("True", "OneAtMost")
+        assert seen.metric("middleware_app_problems", reason="TwoHolders") is None
+
+
+async def test_a_primary_that_refuses_every_write_is_told_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    seen = Seen(known)
+    async with known.watching():
+        well(known)
+        await eventually(seen.as_wanted)
+        refusal = "NOREPLICAS Not enough good replicas to write."
+        known.agents.say(FIRST, "master", 7, writes=agent_pb2.WRITES_REFUSED, refusal=refusal)
+        await eventually(lambda: refusal in seen.status["message"], timeout=1.0)
+        assert seen.condition("WritesAccepted") == ("False", "WritesRefused")
+        assert seen.condition("Ready") == ("False", "WritesRefused")
+        await eventually(lambda: len(seen.events("WritesRefused")) == 1, timeout=10.0)
+        assert known.role(0) == "master", "its clients still read from it"
+
+
+async def test_a_secret_that_does_not_open_the_engine_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    seen = Seen(known)
+    async with known.watching():
+        well(known)
+        await eventually(seen.as_wanted)
+        known.agents.say(SECOND, "replica", follows=ADDRESSES[0], credentials_refused=True)
+        await eventually(lambda: seen.condition("CredentialsAccepted") == ("False", "CredentialsRefused"), timeout=1.0)
+        assert "does not accept the credentials" in seen.status["message"]
+        await eventually(lambda: len(seen.events("CredentialsRefused")) == 1, timeout=10.0)
+
+
+async def test_a_replica_of_the_wrong_node_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    seen = Seen(known)
+    async with known.watching():
+        well(known)
+        await eventually(seen.as_wanted)
+        known.agents.say(THIRD, "replica", follows=ADDRESSES[1])
+        await eventually(lambda: seen.status["message"] == f"{THIRD} follows {SECOND} and not {FIRST}", timeout=1.0)
+        assert known.woken == [], "the engine may be at it itself"
+        await eventually(lambda: len(seen.events("FollowsAnother")) == 1, timeout=30.0)
+        assert known.woken == [f"{THIRD} follows {SECOND} and not {FIRST}"]
+
+
+async def test_what_operations_have_noted_on_a_node_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that its engine does not announce, and a parameter that it did not take."""
+    known = Installation(monkeypatch)
+    seen = Seen(known)
+
+    def noted(api_version: str, kind: str, **annotations: str) -> dict[str, Any]:
+        named = {f"middleware.io/{key}": value for key, value in annotations.items()}
+        labels = {"middleware.io/app": APP, "middleware.io/component": "redis"}
+        return {"apiVersion": api_version, "kind": kind, "metadata": metadata(SECOND, labels, annotations=named)}
+
+    async with known.watching():
+        well(known)
+        await eventually(seen.as_wanted)
+        known.kubernetes.put(noted("apps/v1", "Deployment", address="198.19.1.77"))
+        said = f"the Service of {SECOND} has the address {ADDRESSES[1]}, its engine announces 198.19.1.77"
+        await eventually(lambda: seen.status["message"] == said)
+        known.kubernetes.put(noted("apps/v1", "Deployment", address=ADDRESSES[1]))
+        await eventually(seen.as_wanted)
+        differs = json.dumps({"differs": {"maxclients": ["10000", "4064"]}})
+        known.kubernetes.put(noted("v1", "ConfigMap", effective=differs))
+        said = f"{SECOND} runs with maxclients 4064, asked for was 10000"
+        await eventually(lambda: seen.status["message"] == said)
+        assert seen.condition("ParametersInEffect") == ("False", "ParametersDiffer")
+        assert seen.condition("Ready")[0] == "True"
+        known.kubernetes.put(noted("v1", "ConfigMap", effective="{}"))
+        await eventually(seen.as_wanted)
+
+
+async def test_an_agent_that_is_not_heard_any_more_leaves_nothing_to_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Installation(monkeypatch)
+    seen = Seen(known)
+    async with known.watching():
+        well(known)
+        await eventually(seen.as_wanted)
+        await asyncio.sleep(30.0)  # beyond the time in which a new Pod's agent is only starting
+        known.agents.break_stream(THIRD)
+        await eventually(lambda: seen.status["phase"] == "Degraded")
+        assert seen.condition("SingleHolder")[0] == "Unknown"
+
+
+async def test_a_new_watcher_does_not_call_an_app_degraded_for_want_of_having_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Installation(monkeypatch)
+    seen = Seen(known)
+    async with known.watching():
+        well(known)
+        await eventually(seen.as_wanted)
+    async with known.watching():
+        await asyncio.sleep(3.0)
+        assert seen.as_wanted()
+        await eventually(lambda: seen.status["phase"] == "Degraded", timeout=10.0)

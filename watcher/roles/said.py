@@ -1,0 +1,57 @@
+"""What a node's agent says of its engine beside the role, as typed facts for the App's status. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from proto import agent_pb2
+from watcher.roles.streams import Heard
+
+
+class Writes(StrEnum):
+    """``Writes`` of the agents' contract, by name."""
+
+    UNKNOWN = "WRITES_UNSPECIFIED"
+    ACCEPTED = "WRITES_ACCEPTED"
+    REFUSED = "WRITES_REFUSED"
+    REFUSED_HERE = "WRITES_REFUSED_HERE"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a node's agent said last. ``silence``: why it says nothing now, a sentence; empty while it is heard.
+    ``fenced``: the agent itself has stopped the engine's writes, since nobody renewed its lease."""
+
+    silence: str = ""
+    writes: Writes = Writes.UNKNOWN
+    refusal: str = ""
+    fenced: bool = False
+    follows: str = ""
+    credentials_refused: bool = False
+    failover_off: str = ""
+    keeps_ending: str = ""
+    """Why its engine ends again and again, a sentence; empty where it does not."""
+
+
+def said_after(known: Said | None, heard: Heard) -> Said:
+    """Silence changes nothing of what was said last: it is no proof of anything else."""
+    report = heard.report
+    if report is None:
+        return replace(known or Said(), silence=heard.silence)
+    return Said(
+        writes=_writes(report),
+        refusal=report.refusal,
+        fenced=report.fenced,
+        follows=report.follows,
+        credentials_refused=report.credentials_refused,
+        failover_off=report.failover_off,
+        keeps_ending=(report.message or "it does not say why") if report.keeps_ending else "",
+    )
+
+
+def _writes(report: agent_pb2.RoleReport) -> Writes:
+    """UNKNOWN also for a word that only a newer agent knows."""
+    value = agent_pb2.Writes.DESCRIPTOR.values_by_number.get(report.writes)
+    known = [each for each in Writes if value is not None and each == value.name]
+    return known[0] if known else Writes.UNKNOWN

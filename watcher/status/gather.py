@@ -1,0 +1,104 @@
+"""From objects and agents' words to the facts that an App's health is judged by. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from api.app import Phase
+from api.names import LABEL_COMPONENT, LABEL_NODE, LABEL_SERVICE_ROLE
+from clients.resources import Manifest
+from watcher.cache import apps, pods
+from watcher.roles.said import Said
+from watcher.status import conditions
+from watcher.status.facts import AppFacts, ComponentFacts, Differing, NodeFacts
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One App and its objects as the caches have them. By Pod name: ``messages``, what its agent says, or why there is
+    no word of it; ``said``, the facts in what it says; ``claims``, the role that its engine claims. By component:
+    ``exclusive``, roles that only one node may hold. By node: ``announced``, the address that its engine was told to
+    announce, and ``differing``. ``notes``: sentences on primaries that are lost, and why they are not replaced."""
+
+    app: Manifest
+    components: Sequence[Manifest]
+    groups: Sequence[Manifest]
+    pods: Sequence[Manifest]
+    services: Sequence[Manifest]
+    messages: Mapping[str, str] = field(default_factory=dict)
+    said: Mapping[str, Said] = field(default_factory=dict)
+    claims: Mapping[str, str] = field(default_factory=dict)
+    exclusive: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    announced: Mapping[str, str] = field(default_factory=dict)
+    differing: Mapping[str, tuple[Differing, ...]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def component_facts(
+    snapshot: Snapshot, name: str, expected: Sequence[str], nodes: Mapping[str, Manifest]
+) -> ComponentFacts:
+    """``expected``: the nodes that the component should have; ``nodes``: the Pod that counts of each."""
+    writable = frozenset(
+        role for s in snapshot.services
+        if pods.label(s, LABEL_COMPONENT) == name and (role := pods.label(s, LABEL_SERVICE_ROLE))
+    )  # fmt: skip
+    exclusive = snapshot.exclusive.get(name, writable)
+    claims: dict[str, str] = {}
+    for pod in snapshot.pods:
+        role = snapshot.claims.get(str(pod["metadata"]["name"]), "")
+        node = pods.label(pod, LABEL_NODE)
+        # Of a node that has two Pods for a moment, the claim that matters.
+        if role and pods.exists(pod) and pods.label(pod, LABEL_COMPONENT) == name and claims.get(node) not in exclusive:
+            claims[node] = role
+    return ComponentFacts(
+        name,
+        tuple(_node(snapshot, node, nodes.get(node), claims.get(node, "")) for node in expected),
+        writable,
+        exclusive & writable,
+        {node: role for node, role in claims.items() if node not in expected},
+    )
+
+
+def _node(snapshot: Snapshot, name: str, pod: Manifest | None, claims: str) -> NodeFacts:
+    service = next((s for s in snapshot.services if s["metadata"]["name"] == name), None)
+    address = str(((service or {}).get("spec") or {}).get("clusterIP") or "")
+    announced, differing = snapshot.announced.get(name, ""), snapshot.differing.get(name, ())
+    if pod is None:
+        return NodeFacts(name, address=address, announced=announced, differing=differing, claims=claims)
+    return NodeFacts(
+        name,
+        ready=pods.is_ready(pod),
+        role=pods.role_of(pod) or "",
+        claims=claims,
+        heard=snapshot.said.get(str(pod["metadata"]["name"])),
+        address=address,
+        announced=announced,
+        differing=differing,
+    )
+
+
+def app_facts(snapshot: Snapshot, components: tuple[ComponentFacts, ...]) -> AppFacts:
+    app = snapshot.app
+    status = app.get("status") or {}
+    progress = status.get("progress") or {}
+    phase = Phase(progress.get("phase", Phase.PENDING))
+    accepted = conditions.find(app, "Accepted")
+    operation = apps.operation(app)
+    earlier = conditions.find(app, "Ready").get("reason")
+    first = phase in (Phase.PENDING, Phase.DEPLOYING)
+    interrupted = phase in (Phase.WAITING, Phase.PAUSED, Phase.REFUSED) and earlier in (None, "Deploying")
+    return AppFacts(
+        generation=int(app["metadata"].get("generation") or 0),
+        seen=int(progress.get("observedGeneration") or 0),
+        phase=phase,
+        told=str(progress.get("message") or ""),
+        began=not (first or interrupted),
+        deleting=bool(app["metadata"].get("deletionTimestamp")),
+        refusal=str(accepted.get("message") or "it is refused") if accepted.get("status") == "False" else "",
+        operating=operation is not None,
+        working=(status.get("operation") or {}).get("state") == "Running",
+        components=components,
+        replaced=tuple(sorted(apps.fenced(app))) if operation is None else (),
+        notes=tuple(snapshot.notes),
+    )
