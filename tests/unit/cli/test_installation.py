@@ -16,7 +16,7 @@ from cli.uninstall import Apps
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, Resource
 from deploy.images.catalog import platform_version
-from tests.unit.watcher.support.fakes import FakeKubernetes
+from tests.unit.watcher.support.fakes import Administrators
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_without_helm_one_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, tm
 # mw uninstall
 
 
-class Uninstalled(FakeKubernetes):
+class Uninstalled(Administrators):
     """Apps whose platform takes them down, where one runs. ``done``: what was removed beside objects."""
 
     def __init__(self, *names: str, platform: bool = True) -> None:

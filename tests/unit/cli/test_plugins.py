@@ -13,7 +13,7 @@ from cli.session import CommandError
 from clients.errors import ForbiddenError, KubernetesError
 from clients.kubernetes import Kubernetes
 from render.plugin.versions import version_key
-from tests.unit.watcher.support.fakes import FakeKubernetes
+from tests.unit.watcher.support.fakes import Administrators, FakeKubernetes
 
 REDIS = Path(__file__).resolve().parents[3] / "plugins" / "redis"
 DEFINITION = "plugin.yaml"
@@ -36,7 +36,7 @@ def client(kubernetes: FakeKubernetes) -> Kubernetes:
 
 
 async def test_a_version_is_installed_once_and_its_definition_last(folder: Path) -> None:
-    kubernetes = FakeKubernetes()
+    kubernetes = Administrators()
     assert "1.0.0 installed" in await install(client(kubernetes), folder)
     created = [name for verb, name, _ in kubernetes.calls if verb == "create"]
     assert created[-1] == "plugin-redis-1.0.0"
@@ -45,7 +45,7 @@ async def test_a_version_is_installed_once_and_its_definition_last(folder: Path)
 
 
 async def test_other_content_under_the_same_version_is_refused(folder: Path) -> None:
-    kubernetes = FakeKubernetes()
+    kubernetes = Administrators()
     await install(client(kubernetes), folder)
     with (folder / "templates" / "redis.conf.j2").open("a") as file:
         file.write("# changed\n")
@@ -54,7 +54,7 @@ async def test_other_content_under_the_same_version_is_refused(folder: Path) -> 
 
 
 async def test_an_interrupted_installation_is_finished(folder: Path) -> None:
-    kubernetes = FakeKubernetes()
+    kubernetes = Administrators()
     await install(client(kubernetes), folder)
     del kubernetes.objects["ConfigMap", "middleware-system", "plugin-redis-1.0.0"]
     assert "1.0.0 installed" in await install(client(kubernetes), folder)
@@ -63,7 +63,7 @@ async def test_an_interrupted_installation_is_finished(folder: Path) -> None:
 
 
 async def test_a_version_without_a_common_runtime_version_is_refused(folder: Path) -> None:
-    kubernetes = FakeKubernetes()
+    kubernetes = Administrators()
     await install(client(kubernetes), folder)
     edit(folder, "version: 1.0.0", "version: 1.1.0")
     for version in ("6.0", "7.0", "8.0"):
@@ -76,7 +76,7 @@ async def test_a_version_without_a_common_runtime_version_is_refused(folder: Pat
 async def test_a_broken_plugin_is_refused_with_the_file(folder: Path) -> None:
     (folder / "templates" / "redis.conf.j2").unlink()
     with pytest.raises(CommandError, match=r"templates/redis\.conf\.j2"):
-        await install(client(FakeKubernetes()), folder)
+        await install(client(Administrators()), folder)
 
 
 def forbidden(verb: str, name: str) -> KubernetesError | None:
@@ -84,7 +84,7 @@ def forbidden(verb: str, name: str) -> KubernetesError | None:
 
 
 async def test_who_may_not_read_plugins_is_told_what_to_ask_for(folder: Path) -> None:
-    kubernetes = FakeKubernetes()
+    kubernetes = Administrators()
     kubernetes.fail = forbidden
     with pytest.raises(CommandError, match="--role=middleware-reader"):
         await installed_bundle(client(kubernetes), "redis", "1.0.0")

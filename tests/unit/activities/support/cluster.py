@@ -29,11 +29,12 @@ from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMES
 from api.operations import OperationType
 from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, Target
 from clients.certificates import KeyPair, create_authority
-from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource
+from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource, resource_of
 from clients.shared_watch import Change, WatchEvent
 from render.plugin.bundle import PluginBundle, to_config_maps
 from tests.unit.activities.support.agents import UID, FakeAgents
 from tests.unit.render.support import manifest, shelf
+from tests.unit.watcher.support import rights
 from tests.unit.watcher.support.fakes import FakeKubernetes, _merged
 
 Manifest = dict[str, Any]
@@ -44,6 +45,8 @@ _AUTHORITY: list[KeyPair] = []
 
 class FakeCluster(FakeKubernetes):
     """With what controllers add: addresses, uids, generations, and a ready Pod for each Deployment."""
+
+    who = "worker"
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,6 +75,7 @@ class FakeCluster(FakeKubernetes):
         if subresource is not None:
             return await super().apply(dict(manifest), subresource=subresource)
         key = self._key(dict(manifest))
+        rights.check(self.who, "patch", resource_of(dict(manifest)))
         self._checked("apply", key[2], manifest)
         live = self.objects.get(key)
         if live is None:
@@ -87,6 +91,7 @@ class FakeCluster(FakeKubernetes):
     async def delete(
         self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None
     ) -> bool:
+        rights.check(self.who, "delete", resource)
         self._checked("delete", name, uid)
         found = self.objects.get((resource.kind, namespace or "", name))
         if found is None or (uid is not None and found["metadata"].get("uid") != uid):

@@ -13,13 +13,16 @@ from clients.agents import AgentError, AgentTarget
 from clients.errors import AlreadyExistsError, ConflictError, KubernetesError, NotFoundError, UnavailableError
 from clients.resources import Resource, resource_of
 from proto import agent_pb2
+from tests.unit.watcher.support import rights
 
 Manifest = dict[str, Any]
 
 
 class FakeKubernetes:
     """Objects with resourceVersions, conflicts and watches, as the API server has them; fake because a real one takes
-    seconds to start and cannot be told to fail at one call."""
+    seconds to start and cannot be told to fail at one call. It allows what the chart allows ``who``."""
+
+    who = "watcher"
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str, str], Manifest] = {}
@@ -57,6 +60,7 @@ class FakeKubernetes:
     async def list(
         self, resource: Resource, namespace: str | None = None, *, labels: str = "", **_: Any
     ) -> tuple[Sequence[Manifest], str]:
+        rights.check(self.who, "list", resource)
         found = [
             manifest
             for (kind, where, _name), manifest in self.objects.items()
@@ -67,6 +71,7 @@ class FakeKubernetes:
     async def watch(
         self, resource: Resource, namespace: str | None, version: str, **_: Any
     ) -> AsyncIterator[tuple[str, Manifest]]:
+        rights.check(self.who, "watch", resource)
         queue: asyncio.Queue[tuple[str, Manifest]] = asyncio.Queue()
         for (kind, where, _name), manifest in self.objects.items():
             newer = int(manifest["metadata"]["resourceVersion"]) > int(version)
@@ -88,10 +93,12 @@ class FakeKubernetes:
             self._queues.remove(entry)
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Manifest | None:
+        rights.check(self.who, "get", resource)
         self._checked("get", name, None)
         return copy.deepcopy(self.objects.get((resource.kind, namespace or "", name)))
 
     async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        rights.check(self.who, "create", resource_of(manifest))
         key = self._key(manifest)
         if dry_run:
             if (refusal := self.admission(manifest)) is not None:
@@ -104,13 +111,22 @@ class FakeKubernetes:
 
     async def replace(self, manifest: Manifest) -> Manifest:
         key = self._key(manifest)
+        rights.check(self.who, "update", resource_of(manifest))
         self._checked("replace", key[2], manifest)
         self._check_version(key, manifest["metadata"].get("resourceVersion"))
         return self._store(key, copy.deepcopy(manifest), "MODIFIED")
 
     async def patch(
-        self, resource: Resource, name: str, namespace: str | None, change: Mapping[str, Any], **_: Any
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None,
+        change: Mapping[str, Any],
+        *,
+        subresource: str | None = None,
+        **_: Any,
     ) -> Manifest:
+        rights.check(self.who, "patch", resource, subresource)
         self._checked("patch", name, change)
         key = (resource.kind, namespace or "", name)
         if key not in self.objects:
@@ -123,6 +139,7 @@ class FakeKubernetes:
 
     async def apply(self, manifest: Manifest, *, subresource: str | None = None, **_: Any) -> Manifest:
         key = self._key(manifest)
+        rights.check(self.who, "patch", resource_of(manifest), subresource)
         self._checked("apply", key[2], manifest)
         if key not in self.objects:
             raise NotFoundError("applying", 404, "NotFound", key[2])
@@ -159,6 +176,12 @@ class FakeKubernetes:
         for resource, queue in self._queues:
             if resource.kind == kind:
                 queue.put_nowait((change, copy.deepcopy(manifest)))
+
+
+class Administrators(FakeKubernetes):
+    """Reached with a person's rights, who may do everything."""
+
+    who = ""
 
 
 def _selected(manifest: Manifest, selector: str) -> bool:
