@@ -36,6 +36,7 @@ from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest, Step
 from api.tools import ToolName
 from clients.agents import AgentTarget
+from proto import agent_pb2
 from render.desired.app import DesiredComponent
 
 FENCE_SECONDS = 60
@@ -65,10 +66,14 @@ class Switchover(RoleMover):
         if not nodes.writable:
             return nothing
         if request.node and request.node not in holders:
-            down = request.node not in nodes.agents
-            if len(holders) == 1 or request.node in nodes.reports:
+            report = nodes.reports.get(request.node)
+            if len(holders) == 1 or (report is not None and report.role):
                 return nothing
-            # To be rolled, a node that does not run holds nothing; to be removed, it may have the newest data.
+            # To be rolled, a node that does not run holds nothing; to be removed, it may have the newest data. One that
+            # runs and names no role is busy, with a long script, say: it may be the holder.
+            down = request.node not in nodes.agents or (
+                report is not None and report.process != agent_pb2.ProcessState.RUNNING
+            )
             if down and target.operation != OperationType.SCALE:
                 return nothing
             if not await self._can_move(want, component, request.node):
@@ -84,9 +89,10 @@ class Switchover(RoleMover):
         return Move(target, component.name, holders[0], candidate)
 
     async def _can_move(self, want: StepContext, component: DesiredComponent, name: str) -> bool:
-        """Whether the topology has anything to move a role with: a single node has not."""
-        node = next(each for each in component.nodes if each.name == name)
-        return ToolName.FENCE in await node_tools(self.platform, want.desired, component, node)
+        """Whether the topology has anything to move a role with: a single node has not. So may be what a node has that
+        is on its way out already."""
+        node = next((each for each in component.nodes if each.name == name), None)
+        return node is None or ToolName.FENCE in await node_tools(self.platform, want.desired, component, node)
 
     async def _candidate(self, request: MoveRequest, component: DesiredComponent, source: str) -> str:
         """Of the ready nodes the one with the highest position, on a machine that takes Pods before one on a cordoned

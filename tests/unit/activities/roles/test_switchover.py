@@ -212,6 +212,19 @@ async def test_a_node_that_is_silent_while_nobody_is_writable_may_be_the_one(wor
         await planned(world, NODES[0], operation="Upgrade")
 
 
+@pytest.mark.parametrize("operation", ["Upgrade", "Scale"])
+async def test_a_busy_primary_that_names_no_role_is_neither_rolled_nor_removed(world: World, operation: str) -> None:
+    """A long script: it answers nobody for a while. Taken for a replica it was removed with its volume."""
+    world.agents.say(NODES[0], "", ready=False, message="no answer", process=agent_pb2.RUNNING)
+    with pytest.raises(ApplicationError, match="does not say whether it is writable; it is not touched until then"):
+        await planned(world, NODES[0], operation=operation)
+
+
+async def test_a_node_whose_engine_does_not_run_is_rolled_though_nobody_is_writable(world: World) -> None:
+    world.agents.say(NODES[0], "", ready=False, message="it keeps ending", process=agent_pb2.CRASH_LOOP)
+    assert (await planned(world, NODES[0], operation="Upgrade")).source == ""
+
+
 async def test_where_the_topology_cannot_move_a_role_a_roll_goes_on_without() -> None:
     plain = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
     plain.roles(store_0="primary")
