@@ -36,7 +36,7 @@ class Report:
         else:
             conditions["Progressing"] = ConditionChange(False, "Paused" if request.paused else "Settled")
         live = app.get("status") or {}
-        if live.get("operation") and live["operation"].get("state") in ("Running", "Waiting"):
+        if live.get("operation") and live["operation"].get("state") in ("Running", "Waiting", "Paused"):
             state = {"state": "Failed" if request.failed_operation else "Cancelled"}
         change = StatusChange(Phase(request.phase), request.message, request.generation, state, conditions=conditions)
         target = Target(request.namespace, request.app, request.uid, "", "", f"generation {request.generation}")

@@ -35,3 +35,13 @@ async def test_what_waits_for_its_time_has_not_failed(failed: str, waiting: str,
     assert [each for each in world.events() if SAID in each] == [f"{event}: {SAID}"]
     conditions = {each["type"]: each["reason"] for each in world.object("App", NAME)["status"]["conditions"]}
     assert conditions["Progressing"] == reason
+
+
+async def test_a_paused_operation_that_nothing_calls_for_any_more_is_not_under_way() -> None:
+    """Its state stood for ever, and the App was Updating without a word."""
+    world = await World(components=store(replicas=2)).deployed()
+    app = world.object("App", NAME)
+    world.cluster.put({**app, "status": {**app.get("status", {}), "operation": {"type": "Scale", "state": "Paused"}}})
+    request = ReportRequest(NAMESPACE, NAME, UID, 3, "Running", "", accepted=True, accepted_reason="Accepted")
+    await world.do(Report(world.platform).report, request)
+    assert world.object("App", NAME)["status"]["operation"]["state"] == "Cancelled"
