@@ -103,7 +103,7 @@ class Load:
         if problems:
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
         left = pending(wanted, live.deployed)
-        if left and (problems := await self._pods.problems(app, wanted, live.recorded)):
+        if left and request.drift and (problems := await self._pods.problems(app, wanted, live.recorded)):
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
         operation, sentence = (str(left[0].operation), left[0].sentence) if left else ("", "")
         drift: list[str] = []
