@@ -134,7 +134,9 @@ class Reaper:
             for process in found:
                 kill(process)
             numbers = {process.pid for process in found}
-            if spent >= _ONE_BY_ONE and not (numbers and numbers <= killed):
+            # None found may be one that was just collected: all at once takes a person's exec session along.
+            hidden = not numbers and not self.childless()
+            if spent >= _ONE_BY_ONE and (hidden or not numbers <= killed):
                 _kill_at_once()
             killed |= numbers
             await asyncio.sleep(pause)

@@ -260,6 +260,8 @@ class Supervisor:
         word, self._word = self._word, NO_WORD
         if not await self._none_left():
             return None
+        if self.board.status.state is State.LINGERING:
+            self.board.update(state=State.STARTING, message="preparing the start")
         task = asyncio.ensure_future(prepare(bundle, self._interpreter, lead=word.lead))
         await self._wakeup.race(task)
         if not task.done():

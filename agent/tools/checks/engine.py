@@ -129,7 +129,9 @@ class EngineChecks:
             await self._interpreter.run(name, document.tools[name], names)
         except ToolError as error:
             if not error.login_refused:
-                return self.found.credentials_refused  # it was not reached: tried again
+                # It was not reached: what it said before is no word on an engine that hangs by now. Tried again.
+                self._tried = ""
+                return False
             self._tried, self._tried_at = version, now
             return True
         self._tried, self._tried_at = version, now
