@@ -83,7 +83,7 @@ def workers(client: Client, platform: Platform) -> list[Worker]:
             client,
             task_queue=ACTIVITY_QUEUE,
             activities=all_activities(platform),
-            interceptors=[Instrumentation(), Callers(), Heartbeats(), RetryStatus(platform)],
+            interceptors=[Instrumentation(), Callers(platform.installation), Heartbeats(), RetryStatus(platform)],
             max_concurrent_activities=MOST_ACTIVITIES,
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,

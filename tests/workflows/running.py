@@ -10,6 +10,7 @@ from datetime import timedelta
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker, WorkflowRunner
 
+from activities.interceptors.callers import Callers
 from activities.interceptors.heartbeats import Heartbeats
 from api.names import entity_workflow_id
 from api.operations import (
@@ -47,7 +48,7 @@ async def workers(client: Client, cluster: FakeCluster, runner: WorkflowRunner =
                 client,
                 task_queue=ACTIVITY_QUEUE,
                 activities=activities_of(cluster, client),
-                interceptors=[Heartbeats()],
+                interceptors=[Callers(INSTALLATION), Heartbeats()],
                 max_heartbeat_throttle_interval=timedelta(milliseconds=100),
                 default_heartbeat_throttle_interval=timedelta(milliseconds=100),
             )

@@ -18,6 +18,7 @@ from activities.dependencies import Platform
 from activities.progress.manual_requests import ManualRequests
 from api.operations import (
     COMPONENT_WORKFLOW,
+    ENTITY_WORKFLOW,
     GROUP_WORKFLOW,
     WORKFLOW_QUEUE,
     EntityStatus,
@@ -192,3 +193,25 @@ async def test_a_part_of_an_operation_cannot_be_started_by_itself(
     error = await failure(handle)
     assert "a part of an operation" in error.message
     assert cluster.steps(name) == []
+
+
+@pytest.mark.parametrize("prefix", ["x", f"x/{INSTALLATION}"])
+async def test_an_entity_under_another_id_plans_nothing(client: Client, cluster: FakeCluster, prefix: str) -> None:
+    name = f"second-{len(prefix)}"
+    cluster.add(name)
+    handle = await client.start_workflow(
+        ENTITY_WORKFLOW,
+        {"namespace": NAMESPACE, "app": name},
+        id=f"{prefix}/app/{NAMESPACE}/{name}",
+        task_queue=WORKFLOW_QUEUE,
+    )
+
+    async def refused() -> bool:
+        status: EntityStatus = await handle.query("status", result_type=EntityStatus)
+        return status.doing.startswith("cannot look at the App: load is for the entity")
+
+    try:
+        await eventually(refused)
+        assert cluster.steps(name) == []
+    finally:
+        await handle.terminate()

@@ -31,7 +31,8 @@ from workflows.temporal.activity_call import run_step
 
 
 def begun_by_entity(request: OperationInput) -> bool:
-    """Whether the App's own entity started this operation. It then has its turn, for the App with this uid."""
+    """Whether an entity of the App started this operation. It then has its turn, for the App with this uid. A workflow
+    does not know its installation; an entity of another has no step done (``activities.interceptors.callers``)."""
     info = workflow.info()
     if info.parent is None or not info.parent.workflow_id.endswith(
         entity_workflow_id("", request.namespace, request.app)

@@ -13,7 +13,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from activities.interceptors.callers import Callers
 from activities.reconcile.delete import Delete
 from api.operations import OperationType
-from api.steps import ComponentStep, ErrorType, LoadRequest, Step, Target
+from api.steps import ComponentStep, ErrorType, LoadRequest, ReportRequest, Step, Target
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import store
 
@@ -35,7 +35,7 @@ async def ran(step: str, caller: str | None, workflow: str | None, argument: obj
     environment.info = replace(
         environment.info, activity_type=step, workflow_type=caller, workflow_id=workflow, activity_id="1"
     )
-    intercepted = Callers().intercept_activity(body)
+    intercepted = Callers("main").intercept_activity(body)
     try:
         await environment.run(intercepted.execute_activity, ExecuteActivityInput(print, [argument], None, {}))
     except ApplicationError as error:
@@ -43,8 +43,8 @@ async def ran(step: str, caller: str | None, workflow: str | None, argument: obj
     return body.ran
 
 
-def target(operation: str) -> Target:
-    return Target("library", "books", "uid-1", "hash", operation, OPERATION)
+def target(operation: str, workflow: str = OPERATION) -> Target:
+    return Target("library", "books", "uid-1", "hash", operation, workflow)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,37 @@ async def test_a_step_is_done_for_its_operation_only(
 async def test_a_look_is_had_by_the_entity() -> None:
     assert await ran(Step.LOAD, "App", "main/app/library/books", LoadRequest("library", "books"))
     assert not await ran(Step.LOAD, None, None, LoadRequest("library", "books"))
+
+
+@pytest.mark.parametrize(
+    ("caller", "workflow"),
+    [
+        ("App", "x/app/library/books"),
+        ("App", "x/main/app/library/books"),
+        ("App", "main/app/library/other"),
+        ("App", "main/app/library/books/2"),
+        ("Deploy", "main/app/library/books"),
+    ],
+)
+async def test_a_second_entity_of_an_app_sees_nothing_and_says_nothing(caller: str, workflow: str) -> None:
+    report = ReportRequest("library", "books", "uid-1", 1, "Running", "", True, "Accepted")
+    assert await ran(Step.REPORT, "App", "main/app/library/books", report)
+    assert not await ran(Step.LOAD, caller, workflow, LoadRequest("library", "books"))
+    assert not await ran(Step.REPORT, caller, workflow, report)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "x/app/library/books/uid-1/Deploy/1",
+        "main/app/library/other/uid-1/Deploy/1",
+        "main/app/library/books2/uid-1/Deploy/1",
+        "by-hand-Deploy-books",
+    ],
+)
+async def test_an_operation_of_another_entity_has_no_step_done(operation: str) -> None:
+    step = ComponentStep(target("Deploy", operation), "store")
+    assert not await ran(Step.ROLL_NODE, "Deploy", operation, step)
 
 
 @pytest.mark.parametrize("step", ["plan_deletion", "delete_component", "delete_leftovers"])
