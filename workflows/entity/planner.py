@@ -6,6 +6,7 @@ second notice of the same thing change nothing but the time at which it is asked
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from api.app import Phase
@@ -102,7 +103,8 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     In this order: an App that is deleted is deleted; a lost primary is replaced, whatever the spec says by now, unless
     the App is paused; a spec that cannot be carried out is refused and nothing that
     runs is touched; a paused App is left alone; drift of what runs is repaired, also while a newer spec waits; what
-    failed for good, or was aborted, waits; then the newer spec, one part of it after another.
+    failed for good, or was aborted, waits; then the newer spec, one part of it after another; and drift that a Repair
+    has left is told, for the App is not as wanted.
     """
     if not snapshot.exists:
         return Decision(gone=True)
@@ -130,8 +132,7 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
         message = f"{OperationType.REPAIR} {memory.repair.how}: {memory.repair.message}"
         return Decision(telling=Telling(Phase.WAITING, message, failed_operation=OperationType.REPAIR))
     if drift:
-        more = f" and {len(drift) - 1} more" if len(drift) > 1 else ""
-        return Decision(OperationType.REPAIR, drift[0] + more)
+        return Decision(OperationType.REPAIR, _shortened(drift))
     replacing = None
     if memory.failover and not snapshot.operation:
         failed, waits = (OperationType.FAILOVER, "") if memory.failover_failed else ("", OperationType.FAILOVER)
@@ -150,8 +151,15 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
         return Decision(snapshot.operation, snapshot.change)
     if snapshot.deployed_hash != snapshot.spec_hash:
         return Decision(OperationType.DEPLOY, f"the spec changed (generation {snapshot.generation})")
+    if left := [each for each in snapshot.drift if each in memory.unrepairable]:
+        message = f"{OperationType.REPAIR} could not put back: {_shortened(left)}"
+        return Decision(telling=Telling(Phase.WAITING, message, failed_operation=OperationType.REPAIR))
     # Nothing is left to do. Whether all is as wanted is for the watcher to say, who sees what runs.
     return Decision(telling=Telling(Phase.RUNNING, ""))
+
+
+def _shortened(drift: Sequence[str]) -> str:
+    return drift[0] + (f" and {len(drift) - 1} more" if len(drift) > 1 else "")
 
 
 def is_missing(sentence: str) -> bool:
@@ -216,4 +224,4 @@ def settle(requested: str, decision: Decision) -> tuple[Outcome, str] | None:
     telling = decision.telling
     if telling is not None and (telling.paused or not telling.accepted):
         return Outcome.REFUSED, telling.message
-    return Outcome.NOTHING, "everything is as the spec says"
+    return Outcome.NOTHING, (telling.message if telling is not None else "") or "everything is as the spec says"

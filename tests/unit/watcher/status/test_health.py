@@ -171,6 +171,13 @@ def test_an_operation_that_waits_is_told_with_what_a_person_has_to_know() -> Non
     assert health(moving).message == "Switchover: its machine", "roles are on their way"
 
 
+def test_an_app_with_something_that_a_repair_left_is_not_as_wanted_though_all_nodes_are_well() -> None:
+    left = "Repair could not put back: Service cache-master: spec.selector differs"
+    found = health(replace(well(), phase=Phase.WAITING, told=left))
+    assert (found.phase, found.message, found.as_wanted) == (Phase.WAITING, left, False)
+    assert condition(found, "Ready") == (True, "AllNodesReady")
+
+
 def test_what_a_drain_waits_for_stands_behind_the_claim() -> None:
     found = health(replace(well(), told="machine m1 is cordoned: cache-0 is master"))
     assert found.message == "as wanted; machine m1 is cordoned: cache-0 is master"

@@ -86,6 +86,17 @@ def test_drift_that_a_repair_left_is_not_repaired_again() -> None:
     assert (decision.operation, decision.reason) == ("Repair", "b")
 
 
+def test_drift_that_a_repair_left_is_told_and_the_app_is_not_running_as_wanted() -> None:
+    left = Memory(unrepairable=frozenset({"Service x: spec.selector differs", "b", "gone since"}))
+    drifted = replace(DEPLOYED, drift=["Service x: spec.selector differs", "b"])
+    told = plan(drifted, left).telling
+    message = "Repair could not put back: Service x: spec.selector differs and 1 more"
+    assert told == Telling("Waiting", message, failed_operation="Repair")
+    assert plan(DEPLOYED, left).telling == Telling("Running", "")
+    assert plan(replace(drifted, operation="Scale"), left).operation == "Scale", "the spec is carried out all the same"
+    assert settle("Deploy", plan(drifted, left)) == (Outcome.NOTHING, message)
+
+
 @pytest.mark.parametrize(
     ("snapshot", "interrupted"),
     [
