@@ -6,8 +6,10 @@ group is created as a dry run (admission included, nothing stored), with field v
 not an unknown field to be dropped.
 
 A refusal must be the App's own fault, or it would stop Apps for what their authors cannot change. So what fails is
-tried again without what the App writes, and where a node runs, as it runs: if that fails as well, nothing is said. A
-namespace that is just being made has no service account yet, and admits nothing for a moment.
+tried again without what the App writes, and where a node runs, as it runs: if that fails as well, nothing is said.
+Nothing is said either of a new group for which a quota has no room: the Pods of an App that was just deleted may still
+hold it, so its Deploy begins, and waits. A namespace that is just being made has no service account yet, and admits
+nothing for a moment.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from activities.cluster.gather import together
 from activities.dependencies import Platform
 from api.app import App
 from api.group import GroupSpec
@@ -25,7 +28,7 @@ from render.desired.spec_parts import POD_FIELDS
 from render.manifests.deployments import digest
 from render.manifests.pod import node_pod
 from render.plugin.problems import Problem
-from render.validation.pod_refusals import forbidden_pod, refused_pod
+from render.validation.pod_refusals import Forbidden, forbidden_pod, refused_pod, why_forbidden
 from render.validation.transitions import group_path
 
 log = logging.getLogger(__name__)
@@ -43,13 +46,14 @@ class PodTrial:
 
     async def problems(self, app: App, wanted: DesiredApp, recorded: RecordedState) -> list[Problem]:
         """Of the groups whose Pods are to be other ones than they are."""
-        found: list[Problem] = []
+        deadline = asyncio.get_running_loop().time() + _ADMITTED_AFTER
+        tried = []
         for component in wanted.components:
             for group in component.groups:
                 record = recorded.groups.get(group.resource_name)
                 if group.nodes and (record is None or _differs(record, group.spec)):
-                    found += await self._of_group(app, wanted, component, group, record)
-        return found
+                    tried.append(self._of_group(app, wanted, component, group, record, deadline))
+        return [problem for found in await together(tried) for problem in found]
 
     async def _of_group(
         self,
@@ -58,39 +62,40 @@ class PodTrial:
         component: DesiredComponent,
         group: DesiredGroup,
         record: GroupSpec | None,
+        deadline: float,
     ) -> list[Problem]:
+        """``deadline``: by the loop's clock, until when a new namespace may admit nothing."""
         pod = node_pod(wanted, component, group, group.nodes[0])
         key = digest([app.uid, pod])
         if key in self._admitted:
             return []
         refusal = await self._refusal(pod)
-        path = group_path(app, component.name, group.name)
+        while record is None and _passes(refusal) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(1)
+            refusal = await self._refusal(pod)
         if refusal is None:
             self._remember(key)
-        elif isinstance(refusal, InvalidError):
-            defaults = {name: GroupSpec.model_fields[name].get_default() for name in POD_FIELDS}
-            plain = _pod_of(wanted, component, group, group.spec.model_copy(update=defaults))
-            if await self._refusal(plain) is None:
-                return refused_pod(path, refusal.causes, refusal.message)
-        elif record is not None:
-            if await self._refusal(_pod_of(wanted, component, group, record)) is None:
+            return []
+        path = group_path(app, component.name, group.name)
+        defaults = {name: GroupSpec.model_fields[name].get_default() for name in POD_FIELDS}
+        other = group.spec.model_copy(update=defaults)
+        if isinstance(refusal, ForbiddenError):
+            why = why_forbidden(refusal.message)
+            if record is None and why is Forbidden.LACKS_AMOUNTS:  # a Pod without amounts says nothing here
                 return forbidden_pod(path, refusal.message)
-        elif (refusal := await self._still_forbidden(pod)) is not None:
-            return forbidden_pod(path, refusal.message)
-        return []
+            if record is None and why is Forbidden.NO_ROOM:
+                return []
+            other = other if record is None else record
+        if await self._refusal(_pod_of(wanted, component, group, other)) is not None:
+            return []
+        if isinstance(refusal, InvalidError):
+            return refused_pod(path, refusal.causes, refusal.message)
+        return forbidden_pod(path, refusal.message)
 
     def _remember(self, key: str) -> None:
         if len(self._admitted) >= _REMEMBERED:
             self._admitted.clear()
         self._admitted.add(key)
-
-    async def _still_forbidden(self, pod: Manifest) -> InvalidError | ForbiddenError | None:
-        for _ in range(_ADMITTED_AFTER):
-            await asyncio.sleep(1)
-            refusal = await self._refusal(pod)
-            if refusal is None:
-                return None
-        return refusal
 
     async def _refusal(self, pod: Manifest) -> InvalidError | ForbiddenError | None:
         """None also where nobody could be asked: then it is found when the Pod is made."""
@@ -103,6 +108,11 @@ class PodTrial:
         except KubernetesError:
             return None  # one of the name is there: it was admitted once
         return None
+
+
+def _passes(refusal: InvalidError | ForbiddenError | None) -> bool:
+    """Whether it may be gone in a moment, in a new namespace."""
+    return isinstance(refusal, ForbiddenError) and why_forbidden(refusal.message) is Forbidden.OTHER
 
 
 def _pod_of(wanted: DesiredApp, component: DesiredComponent, group: DesiredGroup, spec: GroupSpec) -> Manifest:

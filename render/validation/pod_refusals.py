@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 
 from api.names import MIDDLEWARE_CONTAINER
 from render.plugin.problems import Problem
@@ -30,9 +31,26 @@ def refused_pod(group: str, causes: Sequence[tuple[str, str]], message: str) -> 
 
 def forbidden_pod(group: str, message: str) -> list[Problem]:
     """For a quota, a LimitRange or a policy of the namespace: it says what it wants, not of which field."""
-    fields = _without_amount(message) if "must specify" in message else []
+    fields = _without_amount(message)
     what = f"write {', '.join(fields)}" if fields else "resources are the engine's, agentResources those of the agents"
     return [Problem(f"{group}.resources", f"the namespace does not admit such a Pod: {message}; {what}")]
+
+
+class Forbidden(StrEnum):
+    """Why a namespace does not admit a Pod."""
+
+    NO_ROOM = "no room"
+    """A quota is used up, which passes when other Pods go."""
+    LACKS_AMOUNTS = "lacks amounts"
+    """The App has to write an amount: without it no Pod will ever be admitted."""
+    OTHER = "other"
+
+
+def why_forbidden(message: str) -> Forbidden:
+    """By the API server's sentence, since its answer has no field for it."""
+    if "exceeded quota: " in message:
+        return Forbidden.NO_ROOM
+    return Forbidden.LACKS_AMOUNTS if _without_amount(message) else Forbidden.OTHER
 
 
 def app_field(group: str, field: str) -> str:
@@ -57,6 +75,8 @@ def _without_amount(message: str) -> list[str]:
     """``must specify limits.cpu for: install,middleware; requests.memory for: middleware``, by the App's fields. Before
     Kubernetes 1.23 the containers are not named."""
     fields: dict[str, None] = {}
+    if "must specify" not in message:
+        return []
     for amounts, containers in _WITHOUT_AMOUNT.findall(message):
         parts: tuple[str, ...] = _CONTAINERS
         if containers:

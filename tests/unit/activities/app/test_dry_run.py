@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,49 @@ async def test_a_namespace_that_has_just_been_made_admits_nothing_for_a_moment()
 
     world.cluster.admission = young
     assert (await world.load()).refusal == ""
+
+
+def forbidden(message: str) -> KubernetesError:
+    return error_from_status("creating", 403, {"reason": "Forbidden", "message": message})
+
+
+def full(pod: Manifest) -> KubernetesError | None:
+    """As a namespace whose quota the Pods of an App that was just deleted still hold; small Pods would fit."""
+    memory = pod["spec"]["containers"][0]["resources"].get("requests", {}).get("memory")
+    return forbidden("exceeded quota: q, requested: requests.memory=4Gi") if memory == "4Gi" else None
+
+
+@pytest.mark.parametrize(
+    "against",
+    [full, lambda _: forbidden("violates the policy of the namespace"), lambda _: forbidden("is being terminated")],
+)
+async def test_a_new_app_waits_for_room_and_is_not_refused(
+    against: Callable[[Manifest], KubernetesError | None],
+) -> None:
+    world = World(components=store(replicas=2, resources={"requests": {"memory": "4Gi"}}))
+    world.cluster.admission = against
+    assert (await world.load()).refusal == ""
+
+
+async def test_an_amount_that_the_namespace_does_not_admit_is_refused_in_a_new_app() -> None:
+    def bounded(pod: Manifest) -> KubernetesError | None:
+        memory = pod["spec"]["containers"][0]["resources"].get("limits", {}).get("memory")
+        return forbidden("maximum memory usage per Container is 2Gi, but limit is 4Gi") if memory == "4Gi" else None
+
+    world = World(components=store(replicas=2, resources={"limits": {"memory": "4Gi"}}))
+    world.cluster.admission = bounded
+    assert (await world.load()).refusal.startswith(f"{GROUP}.resources: the namespace does not admit such a Pod")
+
+
+async def test_a_look_at_an_app_of_many_groups_takes_no_longer_than_at_one() -> None:
+    groups = [{"name": f"g{number}", "replicas": 1} for number in range(16)]
+    world = World(components=[{"name": "store", "groups": groups}])
+    world.cluster.admission = lambda pod: forbidden("no service account") if of_store(pod) else None
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    refusal = (await world.load()).refusal
+    assert loop.time() - began < 10
+    assert refusal == ""
 
 
 @pytest.mark.parametrize(
