@@ -19,7 +19,7 @@ from temporalio.exceptions import ApplicationError
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
 from activities.dependencies import Platform, permanent
-from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY
+from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_APP
 from api.steps import ErrorType, Target
 from clients.resources import SECRET, VOLUME_CLAIM, Manifest, resource_of
 
@@ -35,11 +35,11 @@ def is_own(target: Target, live: Mapping[str, Any]) -> bool:
     owners = [owner for owner in metadata.get("ownerReferences") or [] if owner.get("kind") == "App"]
     if owners:
         return any(owner.get("uid") == target.uid for owner in owners)
+    if live["kind"] not in OWNERLESS:
+        return False
     labels = metadata.get("labels") or {}
-    if live["kind"] in OWNERLESS:
-        annotated = (metadata.get("annotations") or {}).get(ANNOTATION_APP_UID) == target.uid
-        return bool(annotated and labels.get(LABEL_APP, target.app) == target.app)
-    return bool(labels.get(LABEL_APP) == target.app and labels.get(LABEL_MANAGED_BY) == MANAGED_BY)
+    annotated = (metadata.get("annotations") or {}).get(ANNOTATION_APP_UID) == target.uid
+    return bool(annotated and labels.get(LABEL_APP, target.app) == target.app)
 
 
 def check_own(target: Target, live: Mapping[str, Any]) -> None:

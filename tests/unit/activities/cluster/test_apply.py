@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.cluster.apply import apply_owned
+from activities.cluster.apply import apply_owned, is_own
 from activities.dependencies import Platform
 from api.app import App
 from api.steps import Target
@@ -92,3 +92,18 @@ async def test_somebody_elses_object_is_never_taken_over(labels: dict[str, str],
     with pytest.raises(ApplicationError, match=words):
         await apply_owned(cast(Platform, platform), TARGET, manifest)
     assert platform.kubernetes.applied == []
+
+
+@pytest.mark.parametrize(
+    ("owners", "own"),
+    [
+        ([{"kind": "App", "uid": "uid-1"}], True),
+        ([{"kind": "App", "uid": "another"}], False),
+        ([], False),
+        ([{"kind": "Team", "uid": "uid-1"}], False),
+    ],
+)
+def test_labels_that_anybody_can_set_let_nothing_be_removed(owners: list[dict[str, str]], own: bool) -> None:
+    live = copy.deepcopy(service_manifests(wanted())[0])
+    live["metadata"]["ownerReferences"] = owners
+    assert is_own(TARGET, live) == own
