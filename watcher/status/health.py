@@ -293,4 +293,9 @@ def _unknown(facts: AppFacts) -> Mapping[str, str]:
         return {aspect.type: why for aspect in _ASPECTS if aspect.type != "ParametersInEffect"}
     holders = [node for component, node in nodes if node.role in component.writable]
     told = [node for node in holders if node.heard is not None and node.heard.writes is not Writes.UNKNOWN]
-    return {} if told else {"WritesAccepted": "no node tells whether it takes writes"}
+    unknown = {} if told else {"WritesAccepted": "no node tells whether it takes writes"}
+    unproven = sorted(node for component in facts.components for node in component.unproven)
+    if unproven:
+        who = ", ".join(unproven[:_NAMED])
+        unknown["SingleHolder"] = f"silent or replaced since they claimed an exclusive role: {who}"
+    return unknown

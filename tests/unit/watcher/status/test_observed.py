@@ -73,6 +73,31 @@ async def test_two_nodes_that_claim_an_exclusive_role_are_told_while_it_lasts(mo
         assert seen.metric("middleware_app_problems", reason="TwoHolders") is None
 
 
+@pytest.mark.parametrize("topology", ["sentinel", "replication"])
+async def test_a_primary_on_a_dead_machine_and_its_successor_are_not_two_holders(
+    monkeypatch: pytest.MonkeyPatch, topology: str
+) -> None:
+    """They were told as two for as long as the machine was away: nobody could know then whether it was so."""
+    known = Installation(monkeypatch, spec={"topology": topology})
+    seen = Seen(known)
+    async with known.watching():
+        well(known)
+        await eventually(seen.as_wanted)
+        if topology == "replication":
+            known.fence(FIRST)
+        else:
+            known.agents.hang(FIRST)
+            await eventually(lambda: f"{FIRST}: the agent hangs" in seen.status["message"])
+            assert seen.condition("Ready")[0] == "True", "it has the label still"
+        known.agents.say(SECOND, "master", 8, writes=agent_pb2.WRITES_ACCEPTED)
+        known.agents.say(THIRD, "replica", follows=ADDRESSES[1])
+        await eventually(lambda: known.role(1) == "master" and seen.status["primary"] == SECOND)
+        await asyncio.sleep(5.0)
+        assert "both claim" not in seen.status["message"]
+        assert seen.condition("SingleHolder") == ("Unknown", "NotTold")
+        assert not seen.events("TwoHolders")
+
+
 async def test_a_primary_that_refuses_every_write_is_told_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     known = Installation(monkeypatch)
     seen = Seen(known)
