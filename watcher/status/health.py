@@ -120,6 +120,11 @@ def problems(facts: AppFacts) -> Iterator[Problem]:
     yield from sorted(found, key=lambda problem: order.index(problem.kind))
 
 
+def only_unheard(found: Health) -> bool:
+    """Whether nothing keeps the App from being as wanted but that agents are not heard."""
+    return found.phase is Phase.DEGRADED and all(problem.kind is Kind.NOT_HEARD for problem in found.problems)
+
+
 def of_component(component: ComponentFacts) -> Condition:
     """The condition Ready of the Component resource."""
     found = [problem for problem in _of_component(component) if problem.kind in NOT_SERVING]
