@@ -33,6 +33,7 @@ class TcpAction:
     keep: bool = False
     login: str = ""
     login_expect: str | None = None
+    login_refused: str | None = None
 
 
 @dataclass(frozen=True)

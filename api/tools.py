@@ -132,6 +132,8 @@ class TcpAction(Model):
 
     ``address`` is ``host:port`` or ``unix:/path``. With ``keep`` the agent keeps the connection for the next poll of
     the same tool and sends ``login`` only when it opens one. Without ``expect`` it reads until the peer closes.
+    The answer to the login is read until ``loginExpect`` matches. Where ``loginRefused`` matches, the engine does not
+    accept what the App's Secret holds, and the App says so; any other answer is a fault like any other.
     """
 
     address: str
@@ -139,6 +141,13 @@ class TcpAction(Model):
     keep: bool = False
     login: str = ""
     login_expect: Pattern | None = None
+    login_refused: Pattern | None = None
+
+    @model_validator(mode="after")
+    def _refused_is_read(self) -> Self:
+        if self.login_refused is not None and self.login_expect is None:
+            raise ValueError("loginRefused needs loginExpect: without it the answer to the login is not read")
+        return self
 
 
 class HttpAction(Model):

@@ -12,7 +12,7 @@ class StepError(Exception):
 
 
 class LoginRefusedError(StepError):
-    """The peer is there and has answered the login otherwise than it does where it accepts it."""
+    """The peer is there and has answered the login by what the plugin says is a refusal of the credentials."""
 
 
 class ToolError(Exception):

@@ -215,9 +215,7 @@ class _Run:
             expect = exchange.login_expect if exchange.logging_in else exchange.expect
             wanted = "the end of the connection" if expect is None else f"/{expect.pattern}/"
             late = f"expected {wanted} from {exchange.address} within {step.timeout:g} s"
-            refused = exchange.logging_in and exchange.received
-            failed = LoginRefusedError if refused else StepError
-            raise failed(f"{late}, answered {shown(exchange.answer)}") from error
+            raise StepError(f"{late}, answered {shown(exchange.answer)}") from error
 
     async def _in_time(self, step: Step) -> str:
         self.waits()
@@ -249,10 +247,14 @@ class _Run:
             address=fill(action.address),
             send=fill(action.send, secrets=True),
             login=partial(fill, action.login, secrets=True),
-            login_expect=None if action.login_expect is None else self.variables.pattern(action.login_expect),
-            expect=None if expect is None else self.variables.pattern(expect),
+            login_expect=self._pattern(action.login_expect),
+            login_refused=self._pattern(action.login_refused),
+            expect=self._pattern(expect),
             keep=action.keep,
         )
+
+    def _pattern(self, text: str | None) -> re.Pattern[str] | None:
+        return None if text is None else self.variables.pattern(text)
 
     async def _program(self, action: RunAction) -> str:
         fill = self.variables.fill

@@ -25,8 +25,8 @@ from agent.tooling.failure import LoginRefusedError, StepError, shown
 _MOMENT = 0.005
 """Seconds for which an exchange may hold up all else in the agent."""
 _REST = 0.5
-"""Seconds within which the rest follows of an answer to a login that has begun. Most engines answer a wrong password
-and wait for the next attempt: an answer that has come to its end is not waited for until the step's time is up."""
+"""Seconds within which the rest follows of an answer to a login that has begun. An engine that answers otherwise than
+was expected may keep the connection: its answer is not waited for until the step's time is up."""
 _LARGEST_ANSWER = 8 * 1024 * 1024
 _BUFFER = memoryview(bytearray(64 * 1024))
 """For all connections, as what arrives is taken out at once."""
@@ -43,6 +43,7 @@ class Exchange:
     send: str = field(repr=False)
     login: Callable[[], str] = field(repr=False)
     login_expect: re.Pattern[str] | None
+    login_refused: re.Pattern[str] | None
     expect: re.Pattern[str] | None
     keep: bool
     received: bytearray = field(default_factory=bytearray, repr=False)
@@ -225,13 +226,14 @@ async def _login(connection: _Connection, login: str, request: Exchange) -> None
     try:
         async with asyncio.timeout(None) as patience:
             while request.take(await connection.receive(), request.login_expect) is None:
+                if request.login_refused is not None and request.login_refused.search(request.answer) is not None:
+                    raise LoginRefusedError(f"{request.address} refuses the login: answered {shown(request.answer)}")
                 patience.reschedule(loop.time() + _REST)
     except TimeoutError as error:
         wanted = f"expected /{request.login_expect.pattern}/, answered {shown(request.answer)}"
-        raise LoginRefusedError(f"{request.address} refuses the login: {wanted}") from error
-    except StepError as error:
-        failed = LoginRefusedError if request.received else StepError
-        raise failed(f"login failed: {error}") from error
+        raise StepError(f"login failed: {request.address}: {wanted}") from error
+    except PeerClosedError as error:
+        raise StepError(f"login failed: {error}") from error
     request.logging_in = False
     request.received.clear()
     connection.idle()  # what is left of the answer is no part of the next

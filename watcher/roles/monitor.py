@@ -191,7 +191,7 @@ class RoleMonitor:
         for listener in self._listeners:
             listener.heard(key, name, heard)
         at = f"{namespace}/{name}"
-        said = said_after(self._said.get(at), heard)
+        said = said_after(self._said.get(at), heard, _now())
         if self._messages.get(at, "") != message or self._said.get(at) != said:
             self._messages[at], self._said[at] = message, said
             self._told(key[:2])

@@ -21,9 +21,11 @@ class Writes(StrEnum):
 @dataclass(frozen=True)
 class Said:
     """What a node's agent said last. ``silence``: why it says nothing now, a sentence; empty while it is heard.
+    ``silent_since``: when it fell silent, on the watcher's clock; None also where it was never heard before.
     ``fenced``: the agent itself has stopped the engine's writes, since nobody renewed its lease."""
 
     silence: str = ""
+    silent_since: float | None = None
     writes: Writes = Writes.UNKNOWN
     refusal: str = ""
     fenced: bool = False
@@ -34,11 +36,13 @@ class Said:
     """Why its engine ends again and again, a sentence; empty where it does not."""
 
 
-def said_after(known: Said | None, heard: Heard) -> Said:
+def said_after(known: Said | None, heard: Heard, now: float) -> Said:
     """Silence changes nothing of what was said last: it is no proof of anything else."""
     report = heard.report
     if report is None:
-        return replace(known or Said(), silence=heard.silence)
+        if known is None:
+            return Said(silence=heard.silence)
+        return replace(known, silence=heard.silence, silent_since=known.silent_since if known.silence else now)
     return Said(
         writes=_writes(report),
         refusal=report.refusal,

@@ -57,13 +57,16 @@ class NodeFacts:
 @dataclass(frozen=True)
 class ComponentFacts:
     """``writable``: roles in which a node takes writes, ``exclusive``: those of them that only one node may hold.
-    ``others``: nodes beside its own whose engines claim a role, such as those that a Scale is just removing."""
+    ``others``: nodes beside its own whose engines claim a role, such as those that a Scale is just removing.
+    ``unproven``: nodes that claimed an exclusive role and have fallen silent or were replaced. That is not counted in
+    their ``claims``; nor is it known that no second node holds the role."""
 
     name: str
     nodes: tuple[NodeFacts, ...] = ()
     writable: frozenset[str] = frozenset()
     exclusive: frozenset[str] = frozenset()
     others: Mapping[str, str] = field(default_factory=dict)
+    unproven: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

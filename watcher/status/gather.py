@@ -44,20 +44,44 @@ def component_facts(
         if pods.label(s, LABEL_COMPONENT) == name and (role := pods.label(s, LABEL_SERVICE_ROLE))
     )  # fmt: skip
     exclusive = snapshot.exclusive.get(name, writable)
-    claims: dict[str, str] = {}
-    for pod in snapshot.pods:
-        role = snapshot.claims.get(str(pod["metadata"]["name"]), "")
-        node = pods.label(pod, LABEL_NODE)
-        # Of a node that has two Pods for a moment, the claim that matters.
-        if role and pods.exists(pod) and pods.label(pod, LABEL_COMPONENT) == name and claims.get(node) not in exclusive:
-            claims[node] = role
+    claims, unproven = _claims(snapshot, name, exclusive, nodes)
     return ComponentFacts(
         name,
         tuple(_node(snapshot, node, nodes.get(node), claims.get(node, "")) for node in expected),
         writable,
         exclusive & writable,
         {node: role for node, role in claims.items() if node not in expected},
+        unproven,
     )
+
+
+def _claims(
+    snapshot: Snapshot, component: str, exclusive: frozenset[str], nodes: Mapping[str, Manifest]
+) -> tuple[dict[str, str], frozenset[str]]:
+    """By node, the role that its engine claims. Then the nodes whose claim to an exclusive role is not counted, as
+    nothing shows that they hold it still: a claim outlives the words of the agent that made it."""
+    replaced = apps.fenced(snapshot.app)
+    claims: dict[str, str] = {}
+    unproven: set[str] = set()
+    for pod in snapshot.pods:
+        role = snapshot.claims.get(str(pod["metadata"]["name"]), "")
+        node = pods.label(pod, LABEL_NODE)
+        if not role or not pods.exists(pod) or pods.label(pod, LABEL_COMPONENT) != component:
+            continue
+        if role in exclusive and (node in replaced or _outlived(snapshot, pod, role, nodes.get(node, pod))):
+            unproven.add(node)
+        elif claims.get(node) not in exclusive:  # of a node that has two Pods for a moment, the claim that matters
+            claims[node] = role
+    return claims, frozenset(unproven)
+
+
+def _outlived(snapshot: Snapshot, pod: Manifest, role: str, counts: Manifest) -> bool:
+    """Whether the claim is that of a silent Pod to which no client is sent for it, or whose successor is heard.
+    ``counts``: the node's Pod that counts."""
+    own, newest = (snapshot.said.get(str(each["metadata"]["name"])) for each in (pod, counts))
+    if own is None or not own.silence:
+        return False
+    return pods.role_of(pod) != role or (newest is not None and not newest.silence)
 
 
 def _node(snapshot: Snapshot, name: str, pod: Manifest | None, claims: str) -> NodeFacts:

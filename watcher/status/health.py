@@ -120,6 +120,11 @@ def problems(facts: AppFacts) -> Iterator[Problem]:
     yield from sorted(found, key=lambda problem: order.index(problem.kind))
 
 
+def only_unheard(found: Health) -> bool:
+    """Whether nothing keeps the App from being as wanted but that agents are not heard."""
+    return found.phase is Phase.DEGRADED and all(problem.kind is Kind.NOT_HEARD for problem in found.problems)
+
+
 def of_component(component: ComponentFacts) -> Condition:
     """The condition Ready of the Component resource."""
     found = [problem for problem in _of_component(component) if problem.kind in NOT_SERVING]
@@ -293,4 +298,9 @@ def _unknown(facts: AppFacts) -> Mapping[str, str]:
         return {aspect.type: why for aspect in _ASPECTS if aspect.type != "ParametersInEffect"}
     holders = [node for component, node in nodes if node.role in component.writable]
     told = [node for node in holders if node.heard is not None and node.heard.writes is not Writes.UNKNOWN]
-    return {} if told else {"WritesAccepted": "no node tells whether it takes writes"}
+    unknown = {} if told else {"WritesAccepted": "no node tells whether it takes writes"}
+    unproven = sorted(node for component in facts.components for node in component.unproven)
+    if unproven:
+        who = ", ".join(unproven[:_NAMED])
+        unknown["SingleHolder"] = f"silent or replaced since they claimed an exclusive role: {who}"
+    return unknown

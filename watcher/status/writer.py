@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -19,10 +20,11 @@ from watcher.cache import drift, pods
 from watcher.cache.caches import AppKey, Caches
 from watcher.roles.rules import RoleRules
 from watcher.roles.said import Said
+from watcher.roles.streams import EAGER_SECONDS
 from watcher.status.events import Events
 from watcher.status.facts import differing_of
 from watcher.status.gather import Snapshot
-from watcher.status.health import Kind
+from watcher.status.health import Kind, only_unheard
 from watcher.status.summary import Statuses, summarize
 from watcher.work_queue import WorkQueue
 
@@ -31,9 +33,13 @@ log = logging.getLogger(__name__)
 DELAY = 0.1
 """Seconds that a change waits for others: ``kubectl wait`` sees this as latency, the API server as fewer writes."""
 BEGIN_SECONDS = 5.0
-"""For so long a watcher that has just begun waits for the agents of ready nodes before it says that one is not heard:
-else each change of the watcher would be a change of every App's status."""
-_BEGIN_LOOK = 0.5
+"""For so long a watcher that has just begun waits for the agents of ready nodes before it says anything: else each
+change of the watcher would be a change of every App's status."""
+UNHEARD_SECONDS = EAGER_SECONDS
+"""For so long it does not say that a node is not heard where it has nothing else to tell: its streams say nothing of an
+agent that they do not reach for as long."""
+SILENCE_SECONDS = 5.0
+"""For so long an agent that was heard may be silent: it is restarted, and connected again, within less."""
 
 
 class Roles(Protocol):
@@ -113,11 +119,13 @@ class StatusWriter:
         if app is None:
             return
         snapshot = self._snapshot(key, app)
-        if self._must_wait(snapshot):
-            self._queue.add(key, _BEGIN_LOOK)
+        unheard = any(pods.is_ready(p) and str(p["metadata"]["name"]) not in snapshot.said for p in snapshot.pods)
+        if unheard and self._waits(key, BEGIN_SECONDS):
             return
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         statuses = summarize(snapshot, now)
+        if unheard and only_unheard(statuses.health) and self._waits(key, UNHEARD_SECONDS):
+            return
         components, groups = snapshot.components, snapshot.groups
         # The App last: who sees it Ready finds its parts so.
         parts = [(COMPONENT, c, statuses.components[c["metadata"]["name"]]) for c in components]
@@ -140,7 +148,7 @@ class StatusWriter:
             cluster.pods_of.of(key),
             [s for s in cluster.services_of.of(key) if drift.belongs_to(s, app)],
             messages=self._roles.messages(key),
-            said=self._roles.said(key),
+            said={pod: self._lasting(key, said) for pod, said in self._roles.said(key).items()},
             claims=self._roles.claims(key),
             exclusive={name: self._rules.exclusive(*key, name) for name in names},
             announced={str(each["metadata"]["name"]): drift.note_of(each) for each in deployments},
@@ -148,10 +156,21 @@ class StatusWriter:
             notes=self._notes(key),
         )
 
-    def _must_wait(self, snapshot: Snapshot) -> bool:
-        if _now() - self._began >= BEGIN_SECONDS:
-            return False
-        return any(pods.is_ready(p) and str(p["metadata"]["name"]) not in snapshot.said for p in snapshot.pods)
+    def _waits(self, key: AppKey, seconds: float) -> bool:
+        """Whether the watcher has begun less than ``seconds`` ago. The App is looked at again then, or when one of its
+        agents is heard."""
+        left = self._began + seconds - _now()
+        if left > 0:
+            self._queue.add(key, left)
+        return left > 0
+
+    def _lasting(self, key: AppKey, said: Said) -> Said:
+        """Without a silence that has not lasted yet; the App is looked at again when it has."""
+        left = 0.0 if said.silent_since is None else said.silent_since + SILENCE_SECONDS - _now()
+        if left <= 0:
+            return said
+        self._queue.add(key, left)
+        return replace(said, silence="", silent_since=None)
 
     def _current(self, manifest: Manifest) -> Manifest:
         """With the conditions written last, which the cache may not show yet: their times must not be made anew."""

@@ -53,18 +53,22 @@ def learn_move(state: EntityState, node: str, result: OperationResult, now: date
 
 
 def with_word(telling: Telling, snapshot: AppSnapshot, state: EntityState) -> Telling:
-    """With what a drain cannot take away, or takes down, and why; and with a primary that takes no writes and keeps
-    its role."""
-    said: list[tuple[str, bool]] = []
+    """With what a drain cannot take away, or takes down, and why. That a node refuses writes is the watcher's to tell,
+    which sees at once when that is over: here is said only that it could not be relieved."""
+    said: list[str] = []
+    failed: list[str] = []
     for found in snapshot.evacuations:
-        if not found.candidate:
-            said.append((found.message, bool(found.machine)))
+        tried = found.node == state.move_node and not snapshot.paused
+        if not found.machine:
+            failed += [f"the Switchover away from {found.node} failed: {state.move_message}"] if tried else []
+        elif not found.candidate:
+            said.append(found.message)
         elif snapshot.paused:
-            said.append((f"{found.message}, and stays so while the App is paused", bool(found.machine)))
-        elif found.node == state.move_node:
-            message = f"{found.message}, and could not be relieved yet: {state.move_message}"
-            said.append((message, bool(found.machine)))
-    if not said:
+            said.append(f"{found.message}, and stays so while the App is paused")
+        elif tried:
+            said.append(f"{found.message}, and could not be relieved yet: {state.move_message}")
+    if not said and not failed:
         return telling
-    message = "; ".join(filter(None, [telling.message, *(sentence for sentence, _ in said)]))
-    return replace(telling, message=message, cordoned="; ".join(sentence for sentence, drained in said if drained))
+    return replace(
+        telling, message="; ".join(filter(None, [telling.message, *said, *failed])), cordoned="; ".join(said)
+    )

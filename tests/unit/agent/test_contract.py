@@ -34,7 +34,10 @@ STEPS = [
         "run": {"argv": ["/bin/true"], "env": {"A": "b"}, "stdin": "in", "exitCodes": [0, 3]},
         "optional": True,
     },
-    {"tcp": {"address": "h:1", "send": "x", "keep": True, "login": "l", "loginExpect": "ok"}, "expect": "(?P<x>.)"},
+    {
+        "tcp": {"address": "h:1", "send": "x", "keep": True, "login": "l", "loginExpect": "ok", "loginRefused": "no"},
+        "expect": "(?P<x>.)",
+    },
     {
         "http": {"url": "http://h/", "status": [200, 429], "json": {"state": "a.b"}},
         "repeat": {"every": 1, "timeout": 9},
@@ -86,7 +89,8 @@ def test_every_field_the_platform_writes_arrives() -> None:
     assert run.run is not None
     assert (run.name, run.run.exit_codes, run.run.stdin, run.optional) == ("a", (0, 3), "in", True)
     assert tcp.tcp is not None
-    assert (tcp.tcp.keep, tcp.tcp.login_expect, tcp.expect) == (True, "ok", "(?P<x>.)")
+    assert (tcp.tcp.keep, tcp.expect) == (True, "(?P<x>.)")
+    assert (tcp.tcp.login, tcp.tcp.login_expect, tcp.tcp.login_refused) == ("l", "ok", "no")
     assert http.http is not None
     assert http.repeat is not None
     assert (http.http.json_paths, http.http.status, http.repeat.timeout) == ({"state": "a.b"}, (200, 429), 9.0)

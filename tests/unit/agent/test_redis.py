@@ -18,7 +18,14 @@ PASSWORD = "correct-horse-battery-staple"
 def _step(port: int, send: str, **fields: Any) -> dict[str, Any]:
     login = "AUTH ${secret.password}\r\n"
     return {
-        "tcp": {"address": f"127.0.0.1:{port}", "send": send, "keep": True, "login": login, "loginExpect": r"^\+OK\r\n"}
+        "tcp": {
+            "address": f"127.0.0.1:{port}",
+            "send": send,
+            "keep": True,
+            "login": login,
+            "loginExpect": r"^\+OK\r\n",
+            "loginRefused": "^-WRONGPASS",
+        }
     } | fields
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from api.app import Resources
 from api.meta import parse_quantity
-from api.tools import Tool
+from api.tools import TcpAction, Tool
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,11 @@ def test_a_number_is_a_quantity_as_in_kubernetes() -> None:
 def test_a_secret_in_argv_is_refused() -> None:
     with pytest.raises(ValidationError, match="pass it by env or stdin"):
         Tool.model_validate({"steps": [{"run": {"argv": ["redis-cli", "-a", "${secret.password}"]}}]})
+
+
+def test_a_refused_login_is_known_only_where_its_answer_is_read() -> None:
+    with pytest.raises(ValidationError, match="loginRefused needs loginExpect"):
+        TcpAction.model_validate({"address": "h:1", "login": "AUTH\r\n", "loginRefused": "^-WRONGPASS"})
 
 
 def test_a_step_has_exactly_one_action() -> None:

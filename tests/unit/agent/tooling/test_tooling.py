@@ -179,6 +179,41 @@ async def test_a_refused_login_says_so_without_the_secret(interpreter: Interpret
     assert SECRET not in str(failure.value)
 
 
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        ("-WRONGPASS invalid username-password pair\r\n", True),
+        (["-WRONG", "PASS invalid\r\n"], True),
+        ("-ERR max number of clients reached\r\n", False),
+        (["-ERR max number", " of clients reached\r\n"], False),
+        ("", False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("closes", [True, False])
+async def test_only_an_answer_that_the_plugin_calls_so_is_a_refused_login(
+    interpreter: Interpreter, answer: str | list[str] | None, refused: bool, closes: bool
+) -> None:
+    """An engine that had no connection left was told as a wrong password: its operator would have edited the Secret."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        for piece in [answer] if isinstance(answer, str) else answer or []:
+            writer.write(piece.encode())
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        if not closes:
+            await reader.read()
+        writer.close()
+
+    async with listening(serve) as address:
+        login = {"login": "AUTH ${secret.password}\n", "loginExpect": r"^\+OK", "loginRefused": r"^-WRONGPASS"}
+        step = {"tcp": {"address": address, "send": "PING\n", **login}, "expect": "PONG", "timeout": 0.3}
+        with pytest.raises(ToolError) as failure:
+            await run_steps(interpreter, step)
+    assert failure.value.login_refused is refused, str(failure.value)
+
+
 async def test_an_answer_that_echoes_a_secret_is_masked_in_errors_and_results(interpreter: Interpreter) -> None:
     async with answering(get=f"requirepass {SECRET}\n") as engine:
         tcp = {"address": engine.address, "send": "get\n"}

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.tooling.failure import ToolError
 from tests.unit.plugins import engines, support
 from tests.unit.plugins.engines import cluster, until
+from tests.unit.plugins.support import FakeEngine, Node, files, listening, wanted
 
 
 @pytest.fixture
@@ -45,3 +47,33 @@ async def test_a_sentinel_reads_again_what_it_has_written(tmp_path: Path, own: s
         await sentinel.start()
         await until(sentinel.ready, "the Sentinel is back")
         assert await sentinel.ask("PING")
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        ("-WRONGPASS invalid username-password pair", True),  # 6.0
+        ("-WRONGPASS invalid username-password pair or user is disabled.", True),
+        ("-ERR AUTH <password> called without any password configured for the default user.", True),
+        ("-ERR invalid password", True),
+        ("-ERR max number of clients reached", False),
+        ("-DENIED Redis is running in protected mode because protected mode is enabled", False),
+    ],
+)
+@pytest.mark.parametrize("component", ["redis-server", "redis-sentinel"])
+async def test_only_a_refused_password_is_told_as_a_wrong_secret(
+    tmp_path: Path, component: str, answer: str, refused: bool
+) -> None:
+    of = wanted("redis", "sentinel", "6.0", redis_server=2, redis_sentinel=3)
+    node = Node(tmp_path, files(of, component))
+    tools = node.bundle.document.tools
+    peer = FakeEngine(lambda line: f"{answer}\r\n".encode() if line.startswith("AUTH") else None)
+    port = {"redis-server": 6379, "redis-sentinel": 26379}[component]
+    async with listening({(node.bundle.document.node.address, port): peer}):
+        with pytest.raises(ToolError, match="login") as failure:
+            await node.run("ready")
+    assert failure.value.login_refused is refused
+    for name, tool in tools.items():
+        for step in tool.steps:
+            if step.tcp is not None and step.tcp.login:
+                assert step.tcp.login_refused == tools["ready"].steps[0].tcp.login_refused, name  # type: ignore[union-attr]

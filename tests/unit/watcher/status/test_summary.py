@@ -179,6 +179,30 @@ def test_the_successor_counts_where_the_old_pod_still_terminates() -> None:
     assert (entry["pod"], entry["ready"]) == (successor["metadata"]["name"], True)
 
 
+def test_what_a_dead_pod_said_last_does_not_count_for_the_node_that_its_successor_is() -> None:
+    """The machine is away, so its Pod stays and is silent; the node runs elsewhere, as a replica of the new primary."""
+    dead, *others = all_pods()
+    dead["metadata"]["labels"]["middleware.io/role"] = "master"
+    successor = pod("redis-server", 0, suffix="b", role="replica")
+    successor["metadata"]["creationTimestamp"] = NOW
+    dead_name, name, primary = (each["metadata"]["name"] for each in (dead, successor, others[0]))
+    for order in ([dead, successor, *others], [successor, dead, *others]):
+        said = {each["metadata"]["name"]: Said() for each in order} | {dead_name: Said(silence="the agent hangs")}
+        snapshot = Snapshot(
+            running(),
+            [component("redis-server")],
+            [group("redis-server", 2)],
+            order,
+            [service(f"{APP}-redis-server-master", "redis-server", 6379, role="master")],
+            said=said,
+            claims={dead_name: "master", name: "replica", primary: "master"},
+        )
+        statuses = summarize(snapshot, NOW)
+        assert "both claim" not in statuses.app["message"]
+        assert condition(statuses.app, "SingleHolder")["status"] == "Unknown"
+        assert condition(statuses.app, "Ready")["status"] == "True"
+
+
 def test_a_pod_that_cannot_be_scheduled_or_pulled_says_so() -> None:
     pods = all_pods()
     pods[0] = pod("redis-server", 0, ready=False)

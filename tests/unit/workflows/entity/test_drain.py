@@ -134,6 +134,18 @@ def test_it_is_told_why_a_role_that_could_be_moved_is_not() -> None:
     assert paused.message == f"paused; {MOVABLE.message}, and stays so while the App is paused"
 
 
+def test_that_a_node_refuses_writes_is_left_to_whoever_sees_when_it_ends() -> None:
+    """The App's message had the sentence twice while it was so, and behind "as wanted" when it was not any more."""
+    refuses = Evacuation("server", "x-0", "", "x-1", "x-0 is master and refuses writes: MISCONF")
+    both = replace(SNAPSHOT, evacuations=[refuses, FIXED])
+    assert with_word(SETTLED, replace(SNAPSHOT, evacuations=[refuses]), EntityState()) == SETTLED
+    told = with_word(SETTLED, both, failing())
+    why = "the Switchover away from x-0 failed: it does not catch up"
+    assert (told.message, told.cordoned) == (f"{FIXED.message}; {why}", FIXED.message)
+    paused = Telling("Paused", "paused", paused=True)
+    assert with_word(paused, replace(SNAPSHOT, paused=True, evacuations=[refuses]), failing()) == paused
+
+
 def test_the_memory_survives_from_one_run_to_the_next() -> None:
     state = failing(2)
     assert EntityState.decode(state.encode()) == state
