@@ -105,7 +105,13 @@ def test_paused_between_two_nodes_and_resumed(app: RunningApp, instance: Instanc
     nothing = mw(instance, "pause", NAME, "-n", NAMESPACE, codes=(1,))
     assert "no operation runs" in nothing.stdout + nothing.stderr
     mw(instance, "restart", NAME, "-n", NAMESPACE, "--no-wait")
-    eventually("the Restart runs", lambda: app.status().get("operation", {}).get("type") == "Restart")
+
+    def runs() -> bool:
+        """Not the one of the test before, which has ended."""
+        operation = app.status().get("operation", {})
+        return (operation.get("type"), operation.get("state")) == ("Restart", "Running")
+
+    eventually("the Restart runs", runs)
     mw(instance, "pause", NAME, "-n", NAMESPACE)
     app.message("is paused")
     eventually("both nodes are ready", lambda: app.status().get("ready") == "2/2")
