@@ -13,12 +13,12 @@ from clients.certificates import KeyPair, create_authority, issue_platform_certi
 from clients.errors import KubernetesError, NotFoundError
 from clients.kubernetes import Kubernetes
 from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki, renew_client, secret_manifest
-from tests.unit.watcher.support.fakes import FakeKubernetes
+from tests.unit.watcher.support.fakes import Administrators, FakeKubernetes
 
 
 @pytest.fixture
 def kubernetes() -> FakeKubernetes:
-    return FakeKubernetes()
+    return Administrators()
 
 
 async def looked(kubernetes: FakeKubernetes) -> tuple[KeyPair, KeyPair]:

@@ -26,7 +26,9 @@ async def kubernetes(monkeypatch: pytest.MonkeyPatch) -> FakeKubernetes:
     monkeypatch.setattr(certificates, "LOOK_AGAIN", 0.0)
     EXPIRY.set(0)
     fake = FakeKubernetes()
+    fake.who = ""  # whoever installs it
     await ensure_pki(cast(Kubernetes, fake), "test")
+    fake.who = "worker"
     return fake
 
 

@@ -19,13 +19,13 @@ from clients.kubernetes import Kubernetes
 from clients.pki import CLIENT_SECRET, ensure_pki
 from clients.temporal import TlsFiles
 from tests.unit.background import in_background
-from tests.unit.watcher.support.fakes import FakeKubernetes, eventually
+from tests.unit.watcher.support.fakes import Administrators, eventually
 from worker import __main__ as program
 from worker.certificates import authority_changed
 from worker.settings import Settings
 
 
-class OpenKubernetes(FakeKubernetes):
+class OpenKubernetes(Administrators):
     async def __aenter__(self) -> Self:
         return self
 
