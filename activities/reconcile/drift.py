@@ -8,6 +8,7 @@ node is drift as well (``activities.reconcile.astray``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from activities.agents.config_maps import rendered_config_maps
 from activities.app.applied_config import changed_in_engines
@@ -29,6 +30,7 @@ from clients.resources import (
     SERVICE,
     VOLUME_CLAIM,
     Manifest,
+    Resource,
 )
 from render.check.applied_parameters import unapplied
 from render.desired.app import DesiredApp, DesiredNode
@@ -41,12 +43,40 @@ _SHOWN = 10
 Live = dict[str, Manifest]
 
 
+@dataclass(frozen=True)
+class AppObjects:
+    """An App's objects as the API server lists them, by kind; also those that are being deleted. ``budget``: the API
+    version of its disruption budgets."""
+
+    items: Mapping[str, Sequence[Manifest]]
+    budget: str
+
+    def named(self, resource: Resource) -> dict[str, Manifest]:
+        return {str(each["metadata"]["name"]): each for each in self.items[resource.kind]}
+
+
+async def list_objects(platform: Platform, desired: DesiredApp) -> AppObjects:
+    """One call for each kind."""
+    budget = await budget_resource(platform)
+    kinds = (SERVICE, DEPLOYMENT, CONFIG_MAP, VOLUME_CLAIM, budget)
+    lists = await together(
+        platform.kubernetes.list(kind, desired.namespace, labels=app_labels(desired.name)) for kind in kinds
+    )
+    return AppObjects({kind.kind: items for kind, (items, _) in zip(kinds, lists, strict=True)}, budget.api_version)
+
+
 async def find_drift(
-    platform: Platform, desired: DesiredApp, state: ObservedApp, *, engines: bool = False, astray: bool = False
+    platform: Platform,
+    desired: DesiredApp,
+    state: ObservedApp,
+    objects: AppObjects,
+    *,
+    engines: bool = False,
+    astray: bool = False,
 ) -> list[str]:
     """A sentence for each object that is not as it should be, at most ``_SHOWN``. ``engines``: ask the engines too;
     ``astray``: only whom they follow."""
-    live, budgets = await _objects(platform, desired, state)
+    live, budgets = _by_kind(desired, state, objects)
     found = [
         *await _secrets(platform, desired),
         *_missing_claims(desired, live["PersistentVolumeClaim"], desired.nodes),
@@ -69,7 +99,7 @@ async def find_first_drift(platform: Platform, desired: DesiredApp, state: Obser
     """The same while the first Deploy is at work. Of a group of which it has made nothing yet nothing is missed; what
     the nodes' files say is not compared, since it holds engines back, and names a first primary. A claim that is going
     is in use, so what waits for others is not to wait for that as well."""
-    live, budgets = await _objects(platform, desired, state, going=True)
+    live, budgets = _by_kind(desired, state, await list_objects(platform, desired), going=True)
     kept = kept_components(desired, live["PersistentVolumeClaim"])
     own = {name for name, claim in live["PersistentVolumeClaim"].items() if of_this_app(claim, desired.uid)}
     present = {*live["Deployment"], *live["ConfigMap"], *own}
@@ -82,21 +112,13 @@ async def find_first_drift(platform: Platform, desired: DesiredApp, state: Obser
     return found[:_SHOWN]
 
 
-async def _objects(
-    platform: Platform, desired: DesiredApp, state: ObservedApp, *, going: bool = False
+def _by_kind(
+    desired: DesiredApp, state: ObservedApp, objects: AppObjects, *, going: bool = False
 ) -> tuple[dict[str, Live], list[Manifest]]:
     """Live objects by kind and name, ``going``: with claims that are being deleted; and the budgets that should be."""
-    budget = await budget_resource(platform)
-    kinds = (SERVICE, DEPLOYMENT, CONFIG_MAP, VOLUME_CLAIM, budget)
-    lists = await together(
-        platform.kubernetes.list(kind, desired.namespace, labels=app_labels(desired.name)) for kind in kinds
-    )
-    live = {
-        kind.kind: _by_name(items, going=going and kind is VOLUME_CLAIM)
-        for kind, (items, _) in zip(kinds, lists, strict=True)
-    }
+    live = {kind: _by_name(items, going=going and kind == VOLUME_CLAIM.kind) for kind, items in objects.items.items()}
     live["Component"], live["Group"] = state.components, state.groups
-    return live, budget_manifests(desired, budget.api_version)
+    return live, budget_manifests(desired, objects.budget)
 
 
 async def _secrets(platform: Platform, desired: DesiredApp) -> list[str]:

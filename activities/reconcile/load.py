@@ -14,11 +14,10 @@ from activities.app.desired import spec_hash, stage
 from activities.app.dry_run import PodTrial
 from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
-from activities.cluster.gather import together
 from activities.cluster.metadata import read_part, said_of
 from activities.dependencies import Platform
 from activities.reconcile.astray import is_false, unwritable
-from activities.reconcile.drift import find_drift, find_first_drift
+from activities.reconcile.drift import AppObjects, find_drift, find_first_drift, list_objects
 from activities.reconcile.repair_metadata import METADATA_DAMAGED, damages, repair_metadata
 from activities.roles.drain import evacuations
 from activities.rollout.volumes import expandable_groups, growable, unknown_classes
@@ -111,11 +110,12 @@ class Load:
         running = await self._running(app, live) if request.drift else None
         if running is not None:
             astray = is_false(manifest, "ReplicasFollow")
-            drift = await find_drift(self._platform, running, live, engines=request.engines, astray=astray)
+            objects = await list_objects(self._platform, running)
+            drift = await find_drift(self._platform, running, live, objects, engines=request.engines, astray=astray)
             leaving = await evacuations(self._platform, running)
             if app.spec.failover.automatic and is_false(manifest, "WritesAccepted"):
                 leaving += await unwritable(self._platform, running)
-            if not operation and (part := await self._unfinished(running, live)) is not None:
+            if not operation and (part := await self._unfinished(running, live, objects)) is not None:
                 operation, sentence = part.operation, part.sentence
         return _snapshot(
             manifest,
@@ -151,13 +151,9 @@ class Load:
         except ApplicationError:
             return None
 
-    async def _unfinished(self, running: DesiredApp, live: ObservedApp) -> Part | None:
-        kubernetes, labels = self._platform.kubernetes, app_labels(running.name)
-        kinds = (DEPLOYMENT, VOLUME_CLAIM, CONFIG_MAP, SERVICE)
-        lists = await together(kubernetes.list(kind, running.namespace, labels=labels) for kind in kinds)
-        deployments, claims, config_maps, services = (
-            {str(each["metadata"]["name"]): each for each in items} for items, _ in lists
-        )
+    async def _unfinished(self, running: DesiredApp, live: ObservedApp, objects: AppObjects) -> Part | None:
+        claims = objects.named(VOLUME_CLAIM)
+        deployments, config_maps, services = (objects.named(kind) for kind in (DEPLOYMENT, CONFIG_MAP, SERVICE))
         able = await growable(self._platform, running, claims)
         nodes = read_part(live.metadata, "nodes")
         return unfinished(running, NodeObjects(deployments, claims, config_maps, services, nodes, able))
