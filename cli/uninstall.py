@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from api.names import FINALIZER, SYSTEM_NAMESPACE
+from api.names import SYSTEM_NAMESPACE
 from cli.installation import CRD_PATH, CRDS, HELM_SECONDS, RELEASE, find_helm, read_crds, run_helm
 from cli.session import CommandError, kubeconfig_path
-from clients.errors import ConflictError, NotFoundError
+from clients.app_object import drop_finalizer
+from clients.errors import NotFoundError
 from clients.kubernetes import Kubernetes
 from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET
 from clients.resources import APP, CONFIG_MAP, SECRET, Manifest
@@ -103,21 +104,15 @@ async def _delete(
 async def release(kubernetes: Kubernetes, app: Manifest) -> None:
     """Takes the platform's finalizer off. An App that is being deleted is gone with that: its Deployments and Services
     follow by their owner, volumes and passwords stay."""
-    name, namespace = app["metadata"]["name"], app["metadata"]["namespace"]
-    for _ in range(5):
-        live = await kubernetes.get(APP, name, namespace)
-        if live is None:
-            return
-        finalizers = [each for each in live["metadata"].get("finalizers") or [] if each != FINALIZER]
-        change = {"metadata": {"resourceVersion": live["metadata"]["resourceVersion"], "finalizers": finalizers}}
-        try:
-            await kubernetes.patch(APP, name, namespace, change)
-            return
-        except ConflictError:
-            continue
-        except NotFoundError:
-            return
-    raise CommandError(f"App {namespace}/{name} is changed by others without pause; try again")
+    live = await kubernetes.get(APP, app["metadata"]["name"], app["metadata"]["namespace"])
+    if live is None:
+        return
+    try:
+        await drop_finalizer(kubernetes, live)
+    except NotFoundError:
+        return
+    except TimeoutError as error:
+        raise CommandError(f"{error}; try again") from error
 
 
 async def _remove_rest(kubernetes: Kubernetes) -> None:

@@ -9,9 +9,7 @@ finalizer is last: as long as anything is left that it should take, the App is s
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from temporalio import activity
 
@@ -26,7 +24,6 @@ from activities.dependencies import Platform, permanent
 from api.app import DeletionPolicy, Phase
 from api.names import (
     ANNOTATION_RUNTIME_VERSION,
-    FINALIZER,
     LABEL_COMPONENT,
     LABEL_GROUP,
     LABEL_NODE,
@@ -36,9 +33,8 @@ from api.names import (
     metadata_name,
 )
 from api.steps import ComponentPlan, ComponentStep, ErrorType, GroupPlan, Plan, Step, Target
-from clients.errors import ConflictError
+from clients.app_object import drop_finalizer
 from clients.resources import (
-    APP,
     COMPONENT,
     CONFIG_MAP,
     DEPLOYMENT,
@@ -156,7 +152,7 @@ class Delete:
         else:
             await self._delete_all(target, VOLUME_CLAIM, labels, only=never_bound)
         await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
-        await self._drop_finalizer(target, app)
+        await drop_finalizer(platform.kubernetes, app)
 
     async def _note_versions(self, target: Target, labels: Mapping[str, str]) -> None:
         """On the claims that are kept, before the metadata are gone: the next App of the name may want another."""
@@ -197,23 +193,6 @@ class Delete:
         secret = await self._platform.kubernetes.get(SECRET, name, target.namespace)
         if secret is not None and is_own(target, secret):
             await self._platform.kubernetes.delete(SECRET, name, target.namespace, uid=secret["metadata"]["uid"])
-
-    async def _drop_finalizer(self, target: Target, app: Manifest) -> None:
-        for _ in range(5):
-            finalizers = [each for each in app["metadata"].get("finalizers") or [] if each != FINALIZER]
-            change: dict[str, Any] = {
-                "metadata": {"resourceVersion": app["metadata"]["resourceVersion"], "finalizers": finalizers}
-            }
-            try:
-                await self._platform.kubernetes.patch(APP, target.app, target.namespace, change)
-                return
-            except ConflictError:
-                await asyncio.sleep(0.1)
-                live = await self._platform.kubernetes.get(APP, target.app, target.namespace)
-                if live is None or live["metadata"]["uid"] != target.uid:
-                    return
-                app = live
-        raise TimeoutError(f"the finalizer of App {target.namespace}/{target.app} is changed by others without pause")
 
 
 async def dying_app(platform: Platform, target: Target) -> Manifest:

@@ -7,22 +7,16 @@ Of what an operation is at work on nothing is told: it moves roles and restarts 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
 
-from api.names import API_VERSION, STATUS_FIELD_MANAGER, app_labels
+from api.names import STATUS_FIELD_MANAGER
 from api.operations import Notice, NoticeKind
-from clients.errors import AlreadyExistsError, KubernetesError
+from clients.app_object import AppEvent, write_event
 from clients.kubernetes import Kubernetes
-from clients.resources import EVENT, Manifest
+from clients.resources import Manifest
 from watcher.cache.caches import AppKey
 from watcher.status.facts import AppFacts
 from watcher.status.health import TOLD, Health, Kind, Problem
-
-log = logging.getLogger(__name__)
 
 PATIENCE = 3.0
 """Seconds that a problem stands before it is told: a failover of the engine's own passes through some."""
@@ -36,8 +30,6 @@ LONGER = {
 REPAIRED = frozenset({Kind.FOLLOWS_ANOTHER, Kind.WRITES_REFUSED, Kind.ADDRESS_CHANGED})
 """Of these the App's workflow is woken; it looks by itself, and acts on what it finds."""
 AGAIN_AFTER = 1800.0
-_MESSAGE_LIMIT = 1024
-"""The API server's limit for an Event's message."""
 
 
 class Events:
@@ -83,33 +75,14 @@ class Events:
             self.forget(key)
 
     async def _write(self, app: Manifest, problem: Problem) -> None:
+        """The status says it as well, so one that cannot be written fails nothing."""
         metadata = app["metadata"]
-        namespace, name = str(metadata["namespace"]), str(metadata["name"])
-        key = hashlib.sha256(f"{metadata['uid']}\n{problem.kind}\n{problem.message}".encode()).hexdigest()[:16]
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        event: dict[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": f"{name}.{key}", "namespace": namespace, "labels": app_labels(name)},
-            "involvedObject": {
-                "apiVersion": API_VERSION, "kind": "App", "name": name, "namespace": namespace, "uid": metadata["uid"],
-            },
-            "reason": str(problem.kind),
-            "message": problem.message[:_MESSAGE_LIMIT],
-            "type": "Warning",
-            "source": {"component": STATUS_FIELD_MANAGER},
-            "reportingComponent": STATUS_FIELD_MANAGER,
-            "reportingInstance": "watcher",
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }  # fmt: skip
-        try:
-            try:
-                await self._kubernetes.create(event)
-            except AlreadyExistsError:  # from an earlier time that it stood, or from the watcher before
-                live = await self._kubernetes.get(EVENT, f"{name}.{key}", namespace) or {}
-                change = {"lastTimestamp": now, "count": int(live.get("count") or 1) + 1}
-                await self._kubernetes.patch(EVENT, f"{name}.{key}", namespace, change, manager=STATUS_FIELD_MANAGER)
-        except KubernetesError as error:  # the status says it as well
-            log.warning("the Event %s could not be written: %s", problem.kind, error, extra={"app": name})
+        event = AppEvent(
+            str(metadata["namespace"]),
+            str(metadata["name"]),
+            str(metadata["uid"]),
+            str(problem.kind),
+            problem.message,
+            warning=True,
+        )
+        await write_event(self._kubernetes, event, manager=STATUS_FIELD_MANAGER, instance="watcher")
