@@ -24,7 +24,7 @@ from api.names import ANNOTATION_ADDRESS, app_labels
 from api.steps import Target
 from clients.errors import InvalidError
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, Manifest
-from render.check.applied_parameters import noted
+from render.check.applied_parameters import Effective, noted
 from render.desired.app import DesiredApp, DesiredComponent
 from render.manifests.lists import service_manifests
 
@@ -57,9 +57,11 @@ async def apply_services(platform: Platform, target: Target, desired: DesiredApp
 
 
 async def _apply(platform: Platform, target: Target, manifest: Manifest, address: str) -> bool:
+    if not address:
+        return (await apply_owned(platform, target, manifest))[1]
     name = str(manifest["metadata"]["name"])
     live = await platform.kubernetes.get(SERVICE, name, target.namespace)
-    if not address or (live is not None and await _announces_it(platform, target, live, address)):
+    if live is not None and await _announces_it(platform, target, live, address):
         return (await apply_owned(platform, target, manifest))[1]
     if live is not None:
         check_owner(target, live)
@@ -82,11 +84,12 @@ async def _announces_it(platform: Platform, target: Target, live: Manifest, addr
     """Whether there is nothing to put right: it has the address, or its engine is to announce another."""
     if address_of(live) == address:
         return True
-    return await _restarts(platform, target.namespace, str(live["metadata"]["name"])) and bool(address_of(live))
+    config_map = await platform.kubernetes.get(CONFIG_MAP, str(live["metadata"]["name"]), target.namespace)
+    return _restarts(noted(config_map)) and bool(address_of(live))
 
 
-async def _restarts(platform: Platform, namespace: str, node: str) -> bool:
-    note = noted(await platform.kubernetes.get(CONFIG_MAP, node, namespace))
+def _restarts(note: Effective | None) -> bool:
+    """Whether a Reconfigure is to restart the engine: it then announces the address that its Service has."""
     return note is not None and not note.restart
 
 
@@ -107,25 +110,26 @@ async def _gone(platform: Platform, target: Target, name: str) -> None:
 
 
 async def record_addresses(
-    platform: Platform, target: Target, component: DesiredComponent, addresses: Mapping[str, str]
+    platform: Platform,
+    target: Target,
+    component: DesiredComponent,
+    addresses: Mapping[str, str],
+    notes: Mapping[str, Effective | None],
 ) -> None:
-    """On the Deployments of nodes whose engines run with their files, and so announce the addresses in them."""
+    """On the Deployments of nodes whose engines run with their files, and so announce the addresses in them. ``notes``:
+    by node, what is noted on its ConfigMap."""
     labels = app_labels(target.app, component.name)
-    (deployments, _), (maps, _) = await together(
-        platform.kubernetes.list(kind, target.namespace, labels=labels) for kind in (DEPLOYMENT, CONFIG_MAP)
-    )
-    notes = {str(each["metadata"]["name"]): noted(each) for each in maps}
+    deployments, _ = await platform.kubernetes.list(DEPLOYMENT, target.namespace, labels=labels)
     known = {str(each["metadata"]["name"]): announced(each) for each in deployments}
 
     async def record(node: str) -> None:
         change = {"metadata": {"annotations": {ANNOTATION_ADDRESS: addresses[node]}}}
         await platform.kubernetes.patch(DEPLOYMENT, node, target.namespace, change)
 
-    stale = {name for name, note in notes.items() if note is not None and not note.restart}
     await together(
         record(node.name)
         for node in component.nodes
-        if node.name in known and node.name not in stale and known[node.name] != addresses[node.name]
+        if node.name in known and not _restarts(notes.get(node.name)) and known[node.name] != addresses[node.name]
     )
 
 
@@ -141,6 +145,6 @@ def changed_addresses(
     for node in nodes:
         told, note = announced(deployments.get(node)), noted(maps.get(node))
         has = address_of(services.get(node))
-        if node in services and told and has != told and not (note is not None and not note.restart):
+        if node in services and told and has != told and not _restarts(note):
             found.append(f"Service {node} has the address {has or 'none'}, and its engine announces {told}")
     return found

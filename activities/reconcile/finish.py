@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +35,7 @@ from api.steps import ComponentStep, Step, Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP
-from render.check.applied_parameters import effective, node_parameters, noted
+from render.check.applied_parameters import Effective, effective, node_parameters, noted
 from render.desired.app import DesiredApp, DesiredComponent
 from render.desired.spec_parts import pending, stage_of
 from render.manifests.deployments import version_of
@@ -51,9 +52,10 @@ class Record:
         want = await desired_for(self._platform, target)
         component = want.desired.component(step.component)
         answers = await self._read_back(target, component)
-        await self._note(target, want.desired, component, answers)
         addresses = await node_addresses(self._platform, want.desired)
-        await record_addresses(self._platform, target, component, addresses)
+        notes = await self._notes(target, component)
+        await self._note(target, want.desired, component, answers, addresses, notes)
+        await record_addresses(self._platform, target, component, addresses, notes)
         if target.operation == OperationType.REPAIR:
             await follow_again(self._platform, target, want.desired, component)
         deployments = self._platform.deployments.list(target.namespace, app_labels(target.app, component.name))
@@ -86,16 +88,25 @@ class Record:
             raise ApplicationError(f"the configuration of {component.name} cannot be read back yet: {failures}")
         return answers
 
-    async def _note(
-        self, target: Target, desired: DesiredApp, component: DesiredComponent, answers: dict[str, dict[str, str]]
-    ) -> None:
-        """On each node's ConfigMap that it runs with the parameters of its files, where nothing is noted yet: from
-        then on whoever gives it others says so."""
-        addresses = await node_addresses(self._platform, desired)
+    async def _notes(self, target: Target, component: DesiredComponent) -> dict[str, Effective | None]:
+        """By name of the component's ConfigMaps, what is noted on each."""
         found, _ = await self._platform.kubernetes.list(
             CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
         )
-        new = {str(each["metadata"]["name"]) for each in found if noted(each) is None}
+        return {str(each["metadata"]["name"]): noted(each) for each in found}
+
+    async def _note(
+        self,
+        target: Target,
+        desired: DesiredApp,
+        component: DesiredComponent,
+        answers: dict[str, dict[str, str]],
+        addresses: Mapping[str, str],
+        notes: Mapping[str, Effective | None],
+    ) -> None:
+        """On each node's ConfigMap that it runs with the parameters of its files, where nothing is noted yet: from
+        then on whoever gives it others says so."""
+        new = {name for name, note in notes.items() if note is None}
         await together(
             note_effective(
                 self._platform,
