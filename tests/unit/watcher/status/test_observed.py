@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -53,13 +55,21 @@ def well(known: Installation) -> None:
         known.agents.say(replica, "replica", follows=ADDRESSES[0])
 
 
-async def test_two_nodes_that_claim_an_exclusive_role_are_told_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen after a node's Service had come back with another address: "Running, as wanted" for minutes."""
-    known = Installation(monkeypatch, spec={"topology": "sentinel"})  # whose holder the platform does not replace
+@asynccontextmanager
+async def as_wanted(monkeypatch: pytest.MonkeyPatch, **app: Any) -> AsyncIterator[tuple[Installation, Seen]]:
+    """An App that is seen to be as wanted, while a watcher looks at it."""
+    known = Installation(monkeypatch, **app)
     seen = Seen(known)
     async with known.watching():
         well(known)
         await eventually(seen.as_wanted)
+        yield known, seen
+
+
+async def test_two_nodes_that_claim_an_exclusive_role_are_told_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen after a node's Service had come back with another address: "Running, as wanted" for minutes."""
+    # In this topology the platform does not replace the holder.
+    async with as_wanted(monkeypatch, spec={"topology": "sentinel"}) as (known, seen):
         assert seen.metric("middleware_app_as_wanted") == 1
         known.agents.say(SECOND, "master", 8, writes=agent_pb2.WRITES_ACCEPTED)
         said = f"{FIRST} and {SECOND} both claim the role master"
@@ -82,11 +92,7 @@ async def test_a_primary_on_a_dead_machine_and_its_successor_are_not_two_holders
     monkeypatch: pytest.MonkeyPatch, topology: str
 ) -> None:
     """They were told as two for as long as the machine was away: nobody could know then whether it was so."""
-    known = Installation(monkeypatch, spec={"topology": topology})
-    seen = Seen(known)
-    async with known.watching():
-        well(known)
-        await eventually(seen.as_wanted)
+    async with as_wanted(monkeypatch, spec={"topology": topology}) as (known, seen):
         if topology == "replication":
             known.fence(FIRST)
         else:
@@ -103,11 +109,7 @@ async def test_a_primary_on_a_dead_machine_and_its_successor_are_not_two_holders
 
 
 async def test_a_primary_that_refuses_every_write_is_told_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Installation(monkeypatch)
-    seen = Seen(known)
-    async with known.watching():
-        well(known)
-        await eventually(seen.as_wanted)
+    async with as_wanted(monkeypatch) as (known, seen):
         refusal = "NOREPLICAS Not enough good replicas to write."
         known.agents.say(FIRST, "master", 7, writes=agent_pb2.WRITES_REFUSED, refusal=refusal)
         await eventually(lambda: refusal in seen.status["message"], timeout=1.0)
@@ -118,11 +120,7 @@ async def test_a_primary_that_refuses_every_write_is_told_within_a_second(monkey
 
 
 async def test_a_secret_that_does_not_open_the_engine_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Installation(monkeypatch)
-    seen = Seen(known)
-    async with known.watching():
-        well(known)
-        await eventually(seen.as_wanted)
+    async with as_wanted(monkeypatch) as (known, seen):
         known.agents.say(SECOND, "replica", follows=ADDRESSES[0], credentials_refused=True)
         await eventually(lambda: seen.condition("CredentialsAccepted") == ("False", "CredentialsRefused"), timeout=1.0)
         assert "does not accept the credentials" in seen.status["message"]
@@ -130,11 +128,7 @@ async def test_a_secret_that_does_not_open_the_engine_is_told_within_seconds(mon
 
 
 async def test_a_replica_of_the_wrong_node_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Installation(monkeypatch)
-    seen = Seen(known)
-    async with known.watching():
-        well(known)
-        await eventually(seen.as_wanted)
+    async with as_wanted(monkeypatch) as (known, seen):
         known.agents.say(THIRD, "replica", follows=ADDRESSES[1])
         await eventually(lambda: seen.status["message"] == f"{THIRD} follows {SECOND} and not {FIRST}", timeout=1.0)
         assert known.woken == [], "the engine may be at it itself"
@@ -171,11 +165,7 @@ async def test_what_operations_have_noted_on_a_node_is_told(monkeypatch: pytest.
 
 
 async def test_an_agent_that_is_not_heard_any_more_leaves_nothing_to_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Installation(monkeypatch)
-    seen = Seen(known)
-    async with known.watching():
-        well(known)
-        await eventually(seen.as_wanted)
+    async with as_wanted(monkeypatch) as (known, seen):
         await asyncio.sleep(30.0)  # beyond the time in which a new Pod's agent is only starting
         known.agents.break_stream(THIRD)
         await eventually(lambda: seen.status["phase"] == "Degraded", timeout=10.0)
@@ -183,11 +173,7 @@ async def test_an_agent_that_is_not_heard_any_more_leaves_nothing_to_claim(monke
 
 
 async def test_an_agent_that_is_heard_again_within_seconds_was_no_degraded_app(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Installation(monkeypatch)
-    seen = Seen(known)
-    async with known.watching():
-        well(known)
-        await eventually(seen.as_wanted)
+    async with as_wanted(monkeypatch) as (known, seen):
         before = seen.whole_condition("Degraded")
         for _ in range(3):
             known.agents.break_stream(THIRD)
@@ -201,11 +187,8 @@ async def test_an_agent_that_is_heard_again_within_seconds_was_no_degraded_app(m
 async def test_a_new_watcher_does_not_call_an_app_degraded_for_want_of_having_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = Installation(monkeypatch)
-    seen = Seen(known)
-    async with known.watching():
-        well(known)
-        await eventually(seen.as_wanted)
+    async with as_wanted(monkeypatch) as (known, seen):
+        pass
     async with known.watching():
         for _ in range(18):  # as long as its streams say nothing of an agent that they do not reach
             await asyncio.sleep(1.0)
@@ -216,11 +199,8 @@ async def test_a_new_watcher_does_not_call_an_app_degraded_for_want_of_having_as
 async def test_a_new_watcher_tells_what_is_wrong_also_while_not_every_agent_has_been_heard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = Installation(monkeypatch)
-    seen = Seen(known)
-    async with known.watching():
-        well(known)
-        await eventually(seen.as_wanted)
+    async with as_wanted(monkeypatch) as (known, seen):
+        pass
     async with known.watching():
         known.agents.say(FIRST, "master", 7, writes=agent_pb2.WRITES_REFUSED, refusal="MISCONF its last save failed")
         await eventually(lambda: "MISCONF" in seen.status["message"], timeout=8.0)
