@@ -1,4 +1,4 @@
-"""What a node's agents say of its engine to whoever waits for it: whether it serves, and if not, why.
+"""Whether a node's engine serves, and if not, why: asked of the node's agents by steps that wait for the engine.
 
 Agent 2 asks the engine; where none runs, agent 1 knows how the last one ended.
 """

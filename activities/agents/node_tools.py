@@ -24,11 +24,11 @@ async def node_tools(
 
 
 def bound(tool: ToolName) -> float:
-    """Seconds for which a call of it is waited for. Only of one that ``LONGEST`` names: no plugin with a longer one
-    can be installed."""
+    """Seconds for which the platform waits for a call of the tool. Only for tools that ``LONGEST`` names: a plugin whose
+    tool may take longer cannot be installed."""
     return LONGEST[tool] + ANSWER_WITHIN
 
 
 def own_bound(tool: Tool) -> float:
-    """Seconds for which a call of it is waited for that may take as long as the plugin says."""
+    """Seconds for which the platform waits for a call of a tool that may take as long as the plugin says."""
     return tool.timeout + ANSWER_WITHIN
