@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 
 from api.steps import Target
 
+CLOCK_TOLERANCE = 5.0
+"""Seconds by which a machine's clock may differ from the platform's for a time of day that its volume remembers to be
+believed."""
+
 
 @dataclass(frozen=True)
 class FailoverRequest:

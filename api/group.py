@@ -35,6 +35,7 @@ class GroupSpec(Model):
     termination_grace_period_seconds: int = Field(ge=1)
     resources: Resources = Resources()
     agent_resources: Resources | None = None
+    """Of the containers that hold the platform's agents."""
     storage: Storage | None = None
     node_selector: dict[str, str] = {}
     affinity: FreeForm | None = None

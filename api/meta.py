@@ -39,17 +39,16 @@ class StatusModel(Model):
 
 def parse_quantity(text: str) -> Decimal:
     """A Kubernetes quantity in its base unit (bytes, cores). Raises ValueError with the forms that would do."""
-    match = _QUANTITY.match(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a quantity; write for example 500m, 2, 64Mi or 1Gi")
-    return Decimal(match.group(1)) * _SUFFIX[match.group(2) or ""]
+    number, suffix = quantity_parts(text)
+    return Decimal(number) * _SUFFIX[suffix]
 
 
 def quantity_parts(text: str) -> tuple[str, str]:
-    """Number and suffix, as they are written. Raises ValueError as ``parse_quantity`` does."""
-    parse_quantity(text)
+    """Number and suffix, as they are written. Raises ValueError with the forms that would do."""
     match = _QUANTITY.match(text)
-    return (match.group(1), match.group(2) or "") if match is not None else ("", "")
+    if match is None:
+        raise ValueError(f"{text!r} is not a quantity; write for example 500m, 2, 64Mi or 1Gi")
+    return match.group(1), match.group(2) or ""
 
 
 def _checked_quantity(value: Any) -> str:

@@ -30,7 +30,7 @@ ANNOTATION_APP_UID = f"{API_GROUP}/app-uid"
 ANNOTATION_RUNTIME_VERSION = f"{API_GROUP}/runtime-version"
 """On a kept claim: the highest version of the engine that has had its volume."""
 ANNOTATION_EFFECTIVE = f"{API_GROUP}/effective"
-"""On a node's ConfigMap: the parameters with which its engine runs (``activities.app.applied_config``)."""
+"""On a node's ConfigMap: the parameters with which its engine runs (``render.check.applied_parameters``)."""
 ANNOTATION_ADDRESS = f"{API_GROUP}/address"
 """On a node's Deployment: the address that its engine announces. Its Service is given it again whatever becomes of that
 Service."""

@@ -94,6 +94,10 @@ with a longer ``timeout`` is refused at its installation. ``join``, ``leave`` an
 their own ``timeout`` says; the agents bound what they run by themselves."""
 
 
+FOLLOWS_NOBODY = "nobody"
+"""What ``ready`` gives as ``follows`` of a replica that follows none."""
+
+
 def _compiles(pattern: str) -> str:
     try:
         re.compile(pattern)

@@ -19,7 +19,7 @@ from cli.session import CommandError
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
 from clients.resources import STORAGE_CLASS, Manifest
-from render.check.growth import growing
+from render.check.growth import depends_on_classes, expandable, growing
 from render.check.next_operation import NodeObjects, unfinished
 from render.desired.app import DesiredApp, RecordedState, desired
 from render.desired.recorded_state import damaged_parts, deployed_state, read_part, recorded_state
@@ -121,9 +121,9 @@ async def _unfinished(kubernetes: Kubernetes, wanted: DesiredApp, live: Live) ->
 
     nodes = read_part(live.get(("ConfigMap", metadata_name(wanted.name))), "nodes")
     claims = of("PersistentVolumeClaim")
-    able: list[str] = []
-    if any(not each.asked_for for each in growing(wanted, claims.values()).values()):
+    able: frozenset[str] = frozenset()
+    if depends_on_classes(growing(wanted, claims.values())):
         with contextlib.suppress(KubernetesError):  # not everybody may list what belongs to no namespace
             classes, _ = await kubernetes.list(STORAGE_CLASS, None)
-            able = [str(each["metadata"]["name"]) for each in classes if each.get("allowVolumeExpansion") is True]
+            able = expandable(classes)
     return unfinished(wanted, NodeObjects(of("Deployment"), claims, of("ConfigMap"), of("Service"), nodes, able))

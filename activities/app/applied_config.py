@@ -12,12 +12,12 @@ from activities.agents.node_tools import bound
 from activities.agents.run_tool import run_tool
 from activities.cluster.gather import together
 from activities.dependencies import Platform
-from api.names import app_labels
+from api.names import ANNOTATION_EFFECTIVE, app_labels
 from api.steps import Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, SERVICE, Manifest
-from render.check.applied_parameters import EFFECTIVE, Effective, compared, noted
+from render.check.applied_parameters import Effective, compared, noted
 from render.desired.app import DesiredApp
 
 READ_TIMEOUT = bound(ToolName.READ_CONFIG)
@@ -67,5 +67,5 @@ async def read_back(platform: Platform, agent: AgentTarget) -> dict[str, str]:
 
 
 async def note_effective(platform: Platform, namespace: str, node: str, note: Effective) -> None:
-    change = {"metadata": {"annotations": {EFFECTIVE: note.annotation()}}}
+    change = {"metadata": {"annotations": {ANNOTATION_EFFECTIVE: note.annotation()}}}
     await platform.kubernetes.patch(CONFIG_MAP, node, namespace, change)

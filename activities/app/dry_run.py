@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from activities.cluster.gather import together
 from activities.dependencies import Platform
@@ -116,8 +117,7 @@ def _passes(refusal: InvalidError | ForbiddenError | None) -> bool:
 
 
 def _pod_of(wanted: DesiredApp, component: DesiredComponent, group: DesiredGroup, spec: GroupSpec) -> Manifest:
-    other = DesiredGroup(group.name, group.resource_name, spec, group.nodes)
-    return node_pod(wanted, component, other, group.nodes[0])
+    return node_pod(wanted, component, replace(group, spec=spec), group.nodes[0])
 
 
 def _differs(record: GroupSpec, spec: GroupSpec) -> bool:

@@ -89,12 +89,11 @@ class _Telling(ActivityInboundInterceptor):
             status = (app or {}).get("status") or {}
             operation = status.get("operation") or {}
             own = operation.get("workflowId") == target.workflow_id
+            said = str((status.get("progress") or {}).get("message", ""))
             step = str(operation.get("step") or "") if own else activity.info().activity_type
             if reason:
                 await tell_waiting(platform, target, step, reason)
-            elif own and str((status.get("progress") or {}).get("message", "")).startswith(
-                _WAITING
-            ):  # the step has told nothing newer
+            elif own and said.startswith(_WAITING):  # the step has told nothing newer
                 await tell_going_on(platform, target, step)
         except KubernetesError as error:
             log.warning("the status could not be written: %s", error, extra={"app": target.app})

@@ -19,15 +19,13 @@ from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.dependencies import Platform
 from api.steps import Evacuation, Target
-from api.tools import ToolName
+from api.tools import FOLLOWS_NOBODY, ToolName
 from clients.agents import AgentTarget
 from clients.resources import Manifest
 from proto import agent_pb2
 from render.desired.app import DesiredApp, DesiredComponent
 from render.manifests.budgets import exclusive_roles, moved_roles
 
-NOBODY = "nobody"
-"""What a replica says that it follows that follows none."""
 _FOLLOW_TIMEOUT = 15.0
 
 
@@ -71,7 +69,7 @@ def of_component(primary: str, said: Mapping[str, agent_pb2.RoleReport], address
     for node, report in sorted(said.items()):
         if node == primary or not report.role or report.follows in ("", addresses[primary]):
             continue
-        if report.follows == NOBODY:
+        if report.follows == FOLLOWS_NOBODY:
             sentence = f"{node} follows nobody, and should follow {primary}"
         else:
             sentence = f"{node} follows {names.get(report.follows, report.follows)} and not {primary}"

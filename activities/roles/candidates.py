@@ -21,7 +21,7 @@ from activities.app.desired import StepContext
 from activities.dependencies import permanent
 from activities.roles.role_moves import Nodes
 from api.app import DataLoss
-from api.failover import Chosen, Takeover
+from api.failover import CLOCK_TOLERANCE, Chosen, Takeover
 from api.steps import ErrorType
 from proto import agent_pb2
 from render.desired.app import DesiredComponent
@@ -29,10 +29,6 @@ from render.desired.app import DesiredComponent
 IN_SYNC_WITHIN = 5_000
 """Milliseconds between a replica's last moment in sync and the primary's last good one: a replica that hears nothing
 says so after 3 s."""
-
-CLOCK_TOLERANCE = 5_000
-"""Milliseconds by which a machine's clock may differ from ours, for what a volume remembers to be believed."""
-
 
 LOST_FOR = 60_000
 """Milliseconds after which a primary that has not come back is replaced by a replica that waits and may lack writes,
@@ -125,7 +121,7 @@ def _why_never(status: agent_pb2.ProcessStatus, app_uid: str, writable: Collecti
 
 def _clock_differs(status: agent_pb2.ProcessStatus, now: int) -> str:
     skew = status.now - now
-    if not status.now or abs(skew) <= CLOCK_TOLERANCE:
+    if not status.now or abs(skew) <= CLOCK_TOLERANCE * 1000:
         return ""
     direction = "ahead" if skew > 0 else "behind"
     said = f"the clock of its machine is {abs(skew) / 1000:.0f} s {direction}"

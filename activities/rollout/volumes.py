@@ -16,7 +16,7 @@ from api.meta import parse_quantity
 from api.names import app_labels
 from api.steps import ErrorType
 from clients.resources import STORAGE_CLASS, VOLUME_CLAIM, Manifest
-from render.check.growth import Ungrown, able_to, class_of, growing, has_grown
+from render.check.growth import Ungrown, able_to, class_of, depends_on_classes, expandable, growing, has_grown
 from render.desired.app import DesiredApp, DesiredGroup
 from render.desired.spec_parts import Deployed
 from render.manifests.volumes import condition, needs_start
@@ -59,7 +59,7 @@ async def expandable_groups(platform: Platform, wanted: DesiredApp, deployed: De
 async def _able(platform: Platform) -> frozenset[str]:
     """Names of the StorageClasses whose volumes can grow."""
     classes, _ = await platform.kubernetes.list(STORAGE_CLASS, None)
-    return frozenset(str(each["metadata"]["name"]) for each in classes if each.get("allowVolumeExpansion") is True)
+    return expandable(classes)
 
 
 async def unknown_classes(platform: Platform, app: App) -> list[Problem]:
@@ -109,9 +109,7 @@ async def ungrown(platform: Platform, desired: DesiredApp) -> dict[str, Ungrown]
 
 async def growable(platform: Platform, desired: DesiredApp, claims: Mapping[str, Manifest]) -> Collection[str]:
     """Names of the StorageClasses whose volumes can grow; not asked for where nothing depends on them."""
-    if all(each.asked_for for each in growing(desired, claims.values()).values()):
-        return ()
-    return await _able(platform)
+    return await _able(platform) if depends_on_classes(growing(desired, claims.values())) else ()
 
 
 async def wait_grown(platform: Platform, namespace: str, sizes: Mapping[str, str], *, started: bool = False) -> None:

@@ -24,8 +24,6 @@ from render.manifests.deployments import digest
 from render.manifests.node import template_context
 from render.plugin.parameter_values import differs
 
-EFFECTIVE = ANNOTATION_EFFECTIVE
-
 
 @dataclass(frozen=True)
 class Effective:
@@ -43,7 +41,7 @@ class Effective:
 
 def noted(config_map: Mapping[str, Any] | None) -> Effective | None:
     """None where nothing (readable) was noted."""
-    text = ((config_map or {}).get("metadata", {}).get("annotations") or {}).get(EFFECTIVE)
+    text = ((config_map or {}).get("metadata", {}).get("annotations") or {}).get(ANNOTATION_EFFECTIVE)
     try:
         note = Effective(**json.loads(text)) if text else None
     except (ValueError, TypeError):

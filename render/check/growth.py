@@ -53,6 +53,16 @@ def growing(desired: DesiredApp, claims: Iterable[Manifest]) -> dict[str, Ungrow
     return {name: each for name, each in named.items() if not each.asked_for or not has_grown(each.claim, each.size)}
 
 
+def expandable(classes: Iterable[Manifest]) -> frozenset[str]:
+    """Names of the StorageClasses whose volumes can grow."""
+    return frozenset(str(each["metadata"]["name"]) for each in classes if each.get("allowVolumeExpansion") is True)
+
+
+def depends_on_classes(found: Mapping[str, Ungrown]) -> bool:
+    """Whether ``able_to`` has to know what the StorageClasses can: of a claim that has asked already it does not."""
+    return not all(each.asked_for for each in found.values())
+
+
 def able_to(found: Mapping[str, Ungrown], classes: Collection[str]) -> dict[str, Ungrown]:
     """But for those that cannot grow: a kept volume that was smaller from the beginning is used as it is. ``classes``:
     names of the StorageClasses whose volumes can."""

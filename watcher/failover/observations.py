@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from api.failover import CLOCK_TOLERANCE
 from clients.resources import Manifest
 from proto import agent_pb2
 from watcher.cache import pods
@@ -16,8 +17,6 @@ from watcher.failover.detection_rules import PodFacts, Process, Usage
 from watcher.roles.arbitration import Claim, Report, accept
 from watcher.roles.streams import engine_runs
 
-CLOCK_TOLERANCE = 5.0
-"""Seconds by which clocks may differ (``activities.roles.candidates``); what a report takes to arrive counts too."""
 _HAS_RUN = frozenset(Process) - {Process.UNKNOWN, Process.STARTING, Process.BACKOFF}
 """STARTING and BACKOFF are also those of a process that never came to run, where it tells no role: an engine answers
 before it is old enough to count as running. HELD and WAITING are those of a node that has run in an earlier Pod, and
@@ -136,8 +135,8 @@ def facts(pod: Manifest, seen: Observation) -> PodFacts:
 
 
 def skew_notes(skews: Mapping[str, float]) -> list[str]:
-    """Sentences on clocks that differ too much from ours for times to be compared. ``skews``: by Pod, seconds. To ten
-    seconds: each other figure would be a change of the App's status."""
+    """Sentences on clocks that differ too much from ours for times to be compared. ``skews``: by Pod, seconds,
+    with what a report takes to arrive. To ten seconds: each other figure would be a change of the App's status."""
     return [
         f"the clock of the machine of {pod} is about {abs(round(skew, -1)):.0f} s {'ahead' if skew > 0 else 'behind'}: "
         "set it right, as what its volume remembers is not believed when a primary is lost"

@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from api.app import Phase
 from watcher.roles.said import Said
 
-NOBODY = "nobody"
-"""What a replica follows that follows none."""
-
 
 @dataclass(frozen=True)
 class Differing:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from api.app import Phase
+from api.tools import FOLLOWS_NOBODY
 from watcher.roles.said import Writes
 from watcher.status.conditions import Condition
-from watcher.status.facts import NOBODY, AppFacts, ComponentFacts, NodeFacts
+from watcher.status.facts import AppFacts, ComponentFacts, NodeFacts
 
 AS_WANTED = "as wanted"
 _NAMED = 5
@@ -188,9 +189,9 @@ def _followers(component: ComponentFacts) -> Iterator[Problem]:
         follows = node.heard.follows if node.heard is not None else ""
         if not follows or node is primary or node.claims in component.exclusive:
             continue
-        if follows == NOBODY:
+        if follows == FOLLOWS_NOBODY:
             yield Problem(Kind.FOLLOWS_ANOTHER, f"{node.name} follows nobody")
-        elif primary is not None and len(component.exclusive) == 1 and follows not in (primary.address, ""):
+        elif primary is not None and len(component.exclusive) == 1 and follows != primary.address:
             whom = names.get(follows, follows)
             yield Problem(Kind.FOLLOWS_ANOTHER, f"{node.name} follows {whom} and not {primary.name}")
 

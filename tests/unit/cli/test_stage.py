@@ -11,12 +11,13 @@ import pytest
 from activities.cluster import metadata_edits
 from activities.reconcile.prepare import Prepare
 from api.app import DeletionPolicy
+from api.names import ANNOTATION_EFFECTIVE
 from api.operations import OperationType
 from cli import rendering
 from cli.session import CommandError
 from cli.stage import NextStage
 from clients.kubernetes import Kubernetes
-from render.check.applied_parameters import EFFECTIVE, noted
+from render.check.applied_parameters import noted
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import DEFINITION, manifest, shelf, store
 
@@ -111,7 +112,7 @@ async def engines_that_were_not_restarted(world: World) -> None:
     live = world.object("ConfigMap", "books-store-g-1")
     note = noted(live)
     assert note is not None
-    annotations = {**live["metadata"]["annotations"], EFFECTIVE: replace(note, restart="").annotation()}
+    annotations = {**live["metadata"]["annotations"], ANNOTATION_EFFECTIVE: replace(note, restart="").annotation()}
     world.cluster.put({**live, "metadata": {**live["metadata"], "annotations": annotations}})
 
 

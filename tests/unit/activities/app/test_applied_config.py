@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from api.app import App
+from api.names import ANNOTATION_EFFECTIVE
 from render.check.applied_parameters import (
-    EFFECTIVE,
     Effective,
     dynamic_of,
     effective,
@@ -29,7 +29,7 @@ def services(of: DesiredApp) -> dict[str, Any]:
 
 
 def config_map(note: Effective) -> dict[str, Any]:
-    return {"metadata": {"annotations": {EFFECTIVE: note.annotation()}}}
+    return {"metadata": {"annotations": {ANNOTATION_EFFECTIVE: note.annotation()}}}
 
 
 def notes(of: DesiredApp) -> dict[str, Effective]:
@@ -58,11 +58,11 @@ def test_what_was_noted_is_read_again() -> None:
         {},
         {"metadata": {}},
         {"metadata": {"annotations": None}},
-        {"metadata": {"annotations": {EFFECTIVE: ""}}},
-        {"metadata": {"annotations": {EFFECTIVE: "spoiled"}}},
-        {"metadata": {"annotations": {EFFECTIVE: "[1]"}}},
-        {"metadata": {"annotations": {EFFECTIVE: '{"dynamic": "a"}'}}},
-        {"metadata": {"annotations": {EFFECTIVE: '{"dynamic": "a", "restart": "b", "later": 1}'}}},
+        {"metadata": {"annotations": {ANNOTATION_EFFECTIVE: ""}}},
+        {"metadata": {"annotations": {ANNOTATION_EFFECTIVE: "spoiled"}}},
+        {"metadata": {"annotations": {ANNOTATION_EFFECTIVE: "[1]"}}},
+        {"metadata": {"annotations": {ANNOTATION_EFFECTIVE: '{"dynamic": "a"}'}}},
+        {"metadata": {"annotations": {ANNOTATION_EFFECTIVE: '{"dynamic": "a", "restart": "b", "later": 1}'}}},
     ],
 )
 def test_what_cannot_be_read_was_not_noted(found: Any) -> None:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.app import Phase
+from api.tools import FOLLOWS_NOBODY
 from watcher.roles.said import Said, Writes
-from watcher.status.facts import NOBODY, AppFacts, ComponentFacts, Differing, NodeFacts, differing_of
+from watcher.status.facts import AppFacts, ComponentFacts, Differing, NodeFacts, differing_of
 from watcher.status.health import AS_WANTED, Health, Kind, health, problems
 
 ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
@@ -87,7 +88,7 @@ def test_an_app_in_good_health_is_as_wanted() -> None:
             "cache-1 follows cache-2 and not cache-0",
         ),
         (
-            with_node(well(), 1, Said(follows=NOBODY)),
+            with_node(well(), 1, Said(follows=FOLLOWS_NOBODY)),
             Kind.FOLLOWS_ANOTHER,
             "ReplicasFollow",
             False,
@@ -195,7 +196,7 @@ SAID = st.builds(
     writes=st.sampled_from(Writes),
     refusal=st.just("MISCONF"),
     fenced=st.booleans(),
-    follows=st.sampled_from(["", NOBODY, *ADDRESSES]),
+    follows=st.sampled_from(["", FOLLOWS_NOBODY, *ADDRESSES]),
     credentials_refused=st.booleans(),
     keeps_ending=st.sampled_from(["", "exit code 1"]),
     failover_off=st.sampled_from(["", "it does not reach the primary"]),
@@ -257,7 +258,7 @@ def test_nothing_that_is_wrong_is_ever_as_wanted(facts: AppFacts) -> None:
         any(n.heard is not None and n.heard.credentials_refused for n in nodes),
         any(n.heard is not None and n.heard.keeps_ending for n in nodes),
         any(n.heard is not None and n.heard.failover_off for n in nodes),
-        any(n.heard is not None and n.heard.follows == NOBODY and n not in holding for n in nodes),
+        any(n.heard is not None and n.heard.follows == FOLLOWS_NOBODY and n not in holding for n in nodes),
         any(n.heard is not None and n.heard.follows not in ("", primary) and n not in holding for n in nodes),
         any(n.differing for n in nodes),
         any(n.announced != n.address for n in nodes),
