@@ -24,8 +24,8 @@ async def node_tools(
 
 
 def bound(tool: ToolName) -> float:
-    """Seconds for which the platform waits for a call of the tool. Only for tools that ``LONGEST`` names: a plugin whose
-    tool may take longer cannot be installed."""
+    """Seconds for which the platform waits for a call of the tool. Only for tools that ``LONGEST`` names: a plugin
+    whose tool may take longer cannot be installed."""
     return LONGEST[tool] + ANSWER_WITHIN
 
 
