@@ -96,7 +96,7 @@ class FakeCluster:
             app.snapshot = replace(app.snapshot, **changes)
             self.changed.notify_all()
 
-    async def until(self, what: Callable[[], object], timeout: float = 20.0) -> None:
+    async def until(self, what: Callable[[], object], timeout: float = 60.0) -> None:
         """Waits for something that a step brings about."""
 
         async def wait() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -34,26 +35,54 @@ from workflows.registry import ALL_WORKFLOWS
 from workflows.temporal.sandbox import STRICT
 
 NAMESPACE = "demo"
+STOPS_WITHIN = 60.0
+"""Seconds for workers to stop. One stop in some hundreds has not ended; the error then says what it waited for."""
 
 
 @asynccontextmanager
 async def workers(client: Client, cluster: FakeCluster, runner: WorkflowRunner = STRICT) -> AsyncIterator[None]:
     """As the worker process runs them, with less patience for running activities."""
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(
-            Worker(client, task_queue=WORKFLOW_QUEUE, workflows=ALL_WORKFLOWS, workflow_runner=runner)
-        )
-        await stack.enter_async_context(
+    running = Workers(client, cluster, runner)
+    await running.start()
+    try:
+        yield
+    finally:
+        await running.stop()
+
+
+class Workers:
+    """May be stopped and started anew. Raises TimeoutError where they do not stop."""
+
+    def __init__(self, client: Client, cluster: FakeCluster, runner: WorkflowRunner = STRICT) -> None:
+        self._client, self._cluster, self._runner = client, cluster, runner
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        for worker in self._workers():
+            await self._stack.enter_async_context(worker)
+
+    async def stop(self) -> None:
+        try:
+            async with asyncio.timeout(STOPS_WITHIN):
+                await self._stack.aclose()
+        except TimeoutError as error:
+            waiting = io.StringIO()
+            for task in asyncio.all_tasks():
+                task.print_stack(file=waiting)
+            raise TimeoutError(f"the workers do not stop; what is waited for:\n{waiting.getvalue()}") from error
+
+    def _workers(self) -> list[Worker]:
+        return [
+            Worker(self._client, task_queue=WORKFLOW_QUEUE, workflows=ALL_WORKFLOWS, workflow_runner=self._runner),
             Worker(
-                client,
+                self._client,
                 task_queue=ACTIVITY_QUEUE,
-                activities=activities_of(cluster, client),
+                activities=activities_of(self._cluster, self._client),
                 interceptors=[Callers(INSTALLATION), Heartbeats()],
                 max_heartbeat_throttle_interval=timedelta(milliseconds=100),
                 default_heartbeat_throttle_interval=timedelta(milliseconds=100),
-            )
-        )
-        yield
+            ),
+        ]
 
 
 async def notify(client: Client, app: str, kind: NoticeKind = NoticeKind.SPEC, detail: str = "") -> None:
@@ -68,7 +97,7 @@ async def suspect(client: Client, app: str, node: str, *, back: bool = False) ->
     await entity(client, app).signal(SIGNAL_SUSPECT, Suspicion("server", node, f"{node} is dead", back=back))
 
 
-async def eventually(probe: Callable[[], Awaitable[bool]], timeout: float = 20.0) -> None:
+async def eventually(probe: Callable[[], Awaitable[bool]], timeout: float = 60.0) -> None:
     """Asks until it is so. Raises TimeoutError."""
     async with asyncio.timeout(timeout):
         while not await probe():  # noqa: ASYNC110 - what is asked is on the server, and nobody here sets an event

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 from temporalio.testing import WorkflowEnvironment
@@ -14,6 +15,7 @@ from api.operations import SEARCH_APP, SEARCH_NAMESPACE, SEARCH_OPERATION, SEARC
 
 SUGGESTED_EVENTS = 120
 """Events at which the server suggests to continue as new: low, so that every longer test goes through it."""
+_ATTEMPTS = 5
 
 
 def temporal_binary() -> str:
@@ -34,10 +36,23 @@ async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
     attributes = [SEARCH_APP, SEARCH_NAMESPACE, SEARCH_OPERATION, SEARCH_PLUGIN]
     arguments = [word for name in attributes for word in ("--search-attribute", f"{name}=Keyword")]
     arguments += ["--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={SUGGESTED_EVENTS}"]
-    environment = await WorkflowEnvironment.start_local(
-        dev_server_existing_path=temporal_binary(), dev_server_extra_args=arguments, dev_server_log_level="error"
-    )
+    environment = await _started(arguments)
     try:
         yield environment
     finally:
         await environment.shutdown()
+
+
+async def _started(arguments: list[str]) -> WorkflowEnvironment:
+    """The SDK gives a server five seconds; on a machine that builds programs beside the tests it may take longer."""
+    for attempt in count(1):
+        try:
+            return await WorkflowEnvironment.start_local(
+                dev_server_existing_path=temporal_binary(),
+                dev_server_extra_args=arguments,
+                dev_server_log_level="error",
+            )
+        except RuntimeError:
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("count has no end")

@@ -39,6 +39,7 @@ from clients.temporal import search_attributes
 from tests.workflows import fakes
 from tests.workflows.fakes import FakeCluster
 from tests.workflows.running import eventually, idle, notify
+from tests.workflows.server import dev_server
 
 NAMESPACE, INSTALLATION = "demo", "line"
 BEGUN: list[str] = []
@@ -110,25 +111,32 @@ class FakeApps:
         return [{"metadata": {"name": f"{app}-data-{ordinal}"}} for ordinal in range(2)], ""
 
 
+@pytest.fixture(scope="module")
+async def apart() -> AsyncIterator[Client]:
+    """Of a server for the fakes: they have the names of the real workflows."""
+    async with dev_server() as environment:
+        yield environment.client
+
+
 @pytest.fixture(autouse=True)
-async def ended(client: Client) -> AsyncIterator[None]:
-    """No fake is left for the workers of other tests."""
+async def ended(apart: Client) -> AsyncIterator[None]:
+    """No fake is left for the next test."""
     BEGUN.clear()
     yield
     for entity in BEGUN:
-        await client.get_workflow_handle(entity).terminate("the test is over")
+        await apart.get_workflow_handle(entity).terminate("the test is over")
 
 
 @pytest.fixture
-async def platform(client: Client) -> AsyncIterator[Platform]:
+async def platform(apart: Client) -> AsyncIterator[Platform]:
     worker = Worker(
-        client,
+        apart,
         task_queue=WORKFLOW_QUEUE,
         workflows=[FakeEntity, FakeRestart],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     async with worker:
-        yield Platform(cast(Kubernetes, FakeApps()), client, INSTALLATION)
+        yield Platform(cast(Kubernetes, FakeApps()), apart, INSTALLATION)
 
 
 async def begin(platform: Platform, app: str) -> str:
@@ -271,10 +279,10 @@ async def test_the_real_entity_understands_the_command_line(client: Client, clus
 
 
 async def test_without_a_worker_a_verb_is_not_waited_for_for_ever(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    apart: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cli.operate.UPDATE_SECONDS", 0.5)
-    platform = Platform(cast(Kubernetes, FakeApps()), client, INSTALLATION)
+    platform = Platform(cast(Kubernetes, FakeApps()), apart, INSTALLATION)
     await begin(platform, "unattended")
     with pytest.raises(CommandError, match="no worker answered"):
         await control(platform, NAMESPACE, "unattended", Verb.PAUSE)

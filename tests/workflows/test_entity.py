@@ -7,7 +7,7 @@ from temporalio.client import Client, WorkflowHandle
 from api.operations import WORKFLOW_QUEUE, AppReference, Notice, NoticeKind, OperationInput, OperationResult
 from clients.temporal import notify_entity
 from tests.workflows.fakes import INSTALLATION, FakeCluster
-from tests.workflows.running import NAMESPACE, doing, entity, eventually, notify, say, workers
+from tests.workflows.running import NAMESPACE, Workers, doing, entity, eventually, notify, say
 from tests.workflows.server import SUGGESTED_EVENTS
 from watcher.notify.entities import Entities
 
@@ -38,15 +38,16 @@ async def test_it_continues_as_new_without_losing_a_notice(client: Client, clust
     await cluster.until(lambda: "long/finish" in cluster.log)
 
 
-async def test_a_worker_that_restarts_in_mid_operation_changes_nothing(client: Client) -> None:
-    cluster = FakeCluster()
+async def test_a_worker_that_restarts_in_mid_operation_changes_nothing(
+    client: Client, cluster: FakeCluster, workers: Workers
+) -> None:
     cluster.add("survivor").blocked = {"server"}
-    async with workers(client, cluster):
-        await notify(client, "survivor")
-        await cluster.until(lambda: "survivor/waitReady:server" in cluster.log)
+    await notify(client, "survivor")
+    await cluster.until(lambda: "survivor/waitReady:server" in cluster.log)
+    await workers.stop()
     await cluster.change("survivor", blocked=set())
-    async with workers(client, cluster):
-        await cluster.until(lambda: "survivor/finish" in cluster.log, timeout=60)
+    await workers.start()
+    await cluster.until(lambda: "survivor/finish" in cluster.log)
     steps = cluster.steps("survivor")
     assert [steps.count(step) for step in ("prepare", "applyGroup:server", "applyGroup:sentinel", "finish")] == [1] * 4
 

@@ -48,7 +48,7 @@ async def test_and_each_time_that_it_is_deleted(client: Client, cluster: FakeClu
     for times in (2, 3):
         await cluster.change("twice-gone", drift=[MISSING])
         await notify(client, "twice-gone", NoticeKind.DRIFT)
-        await cluster.until(lambda times=times: cluster.steps("twice-gone").count("prepare") == times, timeout=60)  # type: ignore[misc]
+        await cluster.until(lambda times=times: cluster.steps("twice-gone").count("prepare") == times)  # type: ignore[misc]
         await cluster.change("twice-gone", drift=[])
     await cluster.change("twice-gone", blocked=set())
     await cluster.until(lambda: "finish" in cluster.steps("twice-gone"))

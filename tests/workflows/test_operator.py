@@ -223,7 +223,7 @@ async def test_the_same_drift_is_repaired_each_time(client: Client, cluster: Fak
     for times in (1, 2):
         await cluster.change("again", drift=["Service x is missing"])
         await notify(client, "again", NoticeKind.DRIFT)
-        await cluster.until(lambda times=times: cluster.steps("again").count("finish") == times, timeout=60)  # type: ignore[misc]
+        await cluster.until(lambda times=times: cluster.steps("again").count("finish") == times)  # type: ignore[misc]
 
 
 async def test_new_drift_is_put_back_though_a_repair_has_failed(client: Client, cluster: FakeCluster) -> None:
