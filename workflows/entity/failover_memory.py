@@ -150,10 +150,10 @@ class FailoverMemory:
             found.suspicions[node] = Suspicion(component, node, why, seen, back, address, since, asks)
         replaced = raw.get("replaced")
         if isinstance(replaced, dict):
-            found.replaced = {str(key): str(value) for key, value in replaced.items() if _is_time(value)}
+            found.replaced = {str(key): str(value) for key, value in replaced.items() if is_time(value)}
         found.cool_down = _number(raw.get("cool_down"))
         for node, entry in _entries(raw.get("failures")):
-            if _is_time(entry.get("at")):
+            if is_time(entry.get("at")):
                 times = max(_number(entry.get("times")), 1)
                 found.failures[node] = Failed(str(entry.get("message", "")), str(entry["at"]), times)
         return found
@@ -174,7 +174,7 @@ def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _is_time(value: Any) -> bool:
+def is_time(value: Any) -> bool:
     try:
         datetime.fromisoformat(value)
     except (TypeError, ValueError):

@@ -155,6 +155,6 @@ def test_nothing_of_it_is_lost_from_one_run_of_the_entity_to_the_next() -> None:
 
 
 def test_what_cannot_be_read_is_forgotten() -> None:
-    spoilt = {"suspicions": {"x": 1}, "replaced": {"server": "yesterday"}, "failures": {"x": {"at": 5}}, "cool_down": "a"}
+    spoilt = {"suspicions": {"x": 1}, "replaced": {"server": "never"}, "failures": {"x": {"at": 5}}, "cool_down": "a"}
     assert EntityState.decode({"failovers": spoilt}).failovers == FailoverMemory()
     assert EntityState.decode({"failovers": "none"}).failovers == FailoverMemory()
