@@ -56,7 +56,8 @@ class ComponentFacts:
     """``writable``: roles in which a node takes writes, ``exclusive``: those of them that only one node may hold.
     ``others``: nodes beside its own whose engines claim a role, such as those that a Scale is just removing.
     ``unproven``: nodes that claimed an exclusive role and have fallen silent or were replaced. That is not counted in
-    their ``claims``; nor is it known that no second node holds the role."""
+    their ``claims``; nor is it known that no second node holds the role. ``missing``: Services by which clients reach
+    it, or the holders of a role, and which are not there."""
 
     name: str
     nodes: tuple[NodeFacts, ...] = ()
@@ -64,6 +65,7 @@ class ComponentFacts:
     exclusive: frozenset[str] = frozenset()
     others: Mapping[str, str] = field(default_factory=dict)
     unproven: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,23 @@ async def test_a_primary_on_a_dead_machine_and_its_successor_are_not_two_holders
         assert not seen.events("TwoHolders")
 
 
+@pytest.mark.parametrize("name", [f"{APP}-redis-master", f"{APP}-redis"])
+async def test_a_service_that_somebody_deleted_is_told_though_nobody_puts_it_back(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """With the worker down: its clients reached nobody, and the App was as wanted."""
+    async with as_wanted(monkeypatch) as (known, seen):
+        service = known.kubernetes.get_now("Service", NAMESPACE, name)
+        known.kubernetes.remove(service)
+        said = f"the Service {name} is missing, so its clients reach nobody"
+        await eventually(lambda: seen.status["message"] == said, timeout=1.0)
+        assert seen.status["primary"] == FIRST, "which role it was for is known from the plugin"
+        assert seen.condition("Ready") == ("False", "ServiceMissing")
+        await eventually(lambda: seen.events("ServiceMissing") == [said], timeout=20.0)
+        known.kubernetes.put(service)
+        await eventually(seen.as_wanted)
+
+
 async def test_a_primary_that_refuses_every_write_is_told_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     async with as_wanted(monkeypatch) as (known, seen):
         refusal = "NOREPLICAS Not enough good replicas to write."
