@@ -22,6 +22,7 @@ from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.metadata import Part, update_metadata
+from activities.cluster.parameter_warnings import CONDITION, parameters_safe
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform
 from activities.reconcile.astray import follow_again
@@ -152,6 +153,7 @@ class Record:
                 "Accepted": ConditionChange(True, "Accepted"),
                 "Progressing": ConditionChange(False, "Settled"),
                 "Paused": ConditionChange(False, "NotPaused"),
+                CONDITION: await parameters_safe(self._platform, target, want.manifest, want.desired),
             },
         )
         await tell_step(self._platform, target, "", change)
