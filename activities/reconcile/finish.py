@@ -29,6 +29,7 @@ from activities.reconcile.astray import follow_again
 from activities.rollout.plan_roll import outdated_nodes
 from activities.rollout.volumes import ungrown
 from api.app import Phase
+from api.effective import Effective, noted
 from api.meta import counted
 from api.names import app_labels
 from api.operations import OperationType
@@ -36,7 +37,7 @@ from api.steps import ComponentStep, Step, Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP
-from render.check.applied_parameters import Effective, effective, node_parameters, noted
+from render.check.applied_parameters import effective, node_parameters
 from render.desired.app import DesiredApp, DesiredComponent
 from render.desired.spec_parts import pending, stage_of
 from render.manifests.deployments import version_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from api.effective import Effective
 from proto import agent_pb2
 from tests.unit.watcher.support.fakes import eventually
 from tests.unit.watcher.support.installation import ADDRESSES, FIRST, SECOND, THIRD, Installation
@@ -171,7 +171,7 @@ async def test_what_operations_have_noted_on_a_node_is_told(monkeypatch: pytest.
         await eventually(lambda: seen.status["message"] == said)
         known.kubernetes.put(noted("apps/v1", "Deployment", address=ADDRESSES[1]))
         await eventually(seen.as_wanted)
-        differs = json.dumps({"differs": {"maxclients": ["10000", "4064"]}})
+        differs = Effective("a", "b", differs={"maxclients": ["10000", "4064"]}).annotation()
         known.kubernetes.put(noted("v1", "ConfigMap", effective=differs))
         said = f"{SECOND} runs with maxclients 4064, asked for was 10000"
         await eventually(lambda: seen.status["message"] == said)
