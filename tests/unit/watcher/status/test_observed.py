@@ -97,7 +97,7 @@ async def test_a_primary_on_a_dead_machine_and_its_successor_are_not_two_holders
             known.fence(FIRST)
         else:
             known.agents.hang(FIRST)
-            await eventually(lambda: f"{FIRST}: the agent hangs" in seen.status["message"])
+            await eventually(lambda: f"{FIRST}: the agent hangs" in seen.status["message"], timeout=15.0)
             assert seen.condition("Ready")[0] == "True", "it has the label still"
         known.agents.say(SECOND, "master", 8, writes=agent_pb2.WRITES_ACCEPTED)
         known.agents.say(THIRD, "replica", follows=ADDRESSES[1])
