@@ -12,10 +12,10 @@ from activities.terminated_pods import TerminatedPods
 from api.names import LABEL_APP
 from api.steps import ErrorType
 from clients.agents import Agents
-from clients.certificates import KeyPair
 from clients.kubernetes import Kubernetes
 from clients.resources import DEPLOYMENT, POD
 from clients.shared_watch import SharedWatch
+from clients.tls.certificates import KeyPair
 
 
 @dataclass

@@ -61,6 +61,13 @@ def engine_may_run(pod: Manifest) -> bool:
     return bool(begun)
 
 
+def engine_is_untold(pod: Manifest) -> bool:
+    """The Pod has a machine, whose kubelet has told nothing of the engine's container yet: one that is cut off may have
+    begun it all the same."""
+    bound = bool((pod.get("spec") or {}).get("nodeName"))
+    return bound and not container_status(pod, MIDDLEWARE_CONTAINER)
+
+
 def _selected(pod: Manifest, namespace: str, labels: dict[str, str]) -> bool:
     own = pod["metadata"].get("labels") or {}
     return pod["metadata"].get("namespace") == namespace and labels.items() <= own.items()

@@ -195,10 +195,10 @@ class Endpoint(StatusModel):
 class AppStatus(StatusModel):
     """One writer for each field.
 
-    ``progress``, ``operation``, ``fenced`` and the conditions Accepted, Progressing and Paused are written by
-    activities; all else by the watcher, which alone sees what runs. ``observedGeneration`` is that of ``progress``, so
-    ``phase``, ``message`` and the conditions are about it. ``runtimeVersion`` is the one in effect, also where the spec
-    leaves it to the plugin.
+    ``progress``, ``operation``, ``fenced`` and the conditions Accepted, Progressing, Paused and ParametersSafe are
+    written by activities; all else by the watcher, which alone sees what runs. ``observedGeneration`` is that of
+    ``progress``, so ``phase``, ``message`` and the conditions are about it. ``runtimeVersion`` is the one in effect,
+    also where the spec leaves it to the plugin.
     """
 
     observed_generation: int | None = None

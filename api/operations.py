@@ -129,6 +129,8 @@ class Suspicion:
     """Of its last Pod, which may be gone while its engine still runs there."""
     in_sync_since: int = 0
     """Where ``seen`` is not known: who was in sync then, or later, may take over; unix milliseconds."""
+    asks: bool = False
+    """It is back by itself, and waits for the word that it still holds the role."""
 
 
 def is_drift(detail: str) -> bool:

@@ -114,6 +114,9 @@ class Check(Model):
     """Jinja2 expression, true for a good App. It sees what templates see, and ``value``."""
     message: Annotated[str, Field(min_length=1)]
     """A sentence with both figures (``{{ value }}``) and what would be right; it sees the same."""
+    warns: bool = False
+    """Where it does not hold nothing is refused: the App says so, in the condition ``ParametersSafe``. For what an
+    engine may be run with at a price that not everybody knows."""
 
 
 class Parameter(Model):

@@ -18,9 +18,9 @@ from cli import search_attributes
 from cli.session import CommandError, embedded_state, kubeconfig_path
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
-from clients.pki import ensure_pki
 from clients.pod_reason import why_not_ready
 from clients.resources import POD, Manifest
+from clients.tls.pki import ensure_pki
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 CHART, CRDS = DEPLOY / "chart", DEPLOY / "crds"

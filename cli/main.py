@@ -19,7 +19,7 @@ from cli.options import Form, Installation, Kubeconfig, Output
 from cli.session import EXIT_INTERRUPTED, EXIT_NOT_READY, embedded_state, errors, fail, output, with_cluster
 from cli.uninstall import Apps
 from clients.kubernetes import Kubernetes
-from clients.pki import ensure_pki
+from clients.tls.pki import ensure_pki
 
 app = typer.Typer(
     name="mw",

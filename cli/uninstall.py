@@ -22,8 +22,8 @@ from cli.session import CommandError, kubeconfig_path
 from clients.app_object import drop_finalizer
 from clients.errors import NotFoundError
 from clients.kubernetes import Kubernetes
-from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET
 from clients.resources import APP, CONFIG_MAP, SECRET, Manifest
+from clients.tls.pki import AUTHORITY_SECRET, CLIENT_SECRET
 
 _PLUGINS = "app.kubernetes.io/component in (plugin,plugin-templates)"
 _LOOK_SECONDS = 1.0

@@ -25,11 +25,11 @@ from activities.registry import all_activities
 from activities.terminated_pods import TerminatedPods
 from api.operations import ACTIVITY_QUEUE, WORKFLOW_QUEUE
 from clients.agents import Agents
-from clients.certificates import KeyPair
 from clients.errors import KubernetesError
 from clients.first_of import first_of
 from clients.kubernetes import Kubernetes
 from clients.temporal import connect, tls_changed, tls_files
+from clients.tls.certificates import KeyPair
 from worker.certificates import authority_changed, certificates, keep_renewed
 from worker.logs import configure_logs
 from worker.settings import Settings

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from prometheus_client import Gauge
 
-from clients.certificates import KeyPair
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
-from clients.pki import ensure_pki, renew_client
+from clients.tls.certificates import KeyPair
+from clients.tls.pki import ensure_pki, renew_client
 from worker.settings import Settings
 
 log = logging.getLogger(__name__)

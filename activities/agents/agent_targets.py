@@ -45,6 +45,8 @@ async def reports(
     return {name: report for name, report in zip(agents, answers, strict=True) if report is not None}
 
 
-def could_not_write(report: agent_pb2.RoleReport) -> bool:
-    """Whether the node says that its engine could not take writes, were it to hold a writable role."""
-    return report.writes == agent_pb2.WRITES_REFUSED_HERE
+def could_not_write(report: agent_pb2.RoleReport) -> str:
+    """Why the node's engine could not take writes, were it to hold a writable role; empty where it could."""
+    if report.writes == agent_pb2.WRITES_REFUSED_HERE:
+        return report.refusal or "it refuses writes"
+    return "its volume is full" if report.volume_full else ""

@@ -12,12 +12,13 @@ from activities.agents.node_tools import bound
 from activities.agents.run_tool import run_tool
 from activities.cluster.gather import together
 from activities.dependencies import Platform
+from api.effective import Effective, noted
 from api.names import ANNOTATION_EFFECTIVE, app_labels
 from api.steps import Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, SERVICE, Manifest
-from render.check.applied_parameters import Effective, compared, noted
+from render.check.applied_parameters import compared
 from render.desired.app import DesiredApp
 
 READ_TIMEOUT = bound(ToolName.READ_CONFIG)

@@ -20,11 +20,11 @@ from activities.cluster.apply import apply_owned, check_owner
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.dependencies import Platform
+from api.effective import Effective, noted
 from api.names import ANNOTATION_ADDRESS, app_labels
 from api.steps import Target
 from clients.errors import InvalidError
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, Manifest
-from render.check.applied_parameters import Effective, noted
 from render.desired.app import DesiredApp, DesiredComponent
 from render.manifests.lists import service_manifests
 

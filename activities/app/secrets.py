@@ -17,10 +17,10 @@ from activities.dependencies import Platform, permanent
 from api.names import ANNOTATION_APP_UID, agent_tls_name, app_labels, credentials_name
 from api.operations import OperationType
 from api.steps import ErrorType, Target
-from clients.certificates import KeyPair, issue_agent_certificate
 from clients.errors import AlreadyExistsError
-from clients.pki import pair_of, secret_manifest
 from clients.resources import DEPLOYMENT, SECRET, Manifest
+from clients.tls.certificates import KeyPair, issue_agent_certificate
+from clients.tls.pki import pair_of, secret_manifest
 from render.desired.app import DesiredApp
 from render.manifests.labels import metadata, object_labels
 from render.validation.passwords import password_problems

@@ -1,4 +1,4 @@
-"""The part of an App's status that activities write: progress, operation, fenced nodes, Accepted, Progressing, Paused.
+"""The part of an App's status that activities write: progress, operation, fenced nodes, and ``_CONDITIONS``.
 
 ``status.phase`` and ``status.message`` are not theirs: the watcher says what follows from the progress and from what
 runs (``watcher.status.health``). So no activity can say that an App is as wanted.
@@ -21,7 +21,7 @@ from api.steps import Target
 from clients.errors import NotFoundError
 from clients.resources import APP, Manifest
 
-_CONDITIONS = ("Accepted", "Progressing", "Paused")
+_CONDITIONS = ("Accepted", "Progressing", "Paused", "ParametersSafe")
 
 
 @dataclass(frozen=True)

@@ -36,13 +36,14 @@ from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform, permanent
 from activities.rollout.plan_roll import ordered, writable_nodes
 from api.app import Phase
+from api.effective import Effective, noted
 from api.names import app_labels
 from api.operations import OperationType
 from api.reconfigure import ConfigCommitted, ConfigPlan, ConfigPlans, ConfigureStep
 from api.steps import ComponentStep, ErrorType, RollNode, Step, Target
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
-from render.check.applied_parameters import Effective, dynamic_of, effective, node_parameters, noted, runs_with, unlike
+from render.check.applied_parameters import dynamic_of, effective, node_parameters, runs_with, unlike
 from render.desired.app import DesiredComponent, DesiredNode
 from render.desired.parameter_order import Turn, turn_of_replica
 from render.desired.spec_parts import changed_parameters

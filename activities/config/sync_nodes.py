@@ -22,11 +22,12 @@ from activities.app.desired import desired_for
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.dependencies import Platform
+from api.effective import noted
 from api.names import app_labels
 from api.steps import Applied, ComponentStep, Step, Target
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
-from render.check.applied_parameters import dynamic_of, effective, node_parameters, noted
+from render.check.applied_parameters import dynamic_of, effective, node_parameters
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.lists import revision_of
 

@@ -45,8 +45,8 @@ def is_false(app: Manifest, condition: str) -> bool:
 
 
 async def strayed(platform: Platform, desired: DesiredApp, component: DesiredComponent) -> list[Strayed]:
-    """Nothing where not exactly one node claims the one role that only one may hold: nobody could say whom to
-    follow."""
+    """Nothing where not exactly one node claims the one role that only one may hold, or a node does not say which role
+    it has: that one may be the primary, and whoever claims the role no more than a stray itself."""
     roles = exclusive_roles(component)
     names = [node.name for node in component.nodes if node.name not in desired.replaced]
     if len(roles) != 1 or len(names) < 2:
@@ -57,7 +57,7 @@ async def strayed(platform: Platform, desired: DesiredApp, component: DesiredCom
         return []  # a Service is missing, which is drift already
     said = await reports(platform, reachable(platform, _target(desired), names))
     holders = [name for name, report in said.items() if report.role in roles]
-    if len(holders) != 1:
+    if len(holders) != 1 or any(name not in said or not said[name].role for name in names):
         return []
     return of_component(holders[0], said, addresses)
 
@@ -110,7 +110,7 @@ def relieved(component: str, roles: Collection[str], said: Mapping[str, agent_pb
     """``roles``: those that can be moved. Pure."""
     able = sorted(
         name for name, each in said.items()
-        if each.ready and each.role and each.role not in roles and not could_not_write(each) and not each.volume_full
+        if each.ready and each.role and each.role not in roles and not could_not_write(each)
     )  # fmt: skip
     return [
         Evacuation(component, name, "", able[0], f"{name} is {report.role} and refuses writes: {report.refusal}")

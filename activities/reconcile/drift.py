@@ -22,7 +22,6 @@ from activities.cluster.gather import together
 from activities.dependencies import Platform
 from activities.reconcile.astray import strayed
 from api.names import agent_tls_name, app_labels, credentials_name, metadata_name
-from clients.certificates import KeyPair
 from clients.resources import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -32,6 +31,7 @@ from clients.resources import (
     Manifest,
     Resource,
 )
+from clients.tls.certificates import KeyPair
 from render.check.applied_parameters import unapplied
 from render.desired.app import DesiredApp, DesiredNode
 from render.manifests.deployments import deployment_manifest, keeps_template, without_template

@@ -22,12 +22,14 @@ from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.metadata import Part, update_metadata
+from activities.cluster.parameter_warnings import CONDITION, parameters_safe
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform
 from activities.reconcile.astray import follow_again
 from activities.rollout.plan_roll import outdated_nodes
 from activities.rollout.volumes import ungrown
 from api.app import Phase
+from api.effective import Effective, noted
 from api.meta import counted
 from api.names import app_labels
 from api.operations import OperationType
@@ -35,7 +37,7 @@ from api.steps import ComponentStep, Step, Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP
-from render.check.applied_parameters import Effective, effective, node_parameters, noted
+from render.check.applied_parameters import effective, node_parameters
 from render.desired.app import DesiredApp, DesiredComponent
 from render.desired.spec_parts import pending, stage_of
 from render.manifests.deployments import version_of
@@ -152,6 +154,7 @@ class Record:
                 "Accepted": ConditionChange(True, "Accepted"),
                 "Progressing": ConditionChange(False, "Settled"),
                 "Paused": ConditionChange(False, "NotPaused"),
+                CONDITION: await parameters_safe(self._platform, target, want.manifest, want.desired),
             },
         )
         await tell_step(self._platform, target, "", change)

@@ -25,7 +25,7 @@ from temporalio import activity
 from activities.cluster.gather import together
 from activities.cluster.status import StatusChange, tell_step, write_status
 from activities.dependencies import Platform
-from activities.terminated_pods import engine_ended, engine_may_run
+from activities.terminated_pods import engine_ended, engine_is_untold, engine_may_run
 from api.failover import Takeover
 from api.names import app_labels
 from api.steps import Target
@@ -158,8 +158,9 @@ class Proof:
         address = str((pod.get("status") or {}).get("podIP") or "")
         if address and await self._stop_at(self._agent_at(address), str(pod["metadata"]["uid"]), STOP_WITHIN):
             return True
-        # The kubelet tells within a second that a container runs; its agent asks the platform first, for five.
-        return not engine_may_run(pod)
+        # The kubelet tells within a second that a container runs; its agent asks the platform first, for five. One that
+        # has told nothing at all may be cut off.
+        return not engine_may_run(pod) and not engine_is_untold(pod)
 
     def _lost_has_ended(self) -> bool:
         found = self._platform.terminated_pods.of(self._takeover.target.namespace, self._labels)

@@ -110,20 +110,20 @@ class Switchover(RoleMover):
         while True:
             nodes = await self.nodes(request.target, component)
             closed = await self._closed(request, component)
+            unable = _unable(request, source, nodes.reports)
             able = {
                 name: report
                 for name, report in nodes.reports.items()
                 if report.role not in nodes.writable and request.candidate in ("", name) and name not in going
-                if not could_not_write(report)
+                if name not in unable
             }
-            unable = {n: r for n, r in sorted(nodes.reports.items()) if n != source and could_not_write(r)}
             ready = {name: report.position for name, report in able.items() if report.ready and not report.unsaved}
             chosen = preferred(ready, closed, only_open=off)
             if chosen:
                 return chosen
             if asyncio.get_running_loop().time() > deadline:
                 whys = {n: r.message or r.unsaved for n, r in sorted(nodes.reports.items()) if not r.ready or r.unsaved}
-                whys |= {n: f"it could not take writes either: {r.refusal}" for n, r in unable.items()}
+                whys |= {n: f"it could not take writes: {why}" for n, why in unable.items()}
                 whys |= dict.fromkeys(sorted(closed & set(ready)), "its machine is cordoned")
                 whys |= dict.fromkeys(sorted(going - {source}), "it is to be removed too")
                 why = "; ".join(f"{name}: {said}" for name, said in whys.items())
@@ -239,6 +239,15 @@ class Switchover(RoleMover):
         holders = (await self.nodes(move.target, component)).holders()
         if holders != [move.candidate]:
             raise ApplicationError(f"after the move {said(holders)}; it should be {move.candidate} alone")
+
+
+def _unable(request: MoveRequest, source: str, reports: Mapping[str, agent_pb2.RoleReport]) -> dict[str, str]:
+    """By name, why nodes could not take writes. Where the source's volume is full, the others' mostly are as well: that
+    keeps the source from being rolled, to give it more room, no more than it keeps it from serving. A Switchover has no
+    other purpose than the new primary, so for that it counts."""
+    full = source in reports and reports[source].volume_full and request.target.operation != OperationType.SWITCHOVER
+    counts = {n: r for n, r in sorted(reports.items()) if not full or r.writes == agent_pb2.WRITES_REFUSED_HERE}
+    return {name: why for name, report in counts.items() if name != source and (why := could_not_write(report))}
 
 
 def preferred(ready: Mapping[str, int], closed: Collection[str], *, only_open: bool) -> str:

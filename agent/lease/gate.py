@@ -9,7 +9,8 @@ While it was away another may have been promoted, or may be at this moment; its 
    that has ended is back without a question. A new Pod has none (``agent.lease.memory``).
 3. A lease is given by the platform, which gives none to a node that it replaces or is about to; or by a majority of the
    node's replicas which follow it still (``agent.lease.peers``), and all replicas stop following before one of them
-   is promoted. So the platform may be away, and so may all replicas, but not both.
+   is promoted. So the platform may be away, and so may all replicas. Where both are, the watcher alone gives it
+   (``watcher.failover.component_memory``); without a watcher it is waited for.
 4. Besides, by the word of a Start (``permit``, ``lead``): a failover that found nobody to take over puts it back.
 
 Who has no replica has no lease, and asks nobody.

@@ -33,8 +33,8 @@ from agent.process.preparation import Launch, NotPreparedError, prepare
 from agent.process.reaper import Reaper
 from agent.process.run import EngineRun, LingeringError, NotExecutedError, none_left
 from agent.process.state import State, StatusBoard
-from agent.process.stoprequest import StopRequest
-from agent.process.waiting import RestartPolicy, Wakeup
+from agent.process.waiting import RestartPolicy
+from agent.process.wanted import Wanted
 from agent.tooling.interpreter import Interpreter
 
 _log = logging.getLogger(__name__)
@@ -66,21 +66,12 @@ class Supervisor:
         self._lock = lock
         self._policy = policy or RestartPolicy()
         self._sink = LineSink()
-        self._stop_request = StopRequest(interpreter.settings.state_dir)
-        self._released = 0
-        """Up to this revision of the document a hold is lifted. A later one holds the next start again: the node has
-        been replaced as primary."""
-        self._word = NO_WORD
-        self._terminating = False
-        self._wakeup = Wakeup()
+        self._wanted = Wanted(documents, interpreter.settings.state_dir)
         self._commands = asyncio.Lock()
         self._memory = ContainerMemory()
         self._engine: EngineRun | None = None
-        self._app_uid = ""
         self._prepare_failures = 0
         self._exit_code = 0
-        self._kill_at: float | None = None
-        """When whoever asked for the stop wants no more patience, by the monotonic clock."""
 
     # What others ask for
 
@@ -98,9 +89,7 @@ class Supervisor:
         must not wait for one that hangs in an orderly stop.
         """
         if patience is not None:
-            kill_at = time.monotonic() + patience
-            self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
-            self._wakeup.set()
+            self._wanted.hurry(patience)
         async with self._commands:
             await self._stop()
 
@@ -130,10 +119,9 @@ class Supervisor:
 
     def terminate(self) -> None:
         """Stop in order, then ``run`` returns. Not remembered: the next container starts the engine again."""
-        if not self._terminating:
+        if not self._wanted.terminating:
             _log.info("told to end: stopping the process")
-        self._terminating = True
-        self._wakeup.set()
+        self._wanted.end()
 
     async def _settled(self) -> None:
         unsettled = (State.STARTING, State.STOPPED, State.HELD, State.STOPPING, State.WAITING)
@@ -142,41 +130,31 @@ class Supervisor:
             raise LingeringError(status.message)
 
     async def _stop(self) -> None:
-        self._word = NO_WORD
-        self._stop_request.set(self._app_uid)
+        self._wanted.stand()
         self.board.update(stop_requested=True)
-        self._wakeup.set()
+        self._wanted.wakeup.set()
         # Beside the stop and not before it: a full or hanging disk must not keep a primary from being fenced.
         stopped, _ = await asyncio.gather(
-            self.board.wait_until(lambda s: s.state in (State.STOPPED, State.LINGERING)), self._save_stop_request()
+            self.board.wait_until(lambda s: s.state in (State.STOPPED, State.LINGERING)), self._wanted.save()
         )
         if stopped.state is State.LINGERING:
             raise LingeringError(stopped.message)
 
-    async def _save_stop_request(self) -> None:
-        try:
-            await asyncio.to_thread(self._stop_request.save)
-        except OSError as error:
-            _log.error("carried out, but the next container will not know of it: %s", error)
-
     async def _want_running(self, word: Word = NO_WORD) -> None:
-        self._stop_request.set(None)
-        self._kill_at = None
-        await self._save_stop_request()
-        self._released = self._revision()
+        await self._wanted.run()
         self._begin_anew()
         self.board.update(stop_requested=False)
         # Together with the event: a preparation that is under way is begun anew, and that one is to have it.
-        self._word = word if self._engine is None else NO_WORD
-        self._wakeup.set()
+        self._wanted.word = word if self._engine is None else NO_WORD
+        self._wanted.wakeup.set()
 
     # The life
 
     async def run(self) -> int:
         """The agent's exit code: the engine's own, 0 where none ran."""
         try:
-            while not self._terminating:
-                self._wakeup.clear()
+            while not self._wanted.terminating:
+                self._wanted.wakeup.clear()
                 await self._turn()
         finally:
             ended = await self._reaper.end_all(_LAST_LINES)
@@ -190,30 +168,30 @@ class Supervisor:
         try:
             bundle = self._documents.effective()
         except DocumentError as error:
-            if self._wanted():
+            if self._wanted.runs:
                 await self._back_off(str(error), _DOCUMENT_POLL)
             else:
                 await self._stay_stopped()
             return
         document = bundle.document
-        self._app_uid = document.node.app_uid
-        if not self._wanted():
+        self._wanted.app_uid = document.node.app_uid
+        if not self._wanted.runs:
             await self._stay_stopped()
-        elif self._holds(document):
+        elif self._wanted.holds(document):
             self.board.update(
                 state=State.HELD, pid=0, message="held by the node document; waits for the platform's Start"
             )
-            await self._wakeup.pause(_DOCUMENT_POLL)  # a later document may lift it
+            await self._wanted.wakeup.pause(_DOCUMENT_POLL)  # a later document may lift it
         elif self._lock_data():
             await self._live(bundle)
         else:
-            await self._wakeup.pause(_LOCK_POLL)
+            await self._wanted.wakeup.pause(_LOCK_POLL)
 
     async def _stay_stopped(self) -> None:
         self.board.update(
             state=State.STOPPED, stop_requested=True, pid=0, message="stopped on request; waits for Start"
         )
-        await self._wakeup.wait()
+        await self._wanted.wakeup.wait()
 
     def _lock_data(self) -> bool:
         try:
@@ -236,7 +214,7 @@ class Supervisor:
         if end is None:
             return
         self._exit_code = end.exit_code
-        if not self._wanted():
+        if not self._wanted.runs:
             _log.info("process stopped, exit code %d", end.exit_code)
             self.board.update(state=State.STOPPED, pid=0, exit_code=end.exit_code, message="stopped on request")
             return
@@ -257,13 +235,13 @@ class Supervisor:
     async def _prepared(self, bundle: Bundle, cause: Cause) -> Launch | None:
         if self.board.status.state is not State.WAITING:
             self.board.update(state=State.STARTING, pid=0, message=self.board.status.again("preparing the start"))
-        word, self._word = self._word, NO_WORD
+        word, self._wanted.word = self._wanted.word, NO_WORD
         if not await self._none_left():
             return None
         if self.board.status.state is State.LINGERING:
             self.board.update(state=State.STARTING, message="preparing the start")
         task = asyncio.ensure_future(prepare(bundle, self._interpreter, lead=word.lead))
-        await self._wakeup.race(task)
+        await self._wanted.wakeup.race(task)
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
@@ -280,7 +258,7 @@ class Supervisor:
         self._prepare_failures = 0
         if launch.asks and not (word.lead or word.permit) and not await self._has_lease(bundle.document):
             return None
-        return launch if self._wanted() and not self._superseded(bundle, word) else None
+        return launch if self._wanted.runs and not self._superseded(bundle, word) else None
 
     async def _has_lease(self, document: NodeDocument) -> bool:
         """Waits for it a little; False also where something else is wanted meanwhile."""
@@ -288,8 +266,8 @@ class Supervisor:
             if may_begin(self._interpreter.settings, document):
                 return True
             self.board.update(state=State.WAITING, pid=0, message=WAITS)
-            await self._wakeup.pause(POLL)
-            if self._wakeup.is_set():
+            await self._wanted.wakeup.pause(POLL)
+            if self._wanted.wakeup.is_set():
                 break
         return False
 
@@ -305,8 +283,8 @@ class Supervisor:
         if current == bundle:
             return False
         _log.info("preparing the start anew: revision %d took effect meanwhile", current.document.revision)
-        if not self._wakeup.is_set() and not self._holds(current.document):
-            self._word = word  # it was for a start, and there was none
+        if not self._wanted.wakeup.is_set() and not self._wanted.holds(current.document):
+            self._wanted.word = word  # it was for a start, and there was none
         return True
 
     async def _run_engine(self, launch: Launch, document: NodeDocument) -> End | None:
@@ -316,7 +294,7 @@ class Supervisor:
             run = EngineRun.start(launch, self._reaper, self._sink, self._memory, (self._lock.descriptor,))
         except NotExecutedError as error:
             return error.end
-        self._engine, self._word = run, NO_WORD
+        self._engine, self._wanted.word = run, NO_WORD
         _log.info("started %s as process %d", program, run.child.pid)
         self.board.update(
             state=State.STARTING,
@@ -328,9 +306,9 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         timers = [loop.call_later(started, self._is_running, run), loop.call_later(stable, self._is_stable, run)]
         try:
-            while not run.exited.done() and self._wanted():
-                self._wakeup.clear()
-                await self._wakeup.race(run.exited)
+            while not run.exited.done() and self._wanted.runs:
+                self._wanted.wakeup.clear()
+                await self._wanted.wakeup.race(run.exited)
             for timer in timers:
                 timer.cancel()
             if not run.exited.done():
@@ -359,32 +337,20 @@ class Supervisor:
         stop, began = document.process.stop, time.monotonic()
 
         def kill_at() -> float:
-            return began + stop.timeout if self._kill_at is None else self._kill_at
+            return began + stop.timeout if self._wanted.kill_at is None else self._wanted.kill_at
 
         patience = max(0.0, kill_at() - began)
         self.board.update(state=State.STOPPING, message=f"sent {stop.signal}, waits at most {patience:.3g} s")
-        overdue = await run.stop(_number(document), kill_at, self._wakeup)
-        self._kill_at = None
+        overdue = await run.stop(_number(document), kill_at, self._wanted.wakeup)
+        self._wanted.kill_at = None
         if overdue:
             self.board.update(message=overdue)
 
     async def _none_left(self) -> bool:
         """False where something is, and the agent is to end."""
-        return await none_left(self._reaper, self.board, self._policy.kill_patience, lambda: self._terminating)
+        return await none_left(self._reaper, self.board, self._policy.kill_patience, lambda: self._wanted.terminating)
 
     # Small helpers
-
-    def _revision(self) -> int:
-        try:
-            return self._documents.effective().document.revision
-        except DocumentError:
-            return self._released
-
-    def _holds(self, document: NodeDocument) -> bool:
-        return document.hold and document.revision > self._released
-
-    def _wanted(self) -> bool:
-        return not self._terminating and not self._stop_request.pending(self._app_uid)
 
     def _begin_anew(self) -> None:
         """What failed before says nothing any more."""
@@ -396,7 +362,7 @@ class Supervisor:
     ) -> None:
         """Less where ``cause``, of what has failed, is another by now."""
         self.board.update(state=state, pid=0, message=f"{message}; next try in {delay:g} s")
-        if await self._wakeup.pause_unless(delay, lambda: cause is not None and self._differs(cause)):
+        if await self._wanted.wakeup.pause_unless(delay, lambda: cause is not None and self._differs(cause)):
             _log.info("its document or a secret has changed: the next try is due")
             self._begin_anew()
 

@@ -10,50 +10,16 @@ the engine took what it was given is noted beside them, where the two can be com
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from api.app import Scalar
+from api.effective import Effective, noted
 from api.meta import Manifest
-from api.names import ANNOTATION_EFFECTIVE
 from api.reconfigure import ParameterDiffers
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.deployments import digest
 from render.manifests.node import template_context
 from render.plugin.parameter_values import differs
-
-
-@dataclass(frozen=True)
-class Effective:
-    """``dynamic`` and ``restart``: digests of the parameters with which the engine runs."""
-
-    dynamic: str
-    restart: str
-    read_back: dict[str, str] = field(default_factory=dict)
-    differs: dict[str, list[str]] = field(default_factory=dict)
-    """By parameter, what it was given and what it answered, where these are not the same value."""
-
-    def annotation(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
-
-
-def noted(config_map: Mapping[str, Any] | None) -> Effective | None:
-    """None where nothing (readable) was noted."""
-    text = ((config_map or {}).get("metadata", {}).get("annotations") or {}).get(ANNOTATION_EFFECTIVE)
-    try:
-        note = Effective(**json.loads(text)) if text else None
-    except (ValueError, TypeError):
-        return None
-    return note if note is None or _is_whole(note) else None
-
-
-def _is_whole(note: Effective) -> bool:
-    """A person may have edited it."""
-    return all(isinstance(each, dict) for each in (note.read_back, note.differs)) and all(
-        isinstance(pair, list) and len(pair) == 2 for pair in note.differs.values()
-    )
 
 
 def node_parameters(

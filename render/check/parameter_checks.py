@@ -24,10 +24,20 @@ class FailedCheck:
 
 
 def failed_checks(wanted: DesiredApp, component: DesiredComponent) -> Iterator[FailedCheck]:
-    """One for each parameter at most, of each group's first node: the nodes of a group have the same size. Raises
-    TemplateFailure for a check that cannot be looked at."""
+    """Why the App is refused. One for each parameter at most, of each group's first node: the nodes of a group have the
+    same size. Raises TemplateFailure for a check that cannot be looked at."""
+    return _failed(wanted, component, warns=False)
+
+
+def warnings(wanted: DesiredApp, component: DesiredComponent) -> Iterator[FailedCheck]:
+    """What is said of the App, and refused is nothing. As ``failed_checks``."""
+    return _failed(wanted, component, warns=True)
+
+
+def _failed(wanted: DesiredApp, component: DesiredComponent, *, warns: bool) -> Iterator[FailedCheck]:
     file = component.definition.parameters
-    checked = {name: each.checks for name, each in component.parameters.items() if each.checks}
+    counting = {name: [check for check in p.checks if check.warns is warns] for name, p in component.parameters.items()}
+    checked = {name: checks for name, checks in counting.items() if checks}
     if file is None or not checked:
         return
     templates, text, said = wanted.bundle.templates, wanted.bundle.files[file], set[str]()

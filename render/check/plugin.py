@@ -12,7 +12,7 @@ from api.app import App
 from api.names import AGENT_PORTS
 from api.plugin import ComponentDefinition, Topology
 from api.tools import LONGEST, Tool, ToolName
-from render.check.parameter_checks import failed_checks
+from render.check.parameter_checks import failed_checks, warnings
 from render.check.raw_values import raw_values
 from render.check.trial import render_trial
 from render.desired.app import desired, start_order
@@ -99,7 +99,7 @@ def _rendered(bundle: PluginBundle, topology: Topology, runtime_version: str) ->
     wanted = desired(app, bundle, agent_image=_IMAGE_OF_CHECK)
     try:
         for component in wanted.components:
-            for failed in failed_checks(wanted, component):
+            for failed in (*failed_checks(wanted, component), *warnings(wanted, component)):
                 place = f"{component.definition.parameters}: {failed.parameter}.checks"
                 return [Problem(place, f"the default fails: {failed.message} (topology {topology.name})")]
         tools = render_trial(wanted)

@@ -7,14 +7,12 @@ plugin says that it counts bytes), two switches, two words of one list of choice
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal, InvalidOperation
 
 from api.app import Scalar
 from api.plugin import Parameter
+from render.plugin.byte_sizes import byte_size
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp])?(i)?(b)?", re.IGNORECASE)
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _SWITCHES = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -48,8 +46,5 @@ def differs(parameter: Parameter, asked: Scalar, answered: str) -> bool:
 
 def _sizes(text: str) -> frozenset[Decimal]:
     """In bytes, as whichever engine may mean it: 1k is 1000 for some and 1024 for others."""
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        return frozenset()
-    power = _POWERS[(found[2] or "").lower()]
-    return frozenset(Decimal(found[1]) * base**power for base in (1000, 1024))
+    size = byte_size(text)
+    return frozenset(size.at(base) for base in (1000, 1024)) if size is not None else frozenset()

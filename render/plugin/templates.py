@@ -7,7 +7,6 @@ variable.
 
 from __future__ import annotations
 
-import re
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from render.plugin.byte_sizes import in_bytes
 from render.plugin.quoting import QUOTINGS
 from render.plugin.versions import version_key
 
@@ -62,21 +62,6 @@ def _yesno(value: Any) -> Any:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value
-
-
-_SIZE = re.compile(r"([0-9]+)\s*([kmgt]?)(i?b|i)?", re.IGNORECASE)
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-
-
-def in_bytes(value: Any, letter: int = 1024) -> int:
-    """``256mb`` as a number of bytes. ``letter``: what one letter alone multiplies by; engines differ in that (``64k``
-    are 64,000 bytes for Redis and 65,536 for Java). Raises ValueError."""
-    match = _SIZE.fullmatch(str(value).strip())
-    if match is None:
-        raise ValueError(f"{value!r} is no amount of bytes, such as 256mb")
-    number, power, unit = match.groups()
-    factor: int = (1024 if unit else letter) ** _POWERS[power.lower()]
-    return int(number) * factor
 
 
 def _of_text(quoting: Callable[[str], str]) -> Callable[[Any], str]:

@@ -173,6 +173,16 @@ def without_component(scene: Scene, name: str) -> Iterator[None]:
         scene.instance.start(name)
 
 
+@contextmanager
+def temporal_down(scene: Scene) -> Iterator[None]:
+    """So no failover can give a primary that is back the word that it still is."""
+    scene.instance.kill("temporal")
+    try:
+        yield
+    finally:
+        scene.instance.start("temporal")
+
+
 def without(name: str) -> Callable[[Scene], AbstractContextManager[None]]:
     return lambda scene: without_component(scene, name)
 
@@ -216,6 +226,7 @@ FAULTS: dict[str, Fault] = {
     "pod-deleted": Fault(pod_deleted()),
     "pod-force-deleted": Fault(pod_deleted("--grace-period=0", "--force")),
     "every-pod-deleted": Fault(every_pod_deleted, hold=60),
+    "every-pod-deleted-temporal-down": Fault(every_pod_deleted, hold=60, before=temporal_down),
     "network-cut": Fault(network(HEARS_NOTHING, SAYS_NOTHING), hold=30),
     "network-cut-inwards": Fault(network(HEARS_NOTHING), hold=30),
     "network-cut-outwards": Fault(network(SAYS_NOTHING), hold=30),

@@ -33,6 +33,7 @@ SELECTION = {
     ("replication", "network-cut"): 40.0,
     ("replication", "pod-force-deleted"): 20.0,
     ("replication", "every-pod-deleted"): 60.0,
+    ("replication", "every-pod-deleted-temporal-down"): 60.0,
 }
 """Topology and fault -> seconds until writes are acknowledged again, at most: several times what it takes on an idle
 machine."""

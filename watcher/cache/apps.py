@@ -20,10 +20,12 @@ _OWN_ANNOTATIONS = f"{API_GROUP}/"
 
 @dataclass(frozen=True)
 class Operation:
-    """The App's operation that has not ended. ``step`` is a sentence, naming the nodes that it is about."""
+    """The App's operation that has not ended. ``step`` is a sentence, naming the nodes that it is about. ``paused``: it
+    stands at a safe point."""
 
     type: str
     step: str
+    paused: bool = False
 
     def names(self, node: str) -> bool:
         return self.type != "Failover" and node in re.split(r"[^a-z0-9-]+", self.step)
@@ -45,7 +47,7 @@ def operation(app: Manifest) -> Operation | None:
     found = (app.get("status") or {}).get("operation") or {}
     if found.get("state") not in ("Running", "Waiting", "Paused"):
         return None
-    return Operation(str(found.get("type") or ""), str(found.get("step") or ""))
+    return Operation(str(found.get("type") or ""), str(found.get("step") or ""), found["state"] == "Paused")
 
 
 def notice_for(event: WatchEvent) -> Notice | None:

@@ -14,8 +14,8 @@ The node asked about is whichever holds the role, or held it last:
    nobody could take over.
 4. It runs, with another role, and nobody has held its own for ``VACANT_AFTER``, nor does an operation run.
 5. It is back with its data and waits for the word that it is still primary (``agent.lease.gate``): a failover decides
-   at once whether another takes over, or gives it that word. Where none is to be begun, the lease is the word
-   (``watcher.failover.detector``).
+   at once whether another takes over, or gives it that word. Where none is to be begun, or it waits in vain, the lease
+   is the word (``watcher.failover.component_memory``).
 6. An operation whose step names the node deals with its stops, starts and missing Pods; not with what happens to a
    running process by itself.
 
@@ -34,6 +34,9 @@ HUNG_AFTER = 3.0
 BUSY_AFTER = 30.0
 ISOLATED_AFTER = 3.0
 TWO_HOLDERS_AFTER = 2.0
+WORD_AFTER = 15.0
+"""Seconds that a node waits for a failover's word before it counts as waiting in vain. A platform that works gives it
+within two."""
 VACANT_AFTER = 15.0
 """Longer than the Arbiter may hold back a claim that is older than a lost holder's."""
 REACHED_WITHIN = 2.5
@@ -234,7 +237,7 @@ def _process(facts: Facts, node: str, pod: PodFacts, now: float, *, planned: boo
         full = "its volume is full, and another node's would fill as well: give it more storage"
         return replace(finding, blocked=full) if pod.volume_full else finding
     if state is Process.WAITING:
-        return None if planned else _asks(facts, node)
+        return _asks(facts, node, pod, now, planned=planned)
     if state is Process.STOPPED:
         return None if planned else _stopped(facts, node, pod)
     if pod.unreachable_for(now) >= ISOLATED_AFTER:
@@ -247,11 +250,14 @@ def _process(facts: Facts, node: str, pod: PodFacts, now: float, *, planned: boo
     return None
 
 
-def _asks(facts: Facts, node: str) -> Finding:
+def _asks(facts: Facts, node: str, pod: PodFacts, now: float, *, planned: bool) -> Finding | None:
+    if planned and now - pod.process_since < WORD_AFTER:
+        return None
     others = [facts.pod(other) for other in facts.nodes if other != node]
     alone = not any(pod is not None and pod.process is Process.RUNNING for pod in others)
     why = f"{node} is back and waits for the word that it is still {facts.role}"
-    return Finding(Kind.ASKS, node, why, alone=alone)
+    operation = facts.operation.type if planned and facts.operation is not None else ""
+    return Finding(Kind.ASKS, node, why, f"the {operation} is at work on it" if operation else "", alone=alone)
 
 
 def _stopped(facts: Facts, node: str, pod: PodFacts) -> Finding | None:

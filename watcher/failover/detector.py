@@ -2,7 +2,8 @@
 something seems wrong, has ``watcher.failover.detection_rules`` judge, and tells the App's workflow and status.
 
 Whoever is suspected of being lost gets no lease from us any more, from before the workflow hears of it until it is
-heard again: a failover that cannot reach the old primary waits its lease out.
+heard again: a failover that cannot reach the old primary waits its lease out. But for one that waits in vain
+(``watcher.failover.component_memory``).
 """
 
 from __future__ import annotations
@@ -10,12 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from api.names import LABEL_NODE, metadata_name
-from api.operations import Suspicion
 from clients.agents import Agents
 from clients.errors import KubernetesError
 from clients.resources import CONFIG_MAP, Manifest
@@ -25,8 +24,9 @@ from watcher import metrics
 from watcher.cache import apps, pods
 from watcher.cache.caches import AppKey, Caches, ComponentKey
 from watcher.failover import observations
-from watcher.failover.detection_rules import LOST, Facts, Finding, Kind, PodFacts, Process, Usage, findings
-from watcher.failover.holders import lease_holders, may_begin, target_of
+from watcher.failover.component_memory import ComponentMemory, by_node
+from watcher.failover.detection_rules import Facts, Finding, Process, Usage, findings
+from watcher.failover.holders import lease_holders, may_not_begin, target_of, why_not
 from watcher.failover.lease_renewal import Holder, LeaseRenewal
 from watcher.failover.observations import Observation, skew_notes
 from watcher.failover.probes import Asked, Probes
@@ -39,34 +39,12 @@ from watcher.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
 
-LED_BEFORE = 12_000
-"""Milliseconds before a watcher's begin at which the one before it still led (``watcher.leader_election.Timing``)."""
 BEGIN_SECONDS = 3.0
 """A watcher that has just begun suspects nobody before it has heard each agent of the component, or for so long."""
 ASK_USAGE_AFTER = 1.0
 """Seconds without an answer; the usage takes another second to be known, and must be by ``HUNG_AFTER``."""
 LOOK_AGAIN = 0.5
 """Seconds to the next look where time alone may change the judgement. Elsewhere events cause it."""
-
-
-@dataclass
-class _Component:
-    """What is remembered of one component. ``last``: who held each role last, from ``record`` until somebody has it."""
-
-    began: float
-    last: dict[str, str] = field(default_factory=dict)
-    decision: Decision = field(default_factory=lambda: Decision({}, {}))
-    claiming_since: dict[str, float] = field(default_factory=dict)
-    vacant_since: dict[str, float] = field(default_factory=dict)
-    seen: dict[str, Observation] = field(default_factory=dict)
-    """By Pod."""
-    well: dict[str, int] = field(default_factory=dict)
-    """Node -> when it was last known to be well, unix milliseconds."""
-    addresses: dict[str, str] = field(default_factory=dict)
-    """Of the Pod in which a node last held the role."""
-    suspected: dict[str, float] = field(default_factory=dict)
-    """Node -> since when it gets no lease."""
-    record_read: bool = False
 
 
 class FailureDetector:
@@ -84,7 +62,7 @@ class FailureDetector:
         """``leads``: whether this watcher still does. One that was replaced renews nothing."""
         self._leads = leads
         self._cluster, self._rules, self._suspicions, self._changed = cluster, rules, suspicions, changed
-        self._components: dict[ComponentKey, _Component] = {}
+        self._components: dict[ComponentKey, ComponentMemory] = {}
         self._notes: dict[ComponentKey, tuple[str, ...]] = {}
         self._ran_before: set[str] = set()
         self._renewal = LeaseRenewal(agents, self._may_have_lease, self._renewed, self._held, self._may_begin)
@@ -146,11 +124,12 @@ class FailureDetector:
             self._changed(key[:2])
         self._queue.add(key)
 
-    def _keep_leases(self, key: ComponentKey, component: _Component) -> None:
-        own = [pod for pod in self._cluster.pods_of.of(key[:2]) if pods.component_of(pod) == key]
+    def _keep_leases(self, key: ComponentKey, component: ComponentMemory) -> None:
+        own = self._own(key)
         roles, exclusive = component.decision.roles, self._rules.exclusive(*key)
         last = component.last if component.record_read or component.last else None
-        self._renewal.keep(key, lease_holders(key, own, roles, exclusive, last, component.seen))
+        replaced = apps.fenced(self._cluster.apps.get(*key[:2]))
+        self._renewal.keep(key, lease_holders(key, own, roles, exclusive, last, component.seen, replaced))
 
     def _claiming(self, key: ComponentKey, decision: Decision) -> set[str]:
         found = (self._cluster.pods.get(key[0], name) for name in decision.refused)
@@ -174,7 +153,7 @@ class FailureDetector:
             after = observations.reached(known) if reached else observations.unreached(known, began)
             self._saw(key, component, pod, after)
 
-    def _saw(self, key: ComponentKey, component: _Component, pod: str, after: Observation) -> None:
+    def _saw(self, key: ComponentKey, component: ComponentMemory, pod: str, after: Observation) -> None:
         manifest = self._cluster.pods.get(key[0], pod)
         if manifest is None or component.seen.get(pod) is after:
             return
@@ -202,13 +181,13 @@ class FailureDetector:
         for key in [key for key in self._components if key[:2] == app]:
             self._queue.add(key)
 
-    def _of(self, key: ComponentKey) -> _Component | None:
+    def _of(self, key: ComponentKey) -> ComponentMemory | None:
         """None for a component that the platform does not watch over."""
         if not self._rules.replaced(*key):
             return None
-        return self._components.setdefault(key, _Component(_now()))
+        return self._components.setdefault(key, ComponentMemory(_now()))
 
-    def _seen(self, component: _Component, key: ComponentKey, pod: str) -> Observation:
+    def _seen(self, component: ComponentMemory, key: ComponentKey, pod: str) -> Observation:
         if pod in component.seen:
             return component.seen[pod]
         manifest = self._cluster.pods.get(key[0], pod)
@@ -218,10 +197,14 @@ class FailureDetector:
     def _may_have_lease(self, holder: Holder) -> bool:
         node, component = holder.target.node, self._components.get(holder.key)
         fenced = apps.fenced(self._cluster.apps.get(*holder.key[:2]))
-        return self._leads() and component is not None and node not in fenced and node not in component.suspected
+        may = component is not None and component.may_have_lease(node, _now())
+        return self._leads() and may and node not in fenced
 
     async def _may_begin(self, holder: Holder) -> bool:
-        return await may_begin(self._cluster.kubernetes, holder) and self._may_have_lease(holder)
+        why = await may_not_begin(self._cluster.kubernetes, holder)
+        if (component := self._components.get(holder.key)) is not None:
+            component.may_not_begin[holder.target.node] = why
+        return not why and self._may_have_lease(holder)
 
     # Looks
 
@@ -247,8 +230,8 @@ class FailureDetector:
         if again or found:
             self._queue.add(key, LOOK_AGAIN)
 
-    async def _facts(self, key: ComponentKey, component: _Component, app: Manifest, role: str) -> Facts:
-        own = [pod for pod in self._cluster.pods_of.of(key[:2]) if pods.component_of(pod) == key]
+    async def _facts(self, key: ComponentKey, component: ComponentMemory, app: Manifest, role: str) -> Facts:
+        own = self._own(key)
         holding = {name for name, held in component.decision.roles.items() if held == role}
         holder = next((pods.label(p, LABEL_NODE) for p in own if p["metadata"]["name"] in holding), "")
         if holder:
@@ -264,7 +247,7 @@ class FailureDetector:
             role=role,
             holder=holder,
             last=holder or component.last.get(role, ""),
-            nodes=_by_node(own, seen),
+            nodes=by_node(own, seen),
             fenced=apps.fenced(app),
             claimants=component.claiming_since if holder else {},
             operation=apps.operation(app),
@@ -274,7 +257,7 @@ class FailureDetector:
             begun=heard or _now() - component.began >= BEGIN_SECONDS,
         )
 
-    async def _read_record(self, key: ComponentKey, component: _Component) -> None:
+    async def _read_record(self, key: ComponentKey, component: ComponentMemory) -> None:
         try:
             config_map = await self._cluster.kubernetes.get(CONFIG_MAP, metadata_name(key[1]), key[0])
         except KubernetesError as error:
@@ -285,12 +268,14 @@ class FailureDetector:
             if each.component == key[2]:
                 component.last.setdefault(each.role, each.node)
 
-    def _ask(self, key: ComponentKey, component: _Component, facts: Facts) -> bool:
+    def _ask(self, key: ComponentKey, component: ComponentMemory, facts: Facts) -> bool:
         """Asks what the next look needs to know. True where there is something to wait for."""
         node = facts.last
         if not node:
             return not component.record_read
-        for pod in self._pods(key, node):
+        for pod in self._own(key):
+            if pods.label(pod, LABEL_NODE) != node:
+                continue
             name = str(pod["metadata"]["name"])
             seen, asked = self._seen(component, key, name), self._asked(key, pod)
             if asked is None or not pods.exists(pod):
@@ -307,8 +292,8 @@ class FailureDetector:
         return not (well and facts.holder) or (present is not None and present.failing_since is not None)
 
     def _ask_others(self, key: ComponentKey, node: str) -> None:
-        for pod in self._cluster.pods_of.of(key[:2]):
-            if pods.component_of(pod) != key or pods.label(pod, LABEL_NODE) == node or not pods.exists(pod):
+        for pod in self._own(key):
+            if pods.label(pod, LABEL_NODE) == node or not pods.exists(pod):
                 continue
             name, asked = str(pod["metadata"]["name"]), self._asked(key, pod)
             if asked is not None:
@@ -333,37 +318,26 @@ class FailureDetector:
         if component is not None:
             self._saw(key, component, pod, observations.used(self._seen(component, key, pod), said))
 
-    def _pods(self, key: ComponentKey, node: str) -> list[Manifest]:
-        found = self._cluster.pods_of.of(key[:2])
-        return [pod for pod in found if pods.component_of(pod) == key and pods.label(pod, LABEL_NODE) == node]
+    def _own(self, key: ComponentKey) -> list[Manifest]:
+        """Its Pods."""
+        return [pod for pod in self._cluster.pods_of.of(key[:2]) if pods.component_of(pod) == key]
 
     # What follows
 
-    def _act(self, key: ComponentKey, component: _Component, found: Sequence[Finding]) -> None:
-        raised = [finding for finding in found if not finding.blocked]
-        now = _now()
-        for finding in raised:
-            if finding.kind in LOST:
-                component.suspected.setdefault(finding.node, now)
-        self._trust_again(key, component, {finding.node for finding in raised if finding.kind in LOST})
+    def _act(self, key: ComponentKey, component: ComponentMemory, found: Sequence[Finding]) -> None:
+        raised, now = [finding for finding in found if not finding.blocked], _now()
+        component.suspect(raised, self._own(key), now)
         standing = {Reason(key, f.node, f.kind): f for f in raised}
         self._suspicions.stand(
-            key, {reason: _suspicion(reason, f, component, self._begun) for reason, f in standing.items()}
+            key, {reason: component.suspicion(key[2], f, self._begun) for reason, f in standing.items()}
         )
         notes = [f"{f.why}; {f.blocked}" for f in found if f.blocked]
         notes += skew_notes({pod: seen.skew for pod, seen in component.seen.items()})
+        app = self._cluster.apps.get(*key[:2])
         for reason, finding in standing.items():
-            told = "its workflow has been told" if self._suspicions.taken(reason) else "Temporal has not been told yet"
-            notes.append(f"{finding.why}; {told}")
+            against, taken = why_not(app, finding.node), self._suspicions.taken(reason)
+            notes.append(component.told(finding, now, against, taken=taken))
         self._note(key, tuple(notes))
-
-    def _trust_again(self, key: ComponentKey, component: _Component, lost: set[str]) -> None:
-        """Who is suspected no more and has been heard since may have its lease again, unless status.fenced names it."""
-        for node, since in list(component.suspected.items()):
-            seen = [component.seen.get(str(pod["metadata"]["name"])) for pod in self._pods(key, node)]
-            heard = any(s is not None and s.heard_at is not None and s.heard_at > since for s in seen)
-            if node not in lost and heard:
-                del component.suspected[node]
 
     def _note(self, key: ComponentKey, notes: tuple[str, ...]) -> None:
         if self._notes.get(key, ()) == notes:
@@ -373,31 +347,6 @@ class FailureDetector:
         else:
             del self._notes[key]
         self._changed(key[:2])
-
-
-def _suspicion(reason: Reason, finding: Finding, component: _Component, begun: int) -> Suspicion:
-    # Lost with the watcher before us, say: who was in sync when that one still led, followed a primary that was well.
-    return Suspicion(
-        reason.key[2],
-        finding.node,
-        finding.why,
-        component.well.get(finding.node, 0),
-        # Where nobody could take over it is no other failover either: it is only given its word.
-        back=finding.kind is Kind.BACK or finding.alone,
-        address=component.addresses.get(finding.node, ""),
-        in_sync_since=begun - LED_BEFORE,
-    )
-
-
-def _by_node(found: Sequence[Manifest], seen: Mapping[str, Observation]) -> dict[str, tuple[PodFacts, ...]]:
-    """The newest Pod of each node last."""
-    nodes: dict[str, list[Manifest]] = {}
-    for pod in found:
-        nodes.setdefault(pods.label(pod, LABEL_NODE), []).append(pod)
-    return {
-        node: tuple(observations.facts(pod, seen[str(pod["metadata"]["name"])]) for pod in sorted(own, key=pods.rank))
-        for node, own in nodes.items()
-    }
 
 
 def _now() -> float:

@@ -27,12 +27,16 @@ def lease_holders(
     exclusive: Collection[str],
     last: Mapping[str, str] | None,
     seen: Mapping[str, Observation],
+    replaced: Collection[str] = (),
 ) -> list[Holder]:
     """Who holds a role (``roles``: Pod -> role); where nobody does, who held it last (``last``: role -> node) and waits
     for the word that it still may. Where nobody is known to have held it, who waits alone: it ended before it was
-    noted. ``own``: the component's Pods; ``last`` None: not read yet. Pure."""
+    noted. A claim that is not believed yet keeps the role from being vacant too, but for one of a node that was
+    ``replaced``. ``own``: the component's Pods; ``last`` None: not read yet. Pure."""
     holders = []
-    vacant = set(exclusive) - set(roles.values())
+    rivals = [pod for pod in own if pods.label(pod, LABEL_NODE) not in replaced]
+    claimed = {_claimed(seen.get(str(pod["metadata"]["name"]))) for pod in rivals}
+    vacant = set(exclusive) - set(roles.values()) - claimed
     candidates = {(last or {}).get(role, "") for role in vacant}
     waiting = {pods.label(pod, LABEL_NODE) for pod in own if _waits(seen.get(str(pod["metadata"]["name"])))}
     if last is not None and len(waiting) == 1 and any(role not in last for role in vacant):
@@ -52,19 +56,41 @@ def _waits(known: Observation | None) -> bool:
     return known is not None and known.process is Process.WAITING
 
 
-async def may_begin(kubernetes: Kubernetes, holder: Holder) -> bool:
-    """As the API server says, not the caches. Not while a failover is at work, which gives its own word, nor while the
-    role is moved: the other may have it, and not have been heard."""
+def _claimed(known: Observation | None) -> str:
+    runs = known is not None and known.process is Process.RUNNING
+    return known.report.role if runs and known is not None and known.report is not None else ""
+
+
+async def may_not_begin(kubernetes: Kubernetes, holder: Holder) -> str:
+    """Why the word is not given to it, a sentence; empty where it is. As the API server says, not the caches."""
     namespace, name, _ = holder.key
     try:
         app = await kubernetes.get(APP, name, namespace)
     except KubernetesError as error:
         log.warning("%s waits to begin, and its App cannot be read: %s", holder.pod, error)
-        return False
-    if app is None or not apps.is_living(app) or holder.target.node in apps.fenced(app):
-        return False
+        return "the watcher cannot read the App, which would say whether another is about to have the role"
+    return why_not(app, holder.target.node)
+
+
+def why_not(app: Manifest | None, node: str) -> str:
+    """What an App's status says against a node that held its role last and wants to begin with it again.
+
+    A failover names the node in ``status.fenced`` before another one becomes primary, and while it is at work it gives
+    its own word. While the role is moved, the other may have it and not have been heard. A Switchover that has yet to
+    plan, or is paused, has moved nothing: its one safe point is before the move. Pure.
+    """
+    if app is None or not apps.is_living(app):
+        return "the App is gone or being deleted"
+    if node in apps.fenced(app):
+        return "it was fenced, so another may have been made primary: only a Failover lets it in again"
     operation = apps.operation(app)
-    return operation is None or operation.type not in (OperationType.FAILOVER, OperationType.SWITCHOVER)
+    if operation is None:
+        return ""
+    if operation.type == OperationType.FAILOVER:
+        return "a Failover was begun that may have made another primary: it has to end first"
+    if operation.type == OperationType.SWITCHOVER and operation.names(node) and not operation.paused:
+        return "a Switchover was begun that may have moved the role: it has to end first"
+    return ""
 
 
 def target_of(key: ComponentKey, pod: Manifest) -> AgentTarget | None:

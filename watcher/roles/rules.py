@@ -1,5 +1,5 @@
-"""Which roles of a component at most one node may hold, and who replaces the holder: from the plugin that the App
-names."""
+"""In which roles a component's nodes take writes, which of them at most one node may hold, and who replaces the holder:
+from the plugin that the App names."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _DEFINITION = "plugin.yaml"
 
 @dataclass(frozen=True)
 class _Rules:
-    """``exclusive`` by component. ``replaced``: topology -> components whose lost holder the platform replaces; that
-    of the default topology also under an empty name."""
+    """``writable`` and ``exclusive`` by component. ``replaced``: topology -> components whose lost holder the platform
+    replaces; that of the default topology also under an empty name."""
 
+    writable: dict[str, frozenset[str]]
     exclusive: dict[str, frozenset[str]]
     replaced: dict[str, frozenset[str]]
 
@@ -43,11 +44,21 @@ class RoleRules:
         cluster.plugins.subscribe(self._changed)
         cluster.apps.subscribe(self._app_changed)
 
+    def writable(self, namespace: str, app: str, component: str) -> frozenset[str]:
+        """Each has a Service. Where the plugin cannot be read, those that there are say which."""
+        found = self._of_app(namespace, app)
+        if found is not None and component in found[0].writable:
+            return found[0].writable[component]
+        return self._with_service(namespace, app, component)
+
     def exclusive(self, namespace: str, app: str, component: str) -> frozenset[str]:
         """Where the plugin cannot be read, every role that has a Service: one holder too few is the safe mistake."""
         found = self._of_app(namespace, app)
         if found is not None and component in found[0].exclusive:
             return found[0].exclusive[component]
+        return self._with_service(namespace, app, component)
+
+    def _with_service(self, namespace: str, app: str, component: str) -> frozenset[str]:
         services = self._cluster.services_of.of((namespace, app))
         roles = (pods.label(s, LABEL_SERVICE_ROLE) for s in services if pods.label(s, LABEL_COMPONENT) == component)
         return frozenset(role for role in roles if role)
@@ -99,10 +110,11 @@ def _parse(config_map: Manifest) -> _Rules | None:
         log.error("plugin cannot be read: %s", error, extra={"config_map": config_map["metadata"]["name"]})
         return None
     components, topologies = plugin.spec.components, plugin.spec.topologies
+    writable = {c.name: frozenset(r.name for r in c.roles if r.writable) for c in components}
     exclusive = {c.name: frozenset(r.name for r in c.roles if r.writable and r.exclusive) for c in components}
     replaced = {
         t.name: frozenset(c.name for c in t.components if t.failover == "platform" and exclusive.get(c.name))
         for t in topologies
     }
     default = next(t.name for t in topologies if t.default)
-    return _Rules(exclusive, {**replaced, "": replaced[default]})
+    return _Rules(writable, exclusive, {**replaced, "": replaced[default]})

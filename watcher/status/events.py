@@ -25,6 +25,7 @@ LONGER = {
     Kind.FAILOVER_OFF: 30.0,
     Kind.FOLLOWS_ANOTHER: 15.0,
     Kind.ADDRESS_CHANGED: 15.0,
+    Kind.SERVICE_MISSING: 15.0,
 }
 """Of problems that a failover of the engine's own, or a Repair that is about to begin, ends by itself."""
 REPAIRED = frozenset({Kind.FOLLOWS_ANOTHER, Kind.WRITES_REFUSED, Kind.ADDRESS_CHANGED})

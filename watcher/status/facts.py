@@ -6,11 +6,11 @@ heard. Whether an agent is heard is a fact of its own.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from api.app import Phase
+from api.effective import read_note
 from watcher.roles.said import Said
 
 
@@ -25,11 +25,8 @@ class Differing:
 
 def differing_of(note: str) -> tuple[Differing, ...]:
     """From what the activities note on a node's ConfigMap; nothing from a note that is damaged."""
-    try:
-        entries = json.loads(note or "{}").get("differs") or {}
-        return tuple(Differing(name, str(asked), str(found)) for name, (asked, found) in sorted(entries.items()))
-    except (ValueError, TypeError, AttributeError):
-        return ()
+    found = read_note(note)
+    return tuple(Differing(name, *pair) for name, pair in sorted(found.differs.items())) if found is not None else ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,8 @@ class ComponentFacts:
     """``writable``: roles in which a node takes writes, ``exclusive``: those of them that only one node may hold.
     ``others``: nodes beside its own whose engines claim a role, such as those that a Scale is just removing.
     ``unproven``: nodes that claimed an exclusive role and have fallen silent or were replaced. That is not counted in
-    their ``claims``; nor is it known that no second node holds the role."""
+    their ``claims``; nor is it known that no second node holds the role. ``missing``: Services by which clients reach
+    it, or the holders of a role, and which are not there."""
 
     name: str
     nodes: tuple[NodeFacts, ...] = ()
@@ -64,6 +62,7 @@ class ComponentFacts:
     exclusive: frozenset[str] = frozenset()
     others: Mapping[str, str] = field(default_factory=dict)
     unproven: frozenset[str] = frozenset()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from api.app import Phase
-from api.names import LABEL_COMPONENT, LABEL_NODE, LABEL_SERVICE_ROLE
+from api.names import LABEL_COMPONENT, LABEL_NODE, component_name, role_service_name
 from clients.resources import Manifest
 from watcher.cache import apps, pods
 from watcher.roles.said import Said
@@ -18,8 +18,9 @@ from watcher.status.facts import AppFacts, ComponentFacts, Differing, NodeFacts
 class Snapshot:
     """One App and its objects as the caches have them. By Pod name: ``messages``, what its agent says, or why there is
     no word of it; ``said``, the facts in what it says; ``claims``, the role that its engine claims. By component:
-    ``exclusive``, roles that only one node may hold. By node: ``announced``, the address that its engine was told to
-    announce, and ``differing``. ``notes``: sentences on primaries that are lost, and why they are not replaced."""
+    ``writable``, roles in which a node takes writes, and ``exclusive``, roles that only one node may hold. By node:
+    ``announced``, the address that its engine was told to announce, and ``differing``. ``notes``: sentences on
+    primaries that are lost, and why they are not replaced."""
 
     app: Manifest
     components: Sequence[Manifest]
@@ -29,6 +30,7 @@ class Snapshot:
     messages: Mapping[str, str] = field(default_factory=dict)
     said: Mapping[str, Said] = field(default_factory=dict)
     claims: Mapping[str, str] = field(default_factory=dict)
+    writable: Mapping[str, frozenset[str]] = field(default_factory=dict)
     exclusive: Mapping[str, frozenset[str]] = field(default_factory=dict)
     announced: Mapping[str, str] = field(default_factory=dict)
     differing: Mapping[str, tuple[Differing, ...]] = field(default_factory=dict)
@@ -39,10 +41,11 @@ def component_facts(
     snapshot: Snapshot, name: str, expected: Sequence[str], nodes: Mapping[str, Manifest]
 ) -> ComponentFacts:
     """``expected``: the nodes that the component should have; ``nodes``: the Pod that counts of each."""
-    writable = frozenset(
-        role for s in snapshot.services
-        if pods.label(s, LABEL_COMPONENT) == name and (role := pods.label(s, LABEL_SERVICE_ROLE))
-    )  # fmt: skip
+    app = str(snapshot.app["metadata"]["name"])
+    writable = snapshot.writable.get(name, frozenset())
+    # By the plugin's roles, not by the Services that there are: one that somebody has deleted is what is to be told.
+    wanted = [component_name(app, name), *(role_service_name(app, name, role) for role in sorted(writable))]
+    present = {str(service["metadata"]["name"]) for service in snapshot.services}
     exclusive = snapshot.exclusive.get(name, writable)
     claims, unproven = _claims(snapshot, name, exclusive, nodes)
     return ComponentFacts(
@@ -52,6 +55,7 @@ def component_facts(
         exclusive & writable,
         {node: role for node, role in claims.items() if node not in expected},
         unproven,
+        tuple(service for service in wanted if service not in present),
     )
 
 

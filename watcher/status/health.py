@@ -31,6 +31,7 @@ class Kind(StrEnum):
     NODES_NOT_READY = "NodesNotReady"
     KEEPS_ENDING = "KeepsEnding"
     ROLE_VACANT = "RoleVacant"
+    SERVICE_MISSING = "ServiceMissing"
     WRITES_REFUSED = "WritesRefused"
     CREDENTIALS_REFUSED = "CredentialsRefused"
     FOLLOWS_ANOTHER = "FollowsAnother"
@@ -44,8 +45,8 @@ class Kind(StrEnum):
 
 NOT_SERVING = frozenset(
     {
-        Kind.TWO_HOLDERS, Kind.NODES_NOT_READY, Kind.ROLE_VACANT, Kind.WRITES_REFUSED, Kind.CREDENTIALS_REFUSED,
-        Kind.FOLLOWS_ANOTHER,
+        Kind.TWO_HOLDERS, Kind.NODES_NOT_READY, Kind.ROLE_VACANT, Kind.SERVICE_MISSING, Kind.WRITES_REFUSED,
+        Kind.CREDENTIALS_REFUSED, Kind.FOLLOWS_ANOTHER,
     }
 )  # fmt: skip
 """An App with one of these is not Ready; with any other it is degraded only."""
@@ -153,6 +154,8 @@ def _serving(found: Sequence[Problem], total: int) -> Condition:
 def _of_component(component: ComponentFacts) -> Iterator[Problem]:
     yield from _missing(component.nodes)
     yield from _holders(component)
+    for service in component.missing if component.nodes else ():
+        yield Problem(Kind.SERVICE_MISSING, f"the Service {service} is missing, so its clients reach nobody")
     yield from _followers(component)
     for node in component.nodes:
         yield from _of_node(component, node)

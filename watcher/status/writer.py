@@ -150,6 +150,7 @@ class StatusWriter:
             messages=self._roles.messages(key),
             said={pod: self._lasting(key, said) for pod, said in self._roles.said(key).items()},
             claims=self._roles.claims(key),
+            writable={name: self._rules.writable(*key, name) for name in names},
             exclusive={name: self._rules.exclusive(*key, name) for name in names},
             announced={str(each["metadata"]["name"]): drift.note_of(each) for each in deployments},
             differing={str(each["metadata"]["name"]): differing_of(drift.note_of(each)) for each in config_maps},

@@ -135,7 +135,7 @@ class AppWorkflow:
                     await self._tell(snapshot, decision.telling)
                 await self._operate(snapshot, decision, ticket)
             elif decision.telling is not None:
-                await self._tell(snapshot, with_word(decision.telling, snapshot, self._state))
+                await self._tell(snapshot, with_word(decision.telling, snapshot, self._state, workflow.now()))
 
     # Waking up
 
@@ -197,7 +197,7 @@ class AppWorkflow:
             self._tickets.finish(ticket, Outcome(result.outcome), result.message, child.id)
         self._state.learn(snapshot, result, workflow.now())
         if ticket is None:
-            learn_move(self._state, decision.scope.node, result, workflow.now())
+            learn_move(self._state, snapshot, decision.scope.node, result, workflow.now())
 
     async def _attend(
         self,

@@ -2,7 +2,9 @@
 succeeding.
 
 A suspicion comes from the watcher and comes again while it stands. After a failover the same component's next one waits
-for the App's cool-down; one that fails is tried again with a growing pause. Times are ISO 8601.
+for the App's cool-down; one that fails is tried again with a growing pause. The pause is that of the node: what fails
+for one, such as taking in again who was replaced, keeps no other from being replaced. It is over when the node is back,
+for what failed was without it. Times are ISO 8601.
 """
 
 from __future__ import annotations
@@ -18,27 +20,42 @@ TOLD_FOR = timedelta(seconds=35)
 """A failure that no suspicion repeats is over after this: the node came back by itself. The watcher says what stands
 every 15 s."""
 _BEFORE = datetime.fromtimestamp(0, UTC)
+_BY_HAND = ""
+"""In the place of a node: a failover that no suspicion asked for."""
+
+
+@dataclass
+class Failed:
+    """Of the last failovers of a node, all of which failed: the last one's end and its message."""
+
+    message: str
+    at: str
+    times: int = 1
+
+    def retry_at(self) -> datetime:
+        pause: timedelta = min(FIRST_PAUSE * 2 ** (min(self.times, 8) - 1), LONGEST_PAUSE)
+        return datetime.fromisoformat(self.at) + pause
+
+    def told_until(self) -> datetime:
+        return datetime.fromisoformat(self.at) + TOLD_FOR
 
 
 @dataclass
 class FailoverMemory:
-    """``suspicions`` by node. ``replaced``: component -> when its last failover ended. ``failed_*``: of the last
-    one."""
+    """``suspicions`` and ``failures`` by node. ``replaced``: component -> when its last failover ended."""
 
     suspicions: dict[str, Suspicion] = field(default_factory=dict)
     replaced: dict[str, str] = field(default_factory=dict)
     cool_down: int = 0
     """Seconds, as the App's spec said at the last look."""
-    failed_message: str = ""
-    failed_at: str = ""
-    failed_times: int = 0
+    failures: dict[str, Failed] = field(default_factory=dict)
     acting: Suspicion | None = None
     """On whom a failover runs. Not kept: no run of the entity ends while an operation runs."""
 
     def suspect(self, suspicion: Suspicion) -> None:
-        known = self.suspicions.get(suspicion.node) or self.acting
-        if suspicion.back and not (known is not None and known.back):
-            self.failed_at = ""  # it is back: what failed before was without it, and is no reason to wait
+        acting = self.acting if self.acting is not None and self.acting.node == suspicion.node else None
+        if _has_returned(suspicion, self.suspicions.get(suspicion.node) or acting):
+            self.failures.pop(suspicion.node, None)
         self.suspicions[suspicion.node] = suspicion
 
     def due(self, now: datetime) -> Suspicion | None:
@@ -51,8 +68,7 @@ class FailoverMemory:
     def next_at(self) -> datetime | None:
         """When a suspicion that waits becomes due, or what failed is over."""
         alarms = [self._not_before(each) for each in self.suspicions.values()]
-        if self.failed_at and not alarms:
-            alarms.append(datetime.fromisoformat(self.failed_at) + TOLD_FOR)
+        alarms += [failed.told_until() for node, failed in self.failures.items() if node not in self.suspicions]
         return min(alarms, default=None)
 
     def _not_before(self, suspicion: Suspicion) -> datetime:
@@ -61,34 +77,30 @@ class FailoverMemory:
         cooled = _BEFORE
         if replaced and not suspicion.back:
             cooled = datetime.fromisoformat(replaced) + timedelta(seconds=self.cool_down)
-        retry = _BEFORE
-        if self.failed_at:
-            pause: timedelta = min(FIRST_PAUSE * 2 ** (min(self.failed_times, 8) - 1), LONGEST_PAUSE)
-            retry = datetime.fromisoformat(self.failed_at) + pause
-        return max(cooled, retry)
+        failed = self.failures.get(suspicion.node)
+        return max(cooled, failed.retry_at() if failed is not None else _BEFORE)
 
     def waiting(self, now: datetime) -> str:
         """Whose failover waits, and until when; empty where none does."""
-        at = self.next_at()
-        if at is None or at <= now or not self.suspicions:
+        if not self.suspicions:
             return ""
         whose = min(self.suspicions.values(), key=self._not_before)
-        why = f"; the last one failed: {self.failed_message}" if self.failed_at else " (spec.failover.coolDownSeconds)"
+        at, failed = self._not_before(whose), self.failures.get(whose.node)
+        if at <= now:
+            return ""
+        why = f"; the last one failed: {failed.message}" if failed else " (spec.failover.coolDownSeconds)"
         return f"{whose.why}; the next Failover begins at {at:%H:%M:%S} UTC{why}"
 
     @property
     def failed(self) -> bool:
         """Whether the last one did, as far as ``failure`` has not forgotten it."""
-        return bool(self.failed_at)
+        return bool(self.failures)
 
     def failure(self, now: datetime) -> str:
-        """Why the last failover failed, while that still matters. Forgets what is over."""
-        if not self.failed_at:
-            return ""
-        if now >= datetime.fromisoformat(self.failed_at) + TOLD_FOR and not self.suspicions:
-            self.failed_message, self.failed_at, self.failed_times = "", "", 0
-            return ""
-        return f"Failover failed: {self.failed_message}"
+        """Why the last failovers failed, while that still matters. Forgets what is over."""
+        self.failures = {n: f for n, f in self.failures.items() if n in self.suspicions or now < f.told_until()}
+        said = sorted((failed.at, failed.message) for failed in self.failures.values())
+        return f"Failover failed: {'; '.join(message for _, message in said)}" if said else ""
 
     def let_go(self, now: datetime) -> None:
         """Of what is due and was not acted on (the App is paused, or going): the watcher says it again."""
@@ -101,19 +113,29 @@ class FailoverMemory:
     def learn(self, result: OperationResult, now: datetime) -> None:
         """How a failover ended."""
         acting, self.acting = self.acting, None
+        node = acting.node if acting is not None else _BY_HAND
         if result.outcome == Outcome.FAILED:
-            self.failed_message, self.failed_at = result.message[:500], now.isoformat()
-            self.failed_times += 1
-            if acting is not None:  # looked at again soon, also where the watcher has no reason to repeat it
-                self.suspicions.setdefault(acting.node, acting)
+            self._failed(node, acting, result.message, now)
             return
-        self.failed_message, self.failed_at, self.failed_times = "", "", 0
         if acting is None:
+            self.failures.clear()
             return
+        self.failures.pop(node, None)
+        self.failures.pop(_BY_HAND, None)
         if result.outcome == Outcome.COMPLETED and not acting.back:
             self.replaced[acting.component] = now.isoformat()
         # What was said of it meanwhile was said of the state before; if it still stands, it is said again.
-        self.suspicions.pop(acting.node, None)
+        self.suspicions.pop(node, None)
+
+    def _failed(self, node: str, acting: Suspicion | None, message: str, now: datetime) -> None:
+        newer = self.suspicions.get(node)
+        if newer is not None and _has_returned(newer, acting):
+            self.failures.pop(node, None)  # while it failed
+            return
+        before = self.failures.get(node)
+        self.failures[node] = Failed(message[:500], now.isoformat(), before.times + 1 if before else 1)
+        if acting is not None:  # looked at again soon, also where the watcher has no reason to repeat it
+            self.suspicions.setdefault(node, acting)
 
     @classmethod
     def decode(cls, raw: Any) -> FailoverMemory:
@@ -121,31 +143,38 @@ class FailoverMemory:
         found = cls()
         if not isinstance(raw, dict):
             return found
-        said = raw.get("suspicions")
-        for node, entry in said.items() if isinstance(said, dict) else ():
-            if isinstance(entry, dict):
-                component, why, address = (str(entry.get(name, "")) for name in ("component", "why", "address"))
-                seen, since = (_number(entry.get(name)) for name in ("seen", "in_sync_since"))
-                lost = Suspicion(component, str(node), why, seen, bool(entry.get("back")), address, since)
-                found.suspicions[lost.node] = lost
+        for node, entry in _entries(raw.get("suspicions")):
+            component, why, address = (str(entry.get(name, "")) for name in ("component", "why", "address"))
+            seen, since = (_number(entry.get(name)) for name in ("seen", "in_sync_since"))
+            back, asks = bool(entry.get("back")), bool(entry.get("asks"))
+            found.suspicions[node] = Suspicion(component, node, why, seen, back, address, since, asks)
         replaced = raw.get("replaced")
         if isinstance(replaced, dict):
-            found.replaced = {str(key): str(value) for key, value in replaced.items() if _is_time(value)}
-        for name in ("cool_down", "failed_times"):
-            value = raw.get(name)
-            if isinstance(value, int):
-                setattr(found, name, value)
-        if _is_time(raw.get("failed_at")):
-            found.failed_at, found.failed_message = str(raw["failed_at"]), str(raw.get("failed_message", ""))
-            found.failed_times = max(found.failed_times, 1)
+            found.replaced = {str(key): str(value) for key, value in replaced.items() if is_time(value)}
+        found.cool_down = _number(raw.get("cool_down"))
+        for node, entry in _entries(raw.get("failures")):
+            if is_time(entry.get("at")):
+                times = max(_number(entry.get("times")), 1)
+                found.failures[node] = Failed(str(entry.get("message", "")), str(entry["at"]), times)
         return found
+
+
+def _has_returned(suspicion: Suspicion, known: Suspicion | None) -> bool:
+    """Whether the node is there again, and was not when it was suspected last."""
+    before = known is not None and (known.back or known.asks)
+    return (suspicion.back or suspicion.asks) and not before
+
+
+def _entries(raw: Any) -> list[tuple[str, dict[str, Any]]]:
+    found = raw.items() if isinstance(raw, dict) else ()
+    return [(str(key), entry) for key, entry in found if isinstance(entry, dict)]
 
 
 def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _is_time(value: Any) -> bool:
+def is_time(value: Any) -> bool:
     try:
         datetime.fromisoformat(value)
     except (TypeError, ValueError):

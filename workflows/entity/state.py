@@ -13,7 +13,7 @@ from typing import Any
 
 from api.operations import BY_MW, BY_REQUEST, OperationResult, OperationType, Outcome, Scope
 from api.steps import AppSnapshot
-from workflows.entity.failover_memory import FailoverMemory
+from workflows.entity.failover_memory import FailoverMemory, is_time
 from workflows.entity.planner import Failure, Memory
 
 SCHEMA = 1
@@ -51,6 +51,15 @@ class Ticket:
         if self.requested_by.startswith(BY_MW):
             return f"asked for by hand ({self.reason})" if self.reason else "asked for by hand"
         return f"asked for by {self.requested_by}" + (f": {self.reason}" if self.reason else "")
+
+
+@dataclass
+class Relief:
+    """Of a component whose role was moved since its holder took no writes: for that it is not moved again before
+    ``until``. ``times``: how often in a row."""
+
+    until: str
+    times: int
 
 
 @dataclass
@@ -99,6 +108,8 @@ class EntityState:
     move_message: str = ""
     move_times: int = 0
     move_retry_at: str = ""
+    reliefs: dict[str, Relief] = field(default_factory=dict)
+    """By component."""
 
     def memory(self, snapshot: AppSnapshot, now: datetime) -> Memory:
         """What the planner has to know of the past. Forgets what the snapshot shows to be over."""
@@ -232,7 +243,8 @@ class EntityState:
     def until_retry(self, now: datetime, looked: datetime) -> timedelta:
         """How long until something that failed, or was left, is to be tried again. What was due at the last look, and
         could not be (the App is paused), is looked at with everything else."""
-        alarms = [datetime.fromisoformat(at) for at in (self.retry_at, self.move_retry_at) if at]
+        reliefs = (relief.until for relief in self.reliefs.values())
+        alarms = [datetime.fromisoformat(at) for at in (self.retry_at, self.move_retry_at, *reliefs) if at]
         if self.anew:
             alarms.append(self.try_again_at())
         if (lost := self.failovers.next_at()) is not None:
@@ -259,7 +271,7 @@ class EntityState:
         for name, value in raw.items():
             default = getattr(state, name, None)
             if (
-                name in ("queue", "results", "schema", "failovers")
+                name in ("queue", "results", "schema", "failovers", "reliefs")
                 or default is None
                 or type(value) is not type(default)
             ):
@@ -267,6 +279,10 @@ class EntityState:
             setattr(state, name, value)
         state.queue = [ticket for entry in _entries(raw.get("queue")) if (ticket := _ticket(entry)) is not None]
         state.failovers = FailoverMemory.decode(raw.get("failovers"))
+        reliefs = raw.get("reliefs")
+        for component, entry in reliefs.items() if isinstance(reliefs, dict) else ():
+            if isinstance(entry, dict) and is_time(entry.get("until")) and isinstance(entry.get("times"), int):
+                state.reliefs[str(component)] = Relief(entry["until"], entry["times"])
         results = raw.get("results")
         for key, entry in results.items() if isinstance(results, dict) else ():
             if isinstance(entry, dict):

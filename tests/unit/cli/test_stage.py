@@ -11,13 +11,13 @@ import pytest
 from activities.cluster import metadata_edits
 from activities.reconcile.prepare import Prepare
 from api.app import DeletionPolicy
+from api.effective import noted
 from api.names import ANNOTATION_EFFECTIVE
 from api.operations import OperationType
 from cli import rendering
 from cli.session import CommandError
 from cli.stage import NextStage
 from clients.kubernetes import Kubernetes
-from render.check.applied_parameters import noted
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import DEFINITION, manifest, shelf, store
 

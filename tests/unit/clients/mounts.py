@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clients.certificates import KeyPair
+from clients.tls.certificates import KeyPair
 
 
 def mount(folder: Path, client: KeyPair, authority: KeyPair) -> None:

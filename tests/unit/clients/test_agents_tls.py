@@ -11,7 +11,7 @@ import grpc.aio
 import pytest
 
 from clients.agents import Agents, AgentTarget
-from clients.certificates import create_authority, issue_agent_certificate, issue_platform_certificate
+from clients.tls.certificates import create_authority, issue_agent_certificate, issue_platform_certificate
 from proto import agent_pb2
 from tests.unit.clients.mounts import mount
 

@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from api.names import PLATFORM_IDENTITY
-from clients.certificates import (
+from clients.tls.certificates import (
     LEAF_LIFETIME,
     RENEW_BEFORE,
     create_authority,

@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 
 from api.names import SYSTEM_NAMESPACE
-from clients.certificates import KeyPair, create_authority, issue_platform_certificate
 from clients.errors import KubernetesError, NotFoundError
 from clients.kubernetes import Kubernetes
-from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki, renew_client, secret_manifest
+from clients.tls.certificates import KeyPair, create_authority, issue_platform_certificate
+from clients.tls.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki, renew_client, secret_manifest
 from tests.unit.watcher.support.fakes import Administrators, FakeKubernetes
 
 
@@ -39,7 +39,7 @@ async def test_a_client_certificate_is_renewed_when_it_is_due(
     kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority, client = await looked(kubernetes)
-    monkeypatch.setattr("clients.certificates.RENEW_BEFORE", timedelta(days=366))
+    monkeypatch.setattr("clients.tls.certificates.RENEW_BEFORE", timedelta(days=366))
     _, renewed = await looked(kubernetes)
     assert renewed != client
     assert renewed.issued_by(authority)
@@ -61,7 +61,7 @@ async def test_of_two_that_renew_at_once_the_second_takes_what_the_first_has_mad
 ) -> None:
     authority, _ = await looked(kubernetes)
     first = issue_platform_certificate(authority)
-    monkeypatch.setattr("clients.certificates.RENEW_BEFORE", timedelta(days=366))
+    monkeypatch.setattr("clients.tls.certificates.RENEW_BEFORE", timedelta(days=366))
 
     def other_is_faster(verb: str, name: str) -> KubernetesError | None:
         if verb == "patch":
@@ -82,7 +82,7 @@ async def test_a_worker_renews_but_never_makes_an_authority(
     authority, client = await looked(kubernetes)
     secret = kubernetes.get_now("Secret", SYSTEM_NAMESPACE, AUTHORITY_SECRET)
     kubernetes.remove(secret)
-    monkeypatch.setattr("clients.certificates.RENEW_BEFORE", timedelta(days=366))
+    monkeypatch.setattr("clients.tls.certificates.RENEW_BEFORE", timedelta(days=366))
     with pytest.raises(NotFoundError, match="restore it from a backup"):
         await renew_client(cast(Kubernetes, kubernetes))
     assert ("Secret", SYSTEM_NAMESPACE, AUTHORITY_SECRET) not in kubernetes.objects

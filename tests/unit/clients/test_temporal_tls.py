@@ -13,8 +13,8 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from api.names import agent_tls_server_name
-from clients.certificates import create_authority, issue_agent_certificate, issue_platform_certificate
 from clients.temporal import connect, tls_changed, tls_files
+from clients.tls.certificates import create_authority, issue_agent_certificate, issue_platform_certificate
 from tests.unit.background import in_background
 from tests.unit.clients.mounts import mount
 from tests.unit.watcher.support.fakes import eventually

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from api.names import SYSTEM_NAMESPACE
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
-from clients.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki
+from clients.tls.pki import AUTHORITY_SECRET, CLIENT_SECRET, ensure_pki
 from tests.unit.background import in_background
 from tests.unit.watcher.support.fakes import FakeKubernetes, eventually, unavailable
 from worker import certificates
@@ -45,7 +45,7 @@ def expiry() -> float:
 async def test_it_is_renewed_at_the_first_look_and_its_end_told(
     kubernetes: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clients.certificates.RENEW_BEFORE", timedelta(days=366))
+    monkeypatch.setattr("clients.tls.certificates.RENEW_BEFORE", timedelta(days=366))
     before = kubernetes.get_now("Secret", SYSTEM_NAMESPACE, CLIENT_SECRET)["data"]["tls.crt"]
     async with kept_renewed(kubernetes):
         await eventually(lambda: expiry() > 0)

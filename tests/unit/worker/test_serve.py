@@ -14,10 +14,10 @@ import pytest
 from temporalio.client import Client
 
 from api.names import SYSTEM_NAMESPACE
-from clients.certificates import create_authority
 from clients.kubernetes import Kubernetes
-from clients.pki import CLIENT_SECRET, ensure_pki
 from clients.temporal import TlsFiles
+from clients.tls.certificates import create_authority
+from clients.tls.pki import CLIENT_SECRET, ensure_pki
 from tests.unit.background import in_background
 from tests.unit.watcher.support.fakes import Administrators, eventually
 from worker import __main__ as program
@@ -79,7 +79,7 @@ async def test_the_client_certificate_is_renewed_while_temporal_is_away(
 
     before = certificate()
     monkeypatch.setattr(program, "connect", connect)
-    monkeypatch.setattr("clients.certificates.RENEW_BEFORE", timedelta(days=366))
+    monkeypatch.setattr("clients.tls.certificates.RENEW_BEFORE", timedelta(days=366))
     async with served(settings) as serving:
         await eventually(lambda: certificate() != before)
         assert not serving.done()

@@ -7,15 +7,9 @@ from typing import Any
 import pytest
 
 from api.app import App
+from api.effective import Effective, noted
 from api.names import ANNOTATION_EFFECTIVE
-from render.check.applied_parameters import (
-    Effective,
-    dynamic_of,
-    effective,
-    node_parameters,
-    noted,
-    unapplied,
-)
+from render.check.applied_parameters import dynamic_of, effective, node_parameters, unapplied
 from render.desired.app import DesiredApp
 from tests.unit.render.support import app, records, wanted
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from api.effective import noted
 from api.names import ANNOTATION_ADDRESS
 from api.operations import OperationType
 from clients.errors import InvalidError
-from render.check.applied_parameters import noted
 from tests.unit.activities.support.cluster import NAMESPACE, World
 from tests.unit.render.support import store
 

@@ -11,11 +11,11 @@ from temporalio.exceptions import ApplicationError
 from activities.config import configure as configuring
 from activities.config.configure import Configure
 from activities.config.sync_nodes import SyncNodes
+from api.effective import Effective, noted
 from api.operations import OperationType
 from api.reconfigure import ConfigPlans, ConfigureStep
 from api.steps import ComponentStep, ErrorType, NodeStep
 from proto import agent_pb2
-from render.check.applied_parameters import Effective, noted
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import PARAMETERS, shelf, store
 

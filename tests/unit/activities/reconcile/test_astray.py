@@ -77,6 +77,36 @@ async def test_with_two_primaries_nobody_is_told_whom_to_follow() -> None:
     assert world.agents.called("follow") == []
 
 
+@pytest.mark.parametrize("silent", ["it does not answer", "it names no role"])
+async def test_while_a_node_does_not_say_its_role_nobody_is_told_whom_to_follow(silent: str) -> None:
+    """It may be the primary, busy or cut off: a replica in sync with it was sent to a stray, and copied that."""
+    world = await deployed()
+    world.agents.say(SECOND, "primary")
+    if silent == "it does not answer":
+        del world.agents.reports[FIRST]
+    else:
+        world.agents.say(FIRST, "")
+    seen(world, "ReplicasFollow")
+    assert (await world.load()).drift == []
+    await world.carry_out(OperationType.REPAIR)
+    assert world.agents.called("follow") == []
+
+
+async def test_a_role_is_not_moved_onto_a_full_volume() -> None:
+    """The save that failed on one fails on the other too, and the role went to and fro."""
+    world = await deployed()
+    world.agents.say(SECOND, "replica", 9, volume_full=True)
+    world.agents.say(THIRD, "replica", 8)
+    planner = Switchover(world.platform)
+    move = await world.do(planner.plan_move, MoveRequest(world.target(OperationType.SWITCHOVER), "store", FIRST))
+    assert move.candidate == THIRD, "though it is behind"
+    world.agents.say(FIRST, "primary", 9, volume_full=True)
+    move = await world.do(planner.plan_move, MoveRequest(world.target(OperationType.SWITCHOVER), "store", FIRST))
+    assert move.candidate == THIRD
+    move = await world.do(planner.plan_move, MoveRequest(world.target(OperationType.UPGRADE), "store", FIRST))
+    assert move.candidate == SECOND, "where all are full it is no reason not to give one of them more room"
+
+
 async def test_a_primary_whose_disk_takes_no_writes_gives_its_role_to_a_node_that_could_take_them() -> None:
     world = await deployed()
     here: dict[str, Any] = {"writes": agent_pb2.WRITES_REFUSED_HERE, "refusal": "MISCONF"}

@@ -9,7 +9,7 @@ import pytest
 from activities.reconcile.load import _refused, _snapshot, fewer_nodes
 from api.app import App
 from api.operations import OperationType
-from clients.certificates import create_authority
+from clients.tls.certificates import create_authority
 from render.plugin.problems import Problem
 from tests.unit.activities.support.cluster import World
 from tests.unit.activities.support.ledger import Ledger

@@ -71,13 +71,14 @@ async def test_once_it_was_fenced_it_is_let_in_by_nobody_but_who_takes_it_in_aga
     assert world.agents.called("permit") == []
 
 
-def _next_pod(world: World, **status: Any) -> None:
+def _next_pod(world: World, machine: str = "", **status: Any) -> None:
     """The machine has said that the old one has ended; the ReplicaSet has made the next."""
     ended = world.end_pod(OLD)
     world.cluster.remove(ended)
     since = {**ended["metadata"], "name": "since", "uid": "since", "creationTimestamp": "2126-01-01T00:00:00Z"}
     since.pop("deletionTimestamp")
-    world.cluster.put({**ended, "metadata": since, "status": {"phase": "Pending", **status}})
+    spec = {**ended["spec"], "nodeName": machine} if machine else ended["spec"]
+    world.cluster.put({**ended, "metadata": since, "spec": spec, "status": {"phase": "Pending", **status}})
 
 
 RUNNING: dict[str, Any] = {
@@ -106,11 +107,23 @@ async def test_its_next_pod_is_stopped_before_anybody_takes_over(world: World) -
     assert calls.index("stop") > calls.index("detach"), "replicas that follow could have let it begin until then"
 
 
-async def test_one_that_has_not_begun_holds_nobody_up(world: World) -> None:
-    _next_pod(world)
+NOT_BEGUN = {"containerStatuses": [{"name": MIDDLEWARE_CONTAINER, "state": {"waiting": {"reason": "Creating"}}}]}
+
+
+@pytest.mark.parametrize(("machine", "status"), [("", {}), ("m1", NOT_BEGUN)])
+async def test_one_that_has_not_begun_holds_nobody_up(world: World, machine: str, status: dict[str, Any]) -> None:
+    _next_pod(world, machine, **status)
     began = asyncio.get_running_loop().time()
     assert (await _choose(world, seen=SEEN)).candidate in NODES[1:]
     assert asyncio.get_running_loop().time() - began < 1
+
+
+async def test_of_one_whose_machine_has_told_nothing_the_lease_is_waited_out(world: World) -> None:
+    """Cut off from the API server, its machine may have begun it, and replicas have let it serve."""
+    _next_pod(world, "m1")
+    began = asyncio.get_running_loop().time()
+    assert (await _choose(world, seen=SEEN)).candidate in NODES[1:]
+    assert asyncio.get_running_loop().time() - began >= fencing.LEASE_OUT_AFTER
 
 
 async def test_of_one_that_runs_and_cannot_be_stopped_the_lease_is_waited_out(world: World) -> None:

@@ -28,9 +28,9 @@ from api.app import App
 from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE, metadata_name
 from api.operations import OperationType
 from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, Target
-from clients.certificates import KeyPair, create_authority
 from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource, resource_of
 from clients.shared_watch import Change, WatchEvent
+from clients.tls.certificates import KeyPair, create_authority
 from render.plugin.bundle import PluginBundle, to_config_maps
 from tests.unit.activities.support.agents import UID, FakeAgents
 from tests.unit.render.support import manifest, shelf

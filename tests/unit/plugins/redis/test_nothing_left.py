@@ -195,3 +195,42 @@ async def test_nor_does_it_lead_by_the_platforms_word(tmp_path: Path) -> None:
         await asyncio.sleep(1.5)  # its preStart asks several times; that nothing follows has no condition to wait for
         assert not waiting.done(), "it begins with less"
         waiting.cancel()
+
+
+@pytest.mark.parametrize("version", ["6.0", "7.0"])
+async def test_a_replica_that_was_not_in_sync_does_not_keep_a_primary_waiting_that_has_saved_it_all(
+    tmp_path: Path, version: str
+) -> None:
+    """Nobody may take over who lacks writes, so both waited for each other."""
+    async with cluster(tmp_path, "replication", version, config=SNAPSHOTS, redis_server=2) as made:
+        old, other = await _filled(made)
+        await other.tool("detach")
+        await old.ask("SET", "later", "x")
+        await until(old.ready, "its record says how far it was")
+        with suppress(RedisError):
+            await old.ask("SHUTDOWN", "SAVE")
+        await old.kill()
+        began = time.monotonic()
+        await old.start()
+        assert time.monotonic() - began < 2
+        await until(old.ready, "it serves")
+        assert (await old.role(), await old.ask("GET", "later")) == ("master", "x")
+
+
+@pytest.mark.parametrize("who_has_more", ["its own record", "the replica"])
+async def test_it_does_where_either_of_them_had_more_than_was_saved(tmp_path: Path, who_has_more: str) -> None:
+    async with cluster(tmp_path, "replication", config=SNAPSHOTS, redis_server=2) as made:
+        old, other = await _filled(made)
+        await old.ask("SAVE")
+        remembered = old.node.record
+        async with old.client() as client:
+            await client.set("later", "x")
+            assert await client.wait(1, 5000) == 1
+        if who_has_more == "its own record":
+            await other.tool("detach")
+            await old.ask("SET", "later still", "x")
+            await until(old.ready, "its record says how far it was")
+        else:
+            old.node.record = remembered
+        await old.kill()
+        assert "it has lost what it had, and a replica has it" in await old.node.failure("preStart")

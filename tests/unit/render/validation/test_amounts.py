@@ -11,7 +11,7 @@ from render.check.plugin import check_bundle
 from render.desired.app import desired
 from render.manifests.node import node_config, stand_in_addresses, template_context
 from render.plugin.bundle import PluginBundle, load_folder
-from render.plugin.templates import in_bytes
+from render.plugin.byte_sizes import in_bytes
 from render.validation.app import validate
 from tests.unit.plugins.support import PLUGINS
 from tests.unit.render.support import DEFINITION, PARAMETERS, problems, shelf, store
@@ -170,3 +170,9 @@ def test_a_check_that_cannot_hold_or_be_read_keeps_the_plugin_from_being_install
 )
 def test_amounts_of_bytes_are_read_as_the_engine_reads_them(text: str, letter: int, expected: int) -> None:
     assert in_bytes(text, letter) == expected
+
+
+@pytest.mark.parametrize("text", ["1.5gb", "much", "64 kilo", ""])
+def test_what_is_no_whole_amount_of_bytes_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no amount of bytes"):
+        in_bytes(text)

@@ -14,15 +14,22 @@ from clients.kubernetes import Kubernetes
 from proto import agent_pb2
 from tests.unit.watcher.support.fakes import eventually
 from tests.unit.watcher.support.installation import FIRST, SECOND, THIRD, Installation
-from tests.unit.watcher.support.objects import APP, NAMESPACE
-from watcher.failover.holders import may_begin
+from tests.unit.watcher.support.objects import APP, NAMESPACE, pod
+from watcher.failover.holders import lease_holders, may_not_begin
 from watcher.failover.lease_renewal import Holder
+from watcher.failover.observations import Observation
 
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
 
 def _waits(known: Installation) -> None:
     known.agents.say(FIRST, "", process=agent_pb2.WAITING, ready=False, message="waits for the word")
+
+
+def _lone(known: Installation) -> None:
+    for node in (SECOND, THIRD):
+        known.agents.say(node, "", process=agent_pb2.STARTING, ready=False, message="waits for a primary")
+    _waits(known)
 
 
 async def _renewed_again(known: Installation) -> None:
@@ -48,6 +55,7 @@ async def test_a_failover_is_asked_for_and_gives_the_word_or_the_role(monkeypatc
     told = known.suspicions[0]
     assert told.node == FIRST
     assert f"{FIRST} is back and waits for the word that it is still master" in told.why
+    assert told.asks
     assert not told.back, "others run, so one of them may take over: within the cool-down that is not begun"
 
 
@@ -55,9 +63,7 @@ async def test_where_nobody_else_runs_no_cool_down_keeps_it_waiting(monkeypatch:
     known = Installation(monkeypatch)
     async with known.watching():
         await known.settled()
-        for node in (SECOND, THIRD):
-            known.agents.say(node, "", process=agent_pb2.STARTING, ready=False, message="waits for a primary")
-        _waits(known)
+        _lone(known)
         await eventually(lambda: any("waits for the word" in each.why and each.back for each in known.suspicions))
 
 
@@ -113,9 +119,76 @@ async def test_a_failover_that_the_caches_have_not_seen_yet_keeps_it_waiting(
     known = Installation(monkeypatch)
     kubernetes = cast(Kubernetes, known.kubernetes)
     holder = Holder((NAMESPACE, APP, "redis"), "its-pod", AgentTarget(NAMESPACE, APP, FIRST, "198.18.0.2"), begins=True)
-    assert await may_begin(kubernetes, holder)
+    assert await may_not_begin(kubernetes, holder) == ""
     known.put_status(**status)
-    assert not await may_begin(kubernetes, holder)
+    assert await may_not_begin(kubernetes, holder)
+
+
+@pytest.mark.parametrize("operation", [{"state": "Paused", "step": f"before {FIRST} → {SECOND}"}, {"step": "begin"}])
+async def test_a_switchover_that_has_moved_nothing_does_not_keep_it_waiting(
+    monkeypatch: pytest.MonkeyPatch, operation: dict[str, Any]
+) -> None:
+    """A paused one kept an App without a primary until somebody said resume."""
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.put_status(operation={"type": "Switchover", "state": "Running", **operation})
+        _lone(known)
+        await asyncio.sleep(15)
+        await _renewed_again(known)
+
+
+@pytest.mark.parametrize("down", ["Temporal", "the worker"])
+async def test_where_the_platform_gives_no_word_a_lone_primary_has_it_from_the_watcher(
+    monkeypatch: pytest.MonkeyPatch, down: str
+) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.down = down == "Temporal"
+        _lone(known)
+        await _not_renewed(known)
+        await asyncio.sleep(3)
+        await _renewed_again(known)
+        said = "Temporal cannot be told" if known.down else "no failover has given it"
+        await eventually(lambda: f"{said}, and the watcher gives it" in known.degraded())
+        known.agents.say(FIRST, "master", 8)
+        await eventually(lambda: known.role(0) == "master")
+        await _renewed_again(known)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"fenced": [{"node": FIRST, "component": "redis", "since": ""}]}, "only a Failover lets it in again"),
+        ({"operation": {"type": "Failover", "state": "Running", "step": "choose"}}, "a Failover was begun"),
+        ({"operation": {"type": "Switchover", "state": "Running", "step": f"{FIRST}: move"}}, "the Switchover is at"),
+    ],
+)
+async def test_where_another_may_have_its_role_a_lone_primary_waits_and_it_is_said_for_what(
+    monkeypatch: pytest.MonkeyPatch, status: dict[str, Any], said: str
+) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.put_status(**status)
+        _lone(known)
+        await asyncio.sleep(20)
+        await _not_renewed(known)
+        await eventually(lambda: said in known.degraded())
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_claim_that_is_not_believed_yet_keeps_it_waiting(replaced: bool) -> None:
+    """The Arbiter holds one back whose epoch is lower than a lost holder's."""
+    own = [pod("redis", number) for number in range(2)]
+    waits = agent_pb2.RoleReport(process=agent_pb2.WAITING)
+    claims = agent_pb2.RoleReport(process=agent_pb2.RUNNING, role="master", epoch=6)
+    reports = {str(each["metadata"]["name"]): report for each, report in zip(own, (waits, claims), strict=True)}
+    seen = {name: Observation(report=report) for name, report in reports.items()}
+    key = (NAMESPACE, APP, "redis")
+    found = lease_holders(key, own, {}, ["master"], {"master": FIRST}, seen, [SECOND] if replaced else [])
+    assert [holder.target.node for holder in found] == ([FIRST] if replaced else []), "one that was replaced has none"
 
 
 async def test_one_that_another_has_replaced_gets_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,9 +207,7 @@ async def test_one_that_ended_before_anybody_had_noted_it_begins_where_it_alone_
     """In the first second of an App, say: nobody else is told to be primary, and its replicas wait for it."""
     known = Installation(monkeypatch)
     async with known.watching():
-        for node in (SECOND, THIRD):
-            known.agents.say(node, "", process=agent_pb2.STARTING, ready=False, message="waits for a primary")
-        _waits(known)
+        _lone(known)
         await _renewed_again(known)
 
 

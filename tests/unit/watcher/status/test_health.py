@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.app import Phase
+from api.effective import Effective
 from api.tools import FOLLOWS_NOBODY
 from watcher.roles.said import Said, Writes
 from watcher.status.facts import AppFacts, ComponentFacts, Differing, NodeFacts, differing_of
@@ -185,9 +186,11 @@ def test_what_a_drain_waits_for_stands_behind_the_claim() -> None:
 
 
 def test_a_note_on_parameters_that_somebody_spoilt_says_nothing() -> None:
-    assert differing_of('{"differs": {"maxclients": ["10000", "4064"]}}') == (Differing("maxclients", "10000", "4064"),)
-    for spoilt in ("", "{", "[]", '{"differs": 3}', '{"differs": {"a": 1}}'):
-        assert differing_of(spoilt) == ()
+    note = Effective("a", "b", differs={"maxclients": ["10000", "4064"]})
+    assert differing_of(note.annotation()) == (Differing("maxclients", "10000", "4064"),)
+    spoilt = [replace(note, differs=differs).annotation() for differs in (3, {"a": 1}, {"a": ["1"]})]  # type: ignore[arg-type]
+    for each in ("", "{", "[]", '{"differs": {}}', *spoilt):
+        assert differing_of(each) == ()
 
 
 SAID = st.builds(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from api.effective import Effective
 from proto import agent_pb2
 from tests.unit.watcher.support.fakes import eventually
 from tests.unit.watcher.support.installation import ADDRESSES, FIRST, SECOND, THIRD, Installation
@@ -97,7 +97,7 @@ async def test_a_primary_on_a_dead_machine_and_its_successor_are_not_two_holders
             known.fence(FIRST)
         else:
             known.agents.hang(FIRST)
-            await eventually(lambda: f"{FIRST}: the agent hangs" in seen.status["message"])
+            await eventually(lambda: f"{FIRST}: the agent hangs" in seen.status["message"], timeout=15.0)
             assert seen.condition("Ready")[0] == "True", "it has the label still"
         known.agents.say(SECOND, "master", 8, writes=agent_pb2.WRITES_ACCEPTED)
         known.agents.say(THIRD, "replica", follows=ADDRESSES[1])
@@ -106,6 +106,23 @@ async def test_a_primary_on_a_dead_machine_and_its_successor_are_not_two_holders
         assert "both claim" not in seen.status["message"]
         assert seen.condition("SingleHolder") == ("Unknown", "NotTold")
         assert not seen.events("TwoHolders")
+
+
+@pytest.mark.parametrize("name", [f"{APP}-redis-master", f"{APP}-redis"])
+async def test_a_service_that_somebody_deleted_is_told_though_nobody_puts_it_back(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """With the worker down: its clients reached nobody, and the App was as wanted."""
+    async with as_wanted(monkeypatch) as (known, seen):
+        service = known.kubernetes.get_now("Service", NAMESPACE, name)
+        known.kubernetes.remove(service)
+        said = f"the Service {name} is missing, so its clients reach nobody"
+        await eventually(lambda: seen.status["message"] == said, timeout=1.0)
+        assert seen.status["primary"] == FIRST, "which role it was for is known from the plugin"
+        assert seen.condition("Ready") == ("False", "ServiceMissing")
+        await eventually(lambda: seen.events("ServiceMissing") == [said], timeout=20.0)
+        known.kubernetes.put(service)
+        await eventually(seen.as_wanted)
 
 
 async def test_a_primary_that_refuses_every_write_is_told_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +171,7 @@ async def test_what_operations_have_noted_on_a_node_is_told(monkeypatch: pytest.
         await eventually(lambda: seen.status["message"] == said)
         known.kubernetes.put(noted("apps/v1", "Deployment", address=ADDRESSES[1]))
         await eventually(seen.as_wanted)
-        differs = json.dumps({"differs": {"maxclients": ["10000", "4064"]}})
+        differs = Effective("a", "b", differs={"maxclients": ["10000", "4064"]}).annotation()
         known.kubernetes.put(noted("v1", "ConfigMap", effective=differs))
         said = f"{SECOND} runs with maxclients 4064, asked for was 10000"
         await eventually(lambda: seen.status["message"] == said)

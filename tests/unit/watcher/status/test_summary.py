@@ -12,6 +12,11 @@ from watcher.status.writer import differs
 
 NODES = [f"{APP}-redis-server-data-{n}" for n in range(2)] + [f"{APP}-redis-sentinel-data-{n}" for n in range(3)]
 NOW = "2025-01-02T00:00:00Z"
+WRITABLE = {"redis-server": frozenset({"master"})}
+SERVICES = [
+    service(f"{APP}-redis-server", "redis-server", 6379),
+    service(f"{APP}-redis-server-master", "redis-server", 6379, role="master"),
+]
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -30,13 +35,13 @@ def sentinel(application: Manifest, pods: list[Manifest], messages: dict[str, st
             [group("redis-server", 2), group("redis-sentinel", 3)],
             pods,
             [
-                service(f"{APP}-redis-server", "redis-server", 6379),
-                service(f"{APP}-redis-server-master", "redis-server", 6379, role="master"),
+                *SERVICES,
                 service(f"{APP}-redis-sentinel", "redis-sentinel", 26379),
                 *(service(node, node.removeprefix(f"{APP}-")[:-7], 1, node=node) for node in NODES),
             ],
             messages or {},
             said={each["metadata"]["name"]: Said() for each in pods},
+            writable=WRITABLE,
         ),
         NOW,
     )
@@ -193,8 +198,9 @@ def test_what_a_dead_pod_said_last_does_not_count_for_the_node_that_its_successo
             [component("redis-server")],
             [group("redis-server", 2)],
             order,
-            [service(f"{APP}-redis-server-master", "redis-server", 6379, role="master")],
+            SERVICES,
             said=said,
+            writable=WRITABLE,
             claims={dead_name: "master", name: "replica", primary: "master"},
         )
         statuses = summarize(snapshot, NOW)
@@ -230,9 +236,9 @@ def test_a_group_with_a_reserved_ordinal_counts_the_nodes_that_it_has() -> None:
     data = group("redis-server", 2)
     data["spec"]["reserveOrdinals"] = [1]
     pods = [pod("redis-server", n, role="master" if n == 2 else "replica") for n in (0, 2)]
-    services = [service(f"{APP}-redis-server-master", "redis-server", 6379, role="master")]
     said = {each["metadata"]["name"]: Said() for each in pods}
-    statuses = summarize(Snapshot(running(), [component("redis-server")], [data], pods, services, said=said), NOW)
+    snapshot = Snapshot(running(), [component("redis-server")], [data], pods, SERVICES, said=said, writable=WRITABLE)
+    statuses = summarize(snapshot, NOW)
     nodes = statuses.groups[f"{APP}-redis-server-data"]["nodes"]
     assert [node["name"] for node in nodes] == [f"{APP}-redis-server-data-0", f"{APP}-redis-server-data-2"]
     assert (statuses.app["ready"], statuses.app["primary"]) == ("2/2", f"{APP}-redis-server-data-2")

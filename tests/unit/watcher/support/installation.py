@@ -82,6 +82,7 @@ class Installation:
         application["spec"] |= spec or {}
         for each in (plugin(), application, component("redis"), group("redis", 3), *self.pods):
             self.kubernetes.put(each)
+        self.kubernetes.put(service(f"{APP}-redis", "redis", 6379))
         self.kubernetes.put(service(f"{APP}-redis-master", "redis", 6379, role="master"))
         for number, name in enumerate(NODES):
             self.kubernetes.put(service(name, "redis", 6379, node=name, address=ADDRESSES[number]))

@@ -27,7 +27,7 @@ def ended(outcome: Outcome, message: str = "it does not catch up") -> OperationR
 def failing(times: int = 1, outcome: Outcome = Outcome.FAILED) -> EntityState:
     state = EntityState()
     for _ in range(times):
-        learn_move(state, "x-0", ended(outcome), NOW)
+        learn_move(state, SNAPSHOT, "x-0", ended(outcome), NOW)
     return state
 
 
@@ -96,11 +96,11 @@ def test_one_that_fails_does_not_keep_another_from_moving() -> None:
 def test_success_forgets_and_an_interruption_changes_nothing() -> None:
     state = failing(2)
     before = state.encode()
-    learn_move(state, "x-0", ended(Outcome.CANCELLED), NOW)
-    learn_move(state, "x-0", OperationResult(OperationType.UPGRADE, Outcome.FAILED, "no image"), NOW)
-    learn_move(state, "", ended(Outcome.FAILED), NOW)
+    learn_move(state, SNAPSHOT, "x-0", ended(Outcome.CANCELLED), NOW)
+    learn_move(state, SNAPSHOT, "x-0", OperationResult(OperationType.UPGRADE, Outcome.FAILED, "no image"), NOW)
+    learn_move(state, SNAPSHOT, "", ended(Outcome.FAILED), NOW)
     assert state.encode() == before
-    learn_move(state, "x-0", ended(Outcome.COMPLETED), NOW)
+    learn_move(state, SNAPSHOT, "x-0", ended(Outcome.COMPLETED), NOW)
     assert state == EntityState()
 
 
@@ -121,16 +121,16 @@ def test_what_is_due_and_cannot_be_is_not_looked_at_all_the_time() -> None:
 
 
 def test_what_a_drain_cannot_take_away_is_told() -> None:
-    said = with_word(SETTLED, replace(SNAPSHOT, evacuations=[FIXED]), EntityState())
+    said = with_word(SETTLED, replace(SNAPSHOT, evacuations=[FIXED]), EntityState(), NOW)
     assert said.message == FIXED.message
     assert said.cordoned == FIXED.message
-    assert with_word(SETTLED, replace(SNAPSHOT, evacuations=[]), EntityState()) == SETTLED
+    assert with_word(SETTLED, replace(SNAPSHOT, evacuations=[]), EntityState(), NOW) == SETTLED
 
 
 def test_it_is_told_why_a_role_that_could_be_moved_is_not() -> None:
-    failed = with_word(SETTLED, SNAPSHOT, failing())
+    failed = with_word(SETTLED, SNAPSHOT, failing(), NOW)
     assert failed.cordoned == f"{MOVABLE.message}, and could not be relieved yet: it does not catch up"
-    paused = with_word(Telling("Paused", "paused", paused=True), replace(SNAPSHOT, paused=True), EntityState())
+    paused = with_word(Telling("Paused", "paused", paused=True), replace(SNAPSHOT, paused=True), EntityState(), NOW)
     assert paused.message == f"paused; {MOVABLE.message}, and stays so while the App is paused"
 
 
@@ -138,14 +138,59 @@ def test_that_a_node_refuses_writes_is_left_to_whoever_sees_when_it_ends() -> No
     """The App's message had the sentence twice while it was so, and behind "as wanted" when it was not any more."""
     refuses = Evacuation("server", "x-0", "", "x-1", "x-0 is master and refuses writes: MISCONF")
     both = replace(SNAPSHOT, evacuations=[refuses, FIXED])
-    assert with_word(SETTLED, replace(SNAPSHOT, evacuations=[refuses]), EntityState()) == SETTLED
-    told = with_word(SETTLED, both, failing())
+    assert with_word(SETTLED, replace(SNAPSHOT, evacuations=[refuses]), EntityState(), NOW) == SETTLED
+    told = with_word(SETTLED, both, failing(), NOW)
     why = "the Switchover away from x-0 failed: it does not catch up"
     assert (told.message, told.cordoned) == (f"{FIXED.message}; {why}", FIXED.message)
     paused = Telling("Paused", "paused", paused=True)
-    assert with_word(paused, replace(SNAPSHOT, paused=True, evacuations=[refuses]), failing()) == paused
+    assert with_word(paused, replace(SNAPSHOT, paused=True, evacuations=[refuses]), failing(), NOW) == paused
+
+
+REFUSES = Evacuation("server", "x-0", "", "x-1", "x-0 is master and refuses writes: MISCONF")
+MINUTE = timedelta(minutes=1)
+
+
+def relieved(state: EntityState, at: datetime) -> EntityState:
+    learn_move(state, replace(SNAPSHOT, evacuations=[REFUSES]), "x-0", ended(Outcome.COMPLETED), at)
+    return state
+
+
+def test_where_no_node_can_save_the_role_does_not_go_to_and_fro() -> None:
+    refuses = replace(
+        SNAPSHOT, evacuations=[Evacuation("server", "x-1", "", "x-0", "x-1 is master and refuses writes")]
+    )
+    assert moves(refuses, EntityState()) == "x-1"
+    state = relieved(EntityState(), NOW)
+    assert moves(refuses, state, MINUTE - timedelta(seconds=1)) == ""
+    assert moves(refuses, state, MINUTE) == "x-1"
+    assert state.until_retry(NOW, NOW) == MINUTE, "it looks again then"
+    told = with_word(SETTLED, refuses, state, NOW)
+    assert told.message == (
+        "x-1 has its role since another node took no writes either, and is not relieved before 00:01:00 UTC"
+    )
+    relieved(state, NOW + MINUTE)
+    assert moves(refuses, state, 3 * MINUTE - timedelta(seconds=1)) == "", "ever longer"
+    assert moves(refuses, state, 3 * MINUTE) == "x-1"
+    for _ in range(20):
+        relieved(state, datetime.fromisoformat(state.reliefs["server"].until))
+    assert state.until_retry(last := datetime.fromisoformat(state.reliefs["server"].until) - MINUTE, last) == MINUTE
+    relieved(state, NOW + timedelta(days=3))
+    assert moves(refuses, state, timedelta(days=3) + MINUTE) == "x-1", "another trouble"
+
+
+def test_the_apps_cool_down_counts_for_it_and_a_drain_does_not_wait() -> None:
+    state = EntityState()
+    state.failovers.cool_down = 600
+    relieved(state, NOW)
+    refuses = replace(SNAPSHOT, evacuations=[REFUSES])
+    assert moves(refuses, state, 9 * MINUTE) == ""
+    assert moves(refuses, state, 10 * MINUTE) == "x-0"
+    assert moves(SNAPSHOT, state) == "x-0", "its machine is to be emptied"
+    assert moves(replace(refuses, evacuations=[replace(REFUSES, component="other")]), state) == "x-0"
 
 
 def test_the_memory_survives_from_one_run_to_the_next() -> None:
-    state = failing(2)
+    state = relieved(failing(2), NOW)
+    learn_move(state, SNAPSHOT, "x-0", ended(Outcome.FAILED), NOW)
     assert EntityState.decode(state.encode()) == state
+    assert EntityState.decode({"reliefs": {"server": {"until": "soon", "times": 1}, "x": 1}}) == EntityState()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.operations import OperationResult, Outcome, Suspicion
-from workflows.entity.failover_memory import LONGEST_PAUSE, TOLD_FOR, FailoverMemory
+from workflows.entity.failover_memory import LONGEST_PAUSE, TOLD_FOR, Failed, FailoverMemory
 from workflows.entity.state import EntityState
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
@@ -70,6 +70,38 @@ def test_who_comes_back_after_a_failure_does_not_wait_for_the_pause_of_it() -> N
     assert found.due(NOW + timedelta(seconds=4)) is None, "what is said again is no news"
 
 
+def test_who_comes_back_while_a_failover_fails_does_not_wait_for_the_pause_of_that() -> None:
+    """A replica ran that could not take over: the primary was back, and had to wait for up to two minutes."""
+    asks = Suspicion("server", "x-0", "x-0 waits for the word", asks=True)
+    found = FailoverMemory()
+    for _ in range(8):
+        found.suspect(LOST)
+        found.begin(LOST)
+        found.learn(result(Outcome.FAILED), NOW)
+    found.suspect(LOST)
+    found.begin(LOST)
+    found.suspect(asks)
+    found.learn(result(Outcome.FAILED), NOW)
+    assert found.due(NOW) == asks
+    found.begin(asks)
+    found.learn(result(Outcome.FAILED), NOW)
+    assert found.due(NOW + timedelta(seconds=5)) == asks, "what failed without it does not count"
+
+
+def test_a_lost_primary_does_not_wait_because_another_cannot_be_taken_in_again() -> None:
+    back = Suspicion("server", "x-0", "x-0 is back", back=True)
+    found = FailoverMemory()
+    for _ in range(8):
+        found.suspect(back)
+        found.begin(back)
+        found.learn(result(Outcome.FAILED), NOW)
+    found.suspect(NEXT)
+    assert found.due(NOW) == NEXT
+    found.begin(NEXT)
+    found.learn(result(Outcome.COMPLETED), NOW)
+    assert found.failure(NOW) == "Failover failed: nobody can take over", "that of the other stands"
+
+
 def test_what_was_said_of_the_replaced_node_meanwhile_is_dropped_and_of_its_successor_kept() -> None:
     found = FailoverMemory()
     found.suspect(LOST)
@@ -117,13 +149,12 @@ def test_one_that_fails_is_tried_again_with_growing_pauses(times: int) -> None:
 def test_nothing_of_it_is_lost_from_one_run_of_the_entity_to_the_next() -> None:
     state = EntityState(failovers=replaced(7))
     state.failovers.suspect(NEXT)
-    state.failovers.failed_at, state.failovers.failed_message, state.failovers.failed_times = NOW.isoformat(), "no", 3
+    state.failovers.suspect(Suspicion("server", "x-2", "x-2 waits", asks=True))
+    state.failovers.failures["x-2"] = Failed("no", NOW.isoformat(), 3)
     assert EntityState.decode(state.encode()).failovers == state.failovers
 
 
 def test_what_cannot_be_read_is_forgotten() -> None:
-    spoilt = {
-        "failovers": {"suspicions": {"x": 1}, "replaced": {"server": "yesterday"}, "failed_at": 5, "cool_down": "a"}
-    }
-    assert EntityState.decode(spoilt).failovers == FailoverMemory()
+    spoilt = {"suspicions": {"x": 1}, "replaced": {"server": "never"}, "failures": {"x": {"at": 5}}, "cool_down": "a"}
+    assert EntityState.decode({"failovers": spoilt}).failovers == FailoverMemory()
     assert EntityState.decode({"failovers": "none"}).failovers == FailoverMemory()

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from api.names import MANAGED_BY, SYSTEM_NAMESPACE
-from clients.certificates import KeyPair, create_authority, issue_platform_certificate
 from clients.errors import AlreadyExistsError, ConflictError, NotFoundError
 from clients.kubernetes import Kubernetes
 from clients.resources import SECRET, Manifest
+from clients.tls.certificates import KeyPair, create_authority, issue_platform_certificate
 
 AUTHORITY_SECRET = "platform-ca"  # noqa: S105 - names of Secrets
 CLIENT_SECRET = "platform-client"  # noqa: S105

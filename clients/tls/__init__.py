@@ -1,0 +1,1 @@
+"""Certificates of the platform and of the agents, and the Secrets in which they are kept."""
