@@ -197,7 +197,6 @@ OWNED = [
     ("Service", NODE),
     ("Deployment", NODE),
     ("ConfigMap", NODE),
-    ("ConfigMap", "books-metadata"),
     ("PodDisruptionBudget", "books-store"),
     ("Component", "books-store"),
     ("Group", "books-store-g"),

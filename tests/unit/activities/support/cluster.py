@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
@@ -25,7 +24,7 @@ from activities.reconcile.load import Load
 from activities.reconcile.prepare import Prepare
 from activities.terminated_pods import TerminatedPods
 from api.app import App
-from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE, metadata_name
+from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE
 from api.operations import OperationType
 from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, Target
 from clients.certificates import KeyPair, create_authority
@@ -33,6 +32,7 @@ from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource, resource
 from clients.shared_watch import Change, WatchEvent
 from render.plugin.bundle import PluginBundle, to_config_maps
 from tests.unit.activities.support.agents import UID, FakeAgents
+from tests.unit.activities.support.recorded import RecordedApp
 from tests.unit.render.support import manifest, shelf
 from tests.unit.watcher.support import rights
 from tests.unit.watcher.support.fakes import FakeKubernetes, _merged
@@ -206,11 +206,13 @@ class FakeWatch:
             self._cluster.woken.discard(changed)
 
 
-class World:
+class World(RecordedApp):
     """One App, its cluster and the platform that runs it. Every step is called as an activity of the worker."""
 
     def __init__(self, *bundles: PluginBundle, **spec: Any) -> None:
-        self.cluster, self.agents = FakeCluster(), FakeAgents()
+        super().__init__(NAMESPACE, NAME)
+        self.cluster: FakeCluster = FakeCluster()
+        self.agents = FakeAgents()
         if not _AUTHORITY:
             _AUTHORITY.append(create_authority("test"))
         for bundle in bundles or (shelf(),):
@@ -241,16 +243,6 @@ class World:
         after = {**live["spec"], **spec}
         metadata = {**live["metadata"], "generation": live["metadata"]["generation"] + 1}
         self.cluster.put({**live, "metadata": metadata, "spec": after})
-
-    def spoil(self, part: str, text: str | None) -> None:
-        """Writes into the metadata by hand; None removes the part."""
-        live = self.object("ConfigMap", metadata_name(NAME))
-        data = {key: value for key, value in live["data"].items() if key != part}
-        self.cluster.put({**live, "data": data if text is None else {**data, part: text}})
-
-    def write(self, part: str, value: Any) -> None:
-        """As an operation would have left it."""
-        self.spoil(part, json.dumps(value))
 
     def claim(self, node: str, capacity: str, *, request: str = "", conditions: Any = ()) -> None:
         """The node's volume claim, bound, as its driver has come so far."""
@@ -288,12 +280,6 @@ class World:
 
     def names(self, kind: str) -> list[str]:
         return sorted(name for what, where, name in self.cluster.objects if (what, where) == (kind, NAMESPACE))
-
-    def part(self, name: str) -> Any:
-        return json.loads(self.object("ConfigMap", metadata_name(NAME))["data"][name])
-
-    def nodes(self, state: str = "normal") -> list[str]:
-        return [node["name"] for node in self.part("nodes")[state]]
 
     def events(self) -> list[str]:
         found = [each for (kind, _, _), each in self.cluster.objects.items() if kind == "Event"]
