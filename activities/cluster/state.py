@@ -123,6 +123,7 @@ async def write_state(platform: Platform, namespace: str, live: Objects, before:
         for name, group in after.groups.items()
         if before.groups.get(name) != group
     )
+    await _prune(platform, namespace, live, after)
 
 
 async def _write_component(platform: Platform, namespace: str, live: Objects, component: str, spec: Model) -> None:
@@ -141,7 +142,6 @@ async def _write_component(platform: Platform, namespace: str, live: Objects, co
         return {"revision": wanted} if present != wanted else None
 
     await update_status(platform, COMPONENT, name, namespace, change, owner)
-    await _prune(platform, namespace, live, name, {wanted})
 
 
 async def _write_group(
@@ -172,7 +172,6 @@ async def _write_group(
         return wanted if present != wanted else None
 
     await update_status(platform, GROUP, name, namespace, change, owner)
-    await _prune(platform, namespace, live, name, {current, update})
 
 
 async def _ensure(platform: Platform, namespace: str, live: Objects, owner: Manifest, specs: list[Any]) -> None:
@@ -198,11 +197,20 @@ def _apps(manifest: Mapping[str, Any]) -> set[str]:
     return {str(each.get("uid")) for each in owners if each.get("kind") == "App"}
 
 
-async def _prune(platform: Platform, namespace: str, live: Objects, owner: str, named: set[str]) -> None:
-    for each in _of(live, owner):
-        metadata = each["metadata"]
-        if metadata["name"] not in named:
-            await platform.kubernetes.delete(CONTROLLER_REVISION, metadata["name"], namespace, uid=metadata["uid"])
+async def _prune(platform: Platform, namespace: str, live: Objects, state: State) -> None:
+    """Removes revisions that nobody names any more; also those that an earlier attempt has left."""
+    named: dict[str, set[str]] = {}
+    for name, group in state.groups.items():
+        if group.current is not None and group.update is not None:
+            named[name] = {revision_name(name, group.current), revision_name(name, group.update)}
+    for name, component in live.components.items():
+        if (spec := state.components.get(str(component["spec"]["component"]))) is not None:
+            named[name] = {revision_name(name, spec)}
+    left = [each["metadata"] for name, kept in named.items() for each in _of(live, name)
+            if each["metadata"]["name"] not in kept]  # fmt: skip
+    await together(
+        platform.kubernetes.delete(CONTROLLER_REVISION, each["name"], namespace, uid=each["uid"]) for each in left
+    )
 
 
 def _of(live: Objects, owner: str) -> list[Mapping[str, Any]]:

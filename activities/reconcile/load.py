@@ -70,6 +70,8 @@ class Load:
         bundle, damage = await self._bundle(app)
         known = await platform.plugins.known() if bundle is None else {}
         live = await observe(platform, app.namespace, app.name, app.uid, manifest)
+        if live.lost and app.spec.paused:
+            return _snapshot(manifest, app, deployed=_last(live))
         if live.lost:
             if refusal := await rebuild_state(platform, app, live):
                 return _snapshot(manifest, app, deployed=_last(live), reason=STATE_LOST, refusal=refusal)

@@ -22,11 +22,12 @@ from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.finish import Record
 from activities.reconcile.load import Load
 from activities.reconcile.prepare import Prepare
+from activities.rollout.roll_node import Node
 from activities.terminated_pods import TerminatedPods
 from api.app import App
 from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE
 from api.operations import OperationType
-from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, Target
+from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, NodeStep, Target
 from clients.certificates import KeyPair, create_authority
 from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource, resource_of
 from clients.shared_watch import Change, WatchEvent
@@ -312,6 +313,12 @@ class World(RecordedApp):
                 await self.do(ApplyGroup(self.platform).apply_group, GroupStep(target, component.name, group.name))
             await self.do(Record(self.platform).record, ComponentStep(target, component.name))
         await self.do(Record(self.platform).finish, target)
+
+    async def give(self, node: str) -> None:
+        """The step of an Upgrade that gives the node another Pod, which serves."""
+        component, group = node.split("-")[1:3]
+        step = NodeStep(self.target(OperationType.UPGRADE), component, group, node, self.pod(node)["metadata"]["uid"])
+        await self.do(Node(self.platform).roll_node, step)
 
     async def deployed(self) -> World:
         await self.carry_out(OperationType.DEPLOY)
