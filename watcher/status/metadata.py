@@ -25,7 +25,7 @@ from watcher.work_queue import WorkQueue
 
 log = logging.getLogger(__name__)
 
-DELAY = 0.2
+DELAY = 0.1
 """Seconds that a change waits for others: a step of an operation writes several statuses."""
 
 
