@@ -207,7 +207,8 @@ class DeployedStatus(StatusModel):
     begun: list[str] = []
     """Before that: components of which no node may begin as first primary any more, since others may have data."""
     writable_version: str = ""
-    """The highest runtime version of a node that was given a writable role: from there an upgrade only goes forward."""
+    """The highest runtime version of a node that may have had a writable role since all were of one version: from there
+    an upgrade only goes forward."""
     created: str = ""
     updated: str = ""
 

@@ -125,13 +125,13 @@ class Record:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         moved = OperationType.UPGRADE_PLUGIN in stage_of(target.operation)  # a move of the plugin ends here
         complete = await self._complete(want, moved=moved)
-        over = want.live.deployed is not None and await self._settled(target, want)
+        over = want.live.deployed is None or await self._settled(target, want)
         # The Groups first: an App that is said to be carried out has nothing to go back to.
         if over:
             await update_state(self._platform, target, settled, want.live)
-        carried_out = target.spec_hash if complete else ""
+        carried_out, at = target.spec_hash if complete else "", want.live.state.runtime_version if over else ""
         await update_deployed(
-            self._platform, target, lambda before: finished(before, carried_out, now, moved=moved, settled=over)
+            self._platform, target, lambda before: finished(before, carried_out, now, moved=moved, settled_at=at)
         )
         done = "RolledBack" if target.stage else "Completed"
         await tell(

@@ -40,11 +40,18 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
     try:
         new = rebuilt(app, live.state, objects)
         desired = await _desired(platform, app, live, new)
-    except (UnsureError, ApplicationError) as error:
+    except UnsureError as error:
         return f"{said_of(live.lost)}; {error}. Nothing is touched until then"
+    except ApplicationError as error:
+        return f"{said_of(live.lost)}; {error.message}. Nothing is touched until then"
     target = Target(app.namespace, app.name, app.uid, "", "", f"generation {app.generation}")
     missing = live.missing(record_manifests(desired))
-    await apply_all(platform, target, missing)
+    try:
+        await apply_all(platform, target, missing)
+    except ApplicationError as error:
+        if not error.non_retryable:
+            raise  # one that is still being deleted, say
+        return f"{said_of(live.lost)}; {error.message}"
     state = new.state
     await update_state(
         platform,

@@ -43,17 +43,20 @@ def begin_no_more(before: DeployedStatus | None, component: str) -> DeployedStat
     return known.model_copy(update={"begun": sorted({*known.begun, component})})
 
 
-def finished(before: DeployedStatus | None, spec_hash: str, now: str, *, moved: bool, settled: bool) -> DeployedStatus:
+def finished(
+    before: DeployedStatus | None, spec_hash: str, now: str, *, moved: bool, settled_at: str
+) -> DeployedStatus:
     """``spec_hash``: of the spec that is now carried out in whole; empty where parts of it are left. ``moved``: a move
-    of the plugin has ended; ``settled``: there is nothing to go back to."""
+    of the plugin has ended. ``settled_at``: the runtime version of all nodes; empty where there is something to go back
+    to."""
     known = before or DeployedStatus(created=now, updated=now)
     changes: dict[str, object] = {"begun": []}
     if spec_hash and known.spec_hash != spec_hash:
         changes |= {"spec_hash": spec_hash, "updated": now}
     if moved:
         changes["previous_plugin"] = ""
-    if settled:
-        changes["writable_version"] = ""
+    if settled_at:
+        changes["writable_version"] = settled_at
     return known.model_copy(update=changes)
 
 

@@ -127,7 +127,8 @@ class Ledger:
         over = operation in (OperationType.UPGRADE, OperationType.RESIZE)
         if over:
             self.state = edits.settled(self.state)
-        deployed = edits.finished(self.state.deployed, "hash", "now", moved=moved, settled=over)
+        at = self.state.runtime_version if over else ""
+        deployed = edits.finished(self.state.deployed, "hash", "now", moved=moved, settled_at=at)
         self.state = replace(self.state, deployed=deployed)
 
     def carry_out(self, operation: OperationType) -> None:
