@@ -102,7 +102,7 @@ def test_an_engine_that_a_repair_started_has_had_the_volume_too() -> None:
 
 
 def test_a_volume_remembers_the_highest_engine_that_has_had_it() -> None:
-    members = (Member(name=NODE, state=MemberState.NORMAL, version="7.0"),)
+    members: edits.Members = (Member(name=NODE, state=MemberState.NORMAL, version="7.0"),)
     for version in ("7.0", "8.0", "7.2"):
         members = edits.engine_ran(members, NODE, version)
     assert members[0].data == "8.0"
