@@ -51,8 +51,8 @@ async def test_the_watchers_fields_and_the_activities_fields_do_not_take_each_ot
     assert (world.object("Group", GROUP)["status"]["ready"], world.nodes("deleting")) == (7, [NODE])
     between(world, "App", NAME, ready="7/7")
     target = world.target(OperationType.UPGRADE)
-    await update_deployed(world.platform, target, lambda before: made_writable(before, "1"))
-    assert (world.object("App", NAME)["status"]["ready"], world.recorded.writable_version) == ("7/7", "1")
+    await update_deployed(world.platform, target, lambda before: made_writable(before, "2"))
+    assert (world.object("App", NAME)["status"]["ready"], world.recorded.writable_version) == ("7/7", "2")
     await world.carry_out(OperationType.REPAIR)
     assert world.object("Group", GROUP)["status"]["ready"] == 7
 
