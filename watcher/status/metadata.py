@@ -35,6 +35,8 @@ class MetadataWriter:
     def __init__(self, cluster: Caches) -> None:
         self._cluster = cluster
         self._done: dict[AppKey, dict[str, str]] = {}
+        self._touched: set[AppKey] = set()
+        """Apps whose ConfigMap somebody else has changed since it was looked at."""
         self._queue: WorkQueue[AppKey] = WorkQueue("metadata", self._write, delay=DELAY)
 
     async def __aenter__(self) -> None:
@@ -54,6 +56,7 @@ class MetadataWriter:
         key = str(event.object["metadata"]["namespace"]), str(event.object["metadata"]["name"])
         if event.change is Change.DELETED:
             self._done.pop(key, None)
+            self._touched.discard(key)
         else:
             self._queue.add(key)
 
@@ -67,7 +70,7 @@ class MetadataWriter:
         if key is None or not drift.is_output(event.object):
             return
         if event.change is Change.ADDED or drift.describe(event) is not None:
-            self._done.pop(key, None)
+            self._touched.add(key)
             self._queue.add(key)
 
     async def _write(self, key: AppKey) -> None:
@@ -77,8 +80,9 @@ class MetadataWriter:
         components = [c for c in self._cluster.components_of.of(key) if drift.belongs_to(c, app)]
         groups = [g for g in self._cluster.groups_of.of(key) if drift.belongs_to(g, app)]
         wanted = parts(app, components, groups)
-        if wanted is None or self._done.get(key) == wanted:
+        if wanted is None or (self._done.get(key) == wanted and key not in self._touched):
             return
+        self._touched.discard(key)  # before it is read: who changes it from now on is seen the next time
         await self._put(app, wanted)
         if self._cluster.apps.get(*key) is not None:
             self._done[key] = wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.app.observed import observe, update_state
 from activities.cluster.state import update_deployed, update_members
+from activities.reconcile.delete import Delete
 from activities.reconcile.finish import Record
 from activities.reconcile.prepare import Prepare
 from activities.rollout.expand_and_roll_back import Upgrade
@@ -108,6 +110,13 @@ async def test_a_revision_of_somebody_else_is_not_taken_for_ours(world: World) -
         await world.do(Prepare(world.platform).prepare, target)
 
 
+async def test_an_app_that_is_deleted_takes_its_revisions_with_it(world: World) -> None:
+    live = world.object("App", NAME)
+    world.cluster.put({**live, "metadata": {**live["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    await world.do(Delete(world.platform).delete_leftovers, world.target(OperationType.DELETE))
+    assert world.names(CONTROLLER_REVISION.kind) == []
+
+
 # A worker that dies between two writes
 
 WRITES = ("apply", "patch", "create", "delete")
@@ -174,9 +183,10 @@ async def test_a_crash_at_any_write_is_made_good_by_the_repeat(beginning: Any, s
     whole = await beginning()
     for _ in range(2):
         await step(whole)
-    at, crashed = 0, True
+    world, at, crashed = await beginning(), 0, True
+    before = copy.deepcopy(world.cluster.objects)
     while crashed:
-        world = await beginning()
+        world.cluster.objects = copy.deepcopy(before)
         crash = Crash(world, at)
         world.cluster.fail = crash
         if crash.left >= 0:

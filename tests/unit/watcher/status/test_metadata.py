@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -74,8 +75,8 @@ def upgrading() -> list[Manifest]:
 
 
 @asynccontextmanager
-async def writing(*objects: Manifest) -> AsyncIterator[FakeKubernetes]:
-    kubernetes = FakeKubernetes()
+async def writing(*objects: Manifest, to: FakeKubernetes | None = None) -> AsyncIterator[FakeKubernetes]:
+    kubernetes = to or FakeKubernetes()
     for each in objects:
         kubernetes.put(each)
     async with watched(cast(Kubernetes, kubernetes)) as cluster, MetadataWriter(cluster):
@@ -152,3 +153,26 @@ async def test_one_of_another_app_is_left_alone() -> None:
 
 def test_of_an_app_that_was_not_deployed_there_is_nothing_to_say() -> None:
     assert parts(app(), [], []) is None
+
+
+class EditedAtOnce(FakeKubernetes):
+    """Somebody edits the ConfigMap just after it was put back, and is seen before the answer is."""
+
+    waits = True
+
+    async def patch(self, *arguments: Any, **more: Any) -> Manifest:
+        answer = await super().patch(*arguments, **more)
+        if self.waits and arguments[1] == f"{APP}-metadata":
+            self.waits = False
+            edited(self)
+            await asyncio.sleep(0.05)
+        return answer
+
+
+async def test_an_edit_while_it_is_put_back_is_not_overlooked() -> None:
+    async with writing(*upgrading(), to=EditedAtOnce()) as kubernetes:
+        await eventually(lambda: written(kubernetes) == WANTED)
+        edited(kubernetes)
+        await eventually(lambda: isinstance(kubernetes, EditedAtOnce) and not kubernetes.waits)
+        assert written(kubernetes) != WANTED
+        await eventually(lambda: written(kubernetes) == WANTED)
