@@ -21,7 +21,7 @@ from typing import Any
 from activities.cluster.gather import together
 from activities.dependencies import Platform, permanent
 from api.app import DeployedStatus
-from api.group import Member
+from api.group import GroupStatus, Member
 from api.meta import Model, StatusModel
 from api.names import STATE_FIELD_MANAGER
 from api.steps import ErrorType, Target
@@ -114,26 +114,26 @@ async def write_state(platform: Platform, namespace: str, live: Objects, before:
     """What differs between ``before`` (of ``live``) and ``after`` in Components and Groups. Raises ConflictError where
     another has written it meanwhile, NotFoundError where a Component or Group is not there."""
     await together(
-        _write_component(platform, namespace, live, name, spec)
+        _write_component(platform, namespace, live, name, before.components.get(name), spec)
         for name, spec in after.components.items()
-        if before.components.get(name) != spec
     )
+    none = GroupState("", "")
     await together(
-        _write_group(platform, namespace, live, name, before.groups.get(name), group)
+        _write_group(platform, namespace, live, name, before.groups.get(name, none), group)
         for name, group in after.groups.items()
-        if before.groups.get(name) != group
     )
-    await _prune(platform, namespace, live, after)
 
 
-async def _write_component(platform: Platform, namespace: str, live: Objects, component: str, spec: Model) -> None:
+async def _write_component(
+    platform: Platform, namespace: str, live: Objects, component: str, before: Model | None, after: Model
+) -> None:
     found = [each for each in live.components.values() if each["spec"]["component"] == component]
     if not found:
         raise _missing(COMPONENT, component)
     owner, known = found[0], component_status(found[0]).revision
     name = str(owner["metadata"]["name"])
-    await _ensure(platform, namespace, live, owner, [spec])
-    wanted = revision_name(name, spec)
+    wanted = _named(name, known, before, after)
+    await _ensure(platform, namespace, live, owner, {wanted: after})
 
     def change(now: Manifest) -> Fields | None:
         present = component_status(now).revision
@@ -142,44 +142,55 @@ async def _write_component(platform: Platform, namespace: str, live: Objects, co
         return {"revision": wanted} if present != wanted else None
 
     await update_status(platform, COMPONENT, name, namespace, change, owner)
+    await _prune(platform, namespace, live, name, {wanted})
 
 
 async def _write_group(
-    platform: Platform, namespace: str, live: Objects, name: str, before: GroupState | None, after: GroupState
+    platform: Platform, namespace: str, live: Objects, name: str, before: GroupState, after: GroupState
 ) -> None:
     owner = live.groups.get(name)
     if owner is None:
         raise _missing(GROUP, name)
     was = group_status(owner)
-    await _ensure(platform, namespace, live, owner, [each for each in (after.current, after.update) if each])
-    current, update = revision_name(name, after.current), revision_name(name, after.update)
+    current = _named(name, was.current_revision, before.current, after.current)
+    update = _named(name, was.update_revision, before.update, after.update)
+    await _ensure(platform, namespace, live, owner, {current: after.current, update: after.update})
+    expected = _recorded(was)
     wanted: Fields = {"members": _members(after.members), "currentRevision": current, "updateRevision": update}
 
     def change(now: Manifest) -> Fields | None:
-        status = group_status(now)
-        present = {
-            "members": _members(tuple(status.members)),
-            "currentRevision": status.current_revision,
-            "updateRevision": status.update_revision,
-        }
-        expected = {
-            "members": _members(tuple(was.members)),
-            "currentRevision": was.current_revision,
-            "updateRevision": was.update_revision,
-        }
+        present = _recorded(group_status(now))
         if present not in (expected, wanted):
             raise _overtaken(GROUP, name)
         return wanted if present != wanted else None
 
     await update_status(platform, GROUP, name, namespace, change, owner)
+    if current and update:
+        await _prune(platform, namespace, live, name, {current, update})
 
 
-async def _ensure(platform: Platform, namespace: str, live: Objects, owner: Manifest, specs: list[Any]) -> None:
-    """Makes the revisions that are not there yet, the older before the newer."""
+def _recorded(status: GroupStatus) -> Fields:
+    return {
+        "members": _members(tuple(status.members)),
+        "currentRevision": status.current_revision,
+        "updateRevision": status.update_revision,
+    }
+
+
+def _named(owner: str, known: str, before: Model | None, after: Model | None) -> str:
+    """The revision of ``after``. ``known``: that of ``before``, which another version of the platform may have named
+    otherwise."""
+    return known if known and after == before else revision_name(owner, after)
+
+
+async def _ensure(
+    platform: Platform, namespace: str, live: Objects, owner: Manifest, specs: Mapping[str, Model | None]
+) -> None:
+    """Makes the revisions (by name) that are not there yet, the older before the newer."""
     name = str(owner["metadata"]["name"])
     number = max((int(each.get("revision") or 0) for each in _of(live, name)), default=0)
-    for revised, spec in {revision_name(name, each): each for each in specs}.items():
-        if revised in live.revisions:
+    for revised, spec in specs.items():
+        if spec is None or revised in live.revisions:
             continue
         number += 1
         try:
@@ -197,17 +208,9 @@ def _apps(manifest: Mapping[str, Any]) -> set[str]:
     return {str(each.get("uid")) for each in owners if each.get("kind") == "App"}
 
 
-async def _prune(platform: Platform, namespace: str, live: Objects, state: State) -> None:
-    """Removes revisions that nobody names any more; also those that an earlier attempt has left."""
-    named: dict[str, set[str]] = {}
-    for name, group in state.groups.items():
-        if group.current is not None and group.update is not None:
-            named[name] = {revision_name(name, group.current), revision_name(name, group.update)}
-    for name, component in live.components.items():
-        if (spec := state.components.get(str(component["spec"]["component"]))) is not None:
-            named[name] = {revision_name(name, spec)}
-    left = [each["metadata"] for name, kept in named.items() for each in _of(live, name)
-            if each["metadata"]["name"] not in kept]  # fmt: skip
+async def _prune(platform: Platform, namespace: str, live: Objects, owner: str, named: set[str]) -> None:
+    """Removes those that the status does not name any more; also those that an earlier attempt has left."""
+    left = [each["metadata"] for each in _of(live, owner) if each["metadata"]["name"] not in named]
     await together(
         platform.kubernetes.delete(CONTROLLER_REVISION, each["name"], namespace, uid=each["uid"]) for each in left
     )

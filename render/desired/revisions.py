@@ -26,10 +26,12 @@ def revision_data(spec: Model) -> dict[str, Any]:
 
 
 def revision_name(owner: str, spec: Model | None) -> str:
-    """``owner``: name of the Group or Component; empty where there is no spec."""
+    """``owner``: name of the Group or Component; empty where there is no spec. Defaults do not count: a platform with more
+    fields finds the same name."""
     if spec is None:
         return ""
-    text = json.dumps(revision_data(spec), sort_keys=True, separators=(",", ":"))
+    counts = spec.model_dump(by_alias=True, mode="json", exclude_defaults=True)
+    text = json.dumps(counts, sort_keys=True, separators=(",", ":"))
     return f"{owner}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 

@@ -92,6 +92,19 @@ async def test_a_group_has_the_revisions_that_count_and_no_others(world: World) 
     assert revisions(world) == [first]
 
 
+async def test_a_revision_that_another_version_of_the_platform_has_named_stays(world: World) -> None:
+    (name,) = revisions(world)
+    live = world.object(CONTROLLER_REVISION.kind, name)
+    world.cluster.put({**live, "metadata": {**live["metadata"], "name": f"{GROUP}-0123456789"}})
+    world.lose(CONTROLLER_REVISION.kind, name)
+    group = world.object("Group", GROUP)
+    names = {"currentRevision": f"{GROUP}-0123456789", "updateRevision": f"{GROUP}-0123456789"}
+    world.cluster.put({**group, "status": {**group["status"], **names}})
+    await world.carry_out(OperationType.REPAIR)
+    assert revisions(world) == [f"{GROUP}-0123456789"]
+    assert (await world.load()).drift == []
+
+
 async def test_a_revision_belongs_to_its_group_and_to_the_app(world: World) -> None:
     (name,) = revisions(world)
     owners = world.object(CONTROLLER_REVISION.kind, name)["metadata"]["ownerReferences"]
