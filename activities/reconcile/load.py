@@ -28,6 +28,7 @@ from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
 from clients.pod_reason import condition_of
 from clients.resources import APP, CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, VOLUME_CLAIM, Manifest
 from render.check.next_operation import NodeObjects, unfinished
+from render.check.rebuilt_state import REBUILT
 from render.desired.app import DesiredApp, RecordedState, desired
 from render.desired.spec_parts import Deployed, Part, pending
 from render.manifests.deployments import VERSION_LABEL, digest
@@ -116,6 +117,8 @@ class Load:
                 leaving += await unwritable(self._platform, running)
             if not operation and (part := await self._unfinished(running, live, objects)) is not None:
                 operation, sentence = part.operation, part.sentence
+        if not operation and _last(live) == REBUILT:
+            operation, sentence = OperationType.DEPLOY, "what runs was found out anew, and is compared with the spec"
         return _snapshot(
             manifest,
             app,

@@ -26,8 +26,8 @@ def revision_data(spec: Model) -> dict[str, Any]:
 
 
 def revision_name(owner: str, spec: Model | None) -> str:
-    """``owner``: name of the Group or Component; empty where there is no spec. Defaults do not count: a platform with more
-    fields finds the same name."""
+    """``owner``: name of the Group or Component; empty where there is no spec. Defaults do not count: a platform that
+    knows more fields finds the same name."""
     if spec is None:
         return ""
     counts = spec.model_dump(by_alias=True, mode="json", exclude_defaults=True)

@@ -36,7 +36,8 @@ async def test_what_runs_is_found_out_anew(world: World) -> None:
     before = world.state
     world.lose_status()
     snapshot = await world.load()
-    assert (snapshot.refusal, snapshot.operation, snapshot.deployed_hash) == ("", "", REBUILT)
+    assert (snapshot.refusal, snapshot.operation, snapshot.deployed_hash) == ("", OperationType.DEPLOY, REBUILT)
+    assert snapshot.change == "what runs was found out anew, and is compared with the spec"
     assert snapshot.drift == []
     assert (world.state.groups, world.state.components) == (before.groups, before.components)
     assert (world.recorded.plugin_version, world.recorded.topology) == ("1.0.0", "cluster")
