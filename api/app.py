@@ -192,13 +192,34 @@ class Endpoint(StatusModel):
     address: str
 
 
+class DeployedStatus(StatusModel):
+    """What the platform has deployed, in whole: with the recorded state of the Groups and Components it is what
+    operations decide by."""
+
+    plugin: str = ""
+    plugin_version: str = ""
+    """The plugin version that the App runs with."""
+    previous_plugin: str = ""
+    """Until a move to ``pluginVersion`` has ended: the version from which it began, to which an abort goes back."""
+    topology: str = ""
+    spec_hash: str = ""
+    """Of the spec that was last carried out in whole; empty until the first Deploy has completed."""
+    begun: list[str] = []
+    """Before that: components of which no node may begin as first primary any more, since others may have data."""
+    writable_version: str = ""
+    """The highest runtime version of a node that may have had a writable role since all were of one version: from there
+    an upgrade only goes forward."""
+    created: str = ""
+    updated: str = ""
+
+
 class AppStatus(StatusModel):
     """One writer for each field.
 
-    ``progress``, ``operation``, ``fenced`` and the conditions Accepted, Progressing, Paused and ParametersSafe are
-    written by activities; all else by the watcher, which alone sees what runs. ``observedGeneration`` is that of
-    ``progress``, so ``phase``, ``message`` and the conditions are about it. ``runtimeVersion`` is the one in effect,
-    also where the spec leaves it to the plugin.
+    ``progress``, ``operation``, ``fenced``, ``deployed`` and the conditions Accepted, Progressing, Paused and
+    ParametersSafe are written by activities; all else by the watcher, which alone sees what runs.
+    ``observedGeneration`` is that of ``progress``, so ``phase``, ``message`` and the conditions are about it.
+    ``runtimeVersion`` is the one in effect, also where the spec leaves it to the plugin.
     """
 
     observed_generation: int | None = None
@@ -210,6 +231,7 @@ class AppStatus(StatusModel):
     conditions: Conditions = []
     progress: Progress | None = None
     operation: OperationStatus | None = None
+    deployed: DeployedStatus | None = None
     fenced: list[FencedNode] = Field(default=[], json_schema_extra=by_key("node"))
     components: list[ComponentStatusSummary] = Field(default=[], json_schema_extra=by_key("name"))
     endpoints: list[Endpoint] = Field(default=[], json_schema_extra=by_key("name"))

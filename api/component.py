@@ -20,12 +20,35 @@ class ComponentSpec(Model):
     node with the newest data), never changed afterwards; from then on the engine's own peers know better."""
 
 
+class NodeRole(StatusModel):
+    """A node that has a role, and since which epoch."""
+
+    node: str
+    role: str
+    epoch: int = 0
+
+
+class RoleHolder(StatusModel):
+    """Who held a role last that the platform replaces the holder of, also where it is gone."""
+
+    role: str
+    node: str
+
+
 class ComponentStatus(StatusModel):
+    """``revision`` and ``parameters`` are written by activities; all else by the watcher."""
+
     observed_generation: int | None = None
     ready: int = 0
     total: int = 0
     primary: str | None = None
     conditions: Conditions = []
+    roles: list[NodeRole] = []
+    holders: list[RoleHolder] = []
+    revision: str = ""
+    """The ControllerRevision of this Component's spec that its nodes run with."""
+    parameters: dict[str, str] = {}
+    """The parameters in effect, as an engine said."""
 
 
 class Component(Model):

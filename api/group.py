@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from enum import StrEnum
 from itertools import count, islice
 from typing import Any, Literal
 
@@ -19,8 +20,8 @@ def node_ordinals(replicas: int, reserved: Collection[int]) -> list[int]:
 
 
 class GroupSpec(Model):
-    """All that a Pod of the group is made of: the record that Repair applies again, whatever the plugin says by
-    then."""
+    """All that a Pod of the group is made of. What counts is the revision that the status names: it is what Repair
+    applies again, whatever the plugin, or a hand-edited Group, says by then."""
 
     app: str
     component: str
@@ -56,7 +57,35 @@ class NodeStatus(StatusModel):
     message: str = ""
 
 
+class MemberState(StrEnum):
+    NORMAL = "normal"
+    ADDING = "adding"
+    """A Deploy or Scale has begun to add it."""
+    DELETING = "deleting"
+    """It has left, and is being removed."""
+
+
+class Member(StatusModel):
+    """A node that the platform has made, or begun to make."""
+
+    name: str
+    state: MemberState
+    version: str = ""
+    """The runtime version of its Pod."""
+    unverified: bool = False
+    """A rolling operation has given it another Pod and has not seen it serve yet."""
+    data: str = ""
+    """The highest runtime version whose engine has had its volume, where an operation noted it."""
+
+
 class GroupStatus(StatusModel):
+    """``members``, ``currentRevision`` and ``updateRevision`` are written by activities, which decide by them; all else
+    by the watcher.
+
+    A revision is a ControllerRevision of this Group's spec. The two are equal but while a rolling operation is under
+    way: then ``updateRevision`` is what it brings, and ``currentRevision`` what an abort goes back to.
+    """
+
     observed_generation: int | None = None
     replicas: int = 0
     ready: int = 0
@@ -64,6 +93,9 @@ class GroupStatus(StatusModel):
     """Label selector of the Group's Pods, for the scale subresource."""
     nodes: list[NodeStatus] = Field(default=[], json_schema_extra=by_key("name"))
     conditions: Conditions = []
+    members: list[Member] = Field(default=[], json_schema_extra=by_key("name"))
+    current_revision: str = ""
+    update_revision: str = ""
 
 
 class Group(Model):

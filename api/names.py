@@ -13,6 +13,11 @@ FIELD_MANAGER = "middleware-platform"
 """Server-side apply owner of everything the activities write."""
 STATUS_FIELD_MANAGER = "middleware-status"
 """Server-side apply owner of what the watcher writes (counts, roles, phase, message, what is observed)."""
+STATE_FIELD_MANAGER = "middleware-state"
+"""Owner of what activities decide by in the statuses of App, Component and Group: no apply of another part of a status
+takes it away."""
+ROLES_FIELD_MANAGER = "middleware-roles"
+"""The same of the roles and their holders in a Component's status, which the watcher writes."""
 FINALIZER = f"{API_GROUP}/finalizer"
 
 LABEL_APP = f"{API_GROUP}/app"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from api.names import LABEL_COMPONENT, LABEL_NODE, MIDDLEWARE_CONTAINER, app_labels, metadata_name
+from api.names import LABEL_COMPONENT, LABEL_NODE, MIDDLEWARE_CONTAINER, app_labels
 from cli.session import CommandError
 from cli.status import Loaded, load_one
 from clients.kubernetes import Kubernetes
 from clients.pod_reason import condition_of, container_status, why_not_ready
-from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, Manifest
-from render.desired.recorded_state import own_lists, read_part
+from clients.resources import DEPLOYMENT, GROUP, POD, Manifest
+from render.desired.recorded_state import group_status
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ def named(nodes: Sequence[Node], app: str, name: str) -> Node:
 
 
 async def full_name(kubernetes: Kubernetes, namespace: str, app: str, name: str) -> str:
-    """The same for a node that may have no Pod now, such as a lost primary: by the Deployments and the App's metadata.
+    """The same for a node that may have no Pod now, such as a lost primary: by the Deployments and the Groups' members.
     Raises CommandError with the names there are."""
     deployments, _ = await kubernetes.list(DEPLOYMENT, namespace, labels=app_labels(app))
-    noted = own_lists(read_part(await kubernetes.get(CONFIG_MAP, metadata_name(app), namespace), "nodes"), app)
+    groups, _ = await kubernetes.list(GROUP, namespace, labels=app_labels(app))
     names = {str(each["metadata"]["name"]) for each in deployments}
-    names |= {entry["name"] for entries in noted.values() for entry in entries}
+    names |= {member.name for group in groups for member in group_status(group).members}
     found = next((each for each in (name, f"{app}-{name}") if each in names), "")
     if not found:
         raise CommandError(f"{namespace}/{app} has no node {name}; it has {', '.join(sorted(names)) or 'none yet'}")

@@ -27,6 +27,7 @@ from clients.resources import (
     APP,
     COMPONENT,
     CONFIG_MAP,
+    CONTROLLER_REVISION,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
     DISRUPTION_BUDGET_BETA,
@@ -36,7 +37,6 @@ from clients.resources import (
     Manifest,
 )
 from render.desired.app import DesiredComponent, DesiredNode
-from render.desired.recorded_state import has_run, read_part
 from render.manifests.deployments import VERSION_LABEL, deployment_manifest, is_outdated, keeps_template, version_of
 from render.manifests.lists import (
     REVISION,
@@ -109,7 +109,7 @@ async def next_objects(kubernetes: Kubernetes, manifest: Manifest, agent_image: 
     if app is None:
         raise _refused(problems)
     live = await live_objects(kubernetes, app)
-    now = running(live, app.name, app.uid)
+    now = running(live_app, live)
     plugins = await installed(kubernetes)
     known: dict[str, list[str]] = {}
     for plugin in plugins:
@@ -124,7 +124,13 @@ async def next_objects(kubernetes: Kubernetes, manifest: Manifest, agent_image: 
     stage, problems = await next_stage(kubernetes, app, bundle, plugins, now, live, agent_image)
     if stage is None:
         raise _refused(problems)
-    return stage, live
+    return stage, _compared(live, app.name, ran=stage.ran)
+
+
+def _compared(live: Live, app: str, *, ran: bool) -> Live:
+    """Without what no operation applies: revisions, and the metadata ConfigMap once it is there, which is output."""
+    output = ("ConfigMap", metadata_name(app)) if ran else None
+    return {key: each for key, each in live.items() if key != output and key[0] != CONTROLLER_REVISION.kind}
 
 
 def _refused(problems: Iterable[Problem]) -> CommandError:
@@ -133,7 +139,7 @@ def _refused(problems: Iterable[Problem]) -> CommandError:
 
 async def live_objects(kubernetes: Kubernetes, app: App) -> Live:
     budget = DISRUPTION_BUDGET if await kubernetes.serves(DISRUPTION_BUDGET) else DISRUPTION_BUDGET_BETA
-    kinds = (COMPONENT, GROUP, SERVICE, CONFIG_MAP, VOLUME_CLAIM, DEPLOYMENT, budget)
+    kinds = (COMPONENT, GROUP, CONTROLLER_REVISION, SERVICE, CONFIG_MAP, VOLUME_CLAIM, DEPLOYMENT, budget)
     lists = await asyncio.gather(*(kubernetes.list(kind, app.namespace, labels=app_labels(app.name)) for kind in kinds))
     return {(each["kind"], each["metadata"]["name"]): each for items, _ in lists for each in items}
 
@@ -142,16 +148,15 @@ def wanted_objects(stage: NextStage, live: Live, agent_image: str, budget_versio
     """As they are when the stage is carried out, in the order in which a Deploy writes them. Pure."""
     desired = stage.desired
     manifests = [
-        metadata_config_map(desired),
+        *([] if stage.ran else [metadata_config_map(desired)]),
         *record_manifests(desired),
         *service_manifests(desired),
         *budget_manifests(desired, budget_version),
     ]
     config_maps = {name: each for (kind, name), each in live.items() if kind == "ConfigMap"}
-    ran = has_run(read_part(config_maps.get(metadata_name(desired.name)), "basic"), desired.uid)
     addresses = {node.name: _address(live, node.name) for node in desired.nodes}
     for component in desired.components:
-        bootstrap = None if ran else component.bootstrap_node
+        bootstrap = None if stage.ran else component.bootstrap_node
         placed = [_placed(stage, component, node, live, agent_image) for node in component.nodes]
         nodes = [node for node, _ in placed]
         deployments = {node.name: deployment for node, deployment in placed}

@@ -1,7 +1,7 @@
 """Which part of an App's spec the platform would carry out next, and the App as it is meant while it does.
 
 By the same pure code as the platform (``render.desired.spec_parts``, ``render.check.next_operation``), and by the same
-record: the metadata ConfigMap.
+record: the statuses of App, Groups and Components, and their revisions.
 Components and Groups may have been edited by hand, and an edit is something to be put back, not what runs.
 """
 
@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from api.app import App
-from api.names import metadata_name
 from api.operations import OperationType
 from cli.plugins import Installed, installed_bundle
 from cli.session import CommandError
@@ -22,7 +21,7 @@ from clients.resources import STORAGE_CLASS, Manifest
 from render.check.growth import depends_on_classes, expandable, growing
 from render.check.next_operation import NodeObjects, unfinished
 from render.desired.app import DesiredApp, RecordedState, desired
-from render.desired.recorded_state import damaged_parts, deployed_state, read_part, recorded_state
+from render.desired.recorded_state import State, deployed_state, lost_parts, recorded_state, state_of
 from render.desired.spec_parts import Deployed, Part, pending, plugin_of, stage_of, staged
 from render.plugin.bundle import PluginBundle
 from render.plugin.problems import Problem
@@ -36,6 +35,7 @@ Live = Mapping[tuple[str, str], Manifest]
 class Running:
     """What runs; ``deployed`` None before the first Deploy has completed."""
 
+    state: State
     recorded: RecordedState
     deployed: Deployed | None
 
@@ -43,37 +43,42 @@ class Running:
 @dataclass(frozen=True)
 class NextStage:
     """``operation``: what comes next; Repair where the spec is carried out, so that only drift is left. ``later``: the
-    parts after it."""
+    parts after it. ``ran``: the first Deploy has completed."""
 
     operation: OperationType
     sentence: str
     desired: DesiredApp
     later: tuple[Part, ...] = ()
+    ran: bool = False
 
     def __str__(self) -> str:
         then = ", ".join(f"{part.operation} ({part.sentence})" for part in self.later)
         return f"{self.operation}: {self.sentence}" + (f"; then {then}" if then else "")
 
 
-def running(live: Live, app: str, uid: str) -> Running:
-    """Of this very App, not of an earlier one of its name. Raises CommandError where its metadata are damaged."""
-    own = {
-        key: each
-        for key, each in live.items()
-        if any(owner.get("uid") == uid for owner in each["metadata"].get("ownerReferences") or [])
-    }
-    metadata = own.get(("ConfigMap", metadata_name(app)))
-    components = {name: each for (kind, name), each in own.items() if kind == "Component"}
-    groups = {name: each for (kind, name), each in own.items() if kind == "Group"}
-    damaged = damaged_parts(metadata, app, uid, made=bool(components or groups))
-    if damaged:
-        said = ", ".join(f"its part {part} {what}" for part, what in damaged.items())
+def running(app: Manifest | None, live: Live) -> Running:
+    """Of this very App (None: it is not there yet), not of an earlier one of its name. Raises CommandError where what
+    is recorded of it was lost."""
+    if app is None:
+        return Running(State(), RecordedState(), None)
+    uid, name = app["metadata"]["uid"], str(app["metadata"]["name"])
+
+    def own(kind: str) -> dict[str, Manifest]:
+        return {
+            name: each
+            for (what, name), each in live.items()
+            if what == kind and any(o.get("uid") == uid for o in each["metadata"].get("ownerReferences") or [])
+        }
+
+    components, groups, revisions = own("Component"), own("Group"), own("ControllerRevision")
+    state = state_of(app, components, groups, revisions)
+    if lost := lost_parts(name, state, components, groups, revisions):
         raise CommandError(
-            f"ConfigMap {metadata_name(app)} is damaged: {said}. The platform mends it at its next look, or the App's "
-            "status says what it needs"
+            f"the platform's record of {name} is incomplete: {', '.join(lost)}. The platform finds out at its next "
+            "look what runs, or the App's status says what it needs"
         )
-    recorded = recorded_state(components, groups, read_part(metadata, "record"))
-    return Running(recorded, deployed_state(app, uid, metadata, recorded))
+    recorded = recorded_state(state, components, groups)
+    return Running(state, recorded, deployed_state(state, recorded))
 
 
 async def next_stage(
@@ -101,11 +106,12 @@ async def next_stage(
     deployed = scaled(now.deployed, whole) if operation == OperationType.SCALE else now.deployed
     wanted = staged(app, bundle, deployed, stage_of(operation), agent_image=agent_image)
     if left:
-        return NextStage(operation, left[0].sentence, wanted, tuple(left[1:])), []
-    part = await _unfinished(kubernetes, wanted, live)
+        return NextStage(operation, left[0].sentence, wanted, tuple(left[1:]), ran=True), []
+    part = await _unfinished(kubernetes, wanted, now.state, live)
     if part is not None:
-        return NextStage(part.operation, part.sentence, wanted), []
-    return NextStage(operation, "the spec is carried out; what is shown was changed by somebody else", wanted), []
+        return NextStage(part.operation, part.sentence, wanted, ran=True), []
+    said = "the spec is carried out; what is shown was changed by somebody else"
+    return NextStage(operation, said, wanted, ran=True), []
 
 
 def scaled(deployed: Deployed, whole: DesiredApp) -> Deployed:
@@ -115,15 +121,16 @@ def scaled(deployed: Deployed, whole: DesiredApp) -> Deployed:
     return replace(deployed, ordinals=ordinals, joining={}, removing=frozenset())
 
 
-async def _unfinished(kubernetes: Kubernetes, wanted: DesiredApp, live: Live) -> Part | None:
+async def _unfinished(kubernetes: Kubernetes, wanted: DesiredApp, state: State, live: Live) -> Part | None:
     def of(kind: str) -> dict[str, Manifest]:
         return {name: each for (what, name), each in live.items() if what == kind}
 
-    nodes = read_part(live.get(("ConfigMap", metadata_name(wanted.name))), "nodes")
     claims = of("PersistentVolumeClaim")
     able: frozenset[str] = frozenset()
     if depends_on_classes(growing(wanted, claims.values())):
         with contextlib.suppress(KubernetesError):  # not everybody may list what belongs to no namespace
             classes, _ = await kubernetes.list(STORAGE_CLASS, None)
             able = expandable(classes)
-    return unfinished(wanted, NodeObjects(of("Deployment"), claims, of("ConfigMap"), of("Service"), nodes, able))
+    return unfinished(
+        wanted, NodeObjects(of("Deployment"), claims, of("ConfigMap"), of("Service"), state.members, able)
+    )

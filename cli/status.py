@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from api.names import LABEL_NODE, app_labels, metadata_name
+from api.names import LABEL_NODE, app_labels
 from cli.session import CommandError
 from clients.errors import ForbiddenError, NotFoundError
 from clients.kubernetes import Kubernetes
-from clients.resources import APP, COMPONENT, CONFIG_MAP, GROUP, POD, Manifest
-from render.desired.recorded_state import read_part
+from clients.resources import APP, COMPONENT, GROUP, POD, Manifest
+from render.desired.recorded_state import read_deployed
 
 VERSION_LABEL = "app.kubernetes.io/version"
 _NO_PLATFORM = "the cluster knows no Apps; install the platform first: mw install --temporal-address HOST:PORT"
@@ -31,7 +31,7 @@ class Loaded:
     versions: Mapping[str, str] = field(default_factory=dict)
     """Node -> runtime version of its Pod, which is not the Group's while an upgrade is under way."""
     plugin_version: str = ""
-    """With which it runs, by its metadata; empty where it is not known yet."""
+    """With which it runs; empty where it is not known yet."""
 
 
 async def load_all(kubernetes: Kubernetes, namespace: str | None) -> list[Loaded]:
@@ -52,8 +52,9 @@ async def load_one(kubernetes: Kubernetes, namespace: str, name: str) -> Loaded:
         raise CommandError(f"there is no App {name} in namespace {namespace}{hint}")
     components, _ = await kubernetes.list(COMPONENT, namespace, labels=app_labels(name))
     groups, _ = await kubernetes.list(GROUP, namespace, labels=app_labels(name))
-    metadata = await kubernetes.get(CONFIG_MAP, metadata_name(name), namespace)
-    return Loaded(app, components, groups, await _versions(kubernetes, namespace, name), _plugin_version(app, metadata))
+    deployed = read_deployed(app)
+    plugin_version = deployed.plugin_version if deployed is not None else ""
+    return Loaded(app, components, groups, await _versions(kubernetes, namespace, name), plugin_version)
 
 
 async def _versions(kubernetes: Kubernetes, namespace: str, name: str) -> dict[str, str]:
@@ -63,12 +64,6 @@ async def _versions(kubernetes: Kubernetes, namespace: str, name: str) -> dict[s
         return {}
     labels = [pod["metadata"]["labels"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     return {str(each[LABEL_NODE]): str(each.get(VERSION_LABEL, "")) for each in labels if LABEL_NODE in each}
-
-
-def _plugin_version(app: Manifest, config_map: Manifest | None) -> str:
-    basic = read_part(config_map, "basic")
-    own = isinstance(basic, dict) and basic.get("uid") == app["metadata"]["uid"]
-    return str(basic.get("pluginVersion", "")) if own else ""
 
 
 def is_ready(app: Manifest) -> bool:

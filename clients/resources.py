@@ -66,6 +66,7 @@ STORAGE_CLASS = Resource("storage.k8s.io/v1", "StorageClass", "storageclasses")
 NAMESPACE = Resource("v1", "Namespace", "namespaces")
 VOLUME_CLAIM = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
+CONTROLLER_REVISION = Resource("apps/v1", "ControllerRevision", "controllerrevisions")
 LEASE = Resource("coordination.k8s.io/v1", "Lease", "leases")
 DISRUPTION_BUDGET = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 DISRUPTION_BUDGET_BETA = Resource("policy/v1beta1", "PodDisruptionBudget", "poddisruptionbudgets")
@@ -86,6 +87,7 @@ _KNOWN: Mapping[tuple[str, str], Resource] = {
         NAMESPACE,
         VOLUME_CLAIM,
         DEPLOYMENT,
+        CONTROLLER_REVISION,
         LEASE,
         DISRUPTION_BUDGET,
         DISRUPTION_BUDGET_BETA,

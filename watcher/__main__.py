@@ -24,6 +24,7 @@ from watcher.roles.monitor import RoleMonitor
 from watcher.roles.record import RoleRecorder
 from watcher.roles.rules import RoleRules
 from watcher.settings import Settings
+from watcher.status.metadata import MetadataWriter
 from watcher.status.writer import StatusWriter
 
 log = logging.getLogger("watcher")
@@ -51,9 +52,10 @@ async def act(kubernetes: Kubernetes, settings: Settings, lease: LeaderElection)
             monitor.listen(failures)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
             writer = StatusWriter(cluster, monitor, rules, failures.notes, notifier.tell)
+            metadata = MetadataWriter(cluster)
             cordons = Cordons(cluster, rules, notifier.tell)
             entities = Entities(cluster.apps.list, settings.installation, notifier.connected, notifier.tell)
-            for part in (notifier, recorder, writer, suspicions, failures, monitor, cordons, entities):
+            for part in (notifier, recorder, writer, metadata, suspicions, failures, monitor, cordons, entities):
                 await stack.enter_async_context(part)
             log.info("watching", extra={"apps": len(cluster.apps.list()), "pods": len(cluster.pods.list())})
             await asyncio.Event().wait()

@@ -2,7 +2,7 @@
 
 It may while the first Deploy is at work and nobody else can have data: until that Deploy has completed, or a Failover
 of the component has begun before, or a node that has served has lost its volume. From then on, which is noted in the
-metadata, a node that begins empty would be followed by those that have the data.
+App's status, a node that begins empty would be followed by those that have the data.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from typing import Any
 from activities.agents.addresses import node_addresses
 from activities.agents.config_maps import rendered_config_maps
 from activities.app.observed import ObservedApp
-from activities.cluster import metadata_edits
 from activities.cluster.gather import together
-from activities.cluster.metadata import read_part, update_metadata
+from activities.cluster.state import update_deployed
 from activities.dependencies import Platform
 from api.names import app_labels
 from api.node import DOCUMENT_KEY
 from api.steps import Target
-from clients.resources import CONFIG_MAP, Manifest
+from clients.resources import CONFIG_MAP
 from render.desired.app import DesiredApp, DesiredComponent
+from render.desired.state_edits import begin_no_more
 
 
 def over(live: ObservedApp, component: DesiredComponent) -> bool:
     """Whether none of its nodes may begin so any more."""
-    return live.deployed is not None or component.name in metadata_edits.begun(live.basic)
+    known = live.state.deployed
+    return live.deployed is not None or (known is not None and component.name in known.begun)
 
 
 def has_lost_a_volume(
@@ -40,27 +41,14 @@ def has_lost_a_volume(
     made = {*config_maps, component.bootstrap_node}
     lost = [name for name in stored if name in made and name not in claims]
     left = [name for name in stored if name in claims]
-    serve = {str(each.get("node")) for each in _entries(live.metadata, "roles")}
-    served = component.name in holders(live.metadata) or any(node.name in serve for node in component.nodes)
+    served = component.name in live.holders or any(node.name in live.roles for node in component.nodes)
     return bool(lost and left) and served
 
 
-def holders(metadata: Manifest | None) -> dict[str, str]:
-    """Component -> who held its writable role last, of components whose primary the platform replaces."""
-    return {str(each.get("component")): str(each.get("node")) for each in _entries(metadata, "holders")}
-
-
-def leading(metadata: Manifest | None, components: Sequence[DesiredComponent]) -> set[str]:
+def leading(live: ObservedApp, components: Sequence[DesiredComponent]) -> set[str]:
     """Nodes that have a writable role, or had it last."""
     writable = {role.name for component in components for role in component.definition.roles if role.writable}
-    now = {str(each.get("node")) for each in _entries(metadata, "roles") if each.get("role") in writable}
-    return now | set(holders(metadata).values())
-
-
-def _entries(metadata: Manifest | None, name: str) -> list[dict[str, Any]]:
-    """Of a part that the watcher writes."""
-    part = read_part(metadata, name)
-    return [each for each in part if isinstance(each, dict)] if isinstance(part, list) else []
+    return {node for node, role in live.roles.items() if role in writable} | set(live.holders.values())
 
 
 async def end(
@@ -82,8 +70,7 @@ async def end_before_deployed(
     platform: Platform, target: Target, desired: DesiredApp, component: DesiredComponent
 ) -> None:
     """The note first: a repeat of whatever comes next goes by it, and so does the next Deploy."""
-    changes = {"basic": lambda before: metadata_edits.with_begun(before, component.name)}
-    await update_metadata(platform, target.namespace, target.app, changes)
+    await update_deployed(platform, target, lambda before: begin_no_more(before, component.name))
     await end(platform, target, desired, (component,), hold=True)
 
 

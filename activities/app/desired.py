@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from activities.app.observed import ObservedApp, live_app, observe
-from activities.cluster.metadata import said_of
+from activities.app.observed import ObservedApp, observe
 from activities.dependencies import Platform, permanent
 from api.app import App
 from api.names import app_labels
@@ -48,12 +47,11 @@ async def desired_for(platform: Platform, target: Target, operation: str = "", *
     """What a step of this operation has to bring about; ``operation``: as another one would see it; ``extend``: with
     the nodes that a Scale is to add.
 
-    Raises ApplicationError SpecChanged where the App has another spec by now, or is being deleted, or somebody damaged
-    its metadata: the operation then ends and the entity plans anew.
+    Raises ApplicationError SpecChanged where the App has another spec by now, or is being deleted, or what is recorded
+    of it was lost: the operation then ends and the entity plans anew.
     """
-    manifest, live = await asyncio.gather(
-        live_app(platform, target), observe(platform, target.namespace, target.app, target.uid)
-    )
+    live = await observe(platform, target.namespace, target.app, target.uid)
+    manifest = live.manifest
     if manifest["metadata"].get("deletionTimestamp"):
         raise permanent(ErrorType.SPEC_CHANGED, f"App {target.namespace}/{target.app} is being deleted")
     app, problems = parse_app(manifest)
@@ -61,11 +59,16 @@ async def desired_for(platform: Platform, target: Target, operation: str = "", *
         raise permanent(ErrorType.SPEC_CHANGED, "the spec changed: " + "; ".join(map(str, problems)))
     if spec_hash(app) != target.spec_hash:
         raise permanent(ErrorType.SPEC_CHANGED, f"the spec changed (generation {app.generation})")
-    if live.damaged:
-        raise permanent(ErrorType.SPEC_CHANGED, f"{said_of(app.name, live.damaged)}; planned anew")
+    if live.lost:
+        raise permanent(ErrorType.SPEC_CHANGED, f"{said_of(live.lost)}; planned anew")
     kind = operation or target.stage or target.operation
     extend = extend and kind == OperationType.SCALE
     return StepContext(manifest, app, await stage(platform, app, live, kind, extend=extend), live)
+
+
+def said_of(lost: Sequence[str]) -> str:
+    """``lost``: of what is recorded of an App."""
+    return f"the platform's record of this App is incomplete, it does not hold any more: {', '.join(lost)}"
 
 
 async def stage(platform: Platform, app: App, live: ObservedApp, operation: str, *, extend: bool = False) -> DesiredApp:
@@ -81,7 +84,7 @@ async def stage(platform: Platform, app: App, live: ObservedApp, operation: str,
 async def begun(platform: Platform, app: App, live: ObservedApp) -> DesiredApp:
     """The nodes of an App's first Deploy that have their Services, as that Deploy was to make them. Raises
     ApplicationError NoCandidate where it has not come so far, InvalidSpec where its plugin is not there any more."""
-    first = app_begun(app, live.basic, live.recorded)
+    first = app_begun(app, live.state.deployed, live.state.runtime_version, live.recorded)
     if first is None:
         raise permanent(ErrorType.NO_CANDIDATE, f"the first Deploy of App {app.namespace}/{app.name} has made no node")
     bundle = await _bundle(platform, first.spec.plugin.name, first.spec.plugin.version)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from activities.cluster import metadata_edits
-from activities.cluster.metadata import read_part
+from api.group import MemberState
 from api.names import ANNOTATION_APP_UID, ANNOTATION_RUNTIME_VERSION
 from clients.resources import Manifest
 from render.desired.app import DesiredApp, DesiredComponent
-from render.desired.recorded_state import lists
+from render.desired.recorded_state import State
+from render.desired.state_edits import had
 from render.plugin.problems import Problem
 from render.validation.transitions import unreadable
 
@@ -38,14 +38,11 @@ def kept_components(desired: DesiredApp, claims: Mapping[str, Manifest]) -> froz
     return frozenset(c.name for c in desired.components if held_nodes(desired, c, claims))
 
 
-def data_versions(metadata: Manifest, claims: Mapping[str, Manifest]) -> dict[str, str]:
-    """By claim, the highest version whose engine has had the volume, by the App's metadata. Of a claim that an earlier
+def data_versions(state: State, claims: Mapping[str, Manifest]) -> dict[str, str]:
+    """By claim, the highest version whose engine has had the volume, by what is recorded. Of a claim that an earlier
     Scale left behind nobody knows: it was not a higher one than the App's."""
-    entries = metadata_edits.entries(read_part(metadata, "nodes"))
-    own = str((read_part(metadata, "basic") or {}).get("runtimeVersion") or "")
-    found = {
-        name: metadata_edits.had(entries[name], entries[name].get("version", "")) for name in claims if name in entries
-    }
+    members, own = state.members, state.runtime_version
+    found = {name: had(members[name], members[name].version) for name in claims if name in members}
     return {name: found.get(name) or own for name in claims if found.get(name) or own}
 
 
@@ -54,28 +51,28 @@ def unreadable_volumes(desired: DesiredApp, claims: Mapping[str, Manifest]) -> l
     acknowledge writes (Redis 6.0 does not see the append-only files of 7.0)."""
     names = [name for component in desired.components for name in sorted(held_nodes(desired, component, claims))]
     annotations = {name: claims[name]["metadata"].get("annotations") or {} for name in names}
-    had = {name: str(annotations[name].get(ANNOTATION_RUNTIME_VERSION) or "") for name in names}
-    return _unreadable(desired, had, "or delete the kept volume claims {} with their data")
+    data = {name: str(annotations[name].get(ANNOTATION_RUNTIME_VERSION) or "") for name in names}
+    return _unreadable(desired, data, "or delete the kept volume claims {} with their data")
 
 
-def unreadable_beginnings(desired: DesiredApp, metadata: Manifest | None, ready: Mapping[str, str]) -> list[Problem]:
+def unreadable_beginnings(desired: DesiredApp, state: State, ready: Mapping[str, str]) -> list[Problem]:
     """As above while the first Deploy has not completed: of its own nodes that have served already, whose volumes may
     hold acknowledged writes by now. ``ready``: node -> runtime version of its ready Pod. A node that never got ready,
     say of a version that crashes, keeps nobody from correcting the version."""
-    normal = {entry["name"]: entry for entry in lists(read_part(metadata, "nodes"))["normal"]}
+    normal = {node.name: node.member for node in state.nodes(MemberState.NORMAL)}
     stored = {node.name for component in desired.components for node in component.stored_nodes}
-    had = {}
+    data = {}
     for name in sorted(stored & {*normal, *ready}):
-        entry = normal.get(name, {})
-        had[name] = metadata_edits.had(entry, ready.get(name) or entry.get("version", ""))
-    return _unreadable(desired, had, "since {} ran it and may hold data; or delete the App")
+        member = normal.get(name)
+        data[name] = had(member, ready.get(name) or (member.version if member is not None else ""))
+    return _unreadable(desired, data, "since {} ran it and may hold data; or delete the App")
 
 
-def _unreadable(desired: DesiredApp, had: Mapping[str, str], remedy: str) -> list[Problem]:
-    """``had``: name -> version whose engine has had the volume, empty where nobody knows. ``remedy``: with ``{}`` for
+def _unreadable(desired: DesiredApp, data: Mapping[str, str], remedy: str) -> list[Problem]:
+    """``data``: name -> version whose engine has had the volume, empty where nobody knows. ``remedy``: with ``{}`` for
     the names."""
     found: dict[str, list[str]] = {}
-    for name, version in had.items():
+    for name, version in data.items():
         if version and (why := unreadable(desired.bundle, version, desired.runtime_version)):
             found.setdefault(why, []).append(name)
     return [Problem("spec.runtimeVersion", f"{why}, {remedy.format(', '.join(names))}") for why, names in found.items()]

@@ -27,11 +27,10 @@ from activities.agents.engine_state import EngineState, engine_state
 from activities.agents.push import PushRefusedError, push
 from activities.app.applied_config import note_effective, read_back
 from activities.app.desired import StepContext, desired_for
+from activities.app.observed import update_state
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
-from activities.cluster import metadata_edits
 from activities.cluster.apply import apply_owned
 from activities.cluster.events import tell
-from activities.cluster.metadata import update_metadata
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform, permanent
 from activities.rollout.plan_roll import ordered, writable_nodes
@@ -47,6 +46,7 @@ from render.check.applied_parameters import dynamic_of, effective, node_paramete
 from render.desired.app import DesiredComponent, DesiredNode
 from render.desired.parameter_order import Turn, turn_of_replica
 from render.desired.spec_parts import changed_parameters
+from render.desired.state_edits import reconfigured
 from render.manifests.lists import revision_of
 from render.manifests.objects import component_resource
 
@@ -209,12 +209,8 @@ class Configure:
         platform, target = self._platform, step.target
         want = await desired_for(platform, target)
         component = want.desired.component(step.component)
-        await update_metadata(
-            platform,
-            target.namespace,
-            target.app,
-            {"record": lambda before: metadata_edits.reconfigured(before, want.desired, component)},
-        )
+        # Before the Component itself, which is put back to what is recorded.
+        await update_state(platform, target, lambda before: reconfigured(before, want.desired, component), want.live)
         await apply_owned(platform, target, component_resource(want.desired, component))
         found, _ = await platform.kubernetes.list(
             CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)

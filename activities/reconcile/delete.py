@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from temporalio import activity
 
 from activities.app.disruption_budgets import budget_resource
-from activities.app.observed import live_app
+from activities.app.observed import live_app, observe
 from activities.app.retained_volumes import data_versions
 from activities.cluster.apply import is_own
 from activities.cluster.events import tell
@@ -30,13 +30,13 @@ from api.names import (
     agent_tls_name,
     app_labels,
     credentials_name,
-    metadata_name,
 )
 from api.steps import ComponentPlan, ComponentStep, ErrorType, GroupPlan, Plan, Step, Target
 from clients.app_object import drop_finalizer
 from clients.resources import (
     COMPONENT,
     CONFIG_MAP,
+    CONTROLLER_REVISION,
     DEPLOYMENT,
     GROUP,
     SECRET,
@@ -143,7 +143,15 @@ class Delete:
         labels = app_labels(target.app)
         if not _deletes_data(app):
             await self._note_versions(target, labels)
-        for resource in (DEPLOYMENT, SERVICE, CONFIG_MAP, await budget_resource(platform), GROUP, COMPONENT):
+        for resource in (
+            DEPLOYMENT,
+            SERVICE,
+            CONFIG_MAP,
+            await budget_resource(platform),
+            GROUP,
+            COMPONENT,
+            CONTROLLER_REVISION,
+        ):
             await self._delete_all(target, resource, labels)
         await self._delete_secret(target, agent_tls_name(target.app))
         if _deletes_data(app):
@@ -155,14 +163,12 @@ class Delete:
         await drop_finalizer(platform.kubernetes, app)
 
     async def _note_versions(self, target: Target, labels: Mapping[str, str]) -> None:
-        """On the claims that are kept, before the metadata are gone: the next App of the name may want another."""
+        """On the claims that are kept, before the Groups are gone: the next App of the name may want another."""
         kubernetes = self._platform.kubernetes
-        metadata = await kubernetes.get(CONFIG_MAP, metadata_name(target.app), target.namespace)
-        if metadata is None:
-            return
+        live = await observe(self._platform, target.namespace, target.app, target.uid)
         found, _ = await kubernetes.list(VOLUME_CLAIM, target.namespace, labels=labels)
         claims = {str(claim["metadata"]["name"]): claim for claim in found}
-        for name, version in data_versions(metadata, claims).items():
+        for name, version in data_versions(live.state, claims).items():
             change = {"metadata": {"annotations": {ANNOTATION_RUNTIME_VERSION: version}}}
             await kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
 

@@ -21,7 +21,7 @@ from activities.cluster.diff import differences
 from activities.cluster.gather import together
 from activities.dependencies import Platform
 from activities.reconcile.astray import strayed
-from api.names import agent_tls_name, app_labels, credentials_name, metadata_name
+from api.names import agent_tls_name, app_labels, credentials_name
 from clients.resources import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -117,7 +117,7 @@ def _by_kind(
 ) -> tuple[dict[str, Live], list[Manifest]]:
     """Live objects by kind and name, ``going``: with claims that are being deleted; and the budgets that should be."""
     live = {kind: _by_name(items, going=going and kind == VOLUME_CLAIM.kind) for kind, items in objects.items.items()}
-    live["Component"], live["Group"] = state.components, state.groups
+    live |= {"Component": dict(state.components), "Group": dict(state.groups)}
     return live, budget_manifests(desired, objects.budget)
 
 
@@ -134,8 +134,6 @@ def _of_the_app(
 ) -> list[str]:
     """What there is once for the App, a component or a group, and the Services."""
     found = []
-    if metadata_name(desired.name) not in live["ConfigMap"]:
-        found.append(f"ConfigMap {metadata_name(desired.name)} is missing")
     wanted = [*record_manifests(desired, kept), *service_manifests(desired), *budgets]
     for manifest in without_pending_scale(desired, wanted):
         found += _compared(manifest, live[manifest["kind"]])

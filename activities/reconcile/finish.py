@@ -1,11 +1,10 @@
-"""``record`` and ``finish``: the metadata of what runs now, and the status that says so."""
+"""``record`` and ``finish``: what is recorded of what runs now, and the status that says so."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -18,11 +17,11 @@ from activities.app.applied_config import READ_TIMEOUT, note_effective
 from activities.app.desired import StepContext, desired_for, stage
 from activities.app.disruption_budgets import apply_budgets
 from activities.app.node_services import record_addresses
-from activities.cluster import metadata_edits
+from activities.app.observed import update_state
 from activities.cluster.events import tell
 from activities.cluster.gather import together
-from activities.cluster.metadata import Part, update_metadata
 from activities.cluster.parameter_warnings import CONDITION, parameters_safe
+from activities.cluster.state import update_deployed, update_parameters
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform
 from activities.reconcile.astray import follow_again
@@ -40,6 +39,7 @@ from clients.resources import CONFIG_MAP
 from render.check.applied_parameters import effective, node_parameters
 from render.desired.app import DesiredApp, DesiredComponent
 from render.desired.spec_parts import pending, stage_of
+from render.desired.state_edits import finished, normal, settled
 from render.manifests.deployments import version_of
 
 
@@ -62,11 +62,10 @@ class Record:
             await follow_again(self._platform, target, want.desired, component)
         deployments = self._platform.deployments.list(target.namespace, app_labels(target.app, component.name))
         runs = {str(each["metadata"]["name"]): version_of(each) for each in deployments}
-        changes: dict[str, Part] = {"nodes": lambda before: metadata_edits.normal(before, component, runs)}
+        await update_state(self._platform, target, lambda before: normal(before, component, runs), want.live)
         config = next((answers[node.name] for node in component.nodes if answers.get(node.name)), {})
         if config:
-            changes["config"] = lambda before: {**(before if isinstance(before, dict) else {}), component.name: config}
-        await update_metadata(self._platform, target.namespace, target.app, changes)
+            await update_parameters(self._platform, target.namespace, component.resource_name, config)
         if target.operation == OperationType.SCALE:  # by the nodes that there are now
             await apply_budgets(self._platform, target, want.desired, component.name)
         message = f"{component.name}: {counted(len(component.nodes), 'node')} ready"
@@ -126,21 +125,16 @@ class Record:
         want = await desired_for(self._platform, target)
         await bootstrap.end(self._platform, target, want.desired, want.desired.components, hold=False)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
         moved = OperationType.UPGRADE_PLUGIN in stage_of(target.operation)  # a move of the plugin ends here
         complete = await self._complete(want, moved=moved)
-
-        def deployed(before: Any) -> dict[str, Any]:
-            part = dict(before) if isinstance(before, dict) else {"uid": target.uid, "created": now}
-            if complete and part.get("deployed") != target.spec_hash:
-                part.update(deployed=target.spec_hash, updated=now)
-            part.pop(metadata_edits.BEGUN, None)
-            return metadata_edits.without_previous_plugin(part) if moved else part
-
-        changes: dict[str, Part] = {"basic": deployed}
-        if want.live.deployed is not None and await self._settled(target, want):
-            changes["record"] = metadata_edits.settled
-        await update_metadata(self._platform, target.namespace, target.app, changes)
+        over = want.live.deployed is None or await self._settled(target, want)
+        # The Groups first: an App that is said to be carried out has nothing to go back to.
+        if over:
+            await update_state(self._platform, target, settled, want.live)
+        carried_out, at = target.spec_hash if complete else "", want.live.state.runtime_version if over else ""
+        await update_deployed(
+            self._platform, target, lambda before: finished(before, carried_out, now, moved=moved, settled_at=at)
+        )
         done = "RolledBack" if target.stage else "Completed"
         await tell(
             self._platform, target, f"{target.operation}{done}", target.reason or f"{target.operation} completed"

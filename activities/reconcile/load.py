@@ -14,22 +14,22 @@ from activities.app.desired import spec_hash, stage
 from activities.app.dry_run import PodTrial
 from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
-from activities.cluster.metadata import read_part, said_of
 from activities.dependencies import Platform
 from activities.reconcile.astray import is_false, unwritable
 from activities.reconcile.drift import AppObjects, find_drift, find_first_drift, list_objects
-from activities.reconcile.repair_metadata import METADATA_DAMAGED, damages, repair_metadata
+from activities.reconcile.rebuild_state import STATE_LOST, rebuild_state
 from activities.roles.drain import evacuations
 from activities.rollout.volumes import expandable_groups, growable, unknown_classes
 from api.app import App, FailoverPolicy
+from api.group import MemberState
 from api.names import FINALIZER, LABEL_NODE, app_labels, credentials_name
 from api.operations import OperationType
 from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
 from clients.pod_reason import condition_of
 from clients.resources import APP, CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, VOLUME_CLAIM, Manifest
 from render.check.next_operation import NodeObjects, unfinished
+from render.check.rebuilt_state import REBUILT
 from render.desired.app import DesiredApp, RecordedState, desired
-from render.desired.recorded_state import lists
 from render.desired.spec_parts import Deployed, Part, pending
 from render.manifests.deployments import VERSION_LABEL, digest
 from render.manifests.volumes import held_sizes
@@ -70,13 +70,13 @@ class Load:
         platform = self._platform
         bundle, damage = await self._bundle(app)
         known = await platform.plugins.known() if bundle is None else {}
-        live = await observe(platform, app.namespace, app.name, app.uid)
-        if damages(manifest, live):
-            refusal = await repair_metadata(platform, manifest, app, live)
+        live = await observe(platform, app.namespace, app.name, app.uid, manifest)
+        if live.lost and app.spec.paused:
+            return _snapshot(manifest, app, deployed=_last(live))
+        if live.lost:
+            if refusal := await rebuild_state(platform, app, live):
+                return _snapshot(manifest, app, deployed=_last(live), reason=STATE_LOST, refusal=refusal)
             live = await observe(platform, app.namespace, app.name, app.uid)
-            if refusal or live.damaged:
-                refusal = refusal or said_of(app.name, live.damaged)
-                return _snapshot(manifest, app, deployed=_last(live), reason=METADATA_DAMAGED, refusal=refusal)
         problems = damage or await self._problems(app, bundle, known, live.recorded)
         if problems or bundle is None:
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
@@ -89,14 +89,14 @@ class Load:
             if problems := unreadable_volumes(wanted, await self._claims(app)):
                 return _refused(manifest, INVALID_SPEC, problems, app)
             problems = [
-                *unreadable_beginnings(wanted, live.metadata, self._ready(app)),
+                *unreadable_beginnings(wanted, live.state, self._ready(app)),
                 *fewer_nodes(app, wanted, live),
             ]
             if problems:
                 return _refused(manifest, UNSUPPORTED_CHANGE, problems, app)
             if problems := await self._pods.problems(app, wanted, live.recorded):
                 return _refused(manifest, INVALID_SPEC, problems, app)
-            begun = request.drift and live.metadata is not None
+            begun = request.drift and live.state.deployed is not None
             return _snapshot(manifest, app, drift=await find_first_drift(platform, wanted, live) if begun else [])
         problems = await self._transitions(app, wanted, live.deployed)
         if problems:
@@ -117,10 +117,12 @@ class Load:
                 leaving += await unwritable(self._platform, running)
             if not operation and (part := await self._unfinished(running, live, objects)) is not None:
                 operation, sentence = part.operation, part.sentence
+        if not operation and _last(live) == REBUILT:
+            operation, sentence = OperationType.DEPLOY, "what runs was found out anew, and is compared with the spec"
         return _snapshot(
             manifest,
             app,
-            deployed=str(live.basic.get("deployed", "")),
+            deployed=_last(live),
             drift=drift,
             operation=operation,
             sentence=sentence,
@@ -155,8 +157,8 @@ class Load:
         claims = objects.named(VOLUME_CLAIM)
         deployments, config_maps, services = (objects.named(kind) for kind in (DEPLOYMENT, CONFIG_MAP, SERVICE))
         able = await growable(self._platform, running, claims)
-        nodes = read_part(live.metadata, "nodes")
-        return unfinished(running, NodeObjects(deployments, claims, config_maps, services, nodes, able))
+        members = live.state.members
+        return unfinished(running, NodeObjects(deployments, claims, config_maps, services, members, able))
 
     async def _transitions(self, app: App, wanted: DesiredApp, deployed: Deployed) -> list[Problem]:
         installed: dict[str, list[str]] = {}
@@ -237,7 +239,7 @@ def _snapshot(
 
 def _last(live: ObservedApp) -> str:
     """Hash of the spec that runs, empty before the first Deploy: it can lose its primary, whatever is refused."""
-    return str(live.basic.get("deployed", ""))
+    return live.state.deployed.spec_hash if live.state.deployed is not None else ""
 
 
 def _refused(
@@ -252,16 +254,16 @@ def _refused(
 def fewer_nodes(app: App, wanted: DesiredApp, live: ObservedApp) -> Iterator[Problem]:
     """Until the first Deploy has completed anything may change, but for a group's nodes that are ready becoming
     fewer, or the primary going: they may hold data by now."""
-    nodes = lists(read_part(live.metadata, "nodes"))
-    primaries = {each.successor for each in app.status.fenced} | leading(live.metadata, wanted.components)
-    ready = [*nodes["normal"], *(node for node in nodes["adding"] if node["name"] in primaries)]
+    primaries = {each.successor for each in app.status.fenced} | leading(live, wanted.components)
+    adding = [node for node in live.state.nodes(MemberState.ADDING) if node.name in primaries]
+    ready = [*live.state.nodes(MemberState.NORMAL), *adding]
     for component in wanted.components:
         for group in component.groups:
             names = {node.name for node in group.nodes}
             lost = [
-                node["name"]
+                node.name
                 for node in ready
-                if (node["component"], node["group"]) == (component.name, group.name) and node["name"] not in names
+                if (node.component, node.group) == (component.name, group.name) and node.name not in names
             ]
             if lost:
                 them, are = ("it", "is") if len(lost) == 1 else ("them", "are")

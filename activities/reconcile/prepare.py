@@ -1,7 +1,7 @@
 """``prepare`` and ``services``: all that must be there before the first node.
 
-``prepare``: finalizer, Secrets, metadata, Component and Group resources. ``services``: every Service of the App,
-whose ClusterIPs are the nodes' addresses, and the disruption budgets.
+``prepare``: finalizer, Secrets, Component and Group resources, and what is recorded in their statuses. ``services``:
+every Service of the App, whose ClusterIPs are the nodes' addresses, and the disruption budgets.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from temporalio import activity
 from activities.app.desired import StepContext, desired_for
 from activities.app.disruption_budgets import apply_budgets
 from activities.app.node_services import apply_services
+from activities.app.observed import update_state
 from activities.app.retained_volumes import kept_components
 from activities.app.secrets import ensure_agent_certificate, ensure_credentials
-from activities.cluster import metadata_edits
 from activities.cluster.apply import apply_all, apply_owned
 from activities.cluster.events import tell
 from activities.cluster.gather import together
-from activities.cluster.metadata import update_metadata
+from activities.cluster.state import update_deployed
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform
 from api.app import Phase
@@ -30,6 +30,8 @@ from api.operations import OperationType
 from api.steps import Applied, ComponentPlan, GroupPlan, Plan, Step, Target
 from clients.resources import APP, DEPLOYMENT, VOLUME_CLAIM, Manifest
 from render.desired.app import DesiredApp, DesiredGroup
+from render.desired.recorded_state import State
+from render.desired.state_edits import adding, begin, recorded
 from render.manifests.lists import record_manifests
 from render.manifests.objects import metadata_config_map
 
@@ -50,11 +52,12 @@ class Prepare:
             [
                 ensure_credentials(platform, target, want.desired),
                 ensure_agent_certificate(platform, target, want.desired),
-                self._metadata(target, want),
             ]
         )
-        # After the metadata, which is the truth that they are put back to.
-        await self._records(target, want.desired, kept)
+        if want.live.state.deployed is None:
+            # The watcher writes into it. Who has one of that name from somebody else is refused now, and not later.
+            await apply_owned(platform, target, metadata_config_map(want.desired))
+        await self._record(target, want, kept)
         found, _ = await platform.kubernetes.list(DEPLOYMENT, target.namespace, labels=app_labels(target.app))
         return _plan(want.desired, kept, {str(each["metadata"]["name"]) for each in found})
 
@@ -93,24 +96,23 @@ class Prepare:
         await tell(self._platform, target, f"{target.operation}Started", said)
         await tell_step(self._platform, target, "prepare", change)
 
-    async def _records(self, target: Target, desired: DesiredApp, kept: frozenset[str]) -> int:
-        return len(await apply_all(self._platform, target, record_manifests(desired, kept)))
-
-    async def _metadata(self, target: Target, want: StepContext) -> int:
-        desired, ran = want.desired, want.live.deployed is not None
-        await apply_owned(self._platform, target, metadata_config_map(desired))
+    async def _record(self, target: Target, want: StepContext, kept: frozenset[str]) -> None:
+        """The App first: an operation that has begun is known to have begun. Then Components and Groups that are not
+        there yet, since their statuses say what they are made of; then the statuses, and only then the other specs:
+        those are put back to what the statuses say, so one that is behind is drift."""
+        platform, desired, ran = self._platform, want.desired, want.live.deployed is not None
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        await update_metadata(
-            self._platform,
-            target.namespace,
-            target.app,
-            {
-                "basic": lambda before: metadata_edits.basic(before, desired, now),
-                "nodes": lambda before: metadata_edits.adding(before, desired, ran=ran),
-                "record": lambda before: metadata_edits.record(before, desired, target.operation),
-            },
-        )
-        return 1
+        runs = want.live.state.runtime_version
+        await update_deployed(platform, target, lambda before: begin(before, desired, now, runs))
+        manifests = record_manifests(desired, kept)
+        new = want.live.missing(manifests)
+        await apply_all(platform, target, new)
+
+        def edit(before: State) -> State:
+            return recorded(adding(before, desired, ran=ran), desired, target.operation)
+
+        await update_state(platform, target, edit, None if new else want.live)
+        await apply_all(platform, target, [each for each in manifests if each not in new])
 
 
 def _plan(desired: DesiredApp, kept: frozenset[str], deployments: Collection[str]) -> Plan:

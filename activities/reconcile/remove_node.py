@@ -6,8 +6,8 @@
 2. ``removeNode``: it is marked ``deleting``: it has left, or an operator has said to go on without. Its engine stops in
    order, with its Pod, and then its Deployment goes.
 3. ``forgetNode``: the nodes that stay forget it, one after another.
-4. ``discardNode``: what belonged to it goes last, its volume by the App's ``deletionPolicy``, and only then it is gone
-   from the metadata: an interrupted removal is found there and goes on.
+4. ``discardNode``: what belonged to it goes last, its volume by the App's ``deletionPolicy``, and only then it is no
+   member of its Group any more: an interrupted removal is found there and goes on.
 
 The deletion of a whole App asks no node to leave: nobody stays to whom anything could be given.
 """
@@ -23,20 +23,20 @@ from activities.agents.agent_targets import reachable
 from activities.agents.node_tools import node_tools, own_bound
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, desired_for
-from activities.cluster import metadata_edits
 from activities.cluster.apply import check_own
 from activities.cluster.events import tell
-from activities.cluster.metadata import read_part, update_metadata
+from activities.cluster.state import update_members
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform, permanent
 from activities.roles import fencing
 from api.app import DeletionPolicy
-from api.names import app_labels, node_ordinal
+from api.group import MemberState
+from api.names import app_labels, group_name, node_ordinal
 from api.steps import ErrorType, NodeStep, Step, Target
 from api.tools import Tool, ToolName
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
 from render.desired.app import DesiredComponent
-from render.desired.recorded_state import lists
+from render.desired.state_edits import deleting, gone
 
 _GONE_WITHIN = 30.0
 """Seconds beyond a Pod's grace period after which it is not waited for."""
@@ -52,8 +52,8 @@ class RemoveNode:
         platform, target = self._platform, step.target
         want = await desired_for(platform, target)
         check_leaves(want, step)
-        nodes = lists(read_part(want.live.metadata, "nodes"))
-        if any(node["name"] == step.node for node in nodes["deleting"]):
+        member = want.live.state.members.get(step.node)
+        if member is not None and member.state == MemberState.DELETING:
             return  # it had left when it was marked
         component = want.desired.component(step.component)
         tool = await self._leave_of(want, component, step.node)
@@ -64,7 +64,8 @@ class RemoveNode:
         await platform.pods.synced(30)
         agent = reachable(platform, target, [step.node]).get(step.node)
         if agent is None:
-            if any(node["name"] == step.node for node in nodes["adding"]) and not await self._may_hold_data(step):
+            new = member is not None and member.state == MemberState.ADDING
+            if new and not await self._may_hold_data(step):
                 return
             raise ApplicationError(f"{step.node} does not run, so it cannot give away what only it has")
         try:
@@ -90,12 +91,7 @@ class RemoveNode:
         platform, target = self._platform, step.target
         check_leaves(await desired_for(platform, target), step)
         await tell_step(platform, target, f"{step.node}: remove")
-        await update_metadata(
-            platform,
-            target.namespace,
-            target.app,
-            {"nodes": lambda before: metadata_edits.deleting(before, {step.node})},
-        )
+        await update_members(platform, target.namespace, _group_of(step), lambda before: deleting(before, {step.node}))
         await platform.deployments.synced(30)
         await platform.pods.synced(30)
         deployment = await self._owned(target, DEPLOYMENT, step.node)
@@ -159,17 +155,15 @@ class RemoveNode:
         platform, target = self._platform, step.target
         want = await desired_for(platform, target)
         check_leaves(want, step)
-        nodes = lists(read_part(want.live.metadata, "nodes"))
-        if not any(node["name"] == step.node for node in nodes["deleting"]):
+        member = want.live.state.members.get(step.node)
+        if member is None or member.state != MemberState.DELETING:
             return  # an earlier attempt came to the end
         for resource in _belongings(want):
             if (live := await self._owned(target, resource, step.node)) is not None:
                 await platform.kubernetes.delete(resource, step.node, target.namespace, uid=live["metadata"]["uid"])
         # Or a later node of the name would never get a writable role.
         await fencing.unmark(platform, target, step.node)
-        await update_metadata(
-            platform, target.namespace, target.app, {"nodes": lambda before: metadata_edits.gone(before, {step.node})}
-        )
+        await update_members(platform, target.namespace, _group_of(step), lambda before: gone(before, {step.node}))
         await tell(platform, target, "NodeRemoved", f"{step.node} is gone")
 
     async def _owned(self, target: Target, resource: Resource, name: str) -> Manifest | None:
@@ -177,6 +171,10 @@ class RemoveNode:
         if live is not None:
             check_own(target, live)
         return live
+
+
+def _group_of(step: NodeStep) -> str:
+    return group_name(step.target.app, step.component, step.group)
 
 
 def check_leaves(want: StepContext, step: NodeStep) -> None:

@@ -1,7 +1,7 @@
 """``planScale`` and ``joinNodes``: which nodes come and which go, and how new ones are taken in.
 
 New nodes come up as in a Deploy, then ``join``. How a node goes is told in ``activities.reconcile.remove_node``. An
-interrupted Scale goes on by the metadata: ``adding`` and ``deleting`` say what it has begun.
+interrupted Scale goes on by the Groups' members: those ``adding`` and ``deleting`` are what it has begun.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from activities.agents.agent_targets import reachable
 from activities.agents.node_tools import node_tools, own_bound
 from activities.agents.run_tool import run_tool
 from activities.app.desired import desired_for
-from activities.cluster.metadata import read_part
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform
+from api.group import MemberState
 from api.steps import ComponentPlan, ComponentStep, GroupPlan, RollNode, ScalePlan, Step, Target
 from api.tools import ToolName
-from render.desired.recorded_state import lists
 
 
 class Scale:
@@ -27,10 +26,10 @@ class Scale:
 
     @activity.defn(name=Step.PLAN_SCALE)
     async def plan_scale(self, target: Target) -> ScalePlan:
-        """By the metadata: ``adding`` and ``deleting`` say what an interrupted Scale has begun."""
+        """By the Groups' members: those ``adding`` and ``deleting`` are what an interrupted Scale has begun."""
         want = await desired_for(self._platform, target)
-        nodes = lists(read_part(want.live.metadata, "nodes"))
-        normal = {node["name"] for node in nodes["normal"]}
+        state = want.live.state
+        normal = {node.name for node in state.nodes(MemberState.NORMAL)}
         adding, removing = [], []
         for component in want.desired.components:
             groups = []
@@ -44,9 +43,9 @@ class Scale:
                 adding.append(ComponentPlan(component.name, groups))
         known = {node.name for node in removing}
         removing += [
-            RollNode(node["name"], node["component"], node["group"])
-            for node in nodes["deleting"]
-            if node["name"] not in known
+            RollNode(node.name, node.component, node.group)
+            for node in state.nodes(MemberState.DELETING)
+            if node.name not in known
         ]
         # The highest ordinal first, as everybody expects of Kubernetes.
         removing.sort(key=lambda node: (node.component, node.group, -int(node.name.rpartition("-")[2])))
@@ -64,7 +63,7 @@ class Scale:
         if tool is None:
             return
         agents = reachable(platform, target, [node.name for node in component.nodes])
-        new = {node["name"] for node in lists(read_part(want.live.metadata, "nodes"))["adding"]}
+        new = {node.name for node in want.live.state.nodes(MemberState.ADDING)}
         absent = [node.name for node in component.nodes if node.name in new and node.name not in agents]
         if absent:
             raise ApplicationError(f"{', '.join(absent)} does not run, so it cannot join yet")

@@ -98,7 +98,7 @@ class Failover(FailoverBase):
                 "to move the role while both live, start a Switchover"
             )
             raise permanent(ErrorType.NO_CANDIDATE, message)
-        if want.live.deployed is None and component.name not in bootstrap.holders(want.live.metadata):
+        if want.live.deployed is None and component.name not in want.live.holders:
             raise permanent(ErrorType.NO_CANDIDATE, f"{component.name} has had no primary yet that could be lost")
         if len(component.nodes) < 2:
             raise permanent(ErrorType.NO_CANDIDATE, f"{component.name} has no other node that could take over")

@@ -16,7 +16,7 @@ from activities.agents.agent_targets import reachable, reports
 from activities.agents.request_ids import request_id
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, begun, stage
-from activities.app.observed import live_app, observe
+from activities.app.observed import observe
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step
@@ -57,9 +57,8 @@ class Detached:
 class FailoverBase(RoleMover):
     async def running(self, target: Target) -> StepContext:
         """The App as it runs, whatever its spec says by now: a failover does not wait for that."""
-        manifest, live = await asyncio.gather(
-            live_app(self.platform, target), observe(self.platform, target.namespace, target.app, target.uid)
-        )
+        live = await observe(self.platform, target.namespace, target.app, target.uid)
+        manifest = live.manifest
         app, problems = parse_app(manifest)
         try:
             if app is None:

@@ -14,10 +14,9 @@ from activities.agents.agent_targets import reachable, reports
 from activities.agents.node_tools import bound
 from activities.agents.request_ids import request_id
 from activities.agents.run_tool import run_tool
-from activities.cluster import metadata_edits
 from activities.cluster.events import tell
 from activities.cluster.gather import together
-from activities.cluster.metadata import update_metadata
+from activities.cluster.state import update_deployed
 from activities.dependencies import Platform, permanent
 from api.names import LABEL_ROLE, app_labels
 from api.steps import ErrorType, Target
@@ -25,6 +24,7 @@ from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
 from proto import agent_pb2
 from render.desired.app import DesiredApp, DesiredComponent
+from render.desired.state_edits import made_writable
 from render.manifests.deployments import version_of
 
 _LABEL_WITHIN = 3.0
@@ -63,12 +63,7 @@ class RoleMover:
         """Before the role moves: whatever becomes of the step, the primary may run the candidate's version from now
         on."""
         version = version_of(self.platform.deployments.get(target.namespace, candidate))
-        await update_metadata(
-            self.platform,
-            target.namespace,
-            target.app,
-            {"record": lambda before: metadata_edits.final(before, version)},
-        )
+        await update_deployed(self.platform, target, lambda before: made_writable(before, version))
 
     async def fail_over(self, candidate: AgentTarget, source: str) -> None:
         """``source``: address. What failed may happen all the same (Sentinel cannot be called back)."""

@@ -25,9 +25,8 @@ from activities.agents.agent_targets import could_not_write, node_states
 from activities.agents.node_tools import bound, node_tools
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, desired_for
-from activities.cluster import metadata_edits
 from activities.cluster.events import tell
-from activities.cluster.metadata import update_metadata
+from activities.cluster.state import update_deployed
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent
 from activities.roles.drain import closed_machines, machine
@@ -38,6 +37,8 @@ from api.tools import ToolName
 from clients.agents import AgentTarget
 from proto import agent_pb2
 from render.desired.app import DesiredComponent
+from render.desired.state_edits import stayed_writable
+from render.manifests.deployments import version_of
 
 FENCE_SECONDS = 60
 """The fence lifts itself after this, should all of the platform be gone. Longer than it takes to notice that a worker
@@ -187,9 +188,8 @@ class Switchover(RoleMover):
         raise permanent(ErrorType.NO_CANDIDATE, f"{message}; nothing was moved")
 
     async def _reopen(self, move: Move) -> None:
-        await update_metadata(
-            self.platform, move.target.namespace, move.target.app, {"record": metadata_edits.reopened}
-        )
+        version = version_of(self.platform.deployments.get(move.target.namespace, move.source))
+        await update_deployed(self.platform, move.target, lambda before: stayed_writable(before, version))
 
     async def _fence(self, move: Move, nodes: Nodes) -> None:
         """Returns with the source fenced and the candidate level with it; a failure leaves neither."""

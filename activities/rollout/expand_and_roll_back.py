@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from temporalio import activity
 
 from activities.app.desired import StepContext, desired_for
-from activities.cluster import metadata_edits
+from activities.app.observed import update_state
 from activities.cluster.events import tell
-from activities.cluster.metadata import Part, read_part, update_metadata
+from activities.cluster.state import update_deployed
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform, permanent
 from activities.rollout.volumes import ungrown, wait_grown
@@ -21,7 +18,8 @@ from api.steps import Applied, ErrorType, RolledBack, Step, Target
 from clients.errors import InvalidError
 from clients.resources import VOLUME_CLAIM
 from render.check.growth import Ungrown
-from render.desired.recorded_state import PREVIOUS_PLUGIN
+from render.desired.recorded_state import State
+from render.desired.state_edits import had, plugin_put_back, restored
 from render.manifests.deployments import VERSION_LABEL
 from render.manifests.volumes import held_sizes
 from render.plugin.versions import version_key
@@ -58,55 +56,44 @@ class Upgrade:
 
     async def _primary_is_new(self, want: StepContext, target: Target, version: str) -> bool:
         """Also an engine's own election may have moved a writable role onto a node of the new version."""
-        entries = metadata_edits.entries(read_part(want.live.metadata, "nodes"))
+        members = want.live.state.members
         for component in want.desired.components:
             writable = {role.name for role in component.definition.roles if role.writable}
             pods = self._platform.pods.list(target.namespace, app_labels(target.app, component.name))
             for pod in pods:
                 labels = pod["metadata"].get("labels") or {}
-                data = metadata_edits.had(
-                    entries.get(labels.get(LABEL_NODE, ""), {}), str(labels.get(VERSION_LABEL, ""))
-                )
+                data = had(members.get(labels.get(LABEL_NODE, "")), str(labels.get(VERSION_LABEL, "")))
                 if labels.get(LABEL_ROLE) in writable and data and version_key(data) > version_key(version):
                     return True
         return False
 
     @activity.defn(name=Step.ROLL_BACK)
     async def roll_back(self, target: Target) -> RolledBack:
-        """The record is what it was before the operation; rolling, or syncing, then brings the nodes back. Whoever has
-        asked once finds nothing to put back the second time, and goes by the nodes."""
+        """What was before the operation counts again; rolling, or syncing, then brings the nodes back. Whoever has
+        asked once finds nothing to put back the second time, and goes by the nodes. Of several Groups one may be put
+        back and another not, where a worker died: a repeat finds that one still rolling."""
         platform = self._platform
         want = await desired_for(platform, target)
-        basic = want.live.basic
+        state = want.live.state
         if target.operation == OperationType.UPGRADE_PLUGIN:
-            former = str(basic.get(PREVIOUS_PLUGIN) or basic.get("pluginVersion", ""))
-            await self._write(target, {"basic": lambda before: {**(before or {}), "pluginVersion": former}})
+            await update_deployed(platform, target, plugin_put_back)
             return RolledBack()
-        record = read_part(want.live.metadata, "record") or {}
-        previous = record.get("previous")
-        if not previous:
+        version = state.rolled_from
+        if not version:
             # Put back before, and interrupted: by a failover, say, onto a node of the new version.
-            back = str(record.get("runtimeVersion") or "")
+            back = state.runtime_version
             return RolledBack(too_late=bool(back) and await self._primary_is_new(want, target, back))
-        version = str(previous["runtimeVersion"])
-        if previous.get("final") or await self._primary_is_new(want, target, version):
+        if state.final or await self._primary_is_new(want, target, version):
             return RolledBack(too_late=True)
-        grown = await self._grown(target, record)
-        changes: dict[str, Part] = {"record": lambda before: metadata_edits.restored(before, grown)}
-        if version:
-            changes["basic"] = lambda before: {**(before or {}), "runtimeVersion": version}
-        await self._write(target, changes)
+        grown = await self._grown(target, state)
+        await update_state(platform, target, lambda before: restored(before, grown), want.live)
         await tell(platform, target, "RollingBack", f"{target.operation} was aborted; going back to {version}")
         return RolledBack()
 
-    async def _grown(self, target: Target, record: Mapping[str, Any]) -> set[str]:
+    async def _grown(self, target: Target, state: State) -> set[str]:
         """Names of the groups of which a volume has the size that was asked for: it cannot be taken back."""
         found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, target.namespace, labels=app_labels(target.app))
         has = held_sizes(target.app, found)
-        sizes = {name: (group.get("storage") or {}).get("size") for name, group in record["groups"].items()}
-        return {
-            name for name, size in sizes.items() if size and parse_quantity(has.get(name, "0")) >= parse_quantity(size)
-        }
-
-    async def _write(self, target: Target, changes: dict[str, Part]) -> None:
-        await update_metadata(self._platform, target.namespace, target.app, changes)
+        storages = {name: group.update.storage for name, group in state.groups.items() if group.update is not None}
+        sizes = {name: storage.size for name, storage in storages.items() if storage is not None}
+        return {name for name, size in sizes.items() if parse_quantity(has.get(name, "0")) >= parse_quantity(size)}

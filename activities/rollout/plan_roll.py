@@ -20,7 +20,6 @@ from activities.agents.agent_targets import node_states
 from activities.agents.node_state import NodeState
 from activities.app.desired import desired_for
 from activities.app.observed import ObservedApp
-from activities.cluster.metadata import read_part
 from activities.dependencies import Platform, permanent
 from activities.rollout.volumes import ungrown
 from api.names import LABEL_ROLE, app_labels
@@ -46,8 +45,8 @@ async def outdated_nodes(platform: Platform, desired: DesiredApp, live: Observed
     """Nodes whose Deployment is of another record than ``desired``, or that were rolled and not seen to serve since."""
     found, _ = await platform.kubernetes.list(DEPLOYMENT, desired.namespace, labels=app_labels(desired.name))
     deployments = {str(each["metadata"]["name"]): each for each in found}
-    nodes = read_part(live.metadata, "nodes")
-    return [Outdated(each.node.name, each.other_version) for each in stale_nodes(desired, deployments, nodes)]
+    stale = stale_nodes(desired, deployments, live.state.members)
+    return [Outdated(each.node.name, each.other_version) for each in stale]
 
 
 def in_scope(nodes: Iterable[DesiredNode], scope: Scope, deployed: Deployed | None) -> list[DesiredNode]:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,16 +19,16 @@ from temporalio.exceptions import ApplicationError
 from activities.agents.agent_targets import reachable, reports
 from activities.app.desired import StepContext
 from activities.app.wait_ready import NodeWaiter
-from activities.cluster import metadata_edits
 from activities.cluster.apply import check_own
-from activities.cluster.metadata import Part, read_part, update_metadata
+from activities.cluster.state import update_members
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform, permanent
-from api.names import ANNOTATION_APP_UID, API_GROUP, MIDDLEWARE_CONTAINER, app_labels
+from api.names import ANNOTATION_APP_UID, API_GROUP, MIDDLEWARE_CONTAINER, app_labels, group_name
 from api.steps import ErrorType, NodeStep
 from clients.pod_reason import container_status
 from clients.resources import DEPLOYMENT, POD, VOLUME_CLAIM, Manifest
 from render.desired.app import DesiredComponent, DesiredGroup, DesiredNode
+from render.desired.state_edits import Members, engine_ran, had, wiped
 from render.manifests.deployments import VERSION_LABEL, version_of
 from render.manifests.objects import node_volume_claim
 from render.plugin.bundle import PluginBundle
@@ -63,23 +63,23 @@ class Volume:
         self._platform, self._step, self._want = platform, step, want
         self._component, self._node = component, node
         self._claim = node_volume_claim(want.desired, component, group, node)
-        self._entries = metadata_edits.entries(read_part(want.live.metadata, "nodes"))
+        self._members = want.live.state.members
 
     async def turns_out_unreadable(self) -> bool:
         """Stops the node where that is the only way to know. What it finds is noted."""
         if self._claim is None:
             return False
-        entry, target = self._entries.get(self._node.name, {}), self._step.target
+        member, target = self._members.get(self._node.name), self._step.target
         live = await self._platform.kubernetes.get(DEPLOYMENT, self._node.name, target.namespace)
         newer = version_of(live)
-        if self._cannot_read(metadata_edits.had(entry, newer)):
+        if self._cannot_read(had(member, newer)):
             return True  # noted after the plan was made
-        if live is None or metadata_edits.UNVERIFIED not in entry or not self._cannot_read(newer):
+        if live is None or member is None or not member.unverified or not self._cannot_read(newer):
             return False
         async with self._started_again_if_interrupted():
             begun = await self._had_begun(newer, stopped_before=live["spec"].get("replicas") == 0)
         if begun:
-            await self._note(lambda before: metadata_edits.engine_ran(before, self._node.name, newer))
+            await self._note(lambda before: engine_ran(before, self._node.name, newer))
         return begun
 
     async def empty(self) -> None:
@@ -89,7 +89,7 @@ class Volume:
         if self._claim is None:
             return
         if _annotation(live, WIPED_FOR) == target.workflow_id:
-            await self._note(lambda before: metadata_edits.wiped(before, name))
+            await self._note(lambda before: wiped(before, name))
             return
         await self._only_a_copy()
         await tell_step(self._platform, target, f"{name}: begin with an empty volume")
@@ -103,7 +103,7 @@ class Volume:
                 raise ApplicationError(f"the volume of {name} is still being removed")
         self._claim["metadata"]["annotations"] = {ANNOTATION_APP_UID: target.uid, WIPED_FOR: target.workflow_id}
         await kubernetes.create(self._claim)
-        await self._note(lambda before: metadata_edits.wiped(before, name))
+        await self._note(lambda before: wiped(before, name))
 
     async def _had_begun(self, version: str, *, stopped_before: bool) -> bool:
         """Stops the node's Pods of ``version``; whether any of them has come as far as its engine's container.
@@ -184,7 +184,7 @@ class Volume:
         serving = []
         for other, report in (await reports(platform, reachable(platform, target, others))).items():
             runs = version_of(platform.deployments.get(target.namespace, other))
-            data = metadata_edits.had(self._entries.get(other, {}), runs)
+            data = had(self._members.get(other), runs)
             readable = not data or version_key(data) <= version_key(self._node.runtime_version)
             if report.ready and readable and (not writable or report.role in writable):
                 serving.append(other)
@@ -193,9 +193,10 @@ class Volume:
     def _cannot_read(self, data: str) -> bool:
         return cannot_read(self._want.desired.bundle, self._node.runtime_version, data)
 
-    async def _note(self, change: Part) -> None:
-        target = self._step.target
-        await update_metadata(self._platform, target.namespace, target.app, {"nodes": change})
+    async def _note(self, change: Callable[[Members], Members]) -> None:
+        step = self._step
+        group = group_name(step.target.app, step.component, step.group)
+        await update_members(self._platform, step.target.namespace, group, change)
 
 
 def _container_made(pod: Manifest) -> bool:

@@ -10,7 +10,7 @@ A node that does not come up for a reason that Kubernetes names ends the step: n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,22 +25,22 @@ from activities.agents.run_tool import run_tool
 from activities.app.applied_config import note_effective, read_back
 from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
-from activities.cluster import metadata_edits
 from activities.cluster.apply import check_owner
 from activities.cluster.diff import differences
 from activities.cluster.events import tell
-from activities.cluster.metadata import Part, update_metadata
+from activities.cluster.state import update_members
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform, permanent
 from activities.rollout.reset_volume import Volume
 from activities.rollout.volumes import wait_grown
-from api.names import app_labels
+from api.names import app_labels, group_name
 from api.operations import OperationType
 from api.steps import ErrorType, NodeStep, Step
 from api.tools import ToolName
 from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, VOLUME_CLAIM
 from render.check.applied_parameters import effective, node_parameters
 from render.desired.app import DesiredComponent, DesiredGroup, DesiredNode
+from render.desired.state_edits import Members, engine_ran, rolled, verified
 from render.manifests.deployments import deployment_manifest
 from render.manifests.volumes import needs_start
 
@@ -67,7 +67,7 @@ class Node:
         volume = Volume(platform, step, want, component, group, node)
         if await volume.turns_out_unreadable():
             await volume.empty()
-        await self._note(step, lambda before: metadata_edits.rolled(before, node.name, node.runtime_version))
+        await self._note(step, lambda before: rolled(before, node.name, node.runtime_version))
         renewal = await self._give(step, want, component, group, node)
         state = await self._serves(step, group, node, renewal)
         await self._check_version(step, state, node)
@@ -75,12 +75,12 @@ class Node:
         values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
         answers = await read_back(platform, agent_of(target, state))
         await note_effective(platform, target.namespace, node.name, effective(component, values, answers))
-        await self._note(step, lambda before: metadata_edits.verified(before, node.name))
+        await self._note(step, lambda before: verified(before, node.name))
         await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {node.runtime_version}")
 
-    async def _note(self, step: NodeStep, change: Part) -> None:
-        target = step.target
-        await update_metadata(self._platform, target.namespace, target.app, {"nodes": change})
+    async def _note(self, step: NodeStep, change: Callable[[Members], Members]) -> None:
+        group = group_name(step.target.app, step.component, step.group)
+        await update_members(self._platform, step.target.namespace, group, change)
 
     async def _serves(self, step: NodeStep, group: DesiredGroup, node: DesiredNode, renewal: _Renewal) -> NodeState:
         """Waits for the Pod. Whatever comes of it, it is noted whether the engine may have had the volume."""
@@ -103,9 +103,7 @@ class Node:
             return (await waiter.until(renewed, stuck_after=STUCK_AFTER))[0]
         finally:
             if ran:
-                await self._note(
-                    step, lambda before: metadata_edits.engine_ran(before, node.name, node.runtime_version)
-                )
+                await self._note(step, lambda before: engine_ran(before, node.name, node.runtime_version))
 
     def _place(self, want: StepContext, step: NodeStep) -> tuple[DesiredComponent, DesiredGroup, DesiredNode]:
         component = want.desired.component(step.component)

@@ -7,28 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from api.group import Member
 from api.meta import Manifest
 from api.operations import OperationType
 from render.check.applied_parameters import unstarted
 from render.check.growth import able_to, growing
 from render.desired.app import DesiredApp, DesiredNode
-from render.desired.recorded_state import UNVERIFIED, entries
 from render.desired.spec_parts import Part
 from render.manifests.deployments import deployment_manifest, is_outdated, version_of
 
 
 @dataclass(frozen=True)
 class NodeObjects:
-    """An App's live objects, by name. ``nodes``: that part of its metadata. ``growable``: names of the StorageClasses
-    whose volumes can grow."""
+    """An App's live objects, by name. ``members``: its nodes, as they are recorded. ``growable``: names of the
+    StorageClasses whose volumes can grow."""
 
     deployments: Mapping[str, Manifest]
     claims: Mapping[str, Manifest]
     config_maps: Mapping[str, Manifest]
     services: Mapping[str, Manifest]
-    nodes: Any
+    members: Mapping[str, Member]
     growable: Collection[str] = ()
 
 
@@ -46,9 +45,10 @@ class Stale:
         return bool(self.runs) and self.runs != self.wants
 
 
-def stale_nodes(desired: DesiredApp, deployments: Mapping[str, Manifest], nodes: Any) -> Iterator[Stale]:
-    """A missing Deployment is drift, and no matter of rolling. ``nodes``: that part of the metadata."""
-    noted = entries(nodes)
+def stale_nodes(
+    desired: DesiredApp, deployments: Mapping[str, Manifest], members: Mapping[str, Member]
+) -> Iterator[Stale]:
+    """A missing Deployment is drift, and no matter of rolling."""
     for component in desired.components:
         for group in component.groups:
             for node in group.nodes:
@@ -56,13 +56,13 @@ def stale_nodes(desired: DesiredApp, deployments: Mapping[str, Manifest], nodes:
                 if present is None:
                     continue
                 outdated = is_outdated(deployment_manifest(desired, component, group, node), present)
-                if outdated or UNVERIFIED in noted.get(node.name, {}):
+                if outdated or (node.name in members and members[node.name].unverified):
                     yield Stale(node, group.spec.runtime_version, version_of(present))
 
 
 def unfinished(running: DesiredApp, live: NodeObjects) -> Part | None:
     """The operation that brings nodes to what is recorded (``running``); None where all are of it."""
-    stale = list(stale_nodes(running, live.deployments, live.nodes))
+    stale = list(stale_nodes(running, live.deployments, live.members))
     if stale:
         operation = OperationType.UPGRADE if any(each.other_version for each in stale) else OperationType.RESIZE
         return Part(operation, f"not rolled yet: {_listed(each.node.name for each in stale)}")

@@ -6,19 +6,17 @@ Until it has completed the spec may ask for anything else, or for what cannot be
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
-from api.app import App, ComponentTemplate, GroupTemplate, PluginReference
+from api.app import App, ComponentTemplate, DeployedStatus, GroupTemplate, PluginReference
 from render.desired.app import DesiredApp, Pinned, RecordedState, desired, pinned_to
 from render.plugin.bundle import PluginBundle
 
-_FACTS = ("plugin", "pluginVersion", "runtimeVersion", "topology")
 _GROUP_FIELDS = tuple(name for name in GroupTemplate.model_fields if name != "name")
 
 
-def app_begun(app: App, basic: Mapping[str, Any], recorded: RecordedState) -> App | None:
-    """The App with the spec that the record is of; None before there is one. ``basic``: that part of the metadata."""
-    if not all(basic.get(fact) for fact in _FACTS) or not recorded.components:
+def app_begun(app: App, deployed: DeployedStatus | None, runtime_version: str, recorded: RecordedState) -> App | None:
+    """The App with the spec that the record is of; None before there is one."""
+    if deployed is None or not runtime_version or not recorded.components:
         return None
     components = [
         ComponentTemplate(
@@ -33,9 +31,9 @@ def app_begun(app: App, basic: Mapping[str, Any], recorded: RecordedState) -> Ap
         for name, component in recorded.components.items()
     ]
     changes = {
-        "plugin": PluginReference(name=str(basic["plugin"]), version=str(basic["pluginVersion"])),
-        "runtime_version": str(basic["runtimeVersion"]),
-        "topology": str(basic["topology"]),
+        "plugin": PluginReference(name=deployed.plugin, version=deployed.plugin_version),
+        "runtime_version": runtime_version,
+        "topology": deployed.topology,
         "components": components,
     }
     return app.model_copy(update={"spec": app.spec.model_copy(update=changes)})

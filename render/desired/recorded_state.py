@@ -1,232 +1,223 @@
-"""What runs, as an App's metadata, Components and Groups say it, for operations and ``mw render``. Pure.
+"""What runs, as the platform has recorded it where no tenant can write. Pure.
 
-What cannot be read, since somebody edited it, is as good as missing here; ``damaged_parts`` says what that is. The
-platform goes by no damaged part: a step that meets one ends its operation, and the next look at the App mends it from
-what is true, or says why it cannot. Whoever may write the ConfigMap writes names into it: of a node is only taken what
-the App's own names are put together to (``own_lists``), since steps read and remove objects by it.
+``App.status.deployed`` holds what is one for the App; ``Group.status`` the nodes, and the revisions of what they are
+made of; ``Component.status`` the revision of the parameters. The specs of Components and Groups are not asked: who may
+write those may make them say anything, and it is an edit to be put back. Only a Group's replicas are a person's to set
+(``kubectl scale``), where the App is silent, and the first primary is chosen in the Component.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import ValidationError
-
-from api.component import Component, ComponentSpec
-from api.group import Group, GroupSpec
+from api.app import DeployedStatus
+from api.component import Component, ComponentSpec, ComponentStatus
+from api.group import Group, GroupSpec, GroupStatus, Member, MemberState
 from api.meta import Manifest
-from api.names import group_name, node_ordinal
+from api.names import LABEL_COMPONENT, LABEL_GROUP, component_name, group_name
 from render.desired.app import RecordedState
+from render.desired.revisions import read_revision
 from render.desired.spec_parts import Deployed
-
-PARTS = ("basic", "nodes", "record")
-"""Those by which what runs is known. ``config`` and ``roles`` only tell of it."""
-STATES = ("normal", "adding", "deleting")
-PREVIOUS_PLUGIN = "previousPlugin"
-"""In ``basic`` until an UpgradePlugin has ended: the version that an abort goes back to."""
-UNVERIFIED = "unverified"
-"""In a node's entry: a rolling operation has given it another Pod and has not seen it serve yet."""
-Entry = dict[str, str]
-"""Of a node, in the part ``nodes``."""
-_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_SHOWN_NAMES = 3
-_TEXTS = ("name", "component", "group", "version", "unverified", "data")
+from render.plugin.versions import version_key
 
 
-def read_part(config_map: Mapping[str, Any] | None, part: str) -> Any:
-    """The part's value, None where it is missing or not JSON (somebody edited it)."""
-    text = ((config_map or {}).get("data") or {}).get(part)
-    try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return None
+@dataclass(frozen=True)
+class GroupState:
+    """``update``: what the Group's nodes are made of, or are being made of; ``current``: what all of them were before,
+    the same but in mid-operation. None where no revision says so."""
+
+    component: str
+    group: str
+    members: tuple[Member, ...] = ()
+    current: GroupSpec | None = None
+    update: GroupSpec | None = None
+
+    @property
+    def rolling(self) -> bool:
+        """Whether there is something to go back to."""
+        return self.current is not None and self.current != self.update
 
 
-def has_run(basic: Any, uid: str) -> bool:
-    """Whether a Deploy of this App has completed, by the ``basic`` part of its metadata."""
-    return isinstance(basic, dict) and basic.get("uid") == uid and bool(basic.get("deployed"))
+@dataclass(frozen=True)
+class Node:
+    """A member, and where it belongs."""
+
+    component: str
+    group: str
+    member: Member
+
+    @property
+    def name(self) -> str:
+        return self.member.name
 
 
-def recorded_state(components: Mapping[str, Manifest], groups: Mapping[str, Manifest], record: Any) -> RecordedState:
-    """``components`` and ``groups`` by resource name; ``record``: the part, which counts more than they do."""
+@dataclass(frozen=True)
+class State:
+    """``groups`` by resource name, ``components`` by component: those of which a revision is named."""
+
+    deployed: DeployedStatus | None = None
+    groups: Mapping[str, GroupState] = field(default_factory=dict)
+    components: Mapping[str, ComponentSpec] = field(default_factory=dict)
+
+    @property
+    def has_run(self) -> bool:
+        """Whether a Deploy of this App has completed."""
+        return self.deployed is not None and bool(self.deployed.spec_hash)
+
+    def nodes(self, *states: MemberState) -> list[Node]:
+        """In the order of groups and ordinals; all where no state is named."""
+        return [
+            Node(group.component, group.group, member)
+            for _, group in sorted(self.groups.items())
+            for member in sorted(group.members, key=lambda each: (ordinal_of(each.name), each.name))
+            if not states or member.state in states
+        ]
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """By name, in whichever state."""
+        return {node.name: node.member for node in self.nodes()}
+
+    @property
+    def runtime_version(self) -> str:
+        """What the Groups are recorded with: all the same, or, where a step stopped between two of them, the lowest."""
+        return _lowest(group.update for group in self.groups.values())
+
+    @property
+    def rolled_from(self) -> str:
+        """The runtime version to which an abort of the rolling operation under way would go; empty where none is."""
+        return _lowest(group.current for group in self.groups.values() if group.rolling)
+
+    @property
+    def final(self) -> bool:
+        """Whether the upgrade under way can only go forward: its version has had the writable role."""
+        writable = self.deployed.writable_version if self.deployed is not None else ""
+        return bool(self.rolled_from and writable and version_key(writable) > version_key(self.rolled_from))
+
+    def with_group(self, name: str, group: GroupState) -> State:
+        return replace(self, groups={**self.groups, name: group})
+
+
+def _lowest(specs: Iterator[GroupSpec | None]) -> str:
+    return min((spec.runtime_version for spec in specs if spec is not None), key=version_key, default="")
+
+
+def ordinal_of(name: str) -> int:
+    digits = name.rpartition("-")[2]
+    return int(digits) if digits.isascii() and digits.isdecimal() else 0
+
+
+def read_deployed(app: Mapping[str, Any]) -> DeployedStatus | None:
+    found = (app.get("status") or {}).get("deployed")
+    return DeployedStatus.model_validate(found) if found is not None else None
+
+
+def group_status(group: Mapping[str, Any]) -> GroupStatus:
+    return GroupStatus.model_validate(group.get("status") or {})
+
+
+def component_status(component: Mapping[str, Any]) -> ComponentStatus:
+    return ComponentStatus.model_validate(component.get("status") or {})
+
+
+def state_of(
+    app: Mapping[str, Any],
+    components: Mapping[str, Manifest],
+    groups: Mapping[str, Manifest],
+    revisions: Mapping[str, Manifest],
+) -> State:
+    """All of them are of this very App; by resource name."""
+    found = {}
+    for name, manifest in groups.items():
+        spec, status = manifest["spec"], group_status(manifest)
+        current, update = (
+            read_revision(revisions.get(revision), GroupSpec)
+            for revision in (status.current_revision, status.update_revision)
+        )
+        found[name] = GroupState(str(spec["component"]), str(spec["group"]), tuple(status.members), current, update)
+    recorded = {
+        str(manifest["spec"]["component"]): read_revision(
+            revisions.get(component_status(manifest).revision), ComponentSpec
+        )
+        for manifest in components.values()
+    }
+    return State(read_deployed(app), found, {name: spec for name, spec in recorded.items() if spec is not None})
+
+
+def recorded_state(state: State, components: Mapping[str, Manifest], groups: Mapping[str, Manifest]) -> RecordedState:
+    """What new renderings hold on to. Before a revision is named, the resources themselves."""
     by_component = {(spec := Component.model_validate(each).spec).component: spec for each in components.values()}
     by_group = {name: Group.model_validate(each).spec for name, each in groups.items()}
-    if isinstance(record, dict):
-        scaled = {name: spec.replicas for name, spec in by_group.items()}
+    recorded = dict(by_component)
+    for name, known in state.components.items():
         # Which node begins as first primary is written into the Component, in mid-deploy over kept volumes.
-        begun = {name: spec.bootstrap_node for name, spec in by_component.items()}
-        by_component |= {
-            name: spec.model_copy(update={"bootstrap_node": begun.get(name) or spec.bootstrap_node})
-            for name, spec in _parsed(record.get("components"), ComponentSpec).items()
-        }
-        by_group |= _parsed(record.get("groups"), GroupSpec)
-        by_group = {
-            name: spec.model_copy(update={"replicas": scaled.get(name, spec.replicas)})
-            for name, spec in by_group.items()
-        }
-    return RecordedState(by_component, by_group)
+        chosen = by_component[name].bootstrap_node if name in by_component else None
+        recorded[name] = known.model_copy(update={"bootstrap_node": chosen or known.bootstrap_node})
+    of_groups = dict(by_group)
+    for name, group in state.groups.items():
+        if group.update is not None:
+            replicas = by_group[name].replicas if name in by_group else group.update.replicas
+            of_groups[name] = group.update.model_copy(update={"replicas": replicas})
+    return RecordedState(recorded, of_groups)
 
 
-def _parsed(entries: Any, model: Any) -> dict[str, Any]:
-    """What cannot be read (somebody edited it) is as good as missing."""
-    found = {name: _read(entry, model) for name, entry in entries.items()} if isinstance(entries, dict) else {}
-    return {name: spec for name, spec in found.items() if spec is not None}
-
-
-def _read(entry: Any, model: Any) -> Any:
-    """None where it cannot be read. A newer platform may have written fields that this one does not know."""
-    if not isinstance(entry, dict):
-        return None
-    known = {field.alias or name for name, field in model.model_fields.items()}
-    try:
-        return model.model_validate({key: value for key, value in entry.items() if key in known})
-    except ValidationError:
-        return None
-
-
-def deployed_state(app: str, uid: str, metadata: Manifest | None, recorded: RecordedState) -> Deployed | None:
+def deployed_state(state: State, recorded: RecordedState) -> Deployed | None:
     """None before the first Deploy completed."""
-    basic = read_part(metadata, "basic")
-    if not has_run(basic, uid):
+    if state.deployed is None or not state.has_run:
         return None
-    nodes = own_lists(read_part(metadata, "nodes"), app)
-    ordinals: dict[str, set[int]] = {}
-    versions: dict[str, str] = {}
-    joining: dict[str, set[int]] = {}
-    for state, found in (("normal", ordinals), ("adding", joining)):
-        for node in nodes[state]:
-            name = group_name(app, node["component"], node["group"])
-            found.setdefault(name, set()).add(int(node["name"].rpartition("-")[2]))
-            if node.get("version"):
-                versions[node["name"]] = node["version"]
+
+    def ordinals(of: MemberState) -> dict[str, tuple[int, ...]]:
+        found: dict[str, set[int]] = {}
+        for name, group in state.groups.items():
+            for member in group.members:
+                if member.state == of:
+                    found.setdefault(name, set()).add(ordinal_of(member.name))
+        return {name: tuple(sorted(each)) for name, each in found.items()}
+
+    living = state.nodes(MemberState.NORMAL, MemberState.ADDING)
+    way_back = "" if state.final else state.rolled_from
     return Deployed(
-        plugin_version=str(basic.get("pluginVersion", "")),
-        runtime_version=str(basic.get("runtimeVersion", "")),
-        base_version=way_back(read_part(metadata, "record")) or str(basic.get("runtimeVersion", "")),
+        plugin_version=state.deployed.plugin_version,
+        runtime_version=state.runtime_version,
+        base_version=way_back or state.runtime_version,
         recorded=recorded,
-        ordinals={name: tuple(sorted(found)) for name, found in ordinals.items()},
-        joining={name: tuple(sorted(found)) for name, found in joining.items()},
-        versions=versions,
-        removing=frozenset(node["name"] for node in nodes["deleting"]),
-        previous_plugin=str(basic.get(PREVIOUS_PLUGIN, "")),
+        ordinals=ordinals(MemberState.NORMAL),
+        joining=ordinals(MemberState.ADDING),
+        versions={node.name: node.member.version for node in living if node.member.version},
+        removing=frozenset(node.name for node in state.nodes(MemberState.DELETING)),
+        previous_plugin=state.deployed.previous_plugin,
     )
 
 
-def way_back(part: Any) -> str:
-    """The runtime version that an unfinished upgrade can still go back to; empty where there is none."""
-    previous = part.get("previous") if isinstance(part, dict) else None
-    if not isinstance(previous, dict) or previous.get("final"):
-        return ""
-    return str(previous.get("runtimeVersion", ""))
-
-
-def own_lists(before: Any, app: str) -> dict[str, list[Entry]]:
-    """What of the part can be read, and names a node that this App can have."""
-    return {state: [node for node in nodes if _is_own(node, app)] for state, nodes in lists(before).items()}
-
-
-def _is_own(node: Entry, app: str) -> bool:
-    return node_ordinal(app, node.get("component", ""), node.get("group", ""), node["name"]) is not None
-
-
-def lists(before: Any) -> dict[str, list[Entry]]:
-    """What of the part can be read. What cannot (somebody edited it) is forgotten, and so is a node's second entry. For
-    a part that was found undamaged; of any other: ``own_lists``."""
-    part = before if isinstance(before, dict) else {}
-    found: dict[str, list[Entry]] = {state: [] for state in STATES}
-    seen: set[str] = set()
-    for state in STATES:
-        listed = part.get(state)
-        for node in listed if isinstance(listed, list) else ():
-            if _is_entry(node) and node["name"] not in seen:
-                seen.add(node["name"])
-                found[state].append(node)
-    return found
-
-
-def _is_entry(node: Any) -> bool:
-    """Whether what is known of it is text, and its name that of a node of its component and group."""
-    if not isinstance(node, dict) or not all(isinstance(node.get(key, ""), str) for key in _TEXTS):
-        return False
-    name, place = node.get("name", ""), f"-{node.get('component', '')}-{node.get('group', '')}-"
-    before, _, ordinal = name.rpartition("-")
-    decimal = ordinal.isascii() and ordinal.isdecimal()
-    return bool(decimal and before and f"{before}-".endswith(place)) and _NAME.fullmatch(name) is not None
-
-
-def entries(part: Any) -> dict[str, Entry]:
-    """All nodes by name, in whichever state."""
-    read = lists(part)
-    return {node["name"]: node for state in STATES for node in read[state]}
-
-
-def unreadable(part: Any, app: str) -> str:
-    """What is wrong with the App's lists; empty for good ones."""
-    if not isinstance(part, dict):
-        return "is no JSON object"
-    readable = lists(part)
-    left = [state for state in STATES if (part.get(state) or []) != readable[state]]
-    if left:
-        return f"has unreadable entries: {', '.join(left)}"
-    own = own_lists(part, app)
-    foreign = [node["name"] for state in STATES for node in readable[state] if node not in own[state]]
-    shown = ", ".join(repr(name[:80]) for name in foreign[:_SHOWN_NAMES])
-    return f"names what can be no node of {app}: {shown}" if foreign else ""
-
-
-def damaged_parts(config_map: Mapping[str, Any] | None, app: str, uid: str, *, made: bool) -> dict[str, str]:
-    """By part, what is wrong with the metadata of the App. ``made``: it has Components or Groups, so its metadata were
-    written before them."""
-    data = (config_map or {}).get("data") or {}
-    basic, nodes, record = (read_part(config_map, part) for part in PARTS)
-    found = {}
-    if "basic" in data or made:
-        found["basic"] = _basic(basic, uid) if "basic" in data else "is missing"
-    if "nodes" in data:
-        found["nodes"] = unreadable(nodes, app)
-    if has_run(basic, uid) and not entries(nodes):
-        found["nodes"] = found.get("nodes") or "names no node"
-    if "record" in data:
-        found["record"] = _record(record, uid)
-    return {part: what for part, what in found.items() if what}
-
-
-def _basic(part: Any, uid: str) -> str:
-    if not isinstance(part, dict):
-        return "is no JSON object"
-    if part.get("uid") != uid:
-        return "is of another App"
-    if not part.get("deployed"):
-        return ""
-    lost = [name for name in ("pluginVersion", "runtimeVersion") if not _text(part.get(name))]
-    return f"has no {' and no '.join(lost)}" if lost else ""
-
-
-def _record(part: Any, uid: str) -> str:
-    if not isinstance(part, dict):
-        return "is no JSON object"
-    if part.get("uid") != uid:
-        return "is of another App"
-    previous = part.get("previous", {})
-    if not isinstance(previous, dict) or (previous and not _text(previous.get("runtimeVersion", ""), empty=True)):
-        return "says unreadable things of what was before (previous)"
-    wrong = [
-        *_wrong(part, "components", ComponentSpec),
-        *_wrong(part, "groups", GroupSpec),
-        *(f"previous.{name}" for name in _wrong(previous, "groups", GroupSpec)),
-    ]
-    return f"has unreadable entries: {', '.join(wrong)}" if wrong else ""
-
-
-def _wrong(part: Mapping[str, Any], key: str, model: type[ComponentSpec] | type[GroupSpec]) -> list[str]:
-    entries = part.get(key, {})
-    if not isinstance(entries, dict):
-        return [key]
-    return [f"{key}.{name}" for name, entry in entries.items() if _read(entry, model) is None]
-
-
-def _text(value: Any, *, empty: bool = False) -> bool:
-    return isinstance(value, str) and (empty or bool(value))
+def lost_parts(
+    app: str,
+    state: State,
+    components: Mapping[str, Manifest],
+    groups: Mapping[str, Manifest],
+    revisions: Mapping[str, Manifest],
+) -> list[str]:
+    """What of the state is not there any more, phrases: of an App whose objects were restored without their status, or
+    of which a Component or Group was removed. Nothing of it is missed before a first Deploy has completed, but that one
+    has begun."""
+    if state.deployed is None:
+        return ["what was deployed"] if components or groups else []
+    if not state.has_run:
+        return []
+    labels = [each["metadata"].get("labels") or {} for each in revisions.values()]
+    wanted = {(group.component, group.group) for group in state.groups.values()}
+    wanted |= {(name, group) for name, spec in state.components.items() for group in spec.groups}
+    wanted |= {(each.get(LABEL_COMPONENT, ""), each[LABEL_GROUP]) for each in labels if LABEL_GROUP in each}
+    lost = []
+    for name in sorted({component for component, _ in wanted}):
+        if name not in state.components:
+            lost.append(f"the parameters of {component_name(app, name)}")
+    for component, group in sorted(wanted):
+        name = group_name(app, component, group)
+        found = state.groups.get(name, GroupState(component, group))
+        if found.update is None or found.current is None:
+            lost.append(f"what the Pods of {name} are made of")
+        if not found.members:
+            lost.append(f"the nodes of {name}")
+    return lost

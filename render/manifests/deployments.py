@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from api.group import GroupSpec
 from api.meta import Manifest
 from api.names import API_GROUP
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
@@ -45,6 +46,11 @@ def deployment_manifest(
 def is_outdated(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     """Whether the live Deployment's Pod is of another record: an operation rolls it, one node after another."""
     return bool(_annotation(live, POD_HASH) != _annotation(wanted, POD_HASH))
+
+
+def is_of(spec: GroupSpec, live: Mapping[str, Any]) -> bool:
+    """Whether the live Deployment's Pod is made of this record."""
+    return bool(_annotation(live, POD_HASH) == digest(pod_facts(spec)))
 
 
 def keeps_template(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> bool:

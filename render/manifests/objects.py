@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from api.component import ComponentSpec
 from api.meta import Model
-from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_ROLE, LABEL_SERVICE_ROLE, app_labels, metadata_name
+from api.names import (
+    ANNOTATION_APP_UID,
+    API_VERSION,
+    LABEL_APP,
+    LABEL_COMPONENT,
+    LABEL_GROUP,
+    LABEL_MANAGED_BY,
+    LABEL_PLUGIN_VERSION,
+    LABEL_ROLE,
+    LABEL_SERVICE_ROLE,
+    app_labels,
+    metadata_name,
+)
 from api.plugin import Port
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
+from render.desired.revisions import revision_data, revision_name
 from render.manifests.labels import metadata, object_labels
 from render.manifests.pod import node_deployment
 
@@ -20,14 +34,19 @@ __all__ = [
     "node_deployment",
     "node_service",
     "node_volume_claim",
+    "revision",
     "role_services",
 ]
+
+_REVISION_LABELS = (LABEL_APP, LABEL_COMPONENT, LABEL_GROUP, LABEL_MANAGED_BY)
 
 
 def component_resource(
     desired: DesiredApp, component: DesiredComponent, bootstrap: str | None = None
 ) -> dict[str, Any]:
-    """The Component resource. ``bootstrap``: the chosen node where it is not the recorded or first one."""
+    """The Component resource. ``bootstrap``: the chosen node where it is not the recorded or first one. Its label says
+    which plugin version it is of, should the App's status be lost."""
+    labels = {**object_labels(desired, component.name), LABEL_PLUGIN_VERSION: desired.bundle.version}
     spec = ComponentSpec(
         app=desired.name,
         component=component.name,
@@ -39,18 +58,41 @@ def component_resource(
     return {
         "apiVersion": API_VERSION,
         "kind": "Component",
-        "metadata": metadata(desired, component.resource_name, object_labels(desired, component.name)),
+        "metadata": metadata(desired, component.resource_name, labels),
         "spec": _spec(spec),
     }
 
 
 def group_resource(desired: DesiredApp, component: DesiredComponent, group: DesiredGroup) -> dict[str, Any]:
-    """The Group resource: also the record of what the group's Pods are made of."""
+    """The Group resource. What counts is its revision, of the same spec."""
     return {
         "apiVersion": API_VERSION,
         "kind": "Group",
         "metadata": metadata(desired, group.resource_name, object_labels(desired, component.name, group.name)),
         "spec": _spec(group.spec),
+    }
+
+
+def revision(owner: Mapping[str, Any], spec: Model, number: int) -> dict[str, Any]:
+    """An immutable copy of what ``owner``, a Component or Group as it is live, is recorded with. The App owns it too:
+    it outlives a Group that somebody removes, which is then made again as it was."""
+    live = owner["metadata"]
+    owns = {"apiVersion": API_VERSION, "kind": owner["kind"], "name": live["name"], "uid": live["uid"]}
+    own_labels = {key: value for key, value in (live.get("labels") or {}).items() if key in _REVISION_LABELS}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {
+            "name": revision_name(live["name"], spec),
+            "namespace": live["namespace"],
+            "labels": own_labels,
+            "ownerReferences": [
+                *(each for each in live.get("ownerReferences") or [] if each.get("kind") == "App"),
+                {**owns, "controller": True, "blockOwnerDeletion": False},
+            ],
+        },
+        "data": revision_data(spec),
+        "revision": number,
     }
 
 

@@ -1,4 +1,5 @@
-"""An App whose metadata somebody spoils goes on as before: nothing is started anew, and it can be changed as ever."""
+"""Whoever spoils or removes an App's metadata ConfigMap finds it back as it was, at any moment, and nothing else
+happens; where the statuses themselves are lost, what runs is found out anew."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from tests.e2e.support.kube import Kube, Manifest, eventually
 pytestmark = pytest.mark.e2e
 NAMESPACE, NAME = "spoiled", "archive"
 CONFIG_MAP = f"{NAME}-metadata"
+PARTS = ("basic", "nodes", "config", "roles")
 
 
 @pytest.fixture(scope="module")
@@ -25,35 +27,55 @@ def pods(kube: Kube) -> set[str]:
     return {pod["metadata"]["uid"] for pod in kube.pods(NAMESPACE, NAME)}
 
 
-def mended(kube: Kube) -> int:
-    """How often somebody was told so."""
-    events = kube.events(NAME, NAMESPACE)
-    return sum(int(each.get("count") or 1) for each in events if each["reason"] == "MetadataMended")
+def data(kube: Kube) -> dict[str, str]:
+    found = kube.get("configmap", CONFIG_MAP, NAMESPACE) or {}
+    return dict(found.get("data") or {})
 
 
-@pytest.mark.parametrize("part", ["nodes", "record", "basic"])
-def test_a_spoiled_part_is_written_from_what_runs(app: RunningApp, kube: Kube, part: str) -> None:
-    before, told, running = app.metadata(part), mended(kube), pods(kube)
-    change = json.dumps({"data": {part: "{spoiled"}})
+def operations(kube: Kube) -> list[str]:
+    """What was begun of the App, by its Events."""
+    return sorted(each["reason"] for each in kube.events(NAME, NAMESPACE) if each["reason"].endswith("Started"))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_spoiled_part_is_written_again_and_nothing_else_happens(app: RunningApp, kube: Kube, part: str) -> None:
+    before, running, begun = data(kube), pods(kube), operations(kube)
+    change = json.dumps({"data": {part: "{spoiled", "another": "{}"}})
     kube.run("patch", "configmap", CONFIG_MAP, "-n", NAMESPACE, "--type=merge", "-p", change)
-    eventually("somebody is told", lambda: mended(kube) > told)
-    app.settled(60)
-    after = app.metadata(part)
-    assert set(after) >= set(before)
-    assert after.get("normal") == before.get("normal")
-    assert pods(kube) == running
+    eventually("it is as it was", lambda: data(kube) == before)
+    assert (pods(kube), operations(kube)) == (running, begun)
 
 
-def test_deleted_metadata_are_made_again_and_the_app_can_be_changed(app: RunningApp, kube: Kube) -> None:
-    told, running = mended(kube), pods(kube)
+def test_a_deleted_one_is_made_again_and_the_app_can_be_changed(app: RunningApp, kube: Kube) -> None:
+    before, running = data(kube), pods(kube)
     kube.run("delete", "configmap", CONFIG_MAP, "-n", NAMESPACE)
-    eventually("somebody is told", lambda: mended(kube) > told)
-    app.settled(60)
+    eventually("it is as it was", lambda: data(kube) == before)
 
     def more(spec: Manifest) -> None:
         spec["components"][0]["groups"][0]["replicas"] = 3
 
     app.change(more)
+    kube.run("delete", "configmap", CONFIG_MAP, "-n", NAMESPACE)  # in the middle of it
     app.settled()
     assert pods(kube) > running
-    assert len(app.metadata("nodes")["normal"]) == 3
+    eventually("it names the new node", lambda: len(app.metadata("nodes")["normal"]) == 3)
+
+
+def lose_status(kube: Kube, live: Manifest, *fields: str) -> None:
+    patch = json.dumps({"status": dict.fromkeys(fields)})
+    target = (f"{live['kind'].lower()}.middleware.io", live["metadata"]["name"], "-n", NAMESPACE)
+    kube.run("patch", *target, "--subresource=status", "--type=merge", "-p", patch)
+
+
+def test_what_runs_is_found_out_anew_where_the_statuses_are_lost(app: RunningApp, kube: Kube) -> None:
+    """As after a restore from a backup, which holds no status."""
+    running, before = pods(kube), app.metadata("nodes")
+    for group in kube.find("group.middleware.io", NAMESPACE):
+        lose_status(kube, group, "members", "currentRevision", "updateRevision")
+    for component in kube.find("component.middleware.io", NAMESPACE):
+        lose_status(kube, component, "revision")
+    lose_status(kube, app.manifest(), "deployed")
+    kube.run("annotate", "app.middleware.io", NAME, "-n", NAMESPACE, "middleware.io/look=now", "--overwrite")
+    eventually("the nodes are known again", lambda: data(kube) and app.metadata("nodes") == before, 60)
+    app.settled(60)
+    assert pods(kube) == running

@@ -14,7 +14,14 @@ import hashlib
 import json
 from typing import Any
 
-from api.names import ANNOTATION_ADDRESS, ANNOTATION_EFFECTIVE, FIELD_MANAGER, LABEL_APP, STATUS_FIELD_MANAGER
+from api.names import (
+    ANNOTATION_ADDRESS,
+    ANNOTATION_EFFECTIVE,
+    FIELD_MANAGER,
+    LABEL_APP,
+    STATUS_FIELD_MANAGER,
+    metadata_name,
+)
 from clients.resources import Manifest
 from clients.shared_watch import Change, WatchEvent
 
@@ -82,6 +89,14 @@ def describe(event: WatchEvent) -> str | None:
         return None
     foreign = sorted(changed - _OWN_MANAGERS)
     return f"{name} was changed by {', '.join(foreign) if foreign else 'somebody unknown'}"
+
+
+def is_output(manifest: Manifest) -> bool:
+    """Whether it is an App's metadata ConfigMap: the watcher writes it anew by itself, and nothing is planned for
+    that."""
+    key = app_of(manifest)
+    is_config_map = manifest.get("kind") == "ConfigMap"
+    return key is not None and is_config_map and manifest["metadata"]["name"] == metadata_name(key[1])
 
 
 def app_of(manifest: Manifest) -> tuple[str, str] | None:

@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from api.names import LABEL_NODE, metadata_name
+from api.names import LABEL_NODE
 from clients.agents import Agents
-from clients.errors import KubernetesError
-from clients.resources import CONFIG_MAP, Manifest
+from clients.resources import Manifest
 from clients.shared_watch import Change, WatchEvent
 from proto import agent_pb2
 from watcher import metrics
@@ -239,7 +238,7 @@ class FailureDetector:
         else:
             component.vacant_since.setdefault(role, _now())
         if not holder and role not in component.last and not component.record_read:
-            await self._read_record(key, component)
+            self._read_record(key, component)
         spec = app.get("spec") or {}
         seen = {str(pod["metadata"]["name"]): self._seen(component, key, str(pod["metadata"]["name"])) for pod in own}
         heard = all(each.heard_at is not None for each in seen.values())
@@ -257,16 +256,12 @@ class FailureDetector:
             begun=heard or _now() - component.began >= BEGIN_SECONDS,
         )
 
-    async def _read_record(self, key: ComponentKey, component: ComponentMemory) -> None:
-        try:
-            config_map = await self._cluster.kubernetes.get(CONFIG_MAP, metadata_name(key[1]), key[0])
-        except KubernetesError as error:
-            log.warning("who held the role last cannot be read yet: %s", error, extra={"app": "/".join(key[:2])})
-            return
+    def _read_record(self, key: ComponentKey, component: ComponentMemory) -> None:
         component.record_read = True
-        for each in recorded_holders(config_map):
-            if each.component == key[2]:
-                component.last.setdefault(each.role, each.node)
+        for manifest in self._cluster.components_of.of(key[:2]):
+            for each in recorded_holders(manifest):
+                if each.component == key[2]:
+                    component.last.setdefault(each.role, each.node)
 
     def _ask(self, key: ComponentKey, component: ComponentMemory, facts: Facts) -> bool:
         """Asks what the next look needs to know. True where there is something to wait for."""

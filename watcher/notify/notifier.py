@@ -83,7 +83,12 @@ class Notifier:
     def _object_changed(self, event: WatchEvent) -> None:
         key = drift.app_of(event.object)
         app = self._cluster.apps.get(*key) if key is not None else None
-        if app is None or not apps.is_living(app) or not drift.belongs_to(event.object, app):
+        if (
+            drift.is_output(event.object)
+            or app is None
+            or not apps.is_living(app)
+            or not drift.belongs_to(event.object, app)
+        ):
             return
         phrase = drift.describe(event)
         if phrase is not None:

@@ -12,10 +12,10 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from api.names import LABEL_NODE, LABEL_ROLE, STATUS_FIELD_MANAGER, metadata_name
+from api.names import LABEL_NODE, LABEL_ROLE, STATUS_FIELD_MANAGER
 from clients.agents import Agents, AgentTarget
-from clients.errors import KubernetesError, NotFoundError
-from clients.resources import CONFIG_MAP, POD, Manifest
+from clients.errors import NotFoundError
+from clients.resources import POD, Manifest
 from clients.shared_watch import Change, WatchEvent
 from watcher import metrics
 from watcher.cache import apps, pods
@@ -60,7 +60,7 @@ class RoleMonitor:
 
     async def __aenter__(self) -> None:
         present = [pod for pod in self._cluster.pods.list() if pods.component_of(pod)]
-        epochs = await self._recorded_epochs(present)
+        epochs = self._recorded_epochs(present)
         for pod in present:
             key, role = pods.component_of(pod), pods.role_of(pod)
             if key is not None and role is not None and pods.exists(pod):
@@ -277,25 +277,15 @@ class RoleMonitor:
             extra={"app": f"{key[0]}/{key[1]}", "pod": change.pod},
         )  # fmt: skip
 
-    async def _recorded_epochs(self, present: list[Manifest]) -> dict[tuple[str, str, str], tuple[str, int]]:
-        """(namespace, App, node) -> role and epoch as an earlier watcher wrote them into the metadata ConfigMaps."""
+    def _recorded_epochs(self, present: list[Manifest]) -> dict[tuple[str, str, str], tuple[str, int]]:
+        """(namespace, App, node) -> role and epoch as an earlier watcher wrote them into the Components' statuses."""
         keys = {(key[0], key[1]) for pod in present if (key := pods.component_of(pod)) and pods.role_of(pod)}
-        limit = asyncio.Semaphore(16)
-
-        async def read(key: AppKey) -> list[tuple[tuple[str, str, str], tuple[str, int]]]:
-            async with limit:
-                found = await self._config_map(key)
-            return [((*key, entry.node), (entry.role, entry.epoch)) for entry in recorded_roles(found)]
-
-        return dict(entry for part in await asyncio.gather(*map(read, sorted(keys))) for entry in part)
-
-    async def _config_map(self, key: AppKey) -> Manifest | None:
-        while True:
-            try:
-                return await self._cluster.kubernetes.get(CONFIG_MAP, metadata_name(key[1]), key[0])
-            except KubernetesError as error:
-                log.warning("the roles recorded last cannot be read yet: %s", error, extra={"app": "/".join(key)})
-            await asyncio.sleep(1.0)
+        return {
+            (*key, entry.node): (entry.role, entry.epoch)
+            for key in keys
+            for component in self._cluster.components_of.of(key)
+            for entry in recorded_roles(component)
+        }
 
 
 def _now() -> float:

@@ -1,33 +1,26 @@
-"""The watcher's parts of an App's metadata ConfigMap: ``roles``, which node holds which role, and since which epoch;
-``holders``, who held each role last that the platform replaces the holder of, also where it is gone.
+"""What the watcher notes of roles, in a Component's status: ``roles``, which node holds which role, and since which
+epoch; ``holders``, who held each role last that the platform replaces the holder of, also where it is gone.
 
-Other parts of the ConfigMap have other writers, so each write names the ``resourceVersion`` that it is based on; on a
-conflict it is read again, and written again only where the own write has not landed already.
+A later watcher, and the steps of operations, go by it; no tenant may write it. Other fields of the status have other
+writers: only these two are patched.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from api.names import LABEL_NODE, STATUS_FIELD_MANAGER, metadata_name
-from clients.errors import ConflictError, NotFoundError
-from clients.kubernetes import Kubernetes
-from clients.resources import CONFIG_MAP, Manifest
+from api.component import ComponentStatus, NodeRole, RoleHolder
+from api.names import LABEL_NODE, ROLES_FIELD_MANAGER
+from clients.errors import NotFoundError
+from clients.resources import COMPONENT, Manifest
 from clients.shared_watch import Change, WatchEvent
 from watcher.cache import drift, pods
 from watcher.cache.caches import AppKey, Caches
 from watcher.work_queue import WorkQueue
 
-log = logging.getLogger(__name__)
-
-PART = "roles"
-HOLDERS_PART = "holders"
 DELAY = 0.2
 """Seconds that a change waits for others: a failover changes several nodes within moments."""
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, order=True)
@@ -44,22 +37,16 @@ class RecordedHolder:
     node: str
 
 
-def recorded_holders(config_map: Manifest | None) -> list[RecordedHolder]:
+def recorded_holders(component: Manifest) -> list[RecordedHolder]:
     """As ``recorded_roles``."""
-    text = ((config_map or {}).get("data") or {}).get(HOLDERS_PART) or "[]"
-    try:
-        return [RecordedHolder(str(e["component"]), str(e["role"]), str(e["node"])) for e in json.loads(text)]
-    except (ValueError, TypeError, KeyError):
-        return []
+    name, status = str(component["spec"]["component"]), ComponentStatus.model_validate(component.get("status") or {})
+    return [RecordedHolder(name, each.role, each.node) for each in status.holders]
 
 
-def recorded_roles(config_map: Manifest | None) -> list[RecordedRole]:
-    """What the ConfigMap says; empty where the part is absent or was spoilt by hand."""
-    text = ((config_map or {}).get("data") or {}).get(PART) or "[]"
-    try:
-        return [RecordedRole(str(e["node"]), str(e["role"]), int(e["epoch"])) for e in json.loads(text)]
-    except (ValueError, TypeError, KeyError):
-        return []
+def recorded_roles(component: Manifest) -> list[RecordedRole]:
+    """As an earlier watcher, or this one, has written them."""
+    status = ComponentStatus.model_validate(component.get("status") or {})
+    return [RecordedRole(each.node, each.role, each.epoch) for each in status.roles]
 
 
 def roles_of(found: Sequence[Manifest], epochs: Mapping[str, int]) -> list[RecordedRole]:
@@ -82,14 +69,12 @@ class RoleRecorder:
         holders: Callable[[AppKey], Sequence[RecordedHolder]] = lambda key: (),
     ) -> None:
         self._cluster, self._epochs, self._holders = cluster, epochs, holders
-        self._done: dict[AppKey, tuple[list[RecordedRole], list[RecordedHolder]]] = {}
         self._queue: WorkQueue[AppKey] = WorkQueue("role record", self._write, delay=DELAY)
 
     async def __aenter__(self) -> None:
-        self._cluster.apps.subscribe(self._app_changed)
         for watch in self._cluster.kept:
-            if watch.resource is CONFIG_MAP:
-                watch.subscribe(self._config_map_changed)
+            if watch.resource is COMPONENT:
+                watch.subscribe(self._component_changed)
 
     async def __aexit__(self, *_: object) -> None:
         await self._queue.close()
@@ -97,55 +82,47 @@ class RoleRecorder:
     def add(self, key: AppKey) -> None:
         self._queue.add(key)
 
-    def _app_changed(self, event: WatchEvent) -> None:
-        if event.change is Change.DELETED:
-            self._done.pop((str(event.object["metadata"]["namespace"]), str(event.object["metadata"]["name"])), None)
-
-    def _config_map_changed(self, event: WatchEvent) -> None:
-        """One that is made anew lacks our parts, and somebody may have edited them; roles need not change for that."""
+    def _component_changed(self, event: WatchEvent) -> None:
+        """One that is made anew lacks what was noted; roles need not change for that."""
         key = drift.app_of(event.object)
-        if key is None or event.object["metadata"]["name"] != metadata_name(key[1]):
-            return
-        if event.change is Change.ADDED or drift.describe(event) is not None:
-            self._done.pop(key, None)
+        if key is not None and event.change is not Change.DELETED:
             self._queue.add(key)
 
     async def _write(self, key: AppKey) -> None:
-        if self._cluster.apps.get(*key) is None:
+        app = self._cluster.apps.get(*key)
+        if app is None:
             return
-        roles, holders = roles_of(self._cluster.pods_of.of(key), self._epochs(key)), list(self._holders(key))
-        wanted = roles, holders
-        if self._done.get(key) == wanted:
+        found, holders = self._cluster.pods_of.of(key), self._holders(key)
+        for component in self._cluster.components_of.of(key):
+            if not drift.belongs_to(component, app):
+                continue
+            name = str(component["spec"]["component"])
+            own = [pod for pod in found if pods.component_of(pod) == (*key, name)]
+            roles = roles_of(own, self._epochs(key))
+            await self._note(component, roles, [each for each in holders if each.component == name])
+
+    async def _note(
+        self, component: Manifest, roles: Sequence[RecordedRole], holders: Sequence[RecordedHolder]
+    ) -> None:
+        """No ``holders``: nobody is known to this watcher yet, so what an earlier one has noted stays."""
+        wanted = {"roles": [NodeRole(node=e.node, role=e.role, epoch=e.epoch).model_dump() for e in roles]}
+        if holders:
+            wanted["holders"] = [RoleHolder(role=e.role, node=e.node).model_dump() for e in holders]
+        present = component.get("status") or {}
+        change = {field: value for field, value in wanted.items() if (present.get(field) or []) != value}
+        if not change:
             return
-        written = await write_roles(self._cluster.kubernetes, key, roles, holders)
-        if written and self._cluster.apps.get(*key) is not None:
-            self._done[key] = wanted
-
-
-async def write_roles(
-    kubernetes: Kubernetes, key: AppKey, wanted: Sequence[RecordedRole], holders: Sequence[RecordedHolder] = ()
-) -> bool:
-    """False where there is no ConfigMap yet. No ``holders``: that part stays as it is. Raises ConflictError after
-    several lost races, KubernetesError."""
-    namespace, name = key[0], metadata_name(key[1])
-    parts = {PART: json.dumps([asdict(entry) for entry in wanted])}
-    if holders:
-        parts[HOLDERS_PART] = json.dumps([asdict(entry) for entry in holders])
-    for attempt in range(_ATTEMPTS):
-        config_map = await kubernetes.get(CONFIG_MAP, name, namespace)
-        if config_map is None:
-            return False
-        present = config_map.get("data") or {}
-        if all((present.get(part) or "[]") == text for part, text in parts.items()):
-            return True
-        version = {"resourceVersion": config_map["metadata"]["resourceVersion"]}
+        metadata = component["metadata"]
+        # With the uid: not into another Component of the name.
+        patch = {"metadata": {"uid": metadata["uid"]}, "status": change}
         try:
-            change = {"metadata": version, "data": parts}
-            await kubernetes.patch(CONFIG_MAP, name, namespace, change, manager=STATUS_FIELD_MANAGER)
-            return True
+            await self._cluster.kubernetes.patch(
+                COMPONENT,
+                str(metadata["name"]),
+                str(metadata["namespace"]),
+                patch,
+                manager=ROLES_FIELD_MANAGER,
+                subresource="status",
+            )
         except NotFoundError:
-            return False
-        except ConflictError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-    return False
+            return

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.session import kubeconfig_path
-from cli.status import Loaded, _plugin_version, app_json, is_ready, table, tree
+from cli.status import Loaded, app_json, is_ready, table, tree
 from tests.unit.watcher.support.objects import app as app_object
 from tests.unit.watcher.support.objects import component, group
 
@@ -148,9 +148,3 @@ def test_json_is_data_for_scripts() -> None:
     assert data["isReady"]
     assert is_ready(loaded(ready=True).app)
     assert data["groups"][0]["status"]["nodes"][0]["role"] == "master"
-
-
-@pytest.mark.parametrize("basic", ["{", "[]", "null", '"text"', '{"uid": "another"}', None])
-def test_spoiled_metadata_are_no_version_and_no_reason_to_fail(basic: str | None) -> None:
-    config_map = {"data": {} if basic is None else {"basic": basic}}
-    assert _plugin_version(app_object(), config_map) == ""

@@ -14,6 +14,7 @@ from cli.nodes import current_pods, full_name, named, nodes_of
 from cli.session import CommandError
 from clients.errors import InvalidError, UnavailableError
 from clients.kubernetes import Kubernetes
+from clients.resources import DEPLOYMENT, Resource
 from tests.unit.watcher.support.objects import pod
 
 NODE = "cache-redis-data-0"
@@ -35,14 +36,12 @@ def test_a_node_is_found_by_its_short_name_too() -> None:
 
 
 class FakeNames:
-    """A node with a Deployment, and one that only the App's metadata know: somebody has deleted the former's."""
+    """A node with a Deployment, and one that only its Group knows: somebody has deleted the former's."""
 
-    async def list(self, *_: Any, **__: Any) -> tuple[list[dict[str, Any]], str]:
-        return [{"metadata": {"name": NODE}}], ""
-
-    async def get(self, *_: Any) -> dict[str, Any]:
-        lost = {"name": "cache-redis-data-1", "component": "redis", "group": "data"}
-        return {"data": {"nodes": json.dumps({"normal": [lost]})}}
+    async def list(self, resource: Resource, *_: Any, **__: Any) -> tuple[list[dict[str, Any]], str]:
+        if resource is DEPLOYMENT:
+            return [{"metadata": {"name": NODE}}], ""
+        return [{"status": {"members": [{"name": "cache-redis-data-1", "state": "normal"}]}}], ""
 
 
 async def test_a_node_without_a_pod_can_be_named_for_an_operation() -> None:

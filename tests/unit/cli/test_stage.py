@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from activities.cluster import metadata_edits
 from activities.reconcile.prepare import Prepare
 from api.app import DeletionPolicy
 from api.effective import noted
@@ -95,7 +94,7 @@ async def test_what_was_interrupted_goes_on_as_what_the_platform_says(
 
 
 async def rolled_and_not_seen_to_serve(world: World) -> None:
-    world.write("nodes", metadata_edits.rolled(world.part("nodes"), "books-store-g-1", "1"))
+    world.note("books-store-g-1", unverified=True)
 
 
 async def volumes_that_have_not_grown(world: World) -> None:
@@ -157,10 +156,16 @@ async def test_what_would_be_refused_says_why(world: World) -> None:
         await rendered(world, runtimeVersion="9")
 
 
-async def test_damaged_metadata_are_no_word_on_what_runs(world: World) -> None:
-    world.spoil("record", "{")
-    with pytest.raises(CommandError, match="books-metadata is damaged: its part record is no JSON object"):
+async def test_where_the_record_was_lost_nothing_is_said_of_what_comes_next(world: World) -> None:
+    world.lose_status("Group")
+    with pytest.raises(CommandError, match="record of books is incomplete: what the Pods of books-store-g are made of"):
         await rendered(world)
+
+
+async def test_the_metadata_config_map_is_no_word_on_what_runs(world: World) -> None:
+    world.cluster.remove(world.object("ConfigMap", "books-metadata"))
+    stage, changes = await rendered(world)
+    assert (stage.operation, changes) == ("Repair", {})
 
 
 async def test_a_first_deploy_shows_all_of_it() -> None:

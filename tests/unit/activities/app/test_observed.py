@@ -10,7 +10,6 @@ from activities.app.desired import spec_hash
 from activities.app.observed import owned_by
 from activities.cluster.diff import differences
 from api.operations import OperationType
-from render.desired.recorded_state import deployed_state, recorded_state
 from render.manifests.lists import record_manifests
 from tests.unit.activities.support.ledger import UID, Ledger
 from tests.unit.render.support import app, store
@@ -69,20 +68,10 @@ def test_a_group_that_somebody_deleted_is_made_again_as_it_was(ledger: Ledger) -
     assert ledger.pending() == []
 
 
-def test_without_a_record_the_resources_count(ledger: Ledger) -> None:
-    """An App of a platform that kept none, or whose record somebody spoiled."""
-    before = ledger.runs()
-    for spoiled in (None, "text", {"groups": {GROUP: {"image": 5}}, "components": {"store": []}}):
-        ledger.metadata["record"] = spoiled
-        assert ledger.runs() == before
-        assert ledger.pending() == []
-
-
 def test_who_was_chosen_as_first_primary_counts_before_the_record_has_it(ledger: Ledger) -> None:
-    assert "bootstrapNode" not in ledger.metadata["record"]["components"]["store"]
+    assert ledger.state.components["store"].bootstrap_node is None
     ledger.components["books-store"]["spec"]["bootstrapNode"] = "books-store-g-1"
-    recorded = recorded_state(ledger.components, ledger.groups, ledger.metadata["record"])
-    assert recorded.components["store"].bootstrap_node == "books-store-g-1"
+    assert ledger.live.recorded.components["store"].bootstrap_node == "books-store-g-1"
 
 
 def test_nothing_runs_before_the_first_deploy_has_completed() -> None:
@@ -91,17 +80,6 @@ def test_nothing_runs_before_the_first_deploy_has_completed() -> None:
     assert ledger.live.deployed is None
     ledger.finish(OperationType.DEPLOY)
     assert ledger.live.deployed is not None
-
-
-def test_the_metadata_of_a_former_app_of_the_name_says_nothing(ledger: Ledger) -> None:
-    assert deployed_state("books", "another", ledger.config_map, ledger.live.recorded) is None
-
-
-def test_lost_node_lists_bring_no_operation(ledger: Ledger) -> None:
-    before = [node.name for node in ledger.runs().nodes]
-    del ledger.metadata["nodes"]
-    assert ledger.pending() == []
-    assert [node.name for node in ledger.runs().nodes] == before
 
 
 def test_ordinals_are_read_from_names_of_two_digits_too() -> None:

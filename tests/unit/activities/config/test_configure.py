@@ -169,10 +169,10 @@ async def test_until_every_node_has_them_the_former_are_the_record(world: World)
     world.edit(components=config(cache_size="128mb"))
     for node in NODES:
         await configure(world, node)
-    assert world.part("record")["components"]["store"]["config"]["cache-size"] == "64mb"
+    assert world.state.components["store"].config["cache-size"] == "64mb"
     step = ComponentStep(world.target(OperationType.RECONFIGURE), "store")
     await world.do(Configure(world.platform).commit_config, step)
-    assert world.part("record")["components"]["store"]["config"]["cache-size"] == "128mb"
+    assert world.state.components["store"].config["cache-size"] == "128mb"
     assert world.object("Component", "books-store")["spec"]["config"]["cache-size"] == "128mb"
     assert (await world.load()).drift == []
 

@@ -197,7 +197,6 @@ OWNED = [
     ("Service", NODE),
     ("Deployment", NODE),
     ("ConfigMap", NODE),
-    ("ConfigMap", "books-metadata"),
     ("PodDisruptionBudget", "books-store"),
     ("Component", "books-store"),
     ("Group", "books-store-g"),
@@ -219,7 +218,11 @@ async def test_a_label_that_was_removed_or_changed_is_put_back(kind: str, name: 
     if app is not None:
         labels[LABEL_APP] = app
     world.cluster.put({**before, "metadata": {**before["metadata"], "labels": labels}})
-    assert (await world.load()).drift
+    found = await world.load()
+    if kind in ("Component", "Group"):  # they hold what is recorded: the look itself puts them back
+        assert any(f"{name}" in said for said in world.events())
+    else:
+        assert found.drift
     await world.carry_out(OperationType.REPAIR)
     after = world.object(kind, name)
     assert (after["metadata"]["labels"], after["metadata"]["uid"]) == (

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.app.bootstrap import holders, over
+from activities.app.bootstrap import over
 from activities.app.desired import stage
 from activities.app.observed import observe
 from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.prepare import Prepare
-from activities.reconcile.repair_metadata import damages
 from api.node import DOCUMENT_KEY
 from api.operations import OperationType
 from api.steps import Applied, GroupStep, Replacement
@@ -41,7 +40,7 @@ async def world() -> World:
     """Node 0 was the primary and does not answer; the others are replicas in sync."""
     found = World(PLATFORM, runtimeVersion="1", components=STORED)
     await begin(found, "store")
-    found.write("holders", [{"component": "store", "role": "primary", "node": NODES[0]}])
+    found.note_roles("store", holders=[{"role": "primary", "node": NODES[0]}])
     for node in NODES[1:]:
         found.agents.say(node, "replica", 10)
     return found
@@ -118,7 +117,7 @@ async def test_what_the_spec_says_by_now_holds_no_failover_up(world: World, spec
 
 async def test_by_force_nobody_becomes_primary_of_what_never_had_one(world: World) -> None:
     """No node could begin afterwards."""
-    world.spoil("holders", None)
+    world.note_roles("store")
     with pytest.raises(ApplicationError, match="has had no primary yet"):
         await planned(world, NODES[1], candidate=NODES[1], force=True)
     assert first_primaries(world) == {NODES[0]}
@@ -146,25 +145,16 @@ async def test_another_component_may_still_begin(world: World) -> None:
     assert [over(live, component) for component in want.components] == [c.name == "store" for c in want.components]
 
 
-async def test_its_metadata_are_not_taken_for_those_of_an_app_that_has_run(world: World) -> None:
+async def test_what_is_recorded_of_it_is_not_taken_for_that_of_an_app_that_has_run(world: World) -> None:
     await planned(world, seen=SEEN)
-    app = world.object("App", NAME)
-    app["status"]["operation"] = {"type": "Failover", "state": "Completed"}
-    live = await observe(world.platform, NAMESPACE, NAME, app["metadata"]["uid"])
-    assert damages(app, live) == {}
-
-
-async def test_mended_its_metadata_still_say_who_may_not_begin(world: World) -> None:
-    await planned(world, seen=SEEN)
-    world.spoil("basic", "{")
-    await world.load()
-    assert world.part("basic")["begun"] == ["store"]
+    live = await observe(world.platform, NAMESPACE, NAME, UID)
+    assert (live.deployed, live.lost) == (None, [])
 
 
 async def test_completed_it_is_deployed_as_any_other(world: World) -> None:
     await planned(world, seen=SEEN)
     await world.deployed()
-    assert "begun" not in world.part("basic")
+    assert world.recorded.begun == []
 
 
 @pytest.mark.parametrize("part", ["holders", "roles"])
@@ -181,8 +171,7 @@ async def test_after_the_loss_of_a_volume_nobody_begins_empty(
 ) -> None:
     """The others would follow it; in topologies without ``holders`` as well, and also when the claim is there again."""
     if part == "roles":
-        world.spoil("holders", None)
-        world.write("roles", [{"node": NODES[1], "role": "replica", "epoch": 1}])
+        world.note_roles("store", roles=[{"node": NODES[1], "role": "replica", "epoch": 1}])
     for kind in gone:
         world.cluster.remove(world.object(kind, node))
     for _ in range(2):
@@ -193,7 +182,7 @@ async def test_after_the_loss_of_a_volume_nobody_begins_empty(
 @pytest.mark.parametrize("lost", [NODES[:1], NODES])
 async def test_where_nobody_has_served_or_no_volume_is_left_the_first_begins(world: World, lost: list[str]) -> None:
     if lost != NODES:
-        world.spoil("holders", None)
+        world.note_roles("store")
     for node in lost:
         for kind in ("Deployment", "PersistentVolumeClaim"):
             world.cluster.remove(world.object(kind, node))
@@ -203,20 +192,16 @@ async def test_where_nobody_has_served_or_no_volume_is_left_the_first_begins(wor
 
 @pytest.mark.parametrize("known", ["holders", "roles", "successor"])
 async def test_the_primarys_node_may_not_be_taken_away(world: World, known: str) -> None:
-    world.spoil("holders", None)
+    world.note_roles("store")
     if known == "successor":
         app = world.object("App", NAME)
         fence = {"node": NODES[0], "component": "store", "since": "2026-01-01T00:00:00Z", "successor": NODES[2]}
         world.cluster.put({**app, "status": {**app["status"], "fenced": [fence]}})
     else:
-        world.write(known, [{"component": "store", "role": "primary", "node": NODES[2], "epoch": 1}])
+        entry = {"role": "primary", "node": NODES[2]}
+        world.note_roles("store", **{known: [entry | ({"epoch": 1} if known == "roles" else {})]})
     world.edit(components=store(replicas=2, storage={"size": "1Gi"}))
     assert f"{NODES[2]} is ready and may hold data" in (await world.load()).refusal
-
-
-@pytest.mark.parametrize("part", [None, "{", '{"a": 1}', '["x"]'])
-def test_holders_that_cannot_be_read_are_none(part: str | None) -> None:
-    assert holders({"data": {} if part is None else {"holders": part}}) == {}
 
 
 # An edit in mid-deploy

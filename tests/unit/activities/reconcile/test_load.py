@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from activities.reconcile.load import _refused, _snapshot, fewer_nodes
 from api.app import App
 from api.operations import OperationType
@@ -64,10 +62,8 @@ def test_more_nodes_and_another_component_are_no_matter() -> None:
     assert refused(ledger) == {}
 
 
-@pytest.mark.parametrize("part", [None, {}, {"normal": None}])
-def test_without_metadata_nothing_is_ready(part: Any) -> None:
+def test_of_nodes_that_are_only_begun_none_is_ready() -> None:
     ledger = deploying(books(4))
-    ledger.metadata["nodes"] = part
     ledger.app = books(2)
     assert refused(ledger) == {}
 

@@ -95,8 +95,8 @@ async def test_what_cannot_be_carried_out_is_refused_and_changes_nothing(
 async def test_during_the_first_deploy_ready_nodes_are_not_taken_away() -> None:
     world = World(runtimeVersion="1", components=store(replicas=3))
     await world.do(Prepare(world.platform).prepare, world.target(OperationType.DEPLOY))
-    part = world.part("nodes")
-    world.write("nodes", {**part, "normal": part["adding"], "adding": []})
+    for node in world.nodes("adding"):
+        world.note(node, state="normal")
     world.edit(components=store(replicas=2))
     snapshot = await world.load()
     assert snapshot.refusal_reason == UNSUPPORTED_CHANGE

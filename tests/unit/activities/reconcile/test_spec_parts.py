@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,7 +96,9 @@ def test_a_first_deploy_is_of_the_whole_spec() -> None:
 def test_a_parameter_that_the_newer_plugin_has_no_more_is_left_out() -> None:
     """Else a Repair would write a line into the engine's file that the plugin does not vouch for."""
     ledger = Ledger(books(config={"threads": 4}))
-    ledger.metadata["record"]["components"]["store"]["config"]["bygone"] = 1
+    known = ledger.state.components["store"]
+    former = known.model_copy(update={"config": {**known.config, "bygone": 1}})
+    ledger.state = replace(ledger.state, components={**ledger.state.components, "store": former})
     assert "bygone" not in ledger.runs().component("store").config
 
 

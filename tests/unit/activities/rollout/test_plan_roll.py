@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
 
@@ -14,12 +14,13 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.node_state import NodeState
 from activities.app.observed import ObservedApp
-from activities.cluster import metadata_edits
 from activities.dependencies import Platform
 from activities.rollout.plan_roll import Outdated, _roll_node, in_scope, ordered, outdated_nodes
 from activities.rollout.reset_volume import cannot_read
 from api.operations import Scope
 from render.desired.app import DesiredApp, DesiredComponent, RecordedState
+from render.desired.recorded_state import State
+from render.desired.state_edits import adding, normal
 from render.manifests.deployments import deployment_manifest
 from render.plugin.bundle import PluginBundle
 from tests.unit.render.support import DEFINITION, app, shelf, store, wanted
@@ -179,8 +180,8 @@ class FakePlatform:
         self.kubernetes = FakeKubernetes(deployments)
 
 
-async def outdated(desired: DesiredApp, live: DesiredApp, *, but: str = "", **noted: str) -> list[Outdated]:
-    """Those of ``desired`` where the cluster has the nodes of ``live``, but for one. ``noted``: more in each entry."""
+async def outdated(desired: DesiredApp, live: DesiredApp, *, but: str = "", unverified: bool = False) -> list[Outdated]:
+    """Those of ``desired`` where the cluster has the nodes of ``live``, but for one."""
     deployments = [
         deployment_manifest(live, each, group, node)
         for each in live.components
@@ -188,9 +189,15 @@ async def outdated(desired: DesiredApp, live: DesiredApp, *, but: str = "", **no
         for node in group.nodes
         if node.name != but
     ]
-    nodes = {"normal": [metadata_edits.entry(node) | noted for node in live.nodes]}
-    state = ObservedApp({}, {}, {"data": {"nodes": json.dumps(nodes)}}, RecordedState(), None)
-    return await outdated_nodes(cast(Platform, FakePlatform(deployments)), desired, state)
+    state = adding(State(), live)
+    for component in live.components:
+        state = normal(state, component)
+    if unverified:
+        for name, group in state.groups.items():
+            members = tuple(member.model_copy(update={"unverified": True}) for member in group.members)
+            state = state.with_group(name, replace(group, members=members))
+    seen = ObservedApp({}, {}, {}, {}, state, RecordedState(), None)
+    return await outdated_nodes(cast(Platform, FakePlatform(deployments)), desired, seen)
 
 
 def running(version: str, bundle: PluginBundle | None = None) -> DesiredApp:
@@ -213,7 +220,7 @@ def test_back_to_a_lower_version_only_what_the_plugin_says_can_be_read() -> None
 
 
 async def test_a_node_that_was_rolled_and_not_seen_to_serve_is_not_passed_over() -> None:
-    found = await outdated(running("2"), running("2"), unverified="true")
+    found = await outdated(running("2"), running("2"), unverified=True)
     assert len(found) == 5
     assert not any(node.other_version for node in found)
 

@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.reconcile.prepare import Prepare
 from activities.rollout.roll_node import Node
+from api.group import Member, MemberState
 from api.names import MIDDLEWARE_CONTAINER
 from api.operations import OperationType
 from api.steps import ErrorType, NodeStep
@@ -27,11 +28,7 @@ async def world(virtual_time: None) -> World:
     """It goes back to version 1, while node 1 has had a volume of version 2."""
     world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
     world.roles(store_0="primary")
-    part = world.part("nodes")
-    for node in part["normal"]:
-        if node["name"] == NODES[1]:
-            node |= {"version": "2", "data": "2"}
-    world.write("nodes", part)
+    world.note(NODES[1], version="2", data="2")
     return world
 
 
@@ -45,16 +42,12 @@ def claim(world: World, node: str = NODES[1]) -> str:
     return str(world.object("PersistentVolumeClaim", node)["metadata"]["uid"])
 
 
-def noted(world: World, node: str = NODES[1]) -> dict[str, str]:
-    return next(each for each in world.part("nodes")["normal"] if each["name"] == node)
-
-
 async def test_it_begins_with_an_empty_volume_and_serves(world: World) -> None:
     pod, volume = world.pod(NODES[1])["metadata"]["uid"], claim(world)
     await roll(world)
     assert claim(world) != volume
     assert world.pod(NODES[1])["metadata"]["uid"] != pod
-    assert noted(world) == {"name": NODES[1], "component": "store", "group": "g", "version": "1", "data": "1"}
+    assert world.member(NODES[1]) == Member(name=NODES[1], state=MemberState.NORMAL, version="1", data="1")
     assert world.object("Deployment", NODES[1])["spec"]["replicas"] == 1
 
 
@@ -67,9 +60,8 @@ async def test_a_repeat_of_the_step_keeps_the_copy(world: World) -> None:
 
 def readable(world: World) -> None:
     """No engine of a higher version has had the volume."""
-    part = world.part("nodes")
-    part["normal"] = [{**node, "version": "1", "data": "1"} for node in part["normal"]]
-    world.write("nodes", part)
+    for node in NODES:
+        world.note(node, version="1", data="1")
 
 
 async def test_a_volume_that_can_be_read_stays_whatever_the_step_was_given(world: World) -> None:
@@ -111,9 +103,8 @@ async def test_without_a_node_to_copy_from_nothing_is_thrown_away(world: World, 
     elif why == "nobody is writable":
         world.agents.say(NODES[0], "replica")
     else:
-        part = world.part("nodes")
-        part["normal"] = [{**node, "data": "2"} for node in part["normal"]]
-        world.write("nodes", part)
+        for node in NODES:
+            world.note(node, data="2")
     volume, pod = claim(world), world.pod(NODES[1])["metadata"]["uid"]
     with pytest.raises(ApplicationError, match="no other node serves that it could copy; not done") as error:
         await roll(world)
@@ -145,11 +136,7 @@ def interrupted(world: World, *containers: dict[str, object], at_the_end: dict[s
     pod = world.pod(NODES[1])
     pod["status"]["containerStatuses"] = list(containers)
     world.cluster.put(pod)
-    part = world.part("nodes")
-    part["normal"] = [
-        {**node, "data": "1", "unverified": "true"} if node["name"] == NODES[1] else node for node in part["normal"]
-    ]
-    world.write("nodes", part)
+    world.note(NODES[1], data="1", unverified=True)
     if at_the_end is not None:
         world.cluster.last_words[NODES[1]] = [at_the_end]
 
@@ -166,7 +153,7 @@ async def test_an_engine_that_began_before_the_way_back_has_had_the_volume(
     volume = claim(world)
     await roll(world)
     assert claim(world) != volume
-    assert (noted(world)["version"], noted(world)["data"]) == ("1", "1")
+    assert (world.member(NODES[1]).version, world.member(NODES[1]).data) == ("1", "1")
     assert world.object("Deployment", NODES[1])["spec"]["replicas"] == 1
 
 
@@ -243,7 +230,7 @@ async def test_a_node_is_given_the_new_version_and_the_newest_agents(world: Worl
     assert "shelf:2" in template
     assert "agent:2" in template
     assert "shelf:1" in str(world.object("Deployment", NODES[0]))
-    assert (noted(world)["version"], "unverified" in noted(world)) == ("2", False)
+    assert (world.member(NODES[1]).version, world.member(NODES[1]).unverified) == ("2", False)
 
 
 async def test_the_next_node_waits_until_this_one_has_been_ready_for_so_long(virtual_time: None) -> None:
@@ -274,7 +261,7 @@ async def test_an_engine_that_is_of_another_version_than_its_image_says_stops_it
     with pytest.raises(ApplicationError, match=r"runs version 3\.1; its image should hold 1") as error:
         await roll(world)
     assert error.value.type == ErrorType.NODE_STUCK
-    assert noted(world)["unverified"] == "true"
+    assert world.member(NODES[1]).unverified
 
 
 async def test_a_restart_ends_the_pod_it_was_planned_for_and_not_its_successor(world: World) -> None:

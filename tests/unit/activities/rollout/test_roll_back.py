@@ -75,23 +75,21 @@ async def test_a_restart_of_one_node_is_of_that_one_or_says_why_not(world: World
     [("deleting", "is leaving: a Scale has begun to remove it"), ("adding", "is still joining: a Scale has begun to")],
 )
 async def test_a_node_that_comes_or_goes_is_not_said_to_be_unknown(world: World, state: str, said: str) -> None:
-    part = world.part("nodes")
-    moved = next(entry for entry in part["normal"] if entry["name"] == NODES[1])
-    world.write("nodes", {**part, "normal": [e for e in part["normal"] if e is not moved], state: [moved]})
+    world.note(NODES[1], state=state)
     with pytest.raises(ApplicationError, match=f"node: {NODES[1]} {said}.*; there are {NODES[0]}, books-watch"):
         await rolls(world, OperationType.RESTART, scope=Scope(node=NODES[1]))
 
 
 async def test_after_an_abort_the_former_record_counts_and_nothing_is_left_to_roll(world: World) -> None:
-    before = world.part("record")["groups"]
+    before = world.group_spec()
     await begun(world, OperationType.UPGRADE, runtimeVersion="2")
     assert not (await back(world, OperationType.UPGRADE)).too_late
-    assert world.part("record")["groups"] == before
-    assert world.part("basic")["runtimeVersion"] == "1"
+    assert world.group_spec() == before
+    assert (world.state.runtime_version, world.state.rolled_from) == ("1", "")
     assert await rolls(world, OperationType.UPGRADE, OperationType.REPAIR) == []
     # Asked once more, as after a lost answer, it finds nothing to put back.
     assert not (await back(world, OperationType.UPGRADE)).too_late
-    assert world.part("record")["groups"] == before
+    assert world.group_spec() == before
 
 
 async def test_once_the_primary_runs_the_new_version_there_is_only_forward(world: World) -> None:
@@ -100,8 +98,7 @@ async def test_once_the_primary_runs_the_new_version_there_is_only_forward(world
     labels = {**pod["metadata"]["labels"], "middleware.io/role": "primary", "app.kubernetes.io/version": "2"}
     world.cluster.put({**pod, "metadata": {**pod["metadata"], "labels": labels}})
     assert (await back(world, OperationType.UPGRADE)).too_late
-    assert world.part("basic")["runtimeVersion"] == "2"
-    assert world.part("record")["runtimeVersion"] == "2"
+    assert world.state.runtime_version == "2"
 
 
 async def test_a_failover_in_mid_way_back_may_make_it_too_late(world: World) -> None:
@@ -130,13 +127,12 @@ async def test_a_plugin_that_was_interrupted_goes_on_as_itself_and_is_forgotten_
     assert plan(files, half).operation == OperationType.UPGRADE_PLUGIN
     assert plan(replace(snapshot, drift=["Service x is missing"]), half).operation == OperationType.REPAIR
     await world.carry_out(OperationType.UPGRADE_PLUGIN)
-    assert "previousPlugin" not in world.part("basic")
+    assert world.recorded.previous_plugin == ""
     snapshot = await world.load(drift=False)
     assert (snapshot.operation, snapshot.deployed_hash) == ("", snapshot.spec_hash)
 
 
 async def test_another_plugin_version_goes_back_to_the_former(world: World) -> None:
-    part = {**world.part("basic"), "pluginVersion": "1.1.0", "previousPlugin": "1.0.0"}
-    world.write("basic", part)
+    world.record(pluginVersion="1.1.0", previousPlugin="1.0.0")
     await back(world, OperationType.UPGRADE_PLUGIN)
-    assert world.part("basic")["pluginVersion"] == "1.0.0"
+    assert world.recorded.plugin_version == "1.0.0"

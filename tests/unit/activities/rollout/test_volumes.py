@@ -159,7 +159,9 @@ async def test_a_request_that_may_not_be_lowered_ends_the_step_with_what_to_do(w
 async def aborted(world: World) -> str:
     """The recorded size afterwards."""
     await world.do(Upgrade(world.platform).roll_back, world.target(OperationType.RESIZE))
-    return str(world.part("record")["groups"]["books-store-g"]["storage"]["size"])
+    storage = world.group_spec().storage
+    assert storage is not None
+    return storage.size
 
 
 async def test_an_abort_puts_the_size_back_unless_a_volume_has_got_it(world: World) -> None:

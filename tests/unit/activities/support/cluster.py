@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
@@ -23,16 +22,18 @@ from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.finish import Record
 from activities.reconcile.load import Load
 from activities.reconcile.prepare import Prepare
+from activities.rollout.roll_node import Node
 from activities.terminated_pods import TerminatedPods
 from api.app import App
-from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE, metadata_name
+from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE
 from api.operations import OperationType
-from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, Target
+from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, NodeStep, Target
 from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource, resource_of
 from clients.shared_watch import Change, WatchEvent
 from clients.tls.certificates import KeyPair, create_authority
 from render.plugin.bundle import PluginBundle, to_config_maps
 from tests.unit.activities.support.agents import UID, FakeAgents
+from tests.unit.activities.support.recorded import RecordedApp
 from tests.unit.render.support import manifest, shelf
 from tests.unit.watcher.support import rights
 from tests.unit.watcher.support.fakes import FakeKubernetes, _merged
@@ -206,11 +207,13 @@ class FakeWatch:
             self._cluster.woken.discard(changed)
 
 
-class World:
+class World(RecordedApp):
     """One App, its cluster and the platform that runs it. Every step is called as an activity of the worker."""
 
     def __init__(self, *bundles: PluginBundle, **spec: Any) -> None:
-        self.cluster, self.agents = FakeCluster(), FakeAgents()
+        super().__init__(NAMESPACE, NAME)
+        self.cluster: FakeCluster = FakeCluster()
+        self.agents = FakeAgents()
         if not _AUTHORITY:
             _AUTHORITY.append(create_authority("test"))
         for bundle in bundles or (shelf(),):
@@ -241,16 +244,6 @@ class World:
         after = {**live["spec"], **spec}
         metadata = {**live["metadata"], "generation": live["metadata"]["generation"] + 1}
         self.cluster.put({**live, "metadata": metadata, "spec": after})
-
-    def spoil(self, part: str, text: str | None) -> None:
-        """Writes into the metadata by hand; None removes the part."""
-        live = self.object("ConfigMap", metadata_name(NAME))
-        data = {key: value for key, value in live["data"].items() if key != part}
-        self.cluster.put({**live, "data": data if text is None else {**data, part: text}})
-
-    def write(self, part: str, value: Any) -> None:
-        """As an operation would have left it."""
-        self.spoil(part, json.dumps(value))
 
     def claim(self, node: str, capacity: str, *, request: str = "", conditions: Any = ()) -> None:
         """The node's volume claim, bound, as its driver has come so far."""
@@ -289,12 +282,6 @@ class World:
     def names(self, kind: str) -> list[str]:
         return sorted(name for what, where, name in self.cluster.objects if (what, where) == (kind, NAMESPACE))
 
-    def part(self, name: str) -> Any:
-        return json.loads(self.object("ConfigMap", metadata_name(NAME))["data"][name])
-
-    def nodes(self, state: str = "normal") -> list[str]:
-        return [node["name"] for node in self.part("nodes")[state]]
-
     def events(self) -> list[str]:
         found = [each for (kind, _, _), each in self.cluster.objects.items() if kind == "Event"]
         return [f"{each['reason']}: {each['message']}" for each in found]
@@ -326,6 +313,12 @@ class World:
                 await self.do(ApplyGroup(self.platform).apply_group, GroupStep(target, component.name, group.name))
             await self.do(Record(self.platform).record, ComponentStep(target, component.name))
         await self.do(Record(self.platform).finish, target)
+
+    async def give(self, node: str) -> None:
+        """The step of an Upgrade that gives the node another Pod, which serves."""
+        component, group = node.split("-")[1:3]
+        step = NodeStep(self.target(OperationType.UPGRADE), component, group, node, self.pod(node)["metadata"]["uid"])
+        await self.do(Node(self.platform).roll_node, step)
 
     async def deployed(self) -> World:
         await self.carry_out(OperationType.DEPLOY)

@@ -1,19 +1,21 @@
-"""What the cluster remembers of one App of the plugin ``shelf``, written by the same pure functions as in operations.
+"""What is recorded of one App of the plugin ``shelf``, written by the same pure functions as in operations.
 
 So that tests can carry out one operation after another, or half of one, and look at what is found next.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from activities.app.observed import ObservedApp
-from activities.cluster import metadata_edits
 from api.app import App
+from api.group import GroupSpec, MemberState
 from api.operations import OperationType
+from render.desired import state_edits as edits
 from render.desired.app import DesiredApp, DesiredComponent, desired
-from render.desired.recorded_state import deployed_state, recorded_state
+from render.desired.recorded_state import State, deployed_state, recorded_state
 from render.desired.spec_parts import Deployed, Part, pending, plugin_of, stage_of, staged
 from render.manifests.lists import record_manifests
 from render.plugin.bundle import PluginBundle
@@ -30,11 +32,11 @@ BUNDLES = {
 
 
 class Ledger:
-    """Metadata parts, and the Component and Group resources. ``app``: what the App asks for now."""
+    """``state``: what is recorded; and the Component and Group resources. ``app``: what the App asks for now."""
 
     def __init__(self, app: App, *, runs: bool = True) -> None:
         self.app = app
-        self.metadata: dict[str, Any] = {}
+        self.state = State()
         self.components: dict[str, Manifest] = {}
         self.groups: dict[str, Manifest] = {}
         if runs:
@@ -43,19 +45,11 @@ class Ledger:
     # What is there
 
     @property
-    def config_map(self) -> Manifest:
-        return {"data": {part: json.dumps(value) for part, value in self.metadata.items()}}
-
-    @property
     def live(self) -> ObservedApp:
-        recorded = recorded_state(self.components, self.groups, self.metadata.get("record"))
-        return ObservedApp(
-            self.components,
-            self.groups,
-            self.config_map,
-            recorded,
-            deployed_state(self.app.name, UID, self.config_map, recorded),
-        )
+        recorded = recorded_state(self.state, self.components, self.groups)
+        manifest = {"metadata": self.app.metadata}
+        deployed = deployed_state(self.state, recorded)
+        return ObservedApp(manifest, self.components, self.groups, {}, self.state, recorded, deployed)
 
     @property
     def deployed(self) -> Deployed:
@@ -64,7 +58,13 @@ class Ledger:
         return found
 
     def nodes(self, state: str) -> list[str]:
-        return [node["name"] for node in self.metadata["nodes"][state]]
+        return [node.name for node in self.state.nodes(MemberState(state))]
+
+    def spec(self, group: str = "books-store-g") -> GroupSpec:
+        """What the Group's Pods are made of."""
+        found = self.state.groups[group].update
+        assert found is not None
+        return found
 
     def bundle(self, version: str = "") -> PluginBundle:
         return BUNDLES[version or self.app.spec.plugin.version]
@@ -90,14 +90,11 @@ class Ledger:
 
     # What operations write
 
-    def _update(self, part: str, value: Any) -> None:
-        self.metadata[part] = json.loads(json.dumps(value))
-
     def prepare(self, operation: OperationType) -> DesiredApp:
         want = self.stage(operation, extend=operation == OperationType.SCALE)
-        self._update("basic", metadata_edits.basic(self.metadata.get("basic"), want, "now"))
-        self._update("nodes", metadata_edits.adding(self.metadata.get("nodes"), want))
-        self._update("record", metadata_edits.record(self.metadata.get("record"), want, operation))
+        deployed = edits.begin(self.state.deployed, want, "now", self.state.runtime_version)
+        before = replace(self.state, deployed=deployed)
+        self.state = edits.recorded(edits.adding(before, want), want, operation)
         for manifest in record_manifests(want):
             kept = self.groups if manifest["kind"] == "Group" else self.components
             kept[manifest["metadata"]["name"]] = manifest
@@ -108,33 +105,37 @@ class Ledger:
             self.note_component(component)
 
     def note_component(self, component: DesiredComponent) -> None:
-        self._update("nodes", metadata_edits.normal(self.metadata["nodes"], component))
+        self.state = edits.normal(self.state, component)
+
+    def edit_members(self, edit: Callable[[edits.Members], edits.Members]) -> None:
+        """Those of every Group."""
+        for name, group in self.state.groups.items():
+            self.state = self.state.with_group(name, replace(group, members=edit(group.members)))
 
     def roll(self, name: str, version: str) -> None:
         """The node has another Pod, which was seen to serve."""
-        self._update(
-            "nodes", metadata_edits.verified(metadata_edits.rolled(self.metadata["nodes"], name, version), name)
-        )
+        self.edit_members(lambda members: edits.verified(edits.rolled(members, name, version), name))
 
     def begin_removal(self, *names: str) -> None:
-        self._update("nodes", metadata_edits.deleting(self.metadata["nodes"], names))
+        self.edit_members(lambda members: edits.deleting(members, names))
 
     def end_removal(self, *names: str) -> None:
-        self._update("nodes", metadata_edits.gone(self.metadata["nodes"], names))
+        self.edit_members(lambda members: edits.gone(members, names))
 
     def finish(self, operation: OperationType) -> None:
-        basic = {**self.metadata["basic"], "deployed": "hash"}
-        if OperationType.UPGRADE_PLUGIN in stage_of(operation):
-            basic = metadata_edits.without_previous_plugin(basic)
-        self._update("basic", basic)
-        if operation in (OperationType.UPGRADE, OperationType.RESIZE):
-            self._update("record", metadata_edits.settled(self.metadata["record"]))
+        moved = OperationType.UPGRADE_PLUGIN in stage_of(operation)
+        over = operation in (OperationType.UPGRADE, OperationType.RESIZE)
+        if over:
+            self.state = edits.settled(self.state)
+        at = self.state.runtime_version if over else ""
+        deployed = edits.finished(self.state.deployed, "hash", "now", moved=moved, settled_at=at)
+        self.state = replace(self.state, deployed=deployed)
 
     def carry_out(self, operation: OperationType) -> None:
         if operation == OperationType.RECONFIGURE:
             want = self.stage(operation)
             for component in want.components:
-                self._update("record", metadata_edits.reconfigured(self.metadata["record"], want, component))
+                self.state = edits.reconfigured(self.state, want, component)
         else:
             want = self.prepare(operation)
         if operation == OperationType.UPGRADE:

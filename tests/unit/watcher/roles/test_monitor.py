@@ -1,24 +1,22 @@
-"""From what agents say to the labels that Services select by, and the record in the metadata ConfigMap."""
+"""From what agents say to the labels that Services select by, and what is noted in the Component's status."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
 
-from api.names import app_labels
 from clients.agents import Agents
 from clients.kubernetes import Kubernetes
 from proto import agent_pb2
 from tests.unit.watcher.support.fakes import FakeAgents, FakeKubernetes, eventually, unavailable
-from tests.unit.watcher.support.objects import APP, NAMESPACE, Manifest, app, metadata, pod, service
+from tests.unit.watcher.support.objects import APP, NAMESPACE, Manifest, app, component, pod, service
 from watcher.cache.caches import AppKey, ComponentKey, watched
 from watcher.roles.arbitration import Decision
 from watcher.roles.monitor import RoleMonitor
-from watcher.roles.record import RoleRecorder, recorded_roles, write_roles
+from watcher.roles.record import RecordedHolder, RoleRecorder
 from watcher.roles.rules import RoleRules
 from watcher.roles.streams import Heard
 
@@ -31,22 +29,23 @@ def cluster_of(*pods: Manifest) -> FakeKubernetes:
     kubernetes = FakeKubernetes()
     kubernetes.put(app())
     kubernetes.put(service(f"{APP}-redis-server-master", "redis-server", 6379, role="master"))
-    labelled = metadata(f"{APP}-metadata", app_labels(APP))
-    kubernetes.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": labelled, "data": {}})
+    kubernetes.put(component("redis-server"))
     for each in pods:
         kubernetes.put(each)
     return kubernetes
 
 
 @asynccontextmanager
-async def monitored(kubernetes: FakeKubernetes, agents: FakeAgents) -> AsyncIterator[RoleMonitor]:
+async def monitored(
+    kubernetes: FakeKubernetes, agents: FakeAgents, holders: Sequence[RecordedHolder] = ()
+) -> AsyncIterator[RoleMonitor]:
     async with watched(cast(Kubernetes, kubernetes)) as cluster:
 
         def changed(key: AppKey) -> None:
             recorder.add(key)
 
         monitor = RoleMonitor(cluster, cast(Agents, agents), RoleRules(cluster), changed)
-        recorder = RoleRecorder(cluster, monitor.epochs)
+        recorder = RoleRecorder(cluster, monitor.epochs, lambda key: holders)
         async with recorder, monitor:
             yield monitor
 
@@ -58,8 +57,13 @@ def role(kubernetes: FakeKubernetes, manifest: Manifest) -> str | None:
 
 
 def record(kubernetes: FakeKubernetes) -> list[dict[str, Any]]:
-    data = kubernetes.get_now("ConfigMap", NAMESPACE, f"{APP}-metadata")["data"]
-    return cast(list[dict[str, Any]], json.loads(data.get("roles", "[]")))
+    return cast(list[dict[str, Any]], status(kubernetes).get("roles", []))
+
+
+def status(kubernetes: FakeKubernetes) -> Manifest:
+    """Of the Component."""
+    found: Manifest = kubernetes.get_now("Component", NAMESPACE, f"{APP}-redis-server").get("status") or {}
+    return found
 
 
 def label_patches(kubernetes: FakeKubernetes) -> list[tuple[str, str | None]]:
@@ -158,9 +162,8 @@ async def test_an_engine_that_ended_loses_its_role_and_a_silent_agent_does_not()
 async def test_a_restarted_watcher_believes_the_labels_until_the_agents_speak() -> None:
     pods = [pod("redis-server", 0), pod("redis-server", 1, role="master")]
     kubernetes, agents = cluster_of(*pods), FakeAgents()
-    text = json.dumps([{"node": SECOND, "role": "master", "epoch": 9}])
-    config_map = kubernetes.get_now("ConfigMap", NAMESPACE, f"{APP}-metadata")
-    kubernetes.put({**config_map, "data": {"roles": text}})
+    noted = {"roles": [{"node": SECOND, "role": "master", "epoch": 9}]}
+    kubernetes.put({**kubernetes.get_now("Component", NAMESPACE, f"{APP}-redis-server"), "status": noted})
     async with monitored(kubernetes, agents) as monitor:
         agents.say(FIRST, "master", 7)
         await eventually(lambda: monitor.epochs((NAMESPACE, APP))[pods[0]["metadata"]["name"]] == 7)
@@ -169,39 +172,39 @@ async def test_a_restarted_watcher_believes_the_labels_until_the_agents_speak() 
     assert label_patches(kubernetes)[0] == (pods[1]["metadata"]["name"], "replica")
 
 
-async def test_the_record_survives_another_writers_change_in_between() -> None:
-    kubernetes = cluster_of()
-    conflicts: list[str] = []
-
-    def fail(verb: str, name: str) -> None:
-        if verb == "patch" and len(conflicts) < 2:
-            conflicts.append(name)
-            live = kubernetes.get_now("ConfigMap", NAMESPACE, f"{APP}-metadata")
-            kubernetes.put({**live, "data": {**live["data"], "nodes": f"{len(conflicts)}"}})
-
-    kubernetes.fail = fail
-    wanted = recorded_roles({"data": {"roles": '[{"node": "a", "role": "master", "epoch": 3}]'}})
-    assert await write_roles(cast(Kubernetes, kubernetes), (NAMESPACE, APP), wanted)
-    data = kubernetes.get_now("ConfigMap", NAMESPACE, f"{APP}-metadata")["data"]
-    assert json.loads(data["roles"]) == [{"node": "a", "role": "master", "epoch": 3}]
-    assert data["nodes"] == "2"
-
-
-async def test_a_record_that_is_lost_is_written_again_though_no_role_changes() -> None:
+async def test_what_others_write_into_the_status_stays() -> None:
     kubernetes, agents = cluster_of(pod("redis-server", 0)), FakeAgents()
+    live = kubernetes.get_now("Component", NAMESPACE, f"{APP}-redis-server")
+    kubernetes.put({**live, "status": {"revision": "r-1", "ready": 1}})
     async with monitored(kubernetes, agents):
         agents.say(FIRST, "master", 7)
         await eventually(lambda: len(record(kubernetes)) == 1)
-        written = record(kubernetes)
-        lost = kubernetes.get_now("ConfigMap", NAMESPACE, f"{APP}-metadata")
+    assert (status(kubernetes)["revision"], status(kubernetes)["ready"]) == ("r-1", 1)
+
+
+async def test_a_watcher_that_knows_no_holder_yet_leaves_what_an_earlier_one_has_noted() -> None:
+    kubernetes, agents = cluster_of(pod("redis-server", 0)), FakeAgents()
+    live = kubernetes.get_now("Component", NAMESPACE, f"{APP}-redis-server")
+    holders = [{"role": "master", "node": SECOND}]
+    kubernetes.put({**live, "status": {"holders": holders}})
+    async with monitored(kubernetes, agents):
+        agents.say(FIRST, "replica", 7)
+        await eventually(lambda: len(record(kubernetes)) == 1)
+    assert status(kubernetes)["holders"] == holders
+
+
+async def test_what_was_noted_is_written_again_where_the_component_is_made_anew() -> None:
+    kubernetes, agents = cluster_of(pod("redis-server", 0)), FakeAgents()
+    known = [RecordedHolder("redis-server", "master", FIRST)]
+    async with monitored(kubernetes, agents, known):
+        agents.say(FIRST, "master", 7)
+        await eventually(lambda: len(record(kubernetes)) == 1)
+        written = status(kubernetes)
+        lost = kubernetes.get_now("Component", NAMESPACE, f"{APP}-redis-server")
         kubernetes.remove(lost)
-        kubernetes.put({**lost, "data": {}})
-        await eventually(lambda: record(kubernetes) == written)
-        edited = kubernetes.get_now("ConfigMap", NAMESPACE, f"{APP}-metadata")
-        by_hand = [{"manager": "kubectl-edit", "operation": "Update", "time": "2025-01-02T00:00:00Z"}]
-        authored = {**edited["metadata"], "managedFields": by_hand}
-        kubernetes.put({**edited, "data": {"roles": "[]"}, "metadata": authored})
-        await eventually(lambda: record(kubernetes) == written)
+        kubernetes.put({**lost, "status": {}, "metadata": {**lost["metadata"], "uid": "another"}})
+        await eventually(lambda: status(kubernetes) == written)
+    assert written["holders"] == [{"role": "master", "node": FIRST}]
 
 
 async def test_a_failure_over_one_report_does_not_end_the_following_of_its_pod() -> None:
@@ -226,11 +229,6 @@ async def test_a_failure_over_one_report_does_not_end_the_following_of_its_pod()
             await eventually(lambda: listener.failed)
             agents.say(FIRST, "master", 7)
             await eventually(lambda: role(kubernetes, node) == "master")
-
-
-def test_a_record_spoilt_by_hand_is_no_record() -> None:
-    for text in ("{", "3", '[{"node": "a"}]', '["a"]', '[{"node": "a", "role": "b", "epoch": null}]'):
-        assert recorded_roles({"data": {"roles": text}}) == []
 
 
 async def test_an_agent_that_hangs_is_named_and_its_role_stands() -> None:

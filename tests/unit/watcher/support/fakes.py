@@ -97,7 +97,7 @@ class FakeKubernetes:
         self._checked("get", name, None)
         return copy.deepcopy(self.objects.get((resource.kind, namespace or "", name)))
 
-    async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+    async def create(self, manifest: Manifest, *, dry_run: bool = False, **_: Any) -> Manifest:
         rights.check(self.who, "create", resource_of(manifest))
         key = self._key(manifest)
         if dry_run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -86,8 +85,6 @@ class Installation:
         self.kubernetes.put(service(f"{APP}-redis-master", "redis", 6379, role="master"))
         for number, name in enumerate(NODES):
             self.kubernetes.put(service(name, "redis", 6379, node=name, address=ADDRESSES[number]))
-        record = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(f"{APP}-metadata"), "data": {}}
-        self.kubernetes.put(record)
         monkeypatch.setattr(temporal, "suspect_entity", self._suspect)
 
     async def _suspect(
@@ -145,8 +142,8 @@ class Installation:
         return label
 
     def recorded(self) -> str:
-        data = self.kubernetes.get_now("ConfigMap", NAMESPACE, f"{APP}-metadata")["data"]
-        return next((entry["node"] for entry in json.loads(data.get("holders", "[]"))), "")
+        status = self.kubernetes.get_now("Component", NAMESPACE, f"{APP}-redis").get("status") or {}
+        return next((entry["node"] for entry in status.get("holders") or []), "")
 
     def renewals(self, node: str) -> int:
         return sum(name == node for name, _ in self.agents.renewed)

@@ -1,0 +1,80 @@
+"""Recording anew what runs, where the statuses that said so were lost: objects restored from a backup have none, and a
+Group that somebody removed takes its own with it.
+
+What is found is ``render.check.rebuilt_state``'s. Groups and Components are written first and the App last: while its
+status says nothing, all is found out again. Where it cannot be shown what runs nothing is touched, and the App says
+what a person has to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from temporalio.exceptions import ApplicationError
+
+from activities.app.applied_config import otherwise_set
+from activities.app.desired import said_of, stage
+from activities.app.observed import ObservedApp, owned_by, update_state
+from activities.cluster.apply import apply_all
+from activities.cluster.events import tell
+from activities.cluster.state import update_deployed
+from activities.dependencies import Platform
+from api.app import App, DeployedStatus
+from api.names import app_labels
+from api.operations import OperationType
+from api.steps import Target
+from clients.resources import DEPLOYMENT
+from render.check.rebuilt_state import LiveObjects, Rebuilt, UnsureError, rebuilt
+from render.desired.app import DesiredApp
+from render.desired.recorded_state import deployed_state, recorded_state
+from render.manifests.lists import record_manifests
+
+STATE_LOST = "StateLost"
+
+
+async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
+    """Why it is left to a person; empty where it is recorded again. Raises ConflictError."""
+    found, _ = await platform.kubernetes.list(DEPLOYMENT, app.namespace, labels=app_labels(app.name))
+    deployments = {str(each["metadata"]["name"]): each for each in found if owned_by(each, app.uid)}
+    objects = LiveObjects(live.components, live.groups, live.revisions, deployments)
+    try:
+        new = rebuilt(app, live.state, objects)
+        desired = await _desired(platform, app, live, new)
+    except UnsureError as error:
+        return f"{said_of(live.lost)}; {error}. Nothing is touched until then"
+    except ApplicationError as error:
+        return f"{said_of(live.lost)}; {error.message}. Nothing is touched until then"
+    target = Target(app.namespace, app.name, app.uid, "", "", f"generation {app.generation}")
+    missing = live.missing(record_manifests(desired))
+    try:
+        await apply_all(platform, target, missing)
+    except ApplicationError as error:
+        if not error.non_retryable:
+            raise  # one that is still being deleted, say
+        return f"{said_of(live.lost)}; {error.message}"
+    state = new.state
+    await update_state(
+        platform,
+        target,
+        lambda before: replace(before, groups={**before.groups, **state.groups}, components=state.components),
+        None if missing else live,
+    )
+    await update_deployed(platform, target, lambda before: before or state.deployed or DeployedStatus())
+    await tell(platform, target, "StateRebuilt", f"{said_of(live.lost)}; found out from what runs", warning=True)
+    return ""
+
+
+async def _desired(platform: Platform, app: App, live: ObservedApp, new: Rebuilt) -> DesiredApp:
+    """The App as it runs, by what was found. Raises UnsureError, and ApplicationError where its plugin is not there."""
+    recorded = recorded_state(new.state, live.components, live.groups)
+    seen = replace(live, state=new.state, recorded=recorded, deployed=deployed_state(new.state, recorded), lost=())
+    runs = await stage(platform, app, seen, OperationType.REPAIR)
+    if new.unproven:
+        nodes = {node.name for name in new.unproven for node in runs.component(name).nodes}
+        other = sorted(nodes & {*await otherwise_set(platform, runs)})
+        if other:
+            raise UnsureError(
+                f"{', '.join(other)} run with other parameters than their Components say; put back the Components as "
+                "they were"
+            )
+    return runs

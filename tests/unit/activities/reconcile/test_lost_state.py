@@ -1,0 +1,158 @@
+"""An App whose objects were restored from a backup has lost the statuses that say what runs: it is found out anew, or
+the App says what a person must do, and nothing is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from activities.reconcile.prepare import Prepare
+from activities.reconcile.rebuild_state import STATE_LOST
+from api.group import MemberState
+from api.operations import OperationType
+from clients.resources import CONTROLLER_REVISION
+from render.check.rebuilt_state import REBUILT
+from tests.unit.activities.support.cluster import NAME, World
+from tests.unit.render.support import DEFINITION, shelf, store
+
+GROUP, NODES = "books-store-g", ["books-store-g-0", "books-store-g-1"]
+NEWER = shelf(plugin_yaml=DEFINITION.replace("name: shelf, version: 1.0.0", "name: shelf, version: 1.1.0"))
+
+
+@pytest.fixture
+async def world() -> World:
+    spec = [{**store(replicas=2)[0], "config": {"threads": 4}}]
+    return await World(shelf(), NEWER, runtimeVersion="1", components=spec).deployed()
+
+
+async def upgraded_to(world: World, *nodes: str) -> None:
+    """An Upgrade has come so far."""
+    world.edit(runtimeVersion="2")
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.UPGRADE))
+    for name in nodes:
+        await world.give(name)
+
+
+async def test_what_runs_is_found_out_anew(world: World) -> None:
+    before = world.state
+    world.lose_status()
+    snapshot = await world.load()
+    assert (snapshot.refusal, snapshot.operation, snapshot.deployed_hash) == ("", OperationType.DEPLOY, REBUILT)
+    assert snapshot.change == "what runs was found out anew, and is compared with the spec"
+    assert snapshot.drift == []
+    assert (world.state.groups, world.state.components) == (before.groups, before.components)
+    assert (world.recorded.plugin_version, world.recorded.topology) == ("1.0.0", "cluster")
+    assert any("StateRebuilt" in said for said in world.events())
+    await world.carry_out(OperationType.DEPLOY)
+    assert (await world.load()).deployed_hash == snapshot.spec_hash
+
+
+async def test_also_where_the_revisions_are_not_in_the_backup(world: World) -> None:
+    before = world.state
+    world.lose_status()
+    world.lose(CONTROLLER_REVISION.kind)
+    assert (await world.load()).refusal == ""
+    assert world.state.groups == before.groups
+    assert world.state.components["store"].config == before.components["store"].config
+
+
+async def test_a_newer_spec_is_no_word_on_what_runs(world: World) -> None:
+    """Such as one that Git applies before anybody has looked."""
+    world.edit(runtimeVersion="2", plugin={"name": "shelf", "version": "1.1.0"})
+    world.lose_status()
+    snapshot = await world.load()
+    assert (snapshot.operation, snapshot.change) == ("UpgradePlugin", "plugin 1.0.0 → 1.1.0")
+    assert world.state.runtime_version == "1"
+
+
+async def test_an_upgrade_under_way_goes_on_and_can_still_go_back(world: World) -> None:
+    await upgraded_to(world, NODES[1])
+    before = world.state
+    world.lose_status()
+    assert (await world.load()).operation == OperationType.UPGRADE
+    found = world.state.groups[GROUP]
+    assert (found.current, found.update) == (before.groups[GROUP].current, before.groups[GROUP].update)
+    assert {name: member.version for name, member in world.state.members.items() if name in NODES} == {
+        NODES[0]: "1",
+        NODES[1]: "2",
+    }
+
+
+@pytest.mark.parametrize("kind", ["Group", "Component"])
+async def test_one_that_somebody_removed_is_made_again_as_it_was(world: World, kind: str) -> None:
+    before = world.state
+    world.lose(kind)
+    snapshot = await world.load()
+    assert (snapshot.refusal, snapshot.operation, snapshot.drift) == ("", "", [])
+    assert snapshot.deployed_hash == snapshot.spec_hash, "the App itself has lost nothing"
+    assert (world.state.groups, world.state.components) == (before.groups, before.components)
+
+
+async def test_an_operation_does_not_go_on_by_half_of_it(world: World) -> None:
+    await upgraded_to(world, NODES[1])
+    world.lose("Group", GROUP)
+    with pytest.raises(Exception, match="planned anew"):
+        await world.do(Prepare(world.platform).prepare, world.target(OperationType.UPGRADE))
+    assert (await world.load()).operation == OperationType.UPGRADE
+
+
+async def test_a_group_that_says_something_else_than_its_nodes_is_not_believed(world: World) -> None:
+    world.lose_status()
+    world.lose(CONTROLLER_REVISION.kind)
+    live = world.object("Group", GROUP)
+    world.cluster.put({**live, "spec": {**live["spec"], "image": "evil:1"}})
+    before = dict(world.cluster.objects)
+    snapshot = await world.load()
+    assert snapshot.refusal_reason == STATE_LOST
+    assert f"{NODES[0]}, {NODES[1]} are made of nothing that Group {GROUP} or its revisions say" in snapshot.refusal
+    assert snapshot.refusal.endswith("Nothing is touched until then")
+    assert world.cluster.objects == before
+
+
+async def test_nor_is_a_component_with_other_parameters_than_its_nodes(world: World) -> None:
+    world.lose_status()
+    world.lose(CONTROLLER_REVISION.kind)
+    live = world.object("Component", "books-store")
+    world.cluster.put({**live, "spec": {**live["spec"], "config": {**live["spec"]["config"], "threads": 9}}})
+    snapshot = await world.load()
+    assert "run with other parameters than their Components say" in snapshot.refusal
+
+
+async def test_without_any_word_on_the_plugin_nothing_is_guessed(world: World) -> None:
+    world.lose_status()
+    world.lose("Component")
+    assert "do not say with which version of plugin shelf it runs" in (await world.load()).refusal
+
+
+async def test_a_first_deploy_that_was_at_work_lets_nobody_begin_beside_those_who_serve() -> None:
+    world = World(runtimeVersion="1", components=store(replicas=2, storage={"size": "1Gi"}))
+    await world.deployed()
+    world.lose("Deployment", NODES[1], *(name for name in world.names("Deployment") if "watch" in name))
+    world.lose_status()
+    snapshot = await world.load()
+    assert (snapshot.refusal, snapshot.deployed_hash) == ("", "")
+    assert world.recorded.begun == ["store"]
+    assert [node.name for node in world.state.nodes(MemberState.NORMAL)] == [NODES[0]]
+
+
+async def test_labels_that_a_tenant_wrote_make_no_node(world: World) -> None:
+    strange = world.object("Deployment", NODES[0])
+    metadata = {**strange["metadata"], "name": "payroll"}
+    world.cluster.put({**strange, "metadata": metadata})
+    world.lose_status()
+    await world.load()
+    assert "payroll" not in world.state.members
+
+
+async def test_a_paused_app_is_not_touched(world: World) -> None:
+    world.edit(paused=True)
+    world.lose_status()
+    before = dict(world.cluster.objects)
+    assert (await world.load()).paused
+    assert world.cluster.objects == before
+
+
+async def test_an_app_that_was_never_deployed_has_lost_nothing() -> None:
+    world = World(runtimeVersion="1", components=store(replicas=2))
+    snapshot = await world.load()
+    assert (snapshot.refusal, snapshot.deployed_hash) == ("", "")
+    assert "deployed" not in world.object("App", NAME)["status"]
