@@ -113,15 +113,12 @@ def app_facts(snapshot: Snapshot, components: tuple[ComponentFacts, ...]) -> App
     phase = Phase(progress.get("phase", Phase.PENDING))
     accepted = conditions.find(app, "Accepted")
     operation = apps.operation(app)
-    earlier = conditions.find(app, "Ready").get("reason")
-    first = phase in (Phase.PENDING, Phase.DEPLOYING)
-    interrupted = phase in (Phase.WAITING, Phase.PAUSED, Phase.REFUSED) and earlier in (None, "Deploying")
     return AppFacts(
         generation=int(app["metadata"].get("generation") or 0),
         seen=int(progress.get("observedGeneration") or 0),
         phase=phase,
         told=str(progress.get("message") or ""),
-        began=not (first or interrupted),
+        began=bool((status.get("deployed") or {}).get("specHash")),
         deleting=bool(app["metadata"].get("deletionTimestamp")),
         refusal=str(accepted.get("message") or "it is refused") if accepted.get("status") == "False" else "",
         operating=operation is not None,

@@ -12,6 +12,7 @@ from watcher.status.writer import differs
 
 NODES = [f"{APP}-redis-server-data-{n}" for n in range(2)] + [f"{APP}-redis-sentinel-data-{n}" for n in range(3)]
 NOW = "2025-01-02T00:00:00Z"
+DEPLOYED = {"specHash": "one"}
 WRITABLE = {"redis-server": frozenset({"master"})}
 SERVICES = [
     service(f"{APP}-redis-server", "redis-server", 6379),
@@ -139,10 +140,23 @@ def test_the_first_deploy_is_not_ready_whatever_the_counts_say() -> None:
 
 
 def test_an_operation_that_waits_is_still_the_first_deploy_only_where_none_has_ended() -> None:
-    ready = {"type": "Ready", "status": "False", "reason": "Deploying", "lastTransitionTime": NOW}
-    assert condition(sentinel(app(phase="Waiting", conditions=[ready]), all_pods()).app, "Ready")["status"] == "False"
-    ready = {"type": "Ready", "status": "True", "reason": "AllNodesReady", "lastTransitionTime": NOW}
-    assert condition(sentinel(app(phase="Waiting", conditions=[ready]), all_pods()).app, "Ready")["status"] == "True"
+    for phase in ("Waiting", "Paused"):
+        begun = sentinel(app(phase=phase, deployed={"plugin": "redis", "specHash": ""}), all_pods()).app
+        assert condition(begun, "Ready")["reason"] == "Deploying"
+        assert condition(sentinel(app(phase=phase, deployed=DEPLOYED), all_pods()).app, "Ready")["status"] == "True"
+
+
+def test_one_that_was_refused_and_paused_before_its_first_deploy_has_not_begun() -> None:
+    """The reason of its refusal stood where "Deploying" was looked for, and it counted as degraded."""
+    refused = {"type": "Ready", "status": "False", "reason": "InvalidSpec", "lastTransitionTime": NOW}
+    status = summarize(Snapshot(app(phase="Paused", conditions=[refused]), [], [], [], []), NOW).app
+    assert (condition(status, "Ready")["reason"], condition(status, "Degraded")["status"]) == ("Deploying", "False")
+
+
+def test_one_that_was_refused_and_paused_since_has() -> None:
+    refused = {"type": "Ready", "status": "False", "reason": "InvalidSpec", "lastTransitionTime": NOW}
+    status = sentinel(app(phase="Paused", conditions=[refused], deployed=DEPLOYED), all_pods()).app
+    assert condition(status, "Ready")["status"] == "True"
 
 
 def test_a_refused_spec_is_told_with_its_reason() -> None:

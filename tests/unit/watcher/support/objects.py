@@ -23,10 +23,13 @@ def metadata(name: str, labels: dict[str, str] | None = None, **more: Any) -> Ma
 
 
 def app(**status: Any) -> Manifest:
-    """``phase``, ``message`` and ``observedGeneration``: of its progress, as the activities write it."""
+    """``phase``, ``message`` and ``observedGeneration``: of its progress, as the activities write it. ``deployed``:
+    left out, its first Deploy has completed where it is Running."""
     told = {key: status.pop(key) for key in ("phase", "message", "observedGeneration") if key in status}
     if told:
         status["progress"] = told
+    if told.get("phase") == "Running":
+        status.setdefault("deployed", {"specHash": "one"})
     return {
         "apiVersion": "middleware.io/v1alpha1",
         "kind": "App",
