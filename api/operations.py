@@ -72,8 +72,8 @@ BY_REQUEST = frozenset(
 )
 """Operations that no spec asks for: they run because somebody started them."""
 GOES_ON = frozenset({OperationType.ROTATE_CREDENTIALS})
-"""Of these, one that was ended before it was done, or that somebody's edit of a Secret asks for, is seen by the planner,
-which begins it by itself."""
+"""Of these, one that was ended before it was done, or that somebody's edit of a Secret asks for, is seen by the
+planner, which begins it by itself."""
 OVERLAP = 300
 """Seconds for which both passwords are valid: clients read a mounted Secret anew within two minutes."""
 LONGEST_OVERLAP = 7 * 86_400

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,7 +52,8 @@ async def ensure_credentials(platform: Platform, target: Target, desired: Desire
         present = live.get("data") or {}
     lacking = [each for each in desired.credentials if not present.get(each.name)]
     data = {each.name: present[used] for each in lacking if present.get(used := f"{each.name}{USED}")}
-    made = secret_manifest(name, desired.namespace, {x.name: generated(x.length) for x in lacking if x.name not in data})
+    new = {each.name: generated(each.length) for each in lacking if each.name not in data}
+    made = secret_manifest(name, desired.namespace, new)
     data |= made["data"]
     data |= await _in_use(platform, target, desired, {**present, **data})
     # The deletion policy decides on it, as on the volumes that it opens: so it has no owner, and the annotation says
@@ -87,7 +88,7 @@ async def _in_use(
     return unnoted
 
 
-async def _running(platform: Platform, target: Target) -> list[Manifest]:
+async def _running(platform: Platform, target: Target) -> Sequence[Manifest]:
     found, _ = await platform.kubernetes.list(DEPLOYMENT, target.namespace, labels=app_labels(target.app))
     return found
 

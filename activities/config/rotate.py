@@ -1,6 +1,7 @@
 """``beginRotation``, ``giveCredentials``, ``keepBoth``, ``advanceRotation``: passwords of an App that runs.
 
-Where it stands is in the App's Secret alone (``render.desired.credentials``), so each step finds it again, whoever died.
+Where it stands is in the App's Secret alone (``render.desired.credentials``), so each step finds it again, whoever has
+died.
 
 1. ``beginRotation``: the next password is written beside the one in use: somebody's own, checked, or a new one.
 2. ``giveCredentials``: a node's Pod has the Secret as of this stage, and the plugin's tool has told the engine.
@@ -110,11 +111,11 @@ class Rotate:
         if all(f"{name}{USED}" in texts for name in names_of(desired)):
             return
         agents = reachable(self._platform, target, [node.name for node in desired.nodes])
-        said = await reports(self._platform, agents)
-        refusing = sorted(name for name, report in said.items() if report.credentials_refused)
+        answers = await reports(self._platform, agents)
+        refusing = sorted(name for name, report in answers.items() if report.credentials_refused)
         if refusing:
-            message = f"{', '.join(refusing)} does not accept what the App's Secret holds; put the former ones back first"
-            raise permanent(ErrorType.CREDENTIALS_KEPT, message)
+            said = "does not accept what the App's Secret holds; put the former passwords back first"
+            raise permanent(ErrorType.CREDENTIALS_KEPT, f"{', '.join(refusing)} {said}")
 
     @activity.defn(name=Step.ADVANCE_ROTATION)
     async def advance_rotation(self, request: AdvanceRequest) -> RotationStage:

@@ -9,9 +9,9 @@ stands in ``.rotation``, with a number that grows with each step, by which the a
                │        └▶ return ─┐
                └───────────────────┴▶ withdraw ─▶ done
 
-``accept``: the engines learn the next one. ``use``: it is what everybody logs in with, and what people read. ``retire``:
-the former one is refused. ``return`` and ``withdraw`` are the same on the way back. All of it is in the Secret, so
-whoever goes on after a death knows where.
+``accept``: the engines learn the next one. ``use``: it is what everybody logs in with, and what people read.
+``retire``: the former one is refused. ``return`` and ``withdraw`` are the same on the way back. All of it is in the
+Secret, so whoever goes on after a death knows where.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ LONGER = {
     Kind.ADDRESS_CHANGED: 15.0,
 }
 """Of problems that a failover of the engine's own, or a Repair that is about to begin, ends by itself."""
-REPAIRED = frozenset({Kind.FOLLOWS_ANOTHER, Kind.WRITES_REFUSED, Kind.ADDRESS_CHANGED})
+REPAIRED = frozenset({Kind.FOLLOWS_ANOTHER, Kind.WRITES_REFUSED, Kind.ADDRESS_CHANGED, Kind.CREDENTIALS_CHANGED})
 """Of these the App's workflow is woken; it looks by itself, and acts on what it finds."""
 AGAIN_AFTER = 1800.0
 

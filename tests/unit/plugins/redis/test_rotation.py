@@ -4,6 +4,7 @@ node loses another, and a node that starts in the middle of it is let in by its 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.unit.plugins import engines, support
 from tests.unit.plugins.engines import SENTINEL, Cluster, Engine, cluster, until
 from tests.unit.plugins.support import files, wanted
 
-OLD, NEW = support.PASSWORD, 'new-Pass#word;1\\2'
+OLD, NEW = support.PASSWORD, "new-Pass#word;1\\2"
 NAMES = ["password"]
 
 
@@ -87,10 +88,9 @@ def clients_have(password: str, by: pytest.MonkeyPatch) -> None:
 async def test_the_password_is_changed_and_nobody_is_refused_meanwhile(
     tmp_path: Path, topology: str, by: pytest.MonkeyPatch
 ) -> None:
-    groups = {"redis_server": 2} if topology != "standalone" else {"redis_server": 1}
-    if topology == "sentinel":
-        groups["redis_sentinel"] = 3
-    async with cluster(tmp_path, topology, **groups) as made:
+    of = {"sentinel": (2, 3), "replication": (2, 0), "standalone": (1, 0)}[topology]
+    groups = {"redis_sentinel": of[1]} if of[1] else {}
+    async with cluster(tmp_path, topology, redis_server=of[0], **groups) as made:
         secret, primary = Secret(made), await made.primary()
         secret.write(begun(secret.texts, NAMES, {"password": NEW}))
         await on_all(made, "acceptCredentials")
@@ -179,10 +179,8 @@ async def test_a_link_that_breaks_in_the_middle_comes_back(tmp_path: Path, by: p
         secret, primary = Secret(made), await made.primary()
 
         async def broken() -> None:
-            try:
+            with contextlib.suppress(RedisError):
                 await primary.ask("CLIENT", "KILL", "TYPE", "replica")
-            except RedisError:
-                pass
 
             async def linked() -> bool:
                 return bool((await primary.ask("WAIT", "1", "500")) == 1)
