@@ -434,8 +434,8 @@ class RoleReport(_message.Message):
     """The engine does not accept the credentials that the App's Secret holds now."""
     failover_off: _builtins.str
     """A sentence, not empty: why the engine's own failover could not replace a lost primary now, as this node sees it."""
-    credentials_changed: _builtins.bool
-    """The App's Secret, as it is mounted, holds another password than the one in use: somebody has written it."""
+    credentials_changed: _builtins.str
+    """Not empty: the App's Secret, as it is mounted, holds another password than the one in use. Another text for each edit."""
     def __init__(
         self,
         *,
@@ -459,7 +459,7 @@ class RoleReport(_message.Message):
         follows: _builtins.str = ...,
         credentials_refused: _builtins.bool = ...,
         failover_off: _builtins.str = ...,
-        credentials_changed: _builtins.bool = ...,
+        credentials_changed: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -103,14 +103,15 @@ class Secrets:
                 return text
         raise UnknownNameError(f"${{secret.{name}}} is unknown: the App's credentials hold no {name!r}")
 
-    def changed(self) -> bool:
-        """Whether somebody has written another password than the one in use."""
+    def changed(self) -> str:
+        """Not empty where somebody has written another password than the one in use; another text for each edit."""
         try:
             used = [name for name in os.listdir(self._directory) if name.endswith(_USED)]
         except OSError:
-            return False
+            return ""
         pairs = [(self._read(name.removesuffix(_USED)), self._read(name)) for name in used]
-        return any(written and written != in_use for written, in_use in pairs)
+        edited = any(written and written != in_use for written, in_use in pairs)
+        return (self.version() or "changed") if edited else ""
 
     def revision(self) -> str:
         """As the platform has numbered what is mounted; empty where it has not."""

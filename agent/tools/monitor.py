@@ -64,7 +64,7 @@ class Report:
     refusal: str = ""
     follows: str = ""
     credentials_refused: bool = False
-    credentials_changed: bool = False
+    credentials_changed: str = ""
     failover_off: str = ""
 
 

@@ -31,7 +31,8 @@ class Said:
     fenced: bool = False
     follows: str = ""
     credentials_refused: bool = False
-    credentials_changed: bool = False
+    credentials_changed: str = ""
+    """Not empty: the Secret holds another password than the one in use; another text for each edit."""
     failover_off: str = ""
     keeps_ending: str = ""
     """Why its engine ends again and again, a sentence; empty where it does not."""

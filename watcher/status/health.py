@@ -58,10 +58,12 @@ URGENT = TOLD - {Kind.KEEPS_ENDING}
 
 @dataclass(frozen=True)
 class Problem:
-    """``message``: a sentence without a full stop that names the nodes."""
+    """``message``: a sentence without a full stop that names the nodes. ``mark``: tells one from the next that says the
+    same."""
 
     kind: Kind
     message: str
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ def _of_node(component: ComponentFacts, node: NodeFacts) -> Iterator[Problem]:
         yield Problem(Kind.CREDENTIALS_REFUSED, said)
     if heard.credentials_changed:
         said = "the App's Secret holds another password than the engines run with; RotateCredentials brings it about"
-        yield Problem(Kind.CREDENTIALS_CHANGED, said)
+        yield Problem(Kind.CREDENTIALS_CHANGED, said, heard.credentials_changed)
     if heard.failover_off:
         yield Problem(Kind.FAILOVER_OFF, f"{node.name}: {heard.failover_off}, so no lost primary would be replaced")
 

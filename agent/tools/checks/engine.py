@@ -48,8 +48,8 @@ class Checked:
     writes: Writes = Writes.UNSPECIFIED
     refusal: str = ""
     credentials_refused: bool = False
-    credentials_changed: bool = False
-    """Somebody has written another password into the Secret than the one in use."""
+    credentials_changed: str = ""
+    """As ``Secrets.changed``."""
 
 
 class EngineChecks:
