@@ -111,8 +111,9 @@ def test_nobody_is_refused_while_the_password_is_changed(
 
 
 def test_a_lost_primary_is_replaced_afterwards(app: RunningApp) -> None:
-    primary = app.primary()
-    os.kill(engine(app.pods()[primary]["metadata"]["name"]), signal.SIGKILL)
+    """And a Sentinel begins again with what it has written of the passwords itself."""
+    for pod in [app.pods()[app.primary()], *list(app.pods("redis-sentinel").values())[:1]]:
+        os.kill(engine(pod["metadata"]["name"]), signal.SIGKILL)
     with writer(app, held(app, "password"), "failover") as writing:
         eventually("writes flow", lambda: len(writing.acknowledged) > 20, timeout=60)
     app.settled(90)
