@@ -189,6 +189,8 @@ class EntityState:
             self.failovers.learn(result, now)
         if result.type in BY_REQUEST - GOES_ON:
             return  # it stands for nothing that the spec says, so its failure keeps nothing from being done
+        if result.type in GOES_ON and self.failed_type not in ("", result.type):
+            return  # what the spec asks for, and failed or was aborted, stands whatever becomes of it
         self._learn_halfway(result)
         if result.outcome == Outcome.COMPLETED and not snapshot.deployed_hash:
             self.unrepairable = []  # what the first Deploy had left is a Repair's from now on
