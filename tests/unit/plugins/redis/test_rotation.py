@@ -75,28 +75,25 @@ async def in_order(made: Cluster) -> bool:
     return all(well)
 
 
-@pytest.fixture
-def by(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    return monkeypatch
-
-
-def clients_have(password: str, by: pytest.MonkeyPatch) -> None:
-    by.setattr(engines, "PASSWORD", password)
+def clients_have(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "PASSWORD", password)
 
 
 @pytest.mark.parametrize("topology", ["sentinel", "replication", "standalone"])
 async def test_the_password_is_changed_and_nobody_is_refused_meanwhile(
-    tmp_path: Path, topology: str, by: pytest.MonkeyPatch
+    tmp_path: Path, topology: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of = {"sentinel": (2, 3), "replication": (2, 0), "standalone": (1, 0)}[topology]
-    groups = {"redis_sentinel": of[1]} if of[1] else {}
-    async with cluster(tmp_path, topology, redis_server=of[0], **groups) as made:
+    servers, sentinels = {"sentinel": (2, 3), "replication": (2, 0), "standalone": (1, 0)}[topology]
+    made_of = cluster(tmp_path, topology, redis_server=servers, redis_sentinel=sentinels)
+    if not sentinels:
+        made_of = cluster(tmp_path, topology, redis_server=servers)
+    async with made_of as made:
         secret, primary = Secret(made), await made.primary()
         secret.write(begun(secret.texts, NAMES, {"password": NEW}))
         await on_all(made, "acceptCredentials")
         await whom(made, {OLD: True, NEW: True})
         secret.write(advanced(secret.texts, NAMES))
-        clients_have(NEW, by)
+        clients_have(NEW, monkeypatch)
         await on_all(made, "useCredentials")
         await whom(made, {OLD: True, NEW: True})
         if topology != "standalone":
@@ -132,7 +129,7 @@ async def test_the_password_is_changed_and_nobody_is_refused_meanwhile(
 
 @pytest.mark.parametrize("stage", ["accept", "use"])
 async def test_nodes_that_start_in_the_middle_are_let_in_and_let_both_in(
-    tmp_path: Path, stage: str, by: pytest.MonkeyPatch
+    tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with cluster(tmp_path, "sentinel", redis_server=2, redis_sentinel=3) as made:
         secret, primary = Secret(made), await made.primary()
@@ -141,7 +138,7 @@ async def test_nodes_that_start_in_the_middle_are_let_in_and_let_both_in(
         if stage == "use":
             await on_all(made, "acceptCredentials")
             secret.write(advanced(secret.texts, NAMES))
-            clients_have(NEW, by)
+            clients_have(NEW, monkeypatch)
         for again in (replica, made.sentinels[0]):
             await again.kill()
             await again.start()
@@ -152,7 +149,7 @@ async def test_nodes_that_start_in_the_middle_are_let_in_and_let_both_in(
 
 @pytest.mark.parametrize("stage", ["accept", "use"])
 async def test_on_the_way_back_the_new_password_is_refused_again(
-    tmp_path: Path, stage: str, by: pytest.MonkeyPatch
+    tmp_path: Path, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with cluster(tmp_path, "sentinel", redis_server=2, redis_sentinel=3) as made:
         secret = Secret(made)
@@ -174,7 +171,7 @@ async def test_on_the_way_back_the_new_password_is_refused_again(
         await until(lambda: in_order(made), "all see each other")
 
 
-async def test_a_link_that_breaks_in_the_middle_comes_back(tmp_path: Path, by: pytest.MonkeyPatch) -> None:
+async def test_a_link_that_breaks_in_the_middle_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with cluster(tmp_path, "replication", redis_server=2) as made:
         secret, primary = Secret(made), await made.primary()
 
@@ -194,7 +191,7 @@ async def test_a_link_that_breaks_in_the_middle_comes_back(tmp_path: Path, by: p
                 await engine.tool(step)
                 await broken()
             secret.write(advanced(secret.texts, NAMES))
-            clients_have(secret.texts["password.used"], by)
+            clients_have(secret.texts["password.used"], monkeypatch)
         await asyncio.gather(*(until(each.ready, "ready") for each in made.servers))
 
 
