@@ -136,6 +136,8 @@ async def test_each_edit_of_a_password_wakes_the_workflow(monkeypatch: pytest.Mo
             assert "holds another password" in seen.status["message"]
             assert seen.condition("CredentialsAccepted") == ("False", "CredentialsChanged")
         assert seen.condition("Ready")[0] == "True", "the engines go on with the one in use"
+        known.agents.say(SECOND, "replica", follows=ADDRESSES[0])
+        await eventually(lambda: known.woken[2:] == ["an edited password was taken back"], timeout=10.0)
 
 
 async def test_a_replica_of_the_wrong_node_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
