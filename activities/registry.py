@@ -7,6 +7,7 @@ from typing import Any
 
 from activities.app.wait_ready import Wait
 from activities.config.configure import Configure
+from activities.config.rotate import Rotate
 from activities.config.sync_nodes import SyncNodes
 from activities.dependencies import Platform
 from activities.progress.manual_requests import ManualRequests
@@ -35,7 +36,7 @@ def all_activities(platform: Platform) -> list[Callable[..., Any]]:
     delete, requests, control = Delete(platform), ManualRequests(platform), Control(platform)
     roll, node, switchover = Roll(platform), Node(platform), Switchover(platform)
     scale, configure, sync, upgrade = Scale(platform), Configure(platform), SyncNodes(platform), Upgrade(platform)
-    removal = RemoveNode(platform)
+    removal, rotate = RemoveNode(platform), Rotate(platform)
     failover, promote, readmit = Failover(platform), Promote(platform), Rejoin(platform)
     return [
         load.load,
@@ -74,6 +75,10 @@ def all_activities(platform: Platform) -> list[Callable[..., Any]]:
         sync.sync_nodes,
         upgrade.expand_volumes,
         upgrade.roll_back,
+        rotate.begin_rotation,
+        rotate.give_credentials,
+        rotate.keep_both,
+        rotate.advance_rotation,
         requests.enqueue,
         requests.await_result,
         requests.cancel_ticket,

@@ -59,10 +59,24 @@ class OperationType(StrEnum):
     RESTART = "Restart"
     SWITCHOVER = "Switchover"
     FAILOVER = "Failover"
+    ROTATE_CREDENTIALS = "RotateCredentials"
 
 
-BY_REQUEST = frozenset({OperationType.RESTART, OperationType.SWITCHOVER, OperationType.FAILOVER})
+BY_REQUEST = frozenset(
+    {
+        OperationType.RESTART,
+        OperationType.SWITCHOVER,
+        OperationType.FAILOVER,
+        OperationType.ROTATE_CREDENTIALS,
+    }
+)
 """Operations that no spec asks for: they run because somebody started them."""
+GOES_ON = frozenset({OperationType.ROTATE_CREDENTIALS})
+"""Of these, one that was ended before it was done, or that somebody's edit of a Secret asks for, is seen by the
+planner, which begins it by itself."""
+OVERLAP = 300
+"""Seconds for which both passwords are valid: clients read a mounted Secret anew within two minutes."""
+LONGEST_OVERLAP = 7 * 86_400
 BY_MW = "by-hand/"
 """How the ids of runs begin that mw starts."""
 
@@ -168,6 +182,10 @@ class OperationInput:
     address: str = ""
     in_sync_since: int = 0
     """Failover: both as in Suspicion."""
+    overlap: int = OVERLAP
+    """RotateCredentials: seconds for which the former password stays valid once the new one is there to be read."""
+    asked: bool = False
+    """Somebody started it by hand; set by the entity."""
     paused: bool = False
     """It begins paused, because the operation that it goes on with was."""
     aborted: bool = False
@@ -186,6 +204,7 @@ class Scope:
     seen: int = 0
     address: str = ""
     in_sync_since: int = 0
+    overlap: int = OVERLAP
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,10 @@ class Step(StrEnum):
     READMIT = "readmit"
     CONFIGURE_NODE = "configureNode"
     COMMIT_CONFIG = "commitConfig"
+    BEGIN_ROTATION = "beginRotation"
+    GIVE_CREDENTIALS = "giveCredentials"
+    KEEP_BOTH = "keepBoth"
+    ADVANCE_ROTATION = "advanceRotation"
     ENQUEUE = "enqueue"
     AWAIT_RESULT = "awaitResult"
     CANCEL_TICKET = "cancelTicket"
@@ -60,8 +64,8 @@ class Step(StrEnum):
 SHORT_STEPS = frozenset(
     {
         Step.PREPARE, Step.SERVICES, Step.RECORD, Step.FINISH, Step.PLAN_DELETION, Step.BEGIN, Step.TELL_STATE,
-        Step.ROLL_BACK, Step.PLAN_SCALE, Step.DISCARD_NODE, Step.PLAN_CONFIG, Step.COMMIT_CONFIG, Step.ENQUEUE,
-        Step.CANCEL_TICKET,
+        Step.ROLL_BACK, Step.PLAN_SCALE, Step.DISCARD_NODE, Step.PLAN_CONFIG, Step.COMMIT_CONFIG, Step.BEGIN_ROTATION,
+        Step.KEEP_BOTH, Step.ADVANCE_ROTATION, Step.ENQUEUE, Step.CANCEL_TICKET,
     }
 )  # fmt: skip
 """Of a second or so, which wait for nobody: once begun they are done, even where the operation is being ended."""
@@ -79,6 +83,8 @@ class ErrorType(StrEnum):
     REJECTED = "Rejected"
     """The API server refuses an object that the platform made."""
     CREDENTIALS_LOST = "CredentialsLost"
+    CREDENTIALS_KEPT = "CredentialsKept"
+    """The passwords cannot be changed, and nothing was touched."""
     NODE_STUCK = "NodeStuck"
     """A node does not come up with what it was given; the others were not touched."""
     ENGINE_REFUSED = "EngineRefused"
@@ -132,6 +138,8 @@ class AppSnapshot:
     """OperationType that carries out the next part of the spec that is not as it runs; empty: none is."""
     change: str = ""
     """A sentence on that part."""
+    credentials: str = ""
+    """Why a password that somebody has written into the App's Secret is not carried out; a sentence."""
     drift: list[str] = field(default_factory=list)
     """One sentence for each object that is missing or was changed by somebody else; the first few."""
     cool_down: int = 0

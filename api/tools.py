@@ -7,6 +7,7 @@ platform wants this node to begin as primary), ``${last.role}``, ``${last.positi
 own record on the volume), ``${secret.NAME}``, ``${arg.NAME}``, ``${item}`` inside ``forEach``/``firstOf``, and
 whatever an earlier step captured or set. ``$${`` is a literal ``${``. An unknown name fails the tool with that name.
 
+``${secret.NAME.also}`` is the second password that is valid while passwords are changed, at other times the same one.
 Secrets are allowed in ``tcp.send``, ``http.headers``, ``http.body``, ``write.content`` and ``run.env``; never in
 ``run.argv``, where every process of the Pod could read them.
 """
@@ -72,6 +73,15 @@ class ToolName(StrEnum):
     FORGET = "forget"
     """On the nodes that stay, of every component, one after another, arguments ``node`` and ``address`` of one that
     was removed: drop what is remembered of it."""
+    ACCEPT_CREDENTIALS = "acceptCredentials"
+    """The engine lets in whoever has ``${secret.NAME}`` or ``${secret.NAME.also}``, until ``retireCredentials``. An
+    engine that can hold one password only has neither of the two."""
+    USE_CREDENTIALS = "useCredentials"
+    """What the engine itself logs in with at its peers is ``${secret.NAME}``, which all of them accept. Of an engine
+    that holds one password only: it is changed here. Result ``restart``: ``true`` where the engine takes it at a start
+    only; it is restarted then."""
+    RETIRE_CREDENTIALS = "retireCredentials"
+    """The engine lets in whoever has ``${secret.NAME}``, and nobody else."""
     BACKUP = "backup"
     RESTORE = "restore"
 
@@ -87,6 +97,9 @@ LONGEST: Mapping[str, float] = MappingProxyType(
         ToolName.DETACH: 3.0,
         ToolName.FAILOVER: 15.0,
         ToolName.FOLLOW: 15.0,
+        ToolName.ACCEPT_CREDENTIALS: 30.0,
+        ToolName.USE_CREDENTIALS: 30.0,
+        ToolName.RETIRE_CREDENTIALS: 30.0,
     }
 )
 """Seconds for which the platform waits for a tool, where clients wait meanwhile, or a look at all nodes does. A plugin

@@ -42,8 +42,10 @@ def shell_command(client: ClientProgram, arguments: Sequence[str]) -> list[str]:
 
 def _shell_text(value: str) -> str:
     pieces = SECRET_REFERENCE.split(value)  # text, name, text, name, …, text
+    # The password in use: what people read may be one that is yet to be brought about.
     quoted = [
-        f'"$(cat {SECRETS}/{piece})"' if number % 2 else shlex.quote(piece) for number, piece in enumerate(pieces)
+        f'"$(cat {SECRETS}/{piece}.used 2>/dev/null || cat {SECRETS}/{piece})"' if number % 2 else shlex.quote(piece)
+        for number, piece in enumerate(pieces)
     ]
     return "".join(piece for piece in quoted if piece != "''") or "''"
 

@@ -1,4 +1,5 @@
-"""``mw history``, the verbs for the operation that runs, ``mw restart``, ``mw switchover`` and ``mw failover``."""
+"""``mw history``, the verbs for the operation that runs, and ``mw restart``, ``switchover``, ``failover`` and
+``rotate``."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from api.operations import OperationInput, OperationResult, OperationType, Verb
+from api.operations import LONGEST_OVERLAP, OVERLAP, OperationInput, OperationResult, OperationType, Verb
 from cli import completion, history, operate
 from cli.options import (
     AppName,
@@ -44,6 +45,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("restart")(restart)
     app.command("switchover")(switchover)
     app.command("failover")(failover)
+    app.command("rotate")(rotate)
 
 
 def show_history(
@@ -178,6 +180,28 @@ def failover(
     request = OperationInput(namespace, name, why, component=component, node=node, candidate=to, force=force)
     given = Given(kubeconfig, temporal_address, temporal_namespace, installation)
     _run(given, OperationType.FAILOVER, request, form, no_wait=no_wait)
+
+
+def rotate(
+    name: AppName,
+    overlap: Annotated[
+        int,
+        typer.Option("--overlap", min=0, max=LONGEST_OVERLAP, help="Seconds for which the former one stays valid."),
+    ] = OVERLAP,
+    reason: Reason = "",
+    no_wait: NoWait = False,
+    namespace: Namespace = "default",
+    form: Output = Form.TEXT,
+    kubeconfig: Kubeconfig = None,
+    temporal_address: TemporalAddress = None,
+    temporal_namespace: TemporalNamespace = None,
+    installation: FoundInstallation = None,
+) -> None:
+    """Changes the App's passwords; both are valid for a while, so that no client is refused. An edit of the App's
+    Secret does the same with a password of your own."""
+    request = OperationInput(namespace, name, reason or "mw rotate", overlap=overlap)
+    given = Given(kubeconfig, temporal_address, temporal_namespace, installation)
+    _run(given, OperationType.ROTATE_CREDENTIALS, request, form, no_wait=no_wait)
 
 
 def _run(given: Given, kind: OperationType, request: OperationInput, form: Form, *, no_wait: bool) -> None:

@@ -187,9 +187,13 @@ class Agents:
         arguments: Mapping[str, str] | None = None,
         timeout: float,
         on_line: Callable[[str], None] | None = None,
+        credentials: str = "",
     ) -> agent_pb2.ToolResult:
-        """Runs a tool of the plugin to its end; ``on_line`` gets each line of output as it comes."""
-        request = agent_pb2.RunRequest(request_id=request_id, tool=tool, arguments=dict(arguments or {}))
+        """Runs a tool of the plugin to its end; ``on_line`` gets each line of output as it comes. ``credentials``: the
+        revision of the App's that the Pod must have mounted; until then FAILED_PRECONDITION."""
+        request = agent_pb2.RunRequest(
+            request_id=request_id, tool=tool, arguments=dict(arguments or {}), credentials=credentials
+        )
         async with self._stub(target, TOOLS_PORT, f"Run {tool}") as channel:
             async for output in agent_pb2_grpc.ToolsStub(channel).Run(request, timeout=timeout):
                 if output.WhichOneof("kind") == "result":

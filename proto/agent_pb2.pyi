@@ -396,6 +396,7 @@ class RoleReport(_message.Message):
     FOLLOWS_FIELD_NUMBER: _builtins.int
     CREDENTIALS_REFUSED_FIELD_NUMBER: _builtins.int
     FAILOVER_OFF_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_CHANGED_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     role: _builtins.str
     """Empty: not known now (engine not running, not answering)."""
@@ -433,6 +434,8 @@ class RoleReport(_message.Message):
     """The engine does not accept the credentials that the App's Secret holds now."""
     failover_off: _builtins.str
     """A sentence, not empty: why the engine's own failover could not replace a lost primary now, as this node sees it."""
+    credentials_changed: _builtins.str
+    """Not empty: the App's Secret, as it is mounted, holds another password than the one in use. Another text for each edit."""
     def __init__(
         self,
         *,
@@ -456,10 +459,11 @@ class RoleReport(_message.Message):
         follows: _builtins.str = ...,
         credentials_refused: _builtins.bool = ...,
         failover_off: _builtins.str = ...,
+        credentials_changed: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials_refused", b"credentials_refused", "epoch", b"epoch", "failover_off", b"failover_off", "fenced", b"fenced", "follows", b"follows", "incarnation", b"incarnation", "keeps_ending", b"keeps_ending", "last_ready", b"last_ready", "message", b"message", "node", b"node", "now", b"now", "position", b"position", "process", b"process", "ready", b"ready", "refusal", b"refusal", "role", b"role", "sequence", b"sequence", "unsaved", b"unsaved", "volume_full", b"volume_full", "writes", b"writes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials_changed", b"credentials_changed", "credentials_refused", b"credentials_refused", "epoch", b"epoch", "failover_off", b"failover_off", "fenced", b"fenced", "follows", b"follows", "incarnation", b"incarnation", "keeps_ending", b"keeps_ending", "last_ready", b"last_ready", "message", b"message", "node", b"node", "now", b"now", "position", b"position", "process", b"process", "ready", b"ready", "refusal", b"refusal", "role", b"role", "sequence", b"sequence", "unsaved", b"unsaved", "volume_full", b"volume_full", "writes", b"writes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -745,8 +749,13 @@ class RunRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TOOL_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     tool: _builtins.str
+    credentials: _builtins.str
+    """Not empty: revision of the App's credentials by which the tool is to work. FAILED_PRECONDITION while the Pod's mount
+    has another.
+    """
     @_builtins.property
     def arguments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -755,10 +764,11 @@ class RunRequest(_message.Message):
         request_id: _builtins.str = ...,
         tool: _builtins.str = ...,
         arguments: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        credentials: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "request_id", b"request_id", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "credentials", b"credentials", "request_id", b"request_id", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

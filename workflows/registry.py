@@ -9,6 +9,7 @@ from workflows.operations.failover import FailoverWorkflow
 from workflows.operations.reconfigure import ReconfigureWorkflow
 from workflows.operations.repair import RepairWorkflow
 from workflows.operations.rolling import ResizeWorkflow, RestartWorkflow, UpgradeWorkflow
+from workflows.operations.rotate_credentials import RotateCredentialsWorkflow
 from workflows.operations.scale import ScaleWorkflow
 from workflows.operations.shared.component import ComponentWorkflow
 from workflows.operations.shared.group import GroupWorkflow
@@ -28,6 +29,7 @@ ALL_WORKFLOWS: list[type] = [
     RestartWorkflow,
     SwitchoverWorkflow,
     FailoverWorkflow,
+    RotateCredentialsWorkflow,
     ComponentWorkflow,
     GroupWorkflow,
 ]

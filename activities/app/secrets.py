@@ -1,7 +1,8 @@
 """The App's two Secrets: generated passwords, and the agents' certificate.
 
 Passwords are made once. They are never made anew while something runs with the old ones: the engines would go on with
-passwords that nobody knows any more, and the next restarted node would not be let in by its peers.
+passwords that nobody knows any more, and the next restarted node would not be let in by its peers. How they are changed
+in engines that run: ``activities.config.rotate``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import secrets
 import string
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +24,7 @@ from clients.resources import DEPLOYMENT, SECRET, Manifest
 from clients.tls.certificates import KeyPair, issue_agent_certificate
 from clients.tls.pki import pair_of, secret_manifest
 from render.desired.app import DesiredApp
+from render.desired.credentials import USED
 from render.manifests.labels import metadata, object_labels
 from render.validation.passwords import password_problems
 
@@ -29,7 +32,8 @@ _ALPHABET = string.ascii_letters + string.digits
 """No sign that any configuration file's syntax would need quoted."""
 
 
-def _generated(length: int) -> bytes:
+def generated(length: int) -> bytes:
+    """A new password."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(length)).encode()
 
 
@@ -46,20 +50,24 @@ async def ensure_credentials(platform: Platform, target: Target, desired: Desire
         if target.operation == OperationType.DEPLOY and (wrong := list(password_problems(desired, live))):
             raise permanent(ErrorType.INVALID_SPEC, "; ".join(map(str, wrong)))
         present = live.get("data") or {}
-    missing = [each for each in desired.credentials if not present.get(each.name)]
+    lacking = [each for each in desired.credentials if not present.get(each.name)]
+    data = {each.name: present[used] for each in lacking if present.get(used := f"{each.name}{USED}")}
+    new = {each.name: generated(each.length) for each in lacking if each.name not in data}
+    made = secret_manifest(name, desired.namespace, new)
+    data |= made["data"]
+    data |= await _in_use(platform, target, desired, {**present, **data})
     # The deletion policy decides on it, as on the volumes that it opens: so it has no owner, and the annotation says
     # whose it is.
     annotations = {ANNOTATION_APP_UID: target.uid}
-    if not missing and live is not None and is_own(target, live):
+    if not data and live is not None and is_own(target, live):
         return False
-    if live is None:
-        await _refuse_while_in_use(platform, target, name)
-    values = {each.name: _generated(each.length) for each in missing}
-    manifest = secret_manifest(name, desired.namespace, values)
     if live is not None:
-        change = {"metadata": {"annotations": annotations}, "data": manifest["data"]}
-        await kubernetes.patch(SECRET, name, desired.namespace, change)
+        await kubernetes.patch(
+            SECRET, name, desired.namespace, {"metadata": {"annotations": annotations}, "data": data}
+        )
         return True
+    await _refuse_while_in_use(platform, target, name)
+    manifest = {**made, "data": data}
     manifest["metadata"] = metadata(desired, name, object_labels(desired), owned=False, annotations=annotations)
     try:
         await kubernetes.create(manifest)
@@ -68,9 +76,25 @@ async def ensure_credentials(platform: Platform, target: Target, desired: Desire
     return True
 
 
+async def _in_use(
+    platform: Platform, target: Target, desired: DesiredApp, present: Mapping[str, Any]
+) -> dict[str, Any]:
+    """By key, what the engines are about to be given, where that is not noted yet. Of engines that run nobody knows
+    whether it is what the Secret holds now."""
+    unnoted = {f"{each.name}{USED}": present[each.name] for each in desired.credentials}
+    unnoted = {key: value for key, value in unnoted.items() if key not in present}
+    if not unnoted or await _running(platform, target):
+        return {}
+    return unnoted
+
+
+async def _running(platform: Platform, target: Target) -> Sequence[Manifest]:
+    found, _ = await platform.kubernetes.list(DEPLOYMENT, target.namespace, labels=app_labels(target.app))
+    return found
+
+
 async def _refuse_while_in_use(platform: Platform, target: Target, name: str) -> None:
-    running, _ = await platform.kubernetes.list(DEPLOYMENT, target.namespace, labels=app_labels(target.app))
-    if running:
+    if running := await _running(platform, target):
         raise permanent(
             ErrorType.CREDENTIALS_LOST,
             f"Secret {target.namespace}/{name} is gone, while {len(running)} nodes run with its passwords; restore it "

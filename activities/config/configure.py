@@ -13,17 +13,14 @@ a primary is restarted in its place: with its role on a node that has other valu
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import agent_of, node_states
 from activities.agents.config_maps import rendered_config_maps
-from activities.agents.engine_state import EngineState, engine_state
 from activities.agents.push import PushRefusedError, push
 from activities.app.applied_config import note_effective, read_back
 from activities.app.desired import StepContext, desired_for
@@ -32,6 +29,7 @@ from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster.apply import apply_owned
 from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
+from activities.config.restart import restart_engine
 from activities.dependencies import Platform, permanent
 from activities.rollout.plan_roll import ordered, writable_nodes
 from api.app import Phase
@@ -40,7 +38,7 @@ from api.names import app_labels
 from api.operations import OperationType
 from api.reconfigure import ConfigCommitted, ConfigPlan, ConfigPlans, ConfigureStep
 from api.steps import ComponentStep, ErrorType, RollNode, Step, Target
-from clients.agents import AgentError, AgentTarget
+from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
 from render.check.applied_parameters import dynamic_of, effective, node_parameters, runs_with, unlike
 from render.desired.app import DesiredComponent, DesiredNode
@@ -49,9 +47,6 @@ from render.desired.spec_parts import changed_parameters
 from render.desired.state_edits import reconfigured
 from render.manifests.lists import revision_of
 from render.manifests.objects import component_resource
-
-RESTART_TIMEOUT = 120.0
-"""Above the longest stop time-out of the plugins (60 s) and a start from disk."""
 
 
 class Configure:
@@ -171,38 +166,11 @@ class Configure:
         except PushRefusedError as error:
             raise permanent(ErrorType.ENGINE_REFUSED, f"{node.name}: {error}") from error
         if restart:
-            await self._restart(step, agent, f"{request_id}/restart")
+            await restart_engine(platform, target, agent, f"{request_id}/restart", "the new parameters")
             answers = await read_back(platform, agent)
         # Also where the engine does not run: its agent has them by then, and starts it with nothing older.
         done = effective(component, values, answers)
         await note_effective(platform, target.namespace, node.name, done)
-
-    async def _restart(self, step: ConfigureStep, agent: AgentTarget, request_id: str) -> None:
-        platform, target = self._platform, step.node.target
-        try:
-            await platform.agents.restart(agent, request_id, timeout=RESTART_TIMEOUT)
-        except AgentError as error:
-            raise ApplicationError(f"{agent.node} has not restarted yet: {error}") from error
-
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + RESTART_TIMEOUT
-        # The agent first: the Pod's own readiness follows it by up to a probe's period.
-        while (engine := await self._engine(agent)).why:
-            if engine.ready:  # what it has to save takes as long as it takes: it can do with the parameters
-                deadline = loop.time() + RESTART_TIMEOUT
-            if engine.keeps_ending or loop.time() > deadline:
-                message = f"{agent.node} does not serve with the new parameters: {engine.why}"
-                raise permanent(ErrorType.ENGINE_REFUSED, message)
-            await asyncio.sleep(0.2)
-        waiter = NodeWaiter(platform, target, f"{agent.node}: wait until it serves again", [agent.node])
-        await waiter.until(lambda state: state.ready, stuck_after=STUCK_AFTER)
-
-    async def _engine(self, agent: AgentTarget) -> EngineState:
-        try:
-            engine = await engine_state(self._platform, agent)
-        except AgentError as error:
-            return EngineState(False, str(error))
-        return engine if engine.ready or engine.why else replace(engine, why="it is not ready")
 
     @activity.defn(name=Step.COMMIT_CONFIG)
     async def commit_config(self, step: ComponentStep) -> ConfigCommitted:

@@ -27,8 +27,10 @@ from api.operations import OperationType
 from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
 from clients.pod_reason import condition_of
 from clients.resources import APP, CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, VOLUME_CLAIM, Manifest
+from render.check.credentials import Rotation, is_due, rotation_due
 from render.check.next_operation import NodeObjects, unfinished
 from render.check.rebuilt_state import REBUILT
+from render.check.trial import render_trial
 from render.desired.app import DesiredApp, RecordedState, desired
 from render.desired.spec_parts import Deployed, Part, pending
 from render.manifests.deployments import VERSION_LABEL, digest
@@ -119,6 +121,9 @@ class Load:
                 operation, sentence = part.operation, part.sentence
         if not operation and _last(live) == REBUILT:
             operation, sentence = OperationType.DEPLOY, "what runs was found out anew, and is compared with the spec"
+        rotation = await self._rotation(running or wanted, app)
+        if not operation and rotation.part is not None:
+            operation, sentence = rotation.part.operation, rotation.part.sentence
         return _snapshot(
             manifest,
             app,
@@ -127,11 +132,20 @@ class Load:
             operation=operation,
             sentence=sentence,
             leaving=leaving,
+            credentials=rotation.refusal,
         )
 
     async def _claims(self, app: App) -> dict[str, Manifest]:
         found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, app.namespace, labels=app_labels(app.name))
         return {str(claim["metadata"]["name"]): claim for claim in found}
+
+    async def _rotation(self, desired: DesiredApp, app: App) -> Rotation:
+        """What somebody has written into the App's Secret, or an interrupted change of it has left."""
+        secret = await self._credentials(app) if desired.credentials else None
+        if not is_due(desired, secret):
+            return Rotation()
+        problems = [str(problem) for problem in password_problems(desired, secret)]
+        return rotation_due(desired, secret, await asyncio.to_thread(render_trial, desired), problems)
 
     async def _credentials(self, app: App) -> Manifest | None:
         return await self._platform.kubernetes.get(SECRET, credentials_name(app.name), app.namespace)
@@ -212,6 +226,7 @@ def _snapshot(
     operation: str = "",
     sentence: str = "",
     leaving: list[Evacuation] | None = None,
+    credentials: str = "",
     reason: str = "",
     refusal: str = "",
 ) -> AppSnapshot:
@@ -230,6 +245,7 @@ def _snapshot(
         change=sentence,
         refusal_reason=reason,
         refusal=refusal,
+        credentials=credentials,
         drift=drift or [],
         evacuations=leaving or [],
         told_generation=told_generation,

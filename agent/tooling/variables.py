@@ -21,6 +21,9 @@ from agent.tooling.quoting import QUOTINGS
 _NAME = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
 _SECRETS = "secret."
 _SECRET = re.compile(r"(?!\.)[-._A-Za-z0-9]+")
+_USED, _ALSO, _OTHERS = ".used", ".also", (".next", ".former")
+_REVISION = ".rotation"
+"""Names of the Secret's keys, as in ``render.desired.credentials``."""
 _MASK = "***"
 _SHORTEST_MASKED = 4
 """Masking a shorter secret would blacken half the message and tell its length."""
@@ -75,7 +78,12 @@ def _compiled(text: str) -> re.Pattern[str]:
 
 
 class Secrets:
-    """One file per secret; a trailing newline, which editors and ``kubectl create secret`` leave, is not part of it."""
+    """One file per secret; a trailing newline, which editors and ``kubectl create secret`` leave, is not part of it.
+
+    While a password is changed there are two. ``NAME`` in the folder is what people read and write; what engines were
+    given, and are logged in with, is ``NAME.used``, so nobody's edit of the Secret closes an engine. The other one that
+    is valid meanwhile is ``NAME.next`` or ``NAME.former``.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -86,13 +94,34 @@ class Secrets:
         """What was a secret in this agent's life: an engine may still print the one that it was started with."""
 
     def get(self, name: str) -> str:
-        """Raises UnknownNameError."""
+        """What is in use; ``NAME.also``: the other one that is valid, while there is one, else the same. Raises
+        UnknownNameError."""
         if _SECRET.fullmatch(name) is None:
             raise UnknownNameError(f"${{secret.{name}}} is not a name of a secret")
+        for file in _files_of(name):
+            if (text := self._read(file)) is not None:
+                return text
+        raise UnknownNameError(f"${{secret.{name}}} is unknown: the App's credentials hold no {name!r}")
+
+    def changed(self) -> str:
+        """Not empty where somebody has written another password than the one in use; another text for each edit."""
         try:
-            return (self._directory / name).read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise UnknownNameError(f"${{secret.{name}}} is unknown: the App's credentials hold no {name!r}") from error
+            used = [name for name in os.listdir(self._directory) if name.endswith(_USED)]
+        except OSError:
+            return ""
+        pairs = [(self._read(name.removesuffix(_USED)), self._read(name)) for name in used]
+        edited = any(written and written != in_use for written, in_use in pairs)
+        return (self.version() or "changed") if edited else ""
+
+    def revision(self) -> str:
+        """As the platform has numbered what is mounted; empty where it has not."""
+        return self._read(_REVISION) or ""
+
+    def _read(self, file: str) -> str | None:
+        try:
+            return (self._directory / file).read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError:
+            return None
 
     def version(self) -> str:
         """Another one where any of them may be another; empty where that cannot be told."""
@@ -136,11 +165,13 @@ class Secrets:
         values, complete = [], True
         for name in names:
             try:
-                values.append(self.get(name))
+                value = self._read(name)
             except UnicodeDecodeError:
                 continue
-            except UnknownNameError:
+            if value is None:
                 complete = False
+            else:
+                values.append(value)
         return values, complete
 
 
@@ -178,6 +209,14 @@ class Variables:
             return self.known[name]
         except KeyError:
             raise _unknown(name) from None
+
+
+def _files_of(name: str) -> Iterator[str]:
+    """The first that is there holds it."""
+    own = name.removesuffix(_ALSO)
+    if own != name:
+        yield from (f"{own}{ending}" for ending in _OTHERS)
+    yield from (f"{own}{_USED}", own)
 
 
 def _forms(value: str) -> Iterator[str]:

@@ -64,6 +64,7 @@ class Report:
     refusal: str = ""
     follows: str = ""
     credentials_refused: bool = False
+    credentials_changed: str = ""
     failover_off: str = ""
 
 
@@ -325,6 +326,7 @@ class Monitor:
             writes=checked.writes,
             refusal=checked.refusal,
             credentials_refused=found.credentials_refused or checked.credentials_refused,
+            credentials_changed=checked.credentials_changed,
             sequence=before.sequence,
         )
         if _NEWS(report) == _NEWS(before):

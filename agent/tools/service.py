@@ -113,6 +113,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
     async def Run(self, request: pb.RunRequest, context: Context) -> AsyncIterator[pb.RunOutput]:  # noqa: N802
         await self._require_process(context)
         await self._require_tool(context, request.tool)
+        await self._require_credentials(context, request.credentials)
         lines: asyncio.Queue[str | None] = asyncio.Queue()
 
         async def work() -> pb.ToolResult:
@@ -214,6 +215,13 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
                 grpc.StatusCode.UNIMPLEMENTED, f"the plugin has no tool {name!r}; it has {', '.join(sorted(tools))}"
             )
 
+    async def _require_credentials(self, context: Context, revision: str) -> None:
+        """A kubelet brings a changed Secret into a running Pod some time later."""
+        mounted = self._interpreter.secrets.revision()
+        if revision and mounted != revision:
+            said = f"the Pod has the App's credentials as of {mounted or 'before'!r}, not as of {revision!r} yet"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, said)
+
     def _report(self, report: Report) -> pb.RoleReport:
         return pb.RoleReport(
             node=report.node,
@@ -235,5 +243,6 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
             refusal=report.refusal,
             follows=report.follows,
             credentials_refused=report.credentials_refused,
+            credentials_changed=report.credentials_changed,
             failover_off=report.failover_off,
         )

@@ -12,6 +12,7 @@ from api.app import App
 from api.names import AGENT_PORTS
 from api.plugin import ComponentDefinition, Topology
 from api.tools import LONGEST, Tool, ToolName
+from render.check.credentials import BOTH
 from render.check.parameter_checks import failed_checks, warnings
 from render.check.raw_values import raw_values
 from render.check.trial import render_trial
@@ -121,6 +122,10 @@ def _tools(definition: ComponentDefinition, tools: Mapping[str, Tool]) -> Iterat
     file, roles = definition.tools, [role.name for role in definition.roles]
     yield from _too_long(file, tools)
     yield from _items_without_a_loop(file, tools)
+    there, missing = ([name for name in BOTH if (name in tools) is is_there] for is_there in (True, False))
+    if there and missing:
+        message = f"tool '{there[0]}' is there without '{missing[0]}'"
+        yield Problem(file, f"{message}; write both, or neither for an engine that holds one password only")
     if ToolName.READY not in tools:
         yield Problem(file, "tool 'ready' is missing; without it nobody knows when a node serves")
     if roles and ToolName.GET_ROLE not in tools:

@@ -86,7 +86,9 @@ def test_a_password_that_opens_nothing_is_said_once_the_pods_have_it(kube: Kube,
     before = kube.secret(secret, NAMESPACE, "password")
 
     def give(password: str) -> None:
-        data = {"data": {"password": base64.b64encode(password.encode()).decode()}}
+        """As who makes the whole Secret anew: also of what is in use nobody knows any more."""
+        encoded = base64.b64encode(password.encode()).decode()
+        data = {"data": {"password": encoded, "password.used": encoded}}
         kube.run("patch", "secret", secret, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(data))
 
     primary = app.primary()

@@ -16,6 +16,7 @@ from activities.progress.manual_requests import ManualRequests
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
 from api.operations import BY_REQUEST, OperationType
 from api.reconfigure import ConfigCommitted, ConfigPlans, ConfigureStep, ParameterDiffers
+from api.rotation import AdvanceRequest, CredentialsStep, Overlap, RotationRequest, RotationStage
 from api.steps import (
     Applied,
     AppSnapshot,
@@ -41,6 +42,7 @@ from api.steps import (
     Survey,
     Target,
 )
+from render.desired.credentials import BACKWARDS, Changes, Stage, advanced, begun, edited, stage_of, turned_back
 
 INSTALLATION = "test"
 PLAN = Plan(
@@ -56,7 +58,8 @@ class FakeApp:
     """``blocked``: components or nodes that do not get ready. ``failing``: step, ``step:node`` or ``load:drift`` ->
     sentence with which it fails for good. ``left``: nodes that a Deploy has to replace one by one;
     ``replaced``: those it has. ``rolls``: nodes that a rolling operation finds to roll; ``writable``: which
-    of them holds the writable role; ``too_late``: what rollBack answers."""
+    of them holds the writable role; ``too_late``: what rollBack answers. ``secret``: the App's credentials; ``kept``:
+    why they cannot be changed; ``both_for``: what keepBoth answers."""
 
     snapshot: AppSnapshot
     plan: Plan = PLAN
@@ -70,6 +73,9 @@ class FakeApp:
     replaced: list[str] = field(default_factory=list)
     differs: list[ParameterDiffers] = field(default_factory=list)
     too_late: bool = False
+    secret: dict[str, str] = field(default_factory=lambda: {"password": "old", "password.used": "old"})
+    kept: str = ""
+    both_for: float = 0.0
     states: list[StateRequest] = field(default_factory=list)
     reports: list[ReportRequest] = field(default_factory=list)
     looks: list[LoadRequest] = field(default_factory=list)
@@ -331,6 +337,39 @@ class FakeActivities:
     async def commit_config(self, step: ComponentStep) -> ConfigCommitted:
         return ConfigCommitted((await self._begin(Step.COMMIT_CONFIG, step.target, step.component)).differs)
 
+    @activity.defn(name=Step.BEGIN_ROTATION)
+    async def begin_rotation(self, request: RotationRequest) -> RotationStage:
+        app = await self._begin(Step.BEGIN_ROTATION, request.target)
+        if app.kept:
+            raise ApplicationError(app.kept, type=ErrorType.CREDENTIALS_KEPT, non_retryable=True)
+        made = {"password": "made"} if request.generate else {}
+        return await self._rotate(request.target, app, begun(app.secret, ["password"], made))
+
+    @activity.defn(name=Step.ADVANCE_ROTATION)
+    async def advance_rotation(self, request: AdvanceRequest) -> RotationStage:
+        what = "back" if request.back else request.stage
+        app = await self._begin(Step.ADVANCE_ROTATION, request.target, what)
+        change = (turned_back if request.back else advanced)(app.secret, ["password"])
+        return await self._rotate(request.target, app, change)
+
+    async def _rotate(self, target: Target, app: FakeApp, change: Changes) -> RotationStage:
+        after = {**app.secret, **change}
+        app.secret = {key: text for key, text in after.items() if text is not None}
+        stage = stage_of(app.secret)
+        half = stage is not Stage.DONE or bool(edited(app.secret, ["password"]))
+        await self._cluster.change(target.app, operation=OperationType.ROTATE_CREDENTIALS if half else "")
+        nodes = [RollNode(name, "server", "data") for name in app.rolls]
+        return RotationStage(stage, nodes if stage is not Stage.DONE else [], stage in BACKWARDS, ["password"])
+
+    @activity.defn(name=Step.KEEP_BOTH)
+    async def keep_both(self, target: Target) -> Overlap:
+        return Overlap((await self._begin(Step.KEEP_BOTH, target)).both_for)
+
+    @activity.defn(name=Step.GIVE_CREDENTIALS)
+    async def give_credentials(self, step: CredentialsStep) -> None:
+        app = await self._begin(Step.GIVE_CREDENTIALS, step.target, f"{step.node.node}:{step.stage}")
+        await self._held(app, f"{step.node.node}:{step.stage}")
+
     @activity.defn(name=Step.PLAN_DELETION)
     async def plan_deletion(self, target: Target) -> Plan:
         return Plan(list(reversed((await self._begin(Step.PLAN_DELETION, target)).plan.components)))
@@ -387,6 +426,10 @@ def activities_of(cluster: FakeCluster, client: Client) -> list[Callable[..., An
         fake.plan_config,
         fake.configure_node,
         fake.commit_config,
+        fake.begin_rotation,
+        fake.advance_rotation,
+        fake.keep_both,
+        fake.give_credentials,
         requests.enqueue,
         requests.await_result,
         requests.cancel_ticket,

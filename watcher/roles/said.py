@@ -31,6 +31,8 @@ class Said:
     fenced: bool = False
     follows: str = ""
     credentials_refused: bool = False
+    credentials_changed: str = ""
+    """Not empty: the Secret holds another password than the one in use; another text for each edit."""
     failover_off: str = ""
     keeps_ending: str = ""
     """Why its engine ends again and again, a sentence; empty where it does not."""
@@ -49,6 +51,7 @@ def said_after(known: Said | None, heard: Heard, now: float) -> Said:
         fenced=report.fenced,
         follows=report.follows,
         credentials_refused=report.credentials_refused,
+        credentials_changed=report.credentials_changed,
         failover_off=report.failover_off,
         keeps_ending=(report.message or "it does not say why") if report.keeps_ending else "",
     )

@@ -7,7 +7,7 @@ Of what an operation is at work on nothing is told: it moves roles and restarts 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from api.names import STATUS_FIELD_MANAGER
 from api.operations import Notice, NoticeKind
@@ -28,7 +28,7 @@ LONGER = {
     Kind.SERVICE_MISSING: 15.0,
 }
 """Of problems that a failover of the engine's own, or a Repair that is about to begin, ends by itself."""
-REPAIRED = frozenset({Kind.FOLLOWS_ANOTHER, Kind.WRITES_REFUSED, Kind.ADDRESS_CHANGED})
+REPAIRED = frozenset({Kind.FOLLOWS_ANOTHER, Kind.WRITES_REFUSED, Kind.ADDRESS_CHANGED, Kind.CREDENTIALS_CHANGED})
 """Of these the App's workflow is woken; it looks by itself, and acts on what it finds."""
 AGAIN_AFTER = 1800.0
 
@@ -71,6 +71,8 @@ class Events:
                 await self._write(app, problem)
                 told[problem] = now
                 self._again(key, AGAIN_AFTER)
+        if not quiet and _taken_back(self._told.get(key, {}), since):
+            self._wake(app, Notice(NoticeKind.DRIFT, "an edited password was taken back"))
         self._since[key], self._told[key] = since, told
         if not since:
             self.forget(key)
@@ -87,3 +89,9 @@ class Events:
             warning=True,
         )
         await write_event(self._kubernetes, event, manager=STATUS_FIELD_MANAGER, instance="watcher")
+
+
+def _taken_back(told: Mapping[Problem, float], standing: Mapping[Problem, float]) -> bool:
+    """Whether an edit that the workflow could not carry out is gone, so that it says so no longer."""
+    before, now = (any(each.kind is Kind.CREDENTIALS_CHANGED for each in known) for known in (told, standing))
+    return before and not now

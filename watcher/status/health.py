@@ -34,6 +34,7 @@ class Kind(StrEnum):
     SERVICE_MISSING = "ServiceMissing"
     WRITES_REFUSED = "WritesRefused"
     CREDENTIALS_REFUSED = "CredentialsRefused"
+    CREDENTIALS_CHANGED = "CredentialsChanged"
     FOLLOWS_ANOTHER = "FollowsAnother"
     NOT_TAKEN_IN = "NotTakenIn"
     PRIMARY_IN_DOUBT = "PrimaryInDoubt"
@@ -58,10 +59,12 @@ URGENT = TOLD - {Kind.KEEPS_ENDING}
 
 @dataclass(frozen=True)
 class Problem:
-    """``message``: a sentence without a full stop that names the nodes."""
+    """``message``: a sentence without a full stop that names the nodes. ``mark``: tells one from the next that says the
+    same."""
 
     kind: Kind
     message: str
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ _ASPECTS = (
     _Aspect("SingleHolder", "OneAtMost", frozenset({Kind.TWO_HOLDERS})),
     _Aspect("WritesAccepted", "Accepted", frozenset({Kind.WRITES_REFUSED})),
     _Aspect("ReplicasFollow", "AllFollow", frozenset({Kind.FOLLOWS_ANOTHER, Kind.NOT_TAKEN_IN})),
-    _Aspect("CredentialsAccepted", "Accepted", frozenset({Kind.CREDENTIALS_REFUSED})),
+    _Aspect("CredentialsAccepted", "Accepted", frozenset({Kind.CREDENTIALS_REFUSED, Kind.CREDENTIALS_CHANGED})),
     _Aspect("FailoverReady", "Ready", frozenset({Kind.FAILOVER_OFF, Kind.NOT_TAKEN_IN, Kind.ADDRESS_CHANGED})),
     _Aspect("ParametersInEffect", "InEffect", frozenset({Kind.PARAMETERS_DIFFER})),
 )
@@ -230,6 +233,9 @@ def _of_node(component: ComponentFacts, node: NodeFacts) -> Iterator[Problem]:
     if heard.credentials_refused:
         said = f"{node.name} does not accept the credentials that the App's Secret holds; put the former ones back"
         yield Problem(Kind.CREDENTIALS_REFUSED, said)
+    if heard.credentials_changed:
+        said = "the App's Secret holds another password than the engines run with; RotateCredentials brings it about"
+        yield Problem(Kind.CREDENTIALS_CHANGED, said, heard.credentials_changed)
     if heard.failover_off:
         yield Problem(Kind.FAILOVER_OFF, f"{node.name}: {heard.failover_off}, so no lost primary would be replaced")
 

@@ -26,6 +26,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 from api.operations import (
     BY_REQUEST,
     ENTITY_WORKFLOW,
+    GOES_ON,
     QUERY_RESULT,
     QUERY_STATUS,
     SEARCH_PLUGIN,
@@ -127,7 +128,8 @@ class AppWorkflow:
                     continue  # something arrived while it looked: a new App of the name, or a request to be refused
                 return f"App {request.namespace}/{request.app} is gone"
             if ticket is not None and ticket.type in BY_REQUEST:
-                decision = Decision(ticket.type)
+                goes_on = ticket.type in GOES_ON and decision.operation == ticket.type
+                decision = decision if goes_on else Decision(ticket.type)
             elif ticket is not None and not decision.operation:
                 decision, ticket = self._tickets.asked_again(snapshot, ticket)
             if decision.operation:
@@ -190,7 +192,8 @@ class AppWorkflow:
         interruption = await self._attend(child, snapshot, decision.operation, ticket)
         result = await outcome_of(child, decision.operation, interruption)
         # A run by hand is another wish each time: nothing goes on with it.
-        if result.outcome == Outcome.CANCELLED and (ticket is None or ticket.type not in BY_REQUEST):
+        once = ticket is not None and ticket.type in BY_REQUEST - GOES_ON
+        if result.outcome == Outcome.CANCELLED and not once:
             self._state.interrupted(snapshot, decision.operation, paused=self._held, aborted=self._aborting)
         self._child, self._handle, self._running, self._progress = "", None, None, None
         if ticket is not None:

@@ -66,7 +66,8 @@ class ManualQueue:
             if settled is not None:
                 self.finish(ticket, *settled)
             elif taken is None and (
-                ticket.type == OperationType.FAILOVER or not (ticket.type in BY_REQUEST and decision.operation)
+                ticket.type in (OperationType.FAILOVER, decision.operation)
+                or not (ticket.type in BY_REQUEST and decision.operation)
             ):
                 taken = ticket
             else:

@@ -104,7 +104,7 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     the App is paused; a spec that cannot be carried out is refused and nothing that
     runs is touched; a paused App is left alone; drift of what runs is repaired, also while a newer spec waits; what
     failed for good, or was aborted, waits; then the newer spec, one part of it after another; and drift that a Repair
-    has left is told, for the App is not as wanted.
+    has left, or a password that cannot be brought about, is told, for the App is not as wanted.
     """
     if not snapshot.exists:
         return Decision(gone=True)
@@ -154,6 +154,9 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     if left := [each for each in snapshot.drift if each in memory.unrepairable]:
         message = f"{OperationType.REPAIR} could not put back: {_shortened(left)}"
         return Decision(telling=Telling(Phase.WAITING, message, failed_operation=OperationType.REPAIR))
+    if snapshot.credentials:
+        rotation = OperationType.ROTATE_CREDENTIALS
+        return Decision(telling=Telling(Phase.WAITING, snapshot.credentials, failed_operation=rotation))
     # Nothing is left to do. Whether all is as wanted is for the watcher to say, who sees what runs.
     return Decision(telling=Telling(Phase.RUNNING, ""))
 

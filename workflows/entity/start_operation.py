@@ -59,6 +59,8 @@ async def start_operation(
             seen=scope.seen,
             address=scope.address,
             in_sync_since=scope.in_sync_since,
+            overlap=scope.overlap,
+            asked=ticket is not None,
             paused=paused,
             aborted=aborted,
         )

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from api.operations import BY_MW, BY_REQUEST, OperationResult, OperationType, Outcome, Scope
+from api.operations import BY_MW, BY_REQUEST, GOES_ON, OVERLAP, OperationResult, OperationType, Outcome, Scope
 from api.steps import AppSnapshot
 from workflows.entity.failover_memory import FailoverMemory, is_time
 from workflows.entity.planner import Failure, Memory
@@ -116,12 +116,15 @@ class EntityState:
         failure, lost = None, self.failovers.due(now)
         # Before a failover, and of a refused spec, nobody has looked for nodes that are not as recorded yet.
         whole = _whole(snapshot) and not snapshot.refusal and lost is None
+        looked = not snapshot.refusal and lost is None
         if whole or not snapshot.exists or snapshot.deleting:
             self.halfway = ""
         if lost is None:
             self._forget_words(snapshot)
         if self.failed_how == _HOW[Outcome.ABORTED] and whole:
             self.forget_failure()  # it was too late to go back, so it was completed: nothing waits for anybody
+        if self.failed_type in GOES_ON and snapshot.operation != self.failed_type and looked:
+            self.forget_failure()  # nothing of it is left to be done, or something else comes first
         if self.failed_type:
             due = bool(self.retry_at) and now >= datetime.fromisoformat(self.retry_at)
             failure = Failure(self.failed_type, self.failed_hash, self.failed_message, due, self.failed_how or "failed")
@@ -195,8 +198,10 @@ class EntityState:
             self.notice = True
         if result.type == OperationType.FAILOVER:
             self.failovers.learn(result, now)
-        if result.type in BY_REQUEST:
+        if result.type in BY_REQUEST - GOES_ON:
             return  # it stands for nothing that the spec says, so its failure keeps nothing from being done
+        if result.type in GOES_ON and self.failed_type not in ("", result.type):
+            return  # what the spec asks for, and failed or was aborted, stands whatever becomes of it
         self._learn_halfway(result)
         if result.outcome == Outcome.COMPLETED and not snapshot.deployed_hash:
             self.unrepairable = []  # what the first Deploy had left is a Repair's from now on
@@ -325,9 +330,15 @@ def _ticket(entry: dict[str, Any]) -> Ticket | None:
     component, group, node, candidate = (
         str(given.get(name, "")) for name in ("component", "group", "node", "candidate")
     )
-    seen = given.get("seen", 0)
+    seen, overlap = given.get("seen", 0), given.get("overlap", OVERLAP)
     found = Scope(
-        component, group, node, candidate, force=given.get("force") is True, seen=seen if isinstance(seen, int) else 0
+        component,
+        group,
+        node,
+        candidate,
+        force=given.get("force") is True,
+        seen=seen if isinstance(seen, int) else 0,
+        overlap=overlap if isinstance(overlap, int) else OVERLAP,
     )
     texts = [str(entry.get(name, "")) for name in ("id", "type", "requested_by", "reason")]
     return Ticket(texts[0], texts[1], texts[2], texts[3], found)

@@ -76,6 +76,7 @@ LIMITS: dict[Step, Limits] = {
     Step.REMOVE_NODE: Limits(timedelta(minutes=10)),
     Step.FORGET_NODE: _BY_TOOLS,
     Step.CONFIGURE_NODE: Limits(timedelta(minutes=10)),
+    Step.GIVE_CREDENTIALS: Limits(timedelta(minutes=10), attempts=10),
     Step.AWAIT_RESULT: _WAITING,
 }
 

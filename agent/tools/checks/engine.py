@@ -48,6 +48,8 @@ class Checked:
     writes: Writes = Writes.UNSPECIFIED
     refusal: str = ""
     credentials_refused: bool = False
+    credentials_changed: str = ""
+    """As ``Secrets.changed``."""
 
 
 class EngineChecks:
@@ -96,8 +98,9 @@ class EngineChecks:
         names = node_names(bundle, None)
         refused = await self._credentials_refused(bundle.document, names)
         writes, refusal = await self._takes_writes(bundle.document, names)
+        changed = self._interpreter.secrets.changed()
         if process == self._process:
-            await self._saw(Checked(writes, refusal, refused))
+            await self._saw(Checked(writes, refusal, refused, changed))
 
     async def _saw(self, found: Checked) -> None:
         if found != self.found:

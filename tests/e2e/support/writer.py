@@ -62,6 +62,10 @@ class AcknowledgedWriter:
     prefix: str = "write"
     wait_replicas: int = 1
     pause: float = 0.005
+    logs_in: bool = False
+    """Anew for each write: who is connected stays so, whatever becomes of the password."""
+    refused: int = 0
+    """Logins that were."""
     timeout: float = 2.0
     """Seconds that it waits for an answer before it comes back through the Service."""
     acknowledged: set[int] = field(default_factory=set)
@@ -121,9 +125,13 @@ class AcknowledgedWriter:
                     self._read_earlier(client, number)
                 if self.wait_replicas and int(client.wait(self.wait_replicas, 500)) >= self.wait_replicas:
                     self.replicated.add(number)
+                if self.logs_in:
+                    client.close()
+                    client = None
                 self._stop.wait(self.pause)
-            except (redis.RedisError, OSError):
+            except (redis.RedisError, OSError) as error:
                 self.errors += 1
+                self.refused += isinstance(error, redis.AuthenticationError)
                 failing = failing or time.monotonic()
                 if client is not None:
                     client.close()

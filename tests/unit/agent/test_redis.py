@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
+import grpc
 import pytest
 import redis.asyncio
+from grpc import aio
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
@@ -158,6 +160,37 @@ async def test_a_password_that_no_longer_opens_the_engine_is_told_within_seconds
         return not await refused()
 
     await eventually(accepted, within=8, what="it does again")
+
+
+async def test_an_edited_password_is_told_and_closes_nothing(
+    node: Node, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
+) -> None:
+    (node.root / "secrets" / "password").unlink()
+    write_secret(node.root / "secrets", {"password": b"somebodys-own", "password.used": PASSWORD.encode()})
+    client = redis.asyncio.Redis(port=port, password=PASSWORD)
+    await client.client_kill_filter(_type="normal", skipme=True)
+    await client.aclose()
+
+    async def told() -> bool:
+        report = await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+        assert (report.role, report.ready, report.credentials_refused) == ("primary", True, False)
+        return bool(report.credentials_changed)
+
+    await eventually(told, within=8, what="the Secret holds another password than the one in use")
+
+
+async def test_a_tool_waits_for_the_secret_that_it_is_to_work_by(
+    node: Node, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
+) -> None:
+    async def run() -> pb.ToolResult:
+        request = pb.RunRequest(tool="ready", credentials="accept 1")
+        return [output.result async for output in tools.Run(request, timeout=5)][-1]
+
+    with pytest.raises(aio.AioRpcError, match="not as of 'accept 1' yet") as caught:
+        await run()
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    (node.root / "secrets" / ".rotation").write_text("accept 1")
+    assert (await run()).success
 
 
 async def test_a_password_that_is_refused_on_a_new_connection_is_told_as_that(

@@ -26,6 +26,36 @@ def test_a_former_secret_stays_masked_as_the_engine_may_still_print_it(tmp_path:
     assert secrets.mask("requirepass first-value or second-value") == "requirepass *** or ***"
 
 
+def test_somebodys_edit_is_not_used_before_it_is_brought_about(tmp_path: Path) -> None:
+    secrets = Secrets(tmp_path)
+    write_secret(tmp_path, {"password": b"edited-pw", "password.used": b"in-use-pw"})
+    assert (secrets.get("password"), secrets.get("password.also")) == ("in-use-pw", "in-use-pw")
+    assert secrets.mask("edited-pw, in-use-pw") == "***, ***"
+    first = secrets.changed()
+    write_secret(tmp_path, {"password": b"edited-again", "password.used": b"in-use-pw"})
+    assert first
+    assert secrets.changed() not in ("", first), "each edit is told"
+    write_secret(tmp_path, {"password": b"in-use-pw\n", "password.used": b"in-use-pw"})
+    assert secrets.changed() == ""
+
+
+@pytest.mark.parametrize("other", ["next", "former"])
+def test_while_a_password_is_changed_there_is_another_one(tmp_path: Path, other: str) -> None:
+    secrets = Secrets(tmp_path)
+    files = {"password": b"a-password", "password.used": b"a-password", f"password.{other}": b"b-password"}
+    write_secret(tmp_path, {**files, ".rotation": b"use 2"})
+    assert (secrets.get("password"), secrets.get("password.also")) == ("a-password", "b-password")
+    assert secrets.revision() == "use 2"
+    assert secrets.mask("a-password b-password") == "*** ***"
+
+
+def test_a_secret_that_nobody_has_noted_as_used_is_what_is_used(tmp_path: Path) -> None:
+    write_secret(tmp_path, {"password": b"a-password"})
+    secrets = Secrets(tmp_path)
+    assert (secrets.get("password"), secrets.get("password.also")) == ("a-password", "a-password")
+    assert (secrets.changed(), secrets.revision()) == ("", "")
+
+
 @pytest.mark.parametrize(
     "printed",
     [

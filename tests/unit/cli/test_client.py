@@ -48,6 +48,9 @@ def test_the_secret_is_read_in_the_pod(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert "p'w" not in " ".join(command)
     run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     assert run.stdout == "a b:p'w $(id)|$HOME `id`|x y|$(id)|"
+    (tmp_path / "password.used").write_text("in use\n")
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    assert run.stdout.startswith("a b:in use|"), "an edit is not what the engine lets in yet"
 
 
 def test_without_its_secret_the_client_does_not_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

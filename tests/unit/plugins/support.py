@@ -141,7 +141,9 @@ class Node:
     @property
     def bundle(self) -> Bundle:
         document = json.loads(self.data["node.json"])
-        text = self.data["node.json"].replace("127.0.0.1:", f"{document['node']['address']}:")
+        tools = json.dumps(document["tools"]).replace("/middleware/conf", str(self.directory / "data" / "conf"))
+        text = json.dumps({**document, "tools": json.loads(tools)})
+        text = text.replace("127.0.0.1:", f"{document['node']['address']}:")
         for folder in ("data", "diverged"):
             text = text.replace(f"/middleware/{folder}", str(self.directory / "data" / folder))
         return parse({**self.data, "node.json": text}, "test")

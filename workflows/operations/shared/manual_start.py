@@ -64,7 +64,9 @@ async def manual_start(operation: OperationType, request: OperationInput) -> Ope
             SearchAttributeKey.for_keyword(SEARCH_OPERATION).value_set(operation),
         ]
     )
-    scope = Scope(request.component, request.group, request.node, request.candidate, request.force)
+    scope = Scope(
+        request.component, request.group, request.node, request.candidate, request.force, overlap=request.overlap
+    )
     asked = OperationRequest(operation, workflow.info().workflow_id, request.reason, scope)
     wish = EnqueueRequest(request.namespace, request.app, asked)
     queued = asyncio.create_task(run_step(Step.ENQUEUE, wish, str, f"{operation} of {where}"))

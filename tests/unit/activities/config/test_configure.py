@@ -8,7 +8,7 @@ import json
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.config import configure as configuring
+from activities.config import restart
 from activities.config.configure import Configure
 from activities.config.sync_nodes import SyncNodes
 from api.effective import Effective, noted
@@ -139,7 +139,7 @@ async def test_an_engine_that_ended_once_is_waited_for(world: World) -> None:
     ended = "shelf ended by itself after 0.1 s with exit code 1; next try in 1 s"
     world.agents.stand(NODES[1], agent_pb2.BACKOFF, ended)
     step = asyncio.create_task(configure(world, NODES[1]))
-    done, _ = await asyncio.wait([step], timeout=configuring.RESTART_TIMEOUT - 10)
+    done, _ = await asyncio.wait([step], timeout=restart.RESTART_TIMEOUT - 10)
     assert not done
     world.agents.say(NODES[1])
     await step
@@ -159,7 +159,7 @@ async def test_one_that_restarted_is_given_the_time_to_save_what_it_has_copied(w
     world.edit(components=config(threads=4))
     world.agents.say(NODES[1], unsaved="it writes its file")
     step = asyncio.create_task(configure(world, NODES[1]))
-    done, _ = await asyncio.wait([step], timeout=2 * configuring.RESTART_TIMEOUT)
+    done, _ = await asyncio.wait([step], timeout=2 * restart.RESTART_TIMEOUT)
     assert not done, "the next node would follow"
     world.agents.say(NODES[1])
     await step

@@ -21,7 +21,8 @@ class FakeAgents:
     that of a node says whose engine does not run; it is stopped and started as it is asked. ``leads``: what such a one
     runs as when it is to lead. ``unreachable``: nodes whose agent 1 does not answer for its status; ``crashing``: whose
     engine ends at each start. ``refuses``: what a node's agent says to what is pushed; ``pushed``: the files, last.
-    ``revisions``: of its document. ``calls``: what was asked, in order."""
+    ``revisions``: of its document; ``mounted``: of the App's credentials, where a node's are not as new as asked for.
+    ``calls``: what was asked, in order."""
 
     def __init__(self) -> None:
         self.reports: dict[str, agent_pb2.RoleReport] = {}
@@ -35,6 +36,7 @@ class FakeAgents:
         self.refuses: dict[str, str] = {}
         self.pushed: dict[str, dict[str, str]] = {}
         self.revisions: dict[str, int] = {}
+        self.mounted: dict[str, str] = {}
         self.calls: list[tuple[str, str, dict[str, str]]] = []
 
     def say(
@@ -83,8 +85,16 @@ class FakeAgents:
         return agent_pb2.ProcessStatus(revision=self.revisions.get(target.node, 0))
 
     async def run(
-        self, target: AgentTarget, tool: str, *, arguments: Mapping[str, str] | None = None, **_: Any
+        self,
+        target: AgentTarget,
+        tool: str,
+        *,
+        arguments: Mapping[str, str] | None = None,
+        credentials: str = "",
+        **_: Any,
     ) -> agent_pb2.ToolResult:
+        if credentials and self.mounted.get(target.node, credentials) != credentials:
+            raise AgentError(target, f"Run {tool}", grpc.StatusCode.FAILED_PRECONDITION, "an older Secret is mounted")
         self.calls.append((target.node, str(tool), dict(arguments or {})))
         result = self.answers.get((target.node, str(tool)), self.tools.get(str(tool)))
         if result is None:

@@ -18,7 +18,7 @@ def test_plugins_pass_their_own_installation_check(plugin: str) -> None:
 @pytest.mark.parametrize("plugin", ["redis", "redis-1.1", "zookeeper"])
 def test_plugins_are_small_and_hold_no_code(plugin: str) -> None:
     found = [path for path in (PLUGINS / plugin).rglob("*") if path.is_file()]
-    assert sum(len(path.read_text().splitlines()) for path in found) < 760
+    assert sum(len(path.read_text().splitlines()) for path in found) < 800
     assert {path.suffix for path in found} <= {".yaml", ".j2"}
 
 
@@ -64,7 +64,10 @@ def test_sentinel_keeps_its_own_file_and_needs_a_majority() -> None:
 def test_no_secret_is_in_a_config_map() -> None:
     for name in ("redis-server", "redis-sentinel"):
         for text in files(wanted("redis", "sentinel"), name).values():
-            assert set(re.findall(r"\$\{secret\.[^}]*}", text)) <= {"${secret.password | quoted}"}
+            assert set(re.findall(r"\$\{secret\.[^}]*}", text)) <= {
+                "${secret.password | quoted}",
+                "${secret.password.also | quoted}",
+            }
 
 
 def test_the_ensemble_of_zookeeper_is_known_to_each_member() -> None:

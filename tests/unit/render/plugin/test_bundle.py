@@ -98,6 +98,8 @@ def test_the_check_finds_what_an_app_would_run_into() -> None:
     assert "answers boss" in found(tools_yaml_j2=wrong_role)
     assert "50051 is the agents' own" in found(plugin_yaml=text.replace("port: 7000", "port: 50051"))
     assert "2 is not in 3 to 99" in found(plugin_yaml=text.replace("minimum: 2", "minimum: 3"))
+    half = FILES["tools.yaml.j2"] + "acceptCredentials: {steps: [{set: {a: b}}]}\n"
+    assert "'acceptCredentials' is there without 'retireCredentials'" in found(tools_yaml_j2=half)
     assert check_bundle(from_files({**FILES, "litter.j2": ""}))[0].path == "litter.j2"
 
 

@@ -103,6 +103,13 @@ def test_an_app_in_good_health_is_as_wanted() -> None:
             "cache-2 does not accept the credentials that the App's Secret holds",
         ),
         (
+            with_node(well(), 2, Said(follows=ADDRESSES[0], credentials_changed="..1")),
+            Kind.CREDENTIALS_CHANGED,
+            "CredentialsAccepted",
+            True,
+            "the App's Secret holds another password than the engines run with",
+        ),
+        (
             with_node(well(), 0, differing=(Differing("maxclients", "10000", "4064"),)),
             Kind.PARAMETERS_DIFFER,
             "ParametersInEffect",
@@ -201,6 +208,7 @@ SAID = st.builds(
     fenced=st.booleans(),
     follows=st.sampled_from(["", FOLLOWS_NOBODY, *ADDRESSES]),
     credentials_refused=st.booleans(),
+    credentials_changed=st.sampled_from(["", "..1"]),
     keeps_ending=st.sampled_from(["", "exit code 1"]),
     failover_off=st.sampled_from(["", "it does not reach the primary"]),
 )
@@ -259,6 +267,7 @@ def test_nothing_that_is_wrong_is_ever_as_wanted(facts: AppFacts) -> None:
         any(n.heard is not None and n.heard.writes is Writes.REFUSED_HERE for n in nodes),
         any(n.heard is not None and n.heard.fenced for n in holding),
         any(n.heard is not None and n.heard.credentials_refused for n in nodes),
+        any(n.heard is not None and n.heard.credentials_changed for n in nodes),
         any(n.heard is not None and n.heard.keeps_ending for n in nodes),
         any(n.heard is not None and n.heard.failover_off for n in nodes),
         any(n.heard is not None and n.heard.follows == FOLLOWS_NOBODY and n not in holding for n in nodes),

@@ -144,6 +144,19 @@ async def test_a_secret_that_does_not_open_the_engine_is_told_within_seconds(mon
         await eventually(lambda: len(seen.events("CredentialsRefused")) == 1, timeout=10.0)
 
 
+async def test_each_edit_of_a_password_wakes_the_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that follows on an edit that could not be carried out."""
+    async with as_wanted(monkeypatch) as (known, seen):
+        for number, mount in enumerate(("..1", "..2"), start=1):
+            known.agents.say(SECOND, "replica", follows=ADDRESSES[0], credentials_changed=mount)
+            await eventually(lambda number=number: len(known.woken) == number, timeout=10.0)  # type: ignore[misc]
+            assert "holds another password" in seen.status["message"]
+            assert seen.condition("CredentialsAccepted") == ("False", "CredentialsChanged")
+        assert seen.condition("Ready")[0] == "True", "the engines go on with the one in use"
+        known.agents.say(SECOND, "replica", follows=ADDRESSES[0])
+        await eventually(lambda: known.woken[2:] == ["an edited password was taken back"], timeout=10.0)
+
+
 async def test_a_replica_of_the_wrong_node_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async with as_wanted(monkeypatch) as (known, seen):
         known.agents.say(THIRD, "replica", follows=ADDRESSES[1])

@@ -57,6 +57,16 @@ def taken(state: EntityState, kind: str, snapshot: AppSnapshot) -> tuple[Decisio
     return decision, result.outcome if result is not None else ""
 
 
+def test_who_asks_for_other_passwords_while_they_are_half_changed_gets_these() -> None:
+    """Not a second change behind the first."""
+    half = replace(APP, operation=OperationType.ROTATE_CREDENTIALS, deployed_hash="two")
+    tickets = ManualQueue(EntityState())
+    asked(tickets, OperationType.ROTATE_CREDENTIALS)
+    assert tickets.take(half, plan(half, EntityState().memory(half, NOW))) is not None
+    asked(tickets, OperationType.ROTATE_CREDENTIALS)
+    assert tickets.take(APP, plan(APP, EntityState().memory(APP, NOW))) is None, "the Upgrade goes first"
+
+
 def test_what_failed_is_tried_again_whatever_a_repair_has_left() -> None:
     """It ran a Repair, called that the Upgrade, and never upgraded."""
     decision, outcome = taken(failed(), OperationType.UPGRADE, replace(APP, drift=[LEFT]))

@@ -35,6 +35,15 @@ def test_next_operation(snapshot: AppSnapshot, operation: str) -> None:
     assert plan(snapshot, NOTHING).operation == operation
 
 
+def test_a_password_that_is_not_brought_about_is_told_when_nothing_else_is_to_do() -> None:
+    refused = replace(DEPLOYED, credentials="password in Secret x is not brought about: it has a line break")
+    told = plan(refused, NOTHING).telling
+    assert told is not None
+    assert (told.phase, told.accepted) == ("Waiting", True)
+    assert "line break" in told.message
+    assert plan(replace(refused, drift=["Service x is missing"]), NOTHING).operation == "Repair"
+
+
 def test_before_the_first_deploy_has_completed_drift_is_its_own_to_put_back() -> None:
     drifted = replace(NEW, drift=["Service x is missing"])
     assert plan(drifted, NOTHING).operation == "Deploy"

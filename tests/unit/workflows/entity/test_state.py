@@ -130,7 +130,7 @@ def test_a_node_that_a_person_left_out_stays_left_out() -> None:
     assert following(state, snapshot=replace(APP, spec_hash="three")) == "Upgrade"
 
 
-@pytest.mark.parametrize("kind", ["Restart", "Switchover"])
+@pytest.mark.parametrize("kind", ["Restart", "Switchover", "RotateCredentials"])
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REFUSED, Outcome.ABORTED])
 def test_what_was_only_asked_for_keeps_nothing_from_being_done(kind: str, outcome: str) -> None:
     state = after((kind, outcome))
@@ -138,7 +138,24 @@ def test_what_was_only_asked_for_keeps_nothing_from_being_done(kind: str, outcom
     assert not state.retry_at
 
 
-@pytest.mark.parametrize("kind", ["Restart", "Switchover"])
+ROTATING = replace(APP, operation="RotateCredentials", deployed_hash="two")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.ABORTED])
+def test_a_change_of_passwords_that_cannot_go_on_is_not_begun_again_and_again(outcome: str) -> None:
+    state = after(("RotateCredentials", outcome), snapshot=ROTATING)
+    assert following(state, minutes=24 * 60, snapshot=ROTATING) == ""
+    assert following(state, snapshot=replace(ROTATING, operation="")) == "", "the Secret is as before"
+    assert following(state, snapshot=ROTATING) == "RotateCredentials", "somebody has edited it once more"
+
+
+def test_a_change_of_passwords_that_failed_is_tried_again_after_a_while() -> None:
+    state = after(("RotateCredentials", Outcome.FAILED), snapshot=ROTATING)
+    assert following(state, minutes=4, snapshot=ROTATING) == ""
+    assert following(state, minutes=6, snapshot=ROTATING) == "RotateCredentials"
+
+
+@pytest.mark.parametrize("kind", ["Restart", "Switchover", "RotateCredentials"])
 @pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.FAILED])
 def test_what_was_only_asked_for_begins_nothing_that_was_aborted(kind: str, outcome: str) -> None:
     assert following(after(("Upgrade", Outcome.ABORTED), (kind, outcome))) == ""

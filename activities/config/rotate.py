@@ -1,0 +1,262 @@
+"""``beginRotation``, ``giveCredentials``, ``keepBoth``, ``advanceRotation``: passwords of an App that runs.
+
+Where it stands is in the App's Secret alone (``render.desired.credentials``), so each step finds it again, whoever has
+died.
+
+1. ``beginRotation``: the next password is written beside the one in use: somebody's own, checked, or a new one.
+2. ``giveCredentials``: a node's Pod has the Secret as of this stage, and the plugin's tool has told the engine.
+3. ``advanceRotation``: every node has: the next stage is written, or the first one of the way back.
+4. ``keepBoth``: for how long the former one is to stay valid, and that this is told.
+Passwords go from the Secret to the Pods through the kubelet, and from there into the engines: none is in a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import grpc
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.agents.agent_targets import agent_of, node_states, reachable, reports
+from activities.agents.engine_state import engine_state
+from activities.agents.node_state import NodeState
+from activities.agents.node_tools import bound
+from activities.app.desired import desired_for
+from activities.app.secrets import generated
+from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
+from activities.cluster.apply import check_owner
+from activities.cluster.events import tell
+from activities.cluster.gather import together
+from activities.cluster.status import tell_step
+from activities.config.restart import restart_engine
+from activities.dependencies import Platform, permanent
+from api.names import ANNOTATION_CREDENTIALS, ANNOTATION_VALID_UNTIL, app_labels, credentials_name
+from api.operations import LONGEST_OVERLAP
+from api.rotation import AdvanceRequest, CredentialsStep, Overlap, RotationRequest, RotationStage
+from api.steps import ErrorType, RollNode, Step, Target
+from api.tools import ToolName
+from clients.agents import AgentError, AgentTarget
+from clients.errors import NotFoundError
+from clients.resources import POD, SECRET, Manifest
+from render.check.credentials import names_of, unrotatable
+from render.check.trial import render_trial
+from render.desired.app import DesiredApp
+from render.desired.credentials import (
+    BACKWARDS,
+    USED,
+    Changes,
+    Stage,
+    advanced,
+    begun,
+    data_of,
+    revision_of,
+    stage_of,
+    texts_of,
+    turned_back,
+)
+from render.validation.passwords import password_problems
+
+TOOLS: Mapping[Stage, ToolName] = {
+    Stage.ACCEPT: ToolName.ACCEPT_CREDENTIALS,
+    Stage.USE: ToolName.USE_CREDENTIALS,
+    Stage.RETURN: ToolName.USE_CREDENTIALS,
+    Stage.RETIRE: ToolName.RETIRE_CREDENTIALS,
+    Stage.WITHDRAW: ToolName.RETIRE_CREDENTIALS,
+}
+_HEARD_BY_ALL = frozenset({Stage.USE, Stage.RETURN})
+"""By every node, also by one whose engine has nothing to be told: its agent logs in with another one from then on."""
+_LOOK_EVERY = 0.5
+_ASK_KUBELET_EVERY = 5.0
+_DELIVERED_WITHIN = 150.0
+"""A kubelet that is not woken brings a Secret within two minutes."""
+
+
+class Rotate:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    @activity.defn(name=Step.BEGIN_ROTATION)
+    async def begin_rotation(self, request: RotationRequest) -> RotationStage:
+        """Where it stands: also after an earlier run. Raises CredentialsKept where the passwords stay as they are."""
+        target = request.target
+        desired = (await desired_for(self._platform, target)).desired
+        if not 0 <= request.overlap <= LONGEST_OVERLAP:
+            message = f"overlap is {request.overlap} s; write 0 to {LONGEST_OVERLAP}"
+            raise permanent(ErrorType.CREDENTIALS_KEPT, message)
+        if why := unrotatable(desired, render_trial(desired)):
+            raise permanent(ErrorType.CREDENTIALS_KEPT, why)
+        secret = await self._secret(target)
+        texts = texts_of(secret)
+        if stage_of(texts) is Stage.DONE:
+            if wrong := list(password_problems(desired, secret)):
+                raise permanent(ErrorType.CREDENTIALS_KEPT, "; ".join(map(str, wrong)))
+            if missing := [name for name in names_of(desired) if not texts.get(name)]:
+                message = f"Secret {secret['metadata']['name']} has no {', '.join(missing)}; write the one in use there"
+                raise permanent(ErrorType.CREDENTIALS_KEPT, message)
+            await self._check_accepted(target, desired, texts)
+            made = {each.name: generated(each.length).decode() for each in desired.credentials}
+            changes = begun(texts, names_of(desired), made if request.generate else {})
+            if not changes:
+                return RotationStage(Stage.DONE)
+            secret = await self._write(target, secret, changes)
+        else:
+            await self._wake_kubelets(target, revision_of(texts))
+        return self._stage(target, desired, secret)
+
+    async def _check_accepted(self, target: Target, desired: DesiredApp, texts: Mapping[str, str]) -> None:
+        """Nobody has noted yet what the engines run with: it is what the Secret holds only where they let it in."""
+        if all(f"{name}{USED}" in texts for name in names_of(desired)):
+            return
+        agents = reachable(self._platform, target, [node.name for node in desired.nodes])
+        answers = await reports(self._platform, agents)
+        refusing = sorted(name for name, report in answers.items() if report.credentials_refused)
+        if refusing:
+            said = "does not accept what the App's Secret holds; put the former passwords back first"
+            raise permanent(ErrorType.CREDENTIALS_KEPT, f"{', '.join(refusing)} {said}")
+
+    @activity.defn(name=Step.ADVANCE_ROTATION)
+    async def advance_rotation(self, request: AdvanceRequest) -> RotationStage:
+        """The next stage. One that an earlier attempt has written already is only told; so is, for a way back, the
+        stage from which there is none."""
+        target = request.target
+        desired = (await desired_for(self._platform, target)).desired
+        secret = await self._secret(target)
+        texts, names = texts_of(secret), names_of(desired)
+        if request.back:
+            changes = turned_back(texts, names)
+        else:
+            changes = advanced(texts, names) if stage_of(texts) == request.stage else {}
+        if changes:
+            until = None
+            if request.stage == Stage.ACCEPT and not request.back:
+                until = (datetime.now(UTC) + timedelta(seconds=request.overlap)).isoformat(timespec="seconds")
+            secret = await self._write(target, secret, changes, until)
+        else:
+            await self._wake_kubelets(target, revision_of(texts))
+        return self._stage(target, desired, secret)
+
+    @activity.defn(name=Step.KEEP_BOTH)
+    async def keep_both(self, target: Target) -> Overlap:
+        secret = await self._secret(target)
+        until = (secret["metadata"].get("annotations") or {}).get(ANNOTATION_VALID_UNTIL, "")
+        try:
+            left = (datetime.fromisoformat(until) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return Overlap()  # nobody's word that it is to stay any longer
+        left = min(left, float(LONGEST_OVERLAP))
+        if left > 0:
+            said = f"both passwords are valid until {until}; then the former one is refused"
+            await tell(self._platform, target, "BothPasswordsValid", said)
+            await tell_step(self._platform, target, said)
+        return Overlap(max(left, 0.0))
+
+    @activity.defn(name=Step.GIVE_CREDENTIALS)
+    async def give_credentials(self, step: CredentialsStep) -> None:
+        """Raises ToolRefused where the engine does not take them, NodeStuck where it does not come up."""
+        platform, target, name = self._platform, step.target, step.node.node
+        await desired_for(platform, target)
+        texts = texts_of(await self._secret(target))
+        stage = stage_of(texts)
+        if stage != step.stage:
+            message = f"the passwords are at stage {stage}, not {step.stage}; planned anew"
+            raise permanent(ErrorType.SPEC_CHANGED, message)
+        tool = TOOLS[stage]
+        doing = f"{name}: {tool}"
+        await tell_step(platform, target, doing)
+        waiter = NodeWaiter(platform, target, doing, [name])
+        state = (await waiter.until(lambda each: each.running and bool(each.address), stuck_after=STUCK_AFTER))[0]
+        answer = await self._told(target, state, tool, revision_of(texts))
+        if answer.get("restart") == "true":
+            request_id = f"{activity.info().workflow_run_id}/rotate/{name}/{revision_of(texts)}"
+            await restart_engine(platform, target, agent_of(target, state), request_id, "the changed passwords")
+
+    async def _told(self, target: Target, state: NodeState, tool: ToolName, revision: str) -> dict[str, str]:
+        """The tool's result, once the Pod has the Secret of this revision and its engine runs."""
+        agent, loop = agent_of(target, state), asyncio.get_running_loop()
+        deadline, asked = loop.time() + _DELIVERED_WITHIN, loop.time()
+        while True:
+            try:
+                return await self._run(agent, tool, revision)
+            except AgentError as error:
+                if error.code is not grpc.StatusCode.FAILED_PRECONDITION or loop.time() > deadline:
+                    raise ApplicationError(f"{tool} of {agent.node}: {error.message}") from error
+            if loop.time() - asked > _ASK_KUBELET_EVERY:
+                asked = loop.time()
+                await self._check_engine(agent)
+                await self._wake_kubelet(state.pod, f"{revision} {loop.time():.0f}")
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _run(self, agent: AgentTarget, tool: ToolName, revision: str) -> dict[str, str]:
+        agents, within = self._platform.agents, bound(tool)
+        try:
+            result = await agents.run(agent, tool, request_id="", timeout=within, credentials=revision)
+        except AgentError as error:
+            if error.code is not grpc.StatusCode.UNIMPLEMENTED:
+                raise
+            # Only that its agent has them is to be known: of a node that is not ready, too.
+            await agents.run(agent, ToolName.READY, request_id="", timeout=within, credentials=revision)
+            return {}
+        if not result.success:
+            raise ApplicationError(f"{agent.node}: {result.message}", type=ErrorType.TOOL_REFUSED)
+        return dict(result.values)
+
+    async def _check_engine(self, agent: AgentTarget) -> None:
+        try:
+            engine = await engine_state(self._platform, agent)
+        except AgentError:
+            return
+        if engine.keeps_ending:
+            raise permanent(ErrorType.NODE_STUCK, f"{agent.node}: {engine.why}")
+
+    # The Secret
+
+    async def _secret(self, target: Target) -> Manifest:
+        name = credentials_name(target.app)
+        secret = await self._platform.kubernetes.get(SECRET, name, target.namespace)
+        if secret is None:
+            message = f"Secret {target.namespace}/{name} is gone; restore it from a backup"
+            raise permanent(ErrorType.CREDENTIALS_LOST, message)
+        check_owner(target, secret)
+        return secret
+
+    async def _write(self, target: Target, secret: Manifest, changes: Changes, until: str | None = None) -> Manifest:
+        """Raises ConflictError where somebody has written it since it was read."""
+        metadata: Manifest = {"annotations": {ANNOTATION_VALID_UNTIL: until}}
+        if version := secret["metadata"].get("resourceVersion"):
+            metadata["resourceVersion"] = version
+        name, change = secret["metadata"]["name"], {"metadata": metadata, "data": data_of(changes)}
+        written = await self._platform.kubernetes.patch(SECRET, name, target.namespace, change)
+        await self._wake_kubelets(target, revision_of(texts_of(written)))
+        return written
+
+    async def _wake_kubelets(self, target: Target, revision: str) -> None:
+        """A kubelet looks at a Pod's Secrets once a minute, and at once where the Pod itself has changed."""
+        pods = self._platform.pods.list(target.namespace, app_labels(target.app))
+        await together(self._wake_kubelet(pod, revision) for pod in pods)
+
+    async def _wake_kubelet(self, pod: Manifest | None, word: str) -> None:
+        if pod is None:
+            return
+        change = {"metadata": {"annotations": {ANNOTATION_CREDENTIALS: word}}}
+        try:
+            await self._platform.kubernetes.patch(POD, pod["metadata"]["name"], pod["metadata"]["namespace"], change)
+        except NotFoundError:
+            return  # its successor mounts what there is now
+
+    def _stage(self, target: Target, desired: DesiredApp, secret: Manifest) -> RotationStage:
+        stage = stage_of(texts_of(secret))
+        if stage is Stage.DONE:
+            return RotationStage(stage)
+        tools = render_trial(desired)
+        names = [node.name for node in desired.nodes]
+        states = node_states(self._platform, target.namespace, target.app, names)
+        nodes = [
+            RollNode(node.name, node.component, node.group, states[node.name].uid)
+            for component in desired.components
+            if stage in _HEARD_BY_ALL or TOOLS[stage] in tools[component.name]
+            for node in component.nodes
+        ]
+        return RotationStage(stage, nodes, stage in BACKWARDS, names_of(desired))

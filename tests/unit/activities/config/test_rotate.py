@@ -1,0 +1,243 @@
+"""Passwords of engines that run: where the change stands is in the Secret, and every node hears of each stage."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.config.rotate import Rotate
+from api.operations import OperationType
+from api.rotation import AdvanceRequest, CredentialsStep, Overlap, RotationRequest, RotationStage
+from api.steps import ErrorType, NodeStep, RollNode, Target
+from proto import agent_pb2
+from render.plugin.bundle import PluginBundle
+from tests.unit.activities.support.cluster import NAME, NAMESPACE, World
+from tests.unit.render.support import DEFINITION, TOOLS, shelf, store
+
+SECRET = f"{NAME}-credentials"
+STORES = [f"{NAME}-store-g-{number}" for number in (0, 1)]
+ROTATE = OperationType.ROTATE_CREDENTIALS
+SAYS = 'steps: [{tcp: {address: "127.0.0.1:7000", send: "pass ${secret.password | quoted}"}, expect: ok}]'
+CHANGES = "\n".join(f"{tool}: {{{SAYS}}}" for tool in ("acceptCredentials", "useCredentials", "retireCredentials"))
+
+
+def rotating() -> PluginBundle:
+    return shelf(tools_yaml_j2=TOOLS + CHANGES)
+
+
+@pytest.fixture
+async def world(virtual_time: None) -> World:
+    made = await World(rotating(), components=store()).deployed()
+    for tool in ("acceptCredentials", "useCredentials", "retireCredentials", "ready"):
+        made.agents.tools[tool] = {}
+    return made
+
+
+def held(world: World) -> dict[str, str]:
+    data = world.object("Secret", SECRET)["data"]
+    return {key: base64.b64decode(text).decode() for key, text in data.items()}
+
+
+def write(world: World, **texts: str | None) -> None:
+    """As somebody edits the Secret; ``__`` stands for a dot."""
+    live = world.object("Secret", SECRET)
+    data = dict(live["data"])
+    for name, text in texts.items():
+        key = name.replace("__", ".")
+        data.pop(key, None)
+        if text is not None:
+            data[key] = base64.b64encode(text.encode()).decode()
+    world.cluster.put({**live, "data": data})
+
+
+def target(world: World) -> Target:
+    return world.target(ROTATE)
+
+
+async def begin(world: World, *, generate: bool = True, overlap: int = 60) -> RotationStage:
+    request = RotationRequest(target(world), generate, overlap)
+    found: RotationStage = await world.do(Rotate(world.platform).begin_rotation, request)
+    return found
+
+
+async def advance(world: World, stage: str, *, back: bool = False) -> RotationStage:
+    request = AdvanceRequest(target(world), stage, back, overlap=60)
+    found: RotationStage = await world.do(Rotate(world.platform).advance_rotation, request)
+    return found
+
+
+async def give(world: World, node: RollNode, stage: str) -> None:
+    of = NodeStep(target(world), node.component, node.group, node.name, node.pod)
+    await world.do(Rotate(world.platform).give_credentials, CredentialsStep(of, stage))
+
+
+async def refusal(world: World, **how: Any) -> ApplicationError:
+    with pytest.raises(ApplicationError) as caught:
+        await begin(world, **how)
+    return caught.value
+
+
+async def test_what_the_engines_are_given_is_noted_when_the_passwords_are_made(world: World) -> None:
+    assert held(world)["password"] == held(world)["password.used"] != ""
+
+
+async def test_each_stage_reaches_its_nodes_and_the_last_leaves_the_new_password_alone(world: World) -> None:
+    old, stage = held(world)["password"], await begin(world)
+    reached = []
+    while stage.stage != "done":
+        for node in stage.nodes:
+            await give(world, node, stage.stage)
+        reached.append((stage.stage, len(stage.nodes)))
+        stage = await advance(world, stage.stage)
+    # Every node hears which one is used from now on: also that of which only the agent logs in.
+    assert reached == [("accept", 2), ("use", 5), ("retire", 2)]
+    calls = [name for node, name, _ in world.agents.calls if node == STORES[0] and "redentials" in name]
+    assert calls == ["acceptCredentials", "useCredentials", "retireCredentials"]
+    after = held(world)
+    assert after.pop(".rotation") == "done 4"
+    assert after == {"password": after["password"], "password.used": after["password"]}
+    assert after["password"] != old
+    assert "former-valid-until" not in json.dumps(world.object("Secret", SECRET)["metadata"])
+
+
+async def test_a_step_that_is_repeated_changes_nothing(world: World) -> None:
+    await begin(world)
+    before = held(world)
+    assert (await begin(world)).stage == "accept"
+    assert held(world) == before, "no other password is made"
+    await advance(world, "accept")
+    before = held(world)
+    assert (await advance(world, "accept")).stage == "use", "its answer got lost"
+    assert held(world) == before
+
+
+async def test_both_are_valid_for_as_long_as_was_asked_for(world: World) -> None:
+    await begin(world)
+    await advance(world, "accept")
+    both: Overlap = await world.do(Rotate(world.platform).keep_both, target(world))
+    assert 55 < both.seconds <= 60
+    assert any("both passwords are valid until" in event for event in world.events())
+
+
+async def test_a_node_is_told_only_once_its_pod_has_the_secret(world: World) -> None:
+    stage = await begin(world)
+    node = stage.nodes[0]
+    assert world.pod(node.name)["metadata"]["annotations"]["middleware.io/credentials"] == "accept 1"
+    world.agents.mounted[node.name] = "before"
+    patch = world.cluster.patch
+
+    async def patched(resource: Any, name: str, *rest: Any, **how: Any) -> Any:
+        if resource.kind == "Pod":  # the kubelet looks at its Secrets, as the Pod has changed
+            world.agents.mounted.clear()
+        return await patch(resource, name, *rest, **how)
+
+    world.cluster.patch = patched  # type: ignore[method-assign]
+    await give(world, node, "accept")
+    assert world.agents.called("acceptCredentials") == [node.name]
+
+
+async def test_an_engine_that_takes_them_at_a_start_only_is_restarted(world: World) -> None:
+    stage = await begin(world)
+    stage = await advance(world, stage.stage)
+    world.agents.answers[STORES[1], "useCredentials"] = {"restart": "true"}
+    for node in STORES:
+        world.agents.say(node, "primary" if node == STORES[0] else "replica")
+    for each in (node for node in stage.nodes if node.component == "store"):
+        await give(world, each, "use")
+    assert world.agents.called("restart") == [STORES[1]]
+
+
+async def test_an_engine_that_refuses_is_told_of_with_its_words(world: World) -> None:
+    stage = await begin(world)
+    world.agents.answers[STORES[0], "acceptCredentials"] = "tool acceptCredentials: answered -ERR no"
+    with pytest.raises(ApplicationError, match="answered -ERR no") as caught:
+        await give(world, next(n for n in stage.nodes if n.name == STORES[0]), "accept")
+    assert caught.value.type == ErrorType.TOOL_REFUSED
+
+
+async def test_a_stage_that_is_not_the_secrets_any_more_is_planned_anew(world: World) -> None:
+    stage = await begin(world)
+    write(world, __rotation="use 9")
+    with pytest.raises(ApplicationError) as caught:
+        await give(world, stage.nodes[0], "accept")
+    assert caught.value.type == ErrorType.SPEC_CHANGED
+
+
+async def test_the_way_back_leaves_the_secret_as_it_was(world: World) -> None:
+    before = held(world)
+    await begin(world)
+    await advance(world, "accept")
+    assert (await advance(world, "", back=True)).stage == "return"
+    assert (await advance(world, "return")).stage == "withdraw"
+    assert (await advance(world, "withdraw")).stage == "done"
+    assert {key: text for key, text in held(world).items() if key != ".rotation"} == before
+
+
+async def test_an_edit_is_what_the_planner_is_told_of(world: World) -> None:
+    assert (await world.load()).operation == ""
+    write(world, password="somebodys-own")
+    snapshot = await world.load()
+    assert (snapshot.operation, snapshot.credentials) == (ROTATE, "")
+    assert "somebodys-own" not in json.dumps([snapshot.change, *snapshot.drift])
+    await begin(world, generate=False)
+    assert held(world)["password.next"] == "somebodys-own"
+    write(world, password=held(world)["password.used"])
+    assert (await world.load()).operation == ROTATE, "half changed, whatever the Secret says by now"
+
+
+async def test_a_password_that_nobody_could_write_is_refused_and_nothing_is_touched(world: World) -> None:
+    write(world, password="two\nlines")
+    snapshot = await world.load()
+    assert (snapshot.operation, snapshot.refusal) == ("", "")
+    assert "has a line break" in snapshot.credentials
+    assert "password.used" in snapshot.credentials
+    before = held(world)
+    failed = await refusal(world)
+    assert (failed.type, held(world)) == (ErrorType.CREDENTIALS_KEPT, before)
+
+
+async def test_a_plugin_that_cannot_change_them_says_so(virtual_time: None) -> None:
+    world = await World().deployed()
+    assert "has no tool useCredentials" in (await refusal(world)).message
+    write(world, password="another")
+    assert "has no tool useCredentials" in (await world.load()).credentials
+
+
+async def test_a_plugin_without_credentials_says_so(virtual_time: None) -> None:
+    definition = DEFINITION.replace("  credentials: [{name: password}]\n", "")
+    world = await World(shelf(plugin_yaml=definition)).deployed()
+    assert (await refusal(world)).message == "plugin shelf 1.0.0 has no credentials"
+
+
+async def test_a_secret_made_anew_that_opens_nothing_is_not_taken_for_what_is_in_use(world: World) -> None:
+    write(world, password="another", password__used=None)
+    assert (await world.load()).operation == "", "what the engines run with is not known"
+    for node in STORES:
+        world.agents.reports[node] = agent_pb2.RoleReport(node=node, credentials_refused=True)
+    assert "does not accept what the App's Secret holds" in (await refusal(world)).message
+    world.agents.reports.clear()
+    assert (await begin(world)).stage == "accept", "and else it is"
+    assert held(world)["password.used"] == "another"
+
+
+async def test_an_overlap_without_sense_names_what_would_be_right(world: World) -> None:
+    assert "write 0 to 604800" in (await refusal(world, overlap=-1)).message
+
+
+async def test_a_lost_password_comes_back_from_what_is_in_use(world: World) -> None:
+    before = held(world)
+    write(world, password=None)
+    await world.carry_out(OperationType.REPAIR)
+    assert held(world) == before
+    assert (await world.load()).operation == ""
+
+
+async def test_a_secret_that_is_gone_is_not_made_anew(world: World) -> None:
+    world.cluster.remove(world.object("Secret", SECRET))
+    failed = await refusal(world)
+    assert failed.type == ErrorType.CREDENTIALS_LOST
+    assert NAMESPACE in failed.message
