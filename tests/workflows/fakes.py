@@ -90,6 +90,9 @@ class FakeCluster:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def add(self, name: str, **changes: Any) -> FakeApp:
+        """Raises ValueError where another test has an App of the name: its workflow still runs."""
+        if name in self.apps:
+            raise ValueError(f"another test has App {name}; give this one a name of its own")
         snapshot = AppSnapshot(exists=True, uid=f"uid-{name}", generation=1, plugin="redis 1.0.0", spec_hash="one")
         self.apps[name] = FakeApp(replace(snapshot, **changes))
         return self.apps[name]

@@ -82,12 +82,12 @@ async def test_one_node_is_configured_first_then_the_rest(client: Client, cluste
 
 
 async def test_a_refused_parameter_is_put_back_and_not_tried_again(client: Client, cluster: FakeCluster) -> None:
-    app = changed(cluster, "refused", "Reconfigure")
+    app = changed(cluster, "unset", "Reconfigure")
     app.config = ConfigPlans([ConfigPlan("server", NODES, changed=["save"])])
     app.failing = {"configureNode:b": "b: the engine answered -ERR"}
-    await notify(client, "refused")
+    await notify(client, "unset")
     await cluster.until(lambda: app.reports)
-    steps = cluster.steps("refused")
+    steps = cluster.steps("unset")
     assert {"configureNode:a:back", "configureNode:b:back"} <= set(steps)
     assert "commitConfig:server" not in steps
     assert "-ERR" in app.reports[-1].message
@@ -301,14 +301,14 @@ async def test_a_node_is_removed_without_having_left_only_on_an_operators_word(
 
 
 async def test_an_abort_while_a_node_leaves_keeps_the_node(client: Client, cluster: FakeCluster) -> None:
-    app = leaving(cluster, "kept")
+    app = leaving(cluster, "staying")
     app.failing, app.blocked = {}, {"leave:b"}
-    await notify(client, "kept")
-    await cluster.until(lambda: "kept/leaveNode:b" in cluster.log)
-    await say(client, "kept", "abort")
+    await notify(client, "staying")
+    await cluster.until(lambda: "staying/leaveNode:b" in cluster.log)
+    await say(client, "staying", "abort")
     await cluster.until(lambda: app.reports)
     assert "was aborted" in app.reports[-1].message
-    assert "removeNode:b" not in cluster.steps("kept")
+    assert "removeNode:b" not in cluster.steps("staying")
 
 
 async def test_a_join_that_fails_waits_for_an_operator(client: Client, cluster: FakeCluster) -> None:

@@ -166,30 +166,30 @@ async def test_it_does_not_wait_for_a_second_look_at_what_is_missing(client: Cli
 
 
 async def test_a_newer_spec_does_not_interrupt_it_and_a_deletion_does(client: Client, cluster: FakeCluster) -> None:
-    app = serving(cluster, "held")
+    app = serving(cluster, "mid-failover")
     app.blocked = {"fence:x-0"}
-    await notify(client, "held")
-    await suspect(client, "held", "x-0")
-    await cluster.until(lambda: "fence:x-0" in cluster.steps("held"))
+    await notify(client, "mid-failover")
+    await suspect(client, "mid-failover", "x-0")
+    await cluster.until(lambda: "fence:x-0" in cluster.steps("mid-failover"))
     for verb in ("pause", "abort"):
         with pytest.raises(WorkflowUpdateFailedError) as refused:
-            await say(client, "held", verb)
+            await say(client, "mid-failover", verb)
         assert "without a primary" in str(refused.value.cause)
-    await cluster.change("held", spec_hash="two", generation=2, operation="Resize", change="more memory")
-    await notify(client, "held")
-    await cluster.change("held", blocked=set())
-    await cluster.until(lambda: "expandVolumes" in cluster.steps("held"))
-    steps = cluster.steps("held")
+    await cluster.change("mid-failover", spec_hash="two", generation=2, operation="Resize", change="more memory")
+    await notify(client, "mid-failover")
+    await cluster.change("mid-failover", blocked=set())
+    await cluster.until(lambda: "expandVolumes" in cluster.steps("mid-failover"))
+    steps = cluster.steps("mid-failover")
     assert steps[:4] == STEPS
 
-    app = serving(cluster, "deleted")
+    app = serving(cluster, "doomed")
     app.blocked = {"fence:x-0"}
-    await notify(client, "deleted")
-    await suspect(client, "deleted", "x-0")
-    await cluster.until(lambda: "fence:x-0" in cluster.steps("deleted"))
-    await cluster.change("deleted", deleting=True)
-    await notify(client, "deleted")
-    await cluster.until(lambda: "deleted" not in cluster.apps)
+    await notify(client, "doomed")
+    await suspect(client, "doomed", "x-0")
+    await cluster.until(lambda: "fence:x-0" in cluster.steps("doomed"))
+    await cluster.change("doomed", deleting=True)
+    await notify(client, "doomed")
+    await cluster.until(lambda: "doomed" not in cluster.apps)
 
 
 async def test_the_next_one_waits_for_the_cool_down_and_says_so(client: Client, cluster: FakeCluster) -> None:

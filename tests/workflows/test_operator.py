@@ -219,11 +219,11 @@ async def test_what_is_missing_is_repaired_under_an_operation_that_waits_for_it(
 
 
 async def test_the_same_drift_is_repaired_each_time(client: Client, cluster: FakeCluster) -> None:
-    cluster.add("again", deployed_hash="one")
+    cluster.add("each-time", deployed_hash="one")
     for times in (1, 2):
-        await cluster.change("again", drift=["Service x is missing"])
-        await notify(client, "again", NoticeKind.DRIFT)
-        await cluster.until(lambda times=times: cluster.steps("again").count("finish") == times)  # type: ignore[misc]
+        await cluster.change("each-time", drift=["Service x is missing"])
+        await notify(client, "each-time", NoticeKind.DRIFT)
+        await cluster.until(lambda times=times: cluster.steps("each-time").count("finish") == times)  # type: ignore[misc]
 
 
 async def test_new_drift_is_put_back_though_a_repair_has_failed(client: Client, cluster: FakeCluster) -> None:

@@ -105,12 +105,12 @@ async def test_an_abort_while_both_are_valid_goes_back(client: Client, cluster: 
 async def test_it_is_too_late_to_go_back_once_an_engine_may_have_forgotten(
     client: Client, cluster: FakeCluster
 ) -> None:
-    app = running(cluster, "late", blocked={"a:retire"})
-    await edit(client, cluster, "late", "own")
-    await cluster.until(lambda: "late/giveCredentials:a:retire" in cluster.log)
-    await say(client, "late", "abort")
-    await cluster.change("late", blocked=set())
-    result = await operation(client, "late", ROTATE, 1).result()
+    app = running(cluster, "retiring", blocked={"a:retire"})
+    await edit(client, cluster, "retiring", "own")
+    await cluster.until(lambda: "retiring/giveCredentials:a:retire" in cluster.log)
+    await say(client, "retiring", "abort")
+    await cluster.change("retiring", blocked=set())
+    result = await operation(client, "retiring", ROTATE, 1).result()
     assert "too late to go back" in result["message"]  # type: ignore[index]
     assert passwords(app) == {"password": "own", "password.used": "own"}
 
@@ -151,24 +151,24 @@ async def test_a_way_back_that_is_interrupted_goes_on_back(client: Client, clust
 async def test_a_node_that_does_not_take_it_stops_the_operation_with_both_valid(
     client: Client, cluster: FakeCluster
 ) -> None:
-    app = running(cluster, "stuck", failing={"giveCredentials:b:accept": "b: refuses"})
-    await edit(client, cluster, "stuck", "own")
+    app = running(cluster, "untaken", failing={"giveCredentials:b:accept": "b: refuses"})
+    await edit(client, cluster, "untaken", "own")
     await cluster.until(lambda: app.states)
     assert (app.states[0].state, app.states[0].message) == ("stopped", "b: refuses")
     assert app.secret["password.used"] == "old"
     app.failing = {}
-    await say(client, "stuck", "retry")
-    await cluster.until(lambda: "stuck/finish" in cluster.log)
+    await say(client, "untaken", "retry")
+    await cluster.until(lambda: "untaken/finish" in cluster.log)
     assert passwords(app) == {"password": "own", "password.used": "own"}
 
 
 async def test_what_cannot_be_changed_is_refused_with_the_reason_and_nothing_is_touched(
     client: Client, cluster: FakeCluster
 ) -> None:
-    app = running(cluster, "kept", kept="plugin keeper 1.0.0 has no credentials")
-    await notify(client, "kept")
-    error = await failure(await start_by_hand(client, "kept", ROTATE))
-    assert (error.type, given(cluster, "kept")) == ("Refused", [])
+    app = running(cluster, "fixed", kept="plugin keeper 1.0.0 has no credentials")
+    await notify(client, "fixed")
+    error = await failure(await start_by_hand(client, "fixed", ROTATE))
+    assert (error.type, given(cluster, "fixed")) == ("Refused", [])
     assert "has no credentials" in error.message
-    await idle(client, "kept")
+    await idle(client, "fixed")
     assert app.reports == [] or app.reports[-1].phase == "Running", "the App is none the worse for it"

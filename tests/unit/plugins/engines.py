@@ -73,7 +73,11 @@ class Engine:
             names = dict((await self.node.run("preStart")).variables) | names
         for written in write_files(bundle, settings, names, secrets):
             file = settings.locate(written)
-            file.write_text(file.read_text().replace("/middleware/", f"{self.data}/") + f"\nbind {self.address}\n")
+            text = file.read_text().replace("/middleware/", f"{self.data}/") + f"\nbind {self.address}\n"
+            if self.component == SERVER and " allchannels " not in text:
+                # The files of 6.0 on an engine of 7.0: 6.0 has no rights on channels, so everybody may use them.
+                text += "acl-pubsub-default allchannels\n"
+            file.write_text(text)
         program = shutil.which("redis-server", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         assert program, "these tests need redis-server on PATH: make .venv/bin/redis-server"
         conf = self.data / "conf" / ("redis.conf" if self.component == SERVER else "sentinel.conf")
