@@ -17,16 +17,17 @@ from activities.app.desired import said_of, stage
 from activities.app.observed import ObservedApp, owned_by, update_state
 from activities.cluster.apply import apply_all
 from activities.cluster.events import tell
-from activities.cluster.state import update_deployed
+from activities.cluster.state import update_deployed, update_parameters
 from activities.dependencies import Platform
 from api.app import App, DeployedStatus
 from api.names import app_labels
 from api.operations import OperationType
 from api.steps import Target
-from clients.resources import DEPLOYMENT
+from clients.resources import CONFIG_MAP, DEPLOYMENT
+from render.check.applied_parameters import noted
 from render.check.rebuilt_state import LiveObjects, Rebuilt, UnsureError, rebuilt
 from render.desired.app import DesiredApp
-from render.desired.recorded_state import deployed_state, recorded_state
+from render.desired.recorded_state import component_status, deployed_state, recorded_state
 from render.manifests.lists import record_manifests
 
 STATE_LOST = "StateLost"
@@ -59,9 +60,27 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
         lambda before: replace(before, groups={**before.groups, **state.groups}, components=state.components),
         None if missing else live,
     )
+    await _parameters(platform, desired, live)
     await update_deployed(platform, target, lambda before: before or state.deployed or DeployedStatus())
     await tell(platform, target, "StateRebuilt", f"{said_of(live.lost)}; found out from what runs", warning=True)
     return ""
+
+
+async def _parameters(platform: Platform, desired: DesiredApp, live: ObservedApp) -> None:
+    """Those in effect, as they were noted on the nodes when an engine last said them: for people only."""
+    lost = [
+        component
+        for component in desired.components
+        if not component_status(live.components.get(component.resource_name, {})).parameters
+    ]
+    if not lost:
+        return
+    found, _ = await platform.kubernetes.list(CONFIG_MAP, desired.namespace, labels=app_labels(desired.name))
+    notes = {str(each["metadata"]["name"]): noted(each) for each in found}
+    for component in lost:
+        said = (note.read_back for node in component.nodes if (note := notes.get(node.name)) is not None)
+        if values := next(filter(None, said), None):
+            await update_parameters(platform, desired.namespace, component.resource_name, values)
 
 
 async def _desired(platform: Platform, app: App, live: ObservedApp, new: Rebuilt) -> DesiredApp:

@@ -61,6 +61,31 @@ def test_a_deleted_one_is_made_again_and_the_app_can_be_changed(app: RunningApp,
     eventually("it names the new node", lambda: len(app.metadata("nodes")["normal"]) == 3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("group", f"{NAME}-redis-server-data"), ("component", f"{NAME}-redis-server")]
+)
+def test_a_group_or_component_that_is_removed_is_made_again_as_it_was(
+    app: RunningApp, kube: Kube, kind: str, name: str
+) -> None:
+    """What it was recorded with goes with its status, and is found out anew."""
+    before = kube.get(f"{kind}.middleware.io", name, NAMESPACE) or {}
+    nodes, running = app.metadata("nodes"), pods(kube)
+    kube.delete(f"{kind}.middleware.io", name, NAMESPACE, "--wait=false")
+    said = f"what the Pods of {name} are made of" if kind == "group" else f"the parameters of {name}"
+    eventually("an Event names it", lambda: any(said in each for each in app.events("StateRebuilt")))
+
+    def recorded(live: Manifest | None) -> Manifest:
+        parts = ("members", "currentRevision", "updateRevision", "revision", "parameters")
+        return {"spec": (live or {}).get("spec"), **{key: (live or {}).get("status", {}).get(key) for key in parts}}
+
+    eventually(
+        "it is as it was", lambda: recorded(kube.get(f"{kind}.middleware.io", name, NAMESPACE)) == recorded(before)
+    )
+    app.settled(60)
+    eventually("the metadata are as they were", lambda: app.metadata("nodes") == nodes)
+    assert pods(kube) == running
+
+
 def lose_status(kube: Kube, live: Manifest, *fields: str) -> None:
     patch = json.dumps({"status": dict.fromkeys(fields)})
     target = (f"{live['kind'].lower()}.middleware.io", live["metadata"]["name"], "-n", NAMESPACE)

@@ -21,7 +21,15 @@ NEWER = shelf(plugin_yaml=DEFINITION.replace("name: shelf, version: 1.0.0", "nam
 @pytest.fixture
 async def world() -> World:
     spec = [{**store(replicas=2)[0], "config": {"threads": 4}}]
-    return await World(shelf(), NEWER, runtimeVersion="1", components=spec).deployed()
+    found = World(shelf(), NEWER, runtimeVersion="1", components=spec)
+    found.agents.tools["readConfig"] = {"threads": "4"}
+    return await found.deployed()
+
+
+def parameters(world: World) -> dict[str, str]:
+    """Those in effect, as the status tells."""
+    found: dict[str, str] = world.object("Component", "books-store")["status"]["parameters"]
+    return found
 
 
 async def upgraded_to(world: World, *nodes: str) -> None:
@@ -85,6 +93,7 @@ async def test_one_that_somebody_removed_is_made_again_as_it_was(world: World, k
     assert (snapshot.refusal, snapshot.operation, snapshot.drift) == ("", "", [])
     assert snapshot.deployed_hash == snapshot.spec_hash, "the App itself has lost nothing"
     assert (world.state.groups, world.state.components) == (before.groups, before.components)
+    assert parameters(world) == {"threads": "4"}
 
 
 async def test_an_operation_does_not_go_on_by_half_of_it(world: World) -> None:
