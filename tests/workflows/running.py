@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from temporalio.client import Client, WorkflowHandle
@@ -35,8 +35,9 @@ from workflows.registry import ALL_WORKFLOWS
 from workflows.temporal.sandbox import STRICT
 
 NAMESPACE = "demo"
-STOPS_WITHIN = 60.0
-"""Seconds for workers to stop. One stop in some hundreds has not ended; the error then says what it waited for."""
+STOPS_WITHIN = 20.0
+"""Seconds for workers to stop. One stop in some hundreds does not end in temporalio 1.35: nothing polls any more, no
+activity runs, and ``finalize_shutdown`` of the SDK's core does not answer. Such a worker is left behind."""
 
 
 @asynccontextmanager
@@ -51,31 +52,37 @@ async def workers(client: Client, cluster: FakeCluster, runner: WorkflowRunner =
 
 
 class Workers:
-    """May be stopped and started anew. Raises TimeoutError where they do not stop."""
+    """May be stopped and started anew. Raises TimeoutError where an activity does not let them stop."""
 
     def __init__(self, client: Client, cluster: FakeCluster, runner: WorkflowRunner = STRICT) -> None:
         self._client, self._cluster, self._runner = client, cluster, runner
-        self._stack = AsyncExitStack()
+        self._running: dict[Worker, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
-        for worker in self._workers():
-            await self._stack.enter_async_context(worker)
+        """Over a connection of their own: the SDK refuses a worker over one that still has a worker of that queue."""
+        config = self._client.service_client.config
+        connection = await Client.connect(config.target_host, namespace=self._client.namespace)
+        self._running = {worker: asyncio.create_task(worker.run()) for worker in self._workers(connection)}
 
     async def stop(self) -> None:
-        try:
-            async with asyncio.timeout(STOPS_WITHIN):
-                await self._stack.aclose()
-        except TimeoutError as error:
+        ending = [asyncio.create_task(worker.shutdown()) for worker in self._running]
+        _, left = await asyncio.wait([*ending, *self._running.values()], timeout=STOPS_WITHIN)
+        held = [task for task in asyncio.all_tasks() if "activity_task" in getattr(task.get_coro(), "__qualname__", "")]
+        for task in left:  # in the SDK's own code, with nothing of ours left to wait for
+            task.cancel()
+        if held:
             waiting = io.StringIO()
-            for task in asyncio.all_tasks():
+            for task in held:
                 task.print_stack(file=waiting)
-            raise TimeoutError(f"the workers do not stop; what is waited for:\n{waiting.getvalue()}") from error
+            raise TimeoutError(f"activities do not let their worker stop:\n{waiting.getvalue()}")
+        for task in {*self._running.values()} - left:
+            task.result()
 
-    def _workers(self) -> list[Worker]:
+    def _workers(self, client: Client) -> list[Worker]:
         return [
-            Worker(self._client, task_queue=WORKFLOW_QUEUE, workflows=ALL_WORKFLOWS, workflow_runner=self._runner),
+            Worker(client, task_queue=WORKFLOW_QUEUE, workflows=ALL_WORKFLOWS, workflow_runner=self._runner),
             Worker(
-                self._client,
+                client,
                 task_queue=ACTIVITY_QUEUE,
                 activities=activities_of(self._cluster, self._client),
                 interceptors=[Callers(INSTALLATION), Heartbeats()],
