@@ -20,11 +20,11 @@ from activities.cluster.events import tell
 from activities.cluster.state import update_deployed, update_parameters
 from activities.dependencies import Platform
 from api.app import App, DeployedStatus
+from api.effective import noted
 from api.names import app_labels
 from api.operations import OperationType
 from api.steps import Target
 from clients.resources import CONFIG_MAP, DEPLOYMENT
-from render.check.applied_parameters import noted
 from render.check.rebuilt_state import LiveObjects, Rebuilt, UnsureError, rebuilt
 from render.desired.app import DesiredApp
 from render.desired.recorded_state import component_status, deployed_state, recorded_state
