@@ -55,7 +55,7 @@ async def test_of_a_deleted_app_nothing_is_kept(monkeypatch: pytest.MonkeyPatch)
     made = Installation(monkeypatch)
     async with made.watching():
         await made.settled()
-        assert all(mentions(part) for part in made.parts if not isinstance(part, Suspicions))
+        await eventually(lambda: all(mentions(part) for part in made.parts if not isinstance(part, Suspicions)))
         assert metered()
         await delete(made)
         await eventually(lambda: not [where for part in made.parts for where in mentions(part)])

@@ -289,7 +289,7 @@ class FakeAgents:
         return self._reports.setdefault(node, asyncio.Queue())
 
 
-async def eventually(probe: Callable[[], bool], timeout: float = 5.0) -> None:
+async def eventually(probe: Callable[[], bool], timeout: float = 20.0) -> None:
     """Waits until ``probe`` is true; AssertionError after ``timeout`` seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
