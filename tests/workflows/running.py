@@ -36,8 +36,8 @@ from workflows.temporal.sandbox import STRICT
 
 NAMESPACE = "demo"
 STOPS_WITHIN = 20.0
-"""Seconds for workers to stop. One stop in some hundreds does not end in temporalio 1.35: nothing polls any more, no
-activity runs, and ``finalize_shutdown`` of the SDK's core does not answer. Such a worker is left behind."""
+"""Seconds for workers to stop. One stop in some hundreds has not ended in temporalio 1.35: nothing polled any more, no
+activity ran, and ``finalize_shutdown`` of the SDK's core did not answer. Such a worker is left behind."""
 
 
 @asynccontextmanager
