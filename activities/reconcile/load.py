@@ -10,7 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.app.bootstrap import leading
-from activities.app.desired import spec_hash, stage
+from activities.app.desired import said_of, spec_hash, stage
 from activities.app.dry_run import PodTrial
 from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
@@ -29,7 +29,7 @@ from clients.pod_reason import condition_of
 from clients.resources import APP, CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, VOLUME_CLAIM, Manifest
 from render.check.credentials import Rotation, is_due, rotation_due
 from render.check.next_operation import NodeObjects, unfinished
-from render.check.rebuilt_state import REBUILT
+from render.check.rebuilt_state import REBUILT, REMEDY
 from render.check.trial import render_trial
 from render.desired.app import DesiredApp, RecordedState, desired
 from render.desired.spec_parts import Deployed, Part, pending
@@ -79,6 +79,9 @@ class Load:
             if refusal := await rebuild_state(platform, app, live):
                 return _snapshot(manifest, app, deployed=_last(live), reason=STATE_LOST, refusal=refusal)
             live = await observe(platform, app.namespace, app.name, app.uid)
+            if live.lost:
+                refusal = f"{said_of(live.lost)}, although it was just found out; if that stays so, {REMEDY}"
+                return _snapshot(manifest, app, deployed=_last(live), reason=STATE_LOST, refusal=refusal)
         problems = damage or await self._problems(app, bundle, known, live.recorded)
         if problems or bundle is None:
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))

@@ -25,9 +25,9 @@ from api.names import app_labels
 from api.operations import OperationType
 from api.steps import Target
 from clients.resources import CONFIG_MAP, DEPLOYMENT
-from render.check.rebuilt_state import LiveObjects, Rebuilt, UnsureError, rebuilt
+from render.check.rebuilt_state import REMEDY, LiveObjects, Rebuilt, UnsureError, rebuilt
 from render.desired.app import DesiredApp
-from render.desired.recorded_state import component_status, deployed_state, recorded_state
+from render.desired.recorded_state import component_status, deployed_state, lost_parts, recorded_state
 from render.manifests.lists import record_manifests
 
 STATE_LOST = "StateLost"
@@ -40,6 +40,8 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
     objects = LiveObjects(live.components, live.groups, live.revisions, deployments)
     try:
         new = rebuilt(app, live.state, objects)
+        if left := lost_parts(app.name, new.state, live.components, live.groups, live.revisions):
+            raise UnsureError(f"no Group, revision or Deployment says {', '.join(left)}; {REMEDY}")
         desired = await _desired(platform, app, live, new)
     except UnsureError as error:
         return f"{said_of(live.lost)}; {error}. Nothing is touched until then"

@@ -3,7 +3,8 @@
 Only what can be shown counts:
 1. What a Group's Pods are made of: the revision, or the Group's own spec, of which every Deployment is. Two of them are
    a rolling operation under way, and the older is what it goes back to.
-2. The nodes: those that have a Deployment.
+2. The nodes: those that have a Deployment and, where a Deploy has completed, those that the Group is to have: a Repair
+   makes them again on their volumes.
 3. The parameters: the newest revision, which is made when every node runs with it. Without one it is the Component's
    word, which somebody has to compare with the nodes (``unproven``).
 4. The plugin version: the label of the Components.
@@ -12,7 +13,7 @@ Only what can be shown counts:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -31,9 +32,10 @@ from api.names import (
     group_name,
     node_ordinal,
 )
-from render.desired.recorded_state import GroupState, State
+from render.desired.recorded_state import GroupState, State, ordinal_of
 from render.desired.revisions import newest_first, read_revision
 from render.manifests.deployments import is_of, version_of
+from render.plugin.versions import version_key
 
 REBUILT = "rebuilt"
 """Instead of a spec's hash: a Deploy then compares everything with the spec."""
@@ -69,13 +71,16 @@ def rebuilt(app: App, known: State, live: LiveObjects) -> Rebuilt:
     groups = {}
     for place in sorted(_places(live, nodes)):
         name = group_name(app.name, *place)
-        if (found := _group(place, name, known.groups.get(name), live, nodes.get(place, {}))) is not None:
+        found = _group(place, name, known.groups.get(name), live, nodes.get(place, {}), ran=known.has_run)
+        if found is not None:
             groups[name] = found
     ran = known.has_run or _complete(groups, live)
-    if not ran:
-        groups = {name: replace(group, members=_unfinished(group, live)) for name, group in groups.items()}
+    for name, group in groups.items():
+        if name not in known.groups or not known.groups[name].members:
+            members = _all_members(name, group) if ran else _unfinished(group, live)
+            groups[name] = replace(group, members=members)
     recorded, unproven = {}, set()
-    for component in sorted({group.component for group in groups.values()}):
+    for component in sorted({group.component for group in groups.values()} | {*known.components} | _revised(live)):
         if component in known.components:
             recorded[component] = known.components[component]
             continue
@@ -112,27 +117,28 @@ def _places(live: LiveObjects, nodes: Mapping[Place, object]) -> set[Place]:
     return found
 
 
+def _revised(live: LiveObjects) -> set[str]:
+    """Components of which there is a revision, of itself or of a Group."""
+    labels = [each["metadata"].get("labels") or {} for each in live.revisions.values()]
+    return {str(each[LABEL_COMPONENT]) for each in labels if LABEL_COMPONENT in each}
+
+
 def _group(
-    place: Place, name: str, known: GroupState | None, live: LiveObjects, nodes: Mapping[str, Manifest]
+    place: Place,
+    name: str,
+    known: GroupState | None,
+    live: LiveObjects,
+    nodes: Mapping[str, Manifest],
+    *,
+    ran: bool,
 ) -> GroupState | None:
     """None where there is nothing of it yet."""
     if known is not None and known.update is not None and known.current is not None:
         current, update = known.current, known.update
+    elif (made := _made_of(name, _candidates(place, name, live), nodes, ran=ran)) is not None:
+        current, update = made
     else:
-        candidates = _candidates(place, name, live)
-        of = {node: next((i for i, c in enumerate(candidates) if is_of(c, each)), -1) for node, each in nodes.items()}
-        strange = sorted(node for node, index in of.items() if index < 0)
-        if strange:
-            raise UnsureError(
-                f"{', '.join(strange)} {'is' if len(strange) == 1 else 'are'} made of nothing that Group {name} or its "
-                f"revisions say; put back the Group as it was, or {_REMEDY}"
-            )
-        if not candidates:
-            return None
-        made = sorted(set(of.values())) or [0]
-        if len(made) > 2:
-            raise UnsureError(f"the nodes of Group {name} are of {len(made)} different revisions; {_REMEDY}")
-        update, current = candidates[made[0]], candidates[made[-1]]
+        return None
     rolling = current != update
     members = (
         known.members
@@ -148,6 +154,29 @@ def _group(
         )
     )
     return GroupState(*place, members, current, update)
+
+
+def _made_of(
+    name: str, candidates: Sequence[GroupSpec], nodes: Mapping[str, Manifest], *, ran: bool
+) -> tuple[GroupSpec, GroupSpec] | None:
+    """What the Group's nodes were made of, and are made of. ``ran``: the App has run, so a node without a Deployment
+    had one: it may have been of the newest."""
+    of = {node: next((i for i, c in enumerate(candidates) if is_of(c, each)), -1) for node, each in nodes.items()}
+    strange = sorted(node for node, index in of.items() if index < 0)
+    if strange:
+        raise UnsureError(
+            f"{', '.join(strange)} {'is' if len(strange) == 1 else 'are'} made of nothing that Group {name} or its "
+            f"revisions say; put back the Group as it was, or {REMEDY}"
+        )
+    if not candidates:
+        return None
+    made = {*of.values()}
+    gone = {f"{name}-{ordinal}" for ordinal in candidates[0].ordinals} - nodes.keys()
+    if not made or (ran and gone):
+        made.add(0)
+    if len(made) > 2:
+        raise UnsureError(f"the nodes of Group {name} are of {len(made)} different revisions; {REMEDY}")
+    return candidates[max(made)], candidates[min(made)]
 
 
 def _candidates(place: Place, name: str, live: LiveObjects) -> list[GroupSpec]:
@@ -175,6 +204,19 @@ def _complete(groups: Mapping[str, GroupState], live: LiveObjects) -> bool:
     return bool(groups)
 
 
+def _all_members(name: str, group: GroupState) -> tuple[Member, ...]:
+    """Also those without a Deployment. In mid-upgrade such a node may have had the higher version."""
+    found = {member.name: member for member in group.members}
+    spec = group.update
+    if spec is not None:
+        version = max((each.runtime_version for each in (spec, group.current or spec)), key=version_key)
+        rolling = group.current != spec
+        for node in (f"{name}-{ordinal}" for ordinal in spec.ordinals):
+            made = Member(name=node, state=MemberState.NORMAL, version=version, unverified=rolling)
+            found.setdefault(node, made.model_copy(update={"data": version}) if rolling else made)
+    return tuple(sorted(found.values(), key=lambda each: (ordinal_of(each.name), each.name)))
+
+
 def _unfinished(group: GroupState, live: LiveObjects) -> tuple[Member, ...]:
     """Until the first Deploy has completed only a node that serves may hold data."""
     return tuple(
@@ -197,7 +239,7 @@ def _component(app: App, component: str, live: LiveObjects) -> tuple[ComponentSp
             return spec, True
     name = component_name(app.name, component)
     if name not in live.components:
-        raise UnsureError(f"nothing says with which parameters {name} runs; put back the Component, or {_REMEDY}")
+        raise UnsureError(f"nothing says with which parameters {name} runs; put back the Component, or {REMEDY}")
     return Component.model_validate({**live.components[name], "status": {}}).spec, False
 
 
@@ -214,7 +256,7 @@ def _deployed(
     name, version = plugins.pop() if len(plugins) == 1 else ("", "")
     if name != app.spec.plugin.name or not version:
         message = f"the labels of the Components do not say with which version of plugin {app.spec.plugin.name} it runs"
-        raise UnsureError(f"{message}; put back the Components, or {_REMEDY}")
+        raise UnsureError(f"{message}; put back the Components, or {REMEDY}")
     made = str(app.metadata.get("creationTimestamp") or "")
     return DeployedStatus(
         plugin=name,
@@ -228,4 +270,4 @@ def _deployed(
     )
 
 
-_REMEDY = "delete the App and apply it again, with deletionPolicy Retain: it takes its volumes up again"
+REMEDY = "delete the App and apply it again, with deletionPolicy Retain: it takes its volumes up again"

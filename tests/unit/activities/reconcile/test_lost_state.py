@@ -32,6 +32,10 @@ def parameters(world: World) -> dict[str, str]:
     return found
 
 
+def members(world: World) -> list[str]:
+    return [member.name for member in world.state.groups[GROUP].members if member.state == MemberState.NORMAL]
+
+
 async def upgraded_to(world: World, *nodes: str) -> None:
     """An Upgrade has come so far."""
     world.edit(runtimeVersion="2")
@@ -165,3 +169,59 @@ async def test_an_app_that_was_never_deployed_has_lost_nothing() -> None:
     snapshot = await world.load()
     assert (snapshot.refusal, snapshot.deployed_hash) == ("", "")
     assert "deployed" not in world.object("App", NAME)["status"]
+
+
+async def test_nodes_whose_deployments_are_gone_too_are_made_again_on_their_volumes() -> None:
+    world = World(runtimeVersion="1", components=store(replicas=2, storage={"size": "1Gi"}))
+    await world.deployed()
+    world.lose_status("Group")
+    world.lose("Deployment", *NODES)
+    snapshot = await world.load()
+    assert (snapshot.refusal, members(world)) == ("", NODES)
+    assert [world.member(name).version for name in NODES] == ["1", "1"]
+    assert [f"Deployment {name} is missing" for name in NODES] == snapshot.drift
+    await world.carry_out(OperationType.REPAIR)
+    assert (await world.load()).drift == []
+    assert set(NODES) <= set(world.names("Deployment"))
+
+
+async def test_nor_is_a_single_node_forgotten_whose_deployment_is_gone(world: World) -> None:
+    world.lose("Group", GROUP)
+    world.lose("Deployment", NODES[1])
+    assert (await world.load()).refusal == ""
+    assert members(world) == NODES
+
+
+async def test_a_node_that_may_have_had_the_higher_version_is_not_made_with_the_lower(world: World) -> None:
+    await upgraded_to(world, NODES[1])
+    world.lose_status("Group")
+    world.lose("Deployment", NODES[1])
+    await world.load()
+    found = world.member(NODES[1])
+    assert (found.version, found.data) == ("2", "2")
+
+
+async def test_where_nothing_of_a_group_is_left_a_person_has_to_act(world: World) -> None:
+    world.lose("Group", GROUP)
+    revisions = world.names(CONTROLLER_REVISION.kind)
+    world.lose(CONTROLLER_REVISION.kind, *(name for name in revisions if name.startswith(GROUP)))
+    world.lose("Deployment", *NODES)
+    before = dict(world.cluster.objects)
+    snapshot = await world.load()
+    assert (snapshot.refusal_reason, snapshot.operation) == (STATE_LOST, "")
+    assert f"what the Pods of {GROUP} are made of" in snapshot.refusal
+    assert "delete the App and apply it again" in snapshot.refusal
+    assert world.cluster.objects == before
+
+
+async def test_what_is_still_lost_after_it_was_found_out_is_not_gone_on_with(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: object) -> str:
+        return ""
+
+    monkeypatch.setattr("activities.reconcile.load.rebuild_state", nothing)
+    world.lose_status("Group")
+    snapshot = await world.load()
+    assert (snapshot.refusal_reason, snapshot.operation) == (STATE_LOST, "")
+    assert f"the nodes of {GROUP}" in snapshot.refusal
