@@ -25,7 +25,7 @@ from api.names import app_labels
 from api.operations import OperationType
 from api.steps import Target
 from clients.resources import CONFIG_MAP, DEPLOYMENT
-from render.check.rebuilt_state import REMEDY, LiveObjects, Rebuilt, UnsureError, rebuilt
+from render.check.rebuilt_state import REMEDY, LiveObjects, Rebuilt, UnsureError, completed, rebuilt
 from render.desired.app import DesiredApp
 from render.desired.recorded_state import component_status, deployed_state, lost_parts, recorded_state
 from render.manifests.lists import record_manifests
@@ -56,12 +56,7 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
             raise  # one that is still being deleted, say
         return f"{said_of(live.lost)}; {error.message}"
     state = new.state
-    await update_state(
-        platform,
-        target,
-        lambda before: replace(before, groups={**before.groups, **state.groups}, components=state.components),
-        None if missing else live,
-    )
+    await update_state(platform, target, lambda before: completed(before, state), None if missing else live)
     await _parameters(platform, desired, live)
     await update_deployed(platform, target, lambda before: before or state.deployed or DeployedStatus())
     await tell(platform, target, "StateRebuilt", f"{said_of(live.lost)}; found out from what runs", warning=True)

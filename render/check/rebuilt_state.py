@@ -91,6 +91,17 @@ def rebuilt(app: App, known: State, live: LiveObjects) -> Rebuilt:
     return Rebuilt(State(deployed, groups, recorded), frozenset(unproven))
 
 
+def completed(before: State, found: State) -> State:
+    """What is recorded, and of what was found only that which is not: an operation may have recorded more meanwhile."""
+    groups = dict(before.groups)
+    for name, new in found.groups.items():
+        known = before.groups.get(name, GroupState(new.component, new.group))
+        groups[name] = replace(known, members=known.members or new.members)
+        if known.update is None or known.current is None:
+            groups[name] = replace(groups[name], current=new.current, update=new.update)
+    return replace(before, groups=groups, components={**found.components, **before.components})
+
+
 def _place(manifest: Manifest) -> Place | None:
     labels = manifest["metadata"].get("labels") or {}
     return (labels[LABEL_COMPONENT], labels[LABEL_GROUP]) if {LABEL_COMPONENT, LABEL_GROUP} <= labels.keys() else None

@@ -9,6 +9,7 @@ from activities.reconcile.prepare import Prepare
 from activities.reconcile.rebuild_state import STATE_LOST
 from api.group import MemberState
 from api.operations import OperationType
+from clients.errors import KubernetesError
 from clients.resources import CONTROLLER_REVISION
 from render.check.rebuilt_state import REBUILT
 from tests.unit.activities.support.cluster import NAME, World
@@ -212,6 +213,35 @@ async def test_where_nothing_of_a_group_is_left_a_person_has_to_act(world: World
     assert f"what the Pods of {GROUP} are made of" in snapshot.refusal
     assert "delete the App and apply it again" in snapshot.refusal
     assert world.cluster.objects == before
+
+
+async def test_what_an_operation_has_recorded_meanwhile_stays(world: World) -> None:
+    """Between what was read and what is written a step of an operation may have come."""
+    watch = "books-watch-default"
+    world.lose_status("Group")
+    after = [{"name": f"{watch}-{n}", "state": "normal", "version": "1", "data": "1"} for n in range(3)]
+    came = []
+
+    def meanwhile(verb: str, name: str) -> KubernetesError | None:
+        if verb == "patch" and not came:
+            came.append(name)
+            live = world.object("Component", "books-store")
+            revised = {**live["spec"], "config": {**live["spec"]["config"], "threads": 8}}
+            owner = world.object(CONTROLLER_REVISION.kind, live["status"]["revision"])
+            metadata = {**owner["metadata"], "name": "books-store-0123456789"}
+            world.cluster.put({**owner, "metadata": metadata, "data": revised, "revision": 9})
+            world.cluster.put({**live, "status": {**live["status"], "revision": metadata["name"]}})
+            group = world.object("Group", watch)
+            world.cluster.put({**group, "status": {**group["status"], "members": after}})
+        return None
+
+    world.cluster.fail = meanwhile
+    assert (await world.load()).refusal == ""
+    assert came
+    assert [member.data for member in world.state.groups[watch].members] == ["1", "1", "1"]
+    assert world.state.groups[watch].update is not None, "what was lost of the same Group is there again"
+    assert world.state.components["store"].config["threads"] == 8
+    assert members(world) == NODES
 
 
 async def test_what_is_still_lost_after_it_was_found_out_is_not_gone_on_with(
