@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from activities.app.applied_config import otherwise_set
 from activities.app.desired import said_of, stage
 from activities.app.observed import ObservedApp, owned_by, update_state
+from activities.app.retained_volumes import of_this_app
 from activities.cluster.apply import apply_all
 from activities.cluster.events import tell
 from activities.cluster.state import update_deployed, update_parameters
@@ -24,7 +25,7 @@ from api.effective import noted
 from api.names import app_labels
 from api.operations import OperationType
 from api.steps import Target
-from clients.resources import CONFIG_MAP, DEPLOYMENT
+from clients.resources import CONFIG_MAP, DEPLOYMENT, VOLUME_CLAIM
 from render.check.rebuilt_state import REMEDY, LiveObjects, Rebuilt, UnsureError, completed, rebuilt
 from render.desired.app import DesiredApp
 from render.desired.recorded_state import component_status, deployed_state, lost_parts, recorded_state
@@ -37,7 +38,9 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
     """Why it is left to a person; empty where it is recorded again. Raises ConflictError."""
     found, _ = await platform.kubernetes.list(DEPLOYMENT, app.namespace, labels=app_labels(app.name))
     deployments = {str(each["metadata"]["name"]): each for each in found if owned_by(each, app.uid)}
-    objects = LiveObjects(live.components, live.groups, live.revisions, deployments)
+    found, _ = await platform.kubernetes.list(VOLUME_CLAIM, app.namespace)  # whatever their labels say
+    claims = {str(each["metadata"]["name"]): each for each in found if of_this_app(each, app.uid)}
+    objects = LiveObjects(live.components, live.groups, live.revisions, deployments, claims)
     try:
         new = rebuilt(app, live.state, objects)
         if left := lost_parts(app.name, new.state, live.components, live.groups, live.revisions):

@@ -8,7 +8,8 @@ Only what can be shown counts:
 3. The parameters: the newest revision, which is made when every node runs with it. Without one it is the Component's
    word, which somebody has to compare with the nodes (``unproven``).
 4. The plugin version: the label of the Components.
-5. That a Deploy has completed: no node is missing.
+5. That a Deploy has completed: no node is missing. While that is not shown no component begins anew that has volumes:
+   the newest data may be on a volume whose node is gone.
 """
 
 from __future__ import annotations
@@ -49,12 +50,13 @@ class UnsureError(Exception):
 
 @dataclass(frozen=True)
 class LiveObjects:
-    """Of the App itself, by name."""
+    """Of the App itself, by name. ``claims``: by their annotation, also those that have lost their labels."""
 
     components: Mapping[str, Manifest]
     groups: Mapping[str, Manifest]
     revisions: Mapping[str, Manifest]
     deployments: Mapping[str, Manifest] = field(default_factory=dict)
+    claims: Mapping[str, Manifest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -209,8 +211,8 @@ def _complete(groups: Mapping[str, GroupState], live: LiveObjects) -> bool:
     for name, group in groups.items():
         spec = Group.model_validate({**live.groups[name], "status": {}}).spec if name in live.groups else group.update
         ordinals = spec.ordinals if spec is not None else []
-        names = {f"{name}-{ordinal}" for ordinal in ordinals}
-        if not names <= {member.name for member in group.members}:
+        normal = any(member.state == MemberState.NORMAL for member in group.members)
+        if not normal or not {f"{name}-{ordinal}" for ordinal in ordinals} <= _made(group, live):
             return False
     return bool(groups)
 
@@ -226,6 +228,11 @@ def _all_members(name: str, group: GroupState) -> tuple[Member, ...]:
             made = Member(name=node, state=MemberState.NORMAL, version=version, unverified=rolling)
             found.setdefault(node, made.model_copy(update={"data": version}) if rolling else made)
     return tuple(sorted(found.values(), key=lambda each: (ordinal_of(each.name), each.name)))
+
+
+def _made(group: GroupState, live: LiveObjects) -> set[str]:
+    """That a node is to be added is noted before there is anything of it."""
+    return {m.name for m in group.members if m.state == MemberState.NORMAL or m.name in live.deployments}
 
 
 def _unfinished(group: GroupState, live: LiveObjects) -> tuple[Member, ...]:
@@ -275,10 +282,20 @@ def _deployed(
         topology=next((spec.topology for spec in components.values()), ""),
         spec_hash=REBUILT if ran else "",
         # Others may have data: nobody begins anew beside them.
-        begun=[] if ran else sorted({group.component for group in groups.values() if group.members}),
+        begun=[] if ran else sorted(_begun(groups, live)),
         created=made,
         updated=made,
     )
+
+
+def _begun(groups: Mapping[str, GroupState], live: LiveObjects) -> set[str]:
+    """Components that may have data."""
+    found = {group.component for group in groups.values() if _made(group, live)}
+    for name, claim in live.claims.items():
+        group = groups.get(name.rpartition("-")[0])
+        place = _place(claim) or ((group.component, group.group) if group is not None else None)
+        found |= {place[0]} if place is not None else set()
+    return found
 
 
 REMEDY = "delete the App and apply it again, with deletionPolicy Retain: it takes its volumes up again"

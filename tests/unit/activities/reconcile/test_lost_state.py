@@ -33,8 +33,8 @@ def parameters(world: World) -> dict[str, str]:
     return found
 
 
-def members(world: World) -> list[str]:
-    return [member.name for member in world.state.groups[GROUP].members if member.state == MemberState.NORMAL]
+def members(world: World, state: MemberState = MemberState.NORMAL) -> list[str]:
+    return [member.name for member in world.state.groups[GROUP].members if member.state == state]
 
 
 async def upgraded_to(world: World, *nodes: str) -> None:
@@ -146,6 +146,47 @@ async def test_a_first_deploy_that_was_at_work_lets_nobody_begin_beside_those_wh
     assert (snapshot.refusal, snapshot.deployed_hash) == ("", "")
     assert world.recorded.begun == ["store"]
     assert [node.name for node in world.state.nodes(MemberState.NORMAL)] == [NODES[0]]
+
+
+@pytest.mark.parametrize("gone", ["", "revisions", "labels"])
+async def test_nor_beside_volumes_whose_nodes_are_all_gone(gone: str) -> None:
+    """The first primary has acknowledged writes; node 0, whose copy may be older, must not begin in its place."""
+    world = World(runtimeVersion="1", components=store(replicas=2, storage={"size": "1Gi"}))
+    await world.deployed()
+    world.lose("Deployment", *NODES)
+    if gone == "revisions":
+        world.lose(CONTROLLER_REVISION.kind)
+    if gone == "labels":
+        for name in NODES:
+            claim = world.object("PersistentVolumeClaim", name)
+            world.cluster.put({**claim, "metadata": {**claim["metadata"], "labels": {}}})
+    world.lose_status()
+    assert (await world.load()).deployed_hash == ""
+    assert "store" in world.recorded.begun
+
+
+async def test_volumes_of_an_earlier_app_keep_nobody_from_beginning() -> None:
+    world = World(runtimeVersion="1", components=store(replicas=2, storage={"size": "1Gi"}))
+    await world.deployed()
+    for name in NODES:
+        claim = world.object("PersistentVolumeClaim", name)
+        claim["metadata"]["annotations"]["middleware.io/app-uid"] = "uid-of-an-earlier-app"
+        world.cluster.put(claim)
+    world.lose("Deployment")
+    world.lose(CONTROLLER_REVISION.kind)
+    world.lose_status()
+    assert (await world.load()).refusal == ""
+    assert world.recorded.begun == []
+
+
+async def test_nodes_that_were_only_noted_down_are_no_deploy_that_has_completed() -> None:
+    world = World(runtimeVersion="1", components=store(replicas=2, storage={"size": "1Gi"}))
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.DEPLOY))
+    world.lose_status("App")
+    snapshot = await world.load()
+    assert (snapshot.refusal, snapshot.deployed_hash) == ("", "")
+    assert set(members(world, MemberState.ADDING)) == {*NODES}
+    assert world.recorded.begun == [], "nobody can have data yet"
 
 
 async def test_labels_that_a_tenant_wrote_make_no_node(world: World) -> None:
