@@ -2,7 +2,8 @@
 
 Only what can be shown counts:
 1. What a Group's Pods are made of: the revision, or the Group's own spec, of which every Deployment is. Two of them are
-   a rolling operation under way, and the older is what it goes back to.
+   a rolling operation under way, and the older is what it goes back to. A Group that says what no revision says is the
+   newest, if a Deployment is of it.
 2. The nodes: those that have a Deployment and, where a Deploy has completed, those that the Group is to have: a Repair
    makes them again on their volumes.
 3. The parameters: the newest revision, which is made when every node runs with it. Without one it is the Component's
@@ -35,6 +36,7 @@ from api.names import (
 )
 from render.desired.recorded_state import GroupState, State, ordinal_of
 from render.desired.revisions import newest_first, read_revision
+from render.desired.spec_parts import pod_facts
 from render.manifests.deployments import is_of, version_of
 from render.plugin.versions import version_key
 
@@ -148,10 +150,12 @@ def _group(
     """None where there is nothing of it yet."""
     if known is not None and known.update is not None and known.current is not None:
         current, update = known.current, known.update
-    elif (made := _made_of(name, _candidates(place, name, live), nodes, ran=ran)) is not None:
-        current, update = made
     else:
-        return None
+        revised, own = _revisions(place, live), _own(name, live)
+        made = _made_of(name, revised, own, nodes, ran=ran)
+        if made is None:
+            return None
+        current, update = made
     rolling = current != update
     members = (
         known.members
@@ -170,10 +174,20 @@ def _group(
 
 
 def _made_of(
-    name: str, candidates: Sequence[GroupSpec], nodes: Mapping[str, Manifest], *, ran: bool
+    name: str, revised: Sequence[GroupSpec], own: GroupSpec | None, nodes: Mapping[str, Manifest], *, ran: bool
 ) -> tuple[GroupSpec, GroupSpec] | None:
-    """What the Group's nodes were made of, and are made of. ``ran``: the App has run, so a node without a Deployment
-    had one: it may have been of the newest."""
+    """What the Group's nodes were made of, and are made of. ``revised``: its revisions, the newest first; ``own``: what
+    the Group says. ``ran``: the App has run, so a node without a Deployment had one: it may have been of the newest."""
+    candidates = list(revised)
+    if own is not None and all(pod_facts(own) != pod_facts(each) for each in revised):
+        # Specs are written after statuses, so this is newer than all that is left. Or somebody has edited the Group.
+        if not revised or any(is_of(own, each) for each in nodes.values()):
+            candidates.insert(0, own)
+        elif ran and (gone := _gone(name, revised[0], nodes)):
+            raise UnsureError(
+                f"nothing shows whether {', '.join(gone)} {'was' if len(gone) == 1 else 'were'} made of what Group "
+                f"{name} says or of its revision; put back the Group as it was, or {REMEDY}"
+            )
     of = {node: next((i for i, c in enumerate(candidates) if is_of(c, each)), -1) for node, each in nodes.items()}
     strange = sorted(node for node, index in of.items() if index < 0)
     if strange:
@@ -184,22 +198,30 @@ def _made_of(
     if not candidates:
         return None
     made = {*of.values()}
-    gone = {f"{name}-{ordinal}" for ordinal in candidates[0].ordinals} - nodes.keys()
-    if not made or (ran and gone):
+    if not made or (ran and _gone(name, candidates[0], nodes)):
         made.add(0)
     if len(made) > 2:
         raise UnsureError(f"the nodes of Group {name} are of {len(made)} different revisions; {REMEDY}")
     return candidates[max(made)], candidates[min(made)]
 
 
-def _candidates(place: Place, name: str, live: LiveObjects) -> list[GroupSpec]:
-    """Specs that the Group may have been recorded with, the newest first."""
+def _gone(name: str, spec: GroupSpec, nodes: Mapping[str, Manifest]) -> list[str]:
+    """Nodes without a Deployment."""
+    return [node for node in (f"{name}-{ordinal}" for ordinal in spec.ordinals) if node not in nodes]
+
+
+def _revisions(place: Place, live: LiveObjects) -> list[GroupSpec]:
+    """The newest first."""
     own = {each: manifest for each, manifest in live.revisions.items() if _place(manifest) == place}
-    found = [spec for each in newest_first(own) if (spec := read_revision(each, GroupSpec)) is not None]
+    return [spec for each in newest_first(own) if (spec := read_revision(each, GroupSpec)) is not None]
+
+
+def _own(name: str, live: LiveObjects) -> GroupSpec | None:
+    """What the Group itself says."""
     if name in live.groups:
         with suppress(ValidationError):
-            found.append(Group.model_validate({**live.groups[name], "status": {}}).spec)
-    return found
+            return Group.model_validate({**live.groups[name], "status": {}}).spec
+    return None
 
 
 def _serves(deployment: Manifest) -> bool:

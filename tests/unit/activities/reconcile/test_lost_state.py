@@ -90,6 +90,40 @@ async def test_an_upgrade_under_way_goes_on_and_can_still_go_back(world: World) 
     }
 
 
+@pytest.mark.parametrize("statuses", [False, True])
+async def test_also_where_somebody_has_removed_the_revision_that_it_brings(world: World, statuses: bool) -> None:
+    """It is not turned round: the Group's own spec was written last."""
+    await upgraded_to(world, NODES[1])
+    before = world.state.groups[GROUP]
+    world.lose(CONTROLLER_REVISION.kind, world.object("Group", GROUP)["status"]["updateRevision"])
+    if statuses:
+        world.lose_status()
+    assert (await world.load()).operation == OperationType.UPGRADE
+    found = world.state.groups[GROUP]
+    assert (found.current, found.update) == (before.current, before.update)
+
+
+async def test_a_groups_own_word_is_not_believed_where_no_node_shows_it(world: World) -> None:
+    """Whoever may write the Group may have written it."""
+    world.lose_status("Group")
+    live = world.object("Group", GROUP)
+    world.cluster.put({**live, "spec": {**live["spec"], "image": "evil:1"}})
+    world.lose("Deployment", NODES[1])
+    snapshot = await world.load()
+    assert snapshot.refusal_reason == STATE_LOST
+    said = f"nothing shows whether {NODES[1]} was made of what Group {GROUP} says or of its revision"
+    assert said in snapshot.refusal
+
+
+async def test_how_many_nodes_a_person_asks_of_a_group_makes_no_nodes(world: World) -> None:
+    """``kubectl scale`` came before the record was lost: a Scale is yet to come."""
+    live = world.object("Group", GROUP)
+    world.cluster.put({**live, "spec": {**live["spec"], "replicas": 4}})
+    world.lose_status("Group")
+    await world.load()
+    assert members(world) == NODES
+
+
 @pytest.mark.parametrize("kind", ["Group", "Component"])
 async def test_one_that_somebody_removed_is_made_again_as_it_was(world: World, kind: str) -> None:
     before = world.state
