@@ -1,4 +1,7 @@
-"""What runs, found out anew where the statuses that recorded it were lost, as after a restore from a backup. Pure.
+"""What runs, found out anew where the statuses that recorded it were lost while the objects stayed. Pure.
+
+All objects are of this very App, by its uid. A restore that makes the App anew gives it another: then none are, and a
+first Deploy takes up the volumes.
 
 Only what can be shown counts:
 1. What a Group's Pods are made of: the revision, or the Group's own spec, of which every Deployment is. Two of them are

@@ -1,10 +1,11 @@
-"""An App whose objects were restored from a backup has lost the statuses that say what runs: it is found out anew, or
-the App says what a person must do, and nothing is touched."""
+"""An App that has lost the statuses that say what runs: it is found out anew, or the App says what a person must do and
+nothing is touched."""
 
 from __future__ import annotations
 
 import pytest
 
+from activities.reconcile.load import NOT_OWNED
 from activities.reconcile.prepare import Prepare
 from activities.reconcile.rebuild_state import STATE_LOST
 from api.group import MemberState
@@ -295,7 +296,7 @@ async def test_what_an_operation_has_recorded_meanwhile_stays(world: World) -> N
     watch = "books-watch-default"
     world.lose_status("Group")
     after = [{"name": f"{watch}-{n}", "state": "normal", "version": "1", "data": "1"} for n in range(3)]
-    came = []
+    came: list[str] = []
 
     def meanwhile(verb: str, name: str) -> KubernetesError | None:
         if verb == "patch" and not came:
@@ -330,3 +331,32 @@ async def test_what_is_still_lost_after_it_was_found_out_is_not_gone_on_with(
     snapshot = await world.load()
     assert (snapshot.refusal_reason, snapshot.operation) == (STATE_LOST, "")
     assert f"the nodes of {GROUP}" in snapshot.refusal
+
+
+async def made_anew(world: World, *, owned: bool) -> World:
+    """By a restore through the API: the App has another uid. ``owned``: others still name the uid of before."""
+    for name in world.names("Deployment"):
+        live = world.object("Deployment", name)
+        owners = live["metadata"]["ownerReferences"] if owned else []
+        world.cluster.put({**live, "metadata": {**live["metadata"], "ownerReferences": owners}})
+    world.lose("Component")
+    world.lose("Group")
+    world.lose(CONTROLLER_REVISION.kind)
+    app = world.object("App", NAME)
+    world.cluster.put({**app, "metadata": {**app["metadata"], "uid": "uid-of-the-restore"}, "status": {}})
+    return world
+
+
+async def test_no_first_deploy_begins_over_nodes_that_nobody_owns(world: World) -> None:
+    """Their engines run on the volumes between which that Deploy has to choose."""
+    await made_anew(world, owned=False)
+    snapshot = await world.load()
+    assert snapshot.refusal_reason == NOT_OWNED
+    assert snapshot.refusal.startswith(f"no App owns Deployment {', '.join(world.names('Deployment'))}, so an engine")
+    world.lose("Deployment")
+    assert (await world.load()).refusal == ""
+
+
+async def test_nodes_of_an_earlier_app_of_the_name_are_waited_for_as_they_go(world: World) -> None:
+    await made_anew(world, owned=True)
+    assert (await world.load()).refusal == ""
