@@ -14,7 +14,9 @@ from clients.resources import Manifest
 from render.desired.app import DesiredApp, DesiredComponent
 from render.desired.recorded_state import State
 from render.desired.state_edits import had
+from render.manifests.deployments import version_of
 from render.plugin.problems import Problem
+from render.plugin.versions import version_key
 from render.validation.transitions import unreadable
 
 NOT_YET = "undecided"
@@ -38,12 +40,36 @@ def kept_components(desired: DesiredApp, claims: Mapping[str, Manifest]) -> froz
     return frozenset(c.name for c in desired.components if held_nodes(desired, c, claims))
 
 
-def data_versions(state: State, claims: Mapping[str, Manifest]) -> dict[str, str]:
-    """By claim, the highest version whose engine has had the volume, by what is recorded. Of a claim that an earlier
-    Scale left behind nobody knows: it was not a higher one than the App's."""
-    members, own = state.members, state.runtime_version
-    found = {name: had(members[name], members[name].version) for name in claims if name in members}
-    return {name: found.get(name) or own for name in claims if found.get(name) or own}
+def data_versions(
+    state: State,
+    claims: Mapping[str, Manifest],
+    deployments: Mapping[str, Manifest],
+    groups: Mapping[str, Manifest],
+    revisions: Mapping[str, Manifest],
+) -> dict[str, str]:
+    """By claim, the highest version whose engine may have had the volume, where that is not noted on it already.
+
+    A node's member and its Deployment know. Where there is neither (the record was lost, or an earlier Scale left the
+    claim behind) it was no higher version than those of which its Group and its revisions are; without them, than those
+    of the App's Groups. What is noted is never lowered. All by resource name.
+    """
+    own: dict[str, set[str]] = {}
+    specs = [(name, each["spec"]) for name, each in groups.items()]
+    specs += [(name.rpartition("-")[0], each.get("data") or {}) for name, each in revisions.items()]
+    for group, spec in specs:
+        if version := spec.get("runtimeVersion"):
+            own.setdefault(group, set()).add(str(version))
+    found = {}
+    for name, claim in claims.items():
+        noted = str((claim["metadata"].get("annotations") or {}).get(ANNOTATION_RUNTIME_VERSION) or "")
+        member = state.members.get(name)
+        ran = {version_of(deployments.get(name)), *((member.data, member.version) if member is not None else ())}
+        group = name.rpartition("-")[0]
+        may = (ran - {""}) or own.get(group) or set().union(*own.values())
+        version = max([noted, *sorted(may)], key=lambda each: (bool(each), version_key(each)))
+        if version != noted:
+            found[name] = version
+    return found
 
 
 def unreadable_volumes(desired: DesiredApp, claims: Mapping[str, Manifest]) -> list[Problem]:

@@ -3,13 +3,13 @@ wanted.
 
 Nodes of a component first (Deployment, then wait until its Pods have ended, so that engines shut down in order),
 then what they used. Volumes and the passwords that open them go only under ``deletionPolicy: Delete``,
-but for claims that never had a volume; what is kept remembers which version of the engine has had it. The
-finalizer is last: as long as anything is left that it should take, the App is still there to say so.
+but for claims that never had a volume. Before anything goes each claim is told which version of the engine has had
+its volume. The finalizer is last: as long as anything is left that it should take, the App is still there to say so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from temporalio import activity
 
@@ -75,6 +75,7 @@ class Delete:
             labels = deployment["metadata"]["labels"]
             groups = found.setdefault(labels.get(LABEL_COMPONENT, ""), {})
             groups.setdefault(labels.get(LABEL_GROUP, ""), []).append(labels.get(LABEL_NODE, ""))
+        await self._note_versions(target, deployments)
         order = await self._start_order(app)
         # What was started last goes first; what no topology knows any more goes before all.
         names = sorted(found, key=lambda name: order.index(name) if name in order else len(order), reverse=True)
@@ -84,6 +85,19 @@ class Delete:
                 for name in names
             ]
         )
+
+    async def _note_versions(self, target: Target, deployments: Sequence[Manifest]) -> None:
+        """On the claims, while the Deployments are there: where the record was lost nothing else says which version an
+        engine had, and the next App of the name may want a lower one. Also where data are to go: the policy may be
+        edited until they do."""
+        kubernetes = self._platform.kubernetes
+        live = await observe(self._platform, target.namespace, target.app, target.uid)
+        found, _ = await kubernetes.list(VOLUME_CLAIM, target.namespace, labels=app_labels(target.app))
+        claims = {str(claim["metadata"]["name"]): claim for claim in found}
+        by_name = {str(each["metadata"]["name"]): each for each in deployments}
+        for name, version in data_versions(live.state, claims, by_name, live.groups, live.revisions).items():
+            change = {"metadata": {"annotations": {ANNOTATION_RUNTIME_VERSION: version}}}
+            await kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
 
     async def _start_order(self, manifest: Manifest) -> list[str]:
         """Empty where spec or plugin are broken: then any order must do."""
@@ -141,8 +155,6 @@ class Delete:
         app = await dying_app(platform, target)
         await tell_step(platform, target, "leftovers")
         labels = app_labels(target.app)
-        if not _deletes_data(app):
-            await self._note_versions(target, labels)
         for resource in (
             DEPLOYMENT,
             SERVICE,
@@ -161,16 +173,6 @@ class Delete:
             await self._delete_all(target, VOLUME_CLAIM, labels, only=never_bound)
         await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
         await drop_finalizer(platform.kubernetes, app)
-
-    async def _note_versions(self, target: Target, labels: Mapping[str, str]) -> None:
-        """On the claims that are kept, before the Groups are gone: the next App of the name may want another."""
-        kubernetes = self._platform.kubernetes
-        live = await observe(self._platform, target.namespace, target.app, target.uid)
-        found, _ = await kubernetes.list(VOLUME_CLAIM, target.namespace, labels=labels)
-        claims = {str(claim["metadata"]["name"]): claim for claim in found}
-        for name, version in data_versions(live.state, claims).items():
-            change = {"metadata": {"annotations": {ANNOTATION_RUNTIME_VERSION: version}}}
-            await kubernetes.patch(VOLUME_CLAIM, name, target.namespace, change)
 
     async def _delete_all(
         self,

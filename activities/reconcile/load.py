@@ -10,7 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.app.bootstrap import leading
-from activities.app.desired import spec_hash, stage
+from activities.app.desired import said_of, spec_hash, stage
 from activities.app.dry_run import PodTrial
 from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
@@ -22,14 +22,14 @@ from activities.roles.drain import evacuations
 from activities.rollout.volumes import expandable_groups, growable, unknown_classes
 from api.app import App, FailoverPolicy
 from api.group import MemberState
-from api.names import FINALIZER, LABEL_NODE, app_labels, credentials_name
+from api.names import FINALIZER, LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, app_labels, credentials_name, node_ordinal
 from api.operations import OperationType
 from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
 from clients.pod_reason import condition_of
 from clients.resources import APP, CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, VOLUME_CLAIM, Manifest
 from render.check.credentials import Rotation, is_due, rotation_due
 from render.check.next_operation import NodeObjects, unfinished
-from render.check.rebuilt_state import REBUILT
+from render.check.rebuilt_state import REBUILT, REMEDY
 from render.check.trial import render_trial
 from render.desired.app import DesiredApp, RecordedState, desired
 from render.desired.spec_parts import Deployed, Part, pending
@@ -44,6 +44,7 @@ from render.validation.transitions import group_path, transition_problems
 
 INVALID_SPEC = "InvalidSpec"
 UNSUPPORTED_CHANGE = "UnsupportedChange"
+NOT_OWNED = "NotOwned"
 _SHOWN_PROBLEMS = 8
 _REMEMBERED = 2_000
 
@@ -79,10 +80,15 @@ class Load:
             if refusal := await rebuild_state(platform, app, live):
                 return _snapshot(manifest, app, deployed=_last(live), reason=STATE_LOST, refusal=refusal)
             live = await observe(platform, app.namespace, app.name, app.uid)
+            if live.lost:
+                refusal = f"{said_of(live.lost)}, although it was just found out; if that stays so, {REMEDY}"
+                return _snapshot(manifest, app, deployed=_last(live), reason=STATE_LOST, refusal=refusal)
         problems = damage or await self._problems(app, bundle, known, live.recorded)
         if problems or bundle is None:
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
         wanted = desired(app, bundle, agent_image=platform.agent_image, recorded=live.recorded)
+        if live.state.deployed is None and (refusal := await self._left_by_nobody(app)):
+            return _snapshot(manifest, app, reason=NOT_OWNED, refusal=refusal)
         if live.deployed is None:
             if problems := await unknown_classes(platform, app):
                 return _refused(manifest, INVALID_SPEC, problems, app)
@@ -138,6 +144,25 @@ class Load:
     async def _claims(self, app: App) -> dict[str, Manifest]:
         found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, app.namespace, labels=app_labels(app.name))
         return {str(claim["metadata"]["name"]): claim for claim in found}
+
+    async def _left_by_nobody(self, app: App) -> str:
+        """Why no first Deploy begins: Deployments of the App's nodes that no App owns, as after a restore that made all
+        objects anew. Nothing takes them away, and their engines write to the volumes between which that Deploy is to
+        choose. Those of an earlier App go by themselves, and are waited for."""
+        found, _ = await self._platform.kubernetes.list(DEPLOYMENT, app.namespace, labels=app_labels(app.name))
+        names = []
+        for metadata in (each["metadata"] for each in found):
+            component, group = (str(metadata["labels"].get(key, "")) for key in (LABEL_COMPONENT, LABEL_GROUP))
+            owned = any(owner.get("kind") == "App" for owner in metadata.get("ownerReferences") or [])
+            if not owned and node_ordinal(app.name, component, group, metadata["name"]) is not None:
+                names.append(str(metadata["name"]))
+        if not names:
+            return ""
+        them = sorted(names)
+        return (
+            f"no App owns Deployment {', '.join(them)}, so an engine of an earlier App {app.name} may write to a "
+            f"volume that this App would take up; kubectl delete deployment -n {app.namespace} {' '.join(them)}"
+        )
 
     async def _rotation(self, desired: DesiredApp, app: App) -> Rotation:
         """What somebody has written into the App's Secret, or an interrupted change of it has left."""

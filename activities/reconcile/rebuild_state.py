@@ -1,5 +1,5 @@
-"""Recording anew what runs, where the statuses that said so were lost: objects restored from a backup have none, and a
-Group that somebody removed takes its own with it.
+"""Recording anew what runs, where the statuses that said so were lost: somebody has wiped them, or has removed a Group,
+which takes its own with it.
 
 What is found is ``render.check.rebuilt_state``'s. Groups and Components are written first and the App last: while its
 status says nothing, all is found out again. Where it cannot be shown what runs nothing is touched, and the App says
@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from activities.app.applied_config import otherwise_set
 from activities.app.desired import said_of, stage
 from activities.app.observed import ObservedApp, owned_by, update_state
+from activities.app.retained_volumes import of_this_app
 from activities.cluster.apply import apply_all
 from activities.cluster.events import tell
 from activities.cluster.state import update_deployed, update_parameters
@@ -24,10 +25,10 @@ from api.effective import noted
 from api.names import app_labels
 from api.operations import OperationType
 from api.steps import Target
-from clients.resources import CONFIG_MAP, DEPLOYMENT
-from render.check.rebuilt_state import LiveObjects, Rebuilt, UnsureError, rebuilt
+from clients.resources import CONFIG_MAP, DEPLOYMENT, VOLUME_CLAIM
+from render.check.rebuilt_state import REMEDY, LiveObjects, Rebuilt, UnsureError, completed, rebuilt
 from render.desired.app import DesiredApp
-from render.desired.recorded_state import component_status, deployed_state, recorded_state
+from render.desired.recorded_state import component_status, deployed_state, lost_parts, recorded_state
 from render.manifests.lists import record_manifests
 
 STATE_LOST = "StateLost"
@@ -37,9 +38,13 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
     """Why it is left to a person; empty where it is recorded again. Raises ConflictError."""
     found, _ = await platform.kubernetes.list(DEPLOYMENT, app.namespace, labels=app_labels(app.name))
     deployments = {str(each["metadata"]["name"]): each for each in found if owned_by(each, app.uid)}
-    objects = LiveObjects(live.components, live.groups, live.revisions, deployments)
+    found, _ = await platform.kubernetes.list(VOLUME_CLAIM, app.namespace)  # whatever their labels say
+    claims = {str(each["metadata"]["name"]): each for each in found if of_this_app(each, app.uid)}
+    objects = LiveObjects(live.components, live.groups, live.revisions, deployments, claims)
     try:
         new = rebuilt(app, live.state, objects)
+        if left := lost_parts(app.name, new.state, live.components, live.groups, live.revisions):
+            raise UnsureError(f"no Group, revision or Deployment says {', '.join(left)}; {REMEDY}")
         desired = await _desired(platform, app, live, new)
     except UnsureError as error:
         return f"{said_of(live.lost)}; {error}. Nothing is touched until then"
@@ -54,12 +59,7 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
             raise  # one that is still being deleted, say
         return f"{said_of(live.lost)}; {error.message}"
     state = new.state
-    await update_state(
-        platform,
-        target,
-        lambda before: replace(before, groups={**before.groups, **state.groups}, components=state.components),
-        None if missing else live,
-    )
+    await update_state(platform, target, lambda before: completed(before, state), None if missing else live)
     await _parameters(platform, desired, live)
     await update_deployed(platform, target, lambda before: before or state.deployed or DeployedStatus())
     await tell(platform, target, "StateRebuilt", f"{said_of(live.lost)}; found out from what runs", warning=True)

@@ -1,18 +1,24 @@
-"""What runs, found out anew where the statuses that recorded it were lost, as after a restore from a backup. Pure.
+"""What runs, found out anew where the statuses that recorded it were lost while the objects stayed. Pure.
+
+All objects are of this very App, by its uid. A restore that makes the App anew gives it another: then none are, and a
+first Deploy takes up the volumes.
 
 Only what can be shown counts:
 1. What a Group's Pods are made of: the revision, or the Group's own spec, of which every Deployment is. Two of them are
-   a rolling operation under way, and the older is what it goes back to.
-2. The nodes: those that have a Deployment.
+   a rolling operation under way, and the older is what it goes back to. A Group that says what no revision says is the
+   newest, if a Deployment is of it.
+2. The nodes: those that have a Deployment and, where a Deploy has completed, those that the Group is to have: a Repair
+   makes them again on their volumes.
 3. The parameters: the newest revision, which is made when every node runs with it. Without one it is the Component's
    word, which somebody has to compare with the nodes (``unproven``).
 4. The plugin version: the label of the Components.
-5. That a Deploy has completed: no node is missing.
+5. That a Deploy has completed: no node is missing. While that is not shown no component begins anew that has volumes:
+   the newest data may be on a volume whose node is gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -31,9 +37,11 @@ from api.names import (
     group_name,
     node_ordinal,
 )
-from render.desired.recorded_state import GroupState, State
+from render.desired.recorded_state import GroupState, State, ordinal_of
 from render.desired.revisions import newest_first, read_revision
+from render.desired.spec_parts import pod_facts
 from render.manifests.deployments import is_of, version_of
+from render.plugin.versions import version_key
 
 REBUILT = "rebuilt"
 """Instead of a spec's hash: a Deploy then compares everything with the spec."""
@@ -47,12 +55,13 @@ class UnsureError(Exception):
 
 @dataclass(frozen=True)
 class LiveObjects:
-    """Of the App itself, by name."""
+    """Of the App itself, by name. ``claims``: by their annotation, also those that have lost their labels."""
 
     components: Mapping[str, Manifest]
     groups: Mapping[str, Manifest]
     revisions: Mapping[str, Manifest]
     deployments: Mapping[str, Manifest] = field(default_factory=dict)
+    claims: Mapping[str, Manifest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,13 +78,16 @@ def rebuilt(app: App, known: State, live: LiveObjects) -> Rebuilt:
     groups = {}
     for place in sorted(_places(live, nodes)):
         name = group_name(app.name, *place)
-        if (found := _group(place, name, known.groups.get(name), live, nodes.get(place, {}))) is not None:
+        found = _group(place, name, known.groups.get(name), live, nodes.get(place, {}), ran=known.has_run)
+        if found is not None:
             groups[name] = found
     ran = known.has_run or _complete(groups, live)
-    if not ran:
-        groups = {name: replace(group, members=_unfinished(group, live)) for name, group in groups.items()}
+    for name, group in groups.items():
+        if name not in known.groups or not known.groups[name].members:
+            members = _all_members(name, group) if ran else _unfinished(group, live)
+            groups[name] = replace(group, members=members)
     recorded, unproven = {}, set()
-    for component in sorted({group.component for group in groups.values()}):
+    for component in sorted({group.component for group in groups.values()} | {*known.components} | _revised(live)):
         if component in known.components:
             recorded[component] = known.components[component]
             continue
@@ -84,6 +96,17 @@ def rebuilt(app: App, known: State, live: LiveObjects) -> Rebuilt:
             unproven.add(component)
     deployed = known.deployed or _deployed(app, recorded, groups, live, ran=ran)
     return Rebuilt(State(deployed, groups, recorded), frozenset(unproven))
+
+
+def completed(before: State, found: State) -> State:
+    """What is recorded, and of what was found only that which is not: an operation may have recorded more meanwhile."""
+    groups = dict(before.groups)
+    for name, new in found.groups.items():
+        known = before.groups.get(name, GroupState(new.component, new.group))
+        groups[name] = replace(known, members=known.members or new.members)
+        if known.update is None or known.current is None:
+            groups[name] = replace(groups[name], current=new.current, update=new.update)
+    return replace(before, groups=groups, components={**found.components, **before.components})
 
 
 def _place(manifest: Manifest) -> Place | None:
@@ -112,27 +135,30 @@ def _places(live: LiveObjects, nodes: Mapping[Place, object]) -> set[Place]:
     return found
 
 
+def _revised(live: LiveObjects) -> set[str]:
+    """Components of which there is a revision, of itself or of a Group."""
+    labels = [each["metadata"].get("labels") or {} for each in live.revisions.values()]
+    return {str(each[LABEL_COMPONENT]) for each in labels if LABEL_COMPONENT in each}
+
+
 def _group(
-    place: Place, name: str, known: GroupState | None, live: LiveObjects, nodes: Mapping[str, Manifest]
+    place: Place,
+    name: str,
+    known: GroupState | None,
+    live: LiveObjects,
+    nodes: Mapping[str, Manifest],
+    *,
+    ran: bool,
 ) -> GroupState | None:
     """None where there is nothing of it yet."""
     if known is not None and known.update is not None and known.current is not None:
         current, update = known.current, known.update
     else:
-        candidates = _candidates(place, name, live)
-        of = {node: next((i for i, c in enumerate(candidates) if is_of(c, each)), -1) for node, each in nodes.items()}
-        strange = sorted(node for node, index in of.items() if index < 0)
-        if strange:
-            raise UnsureError(
-                f"{', '.join(strange)} {'is' if len(strange) == 1 else 'are'} made of nothing that Group {name} or its "
-                f"revisions say; put back the Group as it was, or {_REMEDY}"
-            )
-        if not candidates:
+        revised, own = _revisions(place, live), _own(name, live)
+        made = _made_of(name, revised, own, nodes, ran=ran)
+        if made is None:
             return None
-        made = sorted(set(of.values())) or [0]
-        if len(made) > 2:
-            raise UnsureError(f"the nodes of Group {name} are of {len(made)} different revisions; {_REMEDY}")
-        update, current = candidates[made[0]], candidates[made[-1]]
+        current, update = made
     rolling = current != update
     members = (
         known.members
@@ -150,14 +176,55 @@ def _group(
     return GroupState(*place, members, current, update)
 
 
-def _candidates(place: Place, name: str, live: LiveObjects) -> list[GroupSpec]:
-    """Specs that the Group may have been recorded with, the newest first."""
+def _made_of(
+    name: str, revised: Sequence[GroupSpec], own: GroupSpec | None, nodes: Mapping[str, Manifest], *, ran: bool
+) -> tuple[GroupSpec, GroupSpec] | None:
+    """What the Group's nodes were made of, and are made of. ``revised``: its revisions, the newest first; ``own``: what
+    the Group says. ``ran``: the App has run, so a node without a Deployment had one: it may have been of the newest."""
+    candidates = list(revised)
+    if own is not None and all(pod_facts(own) != pod_facts(each) for each in revised):
+        # Specs are written after statuses, so this is newer than all that is left. Or somebody has edited the Group.
+        if not revised or any(is_of(own, each) for each in nodes.values()):
+            candidates.insert(0, own)
+        elif ran and (gone := _gone(name, revised[0], nodes)):
+            raise UnsureError(
+                f"nothing shows whether {', '.join(gone)} {'was' if len(gone) == 1 else 'were'} made of what Group "
+                f"{name} says or of its revision; put back the Group as it was, or {REMEDY}"
+            )
+    of = {node: next((i for i, c in enumerate(candidates) if is_of(c, each)), -1) for node, each in nodes.items()}
+    strange = sorted(node for node, index in of.items() if index < 0)
+    if strange:
+        raise UnsureError(
+            f"{', '.join(strange)} {'is' if len(strange) == 1 else 'are'} made of nothing that Group {name} or its "
+            f"revisions say; put back the Group as it was, or {REMEDY}"
+        )
+    if not candidates:
+        return None
+    made = {*of.values()}
+    if not made or (ran and _gone(name, candidates[0], nodes)):
+        made.add(0)
+    if len(made) > 2:
+        raise UnsureError(f"the nodes of Group {name} are of {len(made)} different revisions; {REMEDY}")
+    return candidates[max(made)], candidates[min(made)]
+
+
+def _gone(name: str, spec: GroupSpec, nodes: Mapping[str, Manifest]) -> list[str]:
+    """Nodes without a Deployment."""
+    return [node for node in (f"{name}-{ordinal}" for ordinal in spec.ordinals) if node not in nodes]
+
+
+def _revisions(place: Place, live: LiveObjects) -> list[GroupSpec]:
+    """The newest first."""
     own = {each: manifest for each, manifest in live.revisions.items() if _place(manifest) == place}
-    found = [spec for each in newest_first(own) if (spec := read_revision(each, GroupSpec)) is not None]
+    return [spec for each in newest_first(own) if (spec := read_revision(each, GroupSpec)) is not None]
+
+
+def _own(name: str, live: LiveObjects) -> GroupSpec | None:
+    """What the Group itself says."""
     if name in live.groups:
         with suppress(ValidationError):
-            found.append(Group.model_validate({**live.groups[name], "status": {}}).spec)
-    return found
+            return Group.model_validate({**live.groups[name], "status": {}}).spec
+    return None
 
 
 def _serves(deployment: Manifest) -> bool:
@@ -169,10 +236,28 @@ def _complete(groups: Mapping[str, GroupState], live: LiveObjects) -> bool:
     for name, group in groups.items():
         spec = Group.model_validate({**live.groups[name], "status": {}}).spec if name in live.groups else group.update
         ordinals = spec.ordinals if spec is not None else []
-        names = {f"{name}-{ordinal}" for ordinal in ordinals}
-        if not names <= {member.name for member in group.members}:
+        normal = any(member.state == MemberState.NORMAL for member in group.members)
+        if not normal or not {f"{name}-{ordinal}" for ordinal in ordinals} <= _made(group, live):
             return False
     return bool(groups)
+
+
+def _all_members(name: str, group: GroupState) -> tuple[Member, ...]:
+    """Also those without a Deployment. In mid-upgrade such a node may have had the higher version."""
+    found = {member.name: member for member in group.members}
+    spec = group.update
+    if spec is not None:
+        version = max((each.runtime_version for each in (spec, group.current or spec)), key=version_key)
+        rolling = group.current != spec
+        for node in (f"{name}-{ordinal}" for ordinal in spec.ordinals):
+            made = Member(name=node, state=MemberState.NORMAL, version=version, unverified=rolling)
+            found.setdefault(node, made.model_copy(update={"data": version}) if rolling else made)
+    return tuple(sorted(found.values(), key=lambda each: (ordinal_of(each.name), each.name)))
+
+
+def _made(group: GroupState, live: LiveObjects) -> set[str]:
+    """That a node is to be added is noted before there is anything of it."""
+    return {m.name for m in group.members if m.state == MemberState.NORMAL or m.name in live.deployments}
 
 
 def _unfinished(group: GroupState, live: LiveObjects) -> tuple[Member, ...]:
@@ -197,7 +282,7 @@ def _component(app: App, component: str, live: LiveObjects) -> tuple[ComponentSp
             return spec, True
     name = component_name(app.name, component)
     if name not in live.components:
-        raise UnsureError(f"nothing says with which parameters {name} runs; put back the Component, or {_REMEDY}")
+        raise UnsureError(f"nothing says with which parameters {name} runs; put back the Component, or {REMEDY}")
     return Component.model_validate({**live.components[name], "status": {}}).spec, False
 
 
@@ -214,7 +299,7 @@ def _deployed(
     name, version = plugins.pop() if len(plugins) == 1 else ("", "")
     if name != app.spec.plugin.name or not version:
         message = f"the labels of the Components do not say with which version of plugin {app.spec.plugin.name} it runs"
-        raise UnsureError(f"{message}; put back the Components, or {_REMEDY}")
+        raise UnsureError(f"{message}; put back the Components, or {REMEDY}")
     made = str(app.metadata.get("creationTimestamp") or "")
     return DeployedStatus(
         plugin=name,
@@ -222,10 +307,20 @@ def _deployed(
         topology=next((spec.topology for spec in components.values()), ""),
         spec_hash=REBUILT if ran else "",
         # Others may have data: nobody begins anew beside them.
-        begun=[] if ran else sorted({group.component for group in groups.values() if group.members}),
+        begun=[] if ran else sorted(_begun(groups, live)),
         created=made,
         updated=made,
     )
 
 
-_REMEDY = "delete the App and apply it again, with deletionPolicy Retain: it takes its volumes up again"
+def _begun(groups: Mapping[str, GroupState], live: LiveObjects) -> set[str]:
+    """Components that may have data."""
+    found = {group.component for group in groups.values() if _made(group, live)}
+    for name, claim in live.claims.items():
+        group = groups.get(name.rpartition("-")[0])
+        place = _place(claim) or ((group.component, group.group) if group is not None else None)
+        found |= {place[0]} if place is not None else set()
+    return found
+
+
+REMEDY = "delete the App and apply it again, with deletionPolicy Retain: it takes its volumes up again"

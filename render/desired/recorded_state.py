@@ -198,8 +198,8 @@ def lost_parts(
     groups: Mapping[str, Manifest],
     revisions: Mapping[str, Manifest],
 ) -> list[str]:
-    """What of the state is not there any more, phrases: of an App whose objects were restored without their status, or
-    of which a Component or Group was removed. Nothing of it is missed before a first Deploy has completed, but that one
+    """What of the state is not there any more, phrases: of an App whose statuses were wiped, or of which a
+    Component or Group was removed. Nothing of it is missed before a first Deploy has completed, but that one
     has begun."""
     if state.deployed is None:
         return ["what was deployed"] if components or groups else []

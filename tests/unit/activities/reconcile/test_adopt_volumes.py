@@ -15,6 +15,7 @@ from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.delete import Delete
 from activities.reconcile.prepare import Prepare
 from api.names import ANNOTATION_RUNTIME_VERSION, FINALIZER, LABEL_NODE
+from api.operations import OperationType
 from api.steps import ComponentStep, GroupStep
 from proto.agent_pb2 import ReloadConfigResult, VolumeRecord
 from tests.unit.activities.support.cluster import NAME, World
@@ -69,7 +70,10 @@ def test_an_empty_volume_is_never_chosen() -> None:
 
 async def kept_from(version: str) -> World:
     """An App of that version has run, and was deleted; its volumes stay."""
-    world = await World(runtimeVersion=version, components=STORED).deployed()
+    return await deleted(await World(runtimeVersion=version, components=STORED).deployed())
+
+
+async def deleted(world: World) -> World:
     for name in CLAIMS:
         bound = world.object("PersistentVolumeClaim", name)
         world.cluster.put({**bound, "status": {"phase": "Bound"}})
@@ -77,8 +81,17 @@ async def kept_from(version: str) -> World:
     world.cluster.put(
         {**app, "metadata": {**app["metadata"], "finalizers": [FINALIZER], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
     )
-    await world.do(Delete(world.platform).delete_leftovers, world.target("Delete"))
+    target = world.target("Delete")
+    await world.do(Delete(world.platform).plan_deletion, target)
+    await world.do(Delete(world.platform).delete_component, ComponentStep(target, "store"))
+    await world.do(Delete(world.platform).delete_leftovers, target)
     return world
+
+
+def noted(world: World) -> list[str]:
+    """Which version's data each kept claim says it holds."""
+    claims = [world.object("PersistentVolumeClaim", name) for name in CLAIMS]
+    return [each["metadata"]["annotations"].get(ANNOTATION_RUNTIME_VERSION, "") for each in claims]
 
 
 def applied_again(world: World, version: str) -> None:
@@ -96,6 +109,53 @@ async def test_kept_volumes_are_not_given_to_an_engine_that_may_not_read_them() 
     for version in ("2", "3"):
         applied_again(world, version)
         assert (await world.load()).refusal == ""
+
+
+async def test_whose_record_was_lost_before_the_deletion_too() -> None:
+    """Deleting the App and applying it again is what a lost record is answered with."""
+    world = await World(runtimeVersion="2", components=STORED).deployed()
+    world.lose_status()
+    await deleted(world)
+    assert noted(world) == ["2", "2"]
+    applied_again(world, "1")
+    assert "cannot go back from 2 to 1" in (await world.load()).refusal
+
+
+async def test_whose_deployments_are_gone_as_well() -> None:
+    world = await World(runtimeVersion="2", components=STORED).deployed()
+    world.lose_status()
+    world.lose("Deployment")
+    assert noted(await deleted(world)) == ["2", "2"]
+
+
+async def test_whose_groups_are_gone_too_and_only_revisions_are_left() -> None:
+    world = await World(runtimeVersion="2", components=STORED).deployed()
+    world.lose_status()
+    world.lose("Deployment")
+    world.lose("Group")
+    assert noted(await deleted(world)) == ["2", "2"]
+
+
+async def test_each_volume_is_known_by_its_own_node_in_mid_upgrade() -> None:
+    world = await World(runtimeVersion="1", components=STORED).deployed()
+    world.edit(runtimeVersion="2")
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.UPGRADE))
+    await world.give(CLAIMS[1])
+    assert noted(await deleted(world)) == ["1", "2"]
+
+
+async def test_a_node_that_may_have_started_with_the_higher_version_counts_as_started() -> None:
+    world = await World(runtimeVersion="1", components=STORED).deployed()
+    world.note(CLAIMS[1], version="2", unverified=True)
+    assert noted(await deleted(world)) == ["1", "2"]
+
+
+async def test_what_is_noted_on_a_volume_is_never_lowered() -> None:
+    world = await World(runtimeVersion="1", components=STORED).deployed()
+    claim = world.object("PersistentVolumeClaim", CLAIMS[0])
+    claim["metadata"]["annotations"][ANNOTATION_RUNTIME_VERSION] = "3"
+    world.cluster.put(claim)
+    assert noted(await deleted(world)) == ["3", "1"]
 
 
 async def test_of_volumes_that_say_nothing_nothing_is_refused() -> None:

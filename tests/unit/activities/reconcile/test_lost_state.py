@@ -1,14 +1,16 @@
-"""An App whose objects were restored from a backup has lost the statuses that say what runs: it is found out anew, or
-the App says what a person must do, and nothing is touched."""
+"""An App that has lost the statuses that say what runs: it is found out anew, or the App says what a person must do and
+nothing is touched."""
 
 from __future__ import annotations
 
 import pytest
 
+from activities.reconcile.load import NOT_OWNED
 from activities.reconcile.prepare import Prepare
 from activities.reconcile.rebuild_state import STATE_LOST
 from api.group import MemberState
 from api.operations import OperationType
+from clients.errors import KubernetesError
 from clients.resources import CONTROLLER_REVISION
 from render.check.rebuilt_state import REBUILT
 from tests.unit.activities.support.cluster import NAME, World
@@ -30,6 +32,10 @@ def parameters(world: World) -> dict[str, str]:
     """Those in effect, as the status tells."""
     found: dict[str, str] = world.object("Component", "books-store")["status"]["parameters"]
     return found
+
+
+def members(world: World, state: MemberState = MemberState.NORMAL) -> list[str]:
+    return [member.name for member in world.state.groups[GROUP].members if member.state == state]
 
 
 async def upgraded_to(world: World, *nodes: str) -> None:
@@ -83,6 +89,40 @@ async def test_an_upgrade_under_way_goes_on_and_can_still_go_back(world: World) 
         NODES[0]: "1",
         NODES[1]: "2",
     }
+
+
+@pytest.mark.parametrize("statuses", [False, True])
+async def test_also_where_somebody_has_removed_the_revision_that_it_brings(world: World, statuses: bool) -> None:
+    """It is not turned round: the Group's own spec was written last."""
+    await upgraded_to(world, NODES[1])
+    before = world.state.groups[GROUP]
+    world.lose(CONTROLLER_REVISION.kind, world.object("Group", GROUP)["status"]["updateRevision"])
+    if statuses:
+        world.lose_status()
+    assert (await world.load()).operation == OperationType.UPGRADE
+    found = world.state.groups[GROUP]
+    assert (found.current, found.update) == (before.current, before.update)
+
+
+async def test_a_groups_own_word_is_not_believed_where_no_node_shows_it(world: World) -> None:
+    """Whoever may write the Group may have written it."""
+    world.lose_status("Group")
+    live = world.object("Group", GROUP)
+    world.cluster.put({**live, "spec": {**live["spec"], "image": "evil:1"}})
+    world.lose("Deployment", NODES[1])
+    snapshot = await world.load()
+    assert snapshot.refusal_reason == STATE_LOST
+    said = f"nothing shows whether {NODES[1]} was made of what Group {GROUP} says or of its revision"
+    assert said in snapshot.refusal
+
+
+async def test_how_many_nodes_a_person_asks_of_a_group_makes_no_nodes(world: World) -> None:
+    """``kubectl scale`` came before the record was lost: a Scale is yet to come."""
+    live = world.object("Group", GROUP)
+    world.cluster.put({**live, "spec": {**live["spec"], "replicas": 4}})
+    world.lose_status("Group")
+    await world.load()
+    assert members(world) == NODES
 
 
 @pytest.mark.parametrize("kind", ["Group", "Component"])
@@ -143,6 +183,47 @@ async def test_a_first_deploy_that_was_at_work_lets_nobody_begin_beside_those_wh
     assert [node.name for node in world.state.nodes(MemberState.NORMAL)] == [NODES[0]]
 
 
+@pytest.mark.parametrize("gone", ["", "revisions", "labels"])
+async def test_nor_beside_volumes_whose_nodes_are_all_gone(gone: str) -> None:
+    """The first primary has acknowledged writes; node 0, whose copy may be older, must not begin in its place."""
+    world = World(runtimeVersion="1", components=store(replicas=2, storage={"size": "1Gi"}))
+    await world.deployed()
+    world.lose("Deployment", *NODES)
+    if gone == "revisions":
+        world.lose(CONTROLLER_REVISION.kind)
+    if gone == "labels":
+        for name in NODES:
+            claim = world.object("PersistentVolumeClaim", name)
+            world.cluster.put({**claim, "metadata": {**claim["metadata"], "labels": {}}})
+    world.lose_status()
+    assert (await world.load()).deployed_hash == ""
+    assert "store" in world.recorded.begun
+
+
+async def test_volumes_of_an_earlier_app_keep_nobody_from_beginning() -> None:
+    world = World(runtimeVersion="1", components=store(replicas=2, storage={"size": "1Gi"}))
+    await world.deployed()
+    for name in NODES:
+        claim = world.object("PersistentVolumeClaim", name)
+        claim["metadata"]["annotations"]["middleware.io/app-uid"] = "uid-of-an-earlier-app"
+        world.cluster.put(claim)
+    world.lose("Deployment")
+    world.lose(CONTROLLER_REVISION.kind)
+    world.lose_status()
+    assert (await world.load()).refusal == ""
+    assert world.recorded.begun == []
+
+
+async def test_nodes_that_were_only_noted_down_are_no_deploy_that_has_completed() -> None:
+    world = World(runtimeVersion="1", components=store(replicas=2, storage={"size": "1Gi"}))
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.DEPLOY))
+    world.lose_status("App")
+    snapshot = await world.load()
+    assert (snapshot.refusal, snapshot.deployed_hash) == ("", "")
+    assert set(members(world, MemberState.ADDING)) == {*NODES}
+    assert world.recorded.begun == [], "nobody can have data yet"
+
+
 async def test_labels_that_a_tenant_wrote_make_no_node(world: World) -> None:
     strange = world.object("Deployment", NODES[0])
     metadata = {**strange["metadata"], "name": "payroll"}
@@ -165,3 +246,117 @@ async def test_an_app_that_was_never_deployed_has_lost_nothing() -> None:
     snapshot = await world.load()
     assert (snapshot.refusal, snapshot.deployed_hash) == ("", "")
     assert "deployed" not in world.object("App", NAME)["status"]
+
+
+async def test_nodes_whose_deployments_are_gone_too_are_made_again_on_their_volumes() -> None:
+    world = World(runtimeVersion="1", components=store(replicas=2, storage={"size": "1Gi"}))
+    await world.deployed()
+    world.lose_status("Group")
+    world.lose("Deployment", *NODES)
+    snapshot = await world.load()
+    assert (snapshot.refusal, members(world)) == ("", NODES)
+    assert [world.member(name).version for name in NODES] == ["1", "1"]
+    assert [f"Deployment {name} is missing" for name in NODES] == snapshot.drift
+    await world.carry_out(OperationType.REPAIR)
+    assert (await world.load()).drift == []
+    assert set(NODES) <= set(world.names("Deployment"))
+
+
+async def test_nor_is_a_single_node_forgotten_whose_deployment_is_gone(world: World) -> None:
+    world.lose("Group", GROUP)
+    world.lose("Deployment", NODES[1])
+    assert (await world.load()).refusal == ""
+    assert members(world) == NODES
+
+
+async def test_a_node_that_may_have_had_the_higher_version_is_not_made_with_the_lower(world: World) -> None:
+    await upgraded_to(world, NODES[1])
+    world.lose_status("Group")
+    world.lose("Deployment", NODES[1])
+    await world.load()
+    found = world.member(NODES[1])
+    assert (found.version, found.data) == ("2", "2")
+
+
+async def test_where_nothing_of_a_group_is_left_a_person_has_to_act(world: World) -> None:
+    world.lose("Group", GROUP)
+    revisions = world.names(CONTROLLER_REVISION.kind)
+    world.lose(CONTROLLER_REVISION.kind, *(name for name in revisions if name.startswith(GROUP)))
+    world.lose("Deployment", *NODES)
+    before = dict(world.cluster.objects)
+    snapshot = await world.load()
+    assert (snapshot.refusal_reason, snapshot.operation) == (STATE_LOST, "")
+    assert f"what the Pods of {GROUP} are made of" in snapshot.refusal
+    assert "delete the App and apply it again" in snapshot.refusal
+    assert world.cluster.objects == before
+
+
+async def test_what_an_operation_has_recorded_meanwhile_stays(world: World) -> None:
+    """Between what was read and what is written a step of an operation may have come."""
+    watch = "books-watch-default"
+    world.lose_status("Group")
+    after = [{"name": f"{watch}-{n}", "state": "normal", "version": "1", "data": "1"} for n in range(3)]
+    came: list[str] = []
+
+    def meanwhile(verb: str, name: str) -> KubernetesError | None:
+        if verb == "patch" and not came:
+            came.append(name)
+            live = world.object("Component", "books-store")
+            revised = {**live["spec"], "config": {**live["spec"]["config"], "threads": 8}}
+            owner = world.object(CONTROLLER_REVISION.kind, live["status"]["revision"])
+            metadata = {**owner["metadata"], "name": "books-store-0123456789"}
+            world.cluster.put({**owner, "metadata": metadata, "data": revised, "revision": 9})
+            world.cluster.put({**live, "status": {**live["status"], "revision": metadata["name"]}})
+            group = world.object("Group", watch)
+            world.cluster.put({**group, "status": {**group["status"], "members": after}})
+        return None
+
+    world.cluster.fail = meanwhile
+    assert (await world.load()).refusal == ""
+    assert came
+    assert [member.data for member in world.state.groups[watch].members] == ["1", "1", "1"]
+    assert world.state.groups[watch].update is not None, "what was lost of the same Group is there again"
+    assert world.state.components["store"].config["threads"] == 8
+    assert members(world) == NODES
+
+
+async def test_what_is_still_lost_after_it_was_found_out_is_not_gone_on_with(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: object) -> str:
+        return ""
+
+    monkeypatch.setattr("activities.reconcile.load.rebuild_state", nothing)
+    world.lose_status("Group")
+    snapshot = await world.load()
+    assert (snapshot.refusal_reason, snapshot.operation) == (STATE_LOST, "")
+    assert f"the nodes of {GROUP}" in snapshot.refusal
+
+
+async def made_anew(world: World, *, owned: bool) -> World:
+    """By a restore through the API: the App has another uid. ``owned``: others still name the uid of before."""
+    for name in world.names("Deployment"):
+        live = world.object("Deployment", name)
+        owners = live["metadata"]["ownerReferences"] if owned else []
+        world.cluster.put({**live, "metadata": {**live["metadata"], "ownerReferences": owners}})
+    world.lose("Component")
+    world.lose("Group")
+    world.lose(CONTROLLER_REVISION.kind)
+    app = world.object("App", NAME)
+    world.cluster.put({**app, "metadata": {**app["metadata"], "uid": "uid-of-the-restore"}, "status": {}})
+    return world
+
+
+async def test_no_first_deploy_begins_over_nodes_that_nobody_owns(world: World) -> None:
+    """Their engines run on the volumes between which that Deploy has to choose."""
+    await made_anew(world, owned=False)
+    snapshot = await world.load()
+    assert snapshot.refusal_reason == NOT_OWNED
+    assert snapshot.refusal.startswith(f"no App owns Deployment {', '.join(world.names('Deployment'))}, so an engine")
+    world.lose("Deployment")
+    assert (await world.load()).refusal == ""
+
+
+async def test_nodes_of_an_earlier_app_of_the_name_are_waited_for_as_they_go(world: World) -> None:
+    await made_anew(world, owned=True)
+    assert (await world.load()).refusal == ""

@@ -102,7 +102,8 @@ class FakeCluster(FakeKubernetes):
             self._end_pods(name)
         if resource.kind == "Pod":
             node = found["metadata"]["labels"][LABEL_NODE]
-            self._pod(self.objects["Deployment", namespace or "", node])
+            if (owner := self.objects.get(("Deployment", namespace or "", node))) is not None:
+                self._pod(owner)
         self._wake()
         return True
 
@@ -171,7 +172,7 @@ class FakeWatch:
     """The shared watch of one kind, never behind."""
 
     def __init__(self, cluster: FakeCluster, resource: Resource) -> None:
-        self._cluster, self._kind = cluster, resource.kind
+        self._cluster, self.resource, self._kind = cluster, resource, resource.kind
 
     def subscribe(self, handler: Callable[[WatchEvent], None]) -> None:
         def removed(manifest: Manifest) -> None:

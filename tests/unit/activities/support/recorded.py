@@ -82,7 +82,7 @@ class RecordedApp:
         self._put_status("Component", f"{self._name}-{component}", {"roles": [*roles], "holders": [*holders]})
 
     def lose_status(self, *kinds: str) -> None:
-        """As objects that were restored from a backup are found."""
+        """As objects are found whose statuses somebody has wiped."""
         for kind in kinds or ("App", "Component", "Group"):
             for live in self._of(kind).values():
                 self.cluster.put({**live, "status": {}})
