@@ -3,7 +3,8 @@
 Where it stands is in the App's Secret alone (``render.desired.credentials``), so each step finds it again, whoever has
 died.
 
-1. ``beginRotation``: the next password is written beside the one in use: somebody's own, checked, or a new one.
+1. ``beginRotation``: the next password is written beside the one in use: somebody's own, checked, or a new one; and
+   beside both for how long they are to be valid together, as an operation that was interrupted begins anew without it.
 2. ``giveCredentials``: a node's Pod has the Secret as of this stage, and the plugin's tool has told the engine.
 3. ``advanceRotation``: every node has: the next stage is written, or the first one of the way back.
 4. ``keepBoth``: for how long the former one is to stay valid, and that this is told.
@@ -33,8 +34,14 @@ from activities.cluster.gather import together
 from activities.cluster.status import tell_step
 from activities.config.restart import restart_engine
 from activities.dependencies import Platform, permanent
-from api.names import ANNOTATION_CREDENTIALS, ANNOTATION_VALID_UNTIL, app_labels, credentials_name
-from api.operations import LONGEST_OVERLAP
+from api.names import (
+    ANNOTATION_CREDENTIALS,
+    ANNOTATION_VALID_FOR,
+    ANNOTATION_VALID_UNTIL,
+    app_labels,
+    credentials_name,
+)
+from api.operations import LONGEST_OVERLAP, OVERLAP
 from api.rotation import AdvanceRequest, CredentialsStep, Overlap, RotationRequest, RotationStage
 from api.steps import ErrorType, RollNode, Step, Target
 from api.tools import ToolName
@@ -70,6 +77,8 @@ _HEARD_BY_ALL = frozenset({Stage.USE, Stage.RETURN})
 """By every node, also by one whose engine has nothing to be told: its agent logs in with another one from then on."""
 _LOOK_EVERY = 0.5
 _ASK_KUBELET_EVERY = 5.0
+_DIGITS = 9
+"""Of the longest number that is read at all."""
 _DELIVERED_WITHIN = 150.0
 """A kubelet that is not woken brings a Secret within two minutes."""
 
@@ -101,7 +110,10 @@ class Rotate:
             changes = begun(texts, names_of(desired), made if request.generate else {})
             if not changes:
                 return RotationStage(Stage.DONE)
-            secret = await self._write(target, secret, changes)
+            secret = await self._write(target, secret, changes, valid_for=str(request.overlap))
+        elif stage_of(texts) is Stage.ACCEPT and request.generate:
+            # Somebody asks for it anew, and it is not too late for his overlap.
+            secret = await self._write(target, secret, {}, valid_for=str(request.overlap))
         else:
             await self._wake_kubelets(target, revision_of(texts))
         return self._stage(target, desired, secret)
@@ -132,8 +144,8 @@ class Rotate:
         if changes:
             until = None
             if request.stage == Stage.ACCEPT and not request.back:
-                until = (datetime.now(UTC) + timedelta(seconds=request.overlap)).isoformat(timespec="seconds")
-            secret = await self._write(target, secret, changes, until)
+                until = (datetime.now(UTC) + timedelta(seconds=_overlap_of(secret))).isoformat(timespec="seconds")
+            secret = await self._write(target, secret, changes, valid_until=until)
         else:
             await self._wake_kubelets(target, revision_of(texts))
         return self._stage(target, desired, secret)
@@ -222,9 +234,17 @@ class Rotate:
         check_owner(target, secret)
         return secret
 
-    async def _write(self, target: Target, secret: Manifest, changes: Changes, until: str | None = None) -> Manifest:
+    async def _write(
+        self,
+        target: Target,
+        secret: Manifest,
+        changes: Changes,
+        *,
+        valid_for: str | None = None,
+        valid_until: str | None = None,
+    ) -> Manifest:
         """Raises ConflictError where somebody has written it since it was read."""
-        metadata: Manifest = {"annotations": {ANNOTATION_VALID_UNTIL: until}}
+        metadata: Manifest = {"annotations": {ANNOTATION_VALID_FOR: valid_for, ANNOTATION_VALID_UNTIL: valid_until}}
         if version := secret["metadata"].get("resourceVersion"):
             metadata["resourceVersion"] = version
         name, change = secret["metadata"]["name"], {"metadata": metadata, "data": data_of(changes)}
@@ -260,3 +280,10 @@ class Rotate:
             for node in component.nodes
         ]
         return RotationStage(stage, nodes, stage in BACKWARDS, names_of(desired))
+
+
+def _overlap_of(secret: Manifest) -> int:
+    """Seconds. A word that nobody of the platform has written is none: the usual overlap locks nobody out."""
+    word = str((secret["metadata"].get("annotations") or {}).get(ANNOTATION_VALID_FOR, ""))
+    known = word.isascii() and word.isdecimal() and len(word) <= _DIGITS
+    return min(int(word), LONGEST_OVERLAP) if known else OVERLAP

@@ -65,7 +65,7 @@ async def begin(world: World, *, generate: bool = True, overlap: int = 60) -> Ro
 
 
 async def advance(world: World, stage: str, *, back: bool = False) -> RotationStage:
-    request = AdvanceRequest(target(world), stage, back, overlap=60)
+    request = AdvanceRequest(target(world), stage, back)
     found: RotationStage = await world.do(Rotate(world.platform).advance_rotation, request)
     return found
 
@@ -101,7 +101,7 @@ async def test_each_stage_reaches_its_nodes_and_the_last_leaves_the_new_password
     assert after.pop(".rotation") == "done 4"
     assert after == {"password": after["password"], "password.used": after["password"]}
     assert after["password"] != old
-    assert "former-valid-until" not in json.dumps(world.object("Secret", SECRET)["metadata"])
+    assert "former-valid" not in json.dumps(world.object("Secret", SECRET)["metadata"])
 
 
 async def test_a_step_that_is_repeated_changes_nothing(world: World) -> None:
@@ -121,6 +121,37 @@ async def test_both_are_valid_for_as_long_as_was_asked_for(world: World) -> None
     both: Overlap = await world.do(Rotate(world.platform).keep_both, target(world))
     assert 55 < both.seconds <= 60
     assert any("both passwords are valid until" in event for event in world.events())
+
+
+async def test_the_chosen_overlap_outlives_an_interruption_before_the_switch(world: World) -> None:
+    await begin(world, overlap=3600)
+    await begin(world, generate=False, overlap=300)  # as the planner begins it again
+    await advance(world, "accept")
+    both: Overlap = await world.do(Rotate(world.platform).keep_both, target(world))
+    assert both.seconds > 3500
+
+
+async def test_who_asks_for_it_again_before_the_switch_chooses_the_overlap_anew(world: World) -> None:
+    await begin(world, overlap=300)
+    await begin(world, overlap=3600)
+    await advance(world, "accept")
+    both: Overlap = await world.do(Rotate(world.platform).keep_both, target(world))
+    assert both.seconds > 3500
+
+
+@pytest.mark.parametrize(("written", "seconds"), [(None, 300), ("soon", 300), ("9" * 5000, 300), ("604801", 604800)])
+async def test_an_overlap_that_somebody_has_spoilt_locks_nobody_out(
+    world: World, written: str | None, seconds: int
+) -> None:
+    await begin(world, overlap=0)
+    live = world.object("Secret", SECRET)
+    live["metadata"]["annotations"].pop("middleware.io/former-valid-for", None)
+    if written is not None:
+        live["metadata"]["annotations"]["middleware.io/former-valid-for"] = written
+    world.cluster.put(live)
+    await advance(world, "accept")
+    both: Overlap = await world.do(Rotate(world.platform).keep_both, target(world))
+    assert seconds - 5 < both.seconds <= seconds
 
 
 async def test_a_node_is_told_only_once_its_pod_has_the_secret(world: World) -> None:
