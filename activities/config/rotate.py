@@ -23,9 +23,9 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import agent_of, node_states, reachable, reports
 from activities.agents.engine_state import engine_state
-from activities.agents.node_state import NodeState
+from activities.agents.node_state import NodeState, living
 from activities.agents.node_tools import bound
-from activities.app.desired import desired_for
+from activities.app.desired import StepContext, desired_for
 from activities.app.secrets import generated
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster.apply import check_owner
@@ -50,7 +50,6 @@ from clients.errors import NotFoundError
 from clients.resources import POD, SECRET, Manifest
 from render.check.credentials import names_of, unrotatable
 from render.check.trial import render_trial
-from render.desired.app import DesiredApp
 from render.desired.credentials import (
     BACKWARDS,
     USED,
@@ -91,7 +90,8 @@ class Rotate:
     async def begin_rotation(self, request: RotationRequest) -> RotationStage:
         """Where it stands: also after an earlier run. Raises CredentialsKept where the passwords stay as they are."""
         target = request.target
-        desired = (await desired_for(self._platform, target)).desired
+        want = await desired_for(self._platform, target)
+        desired = want.desired
         if not 0 <= request.overlap <= LONGEST_OVERLAP:
             message = f"overlap is {request.overlap} s; write 0 to {LONGEST_OVERLAP}"
             raise permanent(ErrorType.CREDENTIALS_KEPT, message)
@@ -105,7 +105,7 @@ class Rotate:
             if missing := [name for name in names_of(desired) if not texts.get(name)]:
                 message = f"Secret {secret['metadata']['name']} has no {', '.join(missing)}; write the one in use there"
                 raise permanent(ErrorType.CREDENTIALS_KEPT, message)
-            await self._check_accepted(target, desired, texts)
+            await self._check_accepted(target, want, texts)
             made = {each.name: generated(each.length).decode() for each in desired.credentials}
             changes = begun(texts, names_of(desired), made if request.generate else {})
             if not changes:
@@ -116,13 +116,13 @@ class Rotate:
             secret = await self._write(target, secret, {}, valid_for=str(request.overlap))
         else:
             await self._wake_kubelets(target, revision_of(texts))
-        return self._stage(target, desired, secret)
+        return await self._stage(target, want, secret)
 
-    async def _check_accepted(self, target: Target, desired: DesiredApp, texts: Mapping[str, str]) -> None:
+    async def _check_accepted(self, target: Target, want: StepContext, texts: Mapping[str, str]) -> None:
         """Nobody has noted yet what the engines run with: it is what the Secret holds only where they let it in."""
-        if all(f"{name}{USED}" in texts for name in names_of(desired)):
+        if all(f"{name}{USED}" in texts for name in names_of(want.desired)):
             return
-        agents = reachable(self._platform, target, [node.name for node in desired.nodes])
+        agents = reachable(self._platform, target, _places(want))
         answers = await reports(self._platform, agents)
         refusing = sorted(name for name, report in answers.items() if report.credentials_refused)
         if refusing:
@@ -134,9 +134,9 @@ class Rotate:
         """The next stage. One that an earlier attempt has written already is only told; so is, for a way back, the
         stage from which there is none."""
         target = request.target
-        desired = (await desired_for(self._platform, target)).desired
+        want = await desired_for(self._platform, target)
         secret = await self._secret(target)
-        texts, names = texts_of(secret), names_of(desired)
+        texts, names = texts_of(secret), names_of(want.desired)
         if request.back:
             changes = turned_back(texts, names)
         else:
@@ -148,7 +148,7 @@ class Rotate:
             secret = await self._write(target, secret, changes, valid_until=until)
         else:
             await self._wake_kubelets(target, revision_of(texts))
-        return self._stage(target, desired, secret)
+        return await self._stage(target, want, secret)
 
     @activity.defn(name=Step.KEEP_BOTH)
     async def keep_both(self, target: Target) -> Overlap:
@@ -169,7 +169,7 @@ class Rotate:
     async def give_credentials(self, step: CredentialsStep) -> None:
         """Raises ToolRefused where the engine does not take them, NodeStuck where it does not come up."""
         platform, target, name = self._platform, step.target, step.node.node
-        await desired_for(platform, target)
+        stays = name in {node.name for node in (await desired_for(platform, target)).desired.nodes}
         texts = texts_of(await self._secret(target))
         stage = stage_of(texts)
         if stage != step.stage:
@@ -179,7 +179,13 @@ class Rotate:
         doing = f"{name}: {tool}"
         await tell_step(platform, target, doing)
         waiter = NodeWaiter(platform, target, doing, [name])
-        state = (await waiter.until(lambda each: each.running and bool(each.address), stuck_after=STUCK_AFTER))[0]
+
+        def there_or_gone(state: NodeState) -> bool:
+            return (state.running and bool(state.address)) or not (stays or self._has_pod(target, name))
+
+        state = (await waiter.until(there_or_gone, stuck_after=STUCK_AFTER))[0]
+        if not state.address:
+            return  # of a node that comes or goes: the next Pod, if there is any, mounts what there is then
         answer = await self._told(target, state, tool, revision_of(texts))
         if answer.get("restart") == "true":
             request_id = f"{activity.info().workflow_run_id}/rotate/{name}/{revision_of(texts)}"
@@ -266,20 +272,33 @@ class Rotate:
         except NotFoundError:
             return  # its successor mounts what there is now
 
-    def _stage(self, target: Target, desired: DesiredApp, secret: Manifest) -> RotationStage:
-        stage = stage_of(texts_of(secret))
+    async def _stage(self, target: Target, want: StepContext, secret: Manifest) -> RotationStage:
+        stage, desired = stage_of(texts_of(secret)), want.desired
         if stage is Stage.DONE:
             return RotationStage(stage)
-        tools = render_trial(desired)
-        names = [node.name for node in desired.nodes]
-        states = node_states(self._platform, target.namespace, target.app, names)
+        await self._platform.deployments.synced(30)
+        await self._platform.pods.synced(30)
+        tools, places = render_trial(desired), _places(want)
+        states = node_states(self._platform, target.namespace, target.app, places)
+        stay = {node.name for node in desired.nodes}
         nodes = [
-            RollNode(node.name, node.component, node.group, states[node.name].uid)
-            for component in desired.components
-            if stage in _HEARD_BY_ALL or TOOLS[stage] in tools[component.name]
-            for node in component.nodes
+            RollNode(name, component, group, states[name].uid)
+            for each in desired.components
+            if stage in _HEARD_BY_ALL or TOOLS[stage] in tools[each.name]
+            for name, (component, group) in places.items()
+            if component == each.name and (name in stay or self._has_pod(target, name))
         ]
         return RotationStage(stage, nodes, stage in BACKWARDS, names_of(desired))
+
+    def _has_pod(self, target: Target, node: str) -> bool:
+        return bool(living(node, self._platform.pods.list(target.namespace, app_labels(target.app))))
+
+
+def _places(want: StepContext) -> dict[str, tuple[str, str]]:
+    """By name, component and group of whatever may run an engine: also of the nodes that a Scale was adding or removing
+    when it was interrupted, after all others."""
+    found = {node.name: (node.component, node.group) for node in want.desired.nodes}
+    return found | {node.name: (node.component, node.group) for node in want.live.state.nodes()}
 
 
 def _overlap_of(secret: Manifest) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -9,17 +10,24 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.cluster.state import update_members
 from activities.config.rotate import Rotate
+from activities.reconcile.apply_group import ApplyGroup
+from activities.reconcile.finish import Record
+from activities.reconcile.prepare import Prepare
+from activities.reconcile.scale import Scale
 from api.operations import OperationType
 from api.rotation import AdvanceRequest, CredentialsStep, Overlap, RotationRequest, RotationStage
-from api.steps import ErrorType, NodeStep, RollNode, Target
+from api.steps import ComponentStep, ErrorType, GroupStep, NodeStep, RollNode, Target
 from proto import agent_pb2
+from render.desired.state_edits import deleting
 from render.plugin.bundle import PluginBundle
 from tests.unit.activities.support.cluster import NAME, NAMESPACE, World
 from tests.unit.render.support import DEFINITION, TOOLS, shelf, store
 
 SECRET = f"{NAME}-credentials"
 STORES = [f"{NAME}-store-g-{number}" for number in (0, 1)]
+HEARD = ("accept", "use", "retire")
 ROTATE = OperationType.ROTATE_CREDENTIALS
 SAYS = 'steps: [{tcp: {address: "127.0.0.1:7000", send: "pass ${secret.password | quoted}"}, expect: ok}]'
 CHANGES = "\n".join(f"{tool}: {{{SAYS}}}" for tool in ("acceptCredentials", "useCredentials", "retireCredentials"))
@@ -169,6 +177,64 @@ async def test_a_node_is_told_only_once_its_pod_has_the_secret(world: World) -> 
     world.cluster.patch = patched  # type: ignore[method-assign]
     await give(world, node, "accept")
     assert world.agents.called("acceptCredentials") == [node.name]
+
+
+async def scaling(world: World, replicas: int) -> None:
+    """A Scale has begun, and was interrupted before the nodes it is about are normal, or gone."""
+    world.edit(components=store(replicas=replicas))
+    of = world.target(OperationType.SCALE)
+    await world.do(Prepare(world.platform).prepare, of)
+    await world.do(Prepare(world.platform).services, of)
+    await world.do(Scale(world.platform).plan_scale, of)
+
+
+async def removing(world: World) -> str:
+    """A Scale was interrupted once it had marked a node, which runs still."""
+    await scaling(world, 3)
+    step = GroupStep(world.target(OperationType.SCALE), "store", "g")
+    await world.do(ApplyGroup(world.platform).apply_group, step)
+    await world.do(Record(world.platform).record, ComponentStep(step.target, "store"))
+    await world.do(Record(world.platform).finish, step.target)
+    await scaling(world, 2)
+    leaving = f"{NAME}-store-g-2"
+    await update_members(world.platform, NAMESPACE, f"{NAME}-store-g", lambda before: deleting(before, {leaving}))
+    assert world.nodes("deleting") == [leaving]
+    return leaving
+
+
+async def told(world: World) -> dict[str, list[str]]:
+    """By stage, who hears of it."""
+    stage, found = await begin(world), {}
+    while stage.stage != "done":
+        found[stage.stage] = [node.name for node in stage.nodes if node.component == "store"]
+        for node in stage.nodes:
+            await give(world, node, stage.stage)
+        stage = await advance(world, stage.stage)
+    return found
+
+
+async def test_a_node_that_is_being_added_hears_of_each_stage(world: World) -> None:
+    await scaling(world, 3)
+    assert world.nodes("adding") == [added := f"{NAME}-store-g-2"]
+    assert added not in [node.name for node in (await begin(world)).nodes], "a Pod mounts what there is when it starts"
+    step = GroupStep(world.target(OperationType.SCALE), "store", "g")
+    await world.do(ApplyGroup(world.platform).apply_group, step)
+    assert world.nodes("adding") == [added]
+    assert await told(world) == {stage: [*STORES, added] for stage in HEARD}
+
+
+async def test_a_node_that_is_being_removed_hears_of_each_stage(world: World) -> None:
+    leaving = await removing(world)
+    assert await told(world) == {stage: [*STORES, leaving] for stage in HEARD}
+
+
+async def test_a_node_that_is_gone_before_its_turn_holds_up_nobody(world: World) -> None:
+    leaving = await removing(world)
+    stage = await begin(world)
+    world.cluster.remove(world.pod(leaving))
+    for node in stage.nodes:
+        await asyncio.wait_for(give(world, node, "accept"), 60)
+    assert world.agents.called("acceptCredentials") == STORES
 
 
 async def test_an_engine_that_takes_them_at_a_start_only_is_restarted(world: World) -> None:
