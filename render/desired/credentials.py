@@ -78,6 +78,12 @@ def edited(texts: Texts, names: Iterable[str]) -> list[str]:
     return [name for name in names if texts.get(name) and texts.get(f"{name}{USED}", texts[name]) != texts[name]]
 
 
+def unreadable(secret: Mapping[str, Any] | None, names: Iterable[str]) -> list[str]:
+    """Credentials to which somebody has given what is no text, so that it can never be in use."""
+    data, texts = (secret or {}).get("data") or {}, texts_of(secret)
+    return [name for name in names if data.get(name) and name not in texts and f"{name}{USED}" in texts]
+
+
 def begun(texts: Texts, names: Iterable[str], generated: Texts) -> Changes:
     """DONE → ACCEPT: somebody's own password is the next one, else what was ``generated``; empty where there is
     neither, or a rotation has begun already."""

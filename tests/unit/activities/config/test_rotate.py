@@ -297,6 +297,16 @@ async def test_a_password_that_nobody_could_write_is_refused_and_nothing_is_touc
     assert (failed.type, held(world)) == (ErrorType.CREDENTIALS_KEPT, before)
 
 
+async def test_a_password_that_is_no_text_is_refused_and_told(world: World) -> None:
+    live = world.object("Secret", SECRET)
+    world.cluster.put({**live, "data": {**live["data"], "password": base64.b64encode(b"\xff\xfe").decode()}})
+    snapshot = await world.load()
+    assert snapshot.operation == ""
+    assert "password in Secret books-credentials is not brought about" in snapshot.credentials
+    assert "is not UTF-8 text" in snapshot.credentials
+    assert "is not UTF-8 text" in (await refusal(world)).message
+
+
 async def test_a_plugin_that_cannot_change_them_says_so(virtual_time: None) -> None:
     world = await World().deployed()
     assert "has no tool useCredentials" in (await refusal(world)).message
