@@ -14,7 +14,7 @@ Passwords go from the Secret to the Pods through the kubelet, and from there int
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -62,6 +62,7 @@ from render.desired.credentials import (
     stage_of,
     texts_of,
     turned_back,
+    unnoted,
 )
 from render.validation.passwords import password_problems
 
@@ -88,7 +89,8 @@ class Rotate:
 
     @activity.defn(name=Step.BEGIN_ROTATION)
     async def begin_rotation(self, request: RotationRequest) -> RotationStage:
-        """Where it stands: also after an earlier run. Raises CredentialsKept where the passwords stay as they are."""
+        """Where it stands: also after an earlier run. Raises CredentialsKept where the passwords stay as they are,
+        CredentialsLost as ``_texts``; so do the other steps."""
         target = request.target
         want = await desired_for(self._platform, target)
         desired = want.desired
@@ -98,7 +100,7 @@ class Rotate:
         if why := unrotatable(desired, render_trial(desired)):
             raise permanent(ErrorType.CREDENTIALS_KEPT, why)
         secret = await self._secret(target)
-        texts = texts_of(secret)
+        texts = _texts(target, secret, names_of(desired))
         if stage_of(texts) is Stage.DONE:
             if wrong := list(password_problems(desired, secret)):
                 raise permanent(ErrorType.CREDENTIALS_KEPT, "; ".join(map(str, wrong)))
@@ -136,7 +138,8 @@ class Rotate:
         target = request.target
         want = await desired_for(self._platform, target)
         secret = await self._secret(target)
-        texts, names = texts_of(secret), names_of(want.desired)
+        names = names_of(want.desired)
+        texts = _texts(target, secret, names)
         if request.back:
             changes = turned_back(texts, names)
         else:
@@ -169,8 +172,9 @@ class Rotate:
     async def give_credentials(self, step: CredentialsStep) -> None:
         """Raises ToolRefused where the engine does not take them, NodeStuck where it does not come up."""
         platform, target, name = self._platform, step.target, step.node.node
-        stays = name in {node.name for node in (await desired_for(platform, target)).desired.nodes}
-        texts = texts_of(await self._secret(target))
+        desired = (await desired_for(platform, target)).desired
+        stays = name in {node.name for node in desired.nodes}
+        texts = _texts(target, await self._secret(target), names_of(desired))
         stage = stage_of(texts)
         if stage != step.stage:
             message = f"the passwords are at stage {stage}, not {step.stage}; planned anew"
@@ -292,6 +296,19 @@ class Rotate:
 
     def _has_pod(self, target: Target, node: str) -> bool:
         return bool(living(node, self._platform.pods.list(target.namespace, app_labels(target.app))))
+
+
+def _texts(target: Target, secret: Manifest, names: Sequence[str]) -> dict[str, str]:
+    """Raises CredentialsLost where a step would have to guess what the engines run with."""
+    texts = texts_of(secret)
+    if missing := unnoted(texts, names):
+        keys, name = ", ".join(f"{each}{USED}" for each in missing), secret["metadata"]["name"]
+        message = (
+            f"Secret {target.namespace}/{name} has no {keys}, while its passwords are half changed (stage "
+            f"{stage_of(texts)}); put back there what the engines run with"
+        )
+        raise permanent(ErrorType.CREDENTIALS_LOST, message)
+    return texts
 
 
 def _places(want: StepContext) -> dict[str, tuple[str, str]]:

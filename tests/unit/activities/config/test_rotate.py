@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -333,6 +334,30 @@ async def test_a_secret_made_anew_that_opens_nothing_is_not_taken_for_what_is_in
 
 async def test_an_overlap_without_sense_names_what_would_be_right(world: World) -> None:
     assert "write 0 to 604800" in (await refusal(world, overlap=-1)).message
+
+
+@pytest.mark.parametrize("stage", ["accept", "use", "retire", "return", "withdraw"])
+async def test_half_changed_passwords_of_which_nobody_knows_the_one_in_use_are_told_and_left_alone(
+    world: World, stage: str
+) -> None:
+    nodes = (await begin(world)).nodes
+    write(world, password__used=None, __rotation=f"{stage} 7")
+    before = held(world)
+    steps: list[Callable[[], Awaitable[object]]] = [
+        lambda: begin(world),
+        lambda: advance(world, stage),
+        lambda: advance(world, "", back=True),
+        lambda: give(world, nodes[0], stage),
+    ]
+    for step in steps:
+        with pytest.raises(ApplicationError, match=r"has no password\.used") as caught:
+            await step()
+        assert caught.value.type == ErrorType.CREDENTIALS_LOST
+        assert f"stage {stage}" in caught.value.message
+    assert held(world) == before
+    assert "acceptCredentials" not in [call for _, call, _ in world.agents.calls]
+    write(world, password__used=before["password"])
+    assert (await begin(world)).stage == stage, "it goes on once it is put back"
 
 
 async def test_a_lost_password_comes_back_from_what_is_in_use(world: World) -> None:
