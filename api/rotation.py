@@ -13,7 +13,7 @@ from api.steps import NodeStep, RollNode, Target
 @dataclass(frozen=True)
 class RotationRequest:
     """``generate``: where nobody has written a password of his own, one is made. ``overlap``: seconds for which both
-    are valid before the former one is retired."""
+    are valid before the former one is retired; it stands in the Secret until then."""
 
     target: Target
     generate: bool = False
@@ -38,7 +38,6 @@ class AdvanceRequest:
     target: Target
     stage: str
     back: bool = False
-    overlap: int = 0
 
 
 @dataclass(frozen=True)

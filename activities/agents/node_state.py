@@ -48,20 +48,25 @@ def node_state(node: str, deployment: Mapping[str, Any] | None, pods: Iterable[M
     metadata, status = deployment["metadata"], deployment.get("status") or {}
     if status.get("observedGeneration", 0) < metadata.get("generation", 0):
         return NodeState(node, False)
-    living = [
+    found = living(node, pods)
+    if not found:
+        return NodeState(node, False, _no_pod(status))
+    pod = max(found, key=lambda each: str(each["metadata"].get("creationTimestamp", "")))
+    # updatedReplicas: the Pod is of the present template, not of the one before.
+    ready = condition_of(pod, "Ready").get("status") == "True" and status.get("updatedReplicas", 0) >= 1
+    available = ready and status.get("availableReplicas", 0) >= 1
+    return NodeState(node, ready, "" if ready else why_not_ready(pod), pod, available)
+
+
+def living(node: str, pods: Iterable[Manifest]) -> list[Manifest]:
+    """Its Pods that run or are to run, whatever its Deployment says meanwhile."""
+    return [
         pod
         for pod in pods
         if (pod["metadata"].get("labels") or {}).get(LABEL_NODE) == node
         and not pod["metadata"].get("deletionTimestamp")
         and (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
     ]
-    if not living:
-        return NodeState(node, False, _no_pod(status))
-    pod = max(living, key=lambda each: str(each["metadata"].get("creationTimestamp", "")))
-    # updatedReplicas: the Pod is of the present template, not of the one before.
-    ready = condition_of(pod, "Ready").get("status") == "True" and status.get("updatedReplicas", 0) >= 1
-    available = ready and status.get("availableReplicas", 0) >= 1
-    return NodeState(node, ready, "" if ready else why_not_ready(pod), pod, available)
 
 
 def _no_pod(status: Mapping[str, Any]) -> str:

@@ -3,7 +3,8 @@
 Where it stands is in the App's Secret alone (``render.desired.credentials``), so each step finds it again, whoever has
 died.
 
-1. ``beginRotation``: the next password is written beside the one in use: somebody's own, checked, or a new one.
+1. ``beginRotation``: the next password is written beside the one in use: somebody's own, checked, or a new one; and
+   beside both for how long they are to be valid together, as an operation that was interrupted begins anew without it.
 2. ``giveCredentials``: a node's Pod has the Secret as of this stage, and the plugin's tool has told the engine.
 3. ``advanceRotation``: every node has: the next stage is written, or the first one of the way back.
 4. ``keepBoth``: for how long the former one is to stay valid, and that this is told.
@@ -13,7 +14,7 @@ Passwords go from the Secret to the Pods through the kubelet, and from there int
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -22,9 +23,9 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import agent_of, node_states, reachable, reports
 from activities.agents.engine_state import engine_state
-from activities.agents.node_state import NodeState
+from activities.agents.node_state import NodeState, living
 from activities.agents.node_tools import bound
-from activities.app.desired import desired_for
+from activities.app.desired import StepContext, desired_for
 from activities.app.secrets import generated
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster.apply import check_owner
@@ -33,8 +34,14 @@ from activities.cluster.gather import together
 from activities.cluster.status import tell_step
 from activities.config.restart import restart_engine
 from activities.dependencies import Platform, permanent
-from api.names import ANNOTATION_CREDENTIALS, ANNOTATION_VALID_UNTIL, app_labels, credentials_name
-from api.operations import LONGEST_OVERLAP
+from api.names import (
+    ANNOTATION_CREDENTIALS,
+    ANNOTATION_VALID_FOR,
+    ANNOTATION_VALID_UNTIL,
+    app_labels,
+    credentials_name,
+)
+from api.operations import LONGEST_OVERLAP, OVERLAP
 from api.rotation import AdvanceRequest, CredentialsStep, Overlap, RotationRequest, RotationStage
 from api.steps import ErrorType, RollNode, Step, Target
 from api.tools import ToolName
@@ -43,7 +50,6 @@ from clients.errors import NotFoundError
 from clients.resources import POD, SECRET, Manifest
 from render.check.credentials import names_of, unrotatable
 from render.check.trial import render_trial
-from render.desired.app import DesiredApp
 from render.desired.credentials import (
     BACKWARDS,
     USED,
@@ -56,6 +62,7 @@ from render.desired.credentials import (
     stage_of,
     texts_of,
     turned_back,
+    unnoted,
 )
 from render.validation.passwords import password_problems
 
@@ -70,6 +77,8 @@ _HEARD_BY_ALL = frozenset({Stage.USE, Stage.RETURN})
 """By every node, also by one whose engine has nothing to be told: its agent logs in with another one from then on."""
 _LOOK_EVERY = 0.5
 _ASK_KUBELET_EVERY = 5.0
+_DIGITS = 9
+"""Of the longest number that is read at all."""
 _DELIVERED_WITHIN = 150.0
 """A kubelet that is not woken brings a Secret within two minutes."""
 
@@ -80,37 +89,42 @@ class Rotate:
 
     @activity.defn(name=Step.BEGIN_ROTATION)
     async def begin_rotation(self, request: RotationRequest) -> RotationStage:
-        """Where it stands: also after an earlier run. Raises CredentialsKept where the passwords stay as they are."""
+        """Where it stands: also after an earlier run. Raises CredentialsKept where the passwords stay as they are,
+        CredentialsLost as ``_texts``; so do the other steps."""
         target = request.target
-        desired = (await desired_for(self._platform, target)).desired
+        want = await desired_for(self._platform, target)
+        desired = want.desired
         if not 0 <= request.overlap <= LONGEST_OVERLAP:
             message = f"overlap is {request.overlap} s; write 0 to {LONGEST_OVERLAP}"
             raise permanent(ErrorType.CREDENTIALS_KEPT, message)
         if why := unrotatable(desired, render_trial(desired)):
             raise permanent(ErrorType.CREDENTIALS_KEPT, why)
         secret = await self._secret(target)
-        texts = texts_of(secret)
+        texts = _texts(target, secret, names_of(desired))
         if stage_of(texts) is Stage.DONE:
             if wrong := list(password_problems(desired, secret)):
                 raise permanent(ErrorType.CREDENTIALS_KEPT, "; ".join(map(str, wrong)))
             if missing := [name for name in names_of(desired) if not texts.get(name)]:
                 message = f"Secret {secret['metadata']['name']} has no {', '.join(missing)}; write the one in use there"
                 raise permanent(ErrorType.CREDENTIALS_KEPT, message)
-            await self._check_accepted(target, desired, texts)
+            await self._check_accepted(target, want, texts)
             made = {each.name: generated(each.length).decode() for each in desired.credentials}
             changes = begun(texts, names_of(desired), made if request.generate else {})
             if not changes:
                 return RotationStage(Stage.DONE)
-            secret = await self._write(target, secret, changes)
+            secret = await self._write(target, secret, changes, valid_for=str(request.overlap))
+        elif stage_of(texts) is Stage.ACCEPT and request.generate:
+            # Somebody asks for it anew, and it is not too late for his overlap.
+            secret = await self._write(target, secret, {}, valid_for=str(request.overlap))
         else:
             await self._wake_kubelets(target, revision_of(texts))
-        return self._stage(target, desired, secret)
+        return await self._stage(target, want, secret)
 
-    async def _check_accepted(self, target: Target, desired: DesiredApp, texts: Mapping[str, str]) -> None:
+    async def _check_accepted(self, target: Target, want: StepContext, texts: Mapping[str, str]) -> None:
         """Nobody has noted yet what the engines run with: it is what the Secret holds only where they let it in."""
-        if all(f"{name}{USED}" in texts for name in names_of(desired)):
+        if all(f"{name}{USED}" in texts for name in names_of(want.desired)):
             return
-        agents = reachable(self._platform, target, [node.name for node in desired.nodes])
+        agents = reachable(self._platform, target, _places(want))
         answers = await reports(self._platform, agents)
         refusing = sorted(name for name, report in answers.items() if report.credentials_refused)
         if refusing:
@@ -122,9 +136,10 @@ class Rotate:
         """The next stage. One that an earlier attempt has written already is only told; so is, for a way back, the
         stage from which there is none."""
         target = request.target
-        desired = (await desired_for(self._platform, target)).desired
+        want = await desired_for(self._platform, target)
         secret = await self._secret(target)
-        texts, names = texts_of(secret), names_of(desired)
+        names = names_of(want.desired)
+        texts = _texts(target, secret, names)
         if request.back:
             changes = turned_back(texts, names)
         else:
@@ -132,11 +147,11 @@ class Rotate:
         if changes:
             until = None
             if request.stage == Stage.ACCEPT and not request.back:
-                until = (datetime.now(UTC) + timedelta(seconds=request.overlap)).isoformat(timespec="seconds")
-            secret = await self._write(target, secret, changes, until)
+                until = (datetime.now(UTC) + timedelta(seconds=_overlap_of(secret))).isoformat(timespec="seconds")
+            secret = await self._write(target, secret, changes, valid_until=until)
         else:
             await self._wake_kubelets(target, revision_of(texts))
-        return self._stage(target, desired, secret)
+        return await self._stage(target, want, secret)
 
     @activity.defn(name=Step.KEEP_BOTH)
     async def keep_both(self, target: Target) -> Overlap:
@@ -157,8 +172,9 @@ class Rotate:
     async def give_credentials(self, step: CredentialsStep) -> None:
         """Raises ToolRefused where the engine does not take them, NodeStuck where it does not come up."""
         platform, target, name = self._platform, step.target, step.node.node
-        await desired_for(platform, target)
-        texts = texts_of(await self._secret(target))
+        desired = (await desired_for(platform, target)).desired
+        stays = name in {node.name for node in desired.nodes}
+        texts = _texts(target, await self._secret(target), names_of(desired))
         stage = stage_of(texts)
         if stage != step.stage:
             message = f"the passwords are at stage {stage}, not {step.stage}; planned anew"
@@ -167,7 +183,13 @@ class Rotate:
         doing = f"{name}: {tool}"
         await tell_step(platform, target, doing)
         waiter = NodeWaiter(platform, target, doing, [name])
-        state = (await waiter.until(lambda each: each.running and bool(each.address), stuck_after=STUCK_AFTER))[0]
+
+        def there_or_gone(state: NodeState) -> bool:
+            return (state.running and bool(state.address)) or not (stays or self._has_pod(target, name))
+
+        state = (await waiter.until(there_or_gone, stuck_after=STUCK_AFTER))[0]
+        if not state.address:
+            return  # of a node that comes or goes: the next Pod, if there is any, mounts what there is then
         answer = await self._told(target, state, tool, revision_of(texts))
         if answer.get("restart") == "true":
             request_id = f"{activity.info().workflow_run_id}/rotate/{name}/{revision_of(texts)}"
@@ -222,9 +244,17 @@ class Rotate:
         check_owner(target, secret)
         return secret
 
-    async def _write(self, target: Target, secret: Manifest, changes: Changes, until: str | None = None) -> Manifest:
+    async def _write(
+        self,
+        target: Target,
+        secret: Manifest,
+        changes: Changes,
+        *,
+        valid_for: str | None = None,
+        valid_until: str | None = None,
+    ) -> Manifest:
         """Raises ConflictError where somebody has written it since it was read."""
-        metadata: Manifest = {"annotations": {ANNOTATION_VALID_UNTIL: until}}
+        metadata: Manifest = {"annotations": {ANNOTATION_VALID_FOR: valid_for, ANNOTATION_VALID_UNTIL: valid_until}}
         if version := secret["metadata"].get("resourceVersion"):
             metadata["resourceVersion"] = version
         name, change = secret["metadata"]["name"], {"metadata": metadata, "data": data_of(changes)}
@@ -246,17 +276,50 @@ class Rotate:
         except NotFoundError:
             return  # its successor mounts what there is now
 
-    def _stage(self, target: Target, desired: DesiredApp, secret: Manifest) -> RotationStage:
-        stage = stage_of(texts_of(secret))
+    async def _stage(self, target: Target, want: StepContext, secret: Manifest) -> RotationStage:
+        stage, desired = stage_of(texts_of(secret)), want.desired
         if stage is Stage.DONE:
             return RotationStage(stage)
-        tools = render_trial(desired)
-        names = [node.name for node in desired.nodes]
-        states = node_states(self._platform, target.namespace, target.app, names)
+        await self._platform.deployments.synced(30)
+        await self._platform.pods.synced(30)
+        tools, places = render_trial(desired), _places(want)
+        states = node_states(self._platform, target.namespace, target.app, places)
+        stay = {node.name for node in desired.nodes}
         nodes = [
-            RollNode(node.name, node.component, node.group, states[node.name].uid)
-            for component in desired.components
-            if stage in _HEARD_BY_ALL or TOOLS[stage] in tools[component.name]
-            for node in component.nodes
+            RollNode(name, component, group, states[name].uid)
+            for each in desired.components
+            if stage in _HEARD_BY_ALL or TOOLS[stage] in tools[each.name]
+            for name, (component, group) in places.items()
+            if component == each.name and (name in stay or self._has_pod(target, name))
         ]
         return RotationStage(stage, nodes, stage in BACKWARDS, names_of(desired))
+
+    def _has_pod(self, target: Target, node: str) -> bool:
+        return bool(living(node, self._platform.pods.list(target.namespace, app_labels(target.app))))
+
+
+def _texts(target: Target, secret: Manifest, names: Sequence[str]) -> dict[str, str]:
+    """Raises CredentialsLost where a step would have to guess what the engines run with."""
+    texts = texts_of(secret)
+    if missing := unnoted(texts, names):
+        keys, name = ", ".join(f"{each}{USED}" for each in missing), secret["metadata"]["name"]
+        message = (
+            f"Secret {target.namespace}/{name} has no {keys}, while its passwords are half changed (stage "
+            f"{stage_of(texts)}); put back there what the engines run with"
+        )
+        raise permanent(ErrorType.CREDENTIALS_LOST, message)
+    return texts
+
+
+def _places(want: StepContext) -> dict[str, tuple[str, str]]:
+    """By name, component and group of whatever may run an engine: also of the nodes that a Scale was adding or removing
+    when it was interrupted, after all others."""
+    found = {node.name: (node.component, node.group) for node in want.desired.nodes}
+    return found | {node.name: (node.component, node.group) for node in want.live.state.nodes()}
+
+
+def _overlap_of(secret: Manifest) -> int:
+    """Seconds. A word that nobody of the platform has written is none: the usual overlap locks nobody out."""
+    word = str((secret["metadata"].get("annotations") or {}).get(ANNOTATION_VALID_FOR, ""))
+    known = word.isascii() and word.isdecimal() and len(word) <= _DIGITS
+    return min(int(word), LONGEST_OVERLAP) if known else OVERLAP

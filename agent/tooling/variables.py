@@ -101,7 +101,9 @@ class Secrets:
         for file in _files_of(name):
             if (text := self._read(file)) is not None:
                 return text
-        raise UnknownNameError(f"${{secret.{name}}} is unknown: the App's credentials hold no {name!r}")
+        there = any(self._bytes(file) is not None for file in _files_of(name))
+        held = f"{name!r} that is UTF-8 text" if there else repr(name)
+        raise UnknownNameError(f"${{secret.{name}}} is unknown: the App's credentials hold no {held}")
 
     def changed(self) -> str:
         """Not empty where somebody has written another password than the one in use; another text for each edit."""
@@ -109,8 +111,9 @@ class Secrets:
             used = [name for name in os.listdir(self._directory) if name.endswith(_USED)]
         except OSError:
             return ""
-        pairs = [(self._read(name.removesuffix(_USED)), self._read(name)) for name in used]
-        edited = any(written and written != in_use for written, in_use in pairs)
+        # What somebody has written may be no text at all: it is another one all the same.
+        pairs = [(self._bytes(name.removesuffix(_USED)), self._read(name)) for name in used]
+        edited = any(written and in_use is not None and written != in_use.encode() for written, in_use in pairs)
         return (self.version() or "changed") if edited else ""
 
     def revision(self) -> str:
@@ -118,8 +121,11 @@ class Secrets:
         return self._read(_REVISION) or ""
 
     def _read(self, file: str) -> str | None:
+        return _text(self._bytes(file))
+
+    def _bytes(self, file: str) -> bytes | None:
         try:
-            return (self._directory / file).read_text(encoding="utf-8").rstrip("\r\n")
+            return (self._directory / file).read_bytes().rstrip(b"\r\n")
         except OSError:
             return None
 
@@ -164,13 +170,9 @@ class Secrets:
             return [], False
         values, complete = [], True
         for name in names:
-            try:
-                value = self._read(name)
-            except UnicodeDecodeError:
-                continue
-            if value is None:
-                complete = False
-            else:
+            held = self._bytes(name)
+            complete = complete and held is not None
+            if (value := _text(held)) is not None:
                 values.append(value)
         return values, complete
 
@@ -209,6 +211,14 @@ class Variables:
             return self.known[name]
         except KeyError:
             raise _unknown(name) from None
+
+
+def _text(held: bytes | None) -> str | None:
+    """What is no text is as good as not there; so the platform reads it too."""
+    try:
+        return held.decode() if held is not None else None
+    except UnicodeDecodeError:
+        return None
 
 
 def _files_of(name: str) -> Iterator[str]:

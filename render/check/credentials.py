@@ -10,7 +10,7 @@ from api.names import credentials_name
 from api.operations import OperationType
 from api.tools import Tool, ToolName
 from render.desired.app import DesiredApp
-from render.desired.credentials import USED, Stage, edited, stage_of, texts_of
+from render.desired.credentials import USED, Stage, edited, stage_of, texts_of, unreadable
 from render.desired.spec_parts import Part
 
 BOTH = (ToolName.ACCEPT_CREDENTIALS, ToolName.RETIRE_CREDENTIALS)
@@ -50,7 +50,7 @@ def rotation_due(
     stage = stage_of(texts)
     if stage is not Stage.DONE:
         return Rotation(Part(OperationType.ROTATE_CREDENTIALS, f"the passwords are half changed (stage {stage})"))
-    changed = edited(texts, names_of(desired))
+    changed = _changed(desired, secret)
     if not changed:
         return Rotation()
     which = ", ".join(changed)
@@ -64,5 +64,11 @@ def rotation_due(
 
 def is_due(desired: DesiredApp, secret: Mapping[str, Any] | None) -> bool:
     """Whether anything has to be asked at all: ``rotation_due`` needs what is dear to find out."""
-    texts = texts_of(secret)
-    return stage_of(texts) is not Stage.DONE or bool(edited(texts, names_of(desired)))
+    return stage_of(texts_of(secret)) is not Stage.DONE or bool(_changed(desired, secret))
+
+
+def _changed(desired: DesiredApp, secret: Mapping[str, Any] | None) -> list[str]:
+    """Also to what no engine can be given: that is refused, with its reason."""
+    names = names_of(desired)
+    found = {*edited(texts_of(secret), names), *unreadable(secret, names)}
+    return [name for name in names if name in found]

@@ -26,6 +26,9 @@ USED, NEXT, FORMER = ".used", ".next", ".former"
 ROTATION = ".rotation"
 """Key of ``<stage> <number>``; the agents read it too."""
 
+_DIGITS = 9
+"""Of the longest number that is read at all."""
+
 Texts = Mapping[str, str]
 """What a Secret holds, decoded, by key."""
 Changes = dict[str, str | None]
@@ -78,6 +81,18 @@ def edited(texts: Texts, names: Iterable[str]) -> list[str]:
     return [name for name in names if texts.get(name) and texts.get(f"{name}{USED}", texts[name]) != texts[name]]
 
 
+def unreadable(secret: Mapping[str, Any] | None, names: Iterable[str]) -> list[str]:
+    """Credentials to which somebody has given what is no text, so that it can never be in use."""
+    data, texts = (secret or {}).get("data") or {}, texts_of(secret)
+    return [name for name in names if data.get(name) and name not in texts and f"{name}{USED}" in texts]
+
+
+def unnoted(texts: Texts, names: Iterable[str]) -> list[str]:
+    """Credentials of which nobody knows any more what is in use, while passwords are half changed: a beginning has
+    noted all of them."""
+    return [] if stage_of(texts) is Stage.DONE else [name for name in names if f"{name}{USED}" not in texts]
+
+
 def begun(texts: Texts, names: Iterable[str], generated: Texts) -> Changes:
     """DONE → ACCEPT: somebody's own password is the next one, else what was ``generated``; empty where there is
     neither, or a rotation has begun already."""
@@ -109,7 +124,11 @@ def advanced(texts: Texts, names: Iterable[str]) -> Changes:
     if stage in (Stage.USE, Stage.RETURN):
         gone: Changes = {f"{name}{FORMER}": None for name in names if f"{name}{FORMER}" in texts}
         return gone | _to(Stage.RETIRE if stage is Stage.USE else Stage.WITHDRAW, texts)
-    return {} if stage is Stage.DONE else _to(Stage.DONE, texts)
+    if stage is Stage.DONE:
+        return {}
+    # Whatever there is of it, also of a credential that the plugin does not have any more.
+    left: Changes = {key: None for key in texts if key.endswith((NEXT, FORMER))}
+    return left | {f"{name}{ending}": None for name in names for ending in (NEXT, FORMER)} | _to(Stage.DONE, texts)
 
 
 def turned_back(texts: Texts, names: Iterable[str]) -> Changes:
@@ -134,5 +153,7 @@ def _published(texts: Texts, name: str, text: str, over: Iterable[str]) -> Chang
 
 
 def _to(stage: Stage, texts: Texts) -> Changes:
+    """The number begins again after what nobody of the platform has written; the stage is another one anyway."""
     number = revision_of(texts).partition(" ")[2]
-    return {ROTATION: f"{stage} {int(number) + 1 if number.isdecimal() else 1}"}
+    known = number.isascii() and number.isdecimal() and len(number) <= _DIGITS
+    return {ROTATION: f"{stage} {int(number) + 1 if known else 1}"}

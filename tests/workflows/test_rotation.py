@@ -6,6 +6,7 @@ import pytest
 from temporalio.client import Client
 
 from api.operations import NoticeKind
+from api.steps import Evacuation
 from tests.workflows.fakes import FakeApp, FakeCluster
 from tests.workflows.running import idle, notify, operation, say, start_by_hand
 from tests.workflows.test_by_hand import failure
@@ -100,6 +101,28 @@ async def test_an_abort_while_both_are_valid_goes_back(client: Client, cluster: 
     error = await failure(handle)
     assert "the former password is valid again" in error.message
     assert passwords(app) == {"password": "old", "password.used": "old"}
+
+
+async def test_what_is_due_while_both_are_valid_gets_its_turn_and_the_rotation_goes_on_afterwards(
+    client: Client, cluster: FakeCluster
+) -> None:
+    app = running(cluster, "meanwhile", both_for=3600.0)
+    await notify(client, "meanwhile")
+    await start_by_hand(client, "meanwhile", ROTATE)
+    await cluster.until(lambda: "meanwhile/keepBoth" in cluster.log)
+    app.writable = "meanwhile-0"
+    moves = Evacuation("server", "meanwhile-0", "", "other", "meanwhile-0 refuses writes")
+    await cluster.change("meanwhile", evacuations=[moves])
+    await notify(client, "meanwhile", NoticeKind.DRIFT)
+    await cluster.until(lambda: app.writable == "other")
+    await cluster.until(lambda: cluster.steps("meanwhile").count("keepBoth") == 2)
+    app.both_for = 0.0
+    await cluster.change("meanwhile", drift=["Service x was changed: spec.selector"])
+    await notify(client, "meanwhile", NoticeKind.DRIFT)
+    await cluster.until(lambda: not app.snapshot.drift)
+    await cluster.until(lambda: cluster.steps("meanwhile").count("keepBoth") == 3)
+    await idle(client, "meanwhile")
+    assert passwords(app) == {"password": "made", "password.used": "made"}
 
 
 async def test_it_is_too_late_to_go_back_once_an_engine_may_have_forgotten(

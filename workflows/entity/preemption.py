@@ -35,26 +35,33 @@ def room_for(
     *,
     first: bool = False,
 ) -> tuple[str, frozenset[str]]:
-    """Why the operation has to end so that drift is repaired, or a role moved that a drain waits for, and what is
-    missing. ``first``: the App's first Deploy has not completed.
+    """Why the operation has to end so that drift is repaired, or a role moved that a drain waits for, and what is to be
+    looked at again. ``first``: the App's first Deploy has not completed.
 
     One that waits for an operator makes room for any drift. One that is at work only for what was missing at the
     look ``before`` too: its steps would wait for that without end, while they themselves put other things away.
+    A RotateCredentials makes room for all that is found at two looks: it puts nothing away, goes on wherever it was
+    ended, and lets both passwords be valid for days maybe.
     """
     if first:
         return _first_begins_anew(newest, before, state)
-    move = next_move(newest, state, now) if waiting else None
+    rotating = operation == OperationType.ROTATE_CREDENTIALS
+    move = next_move(newest, state, now) if waiting or rotating else None
+    if not waiting and move is not None and move.reason not in before:
+        move = None
     drift = frozenset(newest.drift) - frozenset(state.unrepairable)
-    missing = frozenset(sentence for sentence in drift if is_missing(sentence))
+    found = frozenset(sentence for sentence in drift if rotating or is_missing(sentence))
+    if rotating:  # a role that may not move yet may be free to at a later look
+        found |= {each.message for each in newest.evacuations if each.candidate}
     if operation == OperationType.DELETE:
         return "", frozenset()
     # A plugin, or parameters, half moved look like drift, and a Repair would move them one way or the other.
     half_moved = operation in (OperationType.UPGRADE_PLUGIN, OperationType.RECONFIGURE)
-    due = drift if waiting and not half_moved else missing & before
+    due = drift if waiting and not half_moved else drift & found & before
     if not due and move is None:
-        return "", missing
+        return "", found
     why, goes = (move.reason, move.operation) if move is not None else (min(due), OperationType.REPAIR)
-    return f"{why}: a {goes} goes first", missing
+    return f"{why}: a {goes} goes first", found
 
 
 def _first_begins_anew(newest: AppSnapshot, before: frozenset[str], state: EntityState) -> tuple[str, frozenset[str]]:

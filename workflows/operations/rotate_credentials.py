@@ -52,7 +52,7 @@ class RotateCredentialsWorkflow(Controlled):
                 if not isinstance(cause, ApplicationError) or cause.type != ErrorType.CREDENTIALS_KEPT:
                     raise
                 return result(Outcome.REFUSED, cause.message)
-            outcome, message = await self._through(target, stage, request.overlap, ask=True)
+            outcome, message = await self._through(target, stage, ask=True)
             await run_step(Step.FINISH, target, type(None), "note that it is done")
             return result(outcome, message)
 
@@ -60,12 +60,12 @@ class RotateCredentialsWorkflow(Controlled):
             back = AdvanceRequest(target, "", back=True)
             stage = await run_step(Step.ADVANCE_ROTATION, back, RotationStage, "turn back")
             too_late = stage.stage != DONE and not stage.back
-            _, message = await self._through(target, stage, 0, ask=False)
+            _, message = await self._through(target, stage, ask=False)
             return f"it was too late to go back, so it was completed: {message}" if too_late else message
 
         return await controlled(OperationType.ROTATE_CREDENTIALS, request, self.control, body, undo)
 
-    async def _through(self, target: Target, stage: RotationStage, overlap: int, *, ask: bool) -> tuple[Outcome, str]:
+    async def _through(self, target: Target, stage: RotationStage, *, ask: bool) -> tuple[Outcome, str]:
         """From this stage to the end, in its direction. ``ask``: an operator decides on what fails, and may pause
         it."""
         began = stage
@@ -80,7 +80,7 @@ class RotateCredentialsWorkflow(Controlled):
                     workflow.set_current_details(f"Both passwords are valid for {both.seconds:.0f} s more")
                     await workflow.sleep(both.seconds, summary="both passwords are valid")
                 await self.control.safe_point(target, "before the former password is retired")
-            done = AdvanceRequest(target, stage.stage, overlap=overlap)
+            done = AdvanceRequest(target, stage.stage)
             stage = await run_step(Step.ADVANCE_ROTATION, done, RotationStage, f"{said}: done")
         if began.stage == DONE:
             return Outcome.NOTHING, "the engines run with the passwords that the Secret holds"

@@ -49,6 +49,22 @@ def test_while_a_password_is_changed_there_is_another_one(tmp_path: Path, other:
     assert secrets.mask("a-password b-password") == "*** ***"
 
 
+def test_a_password_that_is_no_text_is_told_as_an_edit_and_stops_nothing(tmp_path: Path) -> None:
+    secrets = Secrets(tmp_path)
+    files = {"password.used": b"in-use-pw", "password.next": b"\xff", ".rotation": b"\xff"}
+    write_secret(tmp_path, {"password": b"\xff\xfe", **files})
+    first = secrets.changed()
+    assert first
+    write_secret(tmp_path, {"password": b"\xff\xfd", **files})
+    assert secrets.changed() not in ("", first), "each edit is told"
+    assert (secrets.get("password"), secrets.get("password.also"), secrets.revision()) == ("in-use-pw", "in-use-pw", "")
+    write_secret(tmp_path, {"password": b"in-use-pw", "password.used": b"\xff"})
+    assert (secrets.get("password"), secrets.changed()) == ("in-use-pw", ""), "nobody has noted what is in use"
+    write_secret(tmp_path, {"password": b"\xff"})
+    with pytest.raises(UnknownNameError, match="hold no 'password' that is UTF-8 text"):
+        secrets.get("password")
+
+
 def test_a_secret_that_nobody_has_noted_as_used_is_what_is_used(tmp_path: Path) -> None:
     write_secret(tmp_path, {"password": b"a-password"})
     secrets = Secrets(tmp_path)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.cluster.state import update_members
 from activities.config.rotate import Rotate
+from activities.reconcile.apply_group import ApplyGroup
+from activities.reconcile.finish import Record
+from activities.reconcile.prepare import Prepare
+from activities.reconcile.scale import Scale
 from api.operations import OperationType
 from api.rotation import AdvanceRequest, CredentialsStep, Overlap, RotationRequest, RotationStage
-from api.steps import ErrorType, NodeStep, RollNode, Target
+from api.steps import ComponentStep, ErrorType, GroupStep, NodeStep, RollNode, Target
 from proto import agent_pb2
+from render.desired.state_edits import deleting
 from render.plugin.bundle import PluginBundle
 from tests.unit.activities.support.cluster import NAME, NAMESPACE, World
 from tests.unit.render.support import DEFINITION, TOOLS, shelf, store
 
 SECRET = f"{NAME}-credentials"
 STORES = [f"{NAME}-store-g-{number}" for number in (0, 1)]
+HEARD = ("accept", "use", "retire")
 ROTATE = OperationType.ROTATE_CREDENTIALS
 SAYS = 'steps: [{tcp: {address: "127.0.0.1:7000", send: "pass ${secret.password | quoted}"}, expect: ok}]'
 CHANGES = "\n".join(f"{tool}: {{{SAYS}}}" for tool in ("acceptCredentials", "useCredentials", "retireCredentials"))
@@ -65,7 +74,7 @@ async def begin(world: World, *, generate: bool = True, overlap: int = 60) -> Ro
 
 
 async def advance(world: World, stage: str, *, back: bool = False) -> RotationStage:
-    request = AdvanceRequest(target(world), stage, back, overlap=60)
+    request = AdvanceRequest(target(world), stage, back)
     found: RotationStage = await world.do(Rotate(world.platform).advance_rotation, request)
     return found
 
@@ -101,7 +110,7 @@ async def test_each_stage_reaches_its_nodes_and_the_last_leaves_the_new_password
     assert after.pop(".rotation") == "done 4"
     assert after == {"password": after["password"], "password.used": after["password"]}
     assert after["password"] != old
-    assert "former-valid-until" not in json.dumps(world.object("Secret", SECRET)["metadata"])
+    assert "former-valid" not in json.dumps(world.object("Secret", SECRET)["metadata"])
 
 
 async def test_a_step_that_is_repeated_changes_nothing(world: World) -> None:
@@ -123,6 +132,37 @@ async def test_both_are_valid_for_as_long_as_was_asked_for(world: World) -> None
     assert any("both passwords are valid until" in event for event in world.events())
 
 
+async def test_the_chosen_overlap_outlives_an_interruption_before_the_switch(world: World) -> None:
+    await begin(world, overlap=3600)
+    await begin(world, generate=False, overlap=300)  # as the planner begins it again
+    await advance(world, "accept")
+    both: Overlap = await world.do(Rotate(world.platform).keep_both, target(world))
+    assert both.seconds > 3500
+
+
+async def test_who_asks_for_it_again_before_the_switch_chooses_the_overlap_anew(world: World) -> None:
+    await begin(world, overlap=300)
+    await begin(world, overlap=3600)
+    await advance(world, "accept")
+    both: Overlap = await world.do(Rotate(world.platform).keep_both, target(world))
+    assert both.seconds > 3500
+
+
+@pytest.mark.parametrize(("written", "seconds"), [(None, 300), ("soon", 300), ("9" * 5000, 300), ("604801", 604800)])
+async def test_an_overlap_that_somebody_has_spoilt_locks_nobody_out(
+    world: World, written: str | None, seconds: int
+) -> None:
+    await begin(world, overlap=0)
+    live = world.object("Secret", SECRET)
+    live["metadata"]["annotations"].pop("middleware.io/former-valid-for", None)
+    if written is not None:
+        live["metadata"]["annotations"]["middleware.io/former-valid-for"] = written
+    world.cluster.put(live)
+    await advance(world, "accept")
+    both: Overlap = await world.do(Rotate(world.platform).keep_both, target(world))
+    assert seconds - 5 < both.seconds <= seconds
+
+
 async def test_a_node_is_told_only_once_its_pod_has_the_secret(world: World) -> None:
     stage = await begin(world)
     node = stage.nodes[0]
@@ -138,6 +178,64 @@ async def test_a_node_is_told_only_once_its_pod_has_the_secret(world: World) -> 
     world.cluster.patch = patched  # type: ignore[method-assign]
     await give(world, node, "accept")
     assert world.agents.called("acceptCredentials") == [node.name]
+
+
+async def scaling(world: World, replicas: int) -> None:
+    """A Scale has begun, and was interrupted before the nodes it is about are normal, or gone."""
+    world.edit(components=store(replicas=replicas))
+    of = world.target(OperationType.SCALE)
+    await world.do(Prepare(world.platform).prepare, of)
+    await world.do(Prepare(world.platform).services, of)
+    await world.do(Scale(world.platform).plan_scale, of)
+
+
+async def removing(world: World) -> str:
+    """A Scale was interrupted once it had marked a node, which runs still."""
+    await scaling(world, 3)
+    step = GroupStep(world.target(OperationType.SCALE), "store", "g")
+    await world.do(ApplyGroup(world.platform).apply_group, step)
+    await world.do(Record(world.platform).record, ComponentStep(step.target, "store"))
+    await world.do(Record(world.platform).finish, step.target)
+    await scaling(world, 2)
+    leaving = f"{NAME}-store-g-2"
+    await update_members(world.platform, NAMESPACE, f"{NAME}-store-g", lambda before: deleting(before, {leaving}))
+    assert world.nodes("deleting") == [leaving]
+    return leaving
+
+
+async def told(world: World) -> dict[str, list[str]]:
+    """By stage, who hears of it."""
+    stage, found = await begin(world), {}
+    while stage.stage != "done":
+        found[stage.stage] = [node.name for node in stage.nodes if node.component == "store"]
+        for node in stage.nodes:
+            await give(world, node, stage.stage)
+        stage = await advance(world, stage.stage)
+    return found
+
+
+async def test_a_node_that_is_being_added_hears_of_each_stage(world: World) -> None:
+    await scaling(world, 3)
+    assert world.nodes("adding") == [added := f"{NAME}-store-g-2"]
+    assert added not in [node.name for node in (await begin(world)).nodes], "a Pod mounts what there is when it starts"
+    step = GroupStep(world.target(OperationType.SCALE), "store", "g")
+    await world.do(ApplyGroup(world.platform).apply_group, step)
+    assert world.nodes("adding") == [added]
+    assert await told(world) == {stage: [*STORES, added] for stage in HEARD}
+
+
+async def test_a_node_that_is_being_removed_hears_of_each_stage(world: World) -> None:
+    leaving = await removing(world)
+    assert await told(world) == {stage: [*STORES, leaving] for stage in HEARD}
+
+
+async def test_a_node_that_is_gone_before_its_turn_holds_up_nobody(world: World) -> None:
+    leaving = await removing(world)
+    stage = await begin(world)
+    world.cluster.remove(world.pod(leaving))
+    for node in stage.nodes:
+        await asyncio.wait_for(give(world, node, "accept"), 60)
+    assert world.agents.called("acceptCredentials") == STORES
 
 
 async def test_an_engine_that_takes_them_at_a_start_only_is_restarted(world: World) -> None:
@@ -200,6 +298,16 @@ async def test_a_password_that_nobody_could_write_is_refused_and_nothing_is_touc
     assert (failed.type, held(world)) == (ErrorType.CREDENTIALS_KEPT, before)
 
 
+async def test_a_password_that_is_no_text_is_refused_and_told(world: World) -> None:
+    live = world.object("Secret", SECRET)
+    world.cluster.put({**live, "data": {**live["data"], "password": base64.b64encode(b"\xff\xfe").decode()}})
+    snapshot = await world.load()
+    assert snapshot.operation == ""
+    assert "password in Secret books-credentials is not brought about" in snapshot.credentials
+    assert "is not UTF-8 text" in snapshot.credentials
+    assert "is not UTF-8 text" in (await refusal(world)).message
+
+
 async def test_a_plugin_that_cannot_change_them_says_so(virtual_time: None) -> None:
     world = await World().deployed()
     assert "has no tool useCredentials" in (await refusal(world)).message
@@ -226,6 +334,30 @@ async def test_a_secret_made_anew_that_opens_nothing_is_not_taken_for_what_is_in
 
 async def test_an_overlap_without_sense_names_what_would_be_right(world: World) -> None:
     assert "write 0 to 604800" in (await refusal(world, overlap=-1)).message
+
+
+@pytest.mark.parametrize("stage", ["accept", "use", "retire", "return", "withdraw"])
+async def test_half_changed_passwords_of_which_nobody_knows_the_one_in_use_are_told_and_left_alone(
+    world: World, stage: str
+) -> None:
+    nodes = (await begin(world)).nodes
+    write(world, password__used=None, __rotation=f"{stage} 7")
+    before = held(world)
+    steps: list[Callable[[], Awaitable[object]]] = [
+        lambda: begin(world),
+        lambda: advance(world, stage),
+        lambda: advance(world, "", back=True),
+        lambda: give(world, nodes[0], stage),
+    ]
+    for step in steps:
+        with pytest.raises(ApplicationError, match=r"has no password\.used") as caught:
+            await step()
+        assert caught.value.type == ErrorType.CREDENTIALS_LOST
+        assert f"stage {stage}" in caught.value.message
+    assert held(world) == before
+    assert "acceptCredentials" not in [call for _, call, _ in world.agents.calls]
+    write(world, password__used=before["password"])
+    assert (await begin(world)).stage == stage, "it goes on once it is put back"
 
 
 async def test_a_lost_password_comes_back_from_what_is_in_use(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from render.desired.credentials import (
     stage_of,
     texts_of,
     turned_back,
+    unnoted,
 )
 
 NAMES = ["password", "admin"]
@@ -115,3 +117,24 @@ def test_a_line_break_that_an_editor_leaves_is_no_edit() -> None:
     assert edited(texts_of(secret), ["password"]) == []
     assert "bytes" not in texts_of(secret)
     assert stage_of({".rotation": "nonsense"}) is Stage.DONE
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 10, "x", "", "٣", "-1"])
+def test_a_foreign_number_of_a_stage_stops_nothing(number: str) -> None:
+    texts = after(STEADY, begun(STEADY, NAMES, made(*NAMES)))
+    changes = advanced({**texts, ".rotation": f"accept {number}"}, NAMES)
+    assert changes[".rotation"] == "use 1"
+
+
+@pytest.mark.parametrize("stage", ["retire", "withdraw"])
+def test_nothing_of_a_rotation_is_left_at_its_end(stage: str) -> None:
+    left = {"password.next": "a", "password.former": "b", "earlier.next": "of a credential that the plugin had"}
+    texts = {**STEADY, **left, ".rotation": f"{stage} 3"}
+    assert told(after(texts, advanced(texts, NAMES))) == STEADY
+
+
+def test_what_is_in_use_is_missed_only_while_it_is_changed() -> None:
+    texts = {"password": "old", "admin": "old", "admin.used": "old"}
+    assert unnoted(texts, NAMES) == []
+    assert unnoted({**texts, ".rotation": "done 4"}, NAMES) == []
+    assert unnoted({**texts, ".rotation": "accept 1"}, NAMES) == ["password"]

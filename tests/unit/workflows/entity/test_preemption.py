@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from api.operations import OperationState, OperationType
-from api.steps import AppSnapshot
+from api.steps import AppSnapshot, Evacuation
 from workflows.entity.preemption import room_for
 from workflows.entity.state import EntityState
 
@@ -85,6 +86,33 @@ def test_a_first_deploy_begins_again_for_what_stays_wrong_once_until_it_is_done_
     assert look(look(NONE)[1])[0] == "", "it has not changed it, and would not the next time"
     state.drifted_anew(NOW)
     assert look(look(NONE)[1])[0]
+
+
+ROTATE, MOVE = OperationType.ROTATE_CREDENTIALS, Evacuation("server", "x-0", "m1", "x-1", "machine m1 is cordoned")
+
+
+@pytest.mark.parametrize(
+    ("found", "first"),
+    [({"drift": [EDITED]}, f"{EDITED}: a Repair"), ({"evacuations": [MOVE]}, f"{MOVE.message}: a Switchover")],
+)
+def test_a_rotation_makes_room_for_all_that_does_not_pass_by_itself(found: dict[str, Any], first: str) -> None:
+    """It may let both passwords be valid for days, and goes on wherever it was ended."""
+    newest = replace(CALM, **found)
+    why, seen = entity().room(newest, ROTATE, NONE)
+    assert (why, bool(seen)) == ("", True), "it is looked at again"
+    assert entity().room(newest, ROTATE, seen)[0] == f"{first} goes first"
+    assert entity().room(CALM, ROTATE, seen) == ("", NONE)
+    assert entity().room(newest, OperationType.UPGRADE, seen)[0] == ""
+    assert entity(OperationState.PAUSED).room(newest, ROTATE, NONE)[0] == f"{first} goes first", "at once"
+
+
+def test_a_role_that_may_not_move_yet_is_looked_at_again_during_a_rotation() -> None:
+    rotating, newest = entity(), replace(CALM, evacuations=[MOVE])
+    rotating.state.move_node, rotating.state.move_retry_at = MOVE.node, (NOW + timedelta(minutes=1)).isoformat()
+    assert rotating.room(newest, ROTATE, NONE) == ("", frozenset({MOVE.message}))
+    assert rotating.room(newest, ROTATE, frozenset({MOVE.message})) == ("", frozenset({MOVE.message}))
+    nobody = replace(newest, evacuations=[replace(MOVE, candidate="")])
+    assert rotating.room(nobody, ROTATE, NONE) == ("", NONE), "there is nothing to wait for"
 
 
 def test_a_delete_makes_room_for_nothing() -> None:
