@@ -64,7 +64,8 @@ def test_a_parameter_changed_behind_the_platforms_back_is_put_back(app: RunningA
     with app.of_node(node) as client:
         client.config_set("maxmemory", str(100 * 2**20))
         result = temporal.execute("Repair", {"namespace": NAMESPACE, "app": NAME})
-        assert result["outcome"] == "completed"
+        # The look of every five minutes may have come first.
+        assert result["outcome"] in ("completed", "nothing to do")
         assert client.config_get("maxmemory")["maxmemory"] == str(300 * 2**20)
     assert any(node in message and "maxmemory" in message for message in app.events("RepairStarted"))
 
