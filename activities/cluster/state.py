@@ -1,15 +1,15 @@
 """Writing what is recorded of an App: in the statuses of App, Groups and Components, which no tenant may write.
 
 Each object is written under its ``resourceVersion``; the watcher writes other fields of the same statuses all day, so a
-conflict only means to read again. Where the own fields are not what the change was computed from any more, the change
-is computed again by whoever asked.
+conflict only means to read again. Where another writer has changed the fields from which a change was computed,
+``activities.app.observed.update_state`` computes the change again.
 
 Several objects are not written at once, so the order is such that a crash between any two leaves what a repeat of the
 step, or the next operation, completes:
 1. The App before its Groups and Components: an operation that has begun is known to have begun.
-2. A revision before the status that names it: one that nobody names is taken away by the next write.
+2. A revision before the status that names it: the next write removes a revision that no status names.
 3. Statuses before specs: a spec that is behind is drift, and is put back to what the status says.
-4. Revisions that nobody names any more last.
+4. Last, revisions that no status names any more are removed.
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ from render.desired.credentials import (
     advanced,
     begun,
     data_of,
+    number_of,
     revision_of,
     stage_of,
     texts_of,
@@ -77,8 +78,6 @@ _HEARD_BY_ALL = frozenset({Stage.USE, Stage.RETURN})
 """By every node, also by one whose engine has nothing to be told: its agent logs in with another one from then on."""
 _LOOK_EVERY = 0.5
 _ASK_KUBELET_EVERY = 5.0
-_DIGITS = 9
-"""Of the longest number that is read at all."""
 _DELIVERED_WITHIN = 150.0
 """A kubelet that is not woken brings a Secret within two minutes."""
 
@@ -320,6 +319,5 @@ def _places(want: StepContext) -> dict[str, tuple[str, str]]:
 
 def _overlap_of(secret: Manifest) -> int:
     """Seconds. A word that nobody of the platform has written is none: the usual overlap locks nobody out."""
-    word = str((secret["metadata"].get("annotations") or {}).get(ANNOTATION_VALID_FOR, ""))
-    known = word.isascii() and word.isdecimal() and len(word) <= _DIGITS
-    return min(int(word), LONGEST_OVERLAP) if known else OVERLAP
+    seconds = number_of(str((secret["metadata"].get("annotations") or {}).get(ANNOTATION_VALID_FOR, "")))
+    return OVERLAP if seconds is None else min(seconds, LONGEST_OVERLAP)

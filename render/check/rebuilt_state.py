@@ -37,7 +37,7 @@ from api.names import (
     group_name,
     node_ordinal,
 )
-from render.desired.recorded_state import GroupState, State, ordinal_of
+from render.desired.recorded_state import GroupState, State, by_ordinal
 from render.desired.revisions import newest_first, read_revision
 from render.desired.spec_parts import pod_facts
 from render.manifests.deployments import is_of, version_of
@@ -208,9 +208,14 @@ def _made_of(
     return candidates[max(made)], candidates[min(made)]
 
 
+def _names(name: str, spec: GroupSpec) -> list[str]:
+    """Of the nodes of the Group ``name``."""
+    return [f"{name}-{ordinal}" for ordinal in spec.ordinals]
+
+
 def _gone(name: str, spec: GroupSpec, nodes: Mapping[str, Manifest]) -> list[str]:
     """Nodes without a Deployment."""
-    return [node for node in (f"{name}-{ordinal}" for ordinal in spec.ordinals) if node not in nodes]
+    return [node for node in _names(name, spec) if node not in nodes]
 
 
 def _revisions(place: Place, live: LiveObjects) -> list[GroupSpec]:
@@ -235,9 +240,9 @@ def _complete(groups: Mapping[str, GroupState], live: LiveObjects) -> bool:
     """Whether every node is there that its Group asks for."""
     for name, group in groups.items():
         spec = Group.model_validate({**live.groups[name], "status": {}}).spec if name in live.groups else group.update
-        ordinals = spec.ordinals if spec is not None else []
+        names = _names(name, spec) if spec is not None else []
         normal = any(member.state == MemberState.NORMAL for member in group.members)
-        if not normal or not {f"{name}-{ordinal}" for ordinal in ordinals} <= _made(group, live):
+        if not normal or not {*names} <= _made(group, live):
             return False
     return bool(groups)
 
@@ -249,10 +254,10 @@ def _all_members(name: str, group: GroupState) -> tuple[Member, ...]:
     if spec is not None:
         version = max((each.runtime_version for each in (spec, group.current or spec)), key=version_key)
         rolling = group.current != spec
-        for node in (f"{name}-{ordinal}" for ordinal in spec.ordinals):
+        for node in _names(name, spec):
             made = Member(name=node, state=MemberState.NORMAL, version=version, unverified=rolling)
             found.setdefault(node, made.model_copy(update={"data": version}) if rolling else made)
-    return tuple(sorted(found.values(), key=lambda each: (ordinal_of(each.name), each.name)))
+    return by_ordinal(found.values())
 
 
 def _made(group: GroupState, live: LiveObjects) -> set[str]:

@@ -154,6 +154,10 @@ def _published(texts: Texts, name: str, text: str, over: Iterable[str]) -> Chang
 
 def _to(stage: Stage, texts: Texts) -> Changes:
     """The number begins again after what nobody of the platform has written; the stage is another one anyway."""
-    number = revision_of(texts).partition(" ")[2]
-    known = number.isascii() and number.isdecimal() and len(number) <= _DIGITS
-    return {ROTATION: f"{stage} {int(number) + 1 if known else 1}"}
+    number = number_of(revision_of(texts).partition(" ")[2])
+    return {ROTATION: f"{stage} {1 if number is None else number + 1}"}
+
+
+def number_of(word: str) -> int | None:
+    """None for what the platform cannot have written."""
+    return int(word) if word.isascii() and word.isdecimal() and len(word) <= _DIGITS else None

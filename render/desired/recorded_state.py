@@ -8,7 +8,7 @@ write those may make them say anything, and it is an edit to be put back. Only a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -71,7 +71,7 @@ class State:
         return [
             Node(group.component, group.group, member)
             for _, group in sorted(self.groups.items())
-            for member in sorted(group.members, key=lambda each: (ordinal_of(each.name), each.name))
+            for member in by_ordinal(group.members)
             if not states or member.state in states
         ]
 
@@ -107,6 +107,10 @@ def _lowest(specs: Iterator[GroupSpec | None]) -> str:
 def ordinal_of(name: str) -> int:
     digits = name.rpartition("-")[2]
     return int(digits) if digits.isascii() and digits.isdecimal() else 0
+
+
+def by_ordinal(members: Iterable[Member]) -> tuple[Member, ...]:
+    return tuple(sorted(members, key=lambda each: (ordinal_of(each.name), each.name)))
 
 
 def read_deployed(app: Mapping[str, Any]) -> DeployedStatus | None:

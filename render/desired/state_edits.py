@@ -14,7 +14,7 @@ from api.group import GroupSpec, Member, MemberState
 from api.meta import parse_quantity
 from api.operations import OperationType
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
-from render.desired.recorded_state import GroupState, State, ordinal_of
+from render.desired.recorded_state import GroupState, State, by_ordinal
 from render.desired.spec_parts import pod_facts
 from render.plugin.versions import version_key
 
@@ -109,15 +109,11 @@ def _adding(members: Members, group: DesiredGroup, *, ran: bool) -> Members:
         return member.name in wanted or (ran and member.state == MemberState.ADDING)
 
     new = {node.name: _new(node) for node in group.nodes}
-    return _sorted({**new, **{member.name: member for member in members if stays(member)}})
+    return by_ordinal({**new, **{member.name: member for member in members if stays(member)}}.values())
 
 
 def _new(node: DesiredNode) -> Member:
     return Member(name=node.name, state=MemberState.ADDING, version=node.runtime_version)
-
-
-def _sorted(members: Mapping[str, Member]) -> Members:
-    return tuple(sorted(members.values(), key=lambda each: (ordinal_of(each.name), each.name)))
 
 
 def normal(before: State, component: DesiredComponent, runs: Mapping[str, str] | None = None) -> State:
@@ -133,7 +129,7 @@ def normal(before: State, component: DesiredComponent, runs: Mapping[str, str] |
                 member = _new(node)
             there = member.model_copy(update={"state": MemberState.NORMAL})
             members[node.name] = _running(there, (runs or {}).get(node.name, ""))
-        after = after.with_group(group.resource_name, replace(known, members=_sorted(members)))
+        after = after.with_group(group.resource_name, replace(known, members=by_ordinal(members.values())))
     return after
 
 

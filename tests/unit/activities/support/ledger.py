@@ -32,7 +32,7 @@ BUNDLES = {
 
 
 class Ledger:
-    """``state``: what is recorded; and the Component and Group resources. ``app``: what the App asks for now."""
+    """``state``: what is recorded. ``app``: what the App asks for now. Component and Group resources are kept too."""
 
     def __init__(self, app: App, *, runs: bool = True) -> None:
         self.app = app
