@@ -63,6 +63,26 @@ async def test_with_sentinel_that_elects_whom_it_is_told_and_does_not_fight(tmp_
         await asyncio.gather(*(until(s.ready, f"{s.name} ready") for s in made.sentinels))
 
 
+async def test_a_sentinel_that_hung_is_not_asked_for_it(tmp_path: Path) -> None:
+    # After 2 s without a look at its clock it is in TILT for 30 s: it answers OK to a failover, and begins none.
+    async with cluster(tmp_path, "sentinel", redis_server=3, redis_sentinel=3) as made:
+        hung = made.sentinels[0]
+        assert hung.process is not None
+        hung.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(2.5)
+        hung.process.send_signal(signal.SIGCONT)
+        await until(lambda: _tilted(hung), "the Sentinel is in TILT")
+        old = await made.primary()
+        new = next(e for e in made.servers if e is not old)
+        await switch(made, old, new)
+        assert await made.primary() is new
+        assert await _tilted(hung)
+
+
+async def _tilted(sentinel: Engine) -> bool:
+    return (await sentinel.ask("INFO", "sentinel"))["sentinel_tilt"] == 1
+
+
 async def _connected(engine: Engine, number: int) -> bool:
     return f"id={number} " in await engine.ask("CLIENT", "LIST")
 
