@@ -43,8 +43,8 @@ class Plan:
     needs_cluster: bool = False
 
 
-UNIT = Plan("unit", ("tests/unit", "tests/replay", "-n", "6"), needs_programs=False)
-WORKFLOWS = Plan("workflows", ("tests/workflows", "-n", "4"))
+UNIT = Plan("unit", ("tests/unit", "tests/replay", "-n", "9"), needs_programs=False)
+WORKFLOWS = Plan("workflows", ("tests/workflows", "-n", "5"))
 # In the order of their names: by the number of their tests, as pytest-xdist has it, the longest story would begin last.
 SPREAD = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 E2E = Plan("e2e", ("tests/e2e", "-m", "not exclusive", *SPREAD), needs_cluster=True)

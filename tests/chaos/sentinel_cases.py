@@ -3,7 +3,8 @@
     python -m pytest tests/chaos/sentinel_cases.py
 
 The numbers are those of the list in docs/high-availability.md, which also names the cases that other tests show and
-those that cannot arise here. It takes a quarter of an hour, so CI runs a selection (``tests/e2e/test_failover.py``).
+those that cannot arise here. It takes a quarter of an hour, so CI runs a selection
+(``tests/e2e/test_failover_sentinel.py``).
 """
 
 from __future__ import annotations
