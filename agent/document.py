@@ -8,8 +8,7 @@ has validated the document before it was rendered.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,30 +19,28 @@ DOCUMENT_KEY = "node.json"
 
 @dataclass(frozen=True)
 class RunAction:
-    argv: tuple[str, ...]
+    argv: tuple[Any, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: str | None = None
     exit_codes: tuple[int, ...] = (0,)
+    parse: str = "text"
 
 
 @dataclass(frozen=True)
 class TcpAction:
-    address: str
     send: str = ""
-    keep: bool = False
-    login: str = ""
-    login_expect: str | None = None
-    login_refused: str | None = None
+    end: str | None = None
+    parse: str = "text"
 
 
 @dataclass(frozen=True)
 class HttpAction:
-    url: str
+    path: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
     status: tuple[int, ...] = (200,)
-    json_paths: Mapping[str, str] = field(default_factory=dict, metadata={"key": "json"})
+    parse: str = "text"
 
 
 @dataclass(frozen=True)
@@ -54,62 +51,75 @@ class WriteAction:
 
 
 @dataclass(frozen=True)
-class Repeat:
-    every: float = 0.5
-    timeout: float = 30.0
-
-
-@dataclass(frozen=True)
 class Step:
     name: str = ""
-    run: RunAction | None = None
+    when: str = ""
+    resp: tuple[Any, ...] | None = None
     tcp: TcpAction | None = None
     http: HttpAction | None = None
+    run: RunAction | None = None
     write: WriteAction | None = None
-    set: Mapping[str, str] | None = None
+    set: Mapping[str, Any] | None = None
     fail: str | None = None
-    when: Mapping[str, str] = field(default_factory=dict)
-    expect: str | None = None
-    table: str | None = None
-    collect: Mapping[str, str] = field(default_factory=dict)
-    timeout: float = 5.0
+    call: str | None = None
+    steps: tuple[Step, ...] = ()
+    to: str = ""
+    at: str = ""
+    reply: tuple[str, ...] = ()
+    refusals: str = "fail"
+    with_: Mapping[str, Any] = field(default_factory=dict, metadata={"key": "with"})
+    as_: tuple[str, ...] = field(default=(), metadata={"key": "as"})
+    into: str = ""
+    expect: str = ""
+    until: str = ""
+    every: float = 0.5
+    within: float = 30.0
+    for_each: str = ""
+    first_of: str = ""
     optional: bool = False
-    repeat: Repeat | None = None
-    for_each: tuple[Any, ...] | str | None = None
-    first_of: tuple[str, ...] | None = None
+    timeout: float = 5.0
+    else_: tuple[Step, ...] = field(default=(), metadata={"key": "else"})
+    on_failure: tuple[Step, ...] = ()
 
     @cached_property
     def plain(self) -> bool:
         """It is carried out once, and its failure is the tool's."""
-        return self.repeat is None and self.for_each is None and self.first_of is None and not self.optional
+        return not (self.until or self.for_each or self.first_of or self.optional or self.on_failure)
 
     @cached_property
     def waits(self) -> bool:
         """For somebody else."""
-        return self.tcp is not None or self.run is not None or self.http is not None
-
-    @cached_property
-    def when_once(self) -> tuple[tuple[str, str], ...]:
-        """What is asked before the step: of ``forEach`` all that holds for each item or for none, as nothing is done
-        then. ``firstOf`` fails where it passes over every item. Without a loop everything is asked here: ``${item}`` is
-        what an earlier ``firstOf`` has chosen, and an unknown name fails the tool."""
-        if self.for_each is None and self.first_of is None:
-            return tuple(self.when.items())
-        once = tuple((text, pattern) for text, pattern in self.when.items() if "${item" not in text)
-        return () if self.first_of is not None and len(once) < len(self.when) else once
-
-    @cached_property
-    def when_each(self) -> tuple[tuple[str, str], ...]:
-        """What is asked for each item: all, as what the last one has captured may count."""
-        return tuple(self.when.items()) if len(self.when_once) < len(self.when) else ()
+        return any(each is not None for each in (self.resp, self.tcp, self.http, self.run))
 
     @cached_property
     def longest(self) -> float:
         """Seconds after which its own time-out has ended it; infinite where that is not known beforehand."""
-        if self.repeat is not None or isinstance(self.for_each, str):
+        if self.until or self.for_each or self.first_of or self.steps or self.call or self.on_failure:
             return math.inf
-        times = self.for_each if self.for_each is not None else self.first_of
-        return (1 if times is None else len(times)) * self.timeout if self.waits else 0.0
+        return self.timeout if self.waits else 0.0
+
+
+@dataclass(frozen=True)
+class Connection:
+    """``resp``, ``tcp`` or ``http``: an address; ``login``: of RESP the words after AUTH."""
+
+    resp: str | None = None
+    tcp: str | None = None
+    http: str | None = None
+    login: tuple[str, ...] = ()
+    keep: bool = False
+
+    @cached_property
+    def address(self) -> str:
+        return self.resp or self.tcp or self.http or ""
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Steps with a name of their own; ``result``: what ``call`` gives."""
+
+    steps: tuple[Step, ...]
+    result: Any = None
 
 
 @dataclass(frozen=True)
@@ -122,27 +132,18 @@ class Undo:
 class Tool:
     steps: tuple[Step, ...]
     timeout: float = 10.0
-    result: Mapping[str, str] = field(default_factory=dict)
-    roles: Mapping[str, str] = field(default_factory=dict)
+    result: Any = None
     undo: Undo | None = None
 
-    @cached_property
-    def assignable(self) -> tuple[str, ...]:
-        """Names to which a step may give a value."""
-        return tuple(_assignable(self.steps))
 
+@dataclass(frozen=True)
+class Toolbox:
+    """A component's tool file."""
 
-def _assignable(steps: tuple[Step, ...]) -> Iterator[str]:
-    for step in steps:
-        if step.expect is not None:
-            yield from re.compile(step.expect).groupindex
-        yield from step.collect
-        if step.set is not None:
-            yield from step.set
-        if step.http is not None:
-            yield from step.http.json_paths
-        if step.first_of is not None:
-            yield "item"
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    connections: Mapping[str, Connection] = field(default_factory=dict)
+    vars: Mapping[str, str] = field(default_factory=dict)
+    sequences: Mapping[str, Sequence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -204,12 +205,18 @@ class NodeDocument:
     schema: int = SCHEMA
     hold: bool = False
     files: tuple[NodeFile, ...] = ()
-    tools: Mapping[str, Tool] = field(default_factory=dict)
+    toolbox: Toolbox = field(default_factory=Toolbox)
+    names: Mapping[str, Any] = field(default_factory=dict)
+    """What expressions know of App, component and configuration (``render.manifests.names``)."""
     roles: tuple[str, ...] = ()
     writable_roles: tuple[str, ...] = ()
     monitor_interval: float = 0.5
     lease: Lease | None = None
     members: tuple[Member, ...] = ()
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        return self.toolbox.tools
 
     def members_among(self, words: str) -> int:
         """How many of the other nodes are named, by address or name, among ``words``: strangers do not count, nor does

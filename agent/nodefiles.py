@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from agent.documents import Bundle
 from agent.record import Record
@@ -13,11 +14,25 @@ from agent.tooling.variables import Secrets, Variables
 LEAD = "node.lead"
 
 
-def node_names(bundle: Bundle, record: Record | None, *, lead: bool = False) -> dict[str, str]:
-    """The names every tool and file may use. A record of another App says nothing about this App's roles.
+def node_names(bundle: Bundle, record: Record | None, *, lead: bool = False) -> dict[str, Any]:
+    """What the expressions of tools know before the first step. A record of another App says nothing about this App's
+    roles.
 
     ``lead``: the platform wants this node to begin as primary where nobody else is.
     """
+    node, given = bundle.document.node, bundle.document.names
+    own = record if record is not None and record.app_uid == node.app_uid else Record()
+    first = own.app_uid == ""
+    about = {"name": node.name, "address": node.address, "ordinal": node.ordinal, "first": first, "lead": lead}
+    return {
+        **given,
+        "node": {**given.get("node", {}), **about},
+        "last": {"role": own.role, "position": own.position, "epoch": own.epoch},
+    }
+
+
+def file_names(bundle: Bundle, record: Record | None, *, lead: bool = False) -> dict[str, str]:
+    """What ``${}`` in files and in the process's command knows."""
     node = bundle.document.node
     own = record if record is not None and record.app_uid == node.app_uid else None
     return {

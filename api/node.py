@@ -9,13 +9,13 @@ TLS Secret at ``/etc/middleware-tls`` (tls.crt, tls.key, ca.crt). Agent state li
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from api.meta import Model
 from api.plugin import Process
-from api.tools import Tool
+from api.tools import Toolbox
 
 SCHEMA = 1
 DOCUMENT_KEY = "node.json"
@@ -71,7 +71,9 @@ class NodeDocument(Model):
     node: NodeIdentity
     process: Process
     files: list[NodeFile]
-    tools: dict[str, Tool]
+    toolbox: Toolbox
+    names: dict[str, Any] = {}
+    """What expressions of tools know: what templates of files know."""
     roles: list[str] = []
     writable_roles: list[str] = []
     monitor_interval: float = 0.5

@@ -1,15 +1,17 @@
-"""The declarative tool language of a plugin: what the agents do with an engine, without code.
+"""The tool language of a plugin: what the agents do with an engine, without code.
 
-A tool is a list of steps. The platform renders its YAML with Jinja2 (node addresses, options); what only the running
-node knows is written ``${name}`` and filled in by the agent: ``${node.name}``, ``${node.address}``, ``${node.first}``
-(``true`` until this node's engine has once run in this App), ``${node.lead}`` (``true`` in the one start by which the
-platform wants this node to begin as primary), ``${last.role}``, ``${last.position}``, ``${last.epoch}`` (the agent's
-own record on the volume), ``${secret.NAME}``, ``${arg.NAME}``, ``${item}`` inside ``forEach``/``firstOf``, and
-whatever an earlier step captured or set. ``$${`` is a literal ``${``. An unknown name fails the tool with that name.
+A component's tool file is plain YAML, never templated: ``connections`` to the engine and its peers, ``vars`` (named
+expressions), ``sequences`` (steps that tools call) and ``tools``. Expressions are Jinja2's; the agent evaluates them
+at the moment of use. ``when``, ``expect``, ``until``, ``forEach``, ``firstOf``, ``only`` and ``vars`` are bare
+expressions; every other text may hold expressions in ``{{ }}``, and is a value of its own type where it is one of them
+alone.
 
-``${secret.NAME.also}`` is the second password that is valid while passwords are changed, at other times the same one.
-Secrets are allowed in ``tcp.send``, ``http.headers``, ``http.body``, ``write.content`` and ``run.env``; never in
-``run.argv``, where every process of the Pod could read them.
+What expressions know: what templates of files know (docstring of ``api.plugin``), and ``node.first`` (until this node's
+engine has once run in this App), ``node.lead`` (in the one start by which the platform wants this node to begin as
+primary), ``last`` (``role``, ``position``, ``epoch`` of the agent's own record on the volume), ``arg`` (of the call),
+``item`` (of the loop), what earlier steps named with ``as``, ``into`` and ``set``, and, where they can reach neither a
+command line nor a log, ``secret.NAME`` and ``alsoValid.NAME``, the second password that is valid while passwords are
+changed.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from api.app import Scalar
 from api.meta import Model
 
 
@@ -74,14 +77,14 @@ class ToolName(StrEnum):
     """On the nodes that stay, of every component, one after another, arguments ``node`` and ``address`` of one that
     was removed: drop what is remembered of it."""
     ACCEPT_CREDENTIALS = "acceptCredentials"
-    """The engine lets in whoever has ``${secret.NAME}`` or ``${secret.NAME.also}``, until ``retireCredentials``. An
+    """The engine lets in whoever has ``secret.NAME`` or ``alsoValid.NAME``, until ``retireCredentials``. An
     engine that can hold one password only has neither of the two."""
     USE_CREDENTIALS = "useCredentials"
-    """What the engine itself logs in with at its peers is ``${secret.NAME}``, which all of them accept. Of an engine
+    """What the engine itself logs in with at its peers is ``secret.NAME``, which all of them accept. Of an engine
     that holds one password only: it is changed here. Result ``restart``: ``true`` where the engine takes it at a start
     only; it is restarted then."""
     RETIRE_CREDENTIALS = "retireCredentials"
-    """The engine lets in whoever has ``${secret.NAME}``, and nobody else."""
+    """The engine lets in whoever has ``secret.NAME``, and nobody else."""
     BACKUP = "backup"
     RESTORE = "restore"
 
@@ -125,57 +128,39 @@ LongSeconds = Annotated[float, Field(gt=0, le=86_400)]
 """Of tools and their steps: what moves data away from a node may take hours."""
 
 
-class RunAction(Model):
-    """Runs a program without a shell; fails on another exit code. Its standard output is what ``expect`` sees."""
+Expression = Annotated[str, Field(min_length=1)]
+"""Bare, without braces."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Parse = Literal["text", "lines", "keyValue", "json"]
 
-    argv: list[str] = Field(min_length=1)
+
+class RunAction(Model):
+    """Runs a program without a shell; fails on another exit code. Gives its standard output, as ``parse`` says."""
+
+    argv: list[Scalar] = Field(min_length=1)
     env: dict[str, str] = {}
     stdin: str | None = None
     exit_codes: list[int] = [0]
-
-    @model_validator(mode="after")
-    def _no_secret_in_argv(self) -> Self:
-        for word in self.argv:
-            if "${secret." in word:
-                raise ValueError(
-                    f"argv {word!r} holds a secret; pass it by env or stdin, where other processes cannot read it"
-                )
-        return self
+    parse: Parse = "text"
 
 
 class TcpAction(Model):
-    """Sends ``send`` (escapes such as ``\\r\\n`` come from YAML) and reads until ``expect`` matches or the deadline
-    passes.
+    """Sends ``send`` and reads until ``end`` matches, or until the peer closes. For protocols of lines."""
 
-    ``address`` is ``host:port`` or ``unix:/path``. With ``keep`` the agent keeps the connection for the next poll of
-    the same tool and sends ``login`` only when it opens one. Without ``expect`` it reads until the peer closes.
-    The answer to the login is read until ``loginExpect`` matches. Where ``loginRefused`` matches, the engine does not
-    accept what the App's Secret holds, and the App says so; any other answer is a fault like any other.
-    """
-
-    address: str
     send: str = ""
-    keep: bool = False
-    login: str = ""
-    login_expect: Pattern | None = None
-    login_refused: Pattern | None = None
-
-    @model_validator(mode="after")
-    def _refused_is_read(self) -> Self:
-        if self.login_refused is not None and self.login_expect is None:
-            raise ValueError("loginRefused needs loginExpect: without it the answer to the login is not read")
-        return self
+    end: Pattern | None = None
+    parse: Parse = "text"
 
 
 class HttpAction(Model):
-    """One request; ``expect`` sees the body. ``json`` maps a variable to a dotted path into a JSON body."""
+    """One request; gives ``status`` and ``body``."""
 
-    url: str
-    method: str = "GET"
+    path: Annotated[str, Field(pattern=r"^/")]
+    method: Literal["GET", "HEAD", "POST", "PUT", "DELETE"] = "GET"
     headers: dict[str, str] = {}
     body: str = ""
     status: list[int] = [200]
-    json_paths: dict[str, str] = Field(default={}, alias="json")
+    parse: Parse = "text"
 
 
 class WriteAction(Model):
@@ -186,74 +171,141 @@ class WriteAction(Model):
     mode: Annotated[str, Field(pattern=r"^0[0-7]{3}$")] = "0640"
 
 
-class Repeat(Model):
-    """Repeats a failing step until it succeeds; the tool's own deadline still holds."""
-
-    every: Seconds = 0.5
-    timeout: LongSeconds = 30.0
-
-
 class Step(Model):
-    """Exactly one action, with modifiers.
-
-    ``when`` maps a text with ``${...}`` to a regular expression that must match it fully; all must hold, else the
-    step is skipped. ``expect`` must match the action's output (``re.search``, MULTILINE); its named groups become
-    variables. ``table`` is applied with ``finditer``: its groups ``key`` and ``value`` become entries of the tool's
-    result table. ``collect`` maps a variable to a pattern: all that its first group (or it) matched in the output,
-    parted by blanks. ``optional`` turns a failure into "not captured". ``forEach`` runs the step for each item;
-    ``firstOf`` stops at the first item that succeeds, sets ``${item}`` to it for the steps after, and fails where none
-    does (unless optional).
-    """
+    """Exactly one action, with modifiers."""
 
     name: str = ""
-    run: RunAction | None = None
+    when: Expression | None = None
+    """Else the step is passed over, or ``else`` carried out."""
+
+    resp: list[Any] | None = Field(default=None, min_length=1)
+    """A command, or a list of commands that are sent together: their replies. Redis' protocol."""
     tcp: TcpAction | None = None
     http: HttpAction | None = None
+    run: RunAction | None = None
     write: WriteAction | None = None
-    set: dict[str, str] | None = None
+    set: dict[Name, Any] | None = None
     fail: str | None = None
-    when: dict[str, Pattern] = {}
-    expect: Pattern | None = None
-    table: Pattern | None = None
-    collect: dict[str, Pattern] = {}
-    timeout: LongSeconds = 5.0
+    """The step fails with this sentence."""
+    call: Name | None = None
+    """A sequence of this file; gives its result."""
+    steps: list[Step] | None = None
+
+    to: Name | None = None
+    """Connection; by default the first of the action's kind."""
+    at: str | None = None
+    """What ``{{ at }}`` is in the connection's address."""
+    reply: list[Literal["plain", "info", "fields", "table", "rows"]] | None = None
+    """How the replies of ``resp`` are taken apart, where the command does not tell."""
+    refusals: Literal["fail", "value"] = "fail"
+    """``value``: what the engine refuses is no failure of the step; the reply tests true for ``is failed``."""
+    with_: dict[Name, Any] = Field(default={}, alias="with")
+    """Arguments of ``call``: ``arg.NAME`` in the sequence."""
+
+    as_: Annotated[list[Name], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)] = Field(
+        default=[], alias="as"
+    )
+    """Names the action's value; several names take a list apart."""
+    into: Name | None = None
+    """With ``forEach``: names the list of what the items gave."""
+    expect: Expression | None = None
+    """Must hold after the action, or the step has failed."""
+    until: Expression | None = None
+    """The step is repeated until it succeeds and this holds."""
+    every: Seconds = 0.5
+    within: LongSeconds = 30.0
+    for_each: Expression | None = None
+    first_of: Expression | None = None
+    """Stops at the first item with which the step succeeds; ``item`` stays for the steps after it."""
     optional: bool = False
-    repeat: Repeat | None = None
-    for_each: list[Any] | str | None = None
-    first_of: list[str] | None = None
+    """A failure is a value: ``as`` names it, and ``error`` is its sentence."""
+    timeout: LongSeconds = 5.0
+    else_: list[Step] = Field(default=[], alias="else")
+    on_failure: list[Step] = []
 
     @model_validator(mode="after")
     def _one_action(self) -> Self:
-        actions = [n for n in ("run", "tcp", "http", "write", "set", "fail") if getattr(self, n) is not None]
-        if len(actions) != 1:
-            found = ", ".join(actions) or "none"
-            raise ValueError(f"a step has exactly one of run, tcp, http, write, set, fail; found {found}")
+        given = [name for name in ACTIONS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a step has exactly one of {', '.join(ACTIONS)}; found {', '.join(given) or 'none'}")
+        return self
+
+    @model_validator(mode="after")
+    def _modifiers(self) -> Self:
+        if self.for_each is not None and self.first_of is not None:
+            raise ValueError("forEach and firstOf exclude each other; give one of them")
+        if self.into is not None and (self.for_each is None or not self.as_):
+            raise ValueError("into: names what forEach gathers of as; give both, or leave it out")
+        if self.with_ and self.call is None:
+            raise ValueError("with: are arguments of call; leave it out")
+        if self.else_ and self.when is None:
+            raise ValueError("else: needs a when")
         return self
 
 
+ACTIONS = ("resp", "tcp", "http", "run", "write", "set", "fail", "call", "steps")
+
+
+class Connection(Model):
+    """``resp``, ``tcp`` or ``http``: ``host:port`` or ``unix:/path``. ``login``: the words after AUTH. With ``keep``
+    the agent keeps the connection for the next poll of the same tool."""
+
+    resp: str | None = None
+    tcp: str | None = None
+    http: str | None = None
+    login: list[str] = []
+    keep: bool = False
+
+    @model_validator(mode="after")
+    def _one_protocol(self) -> Self:
+        given = [name for name in ("resp", "tcp", "http") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a connection has exactly one of resp, tcp, http; found {', '.join(given) or 'none'}")
+        if self.login and self.resp is None:
+            raise ValueError("login: is known for resp only")
+        return self
+
+
+class Sequence(Model):
+    """Steps that tools and other sequences call. They see ``arg``, and nothing that the caller found."""
+
+    steps: list[Step] = Field(min_length=1)
+    result: Any = None
+
+
 class Undo(Model):
-    """``tool`` is run by the agent itself, ``after`` seconds (a text, ``${arg.NAME}`` is known), until it succeeds.
+    """``tool`` is run by the agent itself, ``after`` seconds, until it succeeds.
 
     What is due is on the volume before the tool runs, so an agent that is killed leaves it to the next one. Whoever
     runs ``tool`` successfully before that settles it."""
 
     tool: str
     after: str
+    when: Expression | None = None
+    """Known when the node is rendered, as ``only``: without it there is no undo."""
 
 
 class Tool(Model):
-    """``result`` maps result names to texts with ``${...}`` (for getRole: ``role``, and where the engine has them
-    ``epoch`` and ``position``, numbers, and ``followers``, addresses or names parted by blanks; ``role`` passes through
-    ``roles`` first; for ready: ``unsaved``, a sentence while the volume has less than the engine, ``volatile``,
-    ``true`` where it has less at any moment, ``follows``, the address that a replica follows, or ``nobody``, and
-    ``failoverOff``, a sentence while the engine's own failover could not replace a primary). ``timeout`` bounds the
-    whole tool."""
+    """``result`` maps result names to values (for getRole: ``role``, and where the engine has them ``epoch`` and
+    ``position``, numbers, and ``followers``, addresses or names; for ready: ``unsaved``, a sentence while the volume
+    has less than the engine, ``volatile``, true where it has less at any moment, ``follows``, the address that a
+    replica follows, or ``nobody``, and ``failoverOff``, a sentence while the engine's own failover could not replace a
+    primary). ``timeout`` bounds the whole tool."""
 
+    only: Expression | None = None
+    """Where it does not hold the component has no such tool. It knows what templates of files know."""
     timeout: LongSeconds = 10.0
     steps: list[Step] = Field(min_length=1)
-    result: dict[str, str] = {}
-    roles: dict[str, str] = {}
-    """Engine's word -> role name of the plugin (``slave: replica``)."""
+    result: Any = None
     undo: Undo | None = None
     """For what must not outlive a caller that died, where the engine has no time limit of its own. Starts when the tool
     ends, well or not; another run of the tool starts it anew."""
+
+
+class Toolbox(Model):
+    """A component's tool file."""
+
+    connections: dict[Name, Connection] = {}
+    vars: dict[Name, Scalar] = {}
+    sequences: dict[Name, Sequence] = {}
+    tools: dict[str, Tool] = {}

@@ -33,6 +33,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from agent.document import Lease, NodeDocument
 from agent.documents import DocumentError, DocumentStore
@@ -41,9 +42,9 @@ from agent.lease.memory import LeaseMemory, Remembered
 from agent.nodefiles import node_names
 from agent.process.state import StatusBoard
 from agent.record import Record, read_record
+from agent.tooling.connections import ConnectionPool
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
-from agent.tooling.tcp import ConnectionPool
 
 _log = logging.getLogger(__name__)
 FENCE, UNFENCE, FAILOVER, FOLLOW = "fence", "unfence", "failover", "follow"
@@ -77,7 +78,7 @@ class LeaseKeeper:
         self._next_look: asyncio.TimerHandle | None = None
         self._lease: Lease | None = None
         self._app_uid = ""
-        self._names: Mapping[str, str] | None = None
+        self._names: Mapping[str, Any] | None = None
         self._record: Record | None = None
         """Of the engine before this Pod's, or before this agent, until it is compared with the document."""
         self._was_writable = False
@@ -148,7 +149,7 @@ class LeaseKeeper:
     # What others say
 
     def observe(
-        self, document: NodeDocument, names: Mapping[str, str], role: str, followers: str, asked_at: float
+        self, document: NodeDocument, names: Mapping[str, Any], role: str, followers: str, asked_at: float
     ) -> None:
         """After each poll; ``followers``: addresses or names of who was heard from; ``asked_at`` by our clock. An
         unknown role changes nothing: a hung primary is still one."""
@@ -319,12 +320,13 @@ class LeaseKeeper:
         """Not through the lock of the service: a run of the same tool that somebody else waits for may be hanging."""
         try:
             bundle = self._documents.effective()
-            definition = bundle.document.tools.get(tool)
-            if definition is None:
+            if tool not in bundle.document.tools:
                 raise ToolError(f"the plugin has no tool {tool!r}")
             arguments = {"seconds": str(seconds)} if seconds else {}
             names = self._names or node_names(bundle, None)
-            await self._interpreter.run(tool, definition, names, arguments=arguments, pool=self._connections)
+            await self._interpreter.run(
+                tool, bundle.document.toolbox, names, arguments=arguments, pool=self._connections
+            )
         except (ToolError, DocumentError) as error:
             if str(error) != self._failure:
                 _log.error("tried again every %g s: %s", _RETRY, error)

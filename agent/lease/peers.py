@@ -59,11 +59,10 @@ class PeersAsked:
         asked_at = self._lease.now()
         try:
             bundle = self._documents.effective()
-            tool = bundle.document.tools.get(FOLLOWERS)
-            if tool is None:
+            if FOLLOWERS not in bundle.document.tools:
                 return  # the plugin cannot ask them: the platform's word is waited for
             record = await asyncio.to_thread(read_record, self._interpreter.settings.state_dir)
-            outcome = await self._interpreter.run(FOLLOWERS, tool, node_names(bundle, record))
+            outcome = await self._interpreter.run(FOLLOWERS, bundle.document.toolbox, node_names(bundle, record))
         except (ToolError, DocumentError) as error:
             _log.warning("its replicas cannot be asked whether they follow it: %s", error)
             return

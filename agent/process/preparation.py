@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from agent.document import NodeDocument
 from agent.documents import Bundle
 from agent.lease.gate import must_ask
-from agent.nodefiles import node_names, write_files
+from agent.nodefiles import file_names, node_names, write_files
 from agent.record import read_record
 from agent.settings import PathRefusedError, Settings
 from agent.storage import remove_leftovers, write_atomically
@@ -62,11 +62,11 @@ async def prepare(bundle: Bundle, interpreter: Interpreter, *, lead: bool = Fals
         # The disk's work in threads: a disk that hangs must not make the agent look dead to the kubelet.
         await asyncio.to_thread(_tidy, bundle.document, settings)
         record = read_record(settings.state_dir)
-        names: Mapping[str, str] = node_names(bundle, record, lead=lead)
-        tool, role = bundle.document.tools.get(PRE_START), ""
-        if tool is not None:
-            found = await interpreter.run(PRE_START, tool, names)
-            names, role = found.variables, found.values.get("role", "")
+        names, role = file_names(bundle, record, lead=lead), ""
+        if PRE_START in bundle.document.tools:
+            known = node_names(bundle, record, lead=lead)
+            found = await interpreter.run(PRE_START, bundle.document.toolbox, known)
+            names, role = {**names, **found.values}, found.values.get("role", "")
         await asyncio.to_thread(write_files, bundle, settings, names, interpreter.secrets)
         kept = json.dumps(dict(names)).encode()
         await asyncio.to_thread(write_atomically, settings.run_dir / VARIABLES_FILE, kept, 0o600)

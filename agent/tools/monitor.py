@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
+from typing import Any
 
 from agent.document import NodeDocument
 from agent.documents import Bundle, DocumentError, DocumentStore
@@ -27,9 +28,9 @@ from agent.lease.keeper import LeaseKeeper
 from agent.nodefiles import node_names
 from agent.process.state import State, Status, StatusBoard
 from agent.record import Record
+from agent.tooling.connections import ConnectionPool
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
-from agent.tooling.tcp import ConnectionPool
 from agent.tools.checks.engine import EngineChecks, Writes
 from agent.tools.memory import Memory
 from agent.tools.volume import Volume
@@ -246,7 +247,7 @@ class Monitor:
             self._alive_since = time.monotonic()
             self.close()
 
-    async def _find(self, document: NodeDocument, names: dict[str, str]) -> tuple[_Finding, _Readiness]:
+    async def _find(self, document: NodeDocument, names: dict[str, Any]) -> tuple[_Finding, _Readiness]:
         """An engine that is well answers within a moment: only where one question waits, the other gets a task."""
         waiting: list[asyncio.Task[_Readiness]] = []
 
@@ -261,24 +262,24 @@ class Monitor:
             for task in waiting:
                 task.cancel()
 
-    async def _find_role(self, document: NodeDocument, names: dict[str, str], waits: Callable[[], object]) -> _Finding:
-        tool = document.tools.get("getRole")
-        if tool is None:
+    async def _find_role(self, document: NodeDocument, names: dict[str, Any], waits: Callable[[], object]) -> _Finding:
+        if "getRole" not in document.tools:
             return _Finding()
         try:
-            found = await self._interpreter.run("getRole", tool, names, pool=self._pools["getRole"], waits=waits)
+            found = await self._interpreter.run(
+                "getRole", document.toolbox, names, pool=self._pools["getRole"], waits=waits
+            )
             epoch, position = (_whole(found.values, name) for name in ("epoch", "position"))
             return _Finding(found.values.get("role", ""), epoch, position, found.values.get("followers", ""))
         except ToolError as error:
             return _Finding(problem=str(error), login_refused=error.login_refused)
 
-    async def _find_readiness(self, document: NodeDocument, names: dict[str, str]) -> _Readiness:
-        tool = document.tools.get("ready")
-        if tool is None:
+    async def _find_readiness(self, document: NodeDocument, names: dict[str, Any]) -> _Readiness:
+        if "ready" not in document.tools:
             state = self._board.status.state
             return _Readiness("" if state is State.RUNNING else f"the process is {state.name}")
         try:
-            found = await self._interpreter.run("ready", tool, names, pool=self._pools["ready"])
+            found = await self._interpreter.run("ready", document.toolbox, names, pool=self._pools["ready"])
             return _readiness("", found.values, found.values.get(_UNSAVED, ""), found.values.get(_VOLATILE, ""))
         except ToolError as error:
             said = _readiness(str(error), error.values, error.values.get(_UNSAVED), error.values.get(_VOLATILE))

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from agent.documents import Bundle, DocumentError, DocumentStore, parse
-from agent.nodefiles import node_names, write_files
+from agent.nodefiles import file_names, node_names, write_files
 from agent.process.preparation import VARIABLES_FILE
 from agent.record import read_record
 from agent.settings import PathRefusedError
@@ -136,7 +136,7 @@ class Reloader:
             names = json.loads((self._settings.run_dir / VARIABLES_FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return  # never started in this Pod: agent 1 writes the files at the start
-        current = node_names(bundle, read_record(self._settings.state_dir))
+        current = file_names(bundle, read_record(self._settings.state_dir))
         write_files(bundle, self._settings, names | current, self._interpreter.secrets)
 
     def _has(self, tool: str) -> bool:
@@ -144,8 +144,7 @@ class Reloader:
 
     async def _tool(self, name: str, arguments: Mapping[str, str]) -> Mapping[str, str]:
         bundle = self._documents.effective()
-        tool = bundle.document.tools.get(name)
-        if tool is None:
+        if name not in bundle.document.tools:
             raise ToolError(f"the plugin has no tool {name}")
         names = node_names(bundle, read_record(self._settings.state_dir))
-        return (await self._interpreter.run(name, tool, names, arguments=arguments)).values
+        return (await self._interpreter.run(name, bundle.document.toolbox, names, arguments=arguments)).values

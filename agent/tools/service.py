@@ -22,9 +22,10 @@ from agent.process.link import StatusFollower
 from agent.process.state import StatusBoard
 from agent.record import read_record
 from agent.requests import RequestMemory
+from agent.tooling.expressions import ExpressionError, filled
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
-from agent.tooling.variables import UnknownNameError, Variables
+from agent.tooling.names import Scope
 from agent.tools.monitor import Monitor, Report
 from agent.tools.reload import PushedSource, PushRefusedError, Reloader
 from agent.tools.undo import Undoing
@@ -159,7 +160,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
                 async with self._undone_later(bundle, name, tool, arguments):
                     outcome = await self._interpreter.run(
                         name,
-                        tool,
+                        bundle.document.toolbox,
                         node_names(bundle, read_record(self._interpreter.settings.state_dir)),
                         arguments=arguments,
                         line=None if lines is None else lines.put_nowait,
@@ -178,12 +179,12 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         if undo is None:
             yield
             return
-        known = Variables({f"arg.{key}": value for key, value in arguments.items()}, self._interpreter.secrets)
+        known = Scope({"arg": dict(arguments)}, {}, self._interpreter.secrets)
         try:
-            seconds = float(known.fill(undo.after))
+            seconds = float(filled(undo.after, known))
             if not math.isfinite(seconds):
                 raise ValueError("it must have an end")
-        except (ValueError, UnknownNameError) as error:
+        except (ValueError, ExpressionError) as error:
             raise ToolError(f"tool {name}, undo after {undo.after!r} seconds: {error}") from error
         async with self._undoing.later(bundle.document.node.app_uid, name, undo.tool, seconds):
             yield

@@ -110,4 +110,4 @@ def _has_fence(question: _Question) -> bool:
     desired, component = question.asked
     addresses = stand_in_addresses(desired)
     context = template_context(desired, component, component.nodes[0], addresses=addresses, bootstrap=None)
-    return ToolName.FENCE in render_tools(desired, component, context)
+    return ToolName.FENCE in render_tools(desired, component, context).tools

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -15,10 +16,10 @@ from api.app import Resources, Scalar
 from api.meta import parse_quantity
 from api.node import DOCUMENT_KEY, SCHEMA, Lease, Member, NodeDocument, NodeFile, NodeIdentity
 from api.plugin import ConfigFile
-from api.tools import Tool
+from api.tools import Tool, Toolbox
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.manifests.labels import metadata, object_labels
-from render.plugin.bundle import CONFIG_MAP_LIMIT
+from render.plugin.bundle import CONFIG_MAP_LIMIT, PluginBundle
 from render.plugin.parameters import parameter_problems
 from render.plugin.problems import from_pydantic, listing, near
 from render.plugin.templates import TemplateFailure
@@ -63,7 +64,8 @@ def node_config_map(
         ),
         process=definition.process,
         files=[NodeFile(path=f.path, source=source_key(f), write=f.write, mode=f.mode) for f in definition.files],
-        tools=render_tools(desired, component, context),
+        toolbox=render_tools(desired, component, context),
+        names=context,
         roles=[role.name for role in definition.roles],
         writable_roles=[role.name for role in definition.roles if role.writable],
         monitor_interval=definition.monitor.interval,
@@ -199,34 +201,47 @@ def _amounts(*sources: Mapping[str, str]) -> dict[str, float | int]:
     return {"cpu": float(first("cpu")), "memory": math.floor(first("memory"))}
 
 
-def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> dict[str, Tool]:
-    """The component's tools. Raises TemplateFailure with the file and, where YAML knows it, the line."""
+def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> Toolbox:
+    """The component's tools, those that ``only`` leaves. Raises TemplateFailure with file and line."""
     bundle, file = desired.bundle, component.definition.tools
-    plugin = f"{bundle.name} {bundle.version}"
-    text = bundle.templates.render(file, context)
-    try:
-        loaded = load_yaml(text) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else 0
-        shown = text.splitlines()[mark.line].strip() if mark is not None and mark.line < len(text.splitlines()) else ""
-        message = f"the rendered text is not YAML at its line {line} ({shown!r}): {getattr(error, 'problem', error)}"
-        raise TemplateFailure(plugin, file, 0, message) from error
-    if not isinstance(loaded, dict):
-        raise TemplateFailure(plugin, file, 0, "is not a mapping of tool names")
-    tools: dict[str, Tool] = {}
-    for name, value in loaded.items():
-        try:
-            tools[str(name)] = Tool.model_validate(value)
-        except ValidationError as error:
-            problems = "; ".join(f"{name}.{p.path}: {p.message}" for p in from_pydantic(error))
-            raise TemplateFailure(plugin, file, line_of(bundle.files[file], f"{name}:"), problems) from error
+    box = toolbox(bundle, file)
+
+    def holds(expression: str | None, name: str) -> bool:
+        line = line_of(bundle.files[file], f"  {name}:")
+        return expression is None or bool(bundle.templates.evaluate(expression, file, line, context))
+
+    tools = {name: tool for name, tool in box.tools.items() if holds(tool.only, name)}
+    for name, tool in tools.items():
+        if tool.undo is not None and not holds(tool.undo.when, name):
+            tools[name] = tool.model_copy(update={"undo": None})
     for name in tools:
         wrong = _undo_problem(name, tools)
         if wrong:
-            line = line_of(bundle.files[file], f"{name}:")
-            raise TemplateFailure(plugin, file, line, f"{name}.undo.tool: {wrong}")
-    return tools
+            line = line_of(bundle.files[file], f"  {name}:")
+            raise TemplateFailure(f"{bundle.name} {bundle.version}", file, line, f"tools.{name}.undo.tool: {wrong}")
+    return box.model_copy(update={"tools": tools})
+
+
+def toolbox(bundle: PluginBundle, file: str) -> Toolbox:
+    """As it is written. Raises TemplateFailure with file and line."""
+    return _toolbox(bundle.name, bundle.version, bundle.files.get(file), file)
+
+
+@lru_cache(maxsize=64)
+def _toolbox(name: str, version: str, text: str | None, file: str) -> Toolbox:
+    """For each node of each App the same few files are read."""
+    plugin = f"{name} {version}"
+    if text is None:
+        raise TemplateFailure(plugin, file, 0, "the plugin has no such file")
+    try:
+        return Toolbox.model_validate(load_yaml(text) or {})
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 0
+        raise TemplateFailure(plugin, file, line, f"is not YAML: {getattr(error, 'problem', error)}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{each.path}: {each.message}" for each in from_pydantic(error))
+        raise TemplateFailure(plugin, file, 0, problems) from error
 
 
 def _undo_problem(name: str, tools: Mapping[str, Tool]) -> str:

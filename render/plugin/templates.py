@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from agent.tooling.filters import version
 from render.plugin.byte_sizes import in_bytes
 from render.plugin.quoting import QUOTINGS
 from render.plugin.versions import version_key
@@ -102,6 +103,7 @@ class Templates:
         for name in ("lipsum", "cycler", "joiner"):
             self._environment.globals.pop(name, None)
         self._environment.tests["version_at_least"] = _version_at_least
+        self._environment.tests["version"] = version
         self._environment.filters["yesno"] = _yesno
         self._environment.filters["bytes"] = in_bytes
         self._environment.filters |= {name: _of_text(quoting) for name, quoting in QUOTINGS.items()}

@@ -14,14 +14,15 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from agent.document import NodeDocument
 from agent.documents import DocumentError, DocumentStore
 from agent.nodefiles import node_names
 from agent.process.state import StatusBoard
+from agent.tooling.connections import ConnectionPool
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
-from agent.tooling.tcp import ConnectionPool
 
 _log = logging.getLogger(__name__)
 EVERY = 2.0
@@ -107,19 +108,18 @@ class EngineChecks:
             self.found = found
             await self._tell()
 
-    async def _takes_writes(self, document: NodeDocument, names: Mapping[str, str]) -> tuple[Writes, str]:
-        tool = document.tools.get(TAKES_WRITES)
-        if tool is None:
+    async def _takes_writes(self, document: NodeDocument, names: Mapping[str, Any]) -> tuple[Writes, str]:
+        if TAKES_WRITES not in document.tools:
             return Writes.UNSPECIFIED, ""
         try:
-            values = (await self._interpreter.run(TAKES_WRITES, tool, names, pool=self._pool)).values
+            values = (await self._interpreter.run(TAKES_WRITES, document.toolbox, names, pool=self._pool)).values
         except ToolError:
             return Writes.UNSPECIFIED, ""  # getRole says what is wrong with an engine that does not answer
         writes = _WORDS.get(values.get("writes", ""), Writes.UNSPECIFIED)
         refused = writes in (Writes.REFUSED, Writes.REFUSED_HERE)
         return writes, values.get("refusal", "") if refused else ""
 
-    async def _credentials_refused(self, document: NodeDocument, names: Mapping[str, str]) -> bool:
+    async def _credentials_refused(self, document: NodeDocument, names: Mapping[str, Any]) -> bool:
         version = self._interpreter.secrets.version()
         now = asyncio.get_running_loop().time()
         fresh = now - self._tried_at < TRY_CREDENTIALS_EVERY
@@ -129,7 +129,7 @@ class EngineChecks:
         if name is None:
             return False
         try:
-            await self._interpreter.run(name, document.tools[name], names)
+            await self._interpreter.run(name, document.toolbox, names)
         except ToolError as error:
             if not error.login_refused:
                 # It was not reached: what it said before is no word on an engine that hangs by now. Tried again.

@@ -141,8 +141,8 @@ class Node:
     @property
     def bundle(self) -> Bundle:
         document = json.loads(self.data["node.json"])
-        tools = json.dumps(document["tools"]).replace("/middleware/conf", str(self.directory / "data" / "conf"))
-        text = json.dumps({**document, "tools": json.loads(tools)})
+        tools = json.dumps(document["toolbox"]).replace("/middleware/conf", str(self.directory / "data" / "conf"))
+        text = json.dumps({**document, "toolbox": json.loads(tools)})
         text = text.replace("127.0.0.1:", f"{document['node']['address']}:")
         for folder in ("data", "diverged"):
             text = text.replace(f"/middleware/{folder}", str(self.directory / "data" / folder))
@@ -157,7 +157,7 @@ class Node:
         interpreter = Interpreter(Settings.from_environment(environment), secrets, WaitingReaper())
         bundle = self.bundle
         names = node_names(bundle, self.record, lead=self.lead)
-        return await interpreter.run(tool, bundle.document.tools[tool], names, arguments=arguments)
+        return await interpreter.run(tool, bundle.document.toolbox, names, arguments=arguments)
 
     async def failure(self, tool: str, **arguments: str) -> str:
         try:

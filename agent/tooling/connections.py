@@ -1,8 +1,4 @@
-"""The ``tcp`` action: a request on a socket, read until the answer is there.
-
-Without a protocol of its own the agent knows the end of an answer only by ``expect``. On a kept connection a pattern
-therefore has to reach to the end of the answer: what comes after the match and before the next request is thrown
-away.
+"""Requests on sockets, kept from one poll to the next; what an answer is, and when it is complete, the protocol says.
 
 An agent does little else all day than to ask its engine, which answers within a moment. So on a kept connection the
 answer is waited for that long at once (``at_once``): a turn of the event loop costs more than all the rest.
@@ -11,76 +7,71 @@ answer is waited for that long at once (``at_once``): a turn of the event loop c
 from __future__ import annotations
 
 import asyncio
-import re
 import select
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.tooling.failure import LoginRefusedError, StepError, shown
+from agent.tooling.failure import StepError
 
 _MOMENT = 0.005
 """Seconds for which an exchange may hold up all else in the agent."""
-_REST = 0.5
-"""Seconds within which the rest follows of an answer to a login that has begun. An engine that answers otherwise than
-was expected may keep the connection: its answer is not waited for until the step's time is up."""
-_LARGEST_ANSWER = 8 * 1024 * 1024
 _BUFFER = memoryview(bytearray(64 * 1024))
 """For all connections, as what arrives is taken out at once."""
-Found = tuple[str, re.Match[str] | None]
-"""An answer, and what of it was expected."""
+
+
+class Answer(ABC):
+    """What comes back for one request, as it comes."""
+
+    begun = False
+    """Something has come."""
+
+    @abstractmethod
+    def take(self, data: bytes) -> bool:
+        """Whether it is complete with ``data``. Raises StepError where it can be no answer."""
+
+    def closed(self) -> bool:
+        """Whether it is complete as the peer has closed."""
+        return False
+
+    @abstractmethod
+    def shown(self) -> str:
+        """What has come so far, in one short line."""
+
+
+@dataclass(slots=True)
+class Login:
+    """The first request on a new connection; ``check`` raises StepError where its answer is no success."""
+
+    send: bytes = field(repr=False)
+    answer: Answer
+    check: Callable[[], None]
 
 
 @dataclass(slots=True)
 class Exchange:
-    """A ``tcp`` action with everything filled in; ``login`` where it is needed, as it holds a secret that is read from
-    its file. ``received`` shows, also after a time-out, what was answered."""
+    """One request with everything filled in; ``login`` is asked for where it is needed, as it holds a secret that is
+    read from its file."""
 
     address: str
-    send: str = field(repr=False)
-    login: Callable[[], str] = field(repr=False)
-    login_expect: re.Pattern[str] | None
-    login_refused: re.Pattern[str] | None
-    expect: re.Pattern[str] | None
-    keep: bool
-    received: bytearray = field(default_factory=bytearray, repr=False)
-    asked: _Connection | None = field(default=None, repr=False)
+    send: bytes = field(repr=False)
+    answer: Answer
+    login: Callable[[], Login | None] = field(repr=False, default=lambda: None)
+    keep: bool = False
+    asked: Connection | None = field(default=None, repr=False)
     """On which the request has been sent and is not answered yet."""
-    logging_in: bool = False
-    """What is answered now is the answer to the login."""
-
-    @property
-    def answer(self) -> str:
-        """What has been answered so far."""
-        return self.received.decode("utf-8", "replace")
-
-    def take(self, data: bytes, expect: re.Pattern[str] | None) -> Found | None:
-        """The whole answer where it is complete with ``data``, which is empty where the peer has closed. Raises
-        StepError."""
-        if not data:
-            if expect is None:
-                return self.answer, None
-            raise PeerClosedError(
-                f"{self.address} closed the connection; expected /{expect.pattern}/, answered {shown(self.answer)}"
-            )
-        self.received.extend(data)
-        if len(self.received) > _LARGEST_ANSWER:
-            raise StepError(f"{self.address} answered more than {_LARGEST_ANSWER} bytes")
-        if expect is None:
-            return None
-        answer = self.answer
-        match = expect.search(answer)
-        return None if match is None else (answer, match)
+    logging_in: Login | None = None
 
 
 class PeerClosedError(StepError):
     """The peer ended the connection before the answer was complete."""
 
 
-class _Connection:
+class Connection:
     """A socket without asyncio's transport, which could not be waited for at once."""
 
     def __init__(self, own: socket.socket) -> None:
@@ -89,9 +80,9 @@ class _Connection:
         self._arrival = select.poll()
         self._arrival.register(own, select.POLLIN)
 
-    def send(self, text: str) -> None:
+    def send(self, data: bytes) -> None:
         """As much as goes at once; the rest with ``receive``."""
-        self._unsent += text.encode()
+        self._unsent += data
         if self._unsent:
             try:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
@@ -136,66 +127,71 @@ class _Connection:
 class ConnectionPool:
     """Kept connections, by address. A run that finds none, since another is using it, opens one of its own."""
 
-    _kept: dict[str, _Connection] = field(default_factory=dict)
+    _kept: dict[str, Connection] = field(default_factory=dict)
 
-    def at_once(self, request: Exchange) -> Found | None:
-        """The answer on a kept connection where it comes within a moment. None: ``exchange`` is to go on with it.
-        Raises StepError."""
+    def at_once(self, request: Exchange) -> bool:
+        """Whether it was answered on a kept connection within a moment; else ``exchange`` is to go on with it. Raises
+        StepError."""
         kept = self._kept.pop(request.address, None) if request.keep else None
         if kept is None:
-            return None
+            return False
         if not kept.idle():
             kept.close()
-            return None
+            return False
         kept.send(request.send)
         request.asked = kept
         until = time.monotonic() + _MOMENT
         while (data := kept.arrived(until - time.monotonic())) is not None:
             try:
-                found = request.take(data, request.expect)
+                complete = _taken(request.address, request.answer, data)
             except StepError as error:
                 self._ended(request)
-                if isinstance(error, PeerClosedError) and not request.received:
-                    return None
+                if isinstance(error, PeerClosedError) and not request.answer.begun:
+                    return False
                 raise
-            if found is not None:
+            if complete:
                 self._answered(request)
-                return found
-        return None
+                return True
+        return False
 
-    async def exchange(self, request: Exchange) -> Found:
-        """The answer, and what of it was expected. Raises StepError; the deadline is the caller's (cancellation closes
-        the connection)."""
+    async def exchange(self, request: Exchange) -> None:
+        """Until it is answered. Raises StepError; the deadline is the caller's (cancellation closes the
+        connection)."""
         if request.asked is not None:
             try:
-                return await self._ask(request)
+                await self._ask(request)
+                return
             except PeerClosedError:
-                if request.received:
+                if request.answer.begun:
                     raise
                 # Closed as we wrote (engine restarted, idle time-out) and unanswered: asked again on a new connection.
         login = request.login()
         connection = await _connect(request.address)
         try:
-            await _login(connection, login, request)
+            if login is not None:
+                request.logging_in = login
+                connection.send(login.send)
+                await _read(connection, request.address, login.answer)
+                login.check()
+                request.logging_in = None
         except BaseException:
             connection.close()
             raise
         connection.send(request.send)
         request.asked = connection
-        return await self._ask(request)
+        await self._ask(request)
 
-    async def _ask(self, request: Exchange) -> Found:
+    async def _ask(self, request: Exchange) -> None:
         assert request.asked is not None
         try:
-            found = await _read(request.asked, request, request.expect)
+            await _read(request.asked, request.address, request.answer)
         except BaseException:
             self._ended(request)
             raise
         self._answered(request)
-        return found
 
     def _answered(self, request: Exchange) -> None:
-        if not request.keep or request.expect is None or request.asked is None:
+        if not request.keep or request.asked is None:
             self._ended(request)
             return
         if (other := self._kept.pop(request.address, None)) is not None:
@@ -215,37 +211,20 @@ class ConnectionPool:
         self._kept.clear()
 
 
-async def _login(connection: _Connection, login: str, request: Exchange) -> None:
-    if not login:
-        return
-    connection.send(login)
-    if request.login_expect is None:
-        return
-    request.logging_in = True
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(None) as patience:
-            while request.take(await connection.receive(), request.login_expect) is None:
-                if request.login_refused is not None and request.login_refused.search(request.answer) is not None:
-                    raise LoginRefusedError(f"{request.address} refuses the login: answered {shown(request.answer)}")
-                patience.reschedule(loop.time() + _REST)
-    except TimeoutError as error:
-        wanted = f"expected /{request.login_expect.pattern}/, answered {shown(request.answer)}"
-        raise StepError(f"login failed: {request.address}: {wanted}") from error
-    except PeerClosedError as error:
-        raise StepError(f"login failed: {error}") from error
-    request.logging_in = False
-    request.received.clear()
-    connection.idle()  # what is left of the answer is no part of the next
-
-
-async def _read(connection: _Connection, request: Exchange, expect: re.Pattern[str] | None) -> Found:
-    while (found := request.take(await connection.receive(), expect)) is None:
+async def _read(connection: Connection, address: str, answer: Answer) -> None:
+    while not _taken(address, answer, await connection.receive()):
         continue
-    return found
 
 
-async def _connect(address: str) -> _Connection:
+def _taken(address: str, answer: Answer, data: bytes) -> bool:
+    if data:
+        return answer.take(data)
+    if answer.closed():
+        return True
+    raise PeerClosedError(f"{address} closed the connection, having answered {answer.shown()}")
+
+
+async def _connect(address: str) -> Connection:
     try:
         if address.startswith("unix:"):
             return await _connected(socket.AF_UNIX, address.removeprefix("unix:"))
@@ -271,7 +250,7 @@ async def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
     return [(family, address) for family, _, _, _, address in infos]
 
 
-async def _connected(family: int, address: Any) -> _Connection:
+async def _connected(family: int, address: Any) -> Connection:
     own = socket.socket(family, socket.SOCK_STREAM)
     try:
         own.setblocking(False)
@@ -281,4 +260,4 @@ async def _connected(family: int, address: Any) -> _Connection:
     except BaseException:
         own.close()
         raise
-    return _Connection(own)
+    return Connection(own)

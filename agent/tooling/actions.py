@@ -1,0 +1,170 @@
+"""What a step does to the world, with everything filled in: each action gives a value."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.document import Connection, HttpAction, RunAction, Step, TcpAction, WriteAction
+from agent.process.reaper import Reaper
+from agent.settings import PathRefusedError, Settings
+from agent.storage import write_atomically
+from agent.tooling import http
+from agent.tooling.answers import PARSERS, RespAnswer, TextAnswer, resp_login
+from agent.tooling.connections import Answer, ConnectionPool, Exchange, Login
+from agent.tooling.expressions import filled
+from agent.tooling.failure import StepError, shown
+from agent.tooling.filters import Failure
+from agent.tooling.names import Scope
+from agent.tooling.program import Program, run_program
+from agent.tooling.protocols import resp
+
+
+@dataclass
+class Actions:
+    """Of one run of a tool. ``waits`` is called before each wait for somebody who does not answer within a moment,
+    ``line`` with each line that a program prints."""
+
+    settings: Settings
+    reaper: Reaper
+    connections: Mapping[str, Connection]
+    pool: ConnectionPool
+    line: Callable[[str], None]
+    waits: Callable[[], object]
+
+    async def carry_out(self, step: Step, scope: Scope) -> Any:
+        """Raises StepError, ExpressionError, PathRefusedError or OSError."""
+        if step.resp is not None:
+            return await self._resp(step, step.resp, scope)
+        if step.tcp is not None:
+            return await self._tcp(step, step.tcp, scope)
+        if step.write is not None:
+            return self._write(step.write, scope)
+        self.waits()
+        try:
+            async with asyncio.timeout(step.timeout):
+                if step.run is not None:
+                    return await self._run(step.run, scope)
+                assert step.http is not None
+                return await self._http(step, step.http, scope)
+        except TimeoutError as error:
+            raise StepError(f"not finished within {step.timeout:g} s") from error
+
+    async def _resp(self, step: Step, written: tuple[Any, ...], scope: Scope) -> Any:
+        several = bool(written) and isinstance(written[0], list | tuple)
+        with scope.with_secrets():
+            commands = [filled(each, scope) for each in (written if several else [list(written)])]
+        connection, address = self._connection(step, scope)
+        answer = RespAnswer(address, len(commands))
+
+        def login() -> Login | None:
+            with scope.with_secrets():
+                return resp_login(address, filled(connection.login, scope)) if connection.login else None
+
+        await self._exchanged(
+            step, Exchange(address, b"".join(map(resp.encoded, commands)), answer, login, connection.keep)
+        )
+        shapes = step.reply or tuple(resp.shape_of(command) for command in commands)
+        values = [_reply(step, *each) for each in zip(commands, shapes, answer.replies, strict=False)]
+        return values if several else values[0]
+
+    async def _tcp(self, step: Step, action: TcpAction, scope: Scope) -> Any:
+        connection, address = self._connection(step, scope)
+        with scope.with_secrets():
+            send = str(filled(action.send, scope))
+        answer = TextAnswer(address, action.end)
+        await self._exchanged(step, Exchange(address, send.encode(), answer, keep=connection.keep))
+        return PARSERS[action.parse](answer.text)
+
+    async def _exchanged(self, step: Step, exchange: Exchange) -> None:
+        if self.pool.at_once(exchange):
+            return
+        self.waits()
+        try:
+            async with asyncio.timeout(step.timeout):
+                await self.pool.exchange(exchange)
+        except TimeoutError as error:
+            login = exchange.logging_in
+            answer: Answer = exchange.answer if login is None else login.answer
+            to = "the login" if login is not None else "the request"
+            late = f"{exchange.address} did not answer {to} within {step.timeout:g} s"
+            raise StepError(f"{late}; so far it answered {answer.shown()}") from error
+
+    def _connection(self, step: Step, scope: Scope) -> tuple[Connection, str]:
+        """The one that ``to`` names, else the first of its kind."""
+        kind = "resp" if step.resp is not None else "tcp" if step.tcp is not None else "http"
+        found = self.connections.get(step.to) if step.to else None
+        if found is None:
+            found = next((each for each in self.connections.values() if getattr(each, kind) is not None), None)
+        if found is None:
+            raise StepError(f"the tool file declares no connection for {kind}")
+        at = filled(step.at, scope) if step.at else None
+        given = _WithAt(scope, at) if at is not None else scope
+        return found, str(filled(found.address, given))
+
+    async def _run(self, action: RunAction, scope: Scope) -> Any:
+        argv = [_word(word) for word in filled(action.argv, scope)]
+        with scope.with_secrets():
+            env = {name: _word(value) for name, value in filled(action.env, scope).items()}
+            stdin = None if action.stdin is None else str(filled(action.stdin, scope))
+        program = Program(
+            argv=argv,
+            env=env,
+            stdin=stdin,
+            exit_codes=action.exit_codes,
+            directory=str(self.settings.data_dir),
+            line=lambda text: self.line(scope.secrets.mask(text)),
+        )
+        return PARSERS[action.parse](await run_program(self.reaper, program))
+
+    async def _http(self, step: Step, action: HttpAction, scope: Scope) -> Any:
+        _, address = self._connection(step, scope)
+        url = f"http://{address}{filled(action.path, scope)}"
+        with scope.with_secrets():
+            headers = {name: str(value) for name, value in filled(action.headers, scope).items()}
+            body = str(filled(action.body, scope))
+        response = await http.request(action.method, url, headers, body)
+        if response.status not in action.status:
+            wanted = " or ".join(str(status) for status in action.status)
+            raise StepError(f"{url}: expected status {wanted}, answered {response.status}, {shown(response.body)}")
+        return {"status": response.status, "body": PARSERS[action.parse](response.body)}
+
+    def _write(self, action: WriteAction, scope: Scope) -> None:
+        path = self.settings.locate(str(filled(action.path, scope)))
+        if not path.is_relative_to(self.settings.data_dir):
+            raise PathRefusedError(f"path {action.path!r} is refused: write works below /middleware only")
+        with scope.with_secrets():
+            content = str(filled(action.content, scope))
+        write_atomically(path, content.encode(), int(action.mode, 8))
+
+
+class _WithAt:
+    """The step's ``at``, as the connection's address sees it."""
+
+    def __init__(self, scope: Scope, at: Any) -> None:
+        self._scope, self._at = scope, at
+
+    def __contains__(self, name: object) -> bool:
+        return name == "at" or name in self._scope
+
+    def get(self, name: str) -> Any:
+        return self._at if name == "at" else self._scope.get(name)
+
+
+def _reply(step: Step, command: list[Any], shape: str, reply: Any) -> Any:
+    """Raises StepError where the engine refuses, unless the step takes that for a value."""
+    if isinstance(reply, resp.ReplyError):
+        if step.refusals == "value":
+            return Failure(reply.text)
+        raise StepError(f"{' '.join(str(word) for word in command[:2])}: the engine answers {shown(reply.text)}")
+    try:
+        return resp.SHAPES[shape](reply)
+    except resp.ProtocolError as error:
+        raise StepError(f"{' '.join(str(word) for word in command[:2])}: {error}") from error
+
+
+def _word(value: Any) -> str:
+    """As the engine would write it: ``true``, not ``True``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

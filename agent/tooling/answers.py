@@ -1,0 +1,103 @@
+"""What comes back on a connection, by protocol: when it is complete, and the value that a step gets of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from agent.tooling.connections import Answer, Login
+from agent.tooling.failure import LoginRefusedError, StepError, shown
+from agent.tooling.protocols import resp
+
+_LARGEST = 8 * 1024 * 1024
+_REFUSED = re.compile(r"WRONGPASS|ERR (?:invalid password|AUTH )")
+"""Also where the engine has no password (6.0 and later: "ERR AUTH <password> called without any"); not an engine that
+is full, or is in protected mode."""
+
+
+class RespAnswer(Answer):
+    """One reply for each command that was sent."""
+
+    def __init__(self, address: str, count: int) -> None:
+        self._address, self._count = address, count
+        self._reader = resp.Reader()
+
+    @property
+    def replies(self) -> list[Any]:
+        return self._reader.replies
+
+    def take(self, data: bytes) -> bool:
+        self.begun = True
+        try:
+            self._reader.feed(data)
+        except resp.ProtocolError as error:
+            raise StepError(f"{self._address} answers {error}") from error
+        return len(self.replies) >= self._count
+
+    def shown(self) -> str:
+        return shown(" ".join(str(each) for each in self.replies))
+
+
+def resp_login(address: str, words: list[str]) -> Login:
+    """AUTH. Its check raises LoginRefusedError where the engine does not accept what the App's Secret holds; any other
+    answer is a fault like any other."""
+    answer = RespAnswer(address, 1)
+
+    def check() -> None:
+        reply = answer.replies[0]
+        if not isinstance(reply, resp.ReplyError):
+            return
+        if _REFUSED.match(reply.text):
+            raise LoginRefusedError(f"{address} refuses the login: {reply.text}")
+        raise StepError(f"login failed: {address} answers {reply.text}")
+
+    return Login(resp.encoded(["AUTH", *words]), answer, check)
+
+
+class TextAnswer(Answer):
+    """Until ``end`` is found in it, or the peer closes where there is no ``end``."""
+
+    def __init__(self, address: str, end: str | None) -> None:
+        self._address = address
+        self._end = None if end is None else re.compile(end, re.MULTILINE)
+        self._received = bytearray()
+
+    @property
+    def text(self) -> str:
+        return self._received.decode("utf-8", "replace")
+
+    def take(self, data: bytes) -> bool:
+        self.begun = True
+        self._received += data
+        if len(self._received) > _LARGEST:
+            raise StepError(f"{self._address} answers more than {_LARGEST} bytes")
+        return self._end is not None and self._end.search(self.text) is not None
+
+    def closed(self) -> bool:
+        return self._end is None
+
+    def shown(self) -> str:
+        return shown(self.text)
+
+
+def key_value(text: str) -> dict[str, str]:
+    """Lines of ``name=value`` or ``name: value``; others are passed over."""
+    found = (re.fullmatch(r"\s*([^=:\s]+)\s*[=:]\s*(.*?)\s*", line) for line in text.splitlines())
+    return {match.group(1): match.group(2) for match in found if match is not None}
+
+
+def as_json(text: str) -> Any:
+    """Raises StepError."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise StepError(f"expected JSON, answered {shown(text)}") from error
+
+
+PARSERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
+    {"text": str.strip, "lines": str.splitlines, "keyValue": key_value, "json": as_json}
+)
+"""By the name that a step writes in ``parse``."""

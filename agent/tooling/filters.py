@@ -1,0 +1,115 @@
+"""What expressions may call beyond Jinja2's own filters and tests: versions, quantities, durations, quoting.
+
+The platform's templates have the same; docs/plugin-format.md lists them with examples, and a test runs each of these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from agent.tooling.quoting import QUOTINGS
+
+_QUANTITY = re.compile(r"([0-9]+(?:[.][0-9]+)?)([kMGTP]i?|m)?B?")
+_UNITS: Mapping[str, float] = {
+    "": 1, "m": 0.001,
+    "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15,
+    "Ki": 2**10, "ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,
+}  # fmt: skip
+_DURATION = re.compile(r"([0-9]+(?:[.][0-9]+)?)(ms|s|m|h|d)")
+_SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_CONDITION = re.compile(r"\s*(>=|<=|==|!=|>|<)\s*([0-9][0-9A-Za-z.+-]*)\s*")
+_COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
+    ">=": lambda a, b: bool(a >= b), "<=": lambda a, b: bool(a <= b), "==": lambda a, b: bool(a == b),
+    "!=": lambda a, b: bool(a != b), ">": lambda a, b: bool(a > b), "<": lambda a, b: bool(a < b),
+}  # fmt: skip
+
+
+def quantity(value: Any) -> int:
+    """``512Mi`` -> 536870912, as Kubernetes counts. Raises ValueError."""
+    found = _QUANTITY.fullmatch(str(value).strip())
+    if found is None:
+        raise ValueError(f"{value!r} is not a quantity; write for example 512Mi")
+    return int(float(found.group(1)) * _UNITS[found.group(2) or ""])
+
+
+def seconds(value: Any) -> float:
+    """``1500ms`` -> 1.5; a number is seconds already. Raises ValueError."""
+    if isinstance(value, int | float):
+        return float(value)
+    found = _DURATION.fullmatch(str(value).strip())
+    if found is None:
+        raise ValueError(f"{value!r} is not a duration; write for example 30s")
+    return float(found.group(1)) * _SECONDS[found.group(2)]
+
+
+def version(value: Any, condition: str) -> bool:
+    """``runtimeVersion is version('>=7.0')``; several conditions, parted by commas, must all hold. A pre-release comes
+    before its release. Raises ValueError."""
+    own = _version(str(value))
+    for part in condition.split(","):
+        found = _CONDITION.fullmatch(part)
+        if found is None:
+            raise ValueError(f"{part.strip()!r} is not a condition on a version; write for example >=7.0")
+        if not _COMPARED[found.group(1)](own, _version(found.group(2))):
+            return False
+    return True
+
+
+def _version(text: str) -> tuple[tuple[int, ...], int, str]:
+    release, dash, pre = text.partition("-")
+    numbers = [int(part) for part in re.findall(r"[0-9]+", release)]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers), 0 if dash else 1, pre
+
+
+def matching(value: Any, pattern: str) -> bool:
+    """``line is matching('^OK')``: the regular expression is found in it."""
+    return re.search(pattern, str(value), re.MULTILINE) is not None
+
+
+def captured(value: Any, pattern: str) -> dict[str, str]:
+    """``line | captured('(?P<lag>[0-9]+) ms')``: the named groups; none where the pattern is not found."""
+    found = re.search(pattern, str(value), re.MULTILINE)
+    return {} if found is None else {name: group or "" for name, group in found.groupdict().items()}
+
+
+def merged(values: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """``answers | merged``: several maps as one; the later wins."""
+    return {name: value for each in values for name, value in each.items()}
+
+
+def only(value: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """``settings | only(['maxmemory'])``: the entries of these names that are there."""
+    return {name: value[name] for name in names if name in value}
+
+
+def failed(value: Any) -> bool:
+    """``answer is failed``: what an optional step has left in the place of its result."""
+    return isinstance(value, Failure)
+
+
+class Failure:
+    """Stands for the result of an optional step that failed: false, with ``error``, a sentence."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: str) -> None:
+        self.error = error
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return self.error
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {"quantity": quantity, "seconds": seconds, "captured": captured, "merged": merged, "only": only, **QUOTINGS}
+)
+TESTS: Mapping[str, Callable[..., bool]] = MappingProxyType(
+    {"version": version, "matching": matching, "failed": failed}
+)
