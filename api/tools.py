@@ -305,6 +305,8 @@ class Tool(Model):
 class Toolbox(Model):
     """A component's tool file."""
 
+    extends: str | None = None
+    """Another tool file of the plugin: what has the same name here stands in its place, the rest is taken over."""
     connections: dict[Name, Connection] = {}
     vars: dict[Name, Scalar] = {}
     sequences: dict[Name, Sequence] = {}

@@ -20,7 +20,7 @@ async def node_tools(
     """By name. Raises TemplateFailure, and a retryable ApplicationError while a node has no address."""
     addresses = await node_addresses(platform, desired)
     context = template_context(desired, component, node, addresses=addresses, bootstrap=None)
-    return render_tools(desired, component, context)
+    return render_tools(desired, component, context).tools
 
 
 def bound(tool: ToolName) -> float:

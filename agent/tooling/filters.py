@@ -87,6 +87,11 @@ def only(value: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: value[name] for name in names if name in value}
 
 
+def paired(names: Iterable[Any], values: Iterable[Any]) -> dict[str, Any]:
+    """``names | paired(values)``: a map of both, in their order."""
+    return {str(name): value for name, value in zip(names, values, strict=True)}
+
+
 def failed(value: Any) -> bool:
     """``answer is failed``: what an optional step has left in the place of its result."""
     return isinstance(value, Failure)
@@ -108,7 +113,7 @@ class Failure:
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {"quantity": quantity, "seconds": seconds, "captured": captured, "merged": merged, "only": only, **QUOTINGS}
+    {"quantity": quantity, "seconds": seconds, "captured": captured, "merged": merged, "only": only, "paired": paired, **QUOTINGS}
 )
 TESTS: Mapping[str, Callable[..., bool]] = MappingProxyType(
     {"version": version, "matching": matching, "failed": failed}

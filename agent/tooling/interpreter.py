@@ -133,7 +133,9 @@ class _Run:
     async def _each(self, step: Step, scope: Scope) -> None:
         """``into`` names the list of what the items gave; of an optional step without those that failed."""
         gathered: list[Any] = []
+        position = self.position
         for item in _items(step.for_each, scope):
+            self.position = position
             with scope.item(item):
                 try:
                     await self._repeated(step, scope, lambda: self._attempt(step, scope))
@@ -148,7 +150,9 @@ class _Run:
 
     async def _first(self, step: Step, scope: Scope) -> None:
         failures: list[str] = []
+        position = self.position
         for item in _items(step.first_of, scope):
+            self.position = position
             try:
                 with scope.item(item):
                     await self._attempt(step, scope)
@@ -164,7 +168,9 @@ class _Run:
             return await attempt()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + step.within
+        position = self.position
         while True:
+            self.position = position
             try:
                 await attempt()
                 if expression(step.until)(scope):
@@ -207,13 +213,15 @@ class _Run:
             raise StepError(f"there is no sequence {name!r}")
         if self.depth >= _DEEPEST:
             raise StepError(f"sequences call each other more than {_DEEPEST} deep, {name!r} among them")
-        inner = scope.inner(filled(step.with_, scope))
+        inner, position = scope.inner(filled(step.with_, scope)), self.position
         self.depth += 1
         try:
-            await self.steps(sequence.steps, inner, f"{self.position}, {name}, ")
-            return filled(sequence.result, inner)
+            await self.steps(sequence.steps, inner, f"{position}, {name}, ")
+            result = filled(sequence.result, inner)
         finally:
             self.depth -= 1
+        self.position = position
+        return result
 
 
 def _items(written: str, scope: Scope) -> list[Any]:

@@ -5,7 +5,6 @@ What an App would run into later, with a database under it, is found here with f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from api.app import App
@@ -121,7 +120,6 @@ def _rendered(bundle: PluginBundle, topology: Topology, runtime_version: str) ->
 def _tools(definition: ComponentDefinition, tools: Mapping[str, Tool]) -> Iterator[Problem]:
     file, roles = definition.tools, [role.name for role in definition.roles]
     yield from _too_long(file, tools)
-    yield from _items_without_a_loop(file, tools)
     there, missing = ([name for name in BOTH if (name in tools) is is_there] for is_there in (True, False))
     if there and missing:
         message = f"tool '{there[0]}' is there without '{missing[0]}'"
@@ -132,13 +130,13 @@ def _tools(definition: ComponentDefinition, tools: Mapping[str, Tool]) -> Iterat
         yield Problem(file, f"tool 'getRole' is missing, but roles are declared ({listing(roles)})")
     if ToolName.GET_ROLE in tools:
         role = tools[ToolName.GET_ROLE]
-        if "role" not in role.result:
+        if "role" not in results(role):
             yield Problem(file, "tool 'getRole' has no result 'role'")
-        unknown = set(role.roles.values()) - set(roles)
-        if unknown:
-            yield Problem(
-                file, f"tool 'getRole' answers {listing(unknown)}, but the component's roles are {listing(roles)}"
-            )
+
+
+def results(tool: Tool) -> set[str]:
+    """The names of what it gives, where it names them."""
+    return {str(name) for name in tool.result} if isinstance(tool.result, Mapping) else set()
 
 
 def _too_long(file: str, tools: Mapping[str, Tool]) -> Iterator[Problem]:
@@ -150,20 +148,6 @@ def _too_long(file: str, tools: Mapping[str, Tool]) -> Iterator[Problem]:
             yield Problem(file, f"{message}; give it a timeout of at most {most:g}")
 
 
-def _items_without_a_loop(file: str, tools: Mapping[str, Tool]) -> Iterator[Problem]:
-    """``${item}`` stands for what a loop is at: without one, in that step or before it, there is nothing to match."""
-    for name, tool in tools.items():
-        chosen = False  # by a ``firstOf`` before: its item stays for the steps after
-        for position, step in enumerate(tool.steps, 1):
-            loops = step.for_each is not None or step.first_of is not None
-            if not (loops or chosen) and any(_ITEM.search(text) for text in step.when):
-                what = f"step {position}" + (f" ({step.name})" if step.name else "")
-                message = f"tool {name!r}, {what}: 'when' asks for ${{item}}, but nothing gives it one"
-                yield Problem(file, f"{message}; add forEach or firstOf to the step, or ask for a variable that is set")
-            chosen = chosen or step.first_of is not None
-
-
-_ITEM = re.compile(r"\$\{item[.}]")
 _FAILOVER_TOOLS = (ToolName.FENCE, ToolName.UNFENCE, ToolName.DETACH, ToolName.FAILOVER, ToolName.FOLLOW)
 
 
@@ -175,7 +159,7 @@ def _failover(topology: Topology, definition: ComponentDefinition, tools: Mappin
     if missing:
         message = f"topology {topology.name!r} has failover: platform, but these tools are missing: {listing(missing)}"
         yield Problem(definition.tools, message)
-    if ToolName.GET_ROLE in tools and "position" not in tools[ToolName.GET_ROLE].result:
+    if ToolName.GET_ROLE in tools and "position" not in results(tools[ToolName.GET_ROLE]):
         message = "tool 'getRole' has no result 'position', by which the platform chooses who takes over"
         yield Problem(definition.tools, f"{message} (topology {topology.name!r} has failover: platform)")
 

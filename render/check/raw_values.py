@@ -19,9 +19,9 @@ from render.plugin.parameters import parameter_problems
 from render.plugin.problems import Problem
 from render.plugin.quoting import QUOTINGS
 
-_RAW_SECRET = re.compile(r"\$\{secret\.[^}|]*\}")
+_RAW_SECRET = re.compile(r"\$\{secret\.[^}|]*\}|\{\{\s*(?:secret|alsoValid)\.\w+\s*\}\}")
 _CANARY = 'a b"c\\d#e'
-_SENT = ("send", "login", "content", "body")
+_SENT = ("send", "content", "body")
 """Fields of a step that an engine, or the reader of a file, takes apart; what goes by environment or stdin is whole."""
 _NAMES = ", ".join(name for name in QUOTINGS if name != "raw")
 

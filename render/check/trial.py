@@ -20,5 +20,5 @@ def render_trial(wanted: DesiredApp) -> dict[str, dict[str, Tool]]:
                 node_config_map(wanted, component, node, addresses=addresses, bootstrap=bootstrap, revision=1)
         first = component.nodes[0]
         context = template_context(wanted, component, first, addresses=addresses, bootstrap=component.bootstrap_node)
-        tools[component.name] = render_tools(wanted, component, context)
+        tools[component.name] = dict(render_tools(wanted, component, context).tools)
     return tools

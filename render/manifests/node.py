@@ -223,8 +223,24 @@ def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapp
 
 
 def toolbox(bundle: PluginBundle, file: str) -> Toolbox:
-    """As it is written. Raises TemplateFailure with file and line."""
-    return _toolbox(bundle.name, bundle.version, bundle.files.get(file), file)
+    """As it is written, with what it extends. Raises TemplateFailure with file and line."""
+    read, chain = _toolbox(bundle.name, bundle.version, bundle.files.get(file), file), [file]
+    while read.extends is not None:
+        base = read.extends
+        if base in chain:
+            circle = " -> ".join([*chain, base])
+            plugin = f"{bundle.name} {bundle.version}"
+            raise TemplateFailure(plugin, file, 0, f"extends: goes round in a circle, {circle}")
+        chain.append(base)
+        below = _toolbox(bundle.name, bundle.version, bundle.files.get(base), base)
+        read = Toolbox(
+            extends=below.extends,
+            connections={**below.connections, **read.connections},
+            vars={**below.vars, **read.vars},
+            sequences={**below.sequences, **read.sequences},
+            tools={**below.tools, **read.tools},
+        )
+    return read
 
 
 @lru_cache(maxsize=64)

@@ -87,13 +87,25 @@ class FakeEngine:
     received: list[str] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := (await reader.readline()).decode().strip():
+        while line := await _request(reader):
             self.received.append(line)
             reply = self.answer(line)
             if reply is None:
                 break
             writer.write(reply)
         writer.close()
+
+
+async def _request(reader: asyncio.StreamReader) -> str:
+    """A line, or a command of RESP with its words parted by blanks; empty where the peer has closed."""
+    line = (await reader.readline()).decode().strip()
+    if not line.startswith("*"):
+        return line
+    words = []
+    for _ in range(int(line[1:])):
+        size = int((await reader.readline())[1:])
+        words.append((await reader.readexactly(size + 2))[:-2].decode())
+    return " ".join(words)
 
 
 @asynccontextmanager

@@ -50,7 +50,11 @@ def redis(replication: str, loading: int = 0, uptime: int = 60) -> FakeEngine:
         if line == "INFO server":
             return bulk(f"# Server\r\nredis_version:7.0.15\r\nuptime_in_seconds:{uptime}\r\nuptime_in_days:0\r\n")
         if line == "INFO persistence":
-            return bulk(f"# Persistence\r\nloading:{loading}\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\n")
+            return bulk(
+                f"# Persistence\r\nloading:{loading}\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\n"
+                "aof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\n"
+                "aof_last_bgrewrite_status:ok\r\n"
+            )
         return b"+OK\r\n"
 
     return FakeEngine(answer)
@@ -126,7 +130,7 @@ def server(
 
 
 async def conclusion(node: Node) -> tuple[str, str]:
-    names = (await node.run("preStart")).variables
+    names = (await node.run("preStart")).values
     return names["replicaof"], names["priority"]
 
 
@@ -354,12 +358,12 @@ def voter(path: Path, role: str | None = None) -> Node:
 async def test_a_new_sentinel_asks_the_others_before_the_servers(tmp_path: Path, world: AsyncExitStack) -> None:
     others = {(a, 26379): sentinel(SECOND) for a in SENTINELS[1:]}
     await world.enter_async_context(listening({**others, (FIRST, 6379): redis(MASTER)}))
-    assert (await voter(tmp_path).run("preStart")).variables["primary"] == SECOND
+    assert (await voter(tmp_path).run("preStart")).values["primary"] == SECOND
 
 
 async def test_the_first_sentinel_finds_the_primary_among_the_servers(tmp_path: Path, world: AsyncExitStack) -> None:
     await world.enter_async_context(listening({(FIRST, 6379): redis(SYNCED), (SECOND, 6379): redis(MASTER)}))
-    assert (await voter(tmp_path).run("preStart")).variables["primary"] == SECOND
+    assert (await voter(tmp_path).run("preStart")).values["primary"] == SECOND
 
 
 async def test_a_known_sentinel_starts_though_nobody_answers(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_an_app_can_move_to_the_next_plugin_version_and_back_without_a_restart()
 @pytest.mark.parametrize("topology", ["standalone", "replication", "sentinel"])
 def test_each_topology_has_the_tools_of_its_operations(plugin: str, version: str, topology: str) -> None:
     d = wanted(plugin, topology, version)
-    tools = json.loads(files(d, "redis-server")["node.json"])["tools"]
+    tools = json.loads(files(d, "redis-server")["node.json"])["toolbox"]["tools"]
     assert {"ready", "getRole", "getVersion", "readConfig", "reloadConfig"} <= set(tools)
     assert (set(tools) >= OPERATIONS) == (topology != "standalone")
     assert ("prepareFailover" in tools) == (topology == "sentinel")
@@ -51,7 +51,7 @@ def test_each_topology_has_the_tools_of_its_operations(plugin: str, version: str
         # Without a time limit of the engine's own, the agent's holds.
         assert ("undo" in tools["fence"]) == (old or topology == "sentinel")
     if topology == "sentinel":
-        voter = json.loads(files(d, "redis-sentinel")["node.json"])["tools"]
+        voter = json.loads(files(d, "redis-sentinel")["node.json"])["toolbox"]["tools"]
         assert {"ready", "getVersion", "readConfig", "reloadConfig", "forget"} <= set(voter)
         assert ("SENTINEL DEBUG" in json.dumps(voter)) != old, "6.0 does not know it"
 
