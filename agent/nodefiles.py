@@ -1,7 +1,12 @@
-"""Writes the files that a node document names, with ``${}`` filled in."""
+"""Writes the files that a node document names, and puts in what only the running node knows.
+
+The platform has rendered them; where a template says ``atStart`` an expression stands between two signs
+(``render.plugin.at_start``).
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +14,13 @@ from agent.documents import Bundle
 from agent.record import Record
 from agent.settings import Settings
 from agent.storage import write_if_changed
-from agent.tooling.variables import Secrets, Variables
+from agent.tooling.expressions import expression
+from agent.tooling.names import Scope
+from agent.tooling.variables import Secrets
 
 LEAD = "node.lead"
+_EXPRESSION = re.compile("\ue000(.*?)\ue001", re.DOTALL)
+"""``render.plugin.at_start``; a test holds the two together."""
 
 
 def node_names(bundle: Bundle, record: Record | None, *, lead: bool = False) -> dict[str, Any]:
@@ -31,31 +40,27 @@ def node_names(bundle: Bundle, record: Record | None, *, lead: bool = False) -> 
     }
 
 
-def file_names(bundle: Bundle, record: Record | None, *, lead: bool = False) -> dict[str, str]:
-    """What ``${}`` in files and in the process's command knows."""
-    node = bundle.document.node
-    own = record if record is not None and record.app_uid == node.app_uid else None
-    return {
-        "node.name": node.name,
-        "node.address": node.address,
-        "node.first": "true" if own is None else "false",
-        LEAD: "true" if lead else "false",
-        "last.role": "" if own is None else own.role,
-        "last.position": "" if own is None else str(own.position),
-        "last.epoch": "" if own is None else str(own.epoch),
-    }
+def start_names(names: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, Any]:
+    """What ``atStart`` and the process's command know: also what ``preStart`` found."""
+    return {**names, "preStart": dict(found)}
 
 
-def write_files(bundle: Bundle, settings: Settings, names: Mapping[str, str], secrets: Secrets) -> list[str]:
-    """The paths that were changed. All are filled in before the first is written.
+def written(text: str, scope: Scope) -> str:
+    """With the values of all expressions in it. Raises ExpressionError."""
+    with scope.with_secrets():
+        return _EXPRESSION.sub(lambda found: str(expression(found.group(1))(scope)), text)
+
+
+def write_files(bundle: Bundle, settings: Settings, names: Mapping[str, Any], secrets: Secrets) -> list[str]:
+    """The paths that were changed. All are evaluated before the first is written.
 
     A ``once`` file that was written for an earlier App of the name is written anew: on kept volumes the engine's own
     version of it names the addresses of nodes that are gone (a Sentinel would watch a primary that nobody is).
-    Raises UnknownNameError, PathRefusedError or OSError.
+    Raises ExpressionError, PathRefusedError or OSError.
     """
-    variables = Variables(names, secrets)
+    scope = Scope(names, {}, secrets)
     filled = [
-        (settings.locate(file.path), variables.fill(bundle.sources[file.source], secrets=True).encode(), file)
+        (settings.locate(file.path), written(bundle.sources[file.source], scope).encode(), file)
         for file in bundle.document.files
     ]
     uid = bundle.document.node.app_uid.encode()

@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from agent.document import NodeDocument
 from agent.documents import Bundle
 from agent.lease.gate import must_ask
-from agent.nodefiles import file_names, node_names, write_files
+from agent.nodefiles import node_names, start_names, write_files
 from agent.record import read_record
 from agent.settings import PathRefusedError, Settings
 from agent.storage import remove_leftovers, write_atomically
+from agent.tooling.expressions import ExpressionError, filled
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
-from agent.tooling.variables import UnknownNameError, Variables
+from agent.tooling.names import Scope
 
 PRE_START = "preStart"
-VARIABLES_FILE = "variables.json"
+FOUND_FILE = "found.json"
 """What preStart found, for agent 2: it writes the same files when a new configuration is pushed."""
 
 
@@ -62,22 +63,24 @@ async def prepare(bundle: Bundle, interpreter: Interpreter, *, lead: bool = Fals
         # The disk's work in threads: a disk that hangs must not make the agent look dead to the kubelet.
         await asyncio.to_thread(_tidy, bundle.document, settings)
         record = read_record(settings.state_dir)
-        names, role = file_names(bundle, record, lead=lead), ""
+        known, found = node_names(bundle, record, lead=lead), {}
         if PRE_START in bundle.document.tools:
-            known = node_names(bundle, record, lead=lead)
-            found = await interpreter.run(PRE_START, bundle.document.toolbox, known)
-            names, role = {**names, **found.values}, found.values.get("role", "")
+            found = dict((await interpreter.run(PRE_START, bundle.document.toolbox, known)).values)
+        names, role = start_names(known, found), found.get("role", "")
         await asyncio.to_thread(write_files, bundle, settings, names, interpreter.secrets)
-        kept = json.dumps(dict(names)).encode()
-        await asyncio.to_thread(write_atomically, settings.run_dir / VARIABLES_FILE, kept, 0o600)
-        variables = Variables(names, interpreter.secrets)
+        kept = json.dumps(found).encode()
+        await asyncio.to_thread(write_atomically, settings.run_dir / FOUND_FILE, kept, 0o600)
+        scope = Scope(names, {}, interpreter.secrets)
+        argv = tuple(str(filled(word, scope)) for word in process.command)
+        with scope.with_secrets():
+            env = {name: str(filled(value, scope)) for name, value in process.env.items()}
         return Launch(
-            argv=tuple(variables.fill(word) for word in process.command),
-            env={**os.environ} | {name: variables.fill(v, secrets=True) for name, v in process.env.items()},
+            argv=argv,
+            env={**os.environ} | env,
             directory=str(settings.locate(process.working_directory)),
             asks=must_ask(bundle.document, record, role),
         )
     except ToolError as error:
         raise NotPreparedError(str(error)) from error
-    except (UnknownNameError, PathRefusedError, OSError) as error:
+    except (ExpressionError, PathRefusedError, OSError) as error:
         raise NotPreparedError(interpreter.secrets.mask(f"preparing the start: {error}")) from error

@@ -153,4 +153,4 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
             bundle = self._documents.effective()
         except DocumentError:
             return 0, False
-        return bundle.document.revision, f"${{{LEAD}}}" in bundle.sources[DOCUMENT_KEY]
+        return bundle.document.revision, LEAD in bundle.sources[DOCUMENT_KEY]

@@ -113,7 +113,15 @@ class Failure:
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {"quantity": quantity, "seconds": seconds, "captured": captured, "merged": merged, "only": only, "paired": paired, **QUOTINGS}
+    {
+        "quantity": quantity,
+        "seconds": seconds,
+        "captured": captured,
+        "merged": merged,
+        "only": only,
+        "paired": paired,
+        **QUOTINGS,
+    }
 )
 TESTS: Mapping[str, Callable[..., bool]] = MappingProxyType(
     {"version": version, "matching": matching, "failed": failed}

@@ -21,13 +21,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from agent.documents import Bundle, DocumentError, DocumentStore, parse
-from agent.nodefiles import file_names, node_names, write_files
-from agent.process.preparation import VARIABLES_FILE
+from agent.nodefiles import node_names, start_names, write_files
+from agent.process.preparation import FOUND_FILE
 from agent.record import read_record
 from agent.settings import PathRefusedError
+from agent.tooling.expressions import ExpressionError
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
-from agent.tooling.variables import UnknownNameError
 
 
 class PushRefusedError(Exception):
@@ -108,7 +108,7 @@ class Reloader:
                 return ReloadResult(True, "written; the process does not run, so nothing was applied to it", {})
             if parameters:
                 await self._tool("reloadConfig", parameters)
-        except (ToolError, UnknownNameError, PathRefusedError, OSError) as error:
+        except (ToolError, ExpressionError, PathRefusedError, OSError) as error:
             message = self._interpreter.secrets.mask(str(error))
             if pushed is not None:
                 message += await asyncio.to_thread(self._put_back, before, former)
@@ -127,17 +127,17 @@ class Reloader:
     def _put_back(self, before: Mapping[str, str] | None, former: Bundle) -> str:
         try:
             self._take_over(before, former)
-        except (UnknownNameError, PathRefusedError, OSError) as error:
+        except (ExpressionError, PathRefusedError, OSError) as error:
             return self._interpreter.secrets.mask(f"; and the former files could not be put back: {error}")
         return "; the former files were put back"
 
     def _write(self, bundle: Bundle) -> None:
         try:
-            names = json.loads((self._settings.run_dir / VARIABLES_FILE).read_text(encoding="utf-8"))
+            found = json.loads((self._settings.run_dir / FOUND_FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return  # never started in this Pod: agent 1 writes the files at the start
-        current = file_names(bundle, read_record(self._settings.state_dir))
-        write_files(bundle, self._settings, names | current, self._interpreter.secrets)
+        names = node_names(bundle, read_record(self._settings.state_dir))
+        write_files(bundle, self._settings, start_names(names, found), self._interpreter.secrets)
 
     def _has(self, tool: str) -> bool:
         return tool in self._documents.effective().document.tools

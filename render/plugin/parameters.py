@@ -17,7 +17,7 @@ from render.plugin.problems import Problem, listing, near
 
 _TYPES = {"integer": "a whole number", "number": "a number", "string": "a text", "boolean": "true or false"}
 
-_BREAKING = ("Cc", "Zl", "Zp")
+_BREAKING = ("Cc", "Co", "Zl", "Zp")
 """Unicode's categories of control characters and of separators of lines and paragraphs."""
 
 

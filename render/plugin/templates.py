@@ -15,6 +15,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from agent.tooling.filters import version
+from render.plugin.at_start import NAME, AtStart, deferring
 from render.plugin.byte_sizes import in_bytes
 from render.plugin.quoting import QUOTINGS
 from render.plugin.versions import version_key
@@ -106,7 +107,9 @@ class Templates:
         self._environment.tests["version"] = version
         self._environment.filters["yesno"] = _yesno
         self._environment.filters["bytes"] = in_bytes
-        self._environment.filters |= {name: _of_text(quoting) for name, quoting in QUOTINGS.items()}
+        quotings = {name: _of_text(quoting) for name, quoting in QUOTINGS.items()}
+        self._environment.filters |= {name: deferring(name, quoting) for name, quoting in quotings.items()}
+        self._environment.globals[NAME] = AtStart()
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
         source = self._files.get(name)

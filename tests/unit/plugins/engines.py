@@ -21,7 +21,7 @@ from typing import Any
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from agent.nodefiles import file_names, write_files
+from agent.nodefiles import node_names, start_names, write_files
 from agent.settings import Settings
 from agent.tooling.failure import ToolError
 from agent.tooling.variables import Secrets
@@ -68,9 +68,10 @@ class Engine:
         for directory in ("conf", "data"):
             (self.data / directory).mkdir(parents=True, exist_ok=True)
         bundle = self.node.bundle
-        names = file_names(bundle, self.node.record)
+        known, found = node_names(bundle, self.node.record), {}
         if "preStart" in bundle.document.tools:
-            names |= (await self.node.run("preStart")).values
+            found = dict((await self.node.run("preStart")).values)
+        names = start_names(known, found)
         for written in write_files(bundle, settings, names, secrets):
             file = settings.locate(written)
             text = file.read_text().replace("/middleware/", f"{self.data}/") + f"\nbind {self.address}\n"

@@ -199,7 +199,9 @@ async def test_a_link_that_breaks_in_the_middle_comes_back(tmp_path: Path, monke
 @pytest.mark.parametrize("version", ["6.0", "7.0", "8.0"])
 def test_what_can_hold_two_passwords_says_so(plugin: str, version: str) -> None:
     of = wanted(plugin, "sentinel", version)
-    server, sentinel = (json.loads(files(of, name)["node.json"])["toolbox"]["tools"] for name in ("redis-server", SENTINEL))
+    server, sentinel = (
+        json.loads(files(of, name)["node.json"])["toolbox"]["tools"] for name in ("redis-server", SENTINEL)
+    )
     both = {"acceptCredentials", "useCredentials", "retireCredentials"}
     assert both <= set(server)
     assert both & set(sentinel) == ({"useCredentials"} if version == "6.0" else both)
