@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent.decoding import decode
-from agent.document import Tool
+from agent.document import Toolbox
 from agent.process.reaper import Reaper
 from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter, Outcome
@@ -38,10 +38,11 @@ def interpreter(tmp_path: Path) -> Interpreter:
 
 
 async def run_steps(interpreter: Interpreter, *steps: dict[str, Any], **options: Any) -> Outcome:
-    known = options.pop("known", {"node.name": "n0", "node.first": "true"})
+    known = options.pop("known", {"node": {"name": "n0", "first": True}})
     arguments, pool, line = options.pop("arguments", None), options.pop("pool", None), options.pop("line", None)
-    tool = decode(Tool, {"steps": list(steps)} | options, "tool")
-    return await interpreter.run("probe", tool, known, arguments=arguments, pool=pool, line=line)
+    about = {name: options.pop(name, {}) for name in ("connections", "vars", "sequences")}
+    box = decode(Toolbox, {**about, "tools": {"probe": {"steps": list(steps)} | options}}, "tools")
+    return await interpreter.run("probe", box, known, arguments=arguments, pool=pool, line=line)
 
 
 @dataclass
@@ -91,5 +92,30 @@ async def listening(
 async def answering(**answers: str | list[str] | None) -> AsyncIterator[FakeEngine]:
     engine = FakeEngine(answers)
     async with listening(engine.serve) as engine.address:
+        yield engine
+        engine.drop_connections()
+
+
+@asynccontextmanager
+async def redis(answers: dict[str, str | None]) -> AsyncIterator[FakeEngine]:
+    """Speaks RESP: a command's words, parted by blanks -> the reply without its last line break."""
+    engine = FakeEngine({})
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        engine.connections += 1
+        engine._writers.append(writer)
+        while head := (await reader.readline()).decode():
+            words = []
+            for _ in range(int(head[1:])):
+                size = int((await reader.readline())[1:])
+                words.append((await reader.readexactly(size + 2))[:-2].decode())
+            engine.received.append(" ".join(words))
+            answer = answers.get(engine.received[-1])
+            if answer is None:
+                break
+            writer.write(f"{answer}\r\n".encode())
+        writer.close()
+
+    async with listening(serve) as engine.address:
         yield engine
         engine.drop_connections()
