@@ -15,7 +15,7 @@ from activities.app.dry_run import PodTrial
 from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
 from activities.dependencies import Platform
-from activities.reconcile.astray import is_false, unwritable
+from activities.reconcile.astray import ended_moves, is_false, unwritable
 from activities.reconcile.drift import AppObjects, find_drift, find_first_drift, list_objects
 from activities.reconcile.rebuild_state import STATE_LOST, rebuild_state
 from activities.roles.drain import evacuations
@@ -120,6 +120,7 @@ class Load:
             astray = is_false(manifest, "ReplicasFollow")
             objects = await list_objects(self._platform, running)
             drift = await find_drift(self._platform, running, live, objects, engines=request.engines, astray=astray)
+            drift += await ended_moves(self._platform, running, manifest)
             leaving = await evacuations(self._platform, running)
             if app.spec.failover.automatic and is_false(manifest, "WritesAccepted"):
                 leaving += await unwritable(self._platform, running)

@@ -18,8 +18,10 @@ from activities.app.observed import ObservedApp, owned_by, update_state
 from activities.app.retained_volumes import of_this_app
 from activities.cluster.apply import apply_all
 from activities.cluster.events import tell
+from activities.cluster.moving import note_move
 from activities.cluster.state import update_deployed, update_parameters
 from activities.dependencies import Platform
+from activities.roles.role_moves import RoleMover, writable_roles
 from api.app import App, DeployedStatus
 from api.effective import noted
 from api.names import app_labels
@@ -61,9 +63,26 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
     state = new.state
     await update_state(platform, target, lambda before: completed(before, state), None if missing else live)
     await _parameters(platform, desired, live)
+    if live.state.deployed is None:
+        await _silent_nodes(platform, target, desired)
     await update_deployed(platform, target, lambda before: before or state.deployed or DeployedStatus())
     await tell(platform, target, "StateRebuilt", f"{said_of(live.lost)}; found out from what runs", warning=True)
     return ""
+
+
+async def _silent_nodes(platform: Platform, target: Target, desired: DesiredApp) -> None:
+    """With the App's status it was lost who was replaced, and to whom a role was on its way. A node that names its role
+    shows it; one that is silent may be primary, and until it is heard nobody else begins as one."""
+    if desired.bundle.topology(desired.topology).failover != "platform":
+        return
+    mover = RoleMover(platform)
+    for component in desired.components:
+        if not writable_roles(component):
+            continue
+        nodes = await mover.nodes(target, component)
+        for name in (node.name for node in component.nodes):
+            if name not in nodes.reports or not nodes.reports[name].role:
+                await note_move(platform, target, component.name, "", name)
 
 
 async def _parameters(platform: Platform, desired: DesiredApp, live: ObservedApp) -> None:
