@@ -26,7 +26,7 @@ from activities.agents.engine_state import engine_state
 from activities.agents.node_state import NodeState, living
 from activities.agents.node_tools import bound
 from activities.app.desired import StepContext, desired_for
-from activities.app.secrets import generated
+from activities.app.secrets import check_not_frozen, generated
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster.apply import check_owner
 from activities.cluster.events import tell
@@ -252,7 +252,8 @@ class Rotate:
         valid_for: str | None = None,
         valid_until: str | None = None,
     ) -> Manifest:
-        """Raises ConflictError where somebody has written it since it was read."""
+        """Raises ConflictError where somebody has written it since it was read, CredentialsKept where nobody can."""
+        check_not_frozen(target, secret)
         metadata: Manifest = {"annotations": {ANNOTATION_VALID_FOR: valid_for, ANNOTATION_VALID_UNTIL: valid_until}}
         if version := secret["metadata"].get("resourceVersion"):
             metadata["resourceVersion"] = version

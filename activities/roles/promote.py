@@ -16,6 +16,7 @@ from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable, reports
 from activities.agents.config_maps import rendered_config_maps
 from activities.app.desired import StepContext
+from activities.cluster.apply import put
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.moving import Noted, end_moves, note_move
@@ -68,7 +69,7 @@ class Promote(FailoverBase):
             want.desired, component, [node], addresses, known, bootstrap=None, held=frozenset({node.name})
         ):
             if changed:
-                await self.platform.kubernetes.apply(manifest)
+                await put(self.platform, manifest)
 
     async def _await_candidate(self, request: PromoteRequest, want: StepContext, component: DesiredComponent) -> None:
         """Until its engine runs, or waits and can begin as primary. Should it have ended just now, and not be one that

@@ -102,7 +102,8 @@ def config_maps_of(
         present = (known or {}).get("data") or {}
         other = known is None or any(present.get(key) != text for key, text in manifest["data"].items())
         strayed = ((known or {}).get("metadata", {}).get("labels") or {}).get(LABEL_APP) != desired.name
-        changed = other or revision < noted or strayed
+        frozen = bool((known or {}).get("immutable"))  # by somebody: what comes next could not be written
+        changed = other or revision < noted or strayed or frozen
         if changed:
             revision = max(revision + 1, noted + 1, initial)
             document = {**json.loads(manifest["data"][DOCUMENT_KEY]), "revision": revision}

@@ -36,7 +36,7 @@ from tests.unit.activities.support.agents import UID, FakeAgents
 from tests.unit.activities.support.recorded import RecordedApp
 from tests.unit.render.support import manifest, shelf
 from tests.unit.watcher.support import rights
-from tests.unit.watcher.support.fakes import FakeKubernetes, _merged
+from tests.unit.watcher.support.fakes import FakeKubernetes, _check_frozen, _merged
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -87,10 +87,11 @@ class FakeCluster(FakeKubernetes):
             after |= {field: copy.deepcopy(manifest[field]) for field in ("data",) if field in manifest}
         if dry_run:
             return after
+        _check_frozen(live, after)
         return self._store(key, after, "MODIFIED")
 
     async def delete(
-        self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None
+        self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None, **_: Any
     ) -> bool:
         rights.check(self.who, "delete", resource)
         self._checked("delete", name, uid)
