@@ -8,6 +8,7 @@ what a person has to do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from temporalio.exceptions import ApplicationError
@@ -27,7 +28,7 @@ from api.effective import noted
 from api.names import app_labels
 from api.operations import OperationType
 from api.steps import Target
-from clients.resources import CONFIG_MAP, DEPLOYMENT, VOLUME_CLAIM
+from clients.resources import CONFIG_MAP, DEPLOYMENT, VOLUME_CLAIM, Manifest
 from render.check.rebuilt_state import REMEDY, LiveObjects, Rebuilt, UnsureError, completed, rebuilt
 from render.desired.app import DesiredApp
 from render.desired.recorded_state import component_status, deployed_state, lost_parts, recorded_state
@@ -42,7 +43,9 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
     deployments = {str(each["metadata"]["name"]): each for each in found if owned_by(each, app.uid)}
     found, _ = await platform.kubernetes.list(VOLUME_CLAIM, app.namespace)  # whatever their labels say
     claims = {str(each["metadata"]["name"]): each for each in found if of_this_app(each, app.uid)}
-    objects = LiveObjects(live.components, live.groups, live.revisions, deployments, claims)
+    found, _ = await platform.kubernetes.list(CONFIG_MAP, app.namespace, labels=app_labels(app.name))
+    config_maps = {str(each["metadata"]["name"]): each for each in found if owned_by(each, app.uid)}
+    objects = LiveObjects(live.components, live.groups, live.revisions, deployments, claims, config_maps)
     try:
         new = rebuilt(app, live.state, objects)
         if left := lost_parts(app.name, new.state, live.components, live.groups, live.revisions):
@@ -62,7 +65,7 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
         return f"{said_of(live.lost)}; {error.message}"
     state = new.state
     await update_state(platform, target, lambda before: completed(before, state), None if missing else live)
-    await _parameters(platform, desired, live)
+    await _parameters(platform, desired, live, config_maps)
     if live.state.deployed is None:
         await _silent_nodes(platform, target, desired)
     await update_deployed(platform, target, lambda before: before or state.deployed or DeployedStatus())
@@ -85,7 +88,9 @@ async def _silent_nodes(platform: Platform, target: Target, desired: DesiredApp)
                 await note_move(platform, target, component.name, "", name)
 
 
-async def _parameters(platform: Platform, desired: DesiredApp, live: ObservedApp) -> None:
+async def _parameters(
+    platform: Platform, desired: DesiredApp, live: ObservedApp, config_maps: Mapping[str, Manifest]
+) -> None:
     """Those in effect, as they were noted on the nodes when an engine last said them: for people only."""
     lost = [
         component
@@ -94,8 +99,7 @@ async def _parameters(platform: Platform, desired: DesiredApp, live: ObservedApp
     ]
     if not lost:
         return
-    found, _ = await platform.kubernetes.list(CONFIG_MAP, desired.namespace, labels=app_labels(desired.name))
-    notes = {str(each["metadata"]["name"]): noted(each) for each in found}
+    notes = {name: noted(each) for name, each in config_maps.items()}
     for component in lost:
         said = (note.read_back for node in component.nodes if (note := notes.get(node.name)) is not None)
         if values := next(filter(None, said), None):
