@@ -181,7 +181,7 @@ class Rotate:
         texts = _texts(target, await self._secret(target), names_of(desired))
         stage = stage_of(texts)
         if stage != step.stage:
-            message = f"the passwords are at stage {stage}, not {step.stage}; planned anew"
+            message = f"the passwords are at stage {stage}, not {step.stage}; the operation ends, and goes on there"
             raise permanent(ErrorType.SPEC_CHANGED, message)
         tool = TOOLS[stage]
         doing = f"{name}: {tool}"

@@ -24,7 +24,7 @@ from activities.cluster.parameter_warnings import CONDITION, parameters_safe
 from activities.cluster.state import update_deployed, update_parameters
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform
-from activities.reconcile.astray import follow_again
+from activities.look.astray import follow_again
 from activities.roles.role_moves import RoleMover
 from activities.rollout.plan_roll import outdated_nodes
 from activities.rollout.volumes import ungrown

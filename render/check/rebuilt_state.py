@@ -1,4 +1,4 @@
-"""What runs, found out anew where the statuses that recorded it were lost while the objects stayed. Pure.
+"""What runs, found out again where the statuses that recorded it were lost while the objects stayed. Pure.
 
 All objects are of this very App, by its uid. A restore that makes the App anew gives it another: then none are, and a
 first Deploy takes up the volumes.

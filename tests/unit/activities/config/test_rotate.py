@@ -336,7 +336,7 @@ async def test_an_engine_that_refuses_is_told_of_with_its_words(world: World) ->
     assert caught.value.type == ErrorType.TOOL_REFUSED
 
 
-async def test_a_stage_that_is_not_the_secrets_any_more_is_planned_anew(world: World) -> None:
+async def test_at_a_stage_that_is_not_the_secrets_any_more_the_operation_ends(world: World) -> None:
     stage = await begin(world)
     write(world, __rotation="use 9")
     with pytest.raises(ApplicationError) as caught:

@@ -1,5 +1,5 @@
-"""Recording anew what runs, where the statuses that said so were lost: somebody has wiped them, or has removed a Group,
-which takes its own with it.
+"""Recording what runs once more, where the statuses that said so were lost: somebody has wiped them, or has removed a
+Group, which takes its own with it.
 
 What is found is ``render.check.rebuilt_state``'s. Groups and Components are written first and the App last: while its
 status says nothing, all is found out again. Where it cannot be shown what runs nothing is touched, and the App says

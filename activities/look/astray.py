@@ -21,7 +21,8 @@ from activities.cluster.gather import together
 from activities.cluster.moving import described
 from activities.dependencies import Platform
 from activities.roles.role_moves import RoleMover
-from api.steps import Evacuation, Target
+from api.look import Evacuation
+from api.steps import Target
 from api.tools import FOLLOWS_NOBODY, ToolName
 from clients.agents import AgentTarget
 from clients.resources import Manifest

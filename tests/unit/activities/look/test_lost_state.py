@@ -1,14 +1,14 @@
-"""An App that has lost the statuses that say what runs: it is found out anew, or the App says what a person must do and
-nothing is touched."""
+"""An App that has lost the statuses that say what runs: it is found out again, or the App says what a person must do
+and nothing is touched."""
 
 from __future__ import annotations
 
 import pytest
 
+from activities.look.load import NOT_OWNED
+from activities.look.rebuild_state import STATE_LOST
 from activities.reconcile.apply_group import ApplyGroup
-from activities.reconcile.load import NOT_OWNED
 from activities.reconcile.prepare import Prepare
-from activities.reconcile.rebuild_state import STATE_LOST
 from activities.reconcile.scale import Scale
 from activities.rollout.expand_and_roll_back import Upgrade
 from api.group import MemberState
@@ -51,12 +51,12 @@ async def upgraded_to(world: World, *nodes: str) -> None:
         await world.give(name)
 
 
-async def test_what_runs_is_found_out_anew(world: World) -> None:
+async def test_what_runs_is_found_out_again(world: World) -> None:
     before = world.state
     world.lose_status()
     snapshot = await world.load()
     assert (snapshot.refusal, snapshot.operation, snapshot.deployed_hash) == ("", OperationType.DEPLOY, REBUILT)
-    assert snapshot.change == "what runs was found out anew, and is compared with the spec"
+    assert snapshot.change == "what runs was found out again, and is compared with the spec"
     assert snapshot.drift == []
     assert (world.state.groups, world.state.components) == (before.groups, before.components)
     assert (world.recorded.plugin_version, world.recorded.topology) == ("1.0.0", "cluster")
@@ -208,7 +208,7 @@ async def test_one_that_somebody_removed_is_made_again_as_it_was(world: World, k
 async def test_an_operation_does_not_go_on_by_half_of_it(world: World) -> None:
     await upgraded_to(world, NODES[1])
     world.lose("Group", GROUP)
-    with pytest.raises(Exception, match="planned anew"):
+    with pytest.raises(Exception, match="what runs is found out first"):
         await world.do(Prepare(world.platform).prepare, world.target(OperationType.UPGRADE))
     assert (await world.load()).operation == OperationType.UPGRADE
 
@@ -395,7 +395,7 @@ async def test_what_is_still_lost_after_it_was_found_out_is_not_gone_on_with(
     async def nothing(*_: object) -> str:
         return ""
 
-    monkeypatch.setattr("activities.reconcile.load.rebuild_state", nothing)
+    monkeypatch.setattr("activities.look.load.rebuild_state", nothing)
     world.lose_status("Group")
     snapshot = await world.load()
     assert (snapshot.refusal_reason, snapshot.operation) == (STATE_LOST, "")
