@@ -198,7 +198,7 @@ class Failover(FailoverBase):
         self, want: StepContext, component: DesiredComponent, nodes: Nodes, takeover: Takeover, statuses: Statuses
     ) -> Takeover | None:
         """A planned move of the role was begun, and nobody has said yet how it ended. Whoever was to have the role and
-        waits for the word that it still has it is primary: it waits for nothing else. Where one of the two is not
+        has had it, as its volume remembers, is primary, and has what it acknowledged since. Where one of the two is not
         heard, only a person may say that it counts for nothing. ``statuses``: of nodes whose engine does not run. None
         where the failover goes on. Raises NoCandidate."""
         moves, source = moves_of(want.manifest, component.name), takeover.source
@@ -213,15 +213,15 @@ class Failover(FailoverBase):
             raise permanent(ErrorType.NO_CANDIDATE, message)
         for each in moves:
             status = statuses.get(each.candidate)
-            if each.source != source or status is None or status.state != agent_pb2.WAITING:
+            if each.source != source or status is None or status.volume.role not in nodes.writable:
                 continue
             stands = source in await waiting(self.platform, reachable(self.platform, takeover.target, [source]))
             if stands and await self._begins_again(takeover.target, each.candidate):
                 message = f"{each.candidate} had taken over from {source} just before, and is back and primary again"
                 return replace(takeover, source="", message=message)
             by_force = f"mw failover --node {each.candidate} --force --to {each.candidate} lets it serve"
-            untold = f"{source} does not say that it has stopped"
-            message = f"{each.candidate} had taken over from {source}, and waits: {untold}; {by_force}"
+            why = "does not run yet" if stands else f"waits: {source} does not say that it has stopped"
+            message = f"{each.candidate} had taken over from {source}, and {why}; {by_force}"
             raise permanent(ErrorType.NO_CANDIDATE, message)
         return None
 

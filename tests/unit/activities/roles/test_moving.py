@@ -193,6 +193,16 @@ async def test_of_two_that_wait_the_one_that_had_taken_over_has_the_word(world: 
     assert world.agents.called("permit") == [NEXT]
 
 
+async def test_nor_is_it_passed_over_while_it_starts(world: World) -> None:
+    note(world)
+    waits(world, OLD)
+    waits(world, NEXT)
+    world.agents.waiting[NEXT].state = agent_pb2.STARTING
+    with pytest.raises(ApplicationError, match=f"{NEXT} had taken over from {OLD}, and does not run yet"):
+        await planned(world, seen=SEEN)
+    assert world.agents.called("permit") == world.agents.called("stop") == []
+
+
 async def test_but_not_while_the_old_one_may_run(world: World) -> None:
     note(world)
     waits(world, NEXT)
