@@ -4,6 +4,9 @@ Derived names can collide (``a-b`` with component ``c``, ``a`` with component ``
 an object of the name. Server-side apply would silently take it over, and a later deletion would remove it; so the
 App is refused instead.
 
+ConfigMaps and Secrets can be made ``immutable`` by whoever may write them, for good. One that the platform writes is
+then removed and made anew (``put``); the passwords are not (``activities.app.secrets``).
+
 A label says whose an object is meant to be, and everybody who may write the object can set it. So what an App
 removes must be its own by more (``is_own``): the owner's uid; of volume claims and passwords, which have no owner since
 they may outlive the App, the uid in their annotation.
@@ -21,6 +24,7 @@ from activities.cluster.gather import together
 from activities.dependencies import Platform, permanent
 from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_APP
 from api.steps import ErrorType, Target
+from clients.errors import InvalidError
 from clients.resources import SECRET, VOLUME_CLAIM, Manifest, resource_of
 
 OWNERLESS = frozenset({VOLUME_CLAIM.kind, SECRET.kind})
@@ -78,6 +82,41 @@ def check_owner(target: Target, live: Mapping[str, Any]) -> None:
         raise ApplicationError(f"{what} is still there from an earlier App {target.app}; waiting until it is gone")
     if metadata.get("deletionTimestamp"):
         raise ApplicationError(f"{what} is being deleted; waiting until it is gone, to make it anew")
+
+
+async def put(platform: Platform, manifest: Manifest) -> Manifest:
+    """Applies a ConfigMap or Secret of which everything can be made again. One that somebody has made immutable is
+    replaced, with the notes on it; what was written since it was read stays. Raises InvalidError, ConflictError."""
+    kubernetes, resource, metadata = platform.kubernetes, resource_of(manifest), manifest["metadata"]
+    try:
+        return await kubernetes.apply(manifest)
+    except InvalidError:
+        live = await kubernetes.get(resource, metadata["name"], metadata["namespace"])
+        if live is None or not is_frozen(live) or not _same_app(manifest, live):
+            raise
+    known = live["metadata"]
+    await kubernetes.delete(
+        resource, known["name"], known["namespace"], uid=known["uid"], version=known["resourceVersion"]
+    )
+    kept = {part: {**(known.get(part) or {}), **(metadata.get(part) or {})} for part in ("labels", "annotations")}
+    return await kubernetes.apply({**manifest, "metadata": {**metadata, **kept}})
+
+
+def is_frozen(live: Mapping[str, Any]) -> bool:
+    """Whether nobody can change the ConfigMap or Secret any more."""
+    return bool(live.get("immutable"))
+
+
+def _same_app(manifest: Manifest, live: Manifest) -> bool:
+    """By the owner; by the label where no App owns it."""
+    own, others = (
+        {owner["uid"] for owner in each["metadata"].get("ownerReferences") or [] if owner["kind"] == "App"}
+        for each in (manifest, live)
+    )
+    if others:
+        return bool(own & others)
+    labels = (each["metadata"].get("labels") or {} for each in (manifest, live))
+    return len({label.get(LABEL_APP) for label in labels}) == 1
 
 
 async def apply_owned(platform: Platform, target: Target, manifest: Manifest) -> tuple[Manifest, bool]:

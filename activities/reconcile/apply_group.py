@@ -20,7 +20,7 @@ from activities.agents.config_maps import first_primary, rendered_config_maps
 from activities.app import bootstrap
 from activities.app.desired import desired_for
 from activities.app.retained_volumes import NOT_YET, held_nodes
-from activities.cluster.apply import check_owner, is_own
+from activities.cluster.apply import check_owner, is_own, put
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step
@@ -168,7 +168,7 @@ class ApplyGroup:
         kubernetes = self._platform.kubernetes
         first = []
         if config_map is not None:
-            first.append(kubernetes.apply(config_map))
+            first.append(put(self._platform, config_map))
         claim = node_volume_claim(desired, component, group, node)
         if claim is not None and node.name not in live.claims:
             if beside_kept:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from activities.app.desired import StepContext
 from activities.dependencies import permanent
 from activities.roles.role_moves import Nodes
-from api.app import DataLoss
+from api.app import DataLoss, RoleMove
 from api.failover import CLOCK_TOLERANCE, Chosen, Takeover
 from api.steps import ErrorType
 from proto import agent_pb2
@@ -141,6 +141,20 @@ def _why_behind(volume: agent_pb2.VolumeRecord, well: int, now: int) -> str:
     if volume.last_ready >= well - allowed:
         return ""
     return f"{said} {(well - volume.last_ready) / 1000:.1f} s before the primary was last seen well"
+
+
+def unheard(
+    moves: Sequence[RoleMove], source: str, names: Collection[str], heard: Collection[str]
+) -> tuple[RoleMove, str] | None:
+    """A move that was begun and the node of it, not ``source``, that does not say whether it has the role: it may, and
+    have writes that nobody else has. ``names``: of the component's nodes, as one that was removed has none."""
+    for move in moves:
+        if move.source and source not in (move.source, move.candidate):
+            continue
+        for node in (move.candidate, move.source):
+            if node != source and node in names and node not in heard:
+                return move, node
+    return None
 
 
 def able_to_lead(waits: Mapping[str, Waiting], *, lossy: bool) -> list[str]:

@@ -23,10 +23,11 @@ from activities.agents.agent_targets import reachable
 from activities.app import bootstrap
 from activities.app.desired import StepContext
 from activities.cluster.events import tell
+from activities.cluster.moving import described, end_moves, moves_of
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import permanent
 from activities.roles import fencing
-from activities.roles.blocked_replicas import start_again, waiting
+from activities.roles.blocked_replicas import Statuses, start_again, waiting
 from activities.roles.candidates import (
     LOST_FOR,
     able_to_lead,
@@ -36,6 +37,7 @@ from activities.roles.candidates import (
     is_well,
     lossy,
     quorum,
+    unheard,
     why_not,
 )
 from activities.roles.failover_base import ASK_WITHIN, FailoverBase
@@ -73,6 +75,9 @@ class Failover(FailoverBase):
             request.seen,
             address=request.address,
         )
+        if request.force:  # a person has decided whose writes count
+            moves = moves_of(want.manifest, component.name)
+            await end_moves(self.platform, target, [each.candidate for each in moves])
         if not primary:
             well = request.seen or await self._last_writable(takeover)
             takeover = replace(takeover, well=well)
@@ -161,7 +166,10 @@ class Failover(FailoverBase):
         may_lose = lossy(want, takeover)
         replicas = {name: report for name, report in nodes.reports.items() if name in names}
         silent = {name: agent for name, agent in nodes.agents.items() if name in names - set(replicas)}
-        waits = self.judged(want, component, takeover, await waiting(self.platform, silent))
+        statuses = await waiting(self.platform, silent)
+        if (goes_on := await self._after_a_move(want, component, nodes, takeover, statuses)) is not None:
+            return goes_on
+        waits = self.judged(want, component, takeover, statuses)
         able = able_to_take_over(replicas, since, asked_at, lossy=may_lose)
         away = time.time() * 1000 - (takeover.seen or in_sync_since)
         able += able_to_lead(waits, lossy=may_lose and (takeover.force or away >= LOST_FOR))
@@ -175,7 +183,7 @@ class Failover(FailoverBase):
         said_by |= dict.fromkeys(names & marked, "it was replaced itself, and is to be taken in again")
         said_by |= dict.fromkeys(names - set(said_by), "it does not answer")
         why = "; ".join(f"{name}: {said}" for name, said in sorted(said_by.items()))
-        if takeover.source not in marked and await self._begins_again(takeover):
+        if takeover.source not in marked and await self._begins_again(takeover.target, takeover.source):
             message = f"{takeover.source} is back and primary again; nobody could take over without losing data: {why}"
             return replace(takeover, source="", message=message)
         message = f"{takeover.source} is lost, and nobody can take over without losing data: {why}"
@@ -186,14 +194,45 @@ class Failover(FailoverBase):
             message += f"; mw failover --node {name} --force --to {name} lets it serve again"
         raise permanent(ErrorType.NO_CANDIDATE, message)
 
-    async def _begins_again(self, takeover: Takeover) -> bool:
+    async def _after_a_move(
+        self, want: StepContext, component: DesiredComponent, nodes: Nodes, takeover: Takeover, statuses: Statuses
+    ) -> Takeover | None:
+        """A planned move of the role was begun, and nobody has said yet how it ended. Whoever was to have the role and
+        has had it, as its volume remembers, is primary, and has what it acknowledged since. Where one of the two is not
+        heard, only a person may say that it counts for nothing. ``statuses``: of nodes whose engine does not run. None
+        where the failover goes on. Raises NoCandidate."""
+        moves, source = moves_of(want.manifest, component.name), takeover.source
+        if takeover.force:
+            return None
+        heard = {name for name, report in nodes.reports.items() if report.role} | {*statuses}
+        if (found := unheard(moves, source, [node.name for node in component.nodes], heard)) is not None:
+            move, node = found
+            silent = f"{node} does not answer, may be primary, and may have writes that nobody else has"
+            by_force = f"mw failover --node {source} --force --to {source} makes {source} primary all the same"
+            message = f"{source} is lost, and {described(move)}: {silent}; {by_force}"
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        for each in moves:
+            status = statuses.get(each.candidate)
+            if each.source != source or status is None or status.volume.role not in nodes.writable:
+                continue
+            stands = source in await waiting(self.platform, reachable(self.platform, takeover.target, [source]))
+            if stands and await self._begins_again(takeover.target, each.candidate):
+                message = f"{each.candidate} had taken over from {source} just before, and is back and primary again"
+                return replace(takeover, source="", message=message)
+            by_force = f"mw failover --node {each.candidate} --force --to {each.candidate} lets it serve"
+            why = "does not run yet" if stands else f"waits: {source} does not say that it has stopped"
+            message = f"{each.candidate} had taken over from {source}, and {why}; {by_force}"
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        return None
+
+    async def _begins_again(self, target: Target, node: str) -> bool:
         """True where it was waiting for the word that it may, and runs with that. Nobody else is promoted before this
         operation has ended, and whoever is later is so after a fence."""
-        agents = reachable(self.platform, takeover.target, [takeover.source])
-        status = (await waiting(self.platform, agents)).get(takeover.source)
+        agents = reachable(self.platform, target, [node])
+        status = (await waiting(self.platform, agents)).get(node)
         if status is None or status.state != agent_pb2.WAITING:
             return False
-        return (await self.start(agents[takeover.source], permit=True)).state == agent_pb2.RUNNING
+        return (await self.start(agents[node], permit=True)).state == agent_pb2.RUNNING
 
     async def _last_writable(self, takeover: Takeover) -> int:
         """As the source's volume remembers it, unix milliseconds; 0 where nobody can ask."""

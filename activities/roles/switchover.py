@@ -26,11 +26,21 @@ from activities.agents.node_tools import bound, node_tools
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, desired_for
 from activities.cluster.events import tell
+from activities.cluster.moving import Noted, end_moves, note_move
 from activities.cluster.state import update_deployed
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent
 from activities.roles.drain import closed_machines, machine
-from activities.roles.role_moves import Nodes, RoleMover, component_of, not_following, said, to_its_end
+from activities.roles.role_moves import (
+    Nodes,
+    RoleMover,
+    component_of,
+    how_it_ended_is_known,
+    not_following,
+    said,
+    to_its_end,
+)
+from api.app import RoleMove
 from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest, Step
 from api.tools import ToolName
@@ -156,20 +166,27 @@ class Switchover(RoleMover):
         if missing:
             raise ApplicationError(f"{', '.join(missing)} does not answer; waiting until it does")
         addresses = await node_addresses(self.platform, want.desired)
-        if not moved:
-            await self._fence(move, nodes)
-        await to_its_end(self._move(move, component, nodes, addresses, moved=moved))
+        noted = None if moved else await self._fence(move, nodes)
+        await to_its_end(self._move(move, component, nodes, addresses, noted))
         await tell(self.platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
 
     async def _move(
-        self, move: Move, component: DesiredComponent, nodes: Nodes, addresses: Mapping[str, str], *, moved: bool
+        self,
+        move: Move,
+        component: DesiredComponent,
+        nodes: Nodes,
+        addresses: Mapping[str, str],
+        noted: Noted | None,
     ) -> None:
+        """``noted``: None where an earlier attempt has moved the role."""
         await self.note_final(move.target, move.candidate)
-        if not moved:
-            await self.fail_over(nodes.agents[move.candidate], addresses[move.source])
+        if noted is not None:
+            await self.fail_over(noted, nodes.agents[move.candidate], addresses[move.source])
         await self.labelled(move.target, component, move.candidate)
         failures = await self._follow(move, nodes, addresses[move.candidate])
         await self._verify(move, component)
+        if move.source not in failures:
+            await end_moves(self.platform, move.target, [move.candidate])
         if behind := not_following(failures, move.candidate):
             message = f"{move.candidate} has taken over from {move.source}, but {behind}"
             if move.source not in failures and activity.info().attempt > _FOLLOW_ATTEMPTS:
@@ -182,21 +199,27 @@ class Switchover(RoleMover):
             return
         if nodes.holders() == [move.source]:
             await self._reopen(move)
-        silent = ", ".join(sorted({move.source, move.candidate} - set(nodes.reports)))
-        why = f"; {silent} does not answer" if silent else ""
-        message = f"{move.candidate} did not take over from {move.source} in {_ATTEMPTS} attempts{why}"
-        raise permanent(ErrorType.NO_CANDIDATE, f"{message}; nothing was moved")
+        message = f"{move.candidate} did not take over from {move.source} in {_ATTEMPTS} attempts"
+        if silent := ", ".join(sorted({move.source, move.candidate} - set(nodes.reports))):
+            message = f"{message}; {silent} does not answer"
+        noted = RoleMove(component=move.component, source=move.source, candidate=move.candidate, since="")
+        if how_it_ended_is_known(noted, {move.source, move.candidate}, nodes):
+            await end_moves(self.platform, move.target, [move.candidate])
+            message = f"{message}; nothing was moved"
+        raise permanent(ErrorType.NO_CANDIDATE, message)
 
     async def _reopen(self, move: Move) -> None:
         version = version_of(self.platform.deployments.get(move.target.namespace, move.source))
         await update_deployed(self.platform, move.target, lambda before: stayed_writable(before, version))
 
-    async def _fence(self, move: Move, nodes: Nodes) -> None:
-        """Returns with the source fenced and the candidate level with it; a failure leaves neither."""
+    async def _fence(self, move: Move, nodes: Nodes) -> Noted:
+        """Returns with the source fenced and the candidate level with it; a failure leaves neither. The move is noted
+        before the fence: a source that ends behind it is not to begin again beside its successor."""
         source, candidate = nodes.agents[move.source], nodes.agents[move.candidate]
         await run_tool(
             self.platform, candidate, ToolName.PREPARE_FAILOVER, {}, timeout=bound(ToolName.PREPARE_FAILOVER)
         )
+        noted = await note_move(self.platform, move.target, move.component, move.source, move.candidate)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -204,8 +227,9 @@ class Switchover(RoleMover):
             await self._level(candidate, int(fenced.get("position") or 0), began + PROMOTE_WITHIN)
         except BaseException:
             # Shielded: a cancelled step must not leave the clients waiting for the fence's own end.
-            await asyncio.shield(self._unfence(source))
+            await asyncio.shield(self._undo_fence(move, source, noted))
             raise
+        return noted
 
     async def _level(self, candidate: AgentTarget, position: int, deadline: float) -> None:
         loop = asyncio.get_running_loop()
@@ -217,6 +241,11 @@ class Switchover(RoleMover):
                 behind = position - report.position
                 raise ApplicationError(f"{candidate.node} is {behind} behind and does not catch up; nothing was moved")
             await asyncio.sleep(_LEVEL_EVERY)
+
+    async def _undo_fence(self, move: Move, source: AgentTarget, noted: Noted) -> None:
+        await self._unfence(source)
+        if noted.first:  # nobody has asked the candidate yet
+            await end_moves(self.platform, move.target, [move.candidate])
 
     async def _unfence(self, source: AgentTarget) -> None:
         try:

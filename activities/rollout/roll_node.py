@@ -25,7 +25,7 @@ from activities.agents.run_tool import run_tool
 from activities.app.applied_config import note_effective, read_back
 from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
-from activities.cluster.apply import check_owner
+from activities.cluster.apply import check_owner, put
 from activities.cluster.diff import differences
 from activities.cluster.events import tell
 from activities.cluster.state import update_members
@@ -131,7 +131,7 @@ class Node:
             want.desired, component, [node], addresses, known, bootstrap=None
         ):
             if changed:
-                await kubernetes.apply(manifest)
+                await put(self._platform, manifest)
         deployment = deployment_manifest(want.desired, component, group, node)
         before = _template(live)
         if live is None or differences(deployment, live):

@@ -54,7 +54,7 @@ WHOLE = frozenset({*PARTS})
 
 @dataclass(frozen=True)
 class Deployed:
-    """What runs, by the metadata. ``ordinals``: of the nodes that exist, by Group resource name. ``versions``: runtime
+    """What runs, by the record. ``ordinals``: of the nodes that exist, by Group resource name. ``versions``: runtime
     version of each node, by its name. ``removing``: names of nodes that a Scale has begun to remove, not among
     ``ordinals`` any more. ``base_version``: what a newer spec may be compared with: while an upgrade has not moved the
     writable role, that from which it began."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from api.app import Resources, Scalar
 from api.meta import parse_quantity
+from api.names import LABEL_PLUGIN_VERSION
 from api.node import DOCUMENT_KEY, SCHEMA, Lease, Member, NodeDocument, NodeFile, NodeIdentity
 from api.plugin import ConfigFile
 from api.tools import Tool
@@ -80,7 +81,7 @@ def node_config_map(
     if size > CONFIG_MAP_LIMIT:
         message = f"the files of node {node.name} are {size} bytes together; {CONFIG_MAP_LIMIT} is the most"
         raise TemplateFailure(f"{bundle.name} {bundle.version}", component.name, 0, message)
-    labels = object_labels(desired, component.name, node.group, node.name)
+    labels = object_labels(desired, component.name, node.group, node.name) | {LABEL_PLUGIN_VERSION: bundle.version}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(desired, node.name, labels), "data": data}
 
 

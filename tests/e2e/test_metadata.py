@@ -1,5 +1,5 @@
 """Whoever spoils or removes an App's metadata ConfigMap finds it back as it was, at any moment, and nothing else
-happens; where the statuses themselves are lost, what runs is found out anew."""
+happens; where the statuses themselves are lost, what runs is found out again."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_deleted_one_is_made_again_and_the_app_can_be_changed(app: RunningApp,
 def test_a_group_or_component_that_is_removed_is_made_again_as_it_was(
     app: RunningApp, kube: Kube, kind: str, name: str
 ) -> None:
-    """What it was recorded with goes with its status, and is found out anew."""
+    """What it was recorded with goes with its status, and is found out again."""
     before = kube.get(f"{kind}.middleware.io", name, NAMESPACE) or {}
     nodes, running = app.metadata("nodes"), pods(kube)
     kube.delete(f"{kind}.middleware.io", name, NAMESPACE, "--wait=false")

@@ -30,7 +30,8 @@ from api.operations import (
     Suspicion,
 )
 from clients.temporal import notify_entity
-from tests.workflows.fakes import INSTALLATION, FakeCluster, activities_of
+from tests.workflows.cluster import INSTALLATION, FakeCluster
+from tests.workflows.fakes import activities_of
 from workflows.registry import ALL_WORKFLOWS
 from workflows.temporal.sandbox import STRICT
 

@@ -36,8 +36,8 @@ from cli.platform import Platform
 from cli.session import CommandError
 from clients.kubernetes import Kubernetes
 from clients.temporal import search_attributes
-from tests.workflows import fakes
-from tests.workflows.fakes import FakeCluster
+from tests.workflows.cluster import INSTALLATION as OF_THE_ENTITIES
+from tests.workflows.cluster import FakeCluster
 from tests.workflows.running import eventually, idle, notify
 from tests.workflows.server import dev_server
 
@@ -226,7 +226,7 @@ async def test_waiting_ends_where_an_operator_is_needed_also_with_an_older_worke
 async def test_who_waits_hears_why_an_operation_stopped_and_behind_which_his_own_is_queued(
     client: Client, cluster: FakeCluster
 ) -> None:
-    platform = Platform(cast(Kubernetes, FakeApps()), client, fakes.INSTALLATION)
+    platform = Platform(cast(Kubernetes, FakeApps()), client, OF_THE_ENTITIES)
     app = cluster.add("waits", deployed_hash="one")
     app.rolls, app.failing = ["waits-data-0"], {"rollNode:waits-data-0": "the image cannot be pulled"}
     asked: list[str] = []
@@ -253,7 +253,7 @@ async def test_who_waits_hears_why_an_operation_stopped_and_behind_which_his_own
 
 
 async def test_the_real_entity_understands_the_command_line(client: Client, cluster: FakeCluster) -> None:
-    platform = Platform(cast(Kubernetes, FakeApps()), client, fakes.INSTALLATION)
+    platform = Platform(cast(Kubernetes, FakeApps()), client, OF_THE_ENTITIES)
     cluster.add("real").blocked = {"server"}
     await notify(client, "real")
     await cluster.until(lambda: "real/waitReady:server" in cluster.log)

@@ -7,7 +7,7 @@ from temporalio.client import Client
 
 from api.reconfigure import ConfigPlan, ConfigPlans, ParameterDiffers
 from api.steps import ComponentPlan, GroupPlan, RollNode, ScalePlan
-from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.cluster import FakeApp, FakeCluster
 from tests.workflows.running import notify, operation, say, start_by_hand
 from tests.workflows.test_by_hand import failure
 

@@ -1,4 +1,4 @@
-"""A lost primary: a Failover goes before everything but a deletion, and what it interrupts is planned anew."""
+"""A lost primary: a Failover goes before everything but a deletion, and what it interrupts is decided on again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from api.operations import NoticeKind
 from api.reconfigure import ConfigPlan, ConfigPlans
 from api.steps import RollNode, Step
-from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.cluster import FakeApp, FakeCluster
 from tests.workflows.running import idle, notify, operation, say, start_by_hand, suspect
 from workflows.entity.app import BLIND_FOR, LOOK_AGAIN
 

@@ -10,7 +10,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 from api.operations import NoticeKind
 from api.reconfigure import ConfigPlan, ConfigPlans
 from api.steps import ComponentPlan, GroupPlan, RollNode, ScalePlan
-from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.cluster import FakeApp, FakeCluster
 from tests.workflows.running import doing, entity, notify, operation, say, start_by_hand
 
 

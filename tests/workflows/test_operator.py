@@ -7,7 +7,7 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 
 from api.operations import NoticeKind
 from api.steps import ComponentPlan, GroupPlan, ScalePlan
-from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.cluster import FakeApp, FakeCluster
 from tests.workflows.running import idle, notify, operation, say
 
 NODES = ["x-0", "x-1", "x-2"]

@@ -5,7 +5,7 @@ started an operation by hand) or its own timer, it loads what is wanted and what
 planner, and runs the operation as a child.
 
 1. While an operation runs, a changed spec, a deletion or a pause interrupts it: the child is cancelled, its
-   activities end where they are safe, and everything is planned anew. That is also how an App that waits for an image
+   activities end where they are safe, and the planner decides again. That is also how an App that waits for an image
    goes on when its spec names another. Drift interrupts an operation that waits for an operator.
 2. What an operator says (``control``) is passed on to the operation that runs.
 3. It continues as new only between operations: children do not survive it.
@@ -23,6 +23,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
+from api.look import AppSnapshot, LoadRequest
 from api.operations import (
     BY_REQUEST,
     ENTITY_WORKFLOW,
@@ -52,7 +53,7 @@ from api.operations import (
     Verb,
     is_drift,
 )
-from api.steps import AppSnapshot, LoadRequest, Step
+from api.steps import Step
 from workflows.entity.control_rules import SAID, refuse_verb
 from workflows.entity.drain import heard, learn_move, next_move, with_word
 from workflows.entity.manual_queue import ManualQueue

@@ -17,17 +17,18 @@ from temporalio.testing import ActivityEnvironment
 from activities.app.desired import spec_hash
 from activities.app.observed import observe
 from activities.dependencies import Platform
+from activities.look.load import Load
 from activities.plugins import Plugins
 from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.finish import Record
-from activities.reconcile.load import Load
 from activities.reconcile.prepare import Prepare
 from activities.rollout.roll_node import Node
 from activities.terminated_pods import TerminatedPods
 from api.app import App
+from api.look import AppSnapshot, LoadRequest
 from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE
 from api.operations import OperationType
-from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, NodeStep, Target
+from api.steps import ComponentStep, GroupStep, NodeStep, Target
 from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource, resource_of
 from clients.shared_watch import Change, WatchEvent
 from clients.tls.certificates import KeyPair, create_authority
@@ -36,7 +37,7 @@ from tests.unit.activities.support.agents import UID, FakeAgents
 from tests.unit.activities.support.recorded import RecordedApp
 from tests.unit.render.support import manifest, shelf
 from tests.unit.watcher.support import rights
-from tests.unit.watcher.support.fakes import FakeKubernetes, _merged
+from tests.unit.watcher.support.fakes import FakeKubernetes, _check_frozen, _merged
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -87,10 +88,11 @@ class FakeCluster(FakeKubernetes):
             after |= {field: copy.deepcopy(manifest[field]) for field in ("data",) if field in manifest}
         if dry_run:
             return after
+        _check_frozen(live, after)
         return self._store(key, after, "MODIFIED")
 
     async def delete(
-        self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None
+        self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None, **_: Any
     ) -> bool:
         rights.check(self.who, "delete", resource)
         self._checked("delete", name, uid)

@@ -1,5 +1,5 @@
-"""Recording anew what runs, where the statuses that said so were lost: somebody has wiped them, or has removed a Group,
-which takes its own with it.
+"""Recording what runs once more, where the statuses that said so were lost: somebody has wiped them, or has removed a
+Group, which takes its own with it.
 
 What is found is ``render.check.rebuilt_state``'s. Groups and Components are written first and the App last: while its
 status says nothing, all is found out again. Where it cannot be shown what runs nothing is touched, and the App says
@@ -8,6 +8,7 @@ what a person has to do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from temporalio.exceptions import ApplicationError
@@ -18,14 +19,16 @@ from activities.app.observed import ObservedApp, owned_by, update_state
 from activities.app.retained_volumes import of_this_app
 from activities.cluster.apply import apply_all
 from activities.cluster.events import tell
+from activities.cluster.moving import note_move
 from activities.cluster.state import update_deployed, update_parameters
 from activities.dependencies import Platform
+from activities.roles.role_moves import RoleMover, writable_roles
 from api.app import App, DeployedStatus
 from api.effective import noted
 from api.names import app_labels
 from api.operations import OperationType
 from api.steps import Target
-from clients.resources import CONFIG_MAP, DEPLOYMENT, VOLUME_CLAIM
+from clients.resources import CONFIG_MAP, DEPLOYMENT, VOLUME_CLAIM, Manifest
 from render.check.rebuilt_state import REMEDY, LiveObjects, Rebuilt, UnsureError, completed, rebuilt
 from render.desired.app import DesiredApp
 from render.desired.recorded_state import component_status, deployed_state, lost_parts, recorded_state
@@ -40,7 +43,9 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
     deployments = {str(each["metadata"]["name"]): each for each in found if owned_by(each, app.uid)}
     found, _ = await platform.kubernetes.list(VOLUME_CLAIM, app.namespace)  # whatever their labels say
     claims = {str(each["metadata"]["name"]): each for each in found if of_this_app(each, app.uid)}
-    objects = LiveObjects(live.components, live.groups, live.revisions, deployments, claims)
+    found, _ = await platform.kubernetes.list(CONFIG_MAP, app.namespace, labels=app_labels(app.name))
+    config_maps = {str(each["metadata"]["name"]): each for each in found if owned_by(each, app.uid)}
+    objects = LiveObjects(live.components, live.groups, live.revisions, deployments, claims, config_maps)
     try:
         new = rebuilt(app, live.state, objects)
         if left := lost_parts(app.name, new.state, live.components, live.groups, live.revisions):
@@ -60,13 +65,32 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
         return f"{said_of(live.lost)}; {error.message}"
     state = new.state
     await update_state(platform, target, lambda before: completed(before, state), None if missing else live)
-    await _parameters(platform, desired, live)
+    await _parameters(platform, desired, live, config_maps)
+    if live.state.deployed is None:
+        await _silent_nodes(platform, target, desired)
     await update_deployed(platform, target, lambda before: before or state.deployed or DeployedStatus())
     await tell(platform, target, "StateRebuilt", f"{said_of(live.lost)}; found out from what runs", warning=True)
     return ""
 
 
-async def _parameters(platform: Platform, desired: DesiredApp, live: ObservedApp) -> None:
+async def _silent_nodes(platform: Platform, target: Target, desired: DesiredApp) -> None:
+    """With the App's status it was lost who was replaced, and to whom a role was on its way. A node that names its role
+    shows it; one that is silent may be primary, and until it is heard nobody else begins as one."""
+    if desired.bundle.topology(desired.topology).failover != "platform":
+        return
+    mover = RoleMover(platform)
+    for component in desired.components:
+        if not writable_roles(component):
+            continue
+        nodes = await mover.nodes(target, component)
+        for name in (node.name for node in component.nodes):
+            if name not in nodes.reports or not nodes.reports[name].role:
+                await note_move(platform, target, component.name, "", name)
+
+
+async def _parameters(
+    platform: Platform, desired: DesiredApp, live: ObservedApp, config_maps: Mapping[str, Manifest]
+) -> None:
     """Those in effect, as they were noted on the nodes when an engine last said them: for people only."""
     lost = [
         component
@@ -75,8 +99,7 @@ async def _parameters(platform: Platform, desired: DesiredApp, live: ObservedApp
     ]
     if not lost:
         return
-    found, _ = await platform.kubernetes.list(CONFIG_MAP, desired.namespace, labels=app_labels(desired.name))
-    notes = {str(each["metadata"]["name"]): noted(each) for each in found}
+    notes = {name: noted(each) for name, each in config_maps.items()}
     for component in lost:
         said = (note.read_back for node in component.nodes if (note := notes.get(node.name)) is not None)
         if values := next(filter(None, said), None):

@@ -2,7 +2,7 @@
 
 One list call for each kind, compared with what the steps of a Repair would apply: what is found here is what Repair
 puts back. Rendered files are compared too, so a hand-edited node ConfigMap is seen. A replica that follows the wrong
-node is drift as well (``activities.reconcile.astray``).
+node is drift as well (``activities.look.astray``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from activities.app.secrets import certificate_problem
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
 from activities.dependencies import Platform
-from activities.reconcile.astray import strayed
+from activities.look.astray import strayed
 from api.names import agent_tls_name, app_labels, credentials_name
 from clients.resources import (
     CONFIG_MAP,

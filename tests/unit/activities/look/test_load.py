@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from activities.reconcile.load import _refused, _snapshot, fewer_nodes
+from activities.look.load import _refused, _snapshot, fewer_nodes
 from api.app import App
 from api.operations import OperationType
 from clients.tls.certificates import create_authority

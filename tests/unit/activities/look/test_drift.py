@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from activities.cluster.diff import differences
-from activities.reconcile.drift import _deployments, without_pending_scale
+from activities.look.drift import _deployments, without_pending_scale
 from api.app import App
 from api.names import LABEL_APP
 from api.operations import OperationType

@@ -1,5 +1,6 @@
 """What the agents of nodes say of their roles, and an operation can put right: replicas that follow the wrong node, or
-nobody, and a primary that refuses writes for a reason of its own while another node could take them.
+nobody; a primary that refuses writes for a reason of its own while another node could take them; and a role of which
+the App's status says that it is on its way, though no operation is at it any more.
 
 Engines are asked where the App's conditions say that something is wrong, and at every thorough look: the watcher hears
 all agents all the time, so nothing else needs to.
@@ -17,8 +18,11 @@ from activities.agents.agent_targets import could_not_write, reachable, reports
 from activities.agents.run_tool import run_tool
 from activities.cluster.events import tell
 from activities.cluster.gather import together
+from activities.cluster.moving import described
 from activities.dependencies import Platform
-from api.steps import Evacuation, Target
+from activities.roles.role_moves import RoleMover
+from api.look import Evacuation
+from api.steps import Target
 from api.tools import FOLLOWS_NOBODY, ToolName
 from clients.agents import AgentTarget
 from clients.resources import Manifest
@@ -91,6 +95,15 @@ async def follow_again(platform: Platform, target: Target, desired: DesiredApp, 
             await tell(platform, target, "FollowsAgain", f"{each.sentence}; it was told to")
 
     await together(follow(each, agents[each.node]) for each in found if each.node in agents)
+
+
+async def ended_moves(platform: Platform, desired: DesiredApp, app: Manifest) -> list[str]:
+    """Moves of roles that an operation has left, of which the nodes say by now how they ended. A Repair notes that."""
+    mover, found = RoleMover(platform), []
+    for component in desired.components:
+        for move in await mover.known_moves(_target(desired), app, component):
+            found.append(f"{described(move)}: its nodes say by now who has it")
+    return found
 
 
 async def unwritable(platform: Platform, desired: DesiredApp) -> list[Evacuation]:

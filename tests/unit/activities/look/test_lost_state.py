@@ -1,15 +1,20 @@
-"""An App that has lost the statuses that say what runs: it is found out anew, or the App says what a person must do and
-nothing is touched."""
+"""An App that has lost the statuses that say what runs: it is found out again, or the App says what a person must do
+and nothing is touched."""
 
 from __future__ import annotations
 
 import pytest
 
-from activities.reconcile.load import NOT_OWNED
+from activities.look.load import NOT_OWNED
+from activities.look.rebuild_state import STATE_LOST
+from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.prepare import Prepare
-from activities.reconcile.rebuild_state import STATE_LOST
+from activities.reconcile.scale import Scale
+from activities.rollout.expand_and_roll_back import Upgrade
 from api.group import MemberState
+from api.names import LABEL_PLUGIN_VERSION
 from api.operations import OperationType
+from api.steps import GroupStep
 from clients.errors import KubernetesError
 from clients.resources import CONTROLLER_REVISION
 from render.check.rebuilt_state import REBUILT
@@ -46,12 +51,12 @@ async def upgraded_to(world: World, *nodes: str) -> None:
         await world.give(name)
 
 
-async def test_what_runs_is_found_out_anew(world: World) -> None:
+async def test_what_runs_is_found_out_again(world: World) -> None:
     before = world.state
     world.lose_status()
     snapshot = await world.load()
     assert (snapshot.refusal, snapshot.operation, snapshot.deployed_hash) == ("", OperationType.DEPLOY, REBUILT)
-    assert snapshot.change == "what runs was found out anew, and is compared with the spec"
+    assert snapshot.change == "what runs was found out again, and is compared with the spec"
     assert snapshot.drift == []
     assert (world.state.groups, world.state.components) == (before.groups, before.components)
     assert (world.recorded.plugin_version, world.recorded.topology) == ("1.0.0", "cluster")
@@ -104,6 +109,70 @@ async def test_also_where_somebody_has_removed_the_revision_that_it_brings(world
     assert (found.current, found.update) == (before.current, before.update)
 
 
+@pytest.mark.parametrize("kinds", [("Group",), ()])
+@pytest.mark.parametrize("made", [True, False])
+async def test_a_node_that_a_scale_was_adding_is_not_taken_for_one_that_has_joined(
+    world: World, kinds: tuple[str, ...], made: bool
+) -> None:
+    """It was made by a Repair, and joined nobody."""
+    world.edit(components=[{**store(replicas=3)[0], "config": {"threads": 4}}])
+    target, new = world.target(OperationType.SCALE), f"{GROUP}-2"
+    await world.do(Prepare(world.platform).prepare, target)
+    await world.do(Prepare(world.platform).services, target)
+    if made:
+        await world.do(ApplyGroup(world.platform).apply_group, GroupStep(target, "store", "g"))
+        assert new in world.names("Deployment")
+    world.lose_status(*kinds)
+    snapshot = await world.load()
+    assert (snapshot.refusal, snapshot.operation) == ("", OperationType.SCALE)
+    assert (members(world), members(world, MemberState.ADDING)) == (NODES, [new])
+    plan = await world.do(Scale(world.platform).plan_scale, target)
+    assert [group.nodes for component in plan.adding for group in component.groups] == [[new]]
+
+
+async def test_a_node_that_a_scale_had_removed_is_still_to_be_forgotten_by_its_peers() -> None:
+    world = await World(runtimeVersion="1", components=store(replicas=3)).deployed()
+    world.edit(components=store(replicas=2))
+    target, left = world.target(OperationType.SCALE), f"{GROUP}-2"
+    await world.do(Prepare(world.platform).prepare, target)
+    world.lose("Deployment", left)
+    world.lose_status("Group")
+    snapshot = await world.load()
+    assert (snapshot.refusal, snapshot.operation) == ("", OperationType.SCALE)
+    assert (members(world), members(world, MemberState.DELETING)) == (NODES, [left])
+    plan = await world.do(Scale(world.platform).plan_scale, target)
+    assert [node.name for node in plan.removing] == [left]
+
+
+@pytest.mark.parametrize("given", [0, 1])
+async def test_a_move_of_the_plugin_can_still_go_back(world: World, given: int) -> None:
+    """What the nodes have not been given yet says from which version it came."""
+    world.edit(plugin={"name": "shelf", "version": "1.1.0"})
+    target = world.target(OperationType.UPGRADE_PLUGIN)
+    await world.do(Prepare(world.platform).prepare, target)
+    for name in NODES[:given]:
+        live = world.object("ConfigMap", name)
+        labels = {**live["metadata"]["labels"], LABEL_PLUGIN_VERSION: "1.1.0"}
+        world.cluster.put({**live, "metadata": {**live["metadata"], "labels": labels}})
+    world.lose_status("App")
+    snapshot = await world.load()
+    assert (snapshot.operation, snapshot.change) == (OperationType.UPGRADE_PLUGIN, "plugin 1.0.0 → 1.1.0")
+    assert (world.recorded.plugin_version, world.recorded.previous_plugin) == ("1.1.0", "1.0.0")
+    await world.do(Upgrade(world.platform).roll_back, target)
+    assert world.recorded.plugin_version == "1.0.0"
+
+
+async def test_also_where_the_components_are_of_two_versions(world: World) -> None:
+    """They are written one after another."""
+    world.edit(plugin={"name": "shelf", "version": "1.1.0"})
+    live = world.object("Component", "books-store")
+    labels = {**live["metadata"]["labels"], LABEL_PLUGIN_VERSION: "1.1.0"}
+    world.cluster.put({**live, "metadata": {**live["metadata"], "labels": labels}})
+    world.lose_status("App")
+    assert (await world.load()).operation == OperationType.UPGRADE_PLUGIN
+    assert (world.recorded.plugin_version, world.recorded.previous_plugin) == ("1.1.0", "1.0.0")
+
+
 async def test_a_groups_own_word_is_not_believed_where_no_node_shows_it(world: World) -> None:
     """Whoever may write the Group may have written it."""
     world.lose_status("Group")
@@ -139,7 +208,7 @@ async def test_one_that_somebody_removed_is_made_again_as_it_was(world: World, k
 async def test_an_operation_does_not_go_on_by_half_of_it(world: World) -> None:
     await upgraded_to(world, NODES[1])
     world.lose("Group", GROUP)
-    with pytest.raises(Exception, match="planned anew"):
+    with pytest.raises(Exception, match="what runs is found out first"):
         await world.do(Prepare(world.platform).prepare, world.target(OperationType.UPGRADE))
     assert (await world.load()).operation == OperationType.UPGRADE
 
@@ -326,7 +395,7 @@ async def test_what_is_still_lost_after_it_was_found_out_is_not_gone_on_with(
     async def nothing(*_: object) -> str:
         return ""
 
-    monkeypatch.setattr("activities.reconcile.load.rebuild_state", nothing)
+    monkeypatch.setattr("activities.look.load.rebuild_state", nothing)
     world.lose_status("Group")
     snapshot = await world.load()
     assert (snapshot.refusal_reason, snapshot.operation) == (STATE_LOST, "")

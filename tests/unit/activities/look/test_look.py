@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.reconcile.load import INVALID_SPEC, UNSUPPORTED_CHANGE
+from activities.look.load import INVALID_SPEC, UNSUPPORTED_CHANGE
 from activities.reconcile.prepare import Prepare
 from api.names import FINALIZER
 from api.operations import OperationType

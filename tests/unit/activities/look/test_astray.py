@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from activities.reconcile.astray import relieved
+from activities.look.astray import relieved
 from activities.roles.switchover import Switchover
 from api.operations import OperationType
 from api.steps import MoveRequest

@@ -15,16 +15,17 @@ from activities.app.dry_run import PodTrial
 from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
 from activities.dependencies import Platform
-from activities.reconcile.astray import is_false, unwritable
-from activities.reconcile.drift import AppObjects, find_drift, find_first_drift, list_objects
-from activities.reconcile.rebuild_state import STATE_LOST, rebuild_state
+from activities.look.astray import ended_moves, is_false, unwritable
+from activities.look.drift import AppObjects, find_drift, find_first_drift, list_objects
+from activities.look.rebuild_state import STATE_LOST, rebuild_state
 from activities.roles.drain import evacuations
 from activities.rollout.volumes import expandable_groups, growable, unknown_classes
 from api.app import App, FailoverPolicy
 from api.group import MemberState
+from api.look import AppSnapshot, Evacuation, LoadRequest
 from api.names import FINALIZER, LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, app_labels, credentials_name, node_ordinal
 from api.operations import OperationType
-from api.steps import AppSnapshot, Evacuation, LoadRequest, Step
+from api.steps import Step
 from clients.pod_reason import condition_of
 from clients.resources import APP, CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, VOLUME_CLAIM, Manifest
 from render.check.credentials import Rotation, is_due, rotation_due
@@ -120,13 +121,14 @@ class Load:
             astray = is_false(manifest, "ReplicasFollow")
             objects = await list_objects(self._platform, running)
             drift = await find_drift(self._platform, running, live, objects, engines=request.engines, astray=astray)
+            drift += await ended_moves(self._platform, running, manifest)
             leaving = await evacuations(self._platform, running)
             if app.spec.failover.automatic and is_false(manifest, "WritesAccepted"):
                 leaving += await unwritable(self._platform, running)
             if not operation and (part := await self._unfinished(running, live, objects)) is not None:
                 operation, sentence = part.operation, part.sentence
         if not operation and _last(live) == REBUILT:
-            operation, sentence = OperationType.DEPLOY, "what runs was found out anew, and is compared with the spec"
+            operation, sentence = OperationType.DEPLOY, "what runs was found out again, and is compared with the spec"
         rotation = await self._rotation(running or wanted, app)
         if not operation and rotation.part is not None:
             operation, sentence = rotation.part.operation, rotation.part.sentence
