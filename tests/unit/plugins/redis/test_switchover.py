@@ -80,7 +80,7 @@ async def test_a_sentinel_that_hung_is_not_asked_for_it(tmp_path: Path) -> None:
 
 
 async def _tilted(sentinel: Engine) -> bool:
-    return (await sentinel.ask("INFO", "sentinel"))["sentinel_tilt"] == 1
+    return int((await sentinel.ask("INFO", "sentinel"))["sentinel_tilt"]) == 1
 
 
 async def _connected(engine: Engine, number: int) -> bool:
