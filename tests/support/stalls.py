@@ -53,6 +53,12 @@ def stood_still(since: float) -> float:
     return _stalls.longest(since, time.monotonic())
 
 
+def grace(since: float) -> float:
+    """Seconds that whoever waits for something adds where the machine stood still: time-outs ran out, and are begun
+    anew."""
+    return 30.0 if stood_still(since) > 0 else 0.0
+
+
 def in_time(since: float, seconds: float) -> bool:
     """Whether less than ``seconds`` have gone by since then; not judged where the machine stood still."""
     return time.monotonic() - since < seconds or stood_still(since) > 0

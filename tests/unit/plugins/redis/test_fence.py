@@ -11,7 +11,6 @@ from redis.exceptions import RedisError
 from tests.unit.plugins.engines import Engine, cluster, until
 from tests.unit.plugins.support import load
 
-
 WAITS = 0.3
 """Seconds for which a write is waited for that is to be refused, or never answered."""
 
