@@ -11,7 +11,7 @@ import threading
 import time
 
 EVERY = 0.05
-LEAST = 0.3
+LEAST, LONG = 0.3, 1.0
 """Seconds. What is shorter may be a busy machine, which is no excuse."""
 
 
@@ -51,6 +51,11 @@ threading.Thread(target=_watch, name="stalls", daemon=True).start()
 def stood_still(since: float) -> float:
     """The longest time, in seconds, for which nothing ran here since then (``time.monotonic``)."""
     return _stalls.longest(since, time.monotonic())
+
+
+def stalled(since: float) -> bool:
+    """For whoever shares the machine with a whole cluster: whether it was so long that time-outs of seconds ran out."""
+    return stood_still(since) > LONG
 
 
 def grace(since: float) -> float:
