@@ -60,6 +60,8 @@ class Engine:
     component: str
     node: Node
     process: asyncio.subprocess.Process | None = None
+    tilt: int = 0
+    """Seconds, of a Sentinel; 0 until its process has been told."""
 
     @property
     def data(self) -> Path:
@@ -86,6 +88,7 @@ class Engine:
         assert program, "these tests need redis-server on PATH: make .venv/bin/redis-server"
         conf = self.data / "conf" / ("redis.conf" if self.component == SERVER else "sentinel.conf")
         mode = [] if self.component == SERVER else ["--sentinel"]
+        self.tilt = 0
         with (self.node.directory / "log").open("a") as log:
             self.process = await asyncio.create_subprocess_exec(program, str(conf), *mode, stdout=log, stderr=log)
 
@@ -99,6 +102,8 @@ class Engine:
 
     async def ready(self) -> bool:
         said = await self.tool("ready")
+        if self.component == SENTINEL and not self.tilt:
+            await self.tilts_for(TILT)
         if unsaved := said.get("unsaved"):
             raise ToolError(unsaved)
         if self.component == SERVER:
@@ -131,6 +136,7 @@ class Engine:
     async def tilts_for(self, seconds: int) -> None:
         """Of a Sentinel, for as long as its process runs."""
         await self.ask("SENTINEL", "DEBUG", "tilt-period", str(seconds * 1000))
+        self.tilt = seconds
 
 
 @dataclass
@@ -174,7 +180,6 @@ class Cluster:
             await asyncio.gather(*(e.start() for e in group))
             await asyncio.gather(*(until(e.ready, f"{e.name} ready") for e in group))
         if self.sentinels:
-            await asyncio.gather(*(s.tilts_for(TILT) for s in self.sentinels))
             await until(self.met, "all Sentinels know all nodes")
 
     async def met(self) -> bool:
