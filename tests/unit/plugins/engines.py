@@ -10,6 +10,7 @@ import os
 import random
 import re
 import shutil
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -139,10 +140,28 @@ class Engine:
         self.tilt = seconds
 
 
+def _free_network() -> str:
+    """Where nobody listens: whoever finds the Sentinels of another run believes them. Raises AssertionError."""
+    for _ in range(50):
+        network = f"127.{30 + worker_number()}.{random.randint(1, 250)}"
+        if not any(_taken(f"{network}.{node}", port) for node in range(1, 12) for port in (6379, 26379)):
+            return network
+    raise AssertionError("somebody listens on the ports of Redis at each address that was tried")
+
+
+def _taken(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return True
+    return False
+
+
 @dataclass
 class Cluster:
     path: Path
-    network: str = field(default_factory=lambda: f"127.{30 + worker_number()}.{random.randint(1, 250)}")
+    network: str = field(default_factory=_free_network)
     engines: list[Engine] = field(default_factory=list)
 
     @property
