@@ -76,7 +76,7 @@ class Supervisor:
     # What others ask for
 
     async def start(self, word: Word = NO_WORD) -> None:
-        """Returns when the state is no longer STARTING; at once where the engine runs. Raises LingeringError."""
+        """Returns when this try is no longer STARTING; at once where the engine runs. Raises LingeringError."""
         async with self._commands:
             await self._want_running(word)
         await self._settled()
@@ -144,6 +144,9 @@ class Supervisor:
         await self._wanted.run()
         self._begin_anew()
         self.board.update(stop_requested=False)
+        if self.board.status.state in (State.BACKOFF, State.CRASH_LOOP):
+            # Else the answer would be what became of the last try, and not of this one.
+            self.board.update(state=State.STARTING, message=self.board.status.again("preparing the start"))
         # Together with the event: a preparation that is under way is begun anew, and that one is to have it.
         self._wanted.word = word if self._engine is None else NO_WORD
         self._wanted.wakeup.set()

@@ -36,8 +36,10 @@ async def test_a_newer_spec_ends_the_waiting_and_is_deployed(client: Client, clu
     cluster.add("corrected").blocked = {"server"}
     await notify(client, "corrected")
     await cluster.until(lambda: "corrected/waitReady:server" in cluster.log)
-    await cluster.change("corrected", generation=2, spec_hash="two", blocked=set())
+    await cluster.change("corrected", generation=2, spec_hash="two")
     await notify(client, "corrected")
+    await cluster.until(lambda: cluster.steps("corrected").count("waitReady:server") == 2)
+    await cluster.change("corrected", blocked=set())
     await cluster.until(lambda: "corrected/finish" in cluster.log)
     assert cluster.apps["corrected"].snapshot.deployed_hash == "two"
 
