@@ -39,7 +39,7 @@ from render.manifests.volumes import held_sizes
 from render.plugin.bundle import PluginBundle, PluginRefused
 from render.plugin.problems import Problem
 from render.validation.app import parse_app, validate
-from render.validation.immutability import shrinks
+from render.validation.immutability import depends_on_volumes
 from render.validation.passwords import password_problems
 from render.validation.transitions import group_path, transition_problems
 
@@ -215,10 +215,11 @@ class Load:
         nothing."""
         key = ""
         if bundle is not None:
-            if shrinks(app, bundle, recorded):
-                recorded = replace(recorded, held=held_sizes(app.name, (await self._claims(app)).values()))
+            if depends_on_volumes(app, bundle, recorded):
+                claims, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, app.namespace)  # whatever their labels
+                recorded = replace(recorded, held=held_sizes(claims))
             specs = [*recorded.components.items(), *recorded.groups.items()]
-            known_of = [[(k, v.model_dump(mode="json")) for k, v in specs], dict(recorded.held)]
+            known_of = [[(k, v.model_dump(mode="json")) for k, v in specs], recorded.held]
             key = digest([app.uid, app.generation, bundle.digest, known_of])
             if key in self._good:
                 return []
