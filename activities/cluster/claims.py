@@ -30,13 +30,15 @@ async def renew_unbound(platform: Platform, target: Target, live: Manifest, want
     metadata, kubernetes = live["metadata"], platform.kubernetes
     name, version = str(metadata["name"]), metadata.get("resourceVersion")
     await kubernetes.delete(VOLUME_CLAIM, name, target.namespace, uid=metadata["uid"], version=version)
+    if not metadata.get("deletionTimestamp"):
+        # Now, as another attempt finds no claim, or one that goes already.
+        said = f"the claim {name} never had a volume; it asked for {_asks(live)}, and is made anew"
+        await tell(platform, target, "ClaimRenewed", said)
     if await kubernetes.get(VOLUME_CLAIM, name, target.namespace) is not None:
         raise ApplicationError(f"the claim {name}, which never had a volume, is still being removed")
     app = metadata["annotations"][ANNOTATION_APP_UID]
     annotations = {**wanted["metadata"]["annotations"], ANNOTATION_APP_UID: app}
     await kubernetes.create({**wanted, "metadata": {**wanted["metadata"], "annotations": annotations}})
-    was, now = (_asks(each) for each in (live, wanted))
-    await tell(platform, target, "ClaimRenewed", f"the claim {name} never had a volume; it asked for {was}, now {now}")
     return True
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
 from activities.app.retained_volumes import of_this_app
 from activities.reconcile.apply_group import ApplyGroup
@@ -126,9 +127,8 @@ async def test_a_claim_that_nobody_provisions_is_corrected_in_the_app(name: str,
     assert asked(world) == [(name, size)] * 2
     assert not {*before} & {*uids(world)}
     assert [of_this_app(world.object("PersistentVolumeClaim", each), UID) for each in CLAIMS] == [True, True]
-    assert f"ClaimRenewed: the claim {CLAIMS[0]} never had a volume; it asked for 1Gi of StorageClass slow, now" in str(
-        world.events()
-    )
+    said = f"ClaimRenewed: the claim {CLAIMS[0]} never had a volume; it asked for 1Gi of StorageClass slow, and is made"
+    assert said in str(world.events())
     again = uids(world)
     await applied(world)
     assert uids(world) == again, "once"
@@ -163,6 +163,33 @@ async def test_a_volume_that_is_found_late_is_kept_as_it_is() -> None:
     await applied(world)
     assert uids(world)[0] == before
     assert asked(world) == [("slow", "1Gi"), ("local", "1Gi")]
+
+
+async def test_it_is_told_although_the_former_claim_takes_a_moment_to_go() -> None:
+    """Kubernetes' own finalizer holds it; the next attempt finds nothing that would remind of it."""
+    world = await begun()
+    world.edit(components=of("local"))
+    removed, going = world.cluster.remove, list[dict[str, Any]]()
+
+    def later(manifest: dict[str, Any]) -> None:
+        if manifest["kind"] != "PersistentVolumeClaim":
+            removed(manifest)
+            return
+        going.append(manifest)
+        metadata = {**manifest["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
+        world.cluster.put({**manifest, "metadata": metadata})
+
+    world.cluster.remove = later  # type: ignore[method-assign]
+    with pytest.raises(ApplicationError, match="which never had a volume, is still being removed"):
+        await applied(world)
+    with pytest.raises(ApplicationError, match="is being deleted; waiting until it is gone"):
+        await applied(world)
+    for each in going:
+        removed(each)
+    world.cluster.remove = removed  # type: ignore[method-assign]
+    await applied(world)
+    assert asked(world) == [("local", "1Gi")] * 2
+    assert len([said for said in world.events() if said.startswith("ClaimRenewed")]) == 2
 
 
 @pytest.mark.parametrize(
