@@ -7,7 +7,8 @@ writes (Redis 6.0 does not see the append-only files of 7.0). So the volume says
 1. The highest version is recorded, durably, before the engine's process is started.
 2. What may be started is the plugin's word: ``upgradesFrom`` of the version, without it every version but a lower one.
 3. A volume without a record of a role (``agent.record``) has never served anybody: it may be given to any version. So a
-   first Deploy whose version crashes is corrected by another version.
+   first Deploy whose version crashes is corrected by another version. Nodes that have no roles have no such record, and
+   say nothing by lacking it.
 
 The version is that of the Pod, and not of the node document: a document of the next version is mounted before the next
 Pod is made.
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.decoding import DecodingError, decode
-from agent.document import EngineVersion
+from agent.document import EngineVersion, NodeDocument
 from agent.engine.versions import version_key
 from agent.record import has_record
 from agent.storage import write_atomically
@@ -59,23 +60,29 @@ class DataVersion:
             why = f"the record of the engine's version on the volume is damaged ({path}: {error})"
             raise DamagedRecordError(f"{why}; remove it where the data are of version {self._version}") from error
 
-    def check(self, engines: Iterable[EngineVersion]) -> None:
-        """``engines``: those of the plugin. Raises UnreadableDataError, DamagedRecordError, OSError."""
+    def check(self, document: NodeDocument) -> None:
+        """Raises UnreadableDataError, DamagedRecordError, OSError."""
         recorded, version = self.recorded(), self._version
-        if not version or not recorded or readable(engines, recorded, version) or not has_record(self._state_dir):
+        if not version or not recorded or readable(document.engines, recorded, version):
+            return
+        if self._never_served(document):
             return
         raise UnreadableDataError(
             f"version {recorded} of the engine has had this volume, and {version} may not be given its data: not "
             f"started. Give it {recorded}, or, where another node has the data, an empty volume"
         )
 
-    def note(self) -> None:
+    def note(self, document: NodeDocument) -> None:
         """Durable when it returns. Raises OSError, DamagedRecordError."""
         recorded, version = self.recorded(), self._version
         if not version or recorded == version:
             return
-        if not recorded or not has_record(self._state_dir) or version_key(version) > version_key(recorded):
+        higher = not recorded or version_key(version) > version_key(recorded)
+        if higher or self._never_served(document):
             write_atomically(self._state_dir / FILE, json.dumps({"version": version}).encode())
+
+    def _never_served(self, document: NodeDocument) -> bool:
+        return bool(document.roles) and not has_record(self._state_dir)
 
 
 def readable(engines: Iterable[EngineVersion], data: str, version: str) -> bool:

@@ -61,7 +61,7 @@ async def prepare(bundle: Bundle, interpreter: Interpreter, volume: DataVersion,
     process = bundle.document.process
     try:
         # First of all: preStart may already write to what it finds.
-        await asyncio.to_thread(volume.check, bundle.document.engines)
+        await asyncio.to_thread(volume.check, bundle.document)
         # The disk's work in threads: a disk that hangs must not make the agent look dead to the kubelet.
         await asyncio.to_thread(_tidy, bundle.document, settings)
         record = read_record(settings.state_dir)

@@ -261,7 +261,7 @@ class Supervisor:
             return None
         if launch.asks and not (word.lead or word.permit) and not await self._has_lease(bundle.document):
             return None
-        if why := await self._not_noted():
+        if why := await self._not_noted(bundle.document):
             await self._not_prepared(why, cause)
             return None
         self._prepare_failures = 0
@@ -279,10 +279,10 @@ class Supervisor:
         self.board.update(state=State.UNREADABLE, pid=0, message=str(error))
         await self._wanted.wakeup.pause_unless(math.inf, lambda: self._differs(cause))
 
-    async def _not_noted(self) -> str:
+    async def _not_noted(self, document: NodeDocument) -> str:
         """Why the engine's version cannot be noted on the volume; empty where it is."""
         try:
-            await asyncio.to_thread(self.data_version.note)
+            await asyncio.to_thread(self.data_version.note, document)
         except (OSError, DamagedRecordError) as error:
             return f"the engine's version cannot be noted on the volume: {error}"
         return ""

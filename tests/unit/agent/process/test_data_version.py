@@ -16,7 +16,7 @@ BEGUN = ["/bin/sh", "-c", "echo begun >> begun; trap : TERM; sleep 1000 & wait"]
 
 
 def document(node: Node, **changes: Any) -> dict[str, Any]:
-    return node.document(process={"command": BEGUN}, engines=ENGINES, **changes)
+    return node.document(**{"process": {"command": BEGUN}, "engines": ENGINES, "roles": ["primary"]} | changes)
 
 
 async def ran(node: Node, manager: Manager, version: str, *, served: bool = True) -> None:
@@ -106,6 +106,14 @@ async def test_what_has_never_served_anybody_may_be_corrected(node: Node, manage
     await ran(node, manager, "8.0", served=False)
     await ran(node, manager, "7.0", served=False)
     assert json.loads((node.data / ".agent" / "engine.json").read_text()) == {"version": "7.0"}
+
+
+async def test_a_node_that_has_no_roles_says_nothing_by_telling_none(node: Node, manager: Manager) -> None:
+    await ran(node, manager, "8.0", served=False)
+    node.engine_version = "7.0"
+    node.mount(document(node, roles=[]))
+    node.start_manager()
+    await manager.reaches(pb.UNREADABLE)
 
 
 @pytest.mark.usefixtures("of_8")
