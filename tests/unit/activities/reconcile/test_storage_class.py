@@ -255,3 +255,19 @@ async def test_a_node_that_waits_for_its_volume_asks_for_the_size_of_a_resize() 
     after = uids(world)
     assert after[0] == before[0]
     assert after[1] != before[1]
+
+
+async def test_an_app_that_has_run_and_lost_every_volume_gets_them_of_another_class() -> None:
+    world = with_class(with_class(World(components=of("slow")), "slow"), "local")
+    await world.deployed()
+    for name in CLAIMS:
+        provisioned(world, name, has_volume=False)
+    world.edit(components=of("local"))
+    snapshot = await world.load()
+    assert (snapshot.refusal, snapshot.operation) == ("", OperationType.RESIZE)
+    target = world.target(OperationType.RESIZE)
+    await world.do(Prepare(world.platform).prepare, target)
+    await world.do(Upgrade(world.platform).expand_volumes, target)
+    assert asked(world) == [("local", "1Gi")] * 2
+    await world.do(Upgrade(world.platform).expand_volumes, target)
+    assert asked(world) == [("local", "1Gi")] * 2
