@@ -36,7 +36,7 @@ async def renew_unbound(platform: Platform, target: Target, live: Manifest, want
         await tell(platform, target, "ClaimRenewed", said)
     if await kubernetes.get(VOLUME_CLAIM, name, target.namespace) is not None:
         raise ApplicationError(f"the claim {name}, which never had a volume, is still being removed")
-    app = metadata["annotations"][ANNOTATION_APP_UID]
+    app = (metadata.get("annotations") or {}).get(ANNOTATION_APP_UID, target.uid)
     annotations = {**wanted["metadata"]["annotations"], ANNOTATION_APP_UID: app}
     await kubernetes.create({**wanted, "metadata": {**wanted["metadata"], "annotations": annotations}})
     return True

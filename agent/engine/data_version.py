@@ -48,6 +48,8 @@ class DataVersion:
 
     def __init__(self, state_dir: Path, version: str) -> None:
         self._state_dir, self._version = state_dir, version
+        self._noted = False
+        """Then a start asks nothing more of the disk: one that hangs must not keep a Stop waiting."""
 
     def recorded(self) -> str:
         """The highest version that has had the volume, empty where none has. Raises DamagedRecordError, OSError."""
@@ -63,6 +65,7 @@ class DataVersion:
     def check(self, document: NodeDocument) -> None:
         """Raises UnreadableDataError, DamagedRecordError, OSError."""
         recorded, version = self.recorded(), self._version
+        self._noted = recorded == version
         if not version or not recorded or readable(document.engines, recorded, version):
             return
         if self._never_served(document):
@@ -72,14 +75,19 @@ class DataVersion:
             f"started. Give it {recorded}, or, where another node has the data, an empty volume"
         )
 
-    def note(self, document: NodeDocument) -> None:
-        """Durable when it returns. Raises OSError, DamagedRecordError."""
-        recorded, version = self.recorded(), self._version
-        if not version or recorded == version:
-            return
-        higher = not recorded or version_key(version) > version_key(recorded)
-        if higher or self._never_served(document):
-            write_atomically(self._state_dir / FILE, json.dumps({"version": version}).encode())
+    def note(self, document: NodeDocument) -> str:
+        """Durable when it returns. Why it cannot be done, a sentence; empty where it is."""
+        version = self._version
+        if self._noted or not version:
+            return ""
+        try:
+            recorded = self.recorded()
+            higher = not recorded or version_key(version) > version_key(recorded)
+            if higher or self._never_served(document):
+                write_atomically(self._state_dir / FILE, json.dumps({"version": version}).encode())
+        except (OSError, DamagedRecordError) as error:
+            return f"the engine's version cannot be noted on the volume: {error}"
+        return ""
 
     def _never_served(self, document: NodeDocument) -> bool:
         return bool(document.roles) and not has_record(self._state_dir)

@@ -26,7 +26,7 @@ import time
 
 from agent.document import NodeDocument
 from agent.documents import Bundle, DocumentError, DocumentStore
-from agent.engine.data_version import DamagedRecordError, DataVersion, UnreadableDataError
+from agent.engine.data_version import DataVersion, UnreadableDataError
 from agent.engine.end import End
 from agent.engine.lock import DataLock
 from agent.engine.memory import ContainerMemory
@@ -261,7 +261,7 @@ class Supervisor:
             return None
         if launch.asks and not (word.lead or word.permit) and not await self._has_lease(bundle.document):
             return None
-        if why := await self._not_noted(bundle.document):
+        if why := await asyncio.to_thread(self.data_version.note, bundle.document):
             await self._not_prepared(why, cause)
             return None
         self._prepare_failures = 0
@@ -278,14 +278,6 @@ class Supervisor:
         _log.error("not started: %s", error)
         self.board.update(state=State.UNREADABLE, pid=0, message=str(error))
         await self._wanted.wakeup.pause_unless(math.inf, lambda: self._differs(cause))
-
-    async def _not_noted(self, document: NodeDocument) -> str:
-        """Why the engine's version cannot be noted on the volume; empty where it is."""
-        try:
-            await asyncio.to_thread(self.data_version.note, document)
-        except (OSError, DamagedRecordError) as error:
-            return f"the engine's version cannot be noted on the volume: {error}"
-        return ""
 
     async def _has_lease(self, document: NodeDocument) -> bool:
         """Waits for it a little; False also where something else is wanted meanwhile."""
