@@ -102,6 +102,7 @@ class FakeCluster(FakeKubernetes):
         *,
         uid: str | None = None,
         version: str | None = None,
+        **_: Any,
     ) -> bool:
         rights.check(self.who, "delete", resource)
         self._checked("delete", name, uid)
