@@ -197,6 +197,12 @@ class Member:
 
 
 @dataclass(frozen=True)
+class EngineVersion:
+    version: str
+    upgrades_from: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class NodeDocument:
     revision: int
     node: NodeIdentity
@@ -210,6 +216,7 @@ class NodeDocument:
     monitor_interval: float = 0.5
     lease: Lease | None = None
     members: tuple[Member, ...] = ()
+    engines: tuple[EngineVersion, ...] = ()
 
     def members_among(self, words: str) -> int:
         """How many of the other nodes are named, by address or name, among ``words``: strangers do not count, nor does

@@ -52,12 +52,14 @@ class Resources(Model):
 
 
 class Storage(Model):
-    """The volume of each node. ``storageClassName`` is immutable; the cluster's default if left out."""
+    """The volume of each node. ``storageClassName`` is immutable where there are volumes; the cluster's default if left
+    out."""
 
     size: Quantity
     """For example 1Gi. It may be made larger where the StorageClass can; never smaller."""
     storage_class_name: str | None = Field(default=None, min_length=1, max_length=253)
-    """One of kubectl get storageclass; the cluster's default if left out. Immutable once there are nodes."""
+    """One of kubectl get storageclass; the cluster's default if left out. Immutable once a node of the group has a
+    volume."""
 
 
 class RollingUpdate(Model):

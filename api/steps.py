@@ -87,6 +87,9 @@ class ErrorType(StrEnum):
     """The passwords cannot be changed, and nothing was touched."""
     NODE_STUCK = "NodeStuck"
     """A node does not come up with what it was given; the others were not touched."""
+    UNREADABLE_VOLUME = "UnreadableVolume"
+    """Another version of the engine has had a node's volume, and the wanted one may not be given its data. The error's
+    details: that version, where it is known."""
     ENGINE_REFUSED = "EngineRefused"
     """The engine answered that it will not do what was asked."""
     TOOL_REFUSED = "ToolRefused"

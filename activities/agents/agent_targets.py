@@ -45,6 +45,21 @@ async def reports(
     return {name: report for name, report in zip(agents, answers, strict=True) if report is not None}
 
 
+async def volume_records(
+    platform: Platform, agents: Mapping[str, AgentTarget], *, timeout: float = _ASK_TIMEOUT
+) -> dict[str, agent_pb2.VolumeRecord]:
+    """What each node's volume remembers, by node name; without those whose agent does not answer in time."""
+
+    async def ask(agent: AgentTarget) -> agent_pb2.VolumeRecord | None:
+        try:
+            return (await platform.agents.status(agent, timeout=timeout)).volume
+        except AgentError:
+            return None
+
+    answers = await together(ask(agent) for agent in agents.values())
+    return {name: record for name, record in zip(agents, answers, strict=True) if record is not None}
+
+
 def could_not_write(report: agent_pb2.RoleReport) -> str:
     """Why the node's engine could not take writes, were it to hold a writable role; empty where it could."""
     if report.writes == agent_pb2.WRITES_REFUSED_HERE:

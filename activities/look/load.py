@@ -39,7 +39,7 @@ from render.manifests.volumes import held_sizes
 from render.plugin.bundle import PluginBundle, PluginRefused
 from render.plugin.problems import Problem
 from render.validation.app import parse_app, validate
-from render.validation.immutability import shrinks
+from render.validation.immutability import depends_on_volumes
 from render.validation.passwords import password_problems
 from render.validation.transitions import group_path, transition_problems
 
@@ -106,7 +106,8 @@ class Load:
             if problems := await self._pods.problems(app, wanted, live.recorded):
                 return _refused(manifest, INVALID_SPEC, problems, app)
             begun = request.drift and live.state.deployed is not None
-            return _snapshot(manifest, app, drift=await find_first_drift(platform, wanted, live) if begun else [])
+            drift = [*_unheld(manifest), *await find_first_drift(platform, wanted, live)] if begun else []
+            return _snapshot(manifest, app, drift=drift)
         problems = await self._transitions(app, wanted, live.deployed)
         if problems:
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
@@ -114,7 +115,7 @@ class Load:
         if left and request.drift and (problems := await self._pods.problems(app, wanted, live.recorded)):
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
         operation, sentence = (str(left[0].operation), left[0].sentence) if left else ("", "")
-        drift: list[str] = []
+        drift = []
         leaving: list[Evacuation] = []
         running = await self._running(app, live) if request.drift else None
         if running is not None:
@@ -122,6 +123,7 @@ class Load:
             objects = await list_objects(self._platform, running)
             drift = await find_drift(self._platform, running, live, objects, engines=request.engines, astray=astray)
             drift += await ended_moves(self._platform, running, manifest)
+            drift = [*_unheld(manifest), *drift]
             leaving = await evacuations(self._platform, running)
             if app.spec.failover.automatic and is_false(manifest, "WritesAccepted"):
                 leaving += await unwritable(self._platform, running)
@@ -215,10 +217,11 @@ class Load:
         nothing."""
         key = ""
         if bundle is not None:
-            if shrinks(app, bundle, recorded):
-                recorded = replace(recorded, held=held_sizes(app.name, (await self._claims(app)).values()))
+            if depends_on_volumes(app, bundle, recorded):
+                claims, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, app.namespace)  # whatever their labels
+                recorded = replace(recorded, held=held_sizes(claims))
             specs = [*recorded.components.items(), *recorded.groups.items()]
-            known_of = [[(k, v.model_dump(mode="json")) for k, v in specs], dict(recorded.held)]
+            known_of = [[(k, v.model_dump(mode="json")) for k, v in specs], recorded.held]
             key = digest([app.uid, app.generation, bundle.digest, known_of])
             if key in self._good:
                 return []
@@ -235,6 +238,12 @@ class Load:
             return await self._platform.plugins.bundle(reference.name, reference.version), []
         except PluginRefused as error:
             return None, [Problem("spec.plugin", f"the installed plugin is damaged: {error}")]
+
+
+def _unheld(manifest: Manifest) -> list[str]:
+    """A deletion would go past the platform: engines ended in any order, and volumes kept whatever the policy says."""
+    held = FINALIZER in (manifest["metadata"].get("finalizers") or [])
+    return [] if held else [f"the finalizer {FINALIZER} of the App is missing"]
 
 
 def _told(manifest: Manifest) -> tuple[int, str]:

@@ -4,6 +4,9 @@ Group, which takes its own with it.
 What is found is ``render.check.rebuilt_state``'s. Groups and Components are written first and the App last: while its
 status says nothing, all is found out again. Where it cannot be shown what runs nothing is touched, and the App says
 what a person has to do.
+
+Which version of the engine has had a node's volume no object says. The volume does: the agents are asked, and one that
+does not answer finds out by itself before it starts a lower version (``agent.engine.data_version``).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import replace
 
 from temporalio.exceptions import ApplicationError
 
+from activities.agents.agent_targets import reachable, volume_records
 from activities.app.applied_config import otherwise_set
 from activities.app.desired import said_of, stage
 from activities.app.observed import ObservedApp, owned_by, update_state
@@ -31,7 +35,8 @@ from api.steps import Target
 from clients.resources import CONFIG_MAP, DEPLOYMENT, VOLUME_CLAIM, Manifest
 from render.check.rebuilt_state import REMEDY, LiveObjects, Rebuilt, UnsureError, completed, rebuilt
 from render.desired.app import DesiredApp
-from render.desired.recorded_state import component_status, deployed_state, lost_parts, recorded_state
+from render.desired.recorded_state import State, component_status, deployed_state, lost_parts, recorded_state
+from render.desired.state_edits import engine_ran, made_writable
 from render.manifests.lists import record_manifests
 
 STATE_LOST = "StateLost"
@@ -63,7 +68,7 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
         if not error.non_retryable:
             raise  # one that is still being deleted, say
         return f"{said_of(live.lost)}; {error.message}"
-    state = new.state
+    state = await _remembered(platform, target, desired, new.state)
     await update_state(platform, target, lambda before: completed(before, state), None if missing else live)
     await _parameters(platform, desired, live, config_maps)
     if live.state.deployed is None:
@@ -71,6 +76,23 @@ async def rebuild_state(platform: Platform, app: App, live: ObservedApp) -> str:
     await update_deployed(platform, target, lambda before: before or state.deployed or DeployedStatus())
     await tell(platform, target, "StateRebuilt", f"{said_of(live.lost)}; found out from what runs", warning=True)
     return ""
+
+
+async def _remembered(platform: Platform, target: Target, desired: DesiredApp, found: State) -> State:
+    """With the versions that have had the nodes' volumes, and how far an upgrade may go back, as the volumes remember
+    it."""
+    writable = {role.name for component in desired.components for role in component.definition.roles if role.writable}
+    await platform.deployments.synced(30)
+    await platform.pods.synced(30)
+    state = found
+    for node, record in (await volume_records(platform, reachable(platform, target, found.members))).items():
+        if not (version := record.engine_version):
+            continue
+        for name, group in state.groups.items():
+            state = state.with_group(name, replace(group, members=engine_ran(group.members, node, version)))
+        if record.app_uid == target.uid and record.role in writable:
+            state = replace(state, deployed=made_writable(state.deployed, version))
+    return state
 
 
 async def _silent_nodes(platform: Platform, target: Target, desired: DesiredApp) -> None:

@@ -229,7 +229,7 @@ def _of_groups(wanted: DesiredApp, deployed: Deployed) -> Iterator[tuple[Operati
             if record.runtime_version != group.spec.runtime_version:
                 yield OperationType.UPGRADE, f"{record.runtime_version} → {group.spec.runtime_version}"
             changed = [name for name in POD_FIELDS if _canonical(record, name) != _canonical(group.spec, name)]
-            if (record.storage and record.storage.size) != (group.spec.storage and group.spec.storage.size):
+            if record.storage != group.spec.storage:  # of another class only where there is no volume yet
                 changed.append("storage")
             if changed:
                 fields = [GroupSpec.model_fields[name].alias or name for name in changed]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from api.app import Resources, Scalar
 from api.meta import parse_quantity
 from api.names import LABEL_PLUGIN_VERSION
-from api.node import DOCUMENT_KEY, SCHEMA, Lease, Member, NodeDocument, NodeFile, NodeIdentity
+from api.node import DOCUMENT_KEY, SCHEMA, EngineVersion, Lease, Member, NodeDocument, NodeFile, NodeIdentity
 from api.plugin import ConfigFile
 from api.tools import Tool
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
@@ -73,6 +73,10 @@ def node_config_map(
             Member(name=other.name, address=addresses[other.name])
             for other in component.nodes
             if other.name != node.name
+        ],
+        engines=[
+            EngineVersion(version=each.version, upgrades_from=each.upgrades_from)
+            for each in bundle.plugin.spec.runtime_versions
         ],
     )
     data = {source_key(f): bundle.templates.render(f.template, context) for f in definition.files}

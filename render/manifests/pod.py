@@ -147,7 +147,7 @@ def _middleware_container(group: DesiredGroup) -> dict[str, Any]:
         "image": spec.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["/agent/bin/agent", "manager"],
-        "env": _pod_identity(),
+        "env": [*_pod_identity(), {"name": "MW_ENGINE_VERSION", "value": spec.runtime_version}],
         "ports": ports,
         "resources": spec.resources.model_dump(exclude_defaults=True),
         "securityContext": _container_security(),

@@ -2,7 +2,7 @@
 
 The platform itself writes status, finalizer and Events all the time: waking a workflow for each would cost a hundred
 workflow tasks per deploy. What a person can mean something by is the spec (``generation``), the deletion, and our own
-annotations.
+annotations; and that our finalizer goes off an App that nobody deletes is never the platform's own doing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from api.app import RoleMove
-from api.names import API_GROUP
+from api.names import API_GROUP, FINALIZER
 from api.operations import Notice, NoticeKind
 from clients.resources import Manifest
 from clients.shared_watch import Change, WatchEvent
@@ -77,12 +77,18 @@ def notice_for(event: WatchEvent) -> Notice | None:
         return Notice(NoticeKind.SPEC, f"generation {app['metadata'].get('generation')}")
     if _annotations(before) != _annotations(app):
         return Notice(NoticeKind.SPEC, "an annotation of the platform changed")
+    if is_living(app) and _held(before) and not _held(app):
+        return Notice(NoticeKind.DRIFT, "the App's finalizer was removed")
     return None
 
 
 def uses_plugin(app: Manifest, name: str, version: str) -> bool:
     plugin = (app.get("spec") or {}).get("plugin") or {}
     return bool(plugin.get("name") == name and plugin.get("version") == version)
+
+
+def _held(app: Manifest) -> bool:
+    return FINALIZER in (app["metadata"].get("finalizers") or [])
 
 
 def _annotations(app: Manifest) -> dict[str, str]:

@@ -29,6 +29,7 @@ class Kind(StrEnum):
 
     TWO_HOLDERS = "TwoHolders"
     NODES_NOT_READY = "NodesNotReady"
+    UNREADABLE_VOLUME = "UnreadableVolume"
     KEEPS_ENDING = "KeepsEnding"
     ROLE_VACANT = "RoleVacant"
     SERVICE_MISSING = "ServiceMissing"
@@ -230,6 +231,8 @@ def _of_node(component: ComponentFacts, node: NodeFacts) -> Iterator[Problem]:
         yield Problem(Kind.FAILOVER_OFF, said)
     if heard.keeps_ending:
         yield Problem(Kind.KEEPS_ENDING, f"the engine of {node.name} keeps ending: {heard.keeps_ending}")
+    if heard.unreadable:
+        yield Problem(Kind.UNREADABLE_VOLUME, f"{node.name}: {heard.unreadable}")
     if heard.credentials_refused:
         said = f"{node.name} does not accept the credentials that the App's Secret holds; put the former ones back"
         yield Problem(Kind.CREDENTIALS_REFUSED, said)

@@ -148,6 +148,8 @@ class Node:
     tools_port: int = field(default_factory=free_port)
     manager_health_port: int = field(default_factory=free_port)
     tools_health_port: int = field(default_factory=free_port)
+    engine_version: str = ""
+    """Of the Pod that is started next."""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     first_processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -184,6 +186,7 @@ class Node:
             "MW_TOOLS_HEALTH_PORT": str(self.tools_health_port),
             "POD_NAME": pod,
             "POD_UID": f"uid-of-{pod}",
+            "MW_ENGINE_VERSION": self.engine_version,
         }
 
     def document(self, **changes: Any) -> dict[str, Any]:

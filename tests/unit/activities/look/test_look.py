@@ -109,6 +109,16 @@ async def test_a_deleted_object_is_drift(world: World, kind: str) -> None:
     assert f"{kind} books-store-g-1 is missing" in (await world.load()).drift
 
 
+async def test_a_finalizer_that_somebody_has_taken_off_is_put_back(world: World) -> None:
+    """As by ``mw uninstall --apps keep``: a later deletion would go past the platform, and keep every volume."""
+    live = world.object("App", NAME)
+    world.cluster.put({**live, "metadata": {**live["metadata"], "finalizers": ["another/one"]}})
+    assert (await world.load()).drift == [f"the finalizer {FINALIZER} of the App is missing"]
+    await world.carry_out(OperationType.REPAIR)
+    assert world.object("App", NAME)["metadata"]["finalizers"] == ["another/one", FINALIZER]
+    assert (await world.load()).drift == []
+
+
 async def test_without_a_look_for_drift_none_is_told(world: World) -> None:
     world.cluster.remove(world.object("Service", "books-store-g-1"))
     assert (await world.load(drift=False)).drift == []

@@ -17,7 +17,9 @@ from api.operations import OperationType
 from api.steps import GroupStep
 from clients.errors import KubernetesError
 from clients.resources import CONTROLLER_REVISION
+from proto import agent_pb2
 from render.check.rebuilt_state import REBUILT
+from tests.unit.activities.support.agents import UID
 from tests.unit.activities.support.cluster import NAME, World
 from tests.unit.render.support import DEFINITION, shelf, store
 
@@ -94,6 +96,32 @@ async def test_an_upgrade_under_way_goes_on_and_can_still_go_back(world: World) 
         NODES[0]: "1",
         NODES[1]: "2",
     }
+
+
+async def test_which_version_has_had_a_volume_the_volume_says(world: World) -> None:
+    """An aborted Upgrade had given node 1 to version 2, and the lost status alone had noted that."""
+    world.agents.volumes = {NODES[0]: "1", NODES[1]: "2"}
+    world.lose_status()
+    assert (await world.load()).refusal == ""
+    assert [world.member(node).data for node in NODES] == ["1", "2"]
+    assert [world.member(node).version for node in NODES] == ["1", "1"]
+
+
+async def test_an_agent_that_does_not_answer_keeps_nothing_from_being_found_out(world: World) -> None:
+    world.agents.unreachable = {*NODES}
+    world.lose_status()
+    assert (await world.load()).refusal == ""
+    assert [world.member(node).data for node in NODES] == ["", ""]
+
+
+async def test_an_upgrade_whose_version_has_been_writable_does_not_go_back_after_the_loss(world: World) -> None:
+    """It may have acknowledged writes that the lower version cannot read."""
+    await upgraded_to(world, NODES[1])
+    volume = agent_pb2.VolumeRecord(present=True, app_uid=UID, role="primary", engine_version="2")
+    world.agents.waiting[NODES[1]] = agent_pb2.ProcessStatus(state=agent_pb2.RUNNING, volume=volume)
+    world.lose_status()
+    assert (await world.load()).operation == OperationType.UPGRADE
+    assert world.state.final
 
 
 @pytest.mark.parametrize("statuses", [False, True])

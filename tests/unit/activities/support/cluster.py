@@ -29,6 +29,7 @@ from api.look import AppSnapshot, LoadRequest
 from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE
 from api.operations import OperationType
 from api.steps import ComponentStep, GroupStep, NodeStep, Target
+from clients.errors import ConflictError
 from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource, resource_of
 from clients.shared_watch import Change, WatchEvent
 from clients.tls.certificates import KeyPair, create_authority
@@ -55,6 +56,8 @@ class FakeCluster(FakeKubernetes):
         self.woken: set[asyncio.Event] = set()
         self.on_remove: list[Callable[[Manifest], None]] = []
         self.made = 0
+        self.gets_ready: Callable[[str], bool] = lambda _: True
+        """Whether a new Pod of the node gets ready."""
         self.last_words: dict[str, list[Manifest]] = {}
         """By node: what the kubelet says of its Pod's containers once it has ended."""
 
@@ -92,13 +95,22 @@ class FakeCluster(FakeKubernetes):
         return self._store(key, after, "MODIFIED")
 
     async def delete(
-        self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None, **_: Any
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        version: str | None = None,
+        **_: Any,
     ) -> bool:
         rights.check(self.who, "delete", resource)
         self._checked("delete", name, uid)
         found = self.objects.get((resource.kind, namespace or "", name))
         if found is None or (uid is not None and found["metadata"].get("uid") != uid):
             return False
+        if version is not None and found["metadata"]["resourceVersion"] != version:
+            raise ConflictError("deleting", 409, "Conflict", name)
         self.remove(found)
         if resource.kind == "Deployment":
             self._end_pods(name)
@@ -152,7 +164,7 @@ class FakeCluster(FakeKubernetes):
                 "spec": {"terminationGracePeriodSeconds": 1},
                 "status": {
                     "podIP": f"198.18.1.{self.made % 250}",
-                    "conditions": [{"type": "Ready", "status": "True"}],
+                    "conditions": [{"type": "Ready", "status": str(self.gets_ready(node))}],
                     "containerStatuses": [container],
                 },
             }
