@@ -43,6 +43,7 @@ def node_deployment(
         "metadata": metadata(desired, node.name, labels),
         "spec": {
             "replicas": 1,
+            "paused": False,
             "revisionHistoryLimit": 1,
             "minReadySeconds": group.spec.rolling_update.min_ready_seconds,
             "strategy": {"type": "Recreate"},

@@ -23,7 +23,7 @@ from render.manifests.deployments import (
     without_template,
 )
 from render.manifests.lists import record_manifests
-from tests.unit.activities.support.cluster import World
+from tests.unit.activities.support.cluster import NAMESPACE, World
 from tests.unit.activities.support.ledger import Ledger
 from tests.unit.render.support import app, store
 
@@ -229,4 +229,43 @@ async def test_a_label_that_was_removed_or_changed_is_put_back(kind: str, name: 
         before["metadata"]["labels"],
         before["metadata"]["uid"],
     )
+    assert (await world.load()).drift == []
+
+
+# Claims
+
+
+async def test_a_claim_that_is_being_deleted_keeps_nothing_else_from_being_repaired() -> None:
+    """It stays for as long as its Pod runs: each Repair waited for its end, and the App was left as it was."""
+    world = await World(components=store(replicas=2)).deployed()
+    claim = world.object("PersistentVolumeClaim", NODE)
+    world.cluster.put({**claim, "metadata": {**claim["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    assert (await world.load()).drift == []
+    service = world.object("Service", "books-store")
+    world.cluster.put({**service, "spec": {**service["spec"], "selector": {}}})
+    assert (await world.load()).drift == ["Service books-store was changed: spec.selector"]
+    await world.carry_out(OperationType.REPAIR)
+    assert (await world.load()).drift == []
+
+
+# Pods that nobody owns
+
+
+async def test_a_pod_that_has_lost_its_labels_makes_room_for_its_nodes_own() -> None:
+    """The Deployment made another one, which waited for the data directory for ever."""
+    world = await World(components=store(replicas=2)).deployed()
+    template = world.object("Deployment", NODE)["spec"]["template"]
+    lost = {"name": f"{NODE}-lost", "namespace": NAMESPACE, "labels": {"quarantine": "yes"}}
+    own = {"name": "somebodys-own", "namespace": NAMESPACE, "labels": {}}
+    of_a_node = {"apiVersion": "v1", "kind": "Pod", "spec": template["spec"], "status": {"phase": "Running"}}
+    world.cluster.put({**of_a_node, "metadata": lost})
+    shell = {"containers": [{"name": "shell", "image": "shell"}], "volumes": template["spec"]["volumes"]}
+    world.cluster.put({**of_a_node, "metadata": own, "spec": shell})
+    assert (await world.load()).drift == []
+    serves = world.pod(NODE)
+    world.cluster.put({**serves, "status": {**serves["status"], "conditions": [{"type": "Ready", "status": "False"}]}})
+    assert (await world.load()).drift == [f"Pod {NODE}-lost of {NODE} has lost its labels"]
+    await world.carry_out(OperationType.REPAIR)
+    assert f"{NODE}-lost" not in world.names("Pod")
+    assert {"somebodys-own", serves["metadata"]["name"]} <= set(world.names("Pod"))
     assert (await world.load()).drift == []
