@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from activities.cluster.events import tell
 from activities.dependencies import Platform
 from api.names import MIDDLEWARE_CONTAINER, TOOLS_CONTAINER
+from api.steps import Target
 from clients.resources import POD, Manifest
 
 _CONTAINERS = frozenset({MIDDLEWARE_CONTAINER, TOOLS_CONTAINER})
@@ -19,6 +21,17 @@ async def lost_pods(platform: Platform, namespace: str, nodes: Collection[str]) 
     """By name of the node. One list of the namespace, as no selector finds what has lost its labels."""
     found, _ = await platform.kubernetes.list(POD, namespace)
     return {node: pod for pod in found for node in _lost_by(pod) & set(nodes)}
+
+
+async def remove_lost_pods(platform: Platform, target: Target, nodes: Collection[str]) -> int:
+    """How many there were. Each is stopped in order, as any Pod that is deleted."""
+    lost = await lost_pods(platform, target.namespace, nodes)
+    for node, pod in sorted(lost.items()):
+        name, uid = str(pod["metadata"]["name"]), str(pod["metadata"]["uid"])
+        await platform.kubernetes.delete(POD, name, target.namespace, uid=uid)
+        said = f"Pod {name} had lost its labels, so {node} had another one, which waited for its data"
+        await tell(platform, target, "LostPodRemoved", said, warning=True)
+    return len(lost)
 
 
 def _lost_by(pod: Manifest) -> set[str]:

@@ -23,15 +23,14 @@ from activities.app.retained_volumes import held_nodes
 from activities.cluster.apply import check_owner, is_own, put
 from activities.cluster.claims import renew_unbound
 from activities.cluster.diff import differences
-from activities.cluster.events import tell
 from activities.cluster.gather import together
-from activities.cluster.lost_pods import lost_pods
+from activities.cluster.lost_pods import remove_lost_pods
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform
 from activities.rollout.plan_roll import ordered, writable_nodes
 from api.names import ANNOTATION_APP_UID, LABEL_APP, UNDECIDED, app_labels
 from api.steps import Applied, GroupStep, Replacement, Step, Target
-from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, SERVICE, VOLUME_CLAIM, Manifest, Resource
+from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.manifests.deployments import deployment_manifest, keeps_template, without_template
 from render.manifests.objects import node_volume_claim
@@ -92,9 +91,10 @@ class ApplyGroup:
         )
         for name in step.nodes:
             await self._seen(target, name)
-        removed = (
-            await self._remove_lost(target, group) if ran else await self._remove_surplus(target, component, group)
-        )
+        if ran:
+            removed = await remove_lost_pods(platform, target, {node.name for node in group.nodes})
+        else:
+            removed = await self._remove_surplus(target, component, group)
         return Applied(sum(counts) + removed, left)
 
     async def _seen(self, target: Target, name: str) -> None:
@@ -143,16 +143,6 @@ class ApplyGroup:
                 if live is not None and is_own(target, live):
                     await kubernetes.delete(resource, name, target.namespace, uid=live["metadata"]["uid"])
         return len(surplus)
-
-    async def _remove_lost(self, target: Target, group: DesiredGroup) -> int:
-        """Its successor waits for what it holds."""
-        lost = await lost_pods(self._platform, target.namespace, {node.name for node in group.nodes})
-        for node, pod in sorted(lost.items()):
-            name, uid = str(pod["metadata"]["name"]), str(pod["metadata"]["uid"])
-            await self._platform.kubernetes.delete(POD, name, target.namespace, uid=uid)
-            said = f"Pod {name} had lost its labels, so {node} had another one, which waited for its data"
-            await tell(self._platform, target, "LostPodRemoved", said, warning=True)
-        return len(lost)
 
     async def _live(self, target: Target, component: DesiredComponent, *, ran: bool) -> _Live:
         # By name, not by label: an object of the name without our label is somebody else's, and must be seen too.

@@ -31,12 +31,15 @@ class Cost(StrEnum):
 class Remedy(StrEnum):
     """What a sentence asks a person to do."""
 
-    PUT_SECRET_BACK = "put the Secret back as it was"
+    PUT_SECRET_BACK = "create the Secret again, as it was"
+    DELETE_POD = "delete the Pod of the node whose claim it was"
+    RETRY = "mw retry"
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """Words that an App's message must hold, and what it then takes to have the App as wanted."""
+    """Words that an App's message must hold, ``{name}`` for the object's, and what it then takes to have the App as
+    wanted."""
 
     words: tuple[str, ...]
     remedy: Remedy
@@ -149,7 +152,10 @@ def _another_password(live: Manifest) -> Patch:
     return {"data": {"password": _encoded(f"chosen-{live['metadata']['resourceVersion']}")}}
 
 
-SECRET_IS_GONE = Sentence(("Secret", "is gone", "restore it"), Remedy.PUT_SECRET_BACK)
+SECRET_IS_GONE = Sentence(("Secret", "{name} is gone", "restore it"), Remedy.PUT_SECRET_BACK)
+VOLUME_GOES = Sentence(("the volume claim of {name} was deleted", "delete that Pod"), Remedy.DELETE_POD)
+STOPPED = Sentence(("stopped: ", "retry, skip or abort it"), Remedy.RETRY)
+"""An edited Pod template is found by the operation that rolls the node just then, and by no other look."""
 _OBJECTS = ("configmap", "service", "deployment", "poddisruptionbudget")
 """Kinds that are owned by an App."""
 
@@ -174,8 +180,8 @@ ACTS: tuple[Act, ...] = (
     Act("deployment", "orphaning", delete=("--cascade=orphan",), cost=Cost.PROCESS),
     Act("deployment", "scaled-to-none", patch=_always({"spec": {"replicas": 0}}), cost=Cost.PROCESS),
     Act("deployment", "doubled", patch=_always({"spec": {"replicas": 2}}), cost=Cost.PROCESS),
-    Act("deployment", "other-image", patch=_other_image, cost=Cost.PROCESS),
-    Act("deployment", "other-command", patch=_other_command, cost=Cost.PROCESS),
+    Act("deployment", "other-image", patch=_other_image, cost=Cost.PROCESS, sentence=STOPPED),
+    Act("deployment", "other-command", patch=_other_command, cost=Cost.PROCESS, sentence=STOPPED),
     Act("deployment", "more-environment", patch=_more_environment, cost=Cost.PROCESS, stays=True),
     Act("deployment", "paused", patch=_always({"spec": {"paused": True}})),
     Act(
@@ -183,6 +189,7 @@ ACTS: tuple[Act, ...] = (
         "sent-nowhere",
         patch=_always({"spec": {"template": {"spec": {"nodeSelector": {"edited": "yes"}}}}}),
         cost=Cost.PROCESS,
+        sentence=STOPPED,
     ),
     Act("replicaset", "deleted", delete=(), cost=Cost.PROCESS),
     Act("replicaset", "scaled-to-none", patch=_always({"spec": {"replicas": 0}}), cost=Cost.PROCESS),
@@ -191,7 +198,7 @@ ACTS: tuple[Act, ...] = (
     Act("pod", "unlabelled", patch=_labels_gone, cost=Cost.PROCESS),
     Act("pod", "given-a-role", patch=_always({"metadata": {"labels": {ROLE: "master"}}})),
     Act("poddisruptionbudget", "misled", patch=_always({"spec": {"selector": {"matchLabels": {COMPONENT: "nobody"}}}})),
-    Act("persistentvolumeclaim", "deleted", delete=(), cost=Cost.VOLUME),
+    Act("persistentvolumeclaim", "deleted", delete=(), cost=Cost.VOLUME, sentence=VOLUME_GOES),
     Act("persistentvolumeclaim", "unprotected", patch=_finalizers_gone),
 )
 BY_NAME = {act.full_name: act for act in ACTS}

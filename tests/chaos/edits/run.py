@@ -16,16 +16,14 @@ from tests.chaos.edits.load import Client, client, confirmed
 from tests.chaos.edits.plan import ACT, Step
 from tests.chaos.edits.probes import Probes
 from tests.chaos.edits.script import DONE, Done, Script
+from tests.chaos.edits.settling import Person, Settling
 from tests.chaos.edits.tenant import Tenant
-from tests.chaos.edits.verdict import Verdict, follow, is_as_wanted, problems, sentence_said
-from tests.e2e.support.api import ApiError
+from tests.chaos.edits.verdict import Verdict
 from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.environment import kube_of, temporal_of
 from tests.e2e.support.kube import eventually
 
 Write = Callable[[dict[str, Any]], None]
-_STAYS = 5.0
-"""Seconds for which an App must have been as wanted: between two operations it is so for a moment."""
 
 
 @dataclass
@@ -78,7 +76,7 @@ def run(
         for each in Script(apps, shapes, tenant, temporal).run(steps):
             done.append(each)
             write(each.as_json())
-        verdicts = _settled(apps, tenant, done, settle, write)
+        verdicts = Settling(apps, Person(instance.name, tenant, temporal), done, settle, write).run()
     two = [each.as_json() for each in probes.seen]
     for found in two:
         write({"two_writable": found})
@@ -103,45 +101,3 @@ def _read_back(verdict: Verdict, client: Client, shape: Shape) -> None:
         verdict.lost = len(client.lost(set(written)))
     except AssertionError as error:
         verdict.problems.append(f"what was written cannot be read: {error}")
-
-
-def _settled(
-    apps: Mapping[str, RunningApp], tenant: Tenant, done: Sequence[Done], within: float, write: Write
-) -> list[Verdict]:
-    """Looks at all Apps at once, until each is as wanted, or says what nobody has foreseen until its time is over."""
-    verdicts = {name: Verdict(name) for name in apps}
-    began = dict.fromkeys(apps, time.monotonic())
-    since: dict[str, float] = {}
-    waiting, last = set(apps), dict.fromkeys(apps, "")
-    followed: list[Done] = []
-    while waiting:
-        time.sleep(0.5)
-        for name in sorted(waiting):
-            try:
-                live = apps[name].manifest()
-            except ApiError:
-                continue
-            now, message = time.monotonic(), str(live.get("status", {}).get("message", ""))
-            of_app = [each for each in done if each.step.app == name]
-            if is_as_wanted(live):
-                since.setdefault(name, now)
-                if now - since[name] >= _STAYS:
-                    verdicts[name].settled = round(since[name] - began[name], 1)
-                    verdicts[name].problems += problems(apps[name], of_app)
-                    waiting.discard(name)
-                continue
-            since.pop(name, None)
-            if message != last[name]:
-                last[name] = message
-                write({"app": name, "says": message, "after": round(now - began[name], 1)})
-            said = sentence_said(message, [each for each in of_app if each not in followed])
-            if said:
-                verdicts[name].sentences.append(message)
-                follow(tenant, *said)
-                followed.append(said[0])
-                began[name] = now
-            elif now - began[name] > within:
-                verdicts[name].settled = round(now - began[name], 1)
-                verdicts[name].problems.append(f"not as wanted after {within:.0f} s: {message}")
-                waiting.discard(name)
-    return [verdicts[name] for name in apps]

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
-from tests.chaos.edits.acts import Remedy, Sentence, takes_effect
+from tests.chaos.edits.acts import Sentence, takes_effect
 from tests.chaos.edits.script import DONE, Done, incomplete
-from tests.chaos.edits.tenant import Tenant
 from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.kube import Manifest
 
@@ -42,16 +41,9 @@ def sentence_said(message: str, done: Iterable[Done]) -> tuple[Done, Sentence] |
     """The latest act whose sentence the message holds."""
     for each in reversed(list(done)):
         sentence = each.act.sentence if each.act and each.outcome == DONE else None
-        if sentence and all(word in message for word in sentence.words):
+        if sentence and all(word.format(name=each.on) in message for word in sentence.words):
             return each, sentence
     return None
-
-
-def follow(tenant: Tenant, done: Done, sentence: Sentence) -> None:
-    """Does what the sentence asks a person to do."""
-    assert done.touched is not None
-    if sentence.remedy is Remedy.PUT_SECRET_BACK:
-        tenant.put_back(done.touched.before)
 
 
 def problems(app: RunningApp, done: Sequence[Done]) -> list[str]:
