@@ -31,7 +31,8 @@ NAMESPACE = "edits"
 def main() -> int:
     options = _options()
     apps = shapes(options.shape, options.apps)
-    steps = plan(options.seed, apps, options.minutes * 60, options.every, options.act, options.operation)
+    acts = [name for name in options.act or BY_NAME if name not in options.without]
+    steps = plan(options.seed, apps, options.minutes * 60, options.every, acts, options.operation)
     print("\n".join(step.line() for step in steps), flush=True)
     if options.plan:
         return 0
@@ -62,6 +63,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--settle", type=float, default=600, help="seconds within which each App must be as wanted")
     parser.add_argument("--shape", choices=SHAPES, action="append", default=[])
     parser.add_argument("--act", choices=BY_NAME, action="append", default=[])
+    parser.add_argument("--without", choices=BY_NAME, action="append", default=[])
     parser.add_argument("--operation", choices=OPERATIONS, action="append", default=[])
     parser.add_argument("--plan", action="store_true", help="print the plan and do nothing")
     parser.add_argument("--keep", action="store_true", help="leave the Apps there")

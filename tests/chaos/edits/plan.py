@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from tests.chaos.edits.acts import ACTS
 from tests.chaos.edits.apps import Shape
@@ -17,6 +18,8 @@ from tests.chaos.edits.operations import OPERATIONS, fits
 OPERATION, ACT = "operation", "act"
 _SOON = 15.0
 """Seconds after the beginning of an operation within which its acts come."""
+_APART = 7
+"""So many acts further on in their order begins the next App: together a few Apps do all of them."""
 _ACTS_OF_EACH = (1, 1, 2, 3)
 """How many acts come with an operation; one of these."""
 
@@ -46,18 +49,23 @@ def plan(
     """In order of time. ``every``: seconds from one operation of an App to its next, in the mean. ``acts`` and
     ``operations``: the names to choose from; without any, all."""
     chosen = [act.full_name for act in ACTS if not acts or act.full_name in acts]
+    random.Random(seed).shuffle(chosen)
     steps = []
-    for name, shape in apps.items():
+    for number, (name, shape) in enumerate(apps.items()):
+        start = number * _APART % len(chosen)
         fitting = [each for each in OPERATIONS if fits(each, shape) and (not operations or each in operations)]
-        steps += list(_of_app(random.Random(f"{seed} {name}"), name, seconds, every, chosen, fitting))
+        steps += list(
+            _of_app(random.Random(f"{seed}/{name}"), name, seconds, every, chosen[start:] + chosen[:start], fitting)
+        )
     return sorted(steps, key=lambda step: (step.at, step.app))
 
 
 def _of_app(
     dice: random.Random, app: str, seconds: float, every: float, acts: Sequence[str], operations: Sequence[str]
 ) -> Iterator[Step]:
-    """A name comes again only when all others have come: a short run shows many of them."""
-    next_act, next_operation = _dealt(dice, acts), _dealt(dice, operations)
+    """A name comes again only when all others have come: a short run shows many of them. ``acts``: in the order in
+    which they come first, which is another one for each App."""
+    next_act, next_operation = chain(acts, _dealt(dice, acts)), _dealt(dice, operations)
     at = dice.uniform(0, every)
     while at < seconds:
         yield Step(at, app, OPERATION, next(next_operation))
