@@ -89,9 +89,9 @@ def _pod_spec(
         "volumes": _volumes(desired, group, node),
         "affinity": {**_apart(desired, component), **(spec.affinity or {})},
         "topologySpreadConstraints": spec.topology_spread_constraints or [_evenly(desired, component)],
+        # Also where it is empty: a label that somebody adds keeps the Pod from every machine.
+        "nodeSelector": dict(spec.node_selector),
     }
-    if spec.node_selector:
-        result["nodeSelector"] = spec.node_selector
     if spec.tolerations:
         result["tolerations"] = spec.tolerations
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -149,6 +150,18 @@ def test_an_edit_of_a_deployment_by_hand_is_put_right() -> None:
     said = list(_deployments(runs, live, runs.nodes))
     assert said[0].startswith(f"Deployment {NODE} was changed: spec.replicas, spec.template")
     assert said[1:] == ["Deployment books-store-g-1 is missing"]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [lambda spec: spec.update(paused=True), lambda spec: spec["template"]["spec"].update(nodeSelector={"a": "b"})],
+)
+def test_what_somebody_adds_that_keeps_a_pod_from_coming_is_drift(edit: Callable[[dict[str, Any]], None]) -> None:
+    """A paused Deployment makes no Pod of what is written into it; for an added node selector there is no machine."""
+    ledger = Ledger(books())
+    live = deployments(ledger.runs())
+    edit(live[NODE]["spec"])
+    assert len(list(_deployments(ledger.runs(), live, ledger.runs().nodes))) == 1
 
 
 def test_a_node_that_waits_to_be_rolled_is_put_right_but_for_its_pod() -> None:
