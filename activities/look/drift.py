@@ -37,7 +37,7 @@ from clients.tls.certificates import KeyPair
 from render.check.applied_parameters import unapplied
 from render.desired.app import DesiredApp, DesiredNode
 from render.manifests.deployments import deployment_manifest, keeps_template, without_template
-from render.manifests.lists import budget_manifests, record_manifests, service_manifests
+from render.manifests.lists import budget_manifests, record_manifests, revision_of, service_manifests
 
 _SHOWN = 10
 """Sentences in the answer: enough to read, and histories stay small."""
@@ -217,6 +217,13 @@ def _deployments(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode]) 
         yield from _compared(wanted, live)
 
 
+def _changed_config_map(node: str, live: Live) -> str:
+    """One without a document that can be read is as good as none: a Pod that starts with it waits for another."""
+    if node not in live:
+        return f"ConfigMap {node} is missing"
+    return f"ConfigMap {node} was changed" if revision_of(live[node]) else f"what ConfigMap {node} held is missing"
+
+
 async def _config_maps(desired: DesiredApp, live: Live, services: Live) -> list[str]:
     if any(node.name not in services for node in desired.nodes):
         return []  # the Services are drift already, and without their addresses nothing can be rendered
@@ -226,5 +233,5 @@ async def _config_maps(desired: DesiredApp, live: Live, services: Live) -> list[
         rendered = await rendered_config_maps(desired, component, component.nodes, addresses, live, bootstrap=None)
         for node, _, changed in rendered:
             if changed:
-                found.append(f"ConfigMap {node.name} " + ("was changed" if node.name in live else "is missing"))
+                found.append(_changed_config_map(node.name, live))
     return found

@@ -27,6 +27,7 @@ from render.manifests.lists import record_manifests
 from tests.unit.activities.support.cluster import NAMESPACE, World
 from tests.unit.activities.support.ledger import Ledger
 from tests.unit.render.support import app, store
+from workflows.entity.planner import is_missing
 
 NODE = "books-store-g-0"
 
@@ -199,6 +200,18 @@ async def test_a_revision_that_was_lowered_by_hand_is_drift_that_a_repair_ends()
     assert (await world.load()).drift == [f"ConfigMap {NODE} was changed"]
     await world.carry_out(OperationType.REPAIR)
     assert json.loads(world.object("ConfigMap", NODE)["data"]["node.json"])["revision"] > document["revision"]
+    assert (await world.load()).drift == []
+
+
+@pytest.mark.parametrize("data", [{}, {"node.json": "spoiled"}])
+async def test_a_config_map_that_holds_nothing_any_more_is_missed_like_one_that_is_gone(data: dict[str, str]) -> None:
+    """In mid-upgrade the Pod that just started waited for what it should hold, and the Upgrade for the Pod."""
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    world.cluster.put({**world.object("ConfigMap", NODE), "data": data})
+    drift = (await world.load()).drift
+    assert drift
+    assert all(is_missing(sentence) for sentence in drift)
+    await world.carry_out(OperationType.REPAIR)
     assert (await world.load()).drift == []
 
 
