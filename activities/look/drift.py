@@ -212,6 +212,9 @@ def _deployments(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode]) 
     for node in nodes:
         component = desired.component(node.component)
         wanted = deployment_manifest(desired, component, component.group(node.group), node)
+        if node.name in live and (live[node.name].get("spec") or {}).get("paused"):
+            # An operation that has just written a node waits for its Pod without end.
+            yield f"the Pod that the paused Deployment {node.name} should make is missing"
         if node.name in live and keeps_template(wanted, live[node.name]):
             wanted = without_template(wanted)
         yield from _compared(wanted, live)

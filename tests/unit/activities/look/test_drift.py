@@ -162,7 +162,15 @@ def test_what_somebody_adds_that_keeps_a_pod_from_coming_is_drift(edit: Callable
     ledger = Ledger(books())
     live = deployments(ledger.runs())
     edit(live[NODE]["spec"])
-    assert len(list(_deployments(ledger.runs(), live, ledger.runs().nodes))) == 1
+    assert list(_deployments(ledger.runs(), live, ledger.runs().nodes))
+
+
+def test_a_paused_deployment_is_missed_like_one_that_is_gone() -> None:
+    """Paused in mid-upgrade it made no Pod of what was written into it, and the Upgrade waited for that without end."""
+    ledger = Ledger(books())
+    live = deployments(ledger.runs())
+    live[NODE]["spec"]["paused"] = True
+    assert is_missing(next(iter(_deployments(ledger.runs(), live, ledger.runs().nodes))))
 
 
 def test_a_node_that_waits_to_be_rolled_is_put_right_but_for_its_pod() -> None:
