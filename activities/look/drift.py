@@ -192,6 +192,10 @@ def _missing_secrets(desired: DesiredApp, live: Live, authority: KeyPair) -> Ite
     name = credentials_name(desired.name)
     if desired.credentials and name not in live:
         yield f"Secret {name} is missing"
+    elif desired.credentials:
+        present = live[name].get("data") or {}
+        lacking = [each.name for each in desired.credentials if not present.get(each.name)]
+        yield from (f"the {key} in Secret {name} is missing" for key in lacking)
     name = agent_tls_name(desired.name)
     secret = live.get(name)
     if secret is None:

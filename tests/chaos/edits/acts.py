@@ -61,7 +61,7 @@ class Act:
     among: Callable[[Manifest], bool] = _any
     cost: Cost = Cost.NOTHING
     stays: bool = False
-    """An addition that does no harm: it is left to whoever made it, as in server-side apply."""
+    """It does no harm, and is left as it is: an addition belongs to whoever made it, as in server-side apply."""
     sentence: Sentence | None = None
 
     @property
@@ -173,7 +173,7 @@ ACTS: tuple[Act, ...] = (
     Act("secret", "password-changed", patch=_another_password, among=_is_credentials),
     Act("secret", "key-removed", patch=_always({"data": {"password": None}}), among=_is_credentials),
     Act("secret", "deleted", delete=(), among=_is_credentials, sentence=SECRET_IS_GONE),
-    Act("secret", "unlabelled", patch=_labels_gone),
+    Act("secret", "unlabelled", patch=_labels_gone, stays=True),
     Act("secret", "certificate-deleted", delete=(), among=_is_certificate),
     Act("secret", "certificate-spoiled", patch=_always({"data": {"tls.crt": _encoded("x")}}), among=_is_certificate),
     Act("deployment", "deleted", delete=(), cost=Cost.PROCESS),

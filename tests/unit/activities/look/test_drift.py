@@ -266,6 +266,22 @@ async def test_a_label_that_was_removed_or_changed_is_put_back(kind: str, name: 
     assert (await world.load()).drift == []
 
 
+# Secrets
+
+
+async def test_a_password_that_somebody_took_out_of_the_secret_is_put_back() -> None:
+    """The engines went on with it, nobody could read it any more, and the App was as wanted."""
+    world = await World(components=store(replicas=2)).deployed()
+    name = "books-credentials"
+    before = world.object("Secret", name)
+    password = next(key for key in before["data"] if "." not in key)
+    world.cluster.put({**before, "data": {k: v for k, v in before["data"].items() if k != password}})
+    assert (await world.load()).drift == [f"the {password} in Secret {name} is missing"]
+    await world.carry_out(OperationType.REPAIR)
+    assert world.object("Secret", name)["data"] == before["data"]
+    assert (await world.load()).drift == []
+
+
 # Claims
 
 
