@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 NAMESPACE = "edited"
 SEED, SECONDS, EVERY, SETTLED_WITHIN = 1, 30.0, 15.0, 120.0
 ACTS = (
-    "configmap/spoiled", "deployment/deleted", "deployment/scaled-to-none", "pod/killed", "secret/certificate-deleted",
+    "configmap/deleted", "deployment/deleted", "deployment/scaled-to-none", "pod/killed", "secret/certificate-deleted",
     "service/deleted", "service/narrowed",
 )  # fmt: skip
 OPERATIONS = ("reconfigure", "restart", "rotate", "scale")
