@@ -58,8 +58,9 @@ def check_own(target: Target, live: Mapping[str, Any]) -> None:
         )
 
 
-def check_owner(target: Target, live: Mapping[str, Any]) -> None:
-    """Raises ApplicationError NotOwned for an object that is not this App's, retryable for one that is about to go.
+def check_owner(target: Target, live: Mapping[str, Any], *, may_go: bool = False) -> None:
+    """Raises ApplicationError NotOwned for an object that is not this App's, retryable for one that is about to go,
+    unless it ``may_go``.
 
     One that has lost its label is this App's still, where its owner or, on a volume, its annotation says so.
     """
@@ -80,7 +81,7 @@ def check_owner(target: Target, live: Mapping[str, Any]) -> None:
         )
     if owners and not ours:
         raise ApplicationError(f"{what} is still there from an earlier App {target.app}; waiting until it is gone")
-    if metadata.get("deletionTimestamp"):
+    if metadata.get("deletionTimestamp") and not may_go:
         raise ApplicationError(f"{what} is being deleted; waiting until it is gone, to make it anew")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from activities.agents.agent_targets import node_states
 from activities.agents.config_maps import rendered_config_maps
 from activities.app.applied_config import changed_in_engines
 from activities.app.disruption_budgets import budget_resource, surplus_budgets
@@ -19,6 +20,7 @@ from activities.app.retained_volumes import kept_components, of_this_app
 from activities.app.secrets import certificate_problem
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
+from activities.cluster.lost_pods import lost_pods
 from activities.dependencies import Platform
 from activities.look.astray import strayed
 from api.names import agent_tls_name, app_labels, credentials_name
@@ -35,7 +37,7 @@ from clients.tls.certificates import KeyPair
 from render.check.applied_parameters import unapplied
 from render.desired.app import DesiredApp, DesiredNode
 from render.manifests.deployments import deployment_manifest, keeps_template, without_template
-from render.manifests.lists import budget_manifests, record_manifests, service_manifests
+from render.manifests.lists import budget_manifests, record_manifests, revision_of, service_manifests
 
 _SHOWN = 10
 """Sentences in the answer: enough to read, and histories stay small."""
@@ -87,6 +89,7 @@ async def find_drift(
     found += changed_addresses(names, live["Service"], live["Deployment"], live["ConfigMap"])
     found += await _config_maps(desired, live["ConfigMap"], live["Service"])
     found += unapplied(desired, live["ConfigMap"], live["Service"])
+    found += await _lost_pods(platform, desired, thorough=engines)
     if (engines or astray) and not found:
         each = await together(strayed(platform, desired, component) for component in desired.components)
         found += [one.sentence for several in each for one in several]
@@ -97,9 +100,8 @@ async def find_drift(
 
 async def find_first_drift(platform: Platform, desired: DesiredApp, state: ObservedApp) -> list[str]:
     """The same while the first Deploy is at work. Of a group of which it has made nothing yet nothing is missed; what
-    the nodes' files say is not compared, since it holds engines back, and names a first primary. A claim that is going
-    is in use, so what waits for others is not to wait for that as well."""
-    live, budgets = _by_kind(desired, state, await list_objects(platform, desired), going=True)
+    the nodes' files say is not compared, since it holds engines back, and names a first primary."""
+    live, budgets = _by_kind(desired, state, await list_objects(platform, desired))
     kept = kept_components(desired, live["PersistentVolumeClaim"])
     own = {name for name, claim in live["PersistentVolumeClaim"].items() if of_this_app(claim, desired.uid)}
     present = {*live["Deployment"], *live["ConfigMap"], *own}
@@ -112,11 +114,22 @@ async def find_first_drift(platform: Platform, desired: DesiredApp, state: Obser
     return found[:_SHOWN]
 
 
-def _by_kind(
-    desired: DesiredApp, state: ObservedApp, objects: AppObjects, *, going: bool = False
-) -> tuple[dict[str, Live], list[Manifest]]:
-    """Live objects by kind and name, ``going``: with claims that are being deleted; and the budgets that should be."""
-    live = {kind: _by_name(items, going=going and kind == VOLUME_CLAIM.kind) for kind, items in objects.items.items()}
+async def _lost_pods(platform: Platform, desired: DesiredApp, *, thorough: bool) -> list[str]:
+    """A Pod that has lost its labels is looked for where a node is not ready, and at a thorough look."""
+    await platform.pods.synced(30)
+    names = [node.name for node in desired.nodes]
+    states = node_states(platform, desired.namespace, desired.name, names)
+    if not thorough and all(state.ready for state in states.values()):
+        return []
+    lost = await lost_pods(platform, desired.namespace, names)
+    return [f"Pod {pod['metadata']['name']} of {node} has lost its labels" for node, pod in sorted(lost.items())]
+
+
+def _by_kind(desired: DesiredApp, state: ObservedApp, objects: AppObjects) -> tuple[dict[str, Live], list[Manifest]]:
+    """Live objects by kind and name, and the budgets that should be. A claim that is being deleted is in use, and stays
+    until its Pod has ended: nothing can be made in its place before."""
+    claims = VOLUME_CLAIM.kind
+    live = {kind: _by_name(items, going=kind == claims) for kind, items in objects.items.items()}
     live |= {"Component": dict(state.components), "Group": dict(state.groups)}
     return live, budget_manifests(desired, objects.budget)
 
@@ -179,6 +192,10 @@ def _missing_secrets(desired: DesiredApp, live: Live, authority: KeyPair) -> Ite
     name = credentials_name(desired.name)
     if desired.credentials and name not in live:
         yield f"Secret {name} is missing"
+    elif desired.credentials:
+        present = live[name].get("data") or {}
+        lacking = [each.name for each in desired.credentials if not present.get(each.name)]
+        yield from (f"the {key} in Secret {name} is missing" for key in lacking)
     name = agent_tls_name(desired.name)
     secret = live.get(name)
     if secret is None:
@@ -199,9 +216,19 @@ def _deployments(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode]) 
     for node in nodes:
         component = desired.component(node.component)
         wanted = deployment_manifest(desired, component, component.group(node.group), node)
+        if node.name in live and (live[node.name].get("spec") or {}).get("paused"):
+            # An operation that has just written a node waits for its Pod without end.
+            yield f"the Pod that the paused Deployment {node.name} should make is missing"
         if node.name in live and keeps_template(wanted, live[node.name]):
             wanted = without_template(wanted)
         yield from _compared(wanted, live)
+
+
+def _changed_config_map(node: str, live: Live) -> str:
+    """One without a document that can be read is as good as none: a Pod that starts with it waits for another."""
+    if node not in live:
+        return f"ConfigMap {node} is missing"
+    return f"ConfigMap {node} was changed" if revision_of(live[node]) else f"what ConfigMap {node} held is missing"
 
 
 async def _config_maps(desired: DesiredApp, live: Live, services: Live) -> list[str]:
@@ -213,5 +240,5 @@ async def _config_maps(desired: DesiredApp, live: Live, services: Live) -> list[
         rendered = await rendered_config_maps(desired, component, component.nodes, addresses, live, bootstrap=None)
         for node, _, changed in rendered:
             if changed:
-                found.append(f"ConfigMap {node.name} " + ("was changed" if node.name in live else "is missing"))
+                found.append(_changed_config_map(node.name, live))
     return found

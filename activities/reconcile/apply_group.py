@@ -24,6 +24,7 @@ from activities.cluster.apply import check_owner, is_own, put
 from activities.cluster.claims import renew_unbound
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
+from activities.cluster.lost_pods import remove_lost_pods
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform
 from activities.rollout.plan_roll import ordered, writable_nodes
@@ -90,7 +91,10 @@ class ApplyGroup:
         )
         for name in step.nodes:
             await self._seen(target, name)
-        removed = 0 if ran else await self._remove_surplus(target, component, group)
+        if ran:
+            removed = await remove_lost_pods(platform, target, {node.name for node in group.nodes})
+        else:
+            removed = await self._remove_surplus(target, component, group)
         return Applied(sum(counts) + removed, left)
 
     async def _seen(self, target: Target, name: str) -> None:
@@ -148,7 +152,8 @@ class ApplyGroup:
             found = await together(self._platform.kubernetes.get(resource, name, target.namespace) for name in names)
             present = {name: each for name, each in zip(names, found, strict=True) if each is not None}
             for each in present.values():
-                check_owner(target, each)
+                # A claim that somebody has deleted stays while its Pod runs: nothing else is to wait for that.
+                check_owner(target, each, may_go=ran and resource is VOLUME_CLAIM)
             return present
 
         config_maps, claims, deployments = await together([read(CONFIG_MAP), read(VOLUME_CLAIM), read(DEPLOYMENT)])

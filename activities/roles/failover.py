@@ -23,6 +23,7 @@ from activities.agents.agent_targets import reachable
 from activities.app import bootstrap
 from activities.app.desired import StepContext
 from activities.cluster.events import tell
+from activities.cluster.lost_pods import remove_lost_pods
 from activities.cluster.moving import described, end_moves, moves_of
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import permanent
@@ -60,6 +61,7 @@ class Failover(FailoverBase):
         want = await self.running(target)
         component = component_of(want.desired, request.component)
         self._check_topology(want, component)
+        await self._free(request, component)
         asked_at = int(time.time() * 1000)
         nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
         source, primary = self._who(request, want, component, nodes)
@@ -94,6 +96,14 @@ class Failover(FailoverBase):
         await tell(self.platform, target, "FailoverStarted", target.reason, warning=True)
         await tell_step(self.platform, target, f"{source} is lost", change)
         return takeover
+
+    async def _free(self, request: FailoverRequest, component: DesiredComponent) -> None:
+        """Where the Pod that was lost is not there any more it may run on without its labels; then no other Pod of its
+        node, nor one of a replica to which that has happened too, gets the data that it must show."""
+        target = request.target
+        pods = self.platform.pods.list(target.namespace, app_labels(target.app, component.name, node=request.node))
+        if not any((pod.get("status") or {}).get("podIP") == request.address for pod in pods):
+            await remove_lost_pods(self.platform, target, {node.name for node in component.nodes})
 
     def _check_topology(self, want: StepContext, component: DesiredComponent) -> None:
         topology = want.desired.bundle.topology(want.desired.topology)

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     NOT_TAKEN_IN = "NotTakenIn"
     PRIMARY_IN_DOUBT = "PrimaryInDoubt"
     FAILOVER_OFF = "FailoverOff"
+    VOLUME_GOING = "VolumeGoing"
     ADDRESS_CHANGED = "AddressChanged"
     PARAMETERS_DIFFER = "ParametersDiffer"
     NOT_HEARD = "NotHeard"
@@ -209,6 +210,11 @@ def _of_node(component: ComponentFacts, node: NodeFacts) -> Iterator[Problem]:
             f"the Service of {node.name} is missing")  # fmt: skip
         told = f", its engine announces {node.announced}" if node.announced else ""
         yield Problem(Kind.ADDRESS_CHANGED, what + told)
+    if node.volume_going:
+        said = f"the volume claim of {node.name} was deleted, and goes with its data as soon as its Pod has ended"
+        yield Problem(
+            Kind.VOLUME_GOING, f"{said}; delete that Pod while another node has the data, which it then copies"
+        )
     if node.differing:
         first, more = node.differing[0], len(node.differing) - 1
         said = f"{node.name} runs with {first.parameter} {first.in_effect or 'unset'}, asked for was {first.asked}"

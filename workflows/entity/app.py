@@ -228,8 +228,9 @@ class AppWorkflow:
         self._state.put_back = ""
 
         def drifted() -> bool:
-            # A Repair is looked after when it has ended, and so is the way back of an aborted operation.
-            if operation in (OperationType.REPAIR, OperationType.FAILOVER) or self._aborting:
+            # The way back of an aborted operation is looked after when it has ended. A Repair is not left out: what is
+            # deleted behind its back it may wait for without end.
+            if operation == OperationType.FAILOVER or self._aborting:
                 return False
             return self._drift_notice or again
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,9 +24,10 @@ from render.manifests.deployments import (
     without_template,
 )
 from render.manifests.lists import record_manifests
-from tests.unit.activities.support.cluster import World
+from tests.unit.activities.support.cluster import NAMESPACE, World
 from tests.unit.activities.support.ledger import Ledger
 from tests.unit.render.support import app, store
+from workflows.entity.planner import is_missing
 
 NODE = "books-store-g-0"
 
@@ -151,6 +153,26 @@ def test_an_edit_of_a_deployment_by_hand_is_put_right() -> None:
     assert said[1:] == ["Deployment books-store-g-1 is missing"]
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [lambda spec: spec.update(paused=True), lambda spec: spec["template"]["spec"].update(nodeSelector={"a": "b"})],
+)
+def test_what_somebody_adds_that_keeps_a_pod_from_coming_is_drift(edit: Callable[[dict[str, Any]], None]) -> None:
+    """A paused Deployment makes no Pod of what is written into it; for an added node selector there is no machine."""
+    ledger = Ledger(books())
+    live = deployments(ledger.runs())
+    edit(live[NODE]["spec"])
+    assert list(_deployments(ledger.runs(), live, ledger.runs().nodes))
+
+
+def test_a_paused_deployment_is_missed_like_one_that_is_gone() -> None:
+    """Paused in mid-upgrade it made no Pod of what was written into it, and the Upgrade waited for that without end."""
+    ledger = Ledger(books())
+    live = deployments(ledger.runs())
+    live[NODE]["spec"]["paused"] = True
+    assert is_missing(next(iter(_deployments(ledger.runs(), live, ledger.runs().nodes))))
+
+
 def test_a_node_that_waits_to_be_rolled_is_put_right_but_for_its_pod() -> None:
     ledger = Ledger(books())
     live = deployments(ledger.runs())
@@ -186,6 +208,18 @@ async def test_a_revision_that_was_lowered_by_hand_is_drift_that_a_repair_ends()
     assert (await world.load()).drift == [f"ConfigMap {NODE} was changed"]
     await world.carry_out(OperationType.REPAIR)
     assert json.loads(world.object("ConfigMap", NODE)["data"]["node.json"])["revision"] > document["revision"]
+    assert (await world.load()).drift == []
+
+
+@pytest.mark.parametrize("data", [{}, {"node.json": "spoiled"}])
+async def test_a_config_map_that_holds_nothing_any_more_is_missed_like_one_that_is_gone(data: dict[str, str]) -> None:
+    """In mid-upgrade the Pod that just started waited for what it should hold, and the Upgrade for the Pod."""
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    world.cluster.put({**world.object("ConfigMap", NODE), "data": data})
+    drift = (await world.load()).drift
+    assert drift
+    assert all(is_missing(sentence) for sentence in drift)
+    await world.carry_out(OperationType.REPAIR)
     assert (await world.load()).drift == []
 
 
@@ -229,4 +263,59 @@ async def test_a_label_that_was_removed_or_changed_is_put_back(kind: str, name: 
         before["metadata"]["labels"],
         before["metadata"]["uid"],
     )
+    assert (await world.load()).drift == []
+
+
+# Secrets
+
+
+async def test_a_password_that_somebody_took_out_of_the_secret_is_put_back() -> None:
+    """The engines went on with it, nobody could read it any more, and the App was as wanted."""
+    world = await World(components=store(replicas=2)).deployed()
+    name = "books-credentials"
+    before = world.object("Secret", name)
+    password = next(key for key in before["data"] if "." not in key)
+    world.cluster.put({**before, "data": {k: v for k, v in before["data"].items() if k != password}})
+    assert (await world.load()).drift == [f"the {password} in Secret {name} is missing"]
+    await world.carry_out(OperationType.REPAIR)
+    assert world.object("Secret", name)["data"] == before["data"]
+    assert (await world.load()).drift == []
+
+
+# Claims
+
+
+async def test_a_claim_that_is_being_deleted_keeps_nothing_else_from_being_repaired() -> None:
+    """It stays for as long as its Pod runs: each Repair waited for its end, and the App was left as it was."""
+    world = await World(components=store(replicas=2)).deployed()
+    claim = world.object("PersistentVolumeClaim", NODE)
+    world.cluster.put({**claim, "metadata": {**claim["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    assert (await world.load()).drift == []
+    service = world.object("Service", "books-store")
+    world.cluster.put({**service, "spec": {**service["spec"], "selector": {}}})
+    assert (await world.load()).drift == ["Service books-store was changed: spec.selector"]
+    await world.carry_out(OperationType.REPAIR)
+    assert (await world.load()).drift == []
+
+
+# Pods that nobody owns
+
+
+async def test_a_pod_that_has_lost_its_labels_makes_room_for_its_nodes_own() -> None:
+    """The Deployment made another one, which waited for the data directory for ever."""
+    world = await World(components=store(replicas=2)).deployed()
+    template = world.object("Deployment", NODE)["spec"]["template"]
+    lost = {"name": f"{NODE}-lost", "namespace": NAMESPACE, "labels": {"quarantine": "yes"}}
+    own = {"name": "somebodys-own", "namespace": NAMESPACE, "labels": {}}
+    of_a_node = {"apiVersion": "v1", "kind": "Pod", "spec": template["spec"], "status": {"phase": "Running"}}
+    world.cluster.put({**of_a_node, "metadata": lost})
+    shell = {"containers": [{"name": "shell", "image": "shell"}], "volumes": template["spec"]["volumes"]}
+    world.cluster.put({**of_a_node, "metadata": own, "spec": shell})
+    assert (await world.load()).drift == []
+    serves = world.pod(NODE)
+    world.cluster.put({**serves, "status": {**serves["status"], "conditions": [{"type": "Ready", "status": "False"}]}})
+    assert (await world.load()).drift == [f"Pod {NODE}-lost of {NODE} has lost its labels"]
+    await world.carry_out(OperationType.REPAIR)
+    assert f"{NODE}-lost" not in world.names("Pod")
+    assert {"somebodys-own", serves["metadata"]["name"]} <= set(world.names("Pod"))
     assert (await world.load()).drift == []

@@ -19,7 +19,7 @@ from api.operations import Suspicion
 from api.steps import ErrorType
 from clients.agents import AgentError, AgentTarget
 from proto import agent_pb2
-from tests.unit.activities.support.cluster import World
+from tests.unit.activities.support.cluster import NAMESPACE, World
 from tests.unit.activities.support.failing import NODES, SEEN, fenced, marked, planned, takeover, world
 from tests.unit.render.support import store
 from workflows.entity.planner import Memory, plan
@@ -31,6 +31,20 @@ async def test_a_primary_that_is_lost_is_to_be_replaced(world: World) -> None:
     move = await planned(world, seen=SEEN)
     assert (move.source, move.primary, move.seen) == (NODES[0], "", SEEN)
     assert any(event.startswith("FailoverStarted") for event in world.events())
+
+
+async def test_pods_that_have_lost_their_labels_do_not_keep_the_data_from_their_successors(world: World) -> None:
+    """With the primary's and a replica's, Failover followed Failover: each waited for a Pod that waited for the other,
+    and no Repair came between."""
+    spec = world.object("Deployment", NODES[0])["spec"]["template"]["spec"]
+    metadata = {"name": "lost", "namespace": NAMESPACE, "labels": {}}
+    lost = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"phase": "Running"}}
+    world.cluster.put(lost)
+    address = world.pod(NODES[0])["status"]["podIP"]
+    assert (await planned(world, seen=SEEN, address=address)).source == NODES[0]
+    assert "lost" in world.names("Pod"), "the Pod that was lost is there with its labels, so none is looked for"
+    assert (await planned(world, seen=SEEN, address="198.18.1.251")).source == NODES[0]
+    assert "lost" not in world.names("Pod")
 
 
 async def test_one_that_is_well_is_left_alone_unless_forced(world: World) -> None:

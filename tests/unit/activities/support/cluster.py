@@ -115,7 +115,7 @@ class FakeCluster(FakeKubernetes):
         if resource.kind == "Deployment":
             self._end_pods(name)
         if resource.kind == "Pod":
-            node = found["metadata"]["labels"][LABEL_NODE]
+            node = found["metadata"]["labels"].get(LABEL_NODE, "")
             if (owner := self.objects.get(("Deployment", namespace or "", node))) is not None:
                 self._pod(owner)
         self._wake()
@@ -289,7 +289,7 @@ class World(RecordedApp):
 
     def pod(self, node: str) -> Manifest:
         found = [each for (kind, _, _), each in self.cluster.objects.items() if kind == "Pod"]
-        return only(each for each in found if each["metadata"]["labels"][LABEL_NODE] == node)
+        return only(each for each in found if each["metadata"]["labels"].get(LABEL_NODE) == node)
 
     def object(self, kind: str, name: str) -> Manifest:
         return copy.deepcopy(self.cluster.get_now(kind, NAMESPACE, name))

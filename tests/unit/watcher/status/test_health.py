@@ -149,6 +149,14 @@ def test_an_app_in_good_health_is_as_wanted() -> None:
             "cache-1: version 8.0 of the engine has had this volume",
         ),
         (
+            with_node(well(), 1, volume_going=True),
+            Kind.VOLUME_GOING,
+            "Degraded",
+            True,
+            "the volume claim of cache-1 was deleted, and goes with its data as soon as its Pod has ended; delete that "
+            "Pod while another node has the data, which it then copies",
+        ),
+        (
             with_node(well(), 1, address="10.0.0.9"),
             Kind.ADDRESS_CHANGED,
             "FailoverReady",
