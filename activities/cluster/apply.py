@@ -95,6 +95,9 @@ async def put(platform: Platform, manifest: Manifest) -> Manifest:
         if live is None or not is_frozen(live) or not _same_app(manifest, live):
             raise
     known = live["metadata"]
+    if known.get("deletionTimestamp"):
+        what, keep = f"{live['kind']} {known['namespace']}/{known['name']}", ", ".join(known.get("finalizers") or [])
+        raise ApplicationError(f"{what} is immutable and being deleted; it can be made anew without finalizer {keep}")
     await kubernetes.delete(
         resource, known["name"], known["namespace"], uid=known["uid"], version=known["resourceVersion"]
     )

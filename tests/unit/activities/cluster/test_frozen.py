@@ -59,6 +59,14 @@ async def test_one_that_is_another_apps_stays_as_it_is(world: World) -> None:
     assert world.object("ConfigMap", NODE)["immutable"]
 
 
+async def test_one_that_a_finalizer_keeps_is_waited_for_and_it_is_said_why(world: World) -> None:
+    frozen = freeze(world, "ConfigMap", NODE)
+    kept = {**frozen["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/keep"]}
+    world.cluster.put({**frozen, "metadata": kept})
+    with pytest.raises(ApplicationError, match=f"{NODE} is immutable and being deleted; .*example.com/keep"):
+        await put(world.platform, {**frozen, "immutable": False, "data": {"x": "y"}})
+
+
 async def test_the_agents_certificate_is_issued_anew(world: World) -> None:
     name = agent_tls_name(NAME)
     freeze(world, "Secret", name)
