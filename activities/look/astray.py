@@ -18,7 +18,7 @@ from activities.agents.agent_targets import could_not_write, reachable, reports
 from activities.agents.run_tool import run_tool
 from activities.cluster.events import tell
 from activities.cluster.gather import together
-from activities.cluster.moving import described
+from activities.cluster.moving import described, moves_of
 from activities.dependencies import Platform
 from activities.roles.role_moves import RoleMover
 from api.look import Evacuation
@@ -101,7 +101,13 @@ async def ended_moves(platform: Platform, desired: DesiredApp, app: Manifest) ->
     """Moves of roles that an operation has left, of which the nodes say by now how they ended. A Repair notes that."""
     mover, found = RoleMover(platform), []
     for component in desired.components:
-        for move in await mover.known_moves(_target(desired), app, component):
+        if not moves_of(app, component.name):
+            continue
+        try:
+            addresses = await node_addresses(platform, desired)
+        except ApplicationError:
+            addresses = {}  # a Service is missing, which is drift already
+        for move in await mover.known_moves(_target(desired), app, component, addresses):
             found.append(f"{described(move)}: its nodes say by now who has it")
     return found
 

@@ -15,7 +15,8 @@ Any failure before 4 lifts the fence and leaves everything as it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -26,7 +27,7 @@ from activities.agents.node_tools import bound, node_tools
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, desired_for
 from activities.cluster.events import tell
-from activities.cluster.moving import Noted, end_moves, note_move
+from activities.cluster.moving import Noted, end_left, end_moves, may_be_under_way, moves_of, note_move
 from activities.cluster.state import update_deployed
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent
@@ -160,7 +161,7 @@ class Switchover(RoleMover):
         nodes = await self.nodes(move.target, component)
         moved = move.candidate in nodes.holders()
         if not moved:
-            await self._bounded(move, nodes)
+            await self._bounded(move, nodes, moves_of(want.manifest, component.name))
         needed = {move.candidate} if moved else {move.source, move.candidate}
         missing = sorted(needed - set(nodes.reports))
         if missing:
@@ -193,8 +194,9 @@ class Switchover(RoleMover):
                 raise permanent(ErrorType.TOOL_REFUSED, message)
             raise ApplicationError(message)
 
-    async def _bounded(self, move: Move, nodes: Nodes) -> None:
-        """Until the role has moved there is an end of trying; then an operator decides, and the way back is open."""
+    async def _bounded(self, move: Move, nodes: Nodes, moves: Sequence[RoleMove]) -> None:
+        """Until the role has moved there is an end of trying; then an operator decides, and the way back is open.
+        ``moves``: those that are noted. One of which the candidate may still be at it stays so; a look ends it."""
         if activity.info().attempt <= _ATTEMPTS:
             return
         if nodes.holders() == [move.source]:
@@ -202,9 +204,10 @@ class Switchover(RoleMover):
         message = f"{move.candidate} did not take over from {move.source} in {_ATTEMPTS} attempts"
         if silent := ", ".join(sorted({move.source, move.candidate} - set(nodes.reports))):
             message = f"{message}; {silent} does not answer"
-        noted = RoleMove(component=move.component, source=move.source, candidate=move.candidate, since="")
-        if how_it_ended_is_known(noted, {move.source, move.candidate}, nodes):
-            await end_moves(self.platform, move.target, [move.candidate])
+        now, noted = datetime.now(UTC), [each for each in moves if each.candidate == move.candidate]
+        names = {move.source, move.candidate}
+        if all(not may_be_under_way(each, now) and how_it_ended_is_known(each, names, nodes) for each in noted):
+            await end_left(self.platform, move.target, noted)
             message = f"{message}; nothing was moved"
         raise permanent(ErrorType.NO_CANDIDATE, message)
 
