@@ -3,6 +3,7 @@ nobody begins as primary by a word that the other may have been given too."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,18 +15,18 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.cluster.moving import end_left, moves_of, note_move
-from activities.reconcile.finish import Record
 from activities.roles.promote import Promote
 from activities.roles.role_moves import Nodes, how_it_ended_is_known
 from activities.roles.switchover import Switchover
 from api.app import RoleMove
 from api.failover import Chosen, Fenced, PromoteRequest
 from api.operations import OperationType
-from api.steps import ComponentStep, ErrorType, Move
+from api.steps import ErrorType, Move
 from clients.agents import AgentError, AgentTarget
 from proto import agent_pb2
 from tests.unit.activities.support.cluster import World
 from tests.unit.activities.support.failing import NODES, SEEN, fenced, marked, planned, takeover, world
+from tests.unit.render.support import store
 
 __all__ = ["world"]
 OLD, NEXT, THIRD = NODES
@@ -248,14 +249,36 @@ async def test_a_move_that_was_left_is_ended_by_a_look_when_both_are_heard(prima
     """The operator had aborted; nothing else would have looked again."""
     note(primary)
     del primary.agents.reports[NEXT]
-    assert not [each for each in (await primary.load()).drift if "on its way" in each]
+    await primary.load()
+    assert noted(primary) == [(OLD, NEXT)]
     primary.agents.say(NEXT, "replica", 10)
-    sentence = f"its role was on its way from {OLD} to {NEXT}: its nodes say by now who has it"
-    assert sentence in (await primary.load()).drift
-    step = ComponentStep(primary.target(OperationType.REPAIR), "store")
-    await primary.do(Record(primary.platform).record, step)
+    await primary.load()
     assert noted(primary) == []
-    assert sentence not in (await primary.load()).drift
+
+
+async def test_also_while_a_spec_stands_that_is_refused(primary: World) -> None:
+    """No operation begins then, and a note that stayed would keep the App from its next failover."""
+    note(primary)
+    primary.edit(components=[{**store(replicas=3)[0], "config": {"no-such": 1}}])
+    assert (await primary.load()).refusal
+    assert noted(primary) == []
+
+
+async def test_a_candidate_is_not_asked_when_the_fence_may_have_lifted_itself(
+    primary: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API server hung as the move was recorded: the source would acknowledge what the other never sees."""
+    seen = watch(primary, monkeypatch)
+
+    async def hangs(*_: object) -> None:
+        await asyncio.sleep(45)
+
+    monkeypatch.setattr(Switchover, "note_final", hangs)
+    with pytest.raises(ApplicationError, match=f"{NEXT} could not be asked while {OLD} was surely fenced"):
+        await move(primary)
+    assert "failover" not in seen
+    assert "unfence" in seen
+    assert noted(primary) == []
 
 
 async def test_where_the_status_was_lost_a_silent_node_may_be_primary_until_it_is_heard(primary: World) -> None:
@@ -339,13 +362,10 @@ async def test_a_machine_that_is_gone_for_good_does_not_keep_the_others_from_tak
     note(world)
     world.roles(**{f"store_{holder}": "primary"})
     del world.agents.reports[silent]
-    assert not [each for each in (await world.load()).drift if "on its way" in each], (
-        "nobody says whom the third follows"
-    )
+    await world.load()
+    assert noted(world) == [(OLD, NEXT)], "nobody says whom the third follows"
     follow(world, THIRD, NODES[holder])
-    assert [each for each in (await world.load()).drift if "on its way" in each]
-    step = ComponentStep(world.target(OperationType.REPAIR), "store")
-    await world.do(Record(world.platform).record, step)
+    await world.load()
     assert noted(world) == []
 
 
@@ -360,7 +380,8 @@ async def test_but_only_where_the_platform_and_most_replicas_hold_to_the_one_tha
     follow(world, THIRD, OLD)
     if lacks == "replica":
         world.agents.reports[THIRD].ready = False
-    assert not [each for each in (await world.load()).drift if "on its way" in each]
+    await world.load()
+    assert noted(world) == [(OLD, NEXT)]
 
 
 async def test_a_note_that_was_made_anew_meanwhile_is_not_ended_by_who_knew_the_former(world: World) -> None:
