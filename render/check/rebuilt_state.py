@@ -357,7 +357,9 @@ def _plugin(app: App, live: LiveObjects) -> tuple[str, str]:
     if names != {app.spec.plugin.name} or not version or "" in found:
         message = f"the labels of the Components do not say with which version of plugin {app.spec.plugin.name} it runs"
         raise UnsureError(f"{message}; put back the Components, or {REMEDY}")
-    given = {(each["metadata"].get("labels") or {}).get(LABEL_PLUGIN_VERSION, "") for each in live.config_maps.values()}
+    # Of nodes that there are: everybody who may write ConfigMaps can label another.
+    nodes = [each for name, each in live.config_maps.items() if name in live.deployments]
+    given = {(each["metadata"].get("labels") or {}).get(LABEL_PLUGIN_VERSION, "") for each in nodes}
     others = {each for each in given | found if re.fullmatch(SEMANTIC_VERSION_PATTERN, each)} - {version}
     return version, others.pop() if len(others) == 1 else ""
 
