@@ -207,8 +207,11 @@ class Failover(FailoverBase):
         if (found := unheard(moves, source, [node.name for node in component.nodes], heard)) is not None:
             move, node = found
             silent = f"{node} does not answer, may be primary, and may have writes that nobody else has"
-            by_force = f"mw failover --node {source} --force --to {source} makes {source} primary all the same"
-            message = f"{source} is lost, and {described(move)}: {silent}; {by_force}"
+            message = f"{source} is lost, and {described(move)}: {silent}"
+            # Of those that run: whose writes count a person has to say.
+            running = [*reachable(self.platform, takeover.target, [source]), *sorted({*nodes.reports} - {source, node})]
+            for name in running:
+                message += f"; mw failover --node {source} --force --to {name} makes it primary all the same"
             raise permanent(ErrorType.NO_CANDIDATE, message)
         for each in moves:
             status = statuses.get(each.candidate)
