@@ -189,7 +189,7 @@ class FencedNode(StatusModel):
 
 class RoleMove(StatusModel):
     """A writable role on its way from ``source`` to ``candidate``. Noted before the candidate is asked to take it, and
-    kept until both have said who has it: whatever becomes of the operation meanwhile. ``since``: RFC 3339.
+    kept until it is known who has it: whatever becomes of the operation meanwhile. ``since``: RFC 3339.
 
     Empty ``source``: the status was lost while the candidate was silent, so nobody knows whether it was given the role.
     """

@@ -96,11 +96,19 @@ async def put(platform: Platform, manifest: Manifest) -> Manifest:
         if live is None or not is_frozen(live) or not _same_app(manifest, live):
             raise
     known = live["metadata"]
+    if known.get("deletionTimestamp"):
+        what, keep = f"{live['kind']} {known['namespace']}/{known['name']}", ", ".join(known.get("finalizers") or [])
+        raise ApplicationError(f"{what} is immutable and being deleted; it can be made anew without finalizer {keep}")
     await kubernetes.delete(
         resource, known["name"], known["namespace"], uid=known["uid"], version=known["resourceVersion"]
     )
-    kept = {part: {**(known.get(part) or {}), **(metadata.get(part) or {})} for part in ("labels", "annotations")}
-    return await kubernetes.apply({**manifest, "metadata": {**metadata, **kept}})
+    made = await kubernetes.apply(manifest)
+    # Patched: what is applied goes again with the next apply that does not name it.
+    own = {part: metadata.get(part) or {} for part in ("labels", "annotations")}
+    kept = {part: {k: v for k, v in (known.get(part) or {}).items() if k not in own[part]} for part in own}
+    if not any(kept.values()):
+        return made
+    return await kubernetes.patch(resource, known["name"], known["namespace"], {"metadata": kept})
 
 
 def is_frozen(live: Mapping[str, Any]) -> bool:

@@ -2,7 +2,8 @@
 
 A node that comes back with its data asks whether it is still primary. While a role is on its way nobody can tell but
 the nodes themselves, and one of them may be cut off. So the move is noted before its candidate is asked, and the note
-stays until both nodes have said who has the role, whatever becomes of the operation and of whoever ran it: no watcher
+stays until both nodes have said who has the role, or the platform and most of the replicas hold to the one that
+answers (``activities.roles.role_moves``), whatever becomes of the operation and of whoever ran it: no watcher
 and no Failover gives the word meanwhile (``watcher.failover.holders``, ``activities.roles.candidates``).
 
 It is written with the record (``activities.cluster.state``) and under the App's version, so no step that writes the
@@ -11,7 +12,7 @@ rest of the status takes it away.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -56,11 +57,20 @@ async def note_move(platform: Platform, target: Target, component: str, source: 
 
 
 async def end_moves(platform: Platform, target: Target, candidates: Collection[str]) -> None:
-    """Who has their roles is known. Of an App that is gone there is nothing to say."""
+    """For whoever has noted them. Of an App that is gone there is nothing to say."""
+    await _end(platform, target, lambda move: move.candidate in candidates)
 
+
+async def end_left(platform: Platform, target: Target, moves: Collection[RoleMove]) -> None:
+    """Those very moves, as they were read: one that was noted again since is another."""
+    if moves:
+        await _end(platform, target, lambda move: move in moves)
+
+
+async def _end(platform: Platform, target: Target, over: Callable[[RoleMove], bool]) -> None:
     def ended(live: Manifest) -> Fields | None:
         known = _moves(live)
-        left = [each for each in known if each.candidate not in candidates]
+        left = [each for each in known if not over(each)]
         if live["metadata"]["uid"] != target.uid or left == known:
             return None
         return _fields(left)

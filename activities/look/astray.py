@@ -18,7 +18,7 @@ from activities.agents.agent_targets import could_not_write, reachable, reports
 from activities.agents.run_tool import run_tool
 from activities.cluster.events import tell
 from activities.cluster.gather import together
-from activities.cluster.moving import described
+from activities.cluster.moving import moves_of
 from activities.dependencies import Platform
 from activities.roles.role_moves import RoleMover
 from api.look import Evacuation
@@ -97,13 +97,18 @@ async def follow_again(platform: Platform, target: Target, desired: DesiredApp, 
     await together(follow(each, agents[each.node]) for each in found if each.node in agents)
 
 
-async def ended_moves(platform: Platform, desired: DesiredApp, app: Manifest) -> list[str]:
-    """Moves of roles that an operation has left, of which the nodes say by now how they ended. A Repair notes that."""
-    mover, found = RoleMover(platform), []
+async def end_moves_left(platform: Platform, desired: DesiredApp, app: Manifest) -> None:
+    """Moves of roles that an operation has left are over where the nodes say by now how they ended. The look says so
+    itself: there is nothing to repair, and a spec that is refused is to keep no note."""
+    mover, target = RoleMover(platform), _target(desired)
     for component in desired.components:
-        for move in await mover.known_moves(_target(desired), app, component):
-            found.append(f"{described(move)}: its nodes say by now who has it")
-    return found
+        if not moves_of(app, component.name):
+            continue
+        try:
+            addresses = await node_addresses(platform, desired)
+        except ApplicationError:
+            addresses = {}  # a Service is missing, which is drift already
+        await mover.end_known(target, app, component, addresses)
 
 
 async def unwritable(platform: Platform, desired: DesiredApp) -> list[Evacuation]:

@@ -15,7 +15,7 @@ from activities.app.dry_run import PodTrial
 from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
 from activities.dependencies import Platform
-from activities.look.astray import ended_moves, is_false, unwritable
+from activities.look.astray import end_moves_left, is_false, unwritable
 from activities.look.drift import AppObjects, find_drift, find_first_drift, list_objects
 from activities.look.rebuild_state import STATE_LOST, rebuild_state
 from activities.roles.drain import evacuations
@@ -84,6 +84,9 @@ class Load:
             if live.lost:
                 refusal = f"{said_of(live.lost)}, although it was just found out; if that stays so, {REMEDY}"
                 return _snapshot(manifest, app, deployed=_last(live), reason=STATE_LOST, refusal=refusal)
+        moving = bool((manifest.get("status") or {}).get("moving")) and live.deployed is not None
+        if moving and request.drift and (runs := await self._running(app, live)) is not None:
+            await end_moves_left(platform, runs, manifest)
         problems = damage or await self._problems(app, bundle, known, live.recorded)
         if problems or bundle is None:
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
@@ -122,7 +125,6 @@ class Load:
             astray = is_false(manifest, "ReplicasFollow")
             objects = await list_objects(self._platform, running)
             drift = await find_drift(self._platform, running, live, objects, engines=request.engines, astray=astray)
-            drift += await ended_moves(self._platform, running, manifest)
             drift = [*_unheld(manifest), *drift]
             leaving = await evacuations(self._platform, running)
             if app.spec.failover.automatic and is_false(manifest, "WritesAccepted"):

@@ -61,7 +61,7 @@ class Record:
         await record_addresses(self._platform, target, component, addresses, notes)
         if target.operation == OperationType.REPAIR:
             await follow_again(self._platform, target, want.desired, component)
-        await RoleMover(self._platform).end_known(target, want.manifest, component)
+        await RoleMover(self._platform).end_known(target, want.manifest, component, addresses)
         deployments = self._platform.deployments.list(target.namespace, app_labels(target.app, component.name))
         runs = {str(each["metadata"]["name"]): version_of(each) for each in deployments}
         await update_state(self._platform, target, lambda before: normal(before, component, runs), want.live)

@@ -13,7 +13,6 @@ volume remembers is a time of day: it counts only where the machine's clock, ask
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +23,6 @@ from api.app import DataLoss, RoleMove
 from api.failover import CLOCK_TOLERANCE, Chosen, Takeover
 from api.steps import ErrorType
 from proto import agent_pb2
-from render.desired.app import DesiredComponent
 
 IN_SYNC_WITHIN = 5_000
 """Milliseconds between a replica's last moment in sync and the primary's last good one: a replica that hears nothing
@@ -33,12 +31,6 @@ says so after 3 s."""
 LOST_FOR = 60_000
 """Milliseconds after which a primary that has not come back is replaced by a replica that waits and may lack writes,
 where ``dataLoss: Allow`` permits it. Where everybody restarts at once, the primary is back before."""
-
-
-def quorum(component: DesiredComponent) -> int:
-    """How many replicas must have stopped following before one becomes writable: with fewer, those that still follow
-    the old primary could be the majority that renews its lease."""
-    return math.ceil((len(component.nodes) - 1) / 2)
 
 
 def lossy(want: StepContext, takeover: Takeover) -> bool:

@@ -15,6 +15,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -24,7 +25,7 @@ from activities.app import bootstrap
 from activities.app.desired import StepContext
 from activities.cluster.events import tell
 from activities.cluster.lost_pods import remove_lost_pods
-from activities.cluster.moving import described, end_moves, moves_of
+from activities.cluster.moving import described, end_left, may_be_under_way, moves_of
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import permanent
 from activities.roles import fencing
@@ -37,15 +38,13 @@ from activities.roles.candidates import (
     best_of,
     is_well,
     lossy,
-    quorum,
     unheard,
     why_not,
 )
 from activities.roles.failover_base import ASK_WITHIN, FailoverBase
-from activities.roles.role_moves import Nodes, component_of
+from activities.roles.role_moves import Nodes, component_of, quorum
 from api.app import Phase
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, Takeover
-from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, Step, Target
 from clients.agents import AgentError
@@ -77,15 +76,14 @@ class Failover(FailoverBase):
             request.seen,
             address=request.address,
         )
-        if request.force:  # a person has decided whose writes count
-            moves = moves_of(want.manifest, component.name)
-            await end_moves(self.platform, target, [each.candidate for each in moves])
         if not primary:
             well = request.seen or await self._last_writable(takeover)
             takeover = replace(takeover, well=well)
             takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since, asked_at)
             if not takeover.source:
                 return takeover
+        if request.force:  # a person has decided whose writes count
+            await end_left(self.platform, target, moves_of(want.manifest, component.name))
         if want.live.deployed is None:
             await bootstrap.end_before_deployed(self.platform, target, want.desired, component)
         change = StatusChange(
@@ -130,7 +128,7 @@ class Failover(FailoverBase):
         if all(node.name != source for node in component.nodes):
             return "", f"{component.name} has no node {source} (any more)"
         others = [name for name in holders if name != source and name not in marked]
-        labelled = [name for name in self._labelled(request.target, component, nodes) if name not in {source, *marked}]
+        labelled = [name for name in self.labelled_nodes(request.target, component) if name not in {source, *marked}]
         if source in holders and source not in marked and others:
             # Two claim it: the later one took over from the other.
             newest = max([source, *others], key=lambda name: nodes.reports[name].epoch)
@@ -147,13 +145,8 @@ class Failover(FailoverBase):
 
     def _last_holder(self, target: Target, component: DesiredComponent, nodes: Nodes) -> str:
         """Who says so, else who is labelled so, else whose volume remembers it is asked by its name only."""
-        found = nodes.holders() or self._labelled(target, component, nodes)
+        found = nodes.holders() or self.labelled_nodes(target, component)
         return found[0] if len(found) == 1 else ""
-
-    def _labelled(self, target: Target, component: DesiredComponent, nodes: Nodes) -> list[str]:
-        pods = self.platform.pods.list(target.namespace, app_labels(target.app, component.name))
-        labels = [pod["metadata"].get("labels") or {} for pod in pods]
-        return sorted({each[LABEL_NODE] for each in labels if each.get(LABEL_ROLE) in nodes.writable})
 
     async def _checked(
         self,
@@ -193,6 +186,7 @@ class Failover(FailoverBase):
         said_by |= dict.fromkeys(names & marked, "it was replaced itself, and is to be taken in again")
         said_by |= dict.fromkeys(names - set(said_by), "it does not answer")
         why = "; ".join(f"{name}: {said}" for name, said in sorted(said_by.items()))
+        self._check_none_under_way(want, takeover)
         if takeover.source not in marked and await self._begins_again(takeover.target, takeover.source):
             message = f"{takeover.source} is back and primary again; nobody could take over without losing data: {why}"
             return replace(takeover, source="", message=message)
@@ -212,14 +206,22 @@ class Failover(FailoverBase):
         heard, only a person may say that it counts for nothing. ``statuses``: of nodes whose engine does not run. None
         where the failover goes on. Raises NoCandidate."""
         moves, source = moves_of(want.manifest, component.name), takeover.source
-        if takeover.force:
-            return None
         heard = {name for name, report in nodes.reports.items() if report.role} | {*statuses}
+        if takeover.force:
+            named = {name for each in moves for name in (each.source, each.candidate)}
+            if takeover.candidate in named - heard:  # given up, the source would have the role beside it
+                message = f"{takeover.candidate} does not answer, so it cannot take over; nothing was touched"
+                raise permanent(ErrorType.NO_CANDIDATE, message)
+            return None
+        heard |= fencing.stopped(want.manifest)
         if (found := unheard(moves, source, [node.name for node in component.nodes], heard)) is not None:
             move, node = found
             silent = f"{node} does not answer, may be primary, and may have writes that nobody else has"
-            by_force = f"mw failover --node {source} --force --to {source} makes {source} primary all the same"
-            message = f"{source} is lost, and {described(move)}: {silent}; {by_force}"
+            message = f"{source} is lost, and {described(move)}: {silent}"
+            # Of those that run: whose writes count a person has to say.
+            running = [*reachable(self.platform, takeover.target, [source]), *sorted({*nodes.reports} - {source, node})]
+            for name in running:
+                message += f"; mw failover --node {source} --force --to {name} makes it primary all the same"
             raise permanent(ErrorType.NO_CANDIDATE, message)
         for each in moves:
             status = statuses.get(each.candidate)
@@ -234,6 +236,16 @@ class Failover(FailoverBase):
             message = f"{each.candidate} had taken over from {source}, and {why}; {by_force}"
             raise permanent(ErrorType.NO_CANDIDATE, message)
         return None
+
+    def _check_none_under_way(self, want: StepContext, takeover: Takeover) -> None:
+        """Raises NoCandidate while a node that was asked to take over from the source may do so after all: whoever
+        asked may be gone, and its agent still be at it. It says that it is a replica until then."""
+        now = datetime.now(UTC)
+        for move in moves_of(want.manifest, takeover.component):
+            if move.source == takeover.source and may_be_under_way(move, now) and not takeover.force:
+                asked = f"{move.candidate} was asked to take over a moment ago, and may do so still"
+                message = f"{takeover.source} is lost, and {asked}; {takeover.source} is given no word until then"
+                raise permanent(ErrorType.NO_CANDIDATE, message)
 
     async def _begins_again(self, target: Target, node: str) -> bool:
         """True where it was waiting for the word that it may, and runs with that. Nobody else is promoted before this

@@ -15,7 +15,9 @@ Any failure before 4 lifts the fence and leaves everything as it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -26,7 +28,7 @@ from activities.agents.node_tools import bound, node_tools
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, desired_for
 from activities.cluster.events import tell
-from activities.cluster.moving import Noted, end_moves, note_move
+from activities.cluster.moving import Noted, end_left, end_moves, may_be_under_way, moves_of, note_move
 from activities.cluster.state import update_deployed
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent
@@ -43,7 +45,7 @@ from activities.roles.role_moves import (
 from api.app import RoleMove
 from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest, Step
-from api.tools import ToolName
+from api.tools import LONGEST, ToolName
 from clients.agents import AgentTarget
 from proto import agent_pb2
 from render.desired.app import DesiredComponent
@@ -55,6 +57,9 @@ FENCE_SECONDS = 60
 died (20 s) and to end its switchover elsewhere: else the source would acknowledge writes beside the candidate."""
 PROMOTE_WITHIN = 10.0
 """Seconds after the fence within which the candidate must be level and the promotion begin."""
+ASK_WITHIN = FENCE_SECONDS - 2 * LONGEST[ToolName.FAILOVER]
+"""Seconds after the fence within which the candidate may still be asked, whatever has held the step up since: it has
+its time to take over, and the source is fenced until then."""
 _ATTEMPTS = 6
 """Before the role has moved. Afterwards there is no end of trying: two nodes may hold it until the source follows."""
 _FOLLOW_ATTEMPTS = 2 * _ATTEMPTS
@@ -62,6 +67,14 @@ _FOLLOW_ATTEMPTS = 2 * _ATTEMPTS
 source: until it follows it may take itself for writable."""
 _LEVEL_EVERY = 0.05
 _CANDIDATE_WITHIN = 60.0
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A source that acknowledges no write. ``until``: by the loop's clock, when the candidate must have been asked."""
+
+    noted: Noted
+    until: float
 
 
 class Switchover(RoleMover):
@@ -160,14 +173,14 @@ class Switchover(RoleMover):
         nodes = await self.nodes(move.target, component)
         moved = move.candidate in nodes.holders()
         if not moved:
-            await self._bounded(move, nodes)
+            await self._bounded(move, nodes, moves_of(want.manifest, component.name))
         needed = {move.candidate} if moved else {move.source, move.candidate}
         missing = sorted(needed - set(nodes.reports))
         if missing:
             raise ApplicationError(f"{', '.join(missing)} does not answer; waiting until it does")
         addresses = await node_addresses(self.platform, want.desired)
-        noted = None if moved else await self._fence(move, nodes)
-        await to_its_end(self._move(move, component, nodes, addresses, noted))
+        fence = None if moved else await self._fence(move, nodes)
+        await to_its_end(self._move(move, component, nodes, addresses, fence))
         await tell(self.platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
 
     async def _move(
@@ -176,12 +189,16 @@ class Switchover(RoleMover):
         component: DesiredComponent,
         nodes: Nodes,
         addresses: Mapping[str, str],
-        noted: Noted | None,
+        fence: Fence | None,
     ) -> None:
-        """``noted``: None where an earlier attempt has moved the role."""
+        """``fence``: None where an earlier attempt has moved the role."""
         await self.note_final(move.target, move.candidate)
-        if noted is not None:
-            await self.fail_over(noted, nodes.agents[move.candidate], addresses[move.source])
+        if fence is not None:
+            if asyncio.get_running_loop().time() > fence.until:  # an API server that hangs, say
+                await self._undo_fence(move, nodes.agents[move.source], fence.noted)
+                message = f"{move.candidate} could not be asked while {move.source} was surely fenced"
+                raise ApplicationError(f"{message}; nothing was moved")
+            await self.fail_over(fence.noted, nodes.agents[move.candidate], addresses[move.source])
         await self.labelled(move.target, component, move.candidate)
         failures = await self._follow(move, nodes, addresses[move.candidate])
         await self._verify(move, component)
@@ -193,8 +210,9 @@ class Switchover(RoleMover):
                 raise permanent(ErrorType.TOOL_REFUSED, message)
             raise ApplicationError(message)
 
-    async def _bounded(self, move: Move, nodes: Nodes) -> None:
-        """Until the role has moved there is an end of trying; then an operator decides, and the way back is open."""
+    async def _bounded(self, move: Move, nodes: Nodes, moves: Sequence[RoleMove]) -> None:
+        """Until the role has moved there is an end of trying; then an operator decides, and the way back is open.
+        ``moves``: those that are noted. One of which the candidate may still be at it stays so; a look ends it."""
         if activity.info().attempt <= _ATTEMPTS:
             return
         if nodes.holders() == [move.source]:
@@ -202,9 +220,10 @@ class Switchover(RoleMover):
         message = f"{move.candidate} did not take over from {move.source} in {_ATTEMPTS} attempts"
         if silent := ", ".join(sorted({move.source, move.candidate} - set(nodes.reports))):
             message = f"{message}; {silent} does not answer"
-        noted = RoleMove(component=move.component, source=move.source, candidate=move.candidate, since="")
-        if how_it_ended_is_known(noted, {move.source, move.candidate}, nodes):
-            await end_moves(self.platform, move.target, [move.candidate])
+        now, noted = datetime.now(UTC), [each for each in moves if each.candidate == move.candidate]
+        names = {move.source, move.candidate}
+        if all(not may_be_under_way(each, now) and how_it_ended_is_known(each, names, nodes) for each in noted):
+            await end_left(self.platform, move.target, noted)
             message = f"{message}; nothing was moved"
         raise permanent(ErrorType.NO_CANDIDATE, message)
 
@@ -212,7 +231,7 @@ class Switchover(RoleMover):
         version = version_of(self.platform.deployments.get(move.target.namespace, move.source))
         await update_deployed(self.platform, move.target, lambda before: stayed_writable(before, version))
 
-    async def _fence(self, move: Move, nodes: Nodes) -> Noted:
+    async def _fence(self, move: Move, nodes: Nodes) -> Fence:
         """Returns with the source fenced and the candidate level with it; a failure leaves neither. The move is noted
         before the fence: a source that ends behind it is not to begin again beside its successor."""
         source, candidate = nodes.agents[move.source], nodes.agents[move.candidate]
@@ -229,7 +248,7 @@ class Switchover(RoleMover):
             # Shielded: a cancelled step must not leave the clients waiting for the fence's own end.
             await asyncio.shield(self._undo_fence(move, source, noted))
             raise
-        return noted
+        return Fence(noted, began + ASK_WITHIN)
 
     async def _level(self, candidate: AgentTarget, position: int, deadline: float) -> None:
         loop = asyncio.get_running_loop()

@@ -95,7 +95,7 @@ def rebuilt(app: App, known: State, live: LiveObjects) -> Rebuilt:
     ran = known.has_run or _complete(groups, live)
     for name, group in groups.items():
         if name not in known.groups or not known.groups[name].members:
-            members = _all_members(name, group, live) if ran else _unfinished(group, live)
+            members = _all_members(app.name, name, group, live) if ran else _unfinished(group, live)
             groups[name] = replace(group, members=members)
     recorded, unproven = {}, set()
     for component in sorted({group.component for group in groups.values()} | {*known.components} | _revised(live)):
@@ -269,7 +269,7 @@ def _joining(component: str, names: Iterable[str], live: LiveObjects) -> set[str
     }
 
 
-def _all_members(name: str, group: GroupState, live: LiveObjects) -> tuple[Member, ...]:
+def _all_members(app: str, name: str, group: GroupState, live: LiveObjects) -> tuple[Member, ...]:
     """Also those without a Deployment. In mid-upgrade such a node may have had the higher version."""
     found = {member.name: member for member in group.members}
     spec = group.update
@@ -281,16 +281,16 @@ def _all_members(name: str, group: GroupState, live: LiveObjects) -> tuple[Membe
             found.setdefault(node, made.model_copy(update={"data": version}) if rolling else made)
     for node in _joining(group.component, found, live):
         found[node] = found[node].model_copy(update={"state": MemberState.ADDING})
-    for node in _leaving(name, group, live) - found.keys():
+    for node in _leaving(app, group, live) - found.keys():
         found[node] = Member(name=node, state=MemberState.DELETING, version=spec.runtime_version if spec else "")
     return by_ordinal(found.values())
 
 
-def _leaving(name: str, group: GroupState, live: LiveObjects) -> set[str]:
+def _leaving(app: str, group: GroupState, live: LiveObjects) -> set[str]:
     """Nodes that a Scale had removed, and that their peers have not forgotten yet: what there was for such a node goes
     last, its ConfigMap too."""
     left = {node for node in live.recorded(group.component) if node not in live.deployments}
-    return {node for node in left if node.rpartition("-")[0] == name and node.rpartition("-")[2].isdecimal()}
+    return {node for node in left if node_ordinal(app, group.component, group.group, node) is not None}
 
 
 def _made(group: GroupState, live: LiveObjects) -> set[str]:
@@ -357,7 +357,9 @@ def _plugin(app: App, live: LiveObjects) -> tuple[str, str]:
     if names != {app.spec.plugin.name} or not version or "" in found:
         message = f"the labels of the Components do not say with which version of plugin {app.spec.plugin.name} it runs"
         raise UnsureError(f"{message}; put back the Components, or {REMEDY}")
-    given = {(each["metadata"].get("labels") or {}).get(LABEL_PLUGIN_VERSION, "") for each in live.config_maps.values()}
+    # Of nodes that there are: everybody who may write ConfigMaps can label another.
+    nodes = [each for name, each in live.config_maps.items() if name in live.deployments]
+    given = {(each["metadata"].get("labels") or {}).get(LABEL_PLUGIN_VERSION, "") for each in nodes}
     others = {each for each in given | found if re.fullmatch(SEMANTIC_VERSION_PATTERN, each)} - {version}
     return version, others.pop() if len(others) == 1 else ""
 

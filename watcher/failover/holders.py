@@ -91,6 +91,8 @@ def why_not(app: Manifest | None, component: str, node: str) -> str:
     if operation is not None and operation.type == OperationType.FAILOVER:
         return "a Failover was begun that may have made another primary: it has to end first"
     for move in apps.moves(app, component):
+        if not move.source and move.candidate == node:
+            continue  # it is the silent node itself that is back
         if not move.source:
             return f"the App's status was lost, and {move.candidate}, which may have been given the role, is silent"
         where = f"the role was on its way from {move.source} to {move.candidate}"

@@ -13,7 +13,7 @@ from activities.app.secrets import ensure_credentials
 from activities.cluster.apply import put
 from activities.config.rotate import Rotate
 from api.effective import noted
-from api.names import agent_tls_name, credentials_name
+from api.names import ANNOTATION_EFFECTIVE, agent_tls_name, credentials_name
 from api.operations import OperationType
 from api.rotation import RotationRequest
 from api.steps import ErrorType
@@ -57,6 +57,33 @@ async def test_one_that_is_another_apps_stays_as_it_is(world: World) -> None:
     with pytest.raises(InvalidError):
         await put(world.platform, {**frozen, "immutable": False, "data": {"x": "y"}})
     assert world.object("ConfigMap", NODE)["immutable"]
+
+
+async def test_notes_on_it_are_not_applied_or_the_next_apply_would_take_them_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is applied, the API server removes what a later apply does not name."""
+    freeze(world, "ConfigMap", NODE)
+    applied, apply = [], world.cluster.apply
+
+    async def seen(manifest: dict[str, Any], **more: Any) -> Any:
+        if manifest["kind"] == "ConfigMap":
+            applied.append({**(manifest["metadata"].get("annotations") or {})})
+        return await apply(manifest, **more)
+
+    monkeypatch.setattr(world.cluster, "apply", seen)
+    await world.carry_out(OperationType.REPAIR)
+    assert applied
+    assert not [each for each in applied if ANNOTATION_EFFECTIVE in each]
+    assert noted(world.object("ConfigMap", NODE)) is not None
+
+
+async def test_one_that_a_finalizer_keeps_is_waited_for_and_it_is_said_why(world: World) -> None:
+    frozen = freeze(world, "ConfigMap", NODE)
+    kept = {**frozen["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/keep"]}
+    world.cluster.put({**frozen, "metadata": kept})
+    with pytest.raises(ApplicationError, match=f"{NODE} is immutable and being deleted; .*example.com/keep"):
+        await put(world.platform, {**frozen, "immutable": False, "data": {"x": "y"}})
 
 
 async def test_the_agents_certificate_is_issued_anew(world: World) -> None:

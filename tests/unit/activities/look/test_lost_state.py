@@ -330,6 +330,18 @@ async def test_labels_that_a_tenant_wrote_make_no_node(world: World) -> None:
     assert "payroll" not in world.state.members
 
 
+async def test_a_config_map_that_a_tenant_wrote_is_no_word_on_the_plugin_or_on_a_node(world: World) -> None:
+    node = world.object("ConfigMap", NODES[0])
+    labels = {**node["metadata"]["labels"], LABEL_PLUGIN_VERSION: "9.9.9"}
+    for name in ("mine", f"{GROUP}-x", f"{GROUP}-07"):
+        world.cluster.put({**node, "metadata": {**node["metadata"], "name": name, "uid": name, "labels": labels}})
+    world.lose_status()
+    assert (await world.load()).refusal == ""
+    assert world.state.deployed is not None
+    assert world.state.deployed.previous_plugin == ""
+    assert (members(world), members(world, MemberState.DELETING)) == (NODES, [])
+
+
 async def test_a_paused_app_is_not_touched(world: World) -> None:
     world.edit(paused=True)
     world.lose_status()

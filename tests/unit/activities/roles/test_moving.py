@@ -3,8 +3,10 @@ nobody begins as primary by a word that the other may have been given too."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -12,19 +14,19 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.cluster.moving import note_move
-from activities.reconcile.finish import Record
+from activities.cluster.moving import end_left, moves_of, note_move
 from activities.roles.promote import Promote
 from activities.roles.role_moves import Nodes, how_it_ended_is_known
 from activities.roles.switchover import Switchover
 from api.app import RoleMove
 from api.failover import Chosen, Fenced, PromoteRequest
 from api.operations import OperationType
-from api.steps import ComponentStep, ErrorType, Move
+from api.steps import ErrorType, Move
 from clients.agents import AgentError, AgentTarget
 from proto import agent_pb2
 from tests.unit.activities.support.cluster import World
 from tests.unit.activities.support.failing import NODES, SEEN, fenced, marked, planned, takeover, world
+from tests.unit.render.support import store
 
 __all__ = ["world"]
 OLD, NEXT, THIRD = NODES
@@ -174,6 +176,15 @@ async def test_while_the_one_that_was_to_take_over_is_silent_nobody_is_given_the
     assert noted(world) == []
 
 
+async def test_where_both_are_gone_for_good_it_is_said_who_else_can_be_made_primary(world: World) -> None:
+    note(world)
+    world.agents.reports.pop(NEXT)
+    world.lose("Pod", *[pod for pod in world.names("Pod") if pod.startswith(OLD)])
+    with pytest.raises(ApplicationError, match=f"--force --to {THIRD} makes it primary all the same$") as no:
+        await planned(world, seen=SEEN)
+    assert f"--to {OLD}" not in no.value.message
+
+
 async def test_when_it_says_that_it_has_not_taken_over_the_old_one_has_its_word(world: World) -> None:
     note(world)
     waits(world, OLD)
@@ -247,14 +258,35 @@ async def test_a_move_that_was_left_is_ended_by_a_look_when_both_are_heard(prima
     """The operator had aborted; nothing else would have looked again."""
     note(primary)
     del primary.agents.reports[NEXT]
-    assert not [each for each in (await primary.load()).drift if "on its way" in each]
+    await primary.load()
+    assert noted(primary) == [(OLD, NEXT)]
     primary.agents.say(NEXT, "replica", 10)
-    sentence = f"its role was on its way from {OLD} to {NEXT}: its nodes say by now who has it"
-    assert sentence in (await primary.load()).drift
-    step = ComponentStep(primary.target(OperationType.REPAIR), "store")
-    await primary.do(Record(primary.platform).record, step)
+    await primary.load()
     assert noted(primary) == []
-    assert sentence not in (await primary.load()).drift
+
+
+async def test_also_while_a_spec_stands_that_is_refused(primary: World) -> None:
+    """No operation begins then, and a note that stayed would keep the App from its next failover."""
+    note(primary)
+    primary.edit(components=[{**store(replicas=3)[0], "config": {"no-such": 1}}])
+    assert (await primary.load()).refusal
+    assert noted(primary) == []
+
+
+async def test_a_candidate_is_not_asked_when_the_fence_may_have_lifted_itself(
+    primary: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API server hung as the move was recorded: the source would acknowledge what the other never sees."""
+    seen = watch(primary, monkeypatch)
+
+    async def hangs(*_: object) -> None:
+        await asyncio.sleep(45)
+
+    monkeypatch.setattr(Switchover, "note_final", hangs)
+    with pytest.raises(ApplicationError, match=f"{NEXT} could not be asked while {OLD} was surely fenced"):
+        await move(primary)
+    assert ("failover" in seen, "unfence" in seen) == (False, True)
+    assert noted(primary) == []
 
 
 async def test_where_the_status_was_lost_a_silent_node_may_be_primary_until_it_is_heard(primary: World) -> None:
@@ -274,4 +306,95 @@ async def test_where_the_status_was_lost_a_silent_node_may_be_primary_until_it_i
 async def test_steps_that_write_the_rest_of_the_status_leave_it(world: World) -> None:
     await note_move(world.platform, world.target("Upgrade"), "store", OLD, NEXT)
     await fenced(world, seen=SEEN)
+    assert noted(world) == [(OLD, NEXT)]
+
+
+# A note that is not to outlive its reason, nor to end before it
+
+
+def just_now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.mark.parametrize("candidate", ["books-store-g-9", NEXT])
+async def test_a_forced_failover_to_a_node_that_cannot_take_over_decides_nothing(world: World, candidate: str) -> None:
+    """A name mistyped, or that of the silent node itself: the old one would have had its word beside it."""
+    note(world)
+    waits(world, OLD)
+    world.agents.reports.pop(NEXT)
+    with pytest.raises(ApplicationError, match=candidate) as no:
+        await planned(world, force=True, candidate=candidate)
+    assert no.value.type == ErrorType.NO_CANDIDATE
+    assert noted(world) == [(OLD, NEXT)]
+
+
+async def test_the_old_one_has_no_word_while_the_other_was_asked_just_now(world: World) -> None:
+    """It says that it is a replica still, and becomes primary as soon as its tool ends, whoever called that."""
+    note(world, since=just_now())
+    waits(world, OLD)
+    for node in (NEXT, THIRD):
+        world.agents.say(node, "replica", 10, ready=False)
+        world.agents.reports[node].last_ready = SEEN - 600_000
+    with pytest.raises(ApplicationError, match=f"{NEXT} was asked to take over a moment ago"):
+        await planned(world, seen=SEEN)
+    assert world.agents.called("permit") == []
+
+
+async def test_given_up_the_move_stays_noted_while_the_other_may_still_take_over(primary: World) -> None:
+    note(primary, since=just_now())
+    with pytest.raises(ApplicationError, match=r"in 6 attempts$"):
+        await move(primary, attempt=7)
+    assert noted(primary) == [(OLD, NEXT)]
+
+
+async def test_an_old_primary_that_was_proved_to_have_stopped_keeps_nobody_waiting(world: World) -> None:
+    """The failover was aborted after its candidate had become primary; then that one was lost too."""
+    note(world)
+    live = world.object("App", "books")
+    mark = {"node": OLD, "component": "store", "since": LONG_AGO, "successor": NEXT}
+    world.cluster.put({**live, "status": {**live["status"], "fenced": [mark]}})
+    world.agents.reports.pop(NEXT)
+    assert (await planned(world, NEXT, seen=SEEN)).source == NEXT
+
+
+def follow(world: World, node: str, primary: str) -> None:
+    address = world.object("Service", primary)["spec"]["clusterIP"]
+    world.agents.say(node, "replica", 10, follows=address)
+
+
+@pytest.mark.parametrize(("holder", "silent"), [(0, NEXT), (1, OLD)])
+async def test_a_machine_that_is_gone_for_good_does_not_keep_the_others_from_taking_over_for_ever(
+    world: World, holder: int, silent: str
+) -> None:
+    """The role was moved off it, or to it, as it died."""
+    note(world)
+    world.roles(**{f"store_{holder}": "primary"})
+    del world.agents.reports[silent]
+    await world.load()
+    assert noted(world) == [(OLD, NEXT)], "nobody says whom the third follows"
+    follow(world, THIRD, NODES[holder])
+    await world.load()
+    assert noted(world) == []
+
+
+@pytest.mark.parametrize("lacks", ["label", "lease", "replica"])
+async def test_but_only_where_the_platform_and_most_replicas_hold_to_the_one_that_answers(
+    world: World, lacks: str
+) -> None:
+    note(world)
+    world.roles(**({} if lacks == "label" else {"store_0": "primary"}))
+    world.agents.say(OLD, "primary", 10, fenced=lacks == "lease")
+    del world.agents.reports[NEXT]
+    follow(world, THIRD, OLD)
+    if lacks == "replica":
+        world.agents.reports[THIRD].ready = False
+    await world.load()
+    assert noted(world) == [(OLD, NEXT)]
+
+
+async def test_a_note_that_was_made_anew_meanwhile_is_not_ended_by_who_knew_the_former(world: World) -> None:
+    note(world)
+    former = moves_of(world.object("App", "books"), "store")
+    await note_move(world.platform, world.target("Failover"), "store", OLD, NEXT)
+    await end_left(world.platform, world.target("Repair"), former)
     assert noted(world) == [(OLD, NEXT)]

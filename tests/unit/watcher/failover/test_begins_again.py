@@ -261,3 +261,17 @@ async def test_a_role_of_another_component_that_is_on_its_way_does_not_keep_it_w
     holder = Holder((NAMESPACE, APP, "redis"), "its-pod", AgentTarget(NAMESPACE, APP, FIRST, "198.18.0.2"), begins=True)
     known.put_status(moving=[{**MOVING, "component": "other"}])
     assert await may_not_begin(kubernetes, holder) == ""
+
+
+async def test_a_status_that_was_lost_while_it_was_silent_does_not_keep_the_one_from_beginning_that_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would wait to be heard itself. Another that is silent may have the role still."""
+    known = Installation(monkeypatch)
+    kubernetes = cast(Kubernetes, known.kubernetes)
+    holder = Holder((NAMESPACE, APP, "redis"), "its-pod", AgentTarget(NAMESPACE, APP, FIRST, "198.18.0.2"), begins=True)
+    lost = {**MOVING, "source": ""}
+    known.put_status(moving=[{**lost, "candidate": FIRST}])
+    assert await may_not_begin(kubernetes, holder) == ""
+    known.put_status(moving=[{**lost, "candidate": FIRST}, {**lost, "candidate": SECOND}])
+    assert f"{SECOND}, which may have been given the role, is silent" in await may_not_begin(kubernetes, holder)
