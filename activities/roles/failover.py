@@ -45,6 +45,7 @@ from activities.roles.failover_base import ASK_WITHIN, FailoverBase
 from activities.roles.role_moves import Nodes, component_of, quorum
 from api.app import Phase
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, Takeover
+from api.names import app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, Step, Target
 from clients.agents import AgentError
