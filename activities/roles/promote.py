@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable, reports
 from activities.agents.config_maps import rendered_config_maps
 from activities.app.desired import StepContext
+from activities.app.node_services import restored_addresses
 from activities.cluster.apply import put
 from activities.cluster.events import tell
 from activities.cluster.gather import together
@@ -50,7 +50,7 @@ class Promote(FailoverBase):
         # Asked to become writable by an earlier attempt, it may be: then there is no way back to the old one.
         if fencing.successor_of(want.manifest, takeover.source) != chosen.candidate:
             await self._await_candidate(request, want, component)
-        addresses = await node_addresses(self.platform, want.desired)
+        addresses = await restored_addresses(self.platform, takeover.target, want.desired)
         noted = fencing.note_successor(self.platform, takeover, chosen.candidate)
         await together([noted, self._hold(takeover, want, component, addresses)])
         await to_its_end(self._promote(request, component, addresses))

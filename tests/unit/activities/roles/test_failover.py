@@ -14,7 +14,7 @@ from activities.roles.candidates import IN_SYNC_WITHIN, able_to_take_over, furth
 from activities.roles.failover import Failover
 from activities.roles.promote import Promote
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest
-from api.names import LABEL_ROLE
+from api.names import ANNOTATION_ADDRESS, LABEL_ROLE
 from api.operations import Suspicion
 from api.steps import ErrorType
 from clients.agents import AgentError, AgentTarget
@@ -242,6 +242,20 @@ async def test_promoted_once_it_is_followed_by_the_others(world: World) -> None:
     await world.do(Promote(world.platform).promote, request)
     assert world.agents.called("failover") == [NODES[1]]
     assert world.agents.called("follow") == [NODES[2]]
+
+
+@pytest.mark.parametrize("node", NODES)
+async def test_a_service_that_somebody_has_deleted_is_put_back_and_holds_nothing_up(world: World, node: str) -> None:
+    """No Repair interrupts a Failover, so it waited for that Service without end."""
+    world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
+    service = world.object("Service", node)
+    address = service["spec"]["clusterIP"]
+    world.object("Deployment", node)["metadata"].setdefault("annotations", {})[ANNOTATION_ADDRESS] = address
+    world.cluster.remove(service)
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    await world.do(Promote(world.platform).promote, request)
+    assert world.agents.called("failover") == [NODES[1]]
+    assert world.object("Service", node)["spec"]["clusterIP"] == address
 
 
 async def test_a_chosen_one_that_ends_before_it_takes_over_gives_the_role_back(world: World) -> None:
