@@ -142,6 +142,9 @@ class Rejoin(FailoverBase):
                 await self.follow(agent, addresses[primary])
                 if report.role not in nodes.writable:
                     break
+            if not reachable(self.platform, target, [primary]):
+                # Not waited for: no Repair, which would make its Pod anew, interrupts a Failover.
+                return f"{primary} does not run now; {source} is taken in again when it does"
             if loop.time() > deadline:
                 raise ApplicationError(f"{source} does not become a replica of {primary}; waiting until it does")
             await asyncio.sleep(0.3)
