@@ -41,6 +41,10 @@ STOPS_WITHIN = 20.0
 activity ran, and ``finalize_shutdown`` of the SDK's core did not answer. Such a worker is left behind."""
 
 
+_ACTIVITY = "_handle_start_activity_task"
+"""The SDK's coroutine around each activity that runs."""
+
+
 @asynccontextmanager
 async def workers(client: Client, cluster: FakeCluster, runner: WorkflowRunner = STRICT) -> AsyncIterator[None]:
     """As the worker process runs them, with less patience for running activities."""
@@ -61,7 +65,9 @@ async def stopped(running: Mapping[Worker, asyncio.Task[None]]) -> None:
     """Workers and what runs them. Raises TimeoutError where an activity does not let them stop."""
     ending = [asyncio.create_task(worker.shutdown()) for worker in running]
     _, left = await asyncio.wait([*ending, *running.values()], timeout=STOPS_WITHIN)
-    held = [task for task in asyncio.all_tasks() if "activity_task" in getattr(task.get_coro(), "__qualname__", "")]
+    # Only of workers that do not stop: others of the process may be at work.
+    held = [task for task in asyncio.all_tasks() if _ACTIVITY in getattr(task.get_coro(), "__qualname__", "")]
+    held = held if left else []
     for task in left:  # in the SDK's own code, with nothing of ours left to wait for
         task.cancel()
     if held:

@@ -223,7 +223,7 @@ class AppWorkflow:
             return child.done() or self._spec_notice or unwanted() or bool(lost())
 
         missing: frozenset[str] = frozenset()
-        again = False
+        again = told = False
         first = not snapshot.deployed_hash
         self._state.put_back = ""
 
@@ -237,12 +237,15 @@ class AppWorkflow:
         while True:
             await workflow.wait_condition(lambda: called() or drifted())
             if child.done():
+                # What was told while it was put right may have been deleted behind the Repair: that is new again.
+                self._drift_notice = self._drift_notice or (told and operation == OperationType.REPAIR)
                 return ""
             room = "" if unwanted() else lost()
             why = "the run that asked for it was cancelled" if unwanted() else room
             if not why:
                 look_for_drift = drifted()
                 self._spec_notice = False
+                told = told or (self._drift_notice and look_for_drift)
                 self._drift_notice = self._drift_notice and not look_for_drift
                 if look_for_drift and first:
                     self._state.drifted_anew(workflow.now())
@@ -251,7 +254,7 @@ class AppWorkflow:
                 except FailureError:
                     continue  # loading retries by itself; what is left means that it cannot be loaded now
                 if child.done():
-                    return ""
+                    continue
                 why = interrupts(newest, operation, snapshot.uid, snapshot.spec_hash)
                 if not why and look_for_drift:
                     now = workflow.now()
