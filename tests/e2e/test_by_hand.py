@@ -51,6 +51,6 @@ def test_the_operation_reads_well_without_opening_a_payload(temporal: Temporal) 
     [first] = [w for w in deploys if "/app/" in w["execution"]["workflowId"]][-1:]
     assert f"Deploy {NAMESPACE}/{APP}: first deploy" in temporal.summaries(first["execution"]["workflowId"])
     said = [text for w in found for text in temporal.summaries(w["execution"]["workflowId"])]
-    assert "Secrets, metadata, Components, Groups" in said, "a step"
+    assert "Secrets, record, Components, Groups" in said, "a step"
     node = f"{APP}-redis-server-"
     assert any(node in text and text.startswith(node) for text in said), "the nodes that a step is about"

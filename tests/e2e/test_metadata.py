@@ -75,8 +75,11 @@ def test_a_group_or_component_that_is_removed_is_made_again_as_it_was(
     eventually("an Event names it", lambda: any(said in each for each in app.events("StateRebuilt")))
 
     def recorded(live: Manifest | None) -> Manifest:
-        parts = ("members", "currentRevision", "updateRevision", "revision", "parameters")
-        return {"spec": (live or {}).get("spec"), **{key: (live or {}).get("status", {}).get(key) for key in parts}}
+        """The volumes say with which version they were used, which no operation had noted."""
+        parts = ("currentRevision", "updateRevision", "revision", "parameters")
+        status = (live or {}).get("status") or {}
+        members = [{**each, "data": each.get("data") or each["version"]} for each in status.get("members") or []]
+        return {"spec": (live or {}).get("spec"), "members": members, **{key: status.get(key) for key in parts}}
 
     eventually(
         "it is as it was", lambda: recorded(kube.get(f"{kind}.middleware.io", name, NAMESPACE)) == recorded(before)
