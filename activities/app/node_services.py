@@ -61,8 +61,9 @@ async def restored_addresses(platform: Platform, target: Target, desired: Desire
     """By node name, for all nodes; Services that are missing are put back first. For a Failover, which no Repair
     interrupts: it waited without end for a Service that somebody had deleted. Raises a retryable ApplicationError."""
     found = await addresses_so_far(platform, desired)
-    if any(node.name not in found for node in desired.nodes):
-        await apply_services(platform, target, desired)
+    if all(node.name in found for node in desired.nodes):
+        return found
+    await apply_services(platform, target, desired)
     return await node_addresses(platform, desired)
 
 

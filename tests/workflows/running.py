@@ -65,9 +65,9 @@ async def stopped(running: Mapping[Worker, asyncio.Task[None]]) -> None:
     """Workers and what runs them. Raises TimeoutError where an activity does not let them stop."""
     ending = [asyncio.create_task(worker.shutdown()) for worker in running]
     _, left = await asyncio.wait([*ending, *running.values()], timeout=STOPS_WITHIN)
-    # Only of workers that do not stop: others of the process may be at work.
-    held = [task for task in asyncio.all_tasks() if _ACTIVITY in getattr(task.get_coro(), "__qualname__", "")]
-    held = held if left else []
+    # Only where a worker does not stop: others of the process may be at work.
+    every = asyncio.all_tasks() if left else set()
+    held = [task for task in every if _ACTIVITY in getattr(task.get_coro(), "__qualname__", "")]
     for task in left:  # in the SDK's own code, with nothing of ours left to wait for
         task.cancel()
     if held:

@@ -158,24 +158,25 @@ async def test_what_is_noted_on_a_volume_is_never_lowered() -> None:
     assert noted(await deleted(world)) == ["3", "1"]
 
 
-async def test_of_volumes_that_say_nothing_nothing_is_refused() -> None:
+async def kept_without_a_note() -> World:
+    """Volumes that version 2 has had, which their claims do not say; an App that asks for version 1."""
     world = await kept_from("2")
     for name in CLAIMS:
         claim = world.object("PersistentVolumeClaim", name)
         claim["metadata"]["annotations"].pop(ANNOTATION_RUNTIME_VERSION)
         world.cluster.put(claim)
     applied_again(world, "1")
+    return world
+
+
+async def test_of_volumes_that_say_nothing_nothing_is_refused() -> None:
+    world = await kept_without_a_note()
     assert (await world.load()).refusal == ""
 
 
 async def test_a_volume_from_a_snapshot_says_itself_which_version_has_had_it() -> None:
     """Its claim was made by hand, so nothing is noted on it, and nothing is known of its App either."""
-    world = await kept_from("2")
-    for name in CLAIMS:
-        claim = world.object("PersistentVolumeClaim", name)
-        claim["metadata"]["annotations"].pop(ANNOTATION_RUNTIME_VERSION)
-        world.cluster.put(claim)
-    applied_again(world, "1")
+    world = await kept_without_a_note()
     assert (await world.load()).refusal == "", "nobody can know before an agent has looked"
     target = replace(world.target("Deploy"), uid="uid-of-the-next")
     for step in (Prepare(world.platform).prepare, Prepare(world.platform).services):
