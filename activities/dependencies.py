@@ -39,6 +39,7 @@ def watches(kubernetes: Kubernetes) -> tuple[SharedWatch, SharedWatch]:
     return SharedWatch(kubernetes, DEPLOYMENT, labels=LABEL_APP), SharedWatch(kubernetes, POD, labels=LABEL_APP)
 
 
-def permanent(kind: ErrorType, message: str) -> ApplicationError:
-    """An error that trying again does not cure: it ends the operation with this sentence."""
-    return ApplicationError(message, type=kind, non_retryable=True)
+def permanent(kind: ErrorType, message: str, *details: str) -> ApplicationError:
+    """An error that trying again does not cure: it ends the operation with this sentence. ``details``: as its ``kind``
+    says."""
+    return ApplicationError(message, *details, type=kind, non_retryable=True)

@@ -10,6 +10,7 @@ from activities.config.configure import Configure
 from activities.config.rotate import Rotate
 from activities.config.sync_nodes import SyncNodes
 from activities.dependencies import Platform
+from activities.look.load import Load
 from activities.progress.manual_requests import ManualRequests
 from activities.progress.operation_state import Control
 from activities.progress.report import Report
@@ -17,7 +18,6 @@ from activities.reconcile.adopt_volumes import AdoptVolumes
 from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.delete import Delete
 from activities.reconcile.finish import Record
-from activities.reconcile.load import Load
 from activities.reconcile.prepare import Prepare
 from activities.reconcile.remove_node import RemoveNode
 from activities.reconcile.scale import Scale

@@ -198,6 +198,12 @@ class Member:
 
 
 @dataclass(frozen=True)
+class EngineVersion:
+    version: str
+    upgrades_from: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class NodeDocument:
     revision: int
     node: NodeIdentity
@@ -213,6 +219,7 @@ class NodeDocument:
     monitor_interval: float = 0.5
     lease: Lease | None = None
     members: tuple[Member, ...] = ()
+    engines: tuple[EngineVersion, ...] = ()
 
     @property
     def tools(self) -> Mapping[str, Tool]:

@@ -35,6 +35,11 @@ def read_record(state_dir: Path) -> Record | None:
         return None
 
 
+def has_record(state_dir: Path) -> bool:
+    """Whether an engine that ran on this volume has ever told its role; also where the record is unreadable."""
+    return (state_dir / "record.json").exists()
+
+
 def write_record(state_dir: Path, record: Record) -> None:
     """Atomic; a full disk raises OSError."""
     data = {

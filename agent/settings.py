@@ -26,6 +26,8 @@ class Settings:
     scripts_dir: Path
     pod_name: str
     pod_uid: str
+    engine_version: str
+    """The runtime version of the Pod's image; empty: not known."""
     listen: str
     manager_port: int
     tools_port: int
@@ -76,6 +78,7 @@ class Settings:
             scripts_dir=Path(environment.get("MW_SCRIPTS_DIR", _SCRIPTS_ROOT)),
             pod_name=environment.get("POD_NAME", "unknown"),
             pod_uid=environment.get("POD_UID", ""),
+            engine_version=environment.get("MW_ENGINE_VERSION", ""),
             listen=environment.get("MW_LISTEN", "::" if ":" in pod_address else "0.0.0.0"),  # noqa: S104 the kubelet's probes come by the Pod's address
             manager_port=port("MW_MANAGER_PORT", 50051),
             tools_port=port("MW_TOOLS_PORT", 50052),

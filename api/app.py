@@ -52,12 +52,14 @@ class Resources(Model):
 
 
 class Storage(Model):
-    """The volume of each node. ``storageClassName`` is immutable; the cluster's default if left out."""
+    """The volume of each node. ``storageClassName`` is immutable where there are volumes; the cluster's default if left
+    out."""
 
     size: Quantity
     """For example 1Gi. It may be made larger where the StorageClass can; never smaller."""
     storage_class_name: str | None = Field(default=None, min_length=1, max_length=253)
-    """One of kubectl get storageclass; the cluster's default if left out. Immutable once there are nodes."""
+    """One of kubectl get storageclass; the cluster's default if left out. Immutable once a node of the group has a
+    volume."""
 
 
 class RollingUpdate(Model):
@@ -185,6 +187,19 @@ class FencedNode(StatusModel):
     """Who was asked to become writable in its place."""
 
 
+class RoleMove(StatusModel):
+    """A writable role on its way from ``source`` to ``candidate``. Noted before the candidate is asked to take it, and
+    kept until it is known who has it: whatever becomes of the operation meanwhile. ``since``: RFC 3339.
+
+    Empty ``source``: the status was lost while the candidate was silent, so nobody knows whether it was given the role.
+    """
+
+    component: str
+    source: str
+    candidate: str
+    since: str
+
+
 class Endpoint(StatusModel):
     """Where a client connects: a Service name that resolves inside the cluster, with its port."""
 
@@ -216,8 +231,8 @@ class DeployedStatus(StatusModel):
 class AppStatus(StatusModel):
     """One writer for each field.
 
-    ``progress``, ``operation``, ``fenced``, ``deployed`` and the conditions Accepted, Progressing, Paused and
-    ParametersSafe are written by activities; all else by the watcher, which alone sees what runs.
+    ``progress``, ``operation``, ``fenced``, ``moving``, ``deployed`` and the conditions Accepted, Progressing, Paused
+    and ParametersSafe are written by activities; all else by the watcher, which alone sees what runs.
     ``observedGeneration`` is that of ``progress``, so ``phase``, ``message`` and the conditions are about it.
     ``runtimeVersion`` is the one in effect, also where the spec leaves it to the plugin.
     """
@@ -233,6 +248,7 @@ class AppStatus(StatusModel):
     operation: OperationStatus | None = None
     deployed: DeployedStatus | None = None
     fenced: list[FencedNode] = Field(default=[], json_schema_extra=by_key("node"))
+    moving: list[RoleMove] = Field(default=[], json_schema_extra=by_key("candidate"))
     components: list[ComponentStatusSummary] = Field(default=[], json_schema_extra=by_key("name"))
     endpoints: list[Endpoint] = Field(default=[], json_schema_extra=by_key("name"))
 

@@ -32,6 +32,8 @@ LABEL_PLUGIN_VERSION = f"{API_GROUP}/plugin-version"
 
 ANNOTATION_APP_UID = f"{API_GROUP}/app-uid"
 """On volume claims: the App whose data they hold. Another uid means data kept from an earlier App of the same name."""
+UNDECIDED = "undecided"
+"""In that annotation, of a claim made beside kept ones: its node waits for the same decision."""
 ANNOTATION_RUNTIME_VERSION = f"{API_GROUP}/runtime-version"
 """On a kept claim: the highest version of the engine that has had its volume."""
 ANNOTATION_EFFECTIVE = f"{API_GROUP}/effective"

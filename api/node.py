@@ -61,6 +61,14 @@ class Member(Model):
     address: str
 
 
+class EngineVersion(Model):
+    """A runtime version of the plugin. ``upgradesFrom``: the versions whose data its engine may be given; without it,
+    those of every version but a higher one."""
+
+    version: str
+    upgrades_from: list[str] | None = None
+
+
 class NodeDocument(Model):
     schema_: int = Field(default=SCHEMA, alias="schema")
     revision: int
@@ -80,3 +88,6 @@ class NodeDocument(Model):
     lease: Lease | None = None
     members: list[Member] = []
     """Who may count as this node's follower."""
+    engines: list[EngineVersion] = []
+    """All that the plugin has: by them agent 1 decides whether the engine of its Pod may be given the volume. Which of
+    them is in the Pod the Pod says: this document may be the next one's already."""

@@ -160,7 +160,7 @@ class OperationInput:
 
     One that the App's entity did not start was started by hand: it queues itself with the entity and mirrors the
     result. ``uid`` and ``spec_hash`` are of the App for which it was planned: it never touches a later App of the
-    same name, and ends, to be planned anew, where it finds another spec.
+    same name, and ends where it finds another spec: the planner then decides again.
     """
 
     namespace: str

@@ -87,6 +87,9 @@ class ErrorType(StrEnum):
     """The passwords cannot be changed, and nothing was touched."""
     NODE_STUCK = "NodeStuck"
     """A node does not come up with what it was given; the others were not touched."""
+    UNREADABLE_VOLUME = "UnreadableVolume"
+    """Another version of the engine has had a node's volume, and the wanted one may not be given its data. The error's
+    details: that version, where it is known."""
     ENGINE_REFUSED = "EngineRefused"
     """The engine answered that it will not do what was asked."""
     TOOL_REFUSED = "ToolRefused"
@@ -96,60 +99,6 @@ class ErrorType(StrEnum):
     NO_SUCH_NODE = "NoSuchNode"
     """What somebody named is not there."""
     TEMPLATE = "TemplateFailure"
-
-
-@dataclass(frozen=True)
-class Evacuation:
-    """A node that a drain of its machine cannot take away, or must take down: it holds a writable role, or is the only
-    one of its component. Or (``machine`` empty) a node with a writable role whose engine takes no writes.
-
-    ``candidate``: a node, ready and on a machine that takes Pods, to which its role can go; empty: there is none.
-    ``message``: a sentence.
-    """
-
-    component: str
-    node: str
-    machine: str
-    candidate: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class AppSnapshot:
-    """All that the planner knows: what is wanted, what is there, what the status already says.
-
-    ``refusal`` is empty for a spec that can be carried out, else a sentence with the field and the remedy.
-    """
-
-    exists: bool
-    uid: str = ""
-    generation: int = 0
-    deleting: bool = False
-    """Deletion timestamp set and our finalizer still there."""
-    paused: bool = False
-    plugin: str = ""
-    spec_hash: str = ""
-    """Over the App's spec without ``paused``, ``deletionPolicy`` and ``failover``, which need no operation."""
-    deployed_hash: str = ""
-    """``spec_hash`` of the last Deploy that completed; empty before."""
-    refusal_reason: str = ""
-    refusal: str = ""
-    operation: str = ""
-    """OperationType that carries out the next part of the spec that is not as it runs; empty: none is."""
-    change: str = ""
-    """A sentence on that part."""
-    credentials: str = ""
-    """Why a password that somebody has written into the App's Secret is not carried out; a sentence."""
-    drift: list[str] = field(default_factory=list)
-    """One sentence for each object that is missing or was changed by somebody else; the first few."""
-    cool_down: int = 0
-    """``spec.failover.coolDownSeconds``."""
-    evacuations: list[Evacuation] = field(default_factory=list)
-    """Nodes on cordoned machines that need somebody's attention."""
-    told_generation: int = 0
-    """``status.progress.observedGeneration``."""
-    told: str = ""
-    """Phase and message of ``status.progress``, and the reason of Accepted, to see whether they must be written."""
 
 
 @dataclass(frozen=True)
@@ -355,38 +304,6 @@ class Survey:
 
     bootstrap: str
     message: str
-
-
-@dataclass(frozen=True)
-class LoadRequest:
-    """``drift`` False: only what is wanted, which is much cheaper. ``engines``: ask the engines too whether their
-    parameters are still those that were set."""
-
-    namespace: str
-    app: str
-    drift: bool = True
-    engines: bool = False
-
-
-@dataclass(frozen=True)
-class ReportRequest:
-    """Status of an App between operations. ``accepted_reason``: ``Accepted`` or why not."""
-
-    namespace: str
-    app: str
-    uid: str
-    generation: int
-    phase: str
-    message: str
-    accepted: bool
-    accepted_reason: str
-    paused: bool = False
-    failed_operation: str = ""
-    """OperationType of the operation that failed for good and waits for an operator; else empty."""
-    waiting_operation: str = ""
-    """OperationType of an operation that has not failed and begins by itself later; else empty."""
-    cordoned: str = ""
-    """What a drain cannot take away, or takes down; a sentence."""
 
 
 @dataclass(frozen=True)

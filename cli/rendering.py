@@ -118,7 +118,7 @@ async def next_objects(kubernetes: Kubernetes, manifest: Manifest, agent_image: 
     if reference.version in known.get(reference.name, []):
         bundle = await installed_bundle(kubernetes, reference.name, reference.version)
     claims = [each for (kind, _), each in live.items() if kind == VOLUME_CLAIM.kind]
-    problems = validate(app, bundle, known, replace(now.recorded, held=held_sizes(app.name, claims)))
+    problems = validate(app, bundle, known, replace(now.recorded, held=held_sizes(claims)))
     if problems or bundle is None:
         raise _refused(problems)
     stage, problems = await next_stage(kubernetes, app, bundle, plugins, now, live, agent_image)

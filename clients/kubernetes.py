@@ -251,12 +251,19 @@ class Kubernetes:
         )
 
     async def delete(
-        self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        version: str | None = None,
     ) -> bool:
-        """Dependents go in the background. False where it was gone. ``uid`` protects a successor of the same name."""
+        """Dependents go in the background. False where it was gone. ``uid`` protects a successor of the same name,
+        ``version`` (its resourceVersion) what somebody has written since. Raises ConflictError for either."""
         body: Manifest = {"propagationPolicy": "Background"}
-        if uid is not None:
-            body["preconditions"] = {"uid": uid}
+        if conditions := {k: v for k, v in (("uid", uid), ("resourceVersion", version)) if v is not None}:
+            body["preconditions"] = conditions
         try:
             await self.call("DELETE", resource.path(namespace, name), body=body)
         except NotFoundError:

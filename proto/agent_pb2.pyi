@@ -42,6 +42,8 @@ class _ProcessStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProcessS
     """Ended or killed, but some of its processes do not end (they wait for a disk, say): not stopped, and not started again."""
     WAITING: _ProcessState.ValueType  # 10
     """It was writable and has no lease: asks the platform, and after a while its replicas, whether it may be again."""
+    UNREADABLE: _ProcessState.ValueType  # 11
+    """Another version of the engine has had the volume, whose data this one may not be given: not started."""
 
 class ProcessState(_ProcessState, metaclass=_ProcessStateEnumTypeWrapper): ...
 
@@ -60,6 +62,8 @@ LINGERING: ProcessState.ValueType  # 9
 """Ended or killed, but some of its processes do not end (they wait for a disk, say): not stopped, and not started again."""
 WAITING: ProcessState.ValueType  # 10
 """It was writable and has no lease: asks the platform, and after a while its replicas, whether it may be again."""
+UNREADABLE: ProcessState.ValueType  # 11
+"""Another version of the engine has had the volume, whose data this one may not be given: not started."""
 Global___ProcessState: _TypeAlias = ProcessState  # noqa: Y015
 
 class _Writes:
@@ -316,7 +320,7 @@ Global___ProcessEnd: _TypeAlias = ProcessEnd  # noqa: Y015
 
 @_typing.final
 class VolumeRecord(_message.Message):
-    """Kept on the volume by agent 2 while the engine runs: which data is the newest is read from it."""
+    """Kept on the volume by agent 2 while the engine runs: which data is the newest is read from it. present: it is there."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -327,6 +331,7 @@ class VolumeRecord(_message.Message):
     LAST_SEEN_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     LAST_READY_FIELD_NUMBER: _builtins.int
+    ENGINE_VERSION_FIELD_NUMBER: _builtins.int
     present: _builtins.bool
     app_uid: _builtins.str
     role: _builtins.str
@@ -338,6 +343,10 @@ class VolumeRecord(_message.Message):
     """Engine's replication position, where the plugin reports one."""
     last_ready: _builtins.int
     """Unix milliseconds at which this node was last ready (a replica: in sync)."""
+    engine_version: _builtins.str
+    """The highest version of the engine that has had this volume, noted by agent 1 before it started it; also where nothing
+    else is present. Empty: none has, or nobody knows.
+    """
     def __init__(
         self,
         *,
@@ -348,10 +357,11 @@ class VolumeRecord(_message.Message):
         last_seen: _builtins.int = ...,
         position: _builtins.int = ...,
         last_ready: _builtins.int = ...,
+        engine_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_uid", b"app_uid", "last_ready", b"last_ready", "last_seen", b"last_seen", "last_writable", b"last_writable", "position", b"position", "present", b"present", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_uid", b"app_uid", "engine_version", b"engine_version", "last_ready", b"last_ready", "last_seen", b"last_seen", "last_writable", b"last_writable", "position", b"position", "present", b"present", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

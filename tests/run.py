@@ -46,7 +46,7 @@ class Plan:
 UNIT = Plan("unit", ("tests/unit", "tests/replay", "-n", "9"), needs_programs=False)
 WORKFLOWS = Plan("workflows", ("tests/workflows", "-n", "5"))
 # In the order of their names: by the number of their tests, as pytest-xdist has it, the longest story would begin last.
-SPREAD = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+SPREAD = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 E2E = Plan("e2e", ("tests/e2e", "-m", "not exclusive", *SPREAD), needs_cluster=True)
 EXCLUSIVE = Plan("exclusive", ("tests/e2e", "-m", "exclusive"), needs_cluster=True)
 PARTS = {"unit": (UNIT, WORKFLOWS), "e2e": (E2E, EXCLUSIVE), "all": (UNIT, WORKFLOWS, E2E, EXCLUSIVE)}

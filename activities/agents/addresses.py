@@ -13,9 +13,15 @@ from render.desired.app import DesiredApp
 
 async def node_addresses(platform: Platform, desired: DesiredApp) -> dict[str, str]:
     """By node name, for all nodes. Raises a retryable ApplicationError while one is missing."""
-    services, _ = await platform.kubernetes.list(SERVICE, desired.namespace, labels=app_labels(desired.name))
-    found = {each["metadata"]["name"]: str(each["spec"].get("clusterIP") or "") for each in services}
-    missing = [node.name for node in desired.nodes if not found.get(node.name)]
+    found = await addresses_so_far(platform, desired)
+    missing = [node.name for node in desired.nodes if node.name not in found]
     if missing:
         raise ApplicationError(f"Service {missing[0]} has no address yet")
-    return {node.name: found[node.name] for node in desired.nodes}
+    return found
+
+
+async def addresses_so_far(platform: Platform, desired: DesiredApp) -> dict[str, str]:
+    """By node name, of the nodes whose Services are there."""
+    services, _ = await platform.kubernetes.list(SERVICE, desired.namespace, labels=app_labels(desired.name))
+    found = {each["metadata"]["name"]: str(each["spec"].get("clusterIP") or "") for each in services}
+    return {node.name: found[node.name] for node in desired.nodes if found.get(node.name)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar
 
 from activities.agents.node_state import NodeState, node_state
 from activities.cluster.gather import together
@@ -13,6 +14,7 @@ from clients.agents import AgentError, AgentTarget
 from proto import agent_pb2
 
 _ASK_TIMEOUT = 3.0
+T = TypeVar("T")
 
 
 def node_states(platform: Platform, namespace: str, app: str, nodes: Iterable[str]) -> dict[str, NodeState]:
@@ -34,15 +36,26 @@ async def reports(
     platform: Platform, agents: Mapping[str, AgentTarget], *, timeout: float = _ASK_TIMEOUT
 ) -> dict[str, agent_pb2.RoleReport]:
     """What each agent says of its node's role, by node name; without those that do not answer in time."""
+    return await _answers(agents, lambda agent: platform.agents.role(agent, timeout=timeout))
 
-    async def ask(agent: AgentTarget) -> agent_pb2.RoleReport | None:
+
+async def volume_records(
+    platform: Platform, agents: Mapping[str, AgentTarget], *, timeout: float = _ASK_TIMEOUT
+) -> dict[str, agent_pb2.VolumeRecord]:
+    """What each node's volume remembers, by node name; without those whose agent does not answer in time."""
+    found = await _answers(agents, lambda agent: platform.agents.status(agent, timeout=timeout))
+    return {name: status.volume for name, status in found.items()}
+
+
+async def _answers(agents: Mapping[str, AgentTarget], ask: Callable[[AgentTarget], Awaitable[T]]) -> dict[str, T]:
+    async def answer(agent: AgentTarget) -> T | None:
         try:
-            return await platform.agents.role(agent, timeout=timeout)
+            return await ask(agent)
         except AgentError:
             return None
 
-    answers = await together(ask(agent) for agent in agents.values())
-    return {name: report for name, report in zip(agents, answers, strict=True) if report is not None}
+    found = await together(answer(agent) for agent in agents.values())
+    return {name: each for name, each in zip(agents, found, strict=True) if each is not None}
 
 
 def could_not_write(report: agent_pb2.RoleReport) -> str:

@@ -18,11 +18,13 @@ from proto import agent_pb2
 class EngineState:
     """``why``: a sentence; not empty where it is not ready, or not all that it holds is on its volume (may be empty
     for a moment after its start). ``keeps_ending``: it has ended by itself too often to go on waiting, and was not
-    ready since."""
+    ready since. ``unreadable``: the version of the engine that has had its volume, where this one is not started since
+    it may not be given its data."""
 
     ready: bool
     why: str
     keeps_ending: bool = False
+    unreadable: str = ""
 
 
 async def engine_state(platform: Platform, agent: AgentTarget, *, timeout: float = CALL_TIMEOUT) -> EngineState:
@@ -34,6 +36,8 @@ async def engine_state(platform: Platform, agent: AgentTarget, *, timeout: float
             raise
         status = await platform.agents.status(agent, timeout=timeout)
         state = agent_pb2.ProcessState.Name(status.state)
+        if status.state == agent_pb2.UNREADABLE:
+            return EngineState(False, status.message, unreadable=status.volume.engine_version)
         return EngineState(False, f"the process is {state}: {status.message}", status.state == agent_pb2.CRASH_LOOP)
     why = report.unsaved if report.ready else report.message
     return EngineState(report.ready, why, report.keeps_ending)

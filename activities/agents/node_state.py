@@ -15,7 +15,7 @@ from clients.resources import Manifest
 class NodeState:
     """``reason``: why it is not ready; empty while nothing is wrong and it just takes its time. ``available``: it has
     been ready for ``minReadySeconds``; Kubernetes says so a moment after ``ready``, also where they are 0.
-    ``keeps_ending``: its engine does, as its agents say."""
+    ``keeps_ending``: its engine does, as its agents say. ``unreadable``: see ``EngineState``."""
 
     node: str
     ready: bool
@@ -23,6 +23,7 @@ class NodeState:
     pod: Manifest | None = None
     available: bool = False
     keeps_ending: bool = False
+    unreadable: str = ""
 
     @property
     def uid(self) -> str:

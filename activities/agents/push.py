@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.node_tools import bound
+from activities.cluster.apply import put
 from activities.dependencies import Platform
 from api.app import Scalar
 from api.tools import ToolName
@@ -50,7 +51,7 @@ async def release(platform: Platform, agent: AgentTarget, config_map: Manifest, 
 
     Raises ApplicationError, and AgentError where the agent cannot be reached.
     """
-    await platform.kubernetes.apply(config_map)
+    await put(platform, config_map)
     request = agent_pb2.ReloadConfigRequest(request_id=request_id, files=pushed_files(config_map))
     result = await platform.agents.reload_config(agent, request, timeout=RELEASE_TIMEOUT)
     if not result.success:

@@ -6,13 +6,13 @@ Events, written by whoever is to provision it; where there is none, nobody does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from activities.dependencies import Platform
 from clients.pod_reason import condition_of
 from clients.resources import EVENT, STORAGE_CLASS, VOLUME_CLAIM, Manifest
+from render.check.growth import is_default
 
-_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _SELECTED_MACHINE = "volume.kubernetes.io/selected-node"
 _NOBODY = "kubernetes.io/no-provisioner"
 
@@ -56,10 +56,7 @@ def reason(claim: Manifest, classes: Sequence[Manifest], events: Sequence[Manife
 
 
 def _is_wanted(storage_class: Manifest, wanted: object) -> bool:
-    if wanted:
-        return bool(storage_class["metadata"]["name"] == wanted)
-    annotations: Mapping[str, str] = storage_class["metadata"].get("annotations") or {}
-    return annotations.get(_DEFAULT_CLASS) == "true"
+    return bool(storage_class["metadata"]["name"] == wanted) if wanted else is_default(storage_class)
 
 
 def _time(event: Manifest) -> str:

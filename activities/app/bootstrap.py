@@ -14,6 +14,7 @@ from typing import Any
 from activities.agents.addresses import node_addresses
 from activities.agents.config_maps import rendered_config_maps
 from activities.app.observed import ObservedApp
+from activities.cluster.apply import put
 from activities.cluster.gather import together
 from activities.cluster.state import update_deployed
 from activities.dependencies import Platform
@@ -63,7 +64,7 @@ async def end(
         nodes = [node for node in component.nodes if node.name in live]
         held = frozenset(node.name for node in nodes if hold and _is_held(live[node.name]))
         rendered = await rendered_config_maps(desired, component, nodes, addresses, live, bootstrap=None, held=held)
-        await together(platform.kubernetes.apply(manifest) for _, manifest, changed in rendered if changed)
+        await together(put(platform, manifest) for _, manifest, changed in rendered if changed)
 
 
 async def end_before_deployed(

@@ -48,7 +48,7 @@ async def desired_for(platform: Platform, target: Target, operation: str = "", *
     the nodes that a Scale is to add.
 
     Raises ApplicationError SpecChanged where the App has another spec by now, or is being deleted, or what is recorded
-    of it was lost: the operation then ends and the entity plans anew.
+    of it was lost: the operation then ends and the planner decides again.
     """
     live = await observe(platform, target.namespace, target.app, target.uid)
     manifest = live.manifest
@@ -60,7 +60,9 @@ async def desired_for(platform: Platform, target: Target, operation: str = "", *
     if spec_hash(app) != target.spec_hash:
         raise permanent(ErrorType.SPEC_CHANGED, f"the spec changed (generation {app.generation})")
     if live.lost:
-        raise permanent(ErrorType.SPEC_CHANGED, f"{said_of(live.lost)}; planned anew")
+        raise permanent(
+            ErrorType.SPEC_CHANGED, f"{said_of(live.lost)}; the operation ends, and what runs is found out first"
+        )
     kind = operation or target.stage or target.operation
     extend = extend and kind == OperationType.SCALE
     return StepContext(manifest, app, await stage(platform, app, live, kind, extend=extend), live)

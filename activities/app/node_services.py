@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from temporalio.exceptions import ApplicationError
 
+from activities.agents.addresses import addresses_so_far, node_addresses
 from activities.app.applied_config import note_effective
 from activities.cluster.apply import apply_owned, check_owner
 from activities.cluster.events import tell
@@ -54,6 +55,16 @@ async def apply_services(platform: Platform, target: Target, desired: DesiredApp
             for manifest in service_manifests(desired)
         )
     )
+
+
+async def restored_addresses(platform: Platform, target: Target, desired: DesiredApp) -> dict[str, str]:
+    """By node name, for all nodes; Services that are missing are put back first. For a Failover, which no Repair
+    interrupts: it waited without end for a Service that somebody had deleted. Raises a retryable ApplicationError."""
+    found = await addresses_so_far(platform, desired)
+    if all(node.name in found for node in desired.nodes):
+        return found
+    await apply_services(platform, target, desired)
+    return await node_addresses(platform, desired)
 
 
 async def _apply(platform: Platform, target: Target, manifest: Manifest, address: str) -> bool:

@@ -19,9 +19,6 @@ from render.plugin.problems import Problem
 from render.plugin.versions import version_key
 from render.validation.transitions import unreadable
 
-NOT_YET = "undecided"
-"""In the annotation of a claim made beside kept ones: its node waits for the same decision."""
-
 
 def of_this_app(claim: Manifest, uid: str) -> bool:
     return (claim["metadata"].get("annotations") or {}).get(ANNOTATION_APP_UID) == uid
@@ -61,7 +58,7 @@ def data_versions(
             own.setdefault(group, set()).add(str(version))
     found = {}
     for name, claim in claims.items():
-        noted = str((claim["metadata"].get("annotations") or {}).get(ANNOTATION_RUNTIME_VERSION) or "")
+        noted = _noted(claim)
         member = state.members.get(name)
         ran = {version_of(deployments.get(name)), *((member.data, member.version) if member is not None else ())}
         group = name.rpartition("-")[0]
@@ -72,12 +69,26 @@ def data_versions(
     return found
 
 
+def remembered_versions(claims: Mapping[str, Manifest], said: Mapping[str, str]) -> dict[str, str]:
+    """By claim, the version that its volume remembers (``said``, empty where it remembers none), where it is higher
+    than what is noted on the claim."""
+    noted = {name: _noted(claim) for name, claim in claims.items()}
+    return {
+        name: version
+        for name, version in said.items()
+        if version and name in noted and (not noted[name] or version_key(version) > version_key(noted[name]))
+    }
+
+
+def _noted(claim: Manifest) -> str:
+    return str((claim["metadata"].get("annotations") or {}).get(ANNOTATION_RUNTIME_VERSION) or "")
+
+
 def unreadable_volumes(desired: DesiredApp, claims: Mapping[str, Manifest]) -> list[Problem]:
     """Kept volumes that the wanted version must not be started on: some engines would ignore the data, begin empty and
     acknowledge writes (Redis 6.0 does not see the append-only files of 7.0)."""
     names = [name for component in desired.components for name in sorted(held_nodes(desired, component, claims))]
-    annotations = {name: claims[name]["metadata"].get("annotations") or {} for name in names}
-    data = {name: str(annotations[name].get(ANNOTATION_RUNTIME_VERSION) or "") for name in names}
+    data = {name: _noted(claims[name]) for name in names}
     return _unreadable(desired, data, "or delete the kept volume claims {} with their data")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from activities.cluster.apply import check_owner, is_own
+from activities.cluster.apply import check_owner, is_frozen, is_own, put
 from activities.dependencies import Platform, permanent
 from api.names import ANNOTATION_APP_UID, agent_tls_name, app_labels, credentials_name
 from api.operations import OperationType
@@ -62,6 +62,8 @@ async def ensure_credentials(platform: Platform, target: Target, desired: Desire
     if not data and live is not None and is_own(target, live):
         return False
     if live is not None:
+        if data:
+            check_not_frozen(target, live)
         await kubernetes.patch(
             SECRET, name, desired.namespace, {"metadata": {"annotations": annotations}, "data": data}
         )
@@ -74,6 +76,21 @@ async def ensure_credentials(platform: Platform, target: Target, desired: Desire
     except AlreadyExistsError:
         return await ensure_credentials(platform, target, desired)  # an earlier attempt, whose answer got lost
     return True
+
+
+def check_not_frozen(target: Target, secret: Manifest) -> None:
+    """Raises ApplicationError CredentialsKept. Passwords have no other place, so the platform never removes them, not
+    even for a moment. A kubelet asks no more for what it has once seen as immutable, while a Pod uses it."""
+    if not is_frozen(secret):
+        return
+    name, namespace = secret["metadata"]["name"], target.namespace
+    without = "jq 'del(.immutable, .metadata.uid, .metadata.resourceVersion)'"
+    anew = f"kubectl get secret {name} -n {namespace} -o json | {without} | kubectl replace --force -f -"
+    raise permanent(
+        ErrorType.CREDENTIALS_KEPT,
+        f"Secret {namespace}/{name} is immutable, so no password can be added or changed; make it anew: {anew} ; until "
+        "a machine has been without a Pod of the App for a moment, its Pods are given the former one",
+    )
 
 
 async def _in_use(
@@ -105,8 +122,8 @@ async def _refuse_while_in_use(platform: Platform, target: Target, name: str) ->
 
 async def ensure_agent_certificate(platform: Platform, target: Target, desired: DesiredApp) -> bool:
     """A certificate that is valid for months to come; agents notice a new one without a restart. Whether it wrote."""
-    kubernetes, name = platform.kubernetes, agent_tls_name(desired.name)
-    live = await kubernetes.get(SECRET, name, desired.namespace)
+    name = agent_tls_name(desired.name)
+    live = await platform.kubernetes.get(SECRET, name, desired.namespace)
     if live is not None:
         check_owner(target, live)
         if not certificate_problem(live, platform.authority):
@@ -115,12 +132,14 @@ async def ensure_agent_certificate(platform: Platform, target: Target, desired: 
     texts = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": platform.authority.certificate}
     manifest = secret_manifest(name, desired.namespace, texts, kind="kubernetes.io/tls")
     manifest["metadata"] = metadata(desired, name, object_labels(desired))
-    await kubernetes.apply(manifest)
+    await put(platform, manifest)
     return True
 
 
 def certificate_problem(secret: Manifest, authority: KeyPair) -> str:
     """What is wrong with the agents' certificate, as the end of a sentence; empty for a good one."""
+    if is_frozen(secret):
+        return "could not be renewed, since its Secret is immutable"
     try:
         pair = pair_of(secret)
         known = base64.b64decode(secret["data"]["ca.crt"]) == authority.certificate

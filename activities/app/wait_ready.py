@@ -60,7 +60,7 @@ class NodeWaiter:
     ) -> list[NodeState]:
         """Returns when all are. Only a cancellation ends it earlier, and, with ``stuck_after`` (seconds), a Pod of
         which Kubernetes has complained for so long, or whose engine has kept ending: raises ApplicationError NodeStuck
-        then."""
+        then, and at once UnreadableVolume where an engine may not be given its volume, which no time cures."""
         await self._platform.deployments.synced(30)
         await self._platform.pods.synced(30)
         loop = asyncio.get_running_loop()
@@ -76,6 +76,8 @@ class NodeWaiter:
             if waited > _ASK_AGENT_AFTER:
                 asked = await together(self._asked(state, due=waited > _AGENT_IS_DUE_AFTER) for state in left)
             told = [now for before, now in zip(left, asked, strict=True) if before.reason or now.keeps_ending]
+            if stuck_after is not None and (unreadable := [each for each in asked if each.unreadable]):
+                raise permanent(ErrorType.UNREADABLE_VOLUME, summary(unreadable), unreadable[0].unreadable)
             self._give_up(told, loop.time(), stuck_after)
             await self._consider(summary(asked), loop.time())
 
@@ -131,7 +133,14 @@ class NodeWaiter:
             return NodeState(state.node, False, reason, state.pod)
         if not engine.why:
             return state
-        return NodeState(state.node, False, engine.why, state.pod, keeps_ending=engine.keeps_ending)
+        return NodeState(
+            state.node,
+            False,
+            engine.why,
+            state.pod,
+            keeps_ending=engine.keeps_ending,
+            unreadable=engine.unreadable,
+        )
 
     async def _consider(self, reason: str, now: float) -> None:
         if reason != self._since[0]:

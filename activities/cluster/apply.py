@@ -4,6 +4,9 @@ Derived names can collide (``a-b`` with component ``c``, ``a`` with component ``
 an object of the name. Server-side apply would silently take it over, and a later deletion would remove it; so the
 App is refused instead.
 
+ConfigMaps and Secrets can be made ``immutable`` by whoever may write them, for good. One that the platform writes is
+then removed and made anew (``put``); the passwords are not (``activities.app.secrets``).
+
 A label says whose an object is meant to be, and everybody who may write the object can set it. So what an App
 removes must be its own by more (``is_own``): the owner's uid; of volume claims and passwords, which have no owner since
 they may outlive the App, the uid in their annotation.
@@ -21,6 +24,7 @@ from activities.cluster.gather import together
 from activities.dependencies import Platform, permanent
 from api.names import ANNOTATION_APP_UID, API_VERSION, LABEL_APP
 from api.steps import ErrorType, Target
+from clients.errors import InvalidError
 from clients.resources import SECRET, VOLUME_CLAIM, Manifest, resource_of
 
 OWNERLESS = frozenset({VOLUME_CLAIM.kind, SECRET.kind})
@@ -54,8 +58,9 @@ def check_own(target: Target, live: Mapping[str, Any]) -> None:
         )
 
 
-def check_owner(target: Target, live: Mapping[str, Any]) -> None:
-    """Raises ApplicationError NotOwned for an object that is not this App's, retryable for one that is about to go.
+def check_owner(target: Target, live: Mapping[str, Any], *, may_go: bool = False) -> None:
+    """Raises ApplicationError NotOwned for an object that is not this App's, retryable for one that is about to go,
+    unless it ``may_go``.
 
     One that has lost its label is this App's still, where its owner or, on a volume, its annotation says so.
     """
@@ -76,8 +81,51 @@ def check_owner(target: Target, live: Mapping[str, Any]) -> None:
         )
     if owners and not ours:
         raise ApplicationError(f"{what} is still there from an earlier App {target.app}; waiting until it is gone")
-    if metadata.get("deletionTimestamp"):
+    if metadata.get("deletionTimestamp") and not may_go:
         raise ApplicationError(f"{what} is being deleted; waiting until it is gone, to make it anew")
+
+
+async def put(platform: Platform, manifest: Manifest) -> Manifest:
+    """Applies a ConfigMap or Secret of which everything can be made again. One that somebody has made immutable is
+    replaced, with the notes on it; what was written since it was read stays. Raises InvalidError, ConflictError."""
+    kubernetes, resource, metadata = platform.kubernetes, resource_of(manifest), manifest["metadata"]
+    try:
+        return await kubernetes.apply(manifest)
+    except InvalidError:
+        live = await kubernetes.get(resource, metadata["name"], metadata["namespace"])
+        if live is None or not is_frozen(live) or not _same_app(manifest, live):
+            raise
+    known = live["metadata"]
+    if known.get("deletionTimestamp"):
+        what, keep = f"{live['kind']} {known['namespace']}/{known['name']}", ", ".join(known.get("finalizers") or [])
+        raise ApplicationError(f"{what} is immutable and being deleted; it can be made anew without finalizer {keep}")
+    await kubernetes.delete(
+        resource, known["name"], known["namespace"], uid=known["uid"], version=known["resourceVersion"]
+    )
+    made = await kubernetes.apply(manifest)
+    # Patched: what is applied goes again with the next apply that does not name it.
+    own = {part: metadata.get(part) or {} for part in ("labels", "annotations")}
+    kept = {part: {k: v for k, v in (known.get(part) or {}).items() if k not in own[part]} for part in own}
+    if not any(kept.values()):
+        return made
+    return await kubernetes.patch(resource, known["name"], known["namespace"], {"metadata": kept})
+
+
+def is_frozen(live: Mapping[str, Any]) -> bool:
+    """Whether nobody can change the ConfigMap or Secret any more."""
+    return bool(live.get("immutable"))
+
+
+def _same_app(manifest: Manifest, live: Manifest) -> bool:
+    """By the owner; by the label where no App owns it."""
+    own, others = (
+        {owner["uid"] for owner in each["metadata"].get("ownerReferences") or [] if owner["kind"] == "App"}
+        for each in (manifest, live)
+    )
+    if others:
+        return bool(own & others)
+    labels = (each["metadata"].get("labels") or {} for each in (manifest, live))
+    return len({label.get(LABEL_APP) for label in labels}) == 1
 
 
 async def apply_owned(platform: Platform, target: Target, manifest: Manifest) -> tuple[Manifest, bool]:

@@ -1,7 +1,8 @@
 """Where a live object differs from what we want of it. Pure.
 
 Only fields that we name count: what others added (a sidecar, an annotation, a default) is theirs, as in server-side
-apply. In our own resources an empty list is a claim as well: of lists there nobody else has a part.
+apply. In our own resources an empty list is a claim as well: of lists there nobody else has a part. A selector is one
+value: with a label more it selects nothing, so an addition there is nobody's own, and applying it replaces all of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from api.names import API_VERSION
 _COMPARED_METADATA = ("labels", "annotations", "ownerReferences")
 _KEYS = ("name", "mountPath", "uid", "containerPort", "port")
 """What identifies an entry of a list, in the order of preference."""
+_WHOLE = ("selector", "nodeSelector")
+"""Maps that the API server takes as one value (``x-kubernetes-map-type: atomic``)."""
 
 
 def differences(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
@@ -36,6 +39,8 @@ def differences(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]
 def _compare(path: str, wanted: Any, live: Any, *, ours: bool = False) -> list[str]:
     if ours and wanted == []:
         return [path] if live else []
+    if not ours and isinstance(wanted, Mapping) and path.rpartition(".")[2] in _WHOLE:
+        return [path] if wanted != (live or {}) else []
     if wanted is None or wanted == {} or wanted == []:
         return []  # names nothing, so claims nothing
     if wanted in (False, 0, ""):

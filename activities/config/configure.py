@@ -26,7 +26,7 @@ from activities.app.applied_config import note_effective, read_back
 from activities.app.desired import StepContext, desired_for
 from activities.app.observed import update_state
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
-from activities.cluster.apply import apply_owned
+from activities.cluster.apply import apply_owned, put
 from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.config.restart import restart_engine
@@ -134,7 +134,7 @@ class Configure:
         )
         _, manifest, changed = rendered[0]
         if changed:
-            await platform.kubernetes.apply(manifest)
+            await put(platform, manifest)
         wants = _wants(want, component, node, addresses)
         await self._give(step, want, component, node, agent, manifest, noted(live), wants, addresses)
 

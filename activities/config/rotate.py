@@ -26,7 +26,7 @@ from activities.agents.engine_state import engine_state
 from activities.agents.node_state import NodeState, living
 from activities.agents.node_tools import bound
 from activities.app.desired import StepContext, desired_for
-from activities.app.secrets import generated
+from activities.app.secrets import check_not_frozen, generated
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
 from activities.cluster.apply import check_owner
 from activities.cluster.events import tell
@@ -34,6 +34,7 @@ from activities.cluster.gather import together
 from activities.cluster.status import tell_step
 from activities.config.restart import restart_engine
 from activities.dependencies import Platform, permanent
+from activities.interceptors.retry_status import tell_going_on
 from api.names import (
     ANNOTATION_CREDENTIALS,
     ANNOTATION_VALID_FOR,
@@ -47,6 +48,7 @@ from api.steps import ErrorType, RollNode, Step, Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
 from clients.errors import NotFoundError
+from clients.machines import machine_of
 from clients.resources import POD, SECRET, Manifest
 from render.check.credentials import names_of, unrotatable
 from render.check.trial import render_trial
@@ -76,6 +78,8 @@ TOOLS: Mapping[Stage, ToolName] = {
 }
 _HEARD_BY_ALL = frozenset({Stage.USE, Stage.RETURN})
 """By every node, also by one whose engine has nothing to be told: its agent logs in with another one from then on."""
+_UP_WITHIN = 120.0
+"""Seconds in which a Pod of which nobody complains must come up to be waited for: it may pull an image."""
 _LOOK_EVERY = 0.5
 _ASK_KUBELET_EVERY = 5.0
 _DELIVERED_WITHIN = 150.0
@@ -169,30 +173,59 @@ class Rotate:
 
     @activity.defn(name=Step.GIVE_CREDENTIALS)
     async def give_credentials(self, step: CredentialsStep) -> None:
-        """Raises ToolRefused where the engine does not take them, NodeStuck where it does not come up."""
+        """Raises ToolRefused where the engine does not take them, NodeStuck where it keeps ending. A node whose Pod
+        does not come up has nothing to be told, and keeps no other from it."""
         platform, target, name = self._platform, step.target, step.node.node
         desired = (await desired_for(platform, target)).desired
         stays = name in {node.name for node in desired.nodes}
         texts = _texts(target, await self._secret(target), names_of(desired))
         stage = stage_of(texts)
         if stage != step.stage:
-            message = f"the passwords are at stage {stage}, not {step.stage}; planned anew"
+            message = f"the passwords are at stage {stage}, not {step.stage}; the operation ends, and goes on there"
             raise permanent(ErrorType.SPEC_CHANGED, message)
         tool = TOOLS[stage]
         doing = f"{name}: {tool}"
         await tell_step(platform, target, doing)
-        waiter = NodeWaiter(platform, target, doing, [name])
-
-        def there_or_gone(state: NodeState) -> bool:
-            return (state.running and bool(state.address)) or not (stays or self._has_pod(target, name))
-
-        state = (await waiter.until(there_or_gone, stuck_after=STUCK_AFTER))[0]
-        if not state.address:
-            return  # of a node that comes or goes: the next Pod, if there is any, mounts what there is then
+        state = await self._there_or_not(NodeWaiter(platform, target, doing, [name]), target, name, stays=stays)
+        if not (state.running and state.address):
+            await self._pass_over(target, state, doing)
+            return
         answer = await self._told(target, state, tool, revision_of(texts))
         if answer.get("restart") == "true":
             request_id = f"{activity.info().workflow_run_id}/rotate/{name}/{revision_of(texts)}"
             await restart_engine(platform, target, agent_of(target, state), request_id, "the changed passwords")
+
+    async def _there_or_not(self, waiter: NodeWaiter, target: Target, name: str, *, stays: bool) -> NodeState:
+        """As soon as its containers run, or it is clear that they do not come to. ``stays``: it neither comes nor goes,
+        so its Pod is waited for. Raises NodeStuck for one that has run."""
+        loop = asyncio.get_running_loop()
+        late = loop.time() + _UP_WITHIN
+
+        def there_or_not(state: NodeState) -> bool:
+            if state.running and state.address:
+                return True
+            waited = loop.time() >= late
+            return (waited or not stays) if not self._has_pod(target, name) else waited and not _has_started(state.pod)
+
+        try:
+            return (await waiter.until(there_or_not, stuck_after=STUCK_AFTER))[0]
+        except ApplicationError as error:
+            state = waiter.states()[0]
+            if error.type != ErrorType.NODE_STUCK or _has_started(state.pod):
+                raise
+            return state
+
+    async def _pass_over(self, target: Target, state: NodeState, doing: str) -> None:
+        """Its next Pod mounts what there is then. So does one that has no machine yet; one that has may have mounted
+        what there was before, so it is made anew: it has run nothing."""
+        pod = state.pod
+        if pod is not None and machine_of(pod):
+            metadata = pod["metadata"]
+            await self._platform.kubernetes.delete(POD, metadata["name"], metadata["namespace"], uid=metadata["uid"])
+        why = f" ({state.reason})" if state.reason else ""
+        said = f"{state.node} does not run{why}; it is given the passwords of then when it does"
+        await tell(self._platform, target, "PassedOver", said, warning=bool(why))
+        await tell_going_on(self._platform, target, doing)
 
     async def _told(self, target: Target, state: NodeState, tool: ToolName, revision: str) -> dict[str, str]:
         """The tool's result, once the Pod has the Secret of this revision and its engine runs."""
@@ -252,7 +285,8 @@ class Rotate:
         valid_for: str | None = None,
         valid_until: str | None = None,
     ) -> Manifest:
-        """Raises ConflictError where somebody has written it since it was read."""
+        """Raises ConflictError where somebody has written it since it was read, CredentialsKept where nobody can."""
+        check_not_frozen(target, secret)
         metadata: Manifest = {"annotations": {ANNOTATION_VALID_FOR: valid_for, ANNOTATION_VALID_UNTIL: valid_until}}
         if version := secret["metadata"].get("resourceVersion"):
             metadata["resourceVersion"] = version
@@ -308,6 +342,12 @@ def _texts(target: Target, secret: Manifest, names: Sequence[str]) -> dict[str, 
         )
         raise permanent(ErrorType.CREDENTIALS_LOST, message)
     return texts
+
+
+def _has_started(pod: Manifest | None) -> bool:
+    """Whether a container of it runs or has run, as far as its machine has told."""
+    found = ((pod or {}).get("status") or {}).get("containerStatuses") or []
+    return any("waiting" not in (each.get("state") or {"waiting": {}}) or each.get("lastState") for each in found)
 
 
 def _places(want: StepContext) -> dict[str, tuple[str, str]]:

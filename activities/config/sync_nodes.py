@@ -19,6 +19,7 @@ from activities.agents.push import PushRefusedError, push
 from activities.agents.request_ids import request_id
 from activities.app.applied_config import note_effective, read_back
 from activities.app.desired import desired_for
+from activities.cluster.apply import put
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.dependencies import Platform
@@ -69,7 +70,7 @@ class SyncNodes:
         agents: Mapping[str, AgentTarget],
     ) -> bool:
         if changed:
-            await self._platform.kubernetes.apply(manifest)
+            await put(self._platform, manifest)
         agent = agents.get(node.name)
         if agent is None:
             return changed

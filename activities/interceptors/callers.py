@@ -16,9 +16,10 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from activities.dependencies import permanent
 from activities.interceptors.targets import target_among
+from api.look import LoadRequest, ReportRequest
 from api.names import entity_workflow_id
 from api.operations import COMPONENT_WORKFLOW, ENTITY_WORKFLOW, GROUP_WORKFLOW, OperationType
-from api.steps import ErrorType, LoadRequest, ReportRequest, Step
+from api.steps import ErrorType, Step
 
 _ALL = frozenset({*OperationType, ENTITY_WORKFLOW, COMPONENT_WORKFLOW, GROUP_WORKFLOW})
 _ONLY: Mapping[str, frozenset[str]] = {

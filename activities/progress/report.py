@@ -8,7 +8,8 @@ from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, write_status
 from activities.dependencies import Platform
 from api.app import Phase
-from api.steps import ReportRequest, Step, Target
+from api.look import ReportRequest
+from api.steps import Step, Target
 from clients.resources import APP
 
 

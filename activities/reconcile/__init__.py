@@ -1,1 +1,1 @@
-"""From what is observed to what is desired: the look at an App, and the steps of Deploy, Repair, Scale and Delete."""
+"""From what is observed to what is desired: the steps of Deploy, Repair, Scale and Delete."""

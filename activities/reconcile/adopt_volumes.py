@@ -1,6 +1,8 @@
 """``surveyVolumes`` and ``startHeld``: which of the kept volumes holds the newest data, and starting with it.
 
-1. Wait until both agents of every held node run; ask each agent 1 what its volume remembers.
+1. Wait until both agents of every held node run; ask each agent 1 what its volume remembers. Which version of the
+   engine has had it is noted on the claim: one that was restored from a snapshot has no annotation that says so. Where
+   the wanted version may not be given one of them nothing starts, and the next look refuses the spec.
 2. Of the volumes with a record the newest is the one with the highest time of having been writable, then of having been
    seen, then the highest replication position.
 3. Record the choice in the Component before anything starts: a crash in between finds the same choice again.
@@ -23,14 +25,14 @@ from activities.agents.push import release
 from activities.agents.request_ids import request_id
 from activities.app.bootstrap import over
 from activities.app.desired import StepContext, desired_for
-from activities.app.retained_volumes import held_nodes
+from activities.app.retained_volumes import held_nodes, remembered_versions, unreadable_volumes
 from activities.app.wait_ready import NodeWaiter
 from activities.cluster.events import tell
 from activities.cluster.gather import together
-from activities.dependencies import Platform
+from activities.dependencies import Platform, permanent
 from activities.roles.role_moves import writable_roles
-from api.names import ANNOTATION_APP_UID
-from api.steps import ComponentStep, Step, Survey, Target
+from api.names import ANNOTATION_APP_UID, ANNOTATION_RUNTIME_VERSION
+from api.steps import ComponentStep, ErrorType, Step, Survey, Target
 from clients.agents import AgentError
 from clients.resources import COMPONENT, CONFIG_MAP, VOLUME_CLAIM, Manifest
 from proto import agent_pb2
@@ -72,6 +74,7 @@ class AdoptVolumes:
         waiter = NodeWaiter(platform, target, f"{component.name}: look at kept volumes", sorted(held))
         states = await waiter.until(lambda state: state.running and bool(state.address))
         records = await self._records(target, states)
+        await self._check_versions(want, records)
         chosen = newest(records, writable_roles(component))
         bootstrap = chosen or component.bootstrap_node
         if chosen:
@@ -106,12 +109,26 @@ class AdoptVolumes:
             change = {"metadata": {"annotations": {ANNOTATION_APP_UID: target.uid}}}
             await platform.kubernetes.patch(VOLUME_CLAIM, node.name, target.namespace, change)
 
+    async def _check_versions(self, want: StepContext, records: Mapping[str, agent_pb2.VolumeRecord]) -> None:
+        """Raises ApplicationError UnreadableVolume."""
+        kubernetes, namespace = self._platform.kubernetes, want.desired.namespace
+        claims = await self._claims(want, sorted(records))
+        for name, version in remembered_versions(
+            claims, {node: record.engine_version for node, record in records.items()}
+        ).items():
+            change = {"metadata": {"annotations": {ANNOTATION_RUNTIME_VERSION: version}}}
+            claims[name] = await kubernetes.patch(VOLUME_CLAIM, name, namespace, change)
+        if problems := unreadable_volumes(want.desired, claims):
+            raise permanent(ErrorType.UNREADABLE_VOLUME, "; ".join(map(str, problems)))
+
     async def _held(self, want: StepContext, component: DesiredComponent) -> frozenset[str]:
-        names = [node.name for node in component.nodes]
+        claims = await self._claims(want, [node.name for node in component.nodes])
+        return held_nodes(want.desired, component, claims)
+
+    async def _claims(self, want: StepContext, names: Sequence[str]) -> dict[str, Manifest]:
         namespace = want.desired.namespace
         found = await together(self._platform.kubernetes.get(VOLUME_CLAIM, name, namespace) for name in names)
-        claims = {name: claim for name, claim in zip(names, found, strict=True) if claim is not None}
-        return held_nodes(want.desired, component, claims)
+        return {name: claim for name, claim in zip(names, found, strict=True) if claim is not None}
 
     async def _config_maps(self, target: Target, names: Sequence[str]) -> dict[str, Manifest]:
         found = await together(self._platform.kubernetes.get(CONFIG_MAP, name, target.namespace) for name in names)

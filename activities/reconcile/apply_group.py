@@ -19,14 +19,16 @@ from activities.agents.agent_targets import node_states
 from activities.agents.config_maps import first_primary, rendered_config_maps
 from activities.app import bootstrap
 from activities.app.desired import desired_for
-from activities.app.retained_volumes import NOT_YET, held_nodes
-from activities.cluster.apply import check_owner, is_own
+from activities.app.retained_volumes import held_nodes
+from activities.cluster.apply import check_owner, is_own, put
+from activities.cluster.claims import renew_unbound
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
+from activities.cluster.lost_pods import remove_lost_pods
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform
 from activities.rollout.plan_roll import ordered, writable_nodes
-from api.names import ANNOTATION_APP_UID, LABEL_APP, app_labels
+from api.names import ANNOTATION_APP_UID, LABEL_APP, UNDECIDED, app_labels
 from api.steps import Applied, GroupStep, Replacement, Step, Target
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
@@ -89,7 +91,10 @@ class ApplyGroup:
         )
         for name in step.nodes:
             await self._seen(target, name)
-        removed = 0 if ran else await self._remove_surplus(target, component, group)
+        if ran:
+            removed = await remove_lost_pods(platform, target, {node.name for node in group.nodes})
+        else:
+            removed = await self._remove_surplus(target, component, group)
         return Applied(sum(counts) + removed, left)
 
     async def _seen(self, target: Target, name: str) -> None:
@@ -147,7 +152,8 @@ class ApplyGroup:
             found = await together(self._platform.kubernetes.get(resource, name, target.namespace) for name in names)
             present = {name: each for name, each in zip(names, found, strict=True) if each is not None}
             for each in present.values():
-                check_owner(target, each)
+                # A claim that somebody has deleted stays while its Pod runs: nothing else is to wait for that.
+                check_owner(target, each, may_go=ran and resource is VOLUME_CLAIM)
             return present
 
         config_maps, claims, deployments = await together([read(CONFIG_MAP), read(VOLUME_CLAIM), read(DEPLOYMENT)])
@@ -166,14 +172,16 @@ class ApplyGroup:
     ) -> int:
         """The number of objects written. The Deployment last: its Pod mounts the others."""
         kubernetes = self._platform.kubernetes
-        first = []
+        first, renewed = [], 0
         if config_map is not None:
-            first.append(kubernetes.apply(config_map))
+            first.append(put(self._platform, config_map))
         claim = node_volume_claim(desired, component, group, node)
         if claim is not None and node.name not in live.claims:
             if beside_kept:
-                claim["metadata"]["annotations"][ANNOTATION_APP_UID] = NOT_YET
+                claim["metadata"]["annotations"][ANNOTATION_APP_UID] = UNDECIDED
             first.append(kubernetes.create(claim))
+        elif claim is not None and await renew_unbound(self._platform, target, live.claims[node.name], claim):
+            renewed = 1
         elif claim is not None and LABEL_APP not in (live.claims[node.name]["metadata"].get("labels") or {}):
             labels = {"metadata": {"labels": claim["metadata"]["labels"]}}
             first.append(kubernetes.patch(VOLUME_CLAIM, node.name, target.namespace, labels))
@@ -185,11 +193,11 @@ class ApplyGroup:
         elif live.ran and keeps_template(deployment, present):
             kept = without_template(deployment)
             if not differences(kept, present):
-                return len(first)
+                return len(first) + renewed
             change = {"metadata": {"labels": kept["metadata"]["labels"]}, "spec": kept["spec"]}
             await kubernetes.patch(DEPLOYMENT, node.name, target.namespace, change)
         elif differences(deployment, present):
             await kubernetes.apply(deployment)
         else:
-            return len(first)
-        return len(first) + 1
+            return len(first) + renewed
+        return len(first) + renewed + 1

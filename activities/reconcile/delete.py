@@ -46,6 +46,7 @@ from clients.resources import (
     Resource,
 )
 from render.desired.app import chosen_topology, start_order
+from render.manifests.volumes import never_bound
 from render.plugin.bundle import PluginRefused
 from render.validation.app import parse_app
 
@@ -170,6 +171,7 @@ class Delete:
             await self._delete_secret(target, credentials_name(target.app))
             await self._delete_all(target, VOLUME_CLAIM, labels)
         else:
+            # Kept, the next App of the name would take them up and wait for their volumes.
             await self._delete_all(target, VOLUME_CLAIM, labels, only=never_bound)
         await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
         await drop_finalizer(platform.kubernetes, app)
@@ -212,12 +214,6 @@ async def dying_app(platform: Platform, target: Target) -> Manifest:
         message = f"nobody has deleted {where}, so nothing of it is taken down; kubectl delete app does that"
         raise permanent(ErrorType.NOT_ASKED, message)
     return app
-
-
-def never_bound(claim: Manifest) -> bool:
-    """It has no volume, so no data; kept, the next App of the name would take it up and wait for its volume."""
-    pending = (claim.get("status") or {}).get("phase") == "Pending"
-    return pending and not (claim.get("spec") or {}).get("volumeName")
 
 
 def _policy(app: Manifest) -> str:

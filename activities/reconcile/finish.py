@@ -24,7 +24,8 @@ from activities.cluster.parameter_warnings import CONDITION, parameters_safe
 from activities.cluster.state import update_deployed, update_parameters
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform
-from activities.reconcile.astray import follow_again
+from activities.look.astray import follow_again
+from activities.roles.role_moves import RoleMover
 from activities.rollout.plan_roll import outdated_nodes
 from activities.rollout.volumes import ungrown
 from api.app import Phase
@@ -60,6 +61,7 @@ class Record:
         await record_addresses(self._platform, target, component, addresses, notes)
         if target.operation == OperationType.REPAIR:
             await follow_again(self._platform, target, want.desired, component)
+        await RoleMover(self._platform).end_known(target, want.manifest, component, addresses)
         deployments = self._platform.deployments.list(target.namespace, app_labels(target.app, component.name))
         runs = {str(each["metadata"]["name"]): version_of(each) for each in deployments}
         await update_state(self._platform, target, lambda before: normal(before, component, runs), want.live)

@@ -13,18 +13,16 @@ volume remembers is a time of day: it counts only where the machine's clock, ask
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from activities.app.desired import StepContext
 from activities.dependencies import permanent
 from activities.roles.role_moves import Nodes
-from api.app import DataLoss
+from api.app import DataLoss, RoleMove
 from api.failover import CLOCK_TOLERANCE, Chosen, Takeover
 from api.steps import ErrorType
 from proto import agent_pb2
-from render.desired.app import DesiredComponent
 
 IN_SYNC_WITHIN = 5_000
 """Milliseconds between a replica's last moment in sync and the primary's last good one: a replica that hears nothing
@@ -33,12 +31,6 @@ says so after 3 s."""
 LOST_FOR = 60_000
 """Milliseconds after which a primary that has not come back is replaced by a replica that waits and may lack writes,
 where ``dataLoss: Allow`` permits it. Where everybody restarts at once, the primary is back before."""
-
-
-def quorum(component: DesiredComponent) -> int:
-    """How many replicas must have stopped following before one becomes writable: with fewer, those that still follow
-    the old primary could be the majority that renews its lease."""
-    return math.ceil((len(component.nodes) - 1) / 2)
 
 
 def lossy(want: StepContext, takeover: Takeover) -> bool:
@@ -141,6 +133,20 @@ def _why_behind(volume: agent_pb2.VolumeRecord, well: int, now: int) -> str:
     if volume.last_ready >= well - allowed:
         return ""
     return f"{said} {(well - volume.last_ready) / 1000:.1f} s before the primary was last seen well"
+
+
+def unheard(
+    moves: Sequence[RoleMove], source: str, names: Collection[str], heard: Collection[str]
+) -> tuple[RoleMove, str] | None:
+    """A move that was begun and the node of it, not ``source``, that does not say whether it has the role: it may, and
+    have writes that nobody else has. ``names``: of the component's nodes, as one that was removed has none."""
+    for move in moves:
+        if move.source and source not in (move.source, move.candidate):
+            continue
+        for node in (move.candidate, move.source):
+            if node != source and node in names and node not in heard:
+                return move, node
+    return None
 
 
 def able_to_lead(waits: Mapping[str, Waiting], *, lossy: bool) -> list[str]:

@@ -12,8 +12,8 @@ from activities.agents.agent_targets import node_states
 from activities.agents.node_state import NodeState
 from activities.cluster.gather import together
 from activities.dependencies import Platform
+from api.look import Evacuation
 from api.names import LABEL_ROLE
-from api.steps import Evacuation
 from clients.machines import machine_of, takes_pods
 from clients.resources import MACHINE
 from render.desired.app import DesiredApp, DesiredComponent

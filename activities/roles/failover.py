@@ -15,6 +15,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -23,10 +24,12 @@ from activities.agents.agent_targets import reachable
 from activities.app import bootstrap
 from activities.app.desired import StepContext
 from activities.cluster.events import tell
+from activities.cluster.lost_pods import remove_lost_pods
+from activities.cluster.moving import described, end_left, may_be_under_way, moves_of
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import permanent
 from activities.roles import fencing
-from activities.roles.blocked_replicas import start_again, waiting
+from activities.roles.blocked_replicas import Statuses, start_again, waiting
 from activities.roles.candidates import (
     LOST_FOR,
     able_to_lead,
@@ -35,14 +38,14 @@ from activities.roles.candidates import (
     best_of,
     is_well,
     lossy,
-    quorum,
+    unheard,
     why_not,
 )
 from activities.roles.failover_base import ASK_WITHIN, FailoverBase
-from activities.roles.role_moves import Nodes, component_of
+from activities.roles.role_moves import Nodes, component_of, quorum
 from api.app import Phase
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, Takeover
-from api.names import LABEL_NODE, LABEL_ROLE, app_labels
+from api.names import app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, Step, Target
 from clients.agents import AgentError
@@ -58,6 +61,7 @@ class Failover(FailoverBase):
         want = await self.running(target)
         component = component_of(want.desired, request.component)
         self._check_topology(want, component)
+        await self._free(request, component)
         asked_at = int(time.time() * 1000)
         nodes = await self.nodes(target, component, timeout=ASK_WITHIN)
         source, primary = self._who(request, want, component, nodes)
@@ -79,6 +83,8 @@ class Failover(FailoverBase):
             takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since, asked_at)
             if not takeover.source:
                 return takeover
+        if request.force:  # a person has decided whose writes count
+            await end_left(self.platform, target, moves_of(want.manifest, component.name))
         if want.live.deployed is None:
             await bootstrap.end_before_deployed(self.platform, target, want.desired, component)
         change = StatusChange(
@@ -89,6 +95,14 @@ class Failover(FailoverBase):
         await tell(self.platform, target, "FailoverStarted", target.reason, warning=True)
         await tell_step(self.platform, target, f"{source} is lost", change)
         return takeover
+
+    async def _free(self, request: FailoverRequest, component: DesiredComponent) -> None:
+        """Where the Pod that was lost is not there any more it may run on without its labels; then no other Pod of its
+        node, nor one of a replica to which that has happened too, gets the data that it must show."""
+        target = request.target
+        pods = self.platform.pods.list(target.namespace, app_labels(target.app, component.name, node=request.node))
+        if not any((pod.get("status") or {}).get("podIP") == request.address for pod in pods):
+            await remove_lost_pods(self.platform, target, {node.name for node in component.nodes})
 
     def _check_topology(self, want: StepContext, component: DesiredComponent) -> None:
         topology = want.desired.bundle.topology(want.desired.topology)
@@ -115,7 +129,7 @@ class Failover(FailoverBase):
         if all(node.name != source for node in component.nodes):
             return "", f"{component.name} has no node {source} (any more)"
         others = [name for name in holders if name != source and name not in marked]
-        labelled = [name for name in self._labelled(request.target, component, nodes) if name not in {source, *marked}]
+        labelled = [name for name in self.labelled_nodes(request.target, component) if name not in {source, *marked}]
         if source in holders and source not in marked and others:
             # Two claim it: the later one took over from the other.
             newest = max([source, *others], key=lambda name: nodes.reports[name].epoch)
@@ -132,13 +146,8 @@ class Failover(FailoverBase):
 
     def _last_holder(self, target: Target, component: DesiredComponent, nodes: Nodes) -> str:
         """Who says so, else who is labelled so, else whose volume remembers it is asked by its name only."""
-        found = nodes.holders() or self._labelled(target, component, nodes)
+        found = nodes.holders() or self.labelled_nodes(target, component)
         return found[0] if len(found) == 1 else ""
-
-    def _labelled(self, target: Target, component: DesiredComponent, nodes: Nodes) -> list[str]:
-        pods = self.platform.pods.list(target.namespace, app_labels(target.app, component.name))
-        labels = [pod["metadata"].get("labels") or {} for pod in pods]
-        return sorted({each[LABEL_NODE] for each in labels if each.get(LABEL_ROLE) in nodes.writable})
 
     async def _checked(
         self,
@@ -161,7 +170,10 @@ class Failover(FailoverBase):
         may_lose = lossy(want, takeover)
         replicas = {name: report for name, report in nodes.reports.items() if name in names}
         silent = {name: agent for name, agent in nodes.agents.items() if name in names - set(replicas)}
-        waits = self.judged(want, component, takeover, await waiting(self.platform, silent))
+        statuses = await waiting(self.platform, silent)
+        if (goes_on := await self._after_a_move(want, component, nodes, takeover, statuses)) is not None:
+            return goes_on
+        waits = self.judged(want, component, takeover, statuses)
         able = able_to_take_over(replicas, since, asked_at, lossy=may_lose)
         away = time.time() * 1000 - (takeover.seen or in_sync_since)
         able += able_to_lead(waits, lossy=may_lose and (takeover.force or away >= LOST_FOR))
@@ -175,7 +187,8 @@ class Failover(FailoverBase):
         said_by |= dict.fromkeys(names & marked, "it was replaced itself, and is to be taken in again")
         said_by |= dict.fromkeys(names - set(said_by), "it does not answer")
         why = "; ".join(f"{name}: {said}" for name, said in sorted(said_by.items()))
-        if takeover.source not in marked and await self._begins_again(takeover):
+        self._check_none_under_way(want, takeover)
+        if takeover.source not in marked and await self._begins_again(takeover.target, takeover.source):
             message = f"{takeover.source} is back and primary again; nobody could take over without losing data: {why}"
             return replace(takeover, source="", message=message)
         message = f"{takeover.source} is lost, and nobody can take over without losing data: {why}"
@@ -186,14 +199,63 @@ class Failover(FailoverBase):
             message += f"; mw failover --node {name} --force --to {name} lets it serve again"
         raise permanent(ErrorType.NO_CANDIDATE, message)
 
-    async def _begins_again(self, takeover: Takeover) -> bool:
+    async def _after_a_move(
+        self, want: StepContext, component: DesiredComponent, nodes: Nodes, takeover: Takeover, statuses: Statuses
+    ) -> Takeover | None:
+        """A planned move of the role was begun, and nobody has said yet how it ended. Whoever was to have the role and
+        has had it, as its volume remembers, is primary, and has what it acknowledged since. Where one of the two is not
+        heard, only a person may say that it counts for nothing. ``statuses``: of nodes whose engine does not run. None
+        where the failover goes on. Raises NoCandidate."""
+        moves, source = moves_of(want.manifest, component.name), takeover.source
+        heard = {name for name, report in nodes.reports.items() if report.role} | {*statuses}
+        if takeover.force:
+            named = {name for each in moves for name in (each.source, each.candidate)}
+            if takeover.candidate in named - heard:  # given up, the source would have the role beside it
+                message = f"{takeover.candidate} does not answer, so it cannot take over; nothing was touched"
+                raise permanent(ErrorType.NO_CANDIDATE, message)
+            return None
+        heard |= fencing.stopped(want.manifest)
+        if (found := unheard(moves, source, [node.name for node in component.nodes], heard)) is not None:
+            move, node = found
+            silent = f"{node} does not answer, may be primary, and may have writes that nobody else has"
+            message = f"{source} is lost, and {described(move)}: {silent}"
+            # Of those that run: whose writes count a person has to say.
+            running = [*reachable(self.platform, takeover.target, [source]), *sorted({*nodes.reports} - {source, node})]
+            for name in running:
+                message += f"; mw failover --node {source} --force --to {name} makes it primary all the same"
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        for each in moves:
+            status = statuses.get(each.candidate)
+            if each.source != source or status is None or status.volume.role not in nodes.writable:
+                continue
+            stands = source in await waiting(self.platform, reachable(self.platform, takeover.target, [source]))
+            if stands and await self._begins_again(takeover.target, each.candidate):
+                message = f"{each.candidate} had taken over from {source} just before, and is back and primary again"
+                return replace(takeover, source="", message=message)
+            by_force = f"mw failover --node {each.candidate} --force --to {each.candidate} lets it serve"
+            why = "does not run yet" if stands else f"waits: {source} does not say that it has stopped"
+            message = f"{each.candidate} had taken over from {source}, and {why}; {by_force}"
+            raise permanent(ErrorType.NO_CANDIDATE, message)
+        return None
+
+    def _check_none_under_way(self, want: StepContext, takeover: Takeover) -> None:
+        """Raises NoCandidate while a node that was asked to take over from the source may do so after all: whoever
+        asked may be gone, and its agent still be at it. It says that it is a replica until then."""
+        now = datetime.now(UTC)
+        for move in moves_of(want.manifest, takeover.component):
+            if move.source == takeover.source and may_be_under_way(move, now) and not takeover.force:
+                asked = f"{move.candidate} was asked to take over a moment ago, and may do so still"
+                message = f"{takeover.source} is lost, and {asked}; {takeover.source} is given no word until then"
+                raise permanent(ErrorType.NO_CANDIDATE, message)
+
+    async def _begins_again(self, target: Target, node: str) -> bool:
         """True where it was waiting for the word that it may, and runs with that. Nobody else is promoted before this
         operation has ended, and whoever is later is so after a fence."""
-        agents = reachable(self.platform, takeover.target, [takeover.source])
-        status = (await waiting(self.platform, agents)).get(takeover.source)
+        agents = reachable(self.platform, target, [node])
+        status = (await waiting(self.platform, agents)).get(node)
         if status is None or status.state != agent_pb2.WAITING:
             return False
-        return (await self.start(agents[takeover.source], permit=True)).state == agent_pb2.RUNNING
+        return (await self.start(agents[node], permit=True)).state == agent_pb2.RUNNING
 
     async def _last_writable(self, takeover: Takeover) -> int:
         """As the source's volume remembers it, unix milliseconds; 0 where nobody can ask."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable, reports
 from activities.agents.request_ids import request_id
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, begun, stage
+from activities.app.node_services import restored_addresses
 from activities.app.observed import observe
 from activities.cluster.events import tell
 from activities.cluster.gather import together
@@ -162,7 +162,7 @@ class FailoverBase(RoleMover):
         # One that took over and ended before it had saved would lack what it acknowledged: as primary only if it may.
         await self.start(agents[takeover.source], lead=lossy(want, takeover), permit=True)
         await fencing.unmark(self.platform, takeover.target, takeover.source)
-        addresses = await node_addresses(self.platform, want.desired)
+        addresses = await restored_addresses(self.platform, takeover.target, want.desired)
         failures = await self.follow_all(takeover.target, component, {takeover.source}, addresses[takeover.source])
         if behind := not_following(failures, takeover.source):
             await tell(self.platform, takeover.target, "DoesNotFollow", behind, warning=True)

@@ -106,6 +106,11 @@ def successor_of(app: Manifest, node: str) -> str:
     return next((str(each.get("successor") or "") for each in fenced_nodes(app) if each["node"] == node), "")
 
 
+def stopped(app: Manifest) -> set[str]:
+    """Names of nodes of which it was proved that they acknowledge no write any more: their successors were asked."""
+    return {str(each["node"]) for each in fenced_nodes(app) if each.get("successor")}
+
+
 class Proof:
     """Collects what is known of the source's engine. ``lost_at``: unix seconds when it was last known to be well; a Pod
     made after that says nothing about the one before. Nor does one at another address than the holder had: the API

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable, reports
 from activities.agents.config_maps import rendered_config_maps
 from activities.app.desired import StepContext
+from activities.app.node_services import restored_addresses
+from activities.cluster.apply import put
 from activities.cluster.events import tell
 from activities.cluster.gather import together
+from activities.cluster.moving import Noted, end_moves, note_move
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent
 from activities.roles import fencing
@@ -48,7 +50,7 @@ class Promote(FailoverBase):
         # Asked to become writable by an earlier attempt, it may be: then there is no way back to the old one.
         if fencing.successor_of(want.manifest, takeover.source) != chosen.candidate:
             await self._await_candidate(request, want, component)
-        addresses = await node_addresses(self.platform, want.desired)
+        addresses = await restored_addresses(self.platform, takeover.target, want.desired)
         noted = fencing.note_successor(self.platform, takeover, chosen.candidate)
         await together([noted, self._hold(takeover, want, component, addresses)])
         await to_its_end(self._promote(request, component, addresses))
@@ -67,7 +69,7 @@ class Promote(FailoverBase):
             want.desired, component, [node], addresses, known, bootstrap=None, held=frozenset({node.name})
         ):
             if changed:
-                await self.platform.kubernetes.apply(manifest)
+                await put(self.platform, manifest)
 
     async def _await_candidate(self, request: PromoteRequest, want: StepContext, component: DesiredComponent) -> None:
         """Until its engine runs, or waits and can begin as primary. Should it have ended just now, and not be one that
@@ -97,16 +99,19 @@ class Promote(FailoverBase):
         agents = reachable(self.platform, target, others)
         if candidate not in agents:
             raise ApplicationError(f"{candidate} was chosen and does not run now; waiting until it does")
+        noted = await note_move(self.platform, target, component.name, takeover.source, candidate)
         await self.note_final(target, candidate)
-        await self._make_writable(request, component, agents[candidate], addresses[takeover.source])
+        await self._make_writable(request, component, agents[candidate], addresses[takeover.source], noted)
         await self.labelled(target, component, candidate)
         await self.follow_all(target, component, {candidate, takeover.source}, addresses[candidate])
         holders = (await self.nodes(target, component, timeout=ASK_WITHIN, without=takeover.source)).holders()
         if holders != [candidate]:
             raise ApplicationError(f"after the move {said(holders)}; it should be {candidate} alone")
+        # The source stays fenced until it has been taken in again.
+        await end_moves(self.platform, target, [candidate])
 
     async def _make_writable(
-        self, request: PromoteRequest, component: DesiredComponent, agent: AgentTarget, former: str
+        self, request: PromoteRequest, component: DesiredComponent, agent: AgentTarget, former: str, noted: Noted
     ) -> None:
         """``former``: address of the one before."""
         report = (await reports(self.platform, {agent.node: agent}, timeout=ASK_WITHIN)).get(agent.node)
@@ -121,4 +126,4 @@ class Promote(FailoverBase):
             await self.run(agent, ToolName.DETACH, {})
             if report.ready:
                 await asyncio.sleep(fencing.LEASE_OUT_AFTER)
-        await self.fail_over(agent, former)
+        await self.fail_over(noted, agent, former)

@@ -12,12 +12,12 @@ from dataclasses import replace
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable
 from activities.agents.config_maps import rendered_config_maps
 from activities.agents.push import release
 from activities.agents.request_ids import request_id
 from activities.app.desired import StepContext
+from activities.app.node_services import restored_addresses
 from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.roles import fencing
@@ -44,7 +44,7 @@ class Rejoin(FailoverBase):
         want = await self.running(target)
         component = want.desired.component(takeover.component)
         await tell_step(self.platform, target, f"{takeover.source}: take it in again")
-        addresses = await node_addresses(self.platform, want.desired)
+        addresses = await restored_addresses(self.platform, target, want.desired)
         moved, without = takeover.source != request.primary, {takeover.source, request.primary}
         failures: dict[str, str] = {}
         if moved:
@@ -142,6 +142,9 @@ class Rejoin(FailoverBase):
                 await self.follow(agent, addresses[primary])
                 if report.role not in nodes.writable:
                     break
+            if not reachable(self.platform, target, [primary]):
+                # Not waited for: no Repair, which would make its Pod anew, interrupts a Failover.
+                return f"{primary} does not run now; {source} is taken in again when it does"
             if loop.time() > deadline:
                 raise ApplicationError(f"{source} does not become a replica of {primary}; waiting until it does")
             await asyncio.sleep(0.3)

@@ -1,11 +1,16 @@
-"""What a Switchover and a Failover have in common: who is writable, making a node so, and what follows from it."""
+"""What a Switchover and a Failover have in common: who is writable, making a node so, and what follows from it.
+
+Whoever moves a role notes it first (``activities.cluster.moving``): ``fail_over`` asks no node without that.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Coroutine, Iterable, Mapping
+import math
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.exceptions import ApplicationError
@@ -16,12 +21,16 @@ from activities.agents.request_ids import request_id
 from activities.agents.run_tool import run_tool
 from activities.cluster.events import tell
 from activities.cluster.gather import together
+from activities.cluster.moving import Noted, end_left, may_be_under_way, moves_of
 from activities.cluster.state import update_deployed
 from activities.dependencies import Platform, permanent
-from api.names import LABEL_ROLE, app_labels
+from activities.roles import fencing
+from api.app import RoleMove
+from api.names import LABEL_NODE, LABEL_ROLE, app_labels
 from api.steps import ErrorType, Target
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
+from clients.resources import Manifest
 from proto import agent_pb2
 from render.desired.app import DesiredApp, DesiredComponent
 from render.desired.state_edits import made_writable
@@ -65,8 +74,37 @@ class RoleMover:
         version = version_of(self.platform.deployments.get(target.namespace, candidate))
         await update_deployed(self.platform, target, lambda before: made_writable(before, version))
 
-    async def fail_over(self, candidate: AgentTarget, source: str) -> None:
-        """``source``: address. What failed may happen all the same (Sentinel cannot be called back)."""
+    async def known_moves(
+        self, target: Target, app: Manifest, component: DesiredComponent, addresses: Mapping[str, str]
+    ) -> list[RoleMove]:
+        """Moves that nobody is at any more, and of which the nodes say by now how they ended. The engines are asked
+        only where a move is noted. ``addresses``: of the nodes."""
+        now = datetime.now(UTC)
+        left = [each for each in moves_of(app, component.name) if not may_be_under_way(each, now)]
+        if not left:
+            return []
+        nodes = await self.nodes(target, component)
+        names = {node.name for node in component.nodes}
+        if is_settled(nodes, self.labelled_nodes(target, component), addresses, quorum(component)):
+            return left
+        return [each for each in left if how_it_ended_is_known(each, names - fencing.stopped(app), nodes)]
+
+    async def end_known(
+        self, target: Target, app: Manifest, component: DesiredComponent, addresses: Mapping[str, str]
+    ) -> None:
+        await end_left(self.platform, target, await self.known_moves(target, app, component, addresses))
+
+    def labelled_nodes(self, target: Target, component: DesiredComponent) -> list[str]:
+        """To which the Service of a writable role leads, by name."""
+        pods = self.platform.pods.list(target.namespace, app_labels(target.app, component.name))
+        labels = [pod["metadata"].get("labels") or {} for pod in pods]
+        return sorted({each[LABEL_NODE] for each in labels if each.get(LABEL_ROLE) in writable_roles(component)})
+
+    async def fail_over(self, noted: Noted, candidate: AgentTarget, source: str) -> None:
+        """``source``: address; ``noted``: that the role is on its way to the candidate. What failed may happen all the
+        same (Sentinel cannot be called back)."""
+        if noted.candidate != candidate.node:
+            raise ValueError(f"the move to {noted.candidate} is noted, not that to {candidate.node}")
         asked = request_id("failover", candidate.node)
         try:
             result = await self.platform.agents.failover(
@@ -113,6 +151,37 @@ class RoleMover:
 
     async def run(self, agent: AgentTarget, tool: ToolName, arguments: Mapping[str, str]) -> dict[str, str]:
         return await run_tool(self.platform, agent, tool, arguments, timeout=bound(tool)) or {}
+
+
+def how_it_ended_is_known(move: RoleMove, names: Collection[str], nodes: Nodes) -> bool:
+    """Whether the candidate says that it has not taken the role, or that it has and its former holder that it has it no
+    more. A node that was removed has no role. ``names``: of the component's nodes that may have one. Pure."""
+    said = {name: report.role for name, report in nodes.reports.items() if report.role}
+    if move.candidate not in names:
+        return True
+    if move.candidate not in said:
+        return False
+    if said[move.candidate] not in nodes.writable:
+        return True
+    return move.source not in names or (move.source in said and said[move.source] not in nodes.writable)
+
+
+def is_settled(nodes: Nodes, labelled: Sequence[str], addresses: Mapping[str, str], enough: int) -> bool:
+    """Whether one node alone claims the role and serves, clients are sent to it, and ``enough`` replicas in sync follow
+    it. Whoever is silent then has no majority that could renew its lease (``quorum``), so it takes no writes, and has
+    none that count beside those of this one: a machine that is gone for good need not be heard. Pure."""
+    holders = nodes.holders()
+    if len(holders) != 1 or list(labelled) != holders:
+        return False
+    primary, address = nodes.reports[holders[0]], addresses.get(holders[0])
+    follow = [name for name, each in nodes.reports.items() if each.ready and address and each.follows == address]
+    return primary.ready and not primary.fenced and len(follow) >= enough
+
+
+def quorum(component: DesiredComponent) -> int:
+    """How many replicas must have stopped following before one becomes writable: with fewer, those that still follow
+    the old primary could be the majority that renews its lease."""
+    return math.ceil((len(component.nodes) - 1) / 2)
 
 
 def writable_roles(component: DesiredComponent) -> frozenset[str]:

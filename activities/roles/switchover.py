@@ -15,7 +15,9 @@ Any failure before 4 lifts the fence and leaves everything as it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -26,14 +28,24 @@ from activities.agents.node_tools import bound, node_tools
 from activities.agents.run_tool import run_tool
 from activities.app.desired import StepContext, desired_for
 from activities.cluster.events import tell
+from activities.cluster.moving import Noted, end_left, end_moves, may_be_under_way, moves_of, note_move
 from activities.cluster.state import update_deployed
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent
 from activities.roles.drain import closed_machines, machine
-from activities.roles.role_moves import Nodes, RoleMover, component_of, not_following, said, to_its_end
+from activities.roles.role_moves import (
+    Nodes,
+    RoleMover,
+    component_of,
+    how_it_ended_is_known,
+    not_following,
+    said,
+    to_its_end,
+)
+from api.app import RoleMove
 from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest, Step
-from api.tools import ToolName
+from api.tools import LONGEST, ToolName
 from clients.agents import AgentTarget
 from proto import agent_pb2
 from render.desired.app import DesiredComponent
@@ -45,6 +57,9 @@ FENCE_SECONDS = 60
 died (20 s) and to end its switchover elsewhere: else the source would acknowledge writes beside the candidate."""
 PROMOTE_WITHIN = 10.0
 """Seconds after the fence within which the candidate must be level and the promotion begin."""
+ASK_WITHIN = FENCE_SECONDS - 2 * LONGEST[ToolName.FAILOVER]
+"""Seconds after the fence within which the candidate may still be asked, whatever has held the step up since: it has
+its time to take over, and the source is fenced until then."""
 _ATTEMPTS = 6
 """Before the role has moved. Afterwards there is no end of trying: two nodes may hold it until the source follows."""
 _FOLLOW_ATTEMPTS = 2 * _ATTEMPTS
@@ -52,6 +67,14 @@ _FOLLOW_ATTEMPTS = 2 * _ATTEMPTS
 source: until it follows it may take itself for writable."""
 _LEVEL_EVERY = 0.05
 _CANDIDATE_WITHIN = 60.0
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A source that acknowledges no write. ``until``: by the loop's clock, when the candidate must have been asked."""
+
+    noted: Noted
+    until: float
 
 
 class Switchover(RoleMover):
@@ -150,53 +173,72 @@ class Switchover(RoleMover):
         nodes = await self.nodes(move.target, component)
         moved = move.candidate in nodes.holders()
         if not moved:
-            await self._bounded(move, nodes)
+            await self._bounded(move, nodes, moves_of(want.manifest, component.name))
         needed = {move.candidate} if moved else {move.source, move.candidate}
         missing = sorted(needed - set(nodes.reports))
         if missing:
             raise ApplicationError(f"{', '.join(missing)} does not answer; waiting until it does")
         addresses = await node_addresses(self.platform, want.desired)
-        if not moved:
-            await self._fence(move, nodes)
-        await to_its_end(self._move(move, component, nodes, addresses, moved=moved))
+        fence = None if moved else await self._fence(move, nodes)
+        await to_its_end(self._move(move, component, nodes, addresses, fence))
         await tell(self.platform, target, "Switchover", f"{move.candidate} has taken over from {move.source}")
 
     async def _move(
-        self, move: Move, component: DesiredComponent, nodes: Nodes, addresses: Mapping[str, str], *, moved: bool
+        self,
+        move: Move,
+        component: DesiredComponent,
+        nodes: Nodes,
+        addresses: Mapping[str, str],
+        fence: Fence | None,
     ) -> None:
+        """``fence``: None where an earlier attempt has moved the role."""
         await self.note_final(move.target, move.candidate)
-        if not moved:
-            await self.fail_over(nodes.agents[move.candidate], addresses[move.source])
+        if fence is not None:
+            if asyncio.get_running_loop().time() > fence.until:  # an API server that hangs, say
+                await self._undo_fence(move, nodes.agents[move.source], fence.noted)
+                message = f"{move.candidate} could not be asked while {move.source} was surely fenced"
+                raise ApplicationError(f"{message}; nothing was moved")
+            await self.fail_over(fence.noted, nodes.agents[move.candidate], addresses[move.source])
         await self.labelled(move.target, component, move.candidate)
         failures = await self._follow(move, nodes, addresses[move.candidate])
         await self._verify(move, component)
+        if move.source not in failures:
+            await end_moves(self.platform, move.target, [move.candidate])
         if behind := not_following(failures, move.candidate):
             message = f"{move.candidate} has taken over from {move.source}, but {behind}"
             if move.source not in failures and activity.info().attempt > _FOLLOW_ATTEMPTS:
                 raise permanent(ErrorType.TOOL_REFUSED, message)
             raise ApplicationError(message)
 
-    async def _bounded(self, move: Move, nodes: Nodes) -> None:
-        """Until the role has moved there is an end of trying; then an operator decides, and the way back is open."""
+    async def _bounded(self, move: Move, nodes: Nodes, moves: Sequence[RoleMove]) -> None:
+        """Until the role has moved there is an end of trying; then an operator decides, and the way back is open.
+        ``moves``: those that are noted. One of which the candidate may still be at it stays so; a look ends it."""
         if activity.info().attempt <= _ATTEMPTS:
             return
         if nodes.holders() == [move.source]:
             await self._reopen(move)
-        silent = ", ".join(sorted({move.source, move.candidate} - set(nodes.reports)))
-        why = f"; {silent} does not answer" if silent else ""
-        message = f"{move.candidate} did not take over from {move.source} in {_ATTEMPTS} attempts{why}"
-        raise permanent(ErrorType.NO_CANDIDATE, f"{message}; nothing was moved")
+        message = f"{move.candidate} did not take over from {move.source} in {_ATTEMPTS} attempts"
+        if silent := ", ".join(sorted({move.source, move.candidate} - set(nodes.reports))):
+            message = f"{message}; {silent} does not answer"
+        now, noted = datetime.now(UTC), [each for each in moves if each.candidate == move.candidate]
+        names = {move.source, move.candidate}
+        if all(not may_be_under_way(each, now) and how_it_ended_is_known(each, names, nodes) for each in noted):
+            await end_left(self.platform, move.target, noted)
+            message = f"{message}; nothing was moved"
+        raise permanent(ErrorType.NO_CANDIDATE, message)
 
     async def _reopen(self, move: Move) -> None:
         version = version_of(self.platform.deployments.get(move.target.namespace, move.source))
         await update_deployed(self.platform, move.target, lambda before: stayed_writable(before, version))
 
-    async def _fence(self, move: Move, nodes: Nodes) -> None:
-        """Returns with the source fenced and the candidate level with it; a failure leaves neither."""
+    async def _fence(self, move: Move, nodes: Nodes) -> Fence:
+        """Returns with the source fenced and the candidate level with it; a failure leaves neither. The move is noted
+        before the fence: a source that ends behind it is not to begin again beside its successor."""
         source, candidate = nodes.agents[move.source], nodes.agents[move.candidate]
         await run_tool(
             self.platform, candidate, ToolName.PREPARE_FAILOVER, {}, timeout=bound(ToolName.PREPARE_FAILOVER)
         )
+        noted = await note_move(self.platform, move.target, move.component, move.source, move.candidate)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -204,8 +246,9 @@ class Switchover(RoleMover):
             await self._level(candidate, int(fenced.get("position") or 0), began + PROMOTE_WITHIN)
         except BaseException:
             # Shielded: a cancelled step must not leave the clients waiting for the fence's own end.
-            await asyncio.shield(self._unfence(source))
+            await asyncio.shield(self._undo_fence(move, source, noted))
             raise
+        return Fence(noted, began + ASK_WITHIN)
 
     async def _level(self, candidate: AgentTarget, position: int, deadline: float) -> None:
         loop = asyncio.get_running_loop()
@@ -217,6 +260,11 @@ class Switchover(RoleMover):
                 behind = position - report.position
                 raise ApplicationError(f"{candidate.node} is {behind} behind and does not catch up; nothing was moved")
             await asyncio.sleep(_LEVEL_EVERY)
+
+    async def _undo_fence(self, move: Move, source: AgentTarget, noted: Noted) -> None:
+        await self._unfence(source)
+        if noted.first:  # nobody has asked the candidate yet
+            await end_moves(self.platform, move.target, [move.candidate])
 
     async def _unfence(self, source: AgentTarget) -> None:
         try:

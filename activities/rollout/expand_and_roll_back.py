@@ -6,6 +6,7 @@ from temporalio import activity
 
 from activities.app.desired import StepContext, desired_for
 from activities.app.observed import update_state
+from activities.cluster.claims import renew_unbound
 from activities.cluster.events import tell
 from activities.cluster.state import update_deployed
 from activities.cluster.status import tell_step
@@ -18,9 +19,11 @@ from api.steps import Applied, ErrorType, RolledBack, Step, Target
 from clients.errors import InvalidError
 from clients.resources import VOLUME_CLAIM
 from render.check.growth import Ungrown
+from render.desired.app import DesiredApp
 from render.desired.recorded_state import State
 from render.desired.state_edits import had, plugin_put_back, restored
 from render.manifests.deployments import VERSION_LABEL
+from render.manifests.objects import node_volume_claim
 from render.manifests.volumes import held_sizes
 from render.plugin.versions import version_key
 
@@ -32,9 +35,11 @@ class Upgrade:
     @activity.defn(name=Step.EXPAND_VOLUMES)
     async def expand_volumes(self, target: Target) -> Applied:
         """Asks for larger volumes, how many, and waits until they are there, or are as soon as their Pods are started
-        anew: ``planRoll`` finds those. Raises ApplicationError NodeStuck."""
+        anew: ``planRoll`` finds those. Claims that never had a volume are made anew instead. Raises ApplicationError
+        NodeStuck."""
         platform = self._platform
         want = await desired_for(platform, target)
+        renewed = await self._renew(target, want.desired)
         growing = await ungrown(platform, want.desired)
         asked = [name for name, volume in sorted(growing.items()) if volume.asks_otherwise]
         for name in asked:
@@ -43,7 +48,20 @@ class Upgrade:
         if growing:
             await tell_step(platform, target, f"wait until the volumes have grown: {', '.join(sorted(growing))}")
             await wait_grown(platform, target.namespace, {name: each.size for name, each in growing.items()})
-        return Applied(len(asked))
+        return Applied(len(asked) + renewed)
+
+    async def _renew(self, target: Target, desired: DesiredApp) -> int:
+        """How many claims."""
+        found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, target.namespace, labels=app_labels(target.app))
+        claims = {str(claim["metadata"]["name"]): claim for claim in found}
+        wanted = [
+            (claims[node.name], claim)
+            for component in desired.components
+            for group in component.groups
+            for node in group.nodes
+            if node.name in claims and (claim := node_volume_claim(desired, component, group, node)) is not None
+        ]
+        return sum([await renew_unbound(self._platform, target, live, claim) for live, claim in wanted])
 
     async def _ask(self, target: Target, name: str, volume: Ungrown) -> None:
         change = {"spec": {"resources": {"requests": {"storage": volume.size}}}}
@@ -93,7 +111,7 @@ class Upgrade:
     async def _grown(self, target: Target, state: State) -> set[str]:
         """Names of the groups of which a volume has the size that was asked for: it cannot be taken back."""
         found, _ = await self._platform.kubernetes.list(VOLUME_CLAIM, target.namespace, labels=app_labels(target.app))
-        has = held_sizes(target.app, found)
+        has = held_sizes(found)
         storages = {name: group.update.storage for name, group in state.groups.items() if group.update is not None}
         sizes = {name: storage.size for name, storage in storages.items() if storage is not None}
         return {name for name, size in sizes.items() if parse_quantity(has.get(name, "0")) >= parse_quantity(size)}

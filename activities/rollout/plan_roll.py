@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
 
 from temporalio import activity
@@ -26,27 +25,18 @@ from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
 from api.steps import ErrorType, RollNode, RollPlan, RollRequest, Step
 from clients.resources import DEPLOYMENT
-from render.check.next_operation import stale_nodes
+from render.check.next_operation import Stale, stale_nodes
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.desired.spec_parts import Deployed
 from render.manifests.budgets import spared
 from render.manifests.volumes import needs_start
 
 
-@dataclass(frozen=True)
-class Outdated:
-    """``other_version``: its Pod is of another runtime version than the record's."""
-
-    name: str
-    other_version: bool
-
-
-async def outdated_nodes(platform: Platform, desired: DesiredApp, live: ObservedApp) -> list[Outdated]:
+async def outdated_nodes(platform: Platform, desired: DesiredApp, live: ObservedApp) -> list[Stale]:
     """Nodes whose Deployment is of another record than ``desired``, or that were rolled and not seen to serve since."""
     found, _ = await platform.kubernetes.list(DEPLOYMENT, desired.namespace, labels=app_labels(desired.name))
     deployments = {str(each["metadata"]["name"]): each for each in found}
-    stale = stale_nodes(desired, deployments, live.state.members)
-    return [Outdated(each.node.name, each.other_version) for each in stale]
+    return list(stale_nodes(desired, deployments, live.state.members))
 
 
 def in_scope(nodes: Iterable[DesiredNode], scope: Scope, deployed: Deployed | None) -> list[DesiredNode]:
@@ -130,14 +120,14 @@ class Roll:
         want = await desired_for(platform, target)
         await platform.deployments.synced(30)
         await platform.pods.synced(30)
-        outdated = {node.name: node for node in await outdated_nodes(platform, want.desired, want.live)}
+        outdated = {each.node.name for each in await outdated_nodes(platform, want.desired, want.live)}
         resizes = target.operation == OperationType.RESIZE and target.stage != OperationType.REPAIR
         growing = await ungrown(platform, want.desired) if resizes else {}
         lack_a_start = {name for name, volume in growing.items() if needs_start(volume.claim)}
         if target.operation == OperationType.RESTART:
             names = {node.name for node in in_scope(want.desired.nodes, request.scope, want.live.deployed)}
         else:
-            names = {*outdated, *lack_a_start}
+            names = outdated | lack_a_start
         batches: list[list[RollNode]] = []
         for component in want.desired.components:
             chosen = [node for node in component.nodes if node.name in names]

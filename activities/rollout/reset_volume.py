@@ -72,9 +72,9 @@ class Volume:
         member, target = self._members.get(self._node.name), self._step.target
         live = await self._platform.kubernetes.get(DEPLOYMENT, self._node.name, target.namespace)
         newer = version_of(live)
-        if self._cannot_read(had(member, newer)):
+        if self.cannot_read(had(member, newer)):
             return True  # noted after the plan was made
-        if live is None or member is None or not member.unverified or not self._cannot_read(newer):
+        if live is None or member is None or not member.unverified or not self.cannot_read(newer):
             return False
         async with self._started_again_if_interrupted():
             begun = await self._had_begun(newer, stopped_before=live["spec"].get("replicas") == 0)
@@ -190,7 +190,8 @@ class Volume:
                 serving.append(other)
         return bool(serving) and (not writable or len(serving) == 1)
 
-    def _cannot_read(self, data: str) -> bool:
+    def cannot_read(self, data: str) -> bool:
+        """Whether ``data`` is of a higher version that the engine may not be given."""
         return cannot_read(self._want.desired.bundle, self._node.runtime_version, data)
 
     async def _note(self, change: Callable[[Members], Members]) -> None:

@@ -1,6 +1,7 @@
 """``rollNode``: gives one node another Pod, by the record, and waits until it serves again.
 
-1. A volume that the engine of a lower version cannot read is made anew (``activities.rollout.reset_volume``).
+1. A volume that the engine of a lower version cannot read is made anew (``activities.rollout.reset_volume``); also
+   where only the agent of the new Pod finds that out, by the volume's own record.
 2. The node's files of the new version, then its Deployment: strategy Recreate ends the old Pod first. A Restart that
    changes nothing deletes the Pod, known by the uid that it had when the operation was planned.
 3. Wait for another Pod that is ready, and has been for the group's ``minReadySeconds``; then ask the engine for its
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import agent_of
@@ -25,7 +27,7 @@ from activities.agents.run_tool import run_tool
 from activities.app.applied_config import note_effective, read_back
 from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
-from activities.cluster.apply import check_owner
+from activities.cluster.apply import check_owner, put
 from activities.cluster.diff import differences
 from activities.cluster.events import tell
 from activities.cluster.state import update_members
@@ -67,9 +69,7 @@ class Node:
         volume = Volume(platform, step, want, component, group, node)
         if await volume.turns_out_unreadable():
             await volume.empty()
-        await self._note(step, lambda before: rolled(before, node.name, node.runtime_version))
-        renewal = await self._give(step, want, component, group, node)
-        state = await self._serves(step, group, node, renewal)
+        state = await self._renewed(step, want, component, group, node, volume)
         await self._check_version(step, state, node)
         await self._grown(step, group)
         values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
@@ -77,6 +77,36 @@ class Node:
         await note_effective(platform, target.namespace, node.name, effective(component, values, answers))
         await self._note(step, lambda before: verified(before, node.name))
         await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {node.runtime_version}")
+
+    async def _renewed(
+        self,
+        step: NodeStep,
+        want: StepContext,
+        component: DesiredComponent,
+        group: DesiredGroup,
+        node: DesiredNode,
+        volume: Volume,
+    ) -> NodeState:
+        """The node as it serves with its new Pod, on a volume made anew where its agent says that the engine may not
+        be given what is on it: the volume alone knows that where the statuses were lost."""
+        try:
+            return await self._given(step, want, component, group, node)
+        except ApplicationError as error:
+            if error.type != ErrorType.UNREADABLE_VOLUME or not error.details:
+                raise
+            data = str(error.details[0])
+            await self._note(step, lambda before: engine_ran(before, node.name, data))
+            if not volume.cannot_read(data):
+                raise
+        await volume.empty()
+        return await self._given(step, want, component, group, node)
+
+    async def _given(
+        self, step: NodeStep, want: StepContext, component: DesiredComponent, group: DesiredGroup, node: DesiredNode
+    ) -> NodeState:
+        await self._note(step, lambda before: rolled(before, node.name, node.runtime_version))
+        renewal = await self._give(step, want, component, group, node)
+        return await self._serves(step, group, node, renewal)
 
     async def _note(self, step: NodeStep, change: Callable[[Members], Members]) -> None:
         group = group_name(step.target.app, step.component, step.group)
@@ -131,7 +161,7 @@ class Node:
             want.desired, component, [node], addresses, known, bootstrap=None
         ):
             if changed:
-                await kubernetes.apply(manifest)
+                await put(self._platform, manifest)
         deployment = deployment_manifest(want.desired, component, group, node)
         before = _template(live)
         if live is None or differences(deployment, live):

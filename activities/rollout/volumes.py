@@ -19,7 +19,7 @@ from clients.resources import STORAGE_CLASS, VOLUME_CLAIM, Manifest
 from render.check.growth import Ungrown, able_to, class_of, depends_on_classes, expandable, growing, has_grown
 from render.desired.app import DesiredApp, DesiredGroup
 from render.desired.spec_parts import Deployed
-from render.manifests.volumes import condition, needs_start
+from render.manifests.volumes import condition, needs_start, never_bound
 from render.plugin.problems import Problem, listing, near
 
 GROW_WITHIN = 600.0
@@ -51,7 +51,7 @@ async def expandable_groups(platform: Platform, wanted: DesiredApp, deployed: De
     found = set()
     for group in larger:
         claims = await claims_of(platform, wanted.namespace, [node.name for node in group.nodes])
-        if all(class_of(claim) in able for claim in claims):
+        if all(class_of(claim) in able or never_bound(claim) for claim in claims):
             found.add(group.resource_name)
     return found
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from agent.document import NodeDocument
 from agent.documents import Bundle
+from agent.engine.data_version import DamagedRecordError, DataVersion
 from agent.lease.gate import must_ask
 from agent.nodefiles import node_names, start_names, write_files
 from agent.record import read_record
@@ -55,11 +56,13 @@ def _tidy(document: NodeDocument, settings: Settings) -> None:
         remove_leftovers(path.parent, (path.name,))  # no other's: the engine has its own files beside them
 
 
-async def prepare(bundle: Bundle, interpreter: Interpreter, *, lead: bool = False) -> Launch:
-    """Raises NotPreparedError. The data directory must be locked. ``lead``: see ``node_names``."""
+async def prepare(bundle: Bundle, interpreter: Interpreter, volume: DataVersion, *, lead: bool = False) -> Launch:
+    """Raises NotPreparedError, UnreadableDataError. The data directory must be locked. ``lead``: see ``node_names``."""
     settings = interpreter.settings
     process = bundle.document.process
     try:
+        # First of all: preStart may already write to what it finds.
+        await asyncio.to_thread(volume.check, bundle.document)
         # The disk's work in threads: a disk that hangs must not make the agent look dead to the kubelet.
         await asyncio.to_thread(_tidy, bundle.document, settings)
         record = read_record(settings.state_dir)
@@ -80,7 +83,7 @@ async def prepare(bundle: Bundle, interpreter: Interpreter, *, lead: bool = Fals
             directory=str(settings.locate(process.working_directory)),
             asks=must_ask(bundle.document, record, role),
         )
-    except ToolError as error:
+    except (ToolError, DamagedRecordError) as error:
         raise NotPreparedError(str(error)) from error
     except (ExpressionError, PathRefusedError, OSError) as error:
         raise NotPreparedError(interpreter.secrets.mask(f"preparing the start: {error}")) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import time
@@ -14,6 +15,7 @@ from grpc import aio
 from agent import VERSION
 from agent.document import DOCUMENT_KEY
 from agent.documents import DocumentError, DocumentStore
+from agent.engine.data_version import DamagedRecordError
 from agent.engine.processes import look
 from agent.lease.gate import Word
 from agent.nodefiles import LEAD
@@ -106,18 +108,6 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
         return await self._requests.once(method, request_id, pb.ProcessStatus, answer)
 
     def _message(self, status: Status) -> pb.ProcessStatus:
-        record = read_record(self._settings.state_dir)
-        volume = pb.VolumeRecord()
-        if record is not None:
-            volume = pb.VolumeRecord(
-                present=True,
-                app_uid=record.app_uid,
-                role=record.role,
-                last_writable=record.last_writable,
-                last_seen=record.last_seen,
-                position=record.position,
-                last_ready=record.last_ready,
-            )
         revision, may_lead = self._document()
         message = pb.ProcessStatus(
             state=pb.ProcessState.ValueType(status.state.value),
@@ -127,7 +117,7 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
             stop_requested=status.stop_requested,
             message=status.message,
             revision=revision,
-            volume=volume,
+            volume=self._volume(),
             agent_version=VERSION,
             may_lead=may_lead,
             failures=status.failures,
@@ -146,6 +136,26 @@ class ProcessManagerService(agent_pb2_grpc.ProcessManagerServicer):
         if status.exit_code is not None:
             message.exit_code = status.exit_code
         return message
+
+    def _volume(self) -> pb.VolumeRecord:
+        volume = pb.VolumeRecord()
+        with contextlib.suppress(OSError, DamagedRecordError):
+            volume.engine_version = self._supervisor.data_version.recorded()
+        record = read_record(self._settings.state_dir)
+        if record is None:
+            return volume
+        volume.MergeFrom(
+            pb.VolumeRecord(
+                present=True,
+                app_uid=record.app_uid,
+                role=record.role,
+                last_writable=record.last_writable,
+                last_seen=record.last_seen,
+                position=record.position,
+                last_ready=record.last_ready,
+            )
+        )
+        return volume
 
     def _document(self) -> tuple[int, bool]:
         """Its revision, and whether its tools heed ``lead``."""

@@ -20,7 +20,8 @@ class State(Enum):
     EXITED: ended unasked. CRASH_LOOP: ended unasked so often in a row that a person should look; waits for the next
     try, which comes at once when its document or its secrets change. LINGERING: ended or killed, but some of its
     processes do not end, as they wait for a disk, say: neither stopped, nor may another be started. WAITING: it was
-    writable and has no lease, so it asks whether it may be again.
+    writable and has no lease, so it asks whether it may be again. UNREADABLE: another version of the engine has had the
+    volume, whose data this one may not be given; waits for another document, or for the Pod's end.
     """
 
     UNKNOWN = 0
@@ -34,6 +35,7 @@ class State(Enum):
     HELD = 8
     LINGERING = 9
     WAITING = 10
+    UNREADABLE = 11
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@
 3. ``prepare``; where it fails, again after 1 s, growing to 10 s, without end: it waits for peers. Where another
    document took effect meanwhile, from 1. on. One that was writable and would begin so again is WAITING until it has
    a lease or somebody's word (``agent.lease.gate``), and is prepared anew meanwhile: there may be a primary by then.
-4. Start. Younger than startSeconds is STARTING, then RUNNING.
+   UNREADABLE, and nothing is touched, where its version may not be given the volume (``agent.engine.data_version``).
+4. The version is noted on the volume, then the start. Younger than startSeconds is STARTING, then RUNNING.
 5. An end that nobody asked for is EXITED, then BACKOFF with a growing delay; after too many in a row CRASH_LOOP, with
    delays of up to 30 s. Another document or secret may be the cure: the next try then comes at once.
 6. A stop: the plugin's signal to the group, its time-out or the caller's, KILL to all that runs below us. SIGTERM to
@@ -19,11 +20,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 import time
 
 from agent.document import NodeDocument
 from agent.documents import Bundle, DocumentError, DocumentStore
+from agent.engine.data_version import DataVersion, UnreadableDataError
 from agent.engine.end import End
 from agent.engine.lock import DataLock
 from agent.engine.memory import ContainerMemory
@@ -69,6 +72,7 @@ class Supervisor:
         self._wanted = Wanted(documents, interpreter.settings.state_dir)
         self._commands = asyncio.Lock()
         self._memory = ContainerMemory()
+        self.data_version = DataVersion(interpreter.settings.state_dir, interpreter.settings.engine_version)
         self._engine: EngineRun | None = None
         self._prepare_failures = 0
         self._exit_code = 0
@@ -76,7 +80,7 @@ class Supervisor:
     # What others ask for
 
     async def start(self, word: Word = NO_WORD) -> None:
-        """Returns when the state is no longer STARTING; at once where the engine runs. Raises LingeringError."""
+        """Returns when this try is no longer STARTING; at once where the engine runs. Raises LingeringError."""
         async with self._commands:
             await self._want_running(word)
         await self._settled()
@@ -144,6 +148,9 @@ class Supervisor:
         await self._wanted.run()
         self._begin_anew()
         self.board.update(stop_requested=False)
+        if self.board.status.state in (State.BACKOFF, State.CRASH_LOOP):
+            # Else the answer would be what became of the last try, and not of this one.
+            self.board.update(state=State.STARTING, message=self.board.status.again("preparing the start"))
         # Together with the event: a preparation that is under way is begun anew, and that one is to have it.
         self._wanted.word = word if self._engine is None else NO_WORD
         self._wanted.wakeup.set()
@@ -240,7 +247,7 @@ class Supervisor:
             return None
         if self.board.status.state is State.LINGERING:
             self.board.update(state=State.STARTING, message="preparing the start")
-        task = asyncio.ensure_future(prepare(bundle, self._interpreter, lead=word.lead))
+        task = asyncio.ensure_future(prepare(bundle, self._interpreter, self.data_version, lead=word.lead))
         await self._wanted.wakeup.race(task)
         if not task.done():
             task.cancel()
@@ -249,16 +256,31 @@ class Supervisor:
             return None
         try:
             launch = task.result()
-        except NotPreparedError as error:
-            self._prepare_failures += 1
-            _log.warning("not started: %s", error)
-            delay = self._policy.after_preparation(self._prepare_failures)
-            await self._back_off(str(error), delay, State.BACKOFF, cause)
+        except UnreadableDataError as error:
+            await self._unreadable(error, cause)
             return None
-        self._prepare_failures = 0
+        except NotPreparedError as error:
+            await self._not_prepared(str(error), cause)
+            return None
         if launch.asks and not (word.lead or word.permit) and not await self._has_lease(bundle.document):
             return None
+        if why := await asyncio.to_thread(self.data_version.note, bundle.document):
+            await self._not_prepared(why, cause)
+            return None
+        self._prepare_failures = 0
         return launch if self._wanted.runs and not self._superseded(bundle, word) else None
+
+    async def _not_prepared(self, why: str, cause: Cause) -> None:
+        self._prepare_failures += 1
+        _log.warning("not started: %s", why)
+        await self._back_off(why, self._policy.after_preparation(self._prepare_failures), State.BACKOFF, cause)
+
+    async def _unreadable(self, error: UnreadableDataError, cause: Cause) -> None:
+        """Until it is stopped, or another document may say that it may: the plugin was moved, say. Nobody else can: the
+        volume of a Pod, and its image, stay what they are."""
+        _log.error("not started: %s", error)
+        self.board.update(state=State.UNREADABLE, pid=0, message=str(error))
+        await self._wanted.wakeup.pause_unless(math.inf, lambda: self._differs(cause))
 
     async def _has_lease(self, document: NodeDocument) -> bool:
         """Waits for it a little; False also where something else is wanted meanwhile."""

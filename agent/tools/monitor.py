@@ -342,6 +342,8 @@ def _readiness(problem: str, values: Mapping[str, str], unsaved: str | None, vol
 
 
 def _stands(status: Status) -> str:
+    if status.state is State.UNREADABLE:
+        return status.message
     return f"the process is {status.state.name}: {status.message}"
 
 

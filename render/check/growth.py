@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from api.meta import Manifest, parse_quantity
 from render.desired.app import DesiredApp
 
+_DEFAULT = "storageclass.kubernetes.io/is-default-class"
+
 
 @dataclass(frozen=True)
 class Ungrown:
@@ -56,6 +58,17 @@ def growing(desired: DesiredApp, claims: Iterable[Manifest]) -> dict[str, Ungrow
 def expandable(classes: Iterable[Manifest]) -> frozenset[str]:
     """Names of the StorageClasses whose volumes can grow."""
     return frozenset(str(each["metadata"]["name"]) for each in classes if each.get("allowVolumeExpansion") is True)
+
+
+def default_class(classes: Iterable[Manifest]) -> str:
+    """The name of the cluster's default StorageClass; empty where it has none."""
+    default = [each["metadata"]["name"] for each in classes if is_default(each)]
+    return str(min(default, default=""))
+
+
+def is_default(storage_class: Manifest) -> bool:
+    annotations: Mapping[str, str] = storage_class["metadata"].get("annotations") or {}
+    return annotations.get(_DEFAULT) == "true"
 
 
 def depends_on_classes(found: Mapping[str, Ungrown]) -> bool:

@@ -1,4 +1,4 @@
-"""What runs, found out anew where the statuses that recorded it were lost while the objects stayed. Pure.
+"""What runs, found out again where the statuses that recorded it were lost while the objects stayed. Pure.
 
 All objects are of this very App, by its uid. A restore that makes the App anew gives it another: then none are, and a
 first Deploy takes up the volumes.
@@ -8,17 +8,21 @@ Only what can be shown counts:
    a rolling operation under way, and the older is what it goes back to. A Group that says what no revision says is the
    newest, if a Deployment is of it.
 2. The nodes: those that have a Deployment and, where a Deploy has completed, those that the Group is to have: a Repair
-   makes them again on their volumes.
+   makes them again on their volumes. Of these a node on whose ConfigMap nobody has noted with what its engine runs,
+   though that is noted of its peers, is one that a Scale was adding: it has not joined. One beside them of which
+   nothing is left but such a ConfigMap is one that a Scale was removing: its peers have not forgotten it.
 3. The parameters: the newest revision, which is made when every node runs with it. Without one it is the Component's
    word, which somebody has to compare with the nodes (``unproven``).
-4. The plugin version: the label of the Components.
+4. The plugin version: the label of the Components. Another one on the nodes' ConfigMaps is that from which a move of
+   the plugin began.
 5. That a Deploy has completed: no node is missing. While that is not shown no component begins anew that has volumes:
    the newest data may be on a volume whose node is gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -26,8 +30,9 @@ from pydantic import ValidationError
 
 from api.app import App, DeployedStatus
 from api.component import Component, ComponentSpec
+from api.effective import noted
 from api.group import Group, GroupSpec, Member, MemberState
-from api.meta import Manifest
+from api.meta import SEMANTIC_VERSION_PATTERN, Manifest
 from api.names import (
     LABEL_COMPONENT,
     LABEL_GROUP,
@@ -62,6 +67,12 @@ class LiveObjects:
     revisions: Mapping[str, Manifest]
     deployments: Mapping[str, Manifest] = field(default_factory=dict)
     claims: Mapping[str, Manifest] = field(default_factory=dict)
+    config_maps: Mapping[str, Manifest] = field(default_factory=dict)
+
+    def recorded(self, component: str) -> set[str]:
+        """Names of the component's nodes that an operation has recorded as being there."""
+        found = {name for name, each in self.config_maps.items() if noted(each) is not None}
+        return {name for name in found if (_place(self.config_maps[name]) or ("", ""))[0] == component}
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,7 @@ def rebuilt(app: App, known: State, live: LiveObjects) -> Rebuilt:
     ran = known.has_run or _complete(groups, live)
     for name, group in groups.items():
         if name not in known.groups or not known.groups[name].members:
-            members = _all_members(name, group) if ran else _unfinished(group, live)
+            members = _all_members(app.name, name, group, live) if ran else _unfinished(group, live)
             groups[name] = replace(group, members=members)
     recorded, unproven = {}, set()
     for component in sorted({group.component for group in groups.values()} | {*known.components} | _revised(live)):
@@ -237,17 +248,28 @@ def _serves(deployment: Manifest) -> bool:
 
 
 def _complete(groups: Mapping[str, GroupState], live: LiveObjects) -> bool:
-    """Whether every node is there that its Group asks for."""
+    """Whether every node is there that its Group asks for, but for those that a Scale was adding."""
     for name, group in groups.items():
-        spec = Group.model_validate({**live.groups[name], "status": {}}).spec if name in live.groups else group.update
-        names = _names(name, spec) if spec is not None else []
+        spec = _own(name, live) or group.update
+        names, made = _names(name, spec) if spec is not None else [], _made(group, live)
         normal = any(member.state == MemberState.NORMAL for member in group.members)
-        if not normal or not {*names} <= _made(group, live):
+        if not normal or not {*names} - _joining(group.component, names, live) <= made:
             return False
     return bool(groups)
 
 
-def _all_members(name: str, group: GroupState) -> tuple[Member, ...]:
+def _joining(component: str, names: Iterable[str], live: LiveObjects) -> set[str]:
+    """Those of the named nodes that a Scale was adding. Nothing shows that where nobody is recorded, as in a first
+    Deploy, nor of a node that runs without a ConfigMap."""
+    recorded = live.recorded(component)
+    if not recorded:
+        return set()
+    return {
+        name for name in names if name not in recorded and (name in live.config_maps or name not in live.deployments)
+    }
+
+
+def _all_members(app: str, name: str, group: GroupState, live: LiveObjects) -> tuple[Member, ...]:
     """Also those without a Deployment. In mid-upgrade such a node may have had the higher version."""
     found = {member.name: member for member in group.members}
     spec = group.update
@@ -257,7 +279,18 @@ def _all_members(name: str, group: GroupState) -> tuple[Member, ...]:
         for node in _names(name, spec):
             made = Member(name=node, state=MemberState.NORMAL, version=version, unverified=rolling)
             found.setdefault(node, made.model_copy(update={"data": version}) if rolling else made)
+    for node in _joining(group.component, found, live):
+        found[node] = found[node].model_copy(update={"state": MemberState.ADDING})
+    for node in _leaving(app, group, live) - found.keys():
+        found[node] = Member(name=node, state=MemberState.DELETING, version=spec.runtime_version if spec else "")
     return by_ordinal(found.values())
+
+
+def _leaving(app: str, group: GroupState, live: LiveObjects) -> set[str]:
+    """Nodes that a Scale had removed, and that their peers have not forgotten yet: what there was for such a node goes
+    last, its ConfigMap too."""
+    left = {node for node in live.recorded(group.component) if node not in live.deployments}
+    return {node for node in left if node_ordinal(app, group.component, group.group, node) is not None}
 
 
 def _made(group: GroupState, live: LiveObjects) -> set[str]:
@@ -299,16 +332,12 @@ def _deployed(
     *,
     ran: bool,
 ) -> DeployedStatus:
-    labels = [each["metadata"].get("labels") or {} for each in live.components.values()]
-    plugins = {(each.get(LABEL_PLUGIN, ""), each.get(LABEL_PLUGIN_VERSION, "")) for each in labels}
-    name, version = plugins.pop() if len(plugins) == 1 else ("", "")
-    if name != app.spec.plugin.name or not version:
-        message = f"the labels of the Components do not say with which version of plugin {app.spec.plugin.name} it runs"
-        raise UnsureError(f"{message}; put back the Components, or {REMEDY}")
+    version, previous = _plugin(app, live)
     made = str(app.metadata.get("creationTimestamp") or "")
     return DeployedStatus(
-        plugin=name,
+        plugin=app.spec.plugin.name,
         plugin_version=version,
+        previous_plugin=previous,
         topology=next((spec.topology for spec in components.values()), ""),
         spec_hash=REBUILT if ran else "",
         # Others may have data: nobody begins anew beside them.
@@ -316,6 +345,23 @@ def _deployed(
         created=made,
         updated=made,
     )
+
+
+def _plugin(app: App, live: LiveObjects) -> tuple[str, str]:
+    """The plugin version with which the App runs, and that from which a move to it began, empty where there is none.
+    Of two versions on the Components, which are written one after another, the spec's is the newer one."""
+    labels = [each["metadata"].get("labels") or {} for each in live.components.values()]
+    names, found = ({each.get(key, "") for each in labels} for key in (LABEL_PLUGIN, LABEL_PLUGIN_VERSION))
+    wanted = app.spec.plugin.version
+    version = wanted if len(found) == 2 and wanted in found else next(iter(found)) if len(found) == 1 else ""
+    if names != {app.spec.plugin.name} or not version or "" in found:
+        message = f"the labels of the Components do not say with which version of plugin {app.spec.plugin.name} it runs"
+        raise UnsureError(f"{message}; put back the Components, or {REMEDY}")
+    # Of nodes that there are: everybody who may write ConfigMaps can label another.
+    nodes = [each for name, each in live.config_maps.items() if name in live.deployments]
+    given = {(each["metadata"].get("labels") or {}).get(LABEL_PLUGIN_VERSION, "") for each in nodes}
+    others = {each for each in given | found if re.fullmatch(SEMANTIC_VERSION_PATTERN, each)} - {version}
+    return version, others.pop() if len(others) == 1 else ""
 
 
 def _begun(groups: Mapping[str, GroupState], live: LiveObjects) -> set[str]:

@@ -27,11 +27,12 @@ STOP_MARGIN_SECONDS = 15
 @dataclass(frozen=True)
 class RecordedState:
     """Component and Group resources as they are now. ``components`` by component, ``groups`` by Group resource name.
-    ``held``: size of each group's largest volume, by the same name, where somebody had to ask."""
+    ``held``: size of each group's largest volume, by the same name, without groups that have none; None where nobody
+    had to ask."""
 
     components: Mapping[str, ComponentSpec] = field(default_factory=dict)
     groups: Mapping[str, GroupSpec] = field(default_factory=dict)
-    held: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ USED, NEXT, FORMER = ".used", ".next", ".former"
 """As in ``agent.tooling.variables``. No credential's own name has a dot."""
 ROTATION = ".rotation"
 """Key of ``<stage> <number>``; the agents read it too."""
+TAKING_PART = ".rotating"
+"""Key of the credentials that there were as the rotation began, by name. Another version of the plugin may have more by
+now: of those nothing is half changed."""
 
 _DIGITS = 9
 """Of the longest number that is read at all."""
@@ -89,8 +92,11 @@ def unreadable(secret: Mapping[str, Any] | None, names: Iterable[str]) -> list[s
 
 def unnoted(texts: Texts, names: Iterable[str]) -> list[str]:
     """Credentials of which nobody knows any more what is in use, while passwords are half changed: a beginning has
-    noted all of them."""
-    return [] if stage_of(texts) is Stage.DONE else [name for name in names if f"{name}{USED}" not in texts]
+    noted all that there were."""
+    if stage_of(texts) is Stage.DONE:
+        return []
+    began = texts.get(TAKING_PART, "").split()
+    return [name for name in names if f"{name}{USED}" not in texts and (name in began or not began)]
 
 
 def begun(texts: Texts, names: Iterable[str], generated: Texts) -> Changes:
@@ -106,7 +112,7 @@ def begun(texts: Texts, names: Iterable[str], generated: Texts) -> Changes:
         return {}
     changes: Changes = {f"{name}{NEXT}": text for name, text in following.items()}
     changes |= {f"{name}{USED}": texts[name] for name in names if f"{name}{USED}" not in texts and texts.get(name)}
-    return changes | _to(Stage.ACCEPT, texts)
+    return changes | {TAKING_PART: " ".join(names)} | _to(Stage.ACCEPT, texts)
 
 
 def advanced(texts: Texts, names: Iterable[str]) -> Changes:
@@ -127,7 +133,7 @@ def advanced(texts: Texts, names: Iterable[str]) -> Changes:
     if stage is Stage.DONE:
         return {}
     # Whatever there is of it, also of a credential that the plugin does not have any more.
-    left: Changes = {key: None for key in texts if key.endswith((NEXT, FORMER))}
+    left: Changes = {key: None for key in texts if key.endswith((NEXT, FORMER)) or key == TAKING_PART}
     return left | {f"{name}{ending}": None for name in names for ending in (NEXT, FORMER)} | _to(Stage.DONE, texts)
 
 

@@ -54,7 +54,7 @@ WHOLE = frozenset({*PARTS})
 
 @dataclass(frozen=True)
 class Deployed:
-    """What runs, by the metadata. ``ordinals``: of the nodes that exist, by Group resource name. ``versions``: runtime
+    """What runs, by the record. ``ordinals``: of the nodes that exist, by Group resource name. ``versions``: runtime
     version of each node, by its name. ``removing``: names of nodes that a Scale has begun to remove, not among
     ``ordinals`` any more. ``base_version``: what a newer spec may be compared with: while an upgrade has not moved the
     writable role, that from which it began."""
@@ -229,7 +229,7 @@ def _of_groups(wanted: DesiredApp, deployed: Deployed) -> Iterator[tuple[Operati
             if record.runtime_version != group.spec.runtime_version:
                 yield OperationType.UPGRADE, f"{record.runtime_version} → {group.spec.runtime_version}"
             changed = [name for name in POD_FIELDS if _canonical(record, name) != _canonical(group.spec, name)]
-            if (record.storage and record.storage.size) != (group.spec.storage and group.spec.storage.size):
+            if record.storage != group.spec.storage:  # of another class only where there is no volume yet
                 changed.append("storage")
             if changed:
                 fields = [GroupSpec.model_fields[name].alias or name for name in changed]

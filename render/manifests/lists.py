@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from api.meta import Manifest
-from api.names import API_GROUP, LABEL_APP
+from api.names import API_GROUP, LABEL_APP, LABEL_PLUGIN_VERSION
 from api.node import DOCUMENT_KEY
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.budgets import disruption_budgets
@@ -101,8 +101,11 @@ def config_maps_of(
         )
         present = (known or {}).get("data") or {}
         other = known is None or any(present.get(key) != text for key, text in manifest["data"].items())
-        strayed = ((known or {}).get("metadata", {}).get("labels") or {}).get(LABEL_APP) != desired.name
-        changed = other or revision < noted or strayed
+        labels = (known or {}).get("metadata", {}).get("labels") or {}
+        own = manifest["metadata"]["labels"]
+        strayed = any(labels.get(key) != own[key] for key in (LABEL_APP, LABEL_PLUGIN_VERSION))
+        frozen = bool((known or {}).get("immutable"))  # by somebody: what comes next could not be written
+        changed = other or revision < noted or strayed or frozen
         if changed:
             revision = max(revision + 1, noted + 1, initial)
             document = {**json.loads(manifest["data"][DOCUMENT_KEY]), "revision": revision}

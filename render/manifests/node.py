@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from api.app import Resources, Scalar
 from api.meta import parse_quantity
-from api.node import DOCUMENT_KEY, SCHEMA, Lease, Member, NodeDocument, NodeFile, NodeIdentity
+from api.names import LABEL_PLUGIN_VERSION
+from api.node import DOCUMENT_KEY, SCHEMA, EngineVersion, Lease, Member, NodeDocument, NodeFile, NodeIdentity
 from api.plugin import ConfigFile
 from api.tools import Tool, Toolbox
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
@@ -75,6 +76,10 @@ def node_config_map(
             for other in component.nodes
             if other.name != node.name
         ],
+        engines=[
+            EngineVersion(version=each.version, upgrades_from=each.upgrades_from)
+            for each in bundle.plugin.spec.runtime_versions
+        ],
     )
     data = {source_key(f): bundle.templates.render(f.template, context) for f in definition.files}
     data[DOCUMENT_KEY] = json.dumps(document.model_dump(by_alias=True, mode="json", exclude_none=True), sort_keys=True)
@@ -82,7 +87,7 @@ def node_config_map(
     if size > CONFIG_MAP_LIMIT:
         message = f"the files of node {node.name} are {size} bytes together; {CONFIG_MAP_LIMIT} is the most"
         raise TemplateFailure(f"{bundle.name} {bundle.version}", component.name, 0, message)
-    labels = object_labels(desired, component.name, node.group, node.name)
+    labels = object_labels(desired, component.name, node.group, node.name) | {LABEL_PLUGIN_VERSION: bundle.version}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(desired, node.name, labels), "data": data}
 
 

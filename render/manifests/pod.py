@@ -43,6 +43,7 @@ def node_deployment(
         "metadata": metadata(desired, node.name, labels),
         "spec": {
             "replicas": 1,
+            "paused": False,
             "revisionHistoryLimit": 1,
             "minReadySeconds": group.spec.rolling_update.min_ready_seconds,
             "strategy": {"type": "Recreate"},
@@ -88,9 +89,9 @@ def _pod_spec(
         "volumes": _volumes(desired, group, node),
         "affinity": {**_apart(desired, component), **(spec.affinity or {})},
         "topologySpreadConstraints": spec.topology_spread_constraints or [_evenly(desired, component)],
+        # Also where it is empty: a label that somebody adds keeps the Pod from every machine.
+        "nodeSelector": dict(spec.node_selector),
     }
-    if spec.node_selector:
-        result["nodeSelector"] = spec.node_selector
     if spec.tolerations:
         result["tolerations"] = spec.tolerations
     return result
@@ -147,7 +148,7 @@ def _middleware_container(group: DesiredGroup) -> dict[str, Any]:
         "image": spec.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["/agent/bin/agent", "manager"],
-        "env": _pod_identity(),
+        "env": [*_pod_identity(), {"name": "MW_ENGINE_VERSION", "value": spec.runtime_version}],
         "ports": ports,
         "resources": spec.resources.model_dump(exclude_defaults=True),
         "securityContext": _container_security(),

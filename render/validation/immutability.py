@@ -41,13 +41,14 @@ def _groups(app: App, topology: Topology, recorded: RecordedState) -> Iterator[P
             continue
         for position, name, was, storage in _storages(app, default, groups, recorded):
             # Not what was asked for: where no volume has got it, a slip of the pen can be corrected.
-            has = min(was.size, recorded.held.get(name, was.size), key=parse_quantity)
+            none = recorded.held is not None and name not in recorded.held
+            has = "0" if none else min(was.size, (recorded.held or {}).get(name, was.size), key=parse_quantity)
             if parse_quantity(storage.size) < parse_quantity(has):
                 message = f"a volume cannot shrink; it has {has}"
                 yield Problem(f"{path}[{position}].storage.size", message)
-            if was.storage_class_name != storage.storage_class_name:
+            if was.storage_class_name != storage.storage_class_name and not none:
                 shown = was.storage_class_name or "the cluster's default"
-                message = f"cannot change after creation; it is {shown}"
+                message = f"cannot change where there are volumes; it is {shown}"
                 yield Problem(f"{path}[{position}].storage.storageClassName", message)
 
 
@@ -62,12 +63,13 @@ def _storages(
             yield position, name, was.storage, storage
 
 
-def shrinks(app: App, bundle: PluginBundle, recorded: RecordedState) -> bool:
-    """Whether a group is to have less than was last asked for, so that it matters what its volumes have."""
+def depends_on_volumes(app: App, bundle: PluginBundle, recorded: RecordedState) -> bool:
+    """Whether a group is to have less than was last asked for, or another StorageClass, so that it matters what its
+    volumes are."""
     topology = chosen_topology(app, bundle)
     given = {component.name: component for component in app.spec.components}
     return any(
-        parse_quantity(storage.size) < parse_quantity(was.size)
+        parse_quantity(storage.size) < parse_quantity(was.size) or storage.storage_class_name != was.storage_class_name
         for default in (topology.components if topology is not None else ())
         for _, _, was, storage in _storages(app, default, group_templates(given.get(default.name), default), recorded)
     )

@@ -47,7 +47,8 @@ class Forbidden(StrEnum):
 
 
 def why_forbidden(message: str) -> Forbidden:
-    """By the API server's sentence, since its answer has no field for it."""
+    """By the API server's sentence: ``reason`` is Forbidden for each of them, and ``details`` name the Pod alone. A
+    sentence that is not known is OTHER, of which the App is told only where its own part is what is not admitted."""
     if "exceeded quota: " in message:
         return Forbidden.NO_ROOM
     return Forbidden.LACKS_AMOUNTS if _without_amount(message) else Forbidden.OTHER

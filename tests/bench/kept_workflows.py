@@ -14,7 +14,7 @@ import asyncio
 import os
 
 from tests.bench.processes import cpu_seconds, resident_mib
-from tests.workflows.fakes import FakeCluster
+from tests.workflows.cluster import FakeCluster
 from tests.workflows.running import notify, workers
 from tests.workflows.server import dev_server
 from workflows.temporal import sandbox

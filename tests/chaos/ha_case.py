@@ -135,24 +135,29 @@ def _struck(scene: Scene, fault: Fault, client: AcknowledgedWriter) -> Times:
 
 
 def whole(app: RunningApp) -> None:
-    """Until exactly one node is writable, and every other is a replica of it and has what it has."""
+    """Until ``replicated``."""
 
     def found() -> bool:
-        states: dict[str, dict[str, object]] = {}
-        for node in app.nodes():
-            with app.of_node(node, timeout=2.0) as client:
-                states[node] = client.info("replication")
-        writable = [node for node, state in states.items() if state["role"] == WRITABLE]
-        if len(writable) != 1 or app.status().get("primary") != writable[0]:
-            raise LookupError(f"writable: {writable}, the status names {app.status().get('primary')}")
-        address = app.kube.service_address(writable[0], app.namespace)
-        replicas = [state for node, state in states.items() if node != writable[0]]
-        behind = [state for state in replicas if not _follows(state, address)]
-        if behind:
-            raise LookupError(f"not in sync with {address}: {behind}")
+        replicated(app)
         return True
 
     eventually(f"{app.name} is whole", found, timeout=SETTLED_WITHIN, every=0.5)
+
+
+def replicated(app: RunningApp) -> None:
+    """Exactly one node is writable, and every other is a replica of it and has what it has; else LookupError."""
+    states: dict[str, dict[str, object]] = {}
+    for node in app.nodes():
+        with app.of_node(node, timeout=2.0) as client:
+            states[node] = client.info("replication")
+    writable = [node for node, state in states.items() if state["role"] == WRITABLE]
+    if len(writable) != 1 or app.status().get("primary") != writable[0]:
+        raise LookupError(f"writable: {writable}, the status names {app.status().get('primary')}")
+    address = app.kube.service_address(writable[0], app.namespace)
+    replicas = [state for node, state in states.items() if node != writable[0]]
+    behind = [state for state in replicas if not _follows(state, address)]
+    if behind:
+        raise LookupError(f"not in sync with {address}: {behind}")
 
 
 def _follows(state: dict[str, object], address: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.support.apps import redis_app
-from tests.e2e.support.kube import Kube
+from tests.e2e.support.kube import Kube, eventually
 from tests.e2e.support.platform import Temporal
 
 pytestmark = pytest.mark.e2e
@@ -36,14 +36,21 @@ def test_deploy_by_hand_of_an_app_that_does_not_exist_is_refused(temporal: Tempo
 
 
 def test_the_operation_reads_well_without_opening_a_payload(temporal: Temporal) -> None:
-    found = temporal.workflows(f'MiddlewareApp="{APP}" AND MiddlewareNamespace="{NAMESPACE}"')
+    query = f'MiddlewareApp="{APP}" AND MiddlewareNamespace="{NAMESPACE}"'
+
+    def completed() -> bool:
+        """The App is ready before its Deploy has ended."""
+        states = [w["status"] for w in temporal.workflows(query) if w["type"]["name"] == "Deploy"]
+        return bool(states) and set(states) == {"WORKFLOW_EXECUTION_STATUS_COMPLETED"}
+
+    eventually("each Deploy has completed", completed)
+    found = temporal.workflows(query)
     types = {workflow["type"]["name"] for workflow in found}
     assert {"App", "Deploy", "Component", "Group"} <= types
     deploys = [w for w in found if w["type"]["name"] == "Deploy"]
-    assert all(w["status"] == "WORKFLOW_EXECUTION_STATUS_COMPLETED" for w in deploys)
     [first] = [w for w in deploys if "/app/" in w["execution"]["workflowId"]][-1:]
     assert f"Deploy {NAMESPACE}/{APP}: first deploy" in temporal.summaries(first["execution"]["workflowId"])
     said = [text for w in found for text in temporal.summaries(w["execution"]["workflowId"])]
-    assert "Secrets, metadata, Components, Groups" in said, "a step"
+    assert "Secrets, record, Components, Groups" in said, "a step"
     node = f"{APP}-redis-server-"
     assert any(node in text and text.startswith(node) for text in said), "the nodes that a step is about"

@@ -243,7 +243,7 @@ def repaired(app: RunningApp, kind: str, name: str) -> None:
     recorded = kind.partition(".")[2] == "middleware.io"
     reason, words = ("StateRebuilt", name) if recorded else ("RepairStarted", f"{kind} {name}")
     eventually(f"an Event names {words}", lambda: any(words in said.lower() for said in app.events(reason)))
-    # One that still ran when what it goes by was removed is planned anew, and then there is nothing left to do.
+    # One that still ran when what it goes by was removed is decided on again, and then there is nothing left to do.
     ended = ("Completed", "Cancelled") if recorded else ("Completed",)
     eventually("the Repair has ended", lambda: app.status()["operation"]["state"] in ended)
     app.settled()

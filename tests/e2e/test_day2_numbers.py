@@ -102,7 +102,7 @@ def test_a_replica_is_not_there_again_before_it_has_saved_what_it_copied(app: Ru
     address = app.kube.service_address(primary, NAMESPACE)
     with app.client() as writer, app.of_node(replica) as copying:
         writer.mset({f"saved:{number}": number for number in range(10)})
-        copying.config_set("rdb-key-save-delay", 8_000_000 // writer.dbsize())
+        copying.config_set("rdb-key-save-delay", 16_000_000 // writer.dbsize())
         with copying.pipeline(transaction=False) as anew:  # so fast that no Sentinel sees it
             anew.execute_command("REPLICAOF NO ONE").execute_command(f"REPLICAOF {address} 6379").execute()
         eventually(

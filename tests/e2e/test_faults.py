@@ -9,6 +9,7 @@ import pytest
 from deploy.local.instance import Instance
 from tests.e2e.support import platform
 from tests.e2e.support.apps import redis_app
+from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.kube import Kube, eventually
 from tests.e2e.support.platform import Temporal
 
@@ -47,7 +48,7 @@ def test_deploy_survives(kube: Kube, instance: Instance, temporal: Temporal, fau
     kube.apply(redis_app(name, NAMESPACE, "sentinel"))
     eventually("the Deploy is at work", lambda: kube.pods(NAMESPACE, name), timeout=60)
     FAULTS[fault](instance)
-    uid = kube.wait_ready(name, NAMESPACE, timeout=240)["metadata"]["uid"]
+    uid = RunningApp(kube, NAMESPACE, name).settled()["metadata"]["uid"]
     deployments = kube.find("deployment", NAMESPACE, f"middleware.io/app={name}")
     assert len(deployments) == 5
     written = {d["metadata"]["generation"] for d in deployments}  # an annotation counts as well

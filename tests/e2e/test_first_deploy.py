@@ -66,7 +66,7 @@ def test_what_is_deleted_is_put_back_and_a_lost_primary_is_replaced(app: Running
 
     kube.run("delete", "deployment", PRIMARY, "-n", NAMESPACE, "--wait=false")
     eventually("the other is primary", lambda: app.status().get("primary") == REPLICA)
-    assert any(REPLICA in message for message in app.events("FailedOver"))
+    eventually("an Event says so", lambda: any(REPLICA in message for message in app.events("FailedOver")))
     eventually("the old one is back, and follows", lambda: in_sync(app, REPLICA))
     eventually("and is trusted again", lambda: not app.status().get("fenced"))
     with app.client() as client:

@@ -1,5 +1,5 @@
 """Whoever spoils or removes an App's metadata ConfigMap finds it back as it was, at any moment, and nothing else
-happens; where the statuses themselves are lost, what runs is found out anew."""
+happens; where the statuses themselves are lost, what runs is found out again."""
 
 from __future__ import annotations
 
@@ -67,23 +67,38 @@ def test_a_deleted_one_is_made_again_and_the_app_can_be_changed(app: RunningApp,
 def test_a_group_or_component_that_is_removed_is_made_again_as_it_was(
     app: RunningApp, kube: Kube, kind: str, name: str
 ) -> None:
-    """What it was recorded with goes with its status, and is found out anew."""
+    """What it was recorded with goes with its status, and is found out again."""
     before = kube.get(f"{kind}.middleware.io", name, NAMESPACE) or {}
-    nodes, running = app.metadata("nodes"), pods(kube)
+    nodes, running = _nodes(app), pods(kube)
     kube.delete(f"{kind}.middleware.io", name, NAMESPACE, "--wait=false")
     said = f"what the Pods of {name} are made of" if kind == "group" else f"the parameters of {name}"
     eventually("an Event names it", lambda: any(said in each for each in app.events("StateRebuilt")))
 
     def recorded(live: Manifest | None) -> Manifest:
-        parts = ("members", "currentRevision", "updateRevision", "revision", "parameters")
-        return {"spec": (live or {}).get("spec"), **{key: (live or {}).get("status", {}).get(key) for key in parts}}
+        parts = ("currentRevision", "updateRevision", "revision", "parameters")
+        status = (live or {}).get("status") or {}
+        members = _with_data(status.get("members") or [])
+        return {"spec": (live or {}).get("spec"), "members": members, **{key: status.get(key) for key in parts}}
 
-    eventually(
-        "it is as it was", lambda: recorded(kube.get(f"{kind}.middleware.io", name, NAMESPACE)) == recorded(before)
-    )
+    def as_it_was() -> bool:
+        found = recorded(kube.get(f"{kind}.middleware.io", name, NAMESPACE))
+        if found != recorded(before):
+            raise LookupError(f"{found}, before {recorded(before)}")
+        return True
+
+    eventually("it is as it was", as_it_was)
     app.settled(60)
-    eventually("the metadata are as they were", lambda: app.metadata("nodes") == nodes)
+    eventually("the metadata are as they were", lambda: _nodes(app) == nodes)
     assert pods(kube) == running
+
+
+def _nodes(app: RunningApp) -> Manifest:
+    return {state: _with_data(nodes) for state, nodes in app.metadata("nodes").items()}
+
+
+def _with_data(nodes: list[Manifest]) -> list[Manifest]:
+    """Each with the version that has had its volume, also where no operation had noted what the volume says."""
+    return [{**each, "data": each.get("data") or each["version"]} for each in nodes]
 
 
 def lose_status(kube: Kube, live: Manifest, *fields: str) -> None:

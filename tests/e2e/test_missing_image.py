@@ -8,6 +8,7 @@ import pytest
 
 from deploy.local.instance import Instance
 from tests.e2e.support.apps import redis_app
+from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.images import MissingImage
 from tests.e2e.support.kube import Kube, Manifest, eventually
 from tests.e2e.support.platform import Temporal
@@ -56,13 +57,14 @@ def test_the_same_deploy_goes_on_when_the_image_is_there(kube: Kube, temporal: T
     assert "cannot be pulled" in status["message"]
     assert status["phase"] == "Waiting"
     assert (kube.condition("app.middleware.io", name, NAMESPACE, "Ready") or {})["status"] == "False"
-    told = [e["message"] for e in kube.events(name, NAMESPACE) if e["reason"] == "Waiting"]
-    assert any(IMAGE in message for message in told)
+    running = RunningApp(kube, NAMESPACE, name)
+    eventually("an Event says so", lambda: any(IMAGE in message for message in running.events("Waiting")))
     missing.restore()
-    app = kube.wait_ready(name, NAMESPACE, timeout=120)
+    app = running.settled(120)
     assert app["status"]["phase"] == "Running"
     assert IMAGE not in app["status"]["message"]
-    assert deploys(temporal, app) == ["WORKFLOW_EXECUTION_STATUS_COMPLETED"]
+    assert len(deploys(temporal, app)) == 1
+    eventually("it has ended", lambda: deploys(temporal, app) == ["WORKFLOW_EXECUTION_STATUS_COMPLETED"])
 
 
 def test_a_spec_that_names_another_version_ends_the_wait(kube: Kube, missing: MissingImage) -> None:

@@ -12,6 +12,7 @@ import pytest
 from deploy.local.instance import Instance
 from tests.e2e.support import platform
 from tests.e2e.support.apps import redis_app
+from tests.e2e.support.day2 import RunningApp
 from tests.e2e.support.kube import Kube, Manifest, eventually
 from tests.e2e.support.platform import Temporal
 
@@ -74,7 +75,10 @@ def test_a_worker_and_the_leading_watcher_die_at_work(kube: Kube, instance: Inst
     os.kill(watcher, signal.SIGKILL)
     os.kill(platform.processes("worker", instance.name)[0], signal.SIGKILL)
     for name in APPS:
-        assert_deployed_once(kube, temporal, kube.wait_ready(name, NAMESPACE))
+        app = RunningApp(kube, NAMESPACE, name)
+        settled = app.settled()
+        eventually(f"an Event says that the Deploy of {name} has ended", lambda app=app: app.events("DeployCompleted"))  # type: ignore[misc]
+        assert_deployed_once(kube, temporal, settled)
 
 
 def test_the_other_watcher_follows_roles_when_the_first_goes(kube: Kube) -> None:

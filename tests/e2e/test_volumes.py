@@ -69,3 +69,67 @@ def test_a_resize_waits_for_the_space_and_starts_a_pod_anew_where_only_that_brin
     grown(kube, NODES[1], "512Mi")
     app.settled(60)
     assert pods(kube)[NODES[0]] == before[NODES[0]]
+
+
+# Claims that nobody provisions
+
+NOWHERE = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "nowhere"},
+    "provisioner": "example.com/nobody",
+}
+
+
+def test_a_class_that_provisions_nothing_is_named_and_corrected_in_the_app(kube: Kube) -> None:
+    """Nobody deletes a claim by hand."""
+    name, node = "stuck", "stuck-redis-server-data-0"
+    kube.namespace(NAMESPACE)
+    kube.apply(NOWHERE)
+    manifest = redis_app(name, NAMESPACE, "standalone", 1)
+    storage = manifest["spec"]["components"][0]["groups"][0]["storage"]
+    storage["storageClassName"] = "nowhere"
+    kube.apply(manifest)
+    app = RunningApp(kube, NAMESPACE, name)
+    app.message("StorageClass nowhere (example.com/nobody)")
+    claim = kube.get("pvc", node, NAMESPACE)
+    assert claim is not None
+    del storage["storageClassName"]
+    kube.apply(manifest)
+    app.settled(120)
+    renewed = kube.get("pvc", node, NAMESPACE)
+    assert renewed is not None
+    assert renewed["metadata"]["uid"] != claim["metadata"]["uid"]
+    assert renewed["status"]["phase"] == "Bound"
+    (told,) = app.events("ClaimRenewed")
+    assert f"the claim {node} never had a volume" in told
+    storage["storageClassName"] = "nowhere"
+    kube.apply(manifest)
+    app.message("storage.storageClassName: cannot change where there are volumes")
+    kube.delete("app.middleware.io", name, NAMESPACE)
+    kube.delete("storageclass", "nowhere", NAMESPACE)
+
+
+# What a volume remembers
+
+
+def test_a_kept_volume_says_itself_which_version_has_had_it(kube: Kube) -> None:
+    """As one that was restored from a snapshot: nothing is noted on its claim, and nobody's status knows of it."""
+    name, node = "kept", "kept-redis-server-data-0"
+    kube.namespace(NAMESPACE)
+    manifest = redis_app(name, NAMESPACE, "standalone", 1, deletion_policy="Retain", version="8.0")
+    kube.apply(manifest)
+    app = RunningApp(kube, NAMESPACE, name)
+    app.settled(120)
+    assert app.client().set("book", "kept")
+    kube.delete("app.middleware.io", name, NAMESPACE)
+    kube.run("annotate", "pvc", node, "-n", NAMESPACE, "middleware.io/runtime-version-")
+    manifest["spec"]["runtimeVersion"] = "7.0"
+    kube.apply(manifest)
+    app.message("spec.runtimeVersion: cannot go back from 8.0 to 7.0", node)
+    manifest["spec"]["runtimeVersion"] = "8.0"
+    manifest["spec"]["deletionPolicy"] = "Delete"
+    kube.apply(manifest)
+    app.settled(120)
+    assert app.client().get("book") == "kept"
+    kube.delete("app.middleware.io", name, NAMESPACE)

@@ -11,7 +11,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHistory
 
-from tests.workflows.fakes import INSTALLATION
+from tests.workflows.cluster import INSTALLATION
 from tests.workflows.running import NAMESPACE
 
 FOLDER = Path(__file__).parent / "histories"

@@ -12,7 +12,7 @@ from temporalio.client import Client
 from tests.replay.replaying import replayed
 from tests.replay.selection import chosen
 from tests.replay.stored import RECORD_TO, named, write
-from tests.workflows.fakes import FakeCluster
+from tests.workflows.cluster import FakeCluster
 from tests.workflows.running import Workers
 from tests.workflows.server import dev_server
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -30,7 +30,8 @@ from api.operations import (
     Suspicion,
 )
 from clients.temporal import notify_entity
-from tests.workflows.fakes import INSTALLATION, FakeCluster, activities_of
+from tests.workflows.cluster import INSTALLATION, FakeCluster
+from tests.workflows.fakes import activities_of
 from workflows.registry import ALL_WORKFLOWS
 from workflows.temporal.sandbox import STRICT
 
@@ -38,6 +39,10 @@ NAMESPACE = "demo"
 STOPS_WITHIN = 20.0
 """Seconds for workers to stop. One stop in some hundreds has not ended in temporalio 1.35: nothing polled any more, no
 activity ran, and ``finalize_shutdown`` of the SDK's core did not answer. Such a worker is left behind."""
+
+
+_ACTIVITY = "_handle_start_activity_task"
+"""The SDK's coroutine around each activity that runs."""
 
 
 @asynccontextmanager
@@ -51,6 +56,29 @@ async def workers(client: Client, cluster: FakeCluster, runner: WorkflowRunner =
         await running.stop()
 
 
+async def connected_again(client: Client) -> Client:
+    """Over a connection of its own, to the same server."""
+    return await Client.connect(client.service_client.config.target_host, namespace=client.namespace)
+
+
+async def stopped(running: Mapping[Worker, asyncio.Task[None]]) -> None:
+    """Workers and what runs them. Raises TimeoutError where an activity does not let them stop."""
+    ending = [asyncio.create_task(worker.shutdown()) for worker in running]
+    _, left = await asyncio.wait([*ending, *running.values()], timeout=STOPS_WITHIN)
+    # Only where a worker does not stop: others of the process may be at work.
+    every = asyncio.all_tasks() if left else set()
+    held = [task for task in every if _ACTIVITY in getattr(task.get_coro(), "__qualname__", "")]
+    for task in left:  # in the SDK's own code, with nothing of ours left to wait for
+        task.cancel()
+    if held:
+        waiting = io.StringIO()
+        for task in held:
+            task.print_stack(file=waiting)
+        raise TimeoutError(f"activities do not let their worker stop:\n{waiting.getvalue()}")
+    for task in {*running.values()} - left:
+        task.result()
+
+
 class Workers:
     """May be stopped and started anew. Raises TimeoutError where an activity does not let them stop."""
 
@@ -60,23 +88,11 @@ class Workers:
 
     async def start(self) -> None:
         """Over a connection of their own: the SDK refuses a worker over one that still has a worker of that queue."""
-        config = self._client.service_client.config
-        connection = await Client.connect(config.target_host, namespace=self._client.namespace)
+        connection = await connected_again(self._client)
         self._running = {worker: asyncio.create_task(worker.run()) for worker in self._workers(connection)}
 
     async def stop(self) -> None:
-        ending = [asyncio.create_task(worker.shutdown()) for worker in self._running]
-        _, left = await asyncio.wait([*ending, *self._running.values()], timeout=STOPS_WITHIN)
-        held = [task for task in asyncio.all_tasks() if "activity_task" in getattr(task.get_coro(), "__qualname__", "")]
-        for task in left:  # in the SDK's own code, with nothing of ours left to wait for
-            task.cancel()
-        if held:
-            waiting = io.StringIO()
-            for task in held:
-                task.print_stack(file=waiting)
-            raise TimeoutError(f"activities do not let their worker stop:\n{waiting.getvalue()}")
-        for task in {*self._running.values()} - left:
-            task.result()
+        await stopped(self._running)
 
     def _workers(self, client: Client) -> list[Worker]:
         return [

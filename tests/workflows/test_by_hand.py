@@ -26,7 +26,8 @@ from api.operations import (
     OperationType,
 )
 from api.steps import ComponentPlan, ComponentRun, EnqueueRequest, GroupPlan, GroupRun, Step, Target
-from tests.workflows.fakes import INSTALLATION, FakeCluster, FakePlatform
+from tests.workflows.cluster import INSTALLATION, FakeCluster
+from tests.workflows.fakes import FakePlatform
 from tests.workflows.running import NAMESPACE, entity, eventually, idle, notify, start_by_hand
 
 

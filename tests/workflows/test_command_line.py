@@ -36,9 +36,9 @@ from cli.platform import Platform
 from cli.session import CommandError
 from clients.kubernetes import Kubernetes
 from clients.temporal import search_attributes
-from tests.workflows import fakes
-from tests.workflows.fakes import FakeCluster
-from tests.workflows.running import eventually, idle, notify
+from tests.workflows.cluster import INSTALLATION as OF_THE_ENTITIES
+from tests.workflows.cluster import FakeCluster
+from tests.workflows.running import connected_again, eventually, idle, notify, stopped
 from tests.workflows.server import dev_server
 
 NAMESPACE, INSTALLATION = "demo", "line"
@@ -130,13 +130,14 @@ async def ended(apart: Client) -> AsyncIterator[None]:
 @pytest.fixture
 async def platform(apart: Client) -> AsyncIterator[Platform]:
     worker = Worker(
-        apart,
+        await connected_again(apart),  # as one that does not stop is left behind
         task_queue=WORKFLOW_QUEUE,
         workflows=[FakeEntity, FakeRestart],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
-    async with worker:
-        yield Platform(cast(Kubernetes, FakeApps()), apart, INSTALLATION)
+    running = {worker: asyncio.create_task(worker.run())}
+    yield Platform(cast(Kubernetes, FakeApps()), apart, INSTALLATION)
+    await stopped(running)
 
 
 async def begin(platform: Platform, app: str) -> str:
@@ -169,15 +170,16 @@ async def test_history_has_the_entitys_operations_newest_first(platform: Platfor
     await run(platform, "past")  # by hand: it mirrors, and is none of the entity's own
 
     async def all_are_listed() -> bool:
-        return len(await history(platform.temporal, entity, NAMESPACE, "past", 20)) == 3
+        """What the server lists follows what has happened, and not in that order."""
+        entries = await history(platform.temporal, entity, NAMESPACE, "past", 20)
+        return [(each.type, each.why, each.state) for each in entries] == [
+            ("Restart", "wait", "running"),
+            ("Restart", "fail", "failed"),
+            ("Restart", "first", Outcome.COMPLETED),
+        ]
 
     await eventually(all_are_listed)
     entries = await history(platform.temporal, entity, NAMESPACE, "past", 20)
-    assert [(each.type, each.why, each.state) for each in entries] == [
-        ("Restart", "wait", "running"),
-        ("Restart", "fail", "failed"),
-        ("Restart", "first", Outcome.COMPLETED),
-    ]
     assert entries[1].message == "x-data-0 did not come up again"
     assert entries[2].message == "all nodes restarted"
     assert entries[0].ended is None
@@ -226,7 +228,7 @@ async def test_waiting_ends_where_an_operator_is_needed_also_with_an_older_worke
 async def test_who_waits_hears_why_an_operation_stopped_and_behind_which_his_own_is_queued(
     client: Client, cluster: FakeCluster
 ) -> None:
-    platform = Platform(cast(Kubernetes, FakeApps()), client, fakes.INSTALLATION)
+    platform = Platform(cast(Kubernetes, FakeApps()), client, OF_THE_ENTITIES)
     app = cluster.add("waits", deployed_hash="one")
     app.rolls, app.failing = ["waits-data-0"], {"rollNode:waits-data-0": "the image cannot be pulled"}
     asked: list[str] = []
@@ -253,7 +255,7 @@ async def test_who_waits_hears_why_an_operation_stopped_and_behind_which_his_own
 
 
 async def test_the_real_entity_understands_the_command_line(client: Client, cluster: FakeCluster) -> None:
-    platform = Platform(cast(Kubernetes, FakeApps()), client, fakes.INSTALLATION)
+    platform = Platform(cast(Kubernetes, FakeApps()), client, OF_THE_ENTITIES)
     cluster.add("real").blocked = {"server"}
     await notify(client, "real")
     await cluster.until(lambda: "real/waitReady:server" in cluster.log)

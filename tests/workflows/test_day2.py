@@ -7,7 +7,7 @@ from temporalio.client import Client
 
 from api.reconfigure import ConfigPlan, ConfigPlans, ParameterDiffers
 from api.steps import ComponentPlan, GroupPlan, RollNode, ScalePlan
-from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.cluster import FakeApp, FakeCluster
 from tests.workflows.running import notify, operation, say, start_by_hand
 from tests.workflows.test_by_hand import failure
 
@@ -253,8 +253,10 @@ async def test_a_newer_spec_is_planned_at_once_and_the_old_one_says_so(client: C
     app.rolls, app.blocked = ["a", "b"], {"a"}
     await notify(client, "newer")
     await cluster.until(lambda: "newer/rollNode:a" in cluster.log)
-    await cluster.change("newer", spec_hash="two", generation=2, blocked=set())
+    await cluster.change("newer", spec_hash="two", generation=2)
     await notify(client, "newer")
+    await cluster.until(lambda: cluster.steps("newer").count("rollNode:a") == 2)
+    await cluster.change("newer", blocked=set())
     await cluster.until(lambda: "newer/finish" in cluster.log)
     described = await operation(client, "newer", "Upgrade", 1).describe()
     assert described.status is not None

@@ -6,7 +6,7 @@ from temporalio.client import Client
 
 from api.operations import NoticeKind
 from api.steps import ComponentPlan, GroupPlan, Plan
-from tests.workflows.fakes import FakeCluster
+from tests.workflows.cluster import FakeCluster
 from tests.workflows.running import entity, notify, operation
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from temporalio.client import Client
 
+from api.look import Evacuation
 from api.operations import NoticeKind
-from api.steps import Evacuation
-from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.cluster import FakeApp, FakeCluster
 from tests.workflows.running import entity, notify, say
 
 

@@ -6,7 +6,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from api.operations import WORKFLOW_QUEUE, AppReference, Notice, NoticeKind, OperationInput, OperationResult
 from clients.temporal import notify_entity
-from tests.workflows.fakes import INSTALLATION, FakeCluster
+from tests.workflows.cluster import INSTALLATION, FakeCluster
 from tests.workflows.running import NAMESPACE, Workers, doing, entity, eventually, notify, say
 from tests.workflows.server import SUGGESTED_EVENTS
 from watcher.notify.entities import Entities

@@ -6,7 +6,7 @@ from temporalio.client import Client
 
 from api.operations import NoticeKind
 from api.steps import Replacement
-from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.cluster import FakeApp, FakeCluster
 from tests.workflows.running import notify, operation, say, start_by_hand, suspect
 
 MISSING = "Service x is missing"

@@ -10,7 +10,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 from api.operations import NoticeKind
 from api.reconfigure import ConfigPlan, ConfigPlans
 from api.steps import ComponentPlan, GroupPlan, RollNode, ScalePlan
-from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.cluster import FakeApp, FakeCluster
 from tests.workflows.running import doing, entity, notify, operation, say, start_by_hand
 
 
@@ -36,8 +36,10 @@ async def test_a_newer_spec_ends_the_waiting_and_is_deployed(client: Client, clu
     cluster.add("corrected").blocked = {"server"}
     await notify(client, "corrected")
     await cluster.until(lambda: "corrected/waitReady:server" in cluster.log)
-    await cluster.change("corrected", generation=2, spec_hash="two", blocked=set())
+    await cluster.change("corrected", generation=2, spec_hash="two")
     await notify(client, "corrected")
+    await cluster.until(lambda: cluster.steps("corrected").count("waitReady:server") == 2)
+    await cluster.change("corrected", blocked=set())
     await cluster.until(lambda: "corrected/finish" in cluster.log)
     assert cluster.apps["corrected"].snapshot.deployed_hash == "two"
 

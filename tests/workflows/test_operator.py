@@ -7,7 +7,7 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 
 from api.operations import NoticeKind
 from api.steps import ComponentPlan, GroupPlan, ScalePlan
-from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.cluster import FakeApp, FakeCluster
 from tests.workflows.running import idle, notify, operation, say
 
 NODES = ["x-0", "x-1", "x-2"]
@@ -216,6 +216,19 @@ async def test_what_is_missing_is_repaired_under_an_operation_that_waits_for_it(
     await cluster.until(lambda: "stuck/finish" in cluster.log)
     await cluster.change("stuck", blocked=set())
     await cluster.until(lambda: not app.rolls)
+
+
+async def test_what_goes_missing_behind_a_repair_is_put_back_by_another(client: Client, cluster: FakeCluster) -> None:
+    """A Service lost its labels just after the Repair had looked at it, which then waited for its address for ever."""
+    app = cluster.add("behind", deployed_hash="one", drift=["Deployment x-0 was changed: spec.replicas"])
+    app.blocked = {"server"}
+    await notify(client, "behind")
+    await cluster.until(lambda: "syncNodes:server" in cluster.steps("behind"))
+    await cluster.change("behind", drift=["Service x is missing"])
+    await notify(client, "behind", NoticeKind.DRIFT)
+    await cluster.until(lambda: cluster.steps("behind").count("prepare") == 2)
+    await cluster.change("behind", blocked=set())
+    await cluster.until(lambda: "finish" in cluster.steps("behind"))
 
 
 async def test_the_same_drift_is_repaired_each_time(client: Client, cluster: FakeCluster) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from temporalio.client import Client
 
+from api.look import Evacuation
 from api.operations import NoticeKind
-from api.steps import Evacuation
-from tests.workflows.fakes import FakeApp, FakeCluster
+from tests.workflows.cluster import FakeApp, FakeCluster
 from tests.workflows.running import idle, notify, operation, say, start_by_hand
 from tests.workflows.test_by_hand import failure
 

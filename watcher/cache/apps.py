@@ -2,7 +2,7 @@
 
 The platform itself writes status, finalizer and Events all the time: waking a workflow for each would cost a hundred
 workflow tasks per deploy. What a person can mean something by is the spec (``generation``), the deletion, and our own
-annotations.
+annotations; and that our finalizer goes off an App that nobody deletes is never the platform's own doing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from api.names import API_GROUP
+from api.app import RoleMove
+from api.names import API_GROUP, FINALIZER
 from api.operations import Notice, NoticeKind
 from clients.resources import Manifest
 from clients.shared_watch import Change, WatchEvent
@@ -20,12 +21,10 @@ _OWN_ANNOTATIONS = f"{API_GROUP}/"
 
 @dataclass(frozen=True)
 class Operation:
-    """The App's operation that has not ended. ``step`` is a sentence, naming the nodes that it is about. ``paused``: it
-    stands at a safe point."""
+    """The App's operation that has not ended. ``step`` is a sentence, naming the nodes that it is about."""
 
     type: str
     step: str
-    paused: bool = False
 
     def names(self, node: str) -> bool:
         return self.type != "Failover" and node in re.split(r"[^a-z0-9-]+", self.step)
@@ -47,7 +46,18 @@ def operation(app: Manifest) -> Operation | None:
     found = (app.get("status") or {}).get("operation") or {}
     if found.get("state") not in ("Running", "Waiting", "Paused"):
         return None
-    return Operation(str(found.get("type") or ""), str(found.get("step") or ""), found["state"] == "Paused")
+    return Operation(str(found.get("type") or ""), str(found.get("step") or ""))
+
+
+def is_recorded(app: Manifest) -> bool:
+    """Whether the status holds what was deployed. One without has lost the rest too, or nothing has run yet."""
+    return bool((app.get("status") or {}).get("deployed"))
+
+
+def moves(app: Manifest, component: str) -> list[RoleMove]:
+    """Writable roles of the component that are on their way to another node."""
+    found = (app.get("status") or {}).get("moving") or []
+    return [RoleMove.model_validate(each) for each in found if each.get("component") == component]
 
 
 def notice_for(event: WatchEvent) -> Notice | None:
@@ -67,12 +77,18 @@ def notice_for(event: WatchEvent) -> Notice | None:
         return Notice(NoticeKind.SPEC, f"generation {app['metadata'].get('generation')}")
     if _annotations(before) != _annotations(app):
         return Notice(NoticeKind.SPEC, "an annotation of the platform changed")
+    if is_living(app) and _held(before) and not _held(app):
+        return Notice(NoticeKind.DRIFT, "the App's finalizer was removed")
     return None
 
 
 def uses_plugin(app: Manifest, name: str, version: str) -> bool:
     plugin = (app.get("spec") or {}).get("plugin") or {}
     return bool(plugin.get("name") == name and plugin.get("version") == version)
+
+
+def _held(app: Manifest) -> bool:
+    return FINALIZER in (app["metadata"].get("finalizers") or [])
 
 
 def _annotations(app: Manifest) -> dict[str, str]:

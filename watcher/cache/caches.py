@@ -81,6 +81,7 @@ class Caches:
     services_of: ByApp
     deployments_of: ByApp
     config_maps_of: ByApp
+    claims_of: ByApp
 
     def all(self) -> tuple[SharedWatch, ...]:
         return (self.apps, self.pods, self.plugins, self.machines, *self.kept)
@@ -97,7 +98,7 @@ async def watched(kubernetes: Kubernetes) -> AsyncIterator[Caches]:
     budget = DISRUPTION_BUDGET if await _serves(kubernetes) else DISRUPTION_BUDGET_BETA
     components, groups, services = (ours(resource, drift.trim) for resource in (COMPONENT, GROUP, SERVICE))
     deployments, config_maps = (ours(resource, drift.trim) for resource in (DEPLOYMENT, CONFIG_MAP))
-    others = [ours(resource, drift.trim) for resource in (VOLUME_CLAIM, budget)]
+    claims, budgets = (ours(resource, drift.trim) for resource in (VOLUME_CLAIM, budget))
     nodes = ours(POD, pods.trim)
     cluster = Caches(
         kubernetes,
@@ -109,9 +110,10 @@ async def watched(kubernetes: Kubernetes) -> AsyncIterator[Caches]:
         services_of=ByApp(services),
         deployments_of=ByApp(deployments),
         config_maps_of=ByApp(config_maps),
+        claims_of=ByApp(claims),
         plugins=SharedWatch(kubernetes, CONFIG_MAP, namespace=SYSTEM_NAMESPACE, labels=_PLUGIN_SELECTOR),
         machines=SharedWatch(kubernetes, MACHINE, trim=machines.trim),
-        kept=(components, groups, services, deployments, config_maps, *others),
+        kept=(components, groups, services, deployments, config_maps, claims, budgets),
     )
     async with AsyncExitStack() as stack:
         for watch in cluster.all():

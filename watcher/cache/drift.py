@@ -29,7 +29,7 @@ _OWN_MANAGERS = frozenset({FIELD_MANAGER, STATUS_FIELD_MANAGER})
 _DECIDED_FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
     # A claim's volumeName is set by the binder; its class by admission.
     "PersistentVolumeClaim": (("spec", "resources"),),
-    "ConfigMap": (("data",), ("binaryData",)),
+    "ConfigMap": (("data",), ("binaryData",), ("immutable",)),
 }
 _DEFAULT_FIELDS: tuple[tuple[str, ...], ...] = (("spec",),)
 

@@ -3,7 +3,7 @@
 Whoever is suspected of being lost has none until it is heard again, but for one: a node that waits for the word that it
 still holds its role, and waits in vain (``WORD_AFTER``). Temporal or the worker is down, say, or the failover failed.
 It has its lease from us, and that is the word, where nobody else claims the role and the App's status shows that nobody
-can have been given it (``watcher.failover.holders``): a failover names the node there before it promotes another.
+can have been given it (``watcher.failover.holders``): whoever moves a role notes that there before another is asked.
 """
 
 from __future__ import annotations

@@ -59,11 +59,15 @@ class Process(StrEnum):
     HELD = "HELD"
     LINGERING = "LINGERING"
     WAITING = "WAITING"
+    UNREADABLE = "UNREADABLE"
 
 
-DIED = frozenset({Process.EXITED, Process.BACKOFF, Process.CRASH_LOOP, Process.LINGERING})
-"""It serves nobody. Of one that lingers some processes do not end: it is lost, and not stopped."""
+DIED = frozenset({Process.EXITED, Process.BACKOFF, Process.CRASH_LOOP, Process.LINGERING, Process.UNREADABLE})
+"""It serves nobody. Of one that lingers some processes do not end: it is lost, and not stopped. One that may not be
+given its volume does not begin by itself."""
 _ENDED = DIED | {Process.STOPPED}
+_BEGINS_AGAIN = (_ENDED - {Process.LINGERING, Process.UNREADABLE}) | {Process.HELD, Process.WAITING}
+"""Of one that was replaced: it begins again by itself, or when it is told to."""
 
 
 class Kind(StrEnum):
@@ -328,7 +332,7 @@ def _is_back(pod: PodFacts, now: float) -> bool:
     """Also as a replica: until somebody has seen to it that it is one for good, it stays fenced."""
     heard = pod.heard_at is not None and now - pod.heard_at <= HEARD_WITHIN and pod.failing_since is None
     runs = pod.process is Process.RUNNING and pod.role
-    waits = pod.process in _ENDED - {Process.LINGERING} or pod.process in (Process.HELD, Process.WAITING)
+    waits = pod.process in _BEGINS_AGAIN
     return bool(heard and not pod.terminating and (runs or waits))
 
 

@@ -330,7 +330,7 @@ class FailureDetector:
         notes += skew_notes({pod: seen.skew for pod, seen in component.seen.items()})
         app = self._cluster.apps.get(*key[:2])
         for reason, finding in standing.items():
-            against, taken = why_not(app, finding.node), self._suspicions.taken(reason)
+            against, taken = why_not(app, key[2], finding.node), self._suspicions.taken(reason)
             notes.append(component.told(finding, now, against, taken=taken))
         self._note(key, tuple(notes))
 

@@ -63,33 +63,40 @@ def _claimed(known: Observation | None) -> str:
 
 async def may_not_begin(kubernetes: Kubernetes, holder: Holder) -> str:
     """Why the word is not given to it, a sentence; empty where it is. As the API server says, not the caches."""
-    namespace, name, _ = holder.key
+    namespace, name, component = holder.key
     try:
         app = await kubernetes.get(APP, name, namespace)
     except KubernetesError as error:
         log.warning("%s waits to begin, and its App cannot be read: %s", holder.pod, error)
         return "the watcher cannot read the App, which would say whether another is about to have the role"
-    return why_not(app, holder.target.node)
+    return why_not(app, component, holder.target.node)
 
 
-def why_not(app: Manifest | None, node: str) -> str:
+def why_not(app: Manifest | None, component: str, node: str) -> str:
     """What an App's status says against a node that held its role last and wants to begin with it again.
 
     A failover names the node in ``status.fenced`` before another one becomes primary, and while it is at work it gives
-    its own word. While the role is moved, the other may have it and not have been heard. A Switchover that has yet to
-    plan, or is paused, has moved nothing: its one safe point is before the move. Pure.
+    its own word. Every other move of the role is in ``status.moving``, from before the other one is asked until both
+    have said who has it. A status that was lost says nothing of either. Pure.
     """
     if app is None or not apps.is_living(app):
         return "the App is gone or being deleted"
+    if not apps.is_recorded(app):
+        return (
+            "the App's status was lost, and with it whether another was given the role: a look at the App comes first"
+        )
     if node in apps.fenced(app):
         return "it was fenced, so another may have been made primary: only a Failover lets it in again"
     operation = apps.operation(app)
-    if operation is None:
-        return ""
-    if operation.type == OperationType.FAILOVER:
+    if operation is not None and operation.type == OperationType.FAILOVER:
         return "a Failover was begun that may have made another primary: it has to end first"
-    if operation.type == OperationType.SWITCHOVER and operation.names(node) and not operation.paused:
-        return "a Switchover was begun that may have moved the role: it has to end first"
+    for move in apps.moves(app, component):
+        if not move.source and move.candidate == node:
+            continue  # it is the silent node itself that is back
+        if not move.source:
+            return f"the App's status was lost, and {move.candidate}, which may have been given the role, is silent"
+        where = f"the role was on its way from {move.source} to {move.candidate}"
+        return f"{where}: both have to say first who has it, or a Failover decides"
     return ""
 
 

@@ -17,10 +17,10 @@ from watcher.failover.detection_rules import PodFacts, Process, Usage
 from watcher.roles.arbitration import Claim, Report, accept
 from watcher.roles.streams import engine_runs
 
-_HAS_RUN = frozenset(Process) - {Process.UNKNOWN, Process.STARTING, Process.BACKOFF}
-"""STARTING and BACKOFF are also those of a process that never came to run, where it tells no role: an engine answers
-before it is old enough to count as running. HELD and WAITING are those of a node that has run in an earlier Pod, and
-will not before it is told to."""
+_HAS_RUN = frozenset(Process) - {Process.UNKNOWN, Process.STARTING, Process.BACKOFF, Process.UNREADABLE}
+"""UNREADABLE is that of a process that was never begun. STARTING and BACKOFF are also those of one that never came to
+run, where it tells no role: an engine answers before it is old enough to count as running. HELD and WAITING are those
+of a node that has run in an earlier Pod, and will not before it is told to."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 An entity ends by itself only when its App is gone. One that somebody has terminated, or that failed, hears of nothing
 any more, and its operation has ended with it: the App would say for ever that it is being changed, and nobody could
 pause, retry or abort that. So the workflows that run are listed from time to time, all Apps in one question. A notice
-begins the missing one, which plans anew from what it finds; one that has only just begun takes the notice for a look.
+begins the missing one, which plans again from what it finds; one that has only just begun takes the notice for a look.
 """
 
 from __future__ import annotations

@@ -57,6 +57,7 @@ class Notifier:
         self._cluster.plugins.subscribe(self._plugin_changed)
         for watch in self._cluster.kept:
             watch.subscribe(self._object_changed)
+        self._cluster.pods.subscribe(self._pod_changed)
         for app in self._cluster.apps.list():
             self._app_changed(WatchEvent(Change.ADDED, app, None))
 
@@ -94,6 +95,11 @@ class Notifier:
         if phrase is not None:
             log.info("drift: %s", phrase, extra={"app": "/".join(key or ())})
             self._add(app, Notice(NoticeKind.DRIFT, phrase), DRIFT_DELAY)
+
+    def _pod_changed(self, event: WatchEvent) -> None:
+        """A Pod that goes without having been asked to has lost its labels, or was deleted by force."""
+        if event.change is Change.DELETED and not pods.is_terminating(event.object):
+            self._object_changed(event)
 
     def _add(self, app: Manifest, notice: Notice, delay: float) -> None:
         key = str(app["metadata"]["namespace"]), str(app["metadata"]["name"])

@@ -36,6 +36,8 @@ class Said:
     failover_off: str = ""
     keeps_ending: str = ""
     """Why its engine ends again and again, a sentence; empty where it does not."""
+    unreadable: str = ""
+    """Why its engine may not be given its volume, a sentence; empty where it may."""
 
 
 def said_after(known: Said | None, heard: Heard, now: float) -> Said:
@@ -54,6 +56,7 @@ def said_after(known: Said | None, heard: Heard, now: float) -> Said:
         credentials_changed=report.credentials_changed,
         failover_off=report.failover_off,
         keeps_ending=(report.message or "it does not say why") if report.keeps_ending else "",
+        unreadable=report.message if report.process == agent_pb2.UNREADABLE else "",
     )
 
 

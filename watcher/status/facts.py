@@ -36,6 +36,7 @@ class NodeFacts:
     ``ready``: its Pod is. ``role``: the label that the watcher gave it; ``claims``: the role that its engine claims,
     whether or not it was given the label. ``heard`` None: its agent has not been heard yet. ``address``: of its
     Service, empty where there is none; ``announced``: the address that its engine was told to announce.
+    ``volume_going``: its claim is being deleted, and stays for as long as its Pod uses it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class NodeFacts:
     address: str = ""
     announced: str = ""
     differing: tuple[Differing, ...] = ()
+    volume_going: bool = False
 
 
 @dataclass(frozen=True)

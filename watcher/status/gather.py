@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from api.app import Phase
 from api.names import LABEL_COMPONENT, LABEL_NODE, component_name, role_service_name
@@ -19,8 +19,9 @@ class Snapshot:
     """One App and its objects as the caches have them. By Pod name: ``messages``, what its agent says, or why there is
     no word of it; ``said``, the facts in what it says; ``claims``, the role that its engine claims. By component:
     ``writable``, roles in which a node takes writes, and ``exclusive``, roles that only one node may hold. By node:
-    ``announced``, the address that its engine was told to announce, and ``differing``. ``notes``: sentences on
-    primaries that are lost, and why they are not replaced."""
+    ``announced``, the address that its engine was told to announce, and ``differing``.
+    ``going``: claims that are being deleted. ``notes``: sentences on primaries that are lost, and why they are not
+    replaced."""
 
     app: Manifest
     components: Sequence[Manifest]
@@ -34,6 +35,7 @@ class Snapshot:
     exclusive: Mapping[str, frozenset[str]] = field(default_factory=dict)
     announced: Mapping[str, str] = field(default_factory=dict)
     differing: Mapping[str, tuple[Differing, ...]] = field(default_factory=dict)
+    going: frozenset[str] = frozenset()
     notes: Sequence[str] = ()
 
 
@@ -92,17 +94,21 @@ def _node(snapshot: Snapshot, name: str, pod: Manifest | None, claims: str) -> N
     service = next((s for s in snapshot.services if s["metadata"]["name"] == name), None)
     address = str(((service or {}).get("spec") or {}).get("clusterIP") or "")
     announced, differing = snapshot.announced.get(name, ""), snapshot.differing.get(name, ())
-    if pod is None:
-        return NodeFacts(name, address=address, announced=announced, differing=differing, claims=claims)
-    return NodeFacts(
+    known = NodeFacts(
         name,
-        ready=pods.is_ready(pod),
-        role=pods.role_of(pod) or "",
         claims=claims,
-        heard=snapshot.said.get(str(pod["metadata"]["name"])),
         address=address,
         announced=announced,
         differing=differing,
+        volume_going=name in snapshot.going,
+    )
+    if pod is None:
+        return known
+    return replace(
+        known,
+        ready=pods.is_ready(pod),
+        role=pods.role_of(pod) or "",
+        heard=snapshot.said.get(str(pod["metadata"]["name"])),
     )
 
 

@@ -29,6 +29,7 @@ class Kind(StrEnum):
 
     TWO_HOLDERS = "TwoHolders"
     NODES_NOT_READY = "NodesNotReady"
+    UNREADABLE_VOLUME = "UnreadableVolume"
     KEEPS_ENDING = "KeepsEnding"
     ROLE_VACANT = "RoleVacant"
     SERVICE_MISSING = "ServiceMissing"
@@ -39,6 +40,7 @@ class Kind(StrEnum):
     NOT_TAKEN_IN = "NotTakenIn"
     PRIMARY_IN_DOUBT = "PrimaryInDoubt"
     FAILOVER_OFF = "FailoverOff"
+    VOLUME_GOING = "VolumeGoing"
     ADDRESS_CHANGED = "AddressChanged"
     PARAMETERS_DIFFER = "ParametersDiffer"
     NOT_HEARD = "NotHeard"
@@ -208,6 +210,11 @@ def _of_node(component: ComponentFacts, node: NodeFacts) -> Iterator[Problem]:
             f"the Service of {node.name} is missing")  # fmt: skip
         told = f", its engine announces {node.announced}" if node.announced else ""
         yield Problem(Kind.ADDRESS_CHANGED, what + told)
+    if node.volume_going:
+        said = f"the volume claim of {node.name} was deleted, and goes with its data as soon as its Pod has ended"
+        yield Problem(
+            Kind.VOLUME_GOING, f"{said}; delete that Pod while another node has the data, which it then copies"
+        )
     if node.differing:
         first, more = node.differing[0], len(node.differing) - 1
         said = f"{node.name} runs with {first.parameter} {first.in_effect or 'unset'}, asked for was {first.asked}"
@@ -230,6 +237,8 @@ def _of_node(component: ComponentFacts, node: NodeFacts) -> Iterator[Problem]:
         yield Problem(Kind.FAILOVER_OFF, said)
     if heard.keeps_ending:
         yield Problem(Kind.KEEPS_ENDING, f"the engine of {node.name} keeps ending: {heard.keeps_ending}")
+    if heard.unreadable:
+        yield Problem(Kind.UNREADABLE_VOLUME, f"{node.name}: {heard.unreadable}")
     if heard.credentials_refused:
         said = f"{node.name} does not accept the credentials that the App's Secret holds; put the former ones back"
         yield Problem(Kind.CREDENTIALS_REFUSED, said)

@@ -94,13 +94,18 @@ class MetadataWriter:
         labels = {**app_labels(str(owner["name"])), LABEL_MANAGED_BY: MANAGED_BY}
         own = {"apiVersion": API_VERSION, "kind": "App", "name": owner["name"], "uid": owner["uid"]}
         reference = {**own, "controller": False, "blockOwnerDeletion": False}
+        if live is not None and not drift.belongs_to(live, app):
+            log.warning("ConfigMap %s belongs to another App: not written", name, extra={"app": f"{namespace}/{name}"})
+            return
+        if live is not None and live.get("immutable"):
+            # Somebody has made it so, for good: another one takes its place, unless it was written since it was read.
+            known = live["metadata"]
+            await kubernetes.delete(CONFIG_MAP, name, namespace, uid=known["uid"], version=known["resourceVersion"])
+            live = None
         if live is None:
             head = {"name": name, "namespace": namespace, "labels": labels, "ownerReferences": [reference]}
             manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": head, "data": data}
             await kubernetes.create(manifest, manager=STATUS_FIELD_MANAGER)
-            return
-        if not drift.belongs_to(live, app):
-            log.warning("ConfigMap %s belongs to another App: not written", name, extra={"app": f"{namespace}/{name}"})
             return
         change = _change(live, data, labels, reference)
         if not change:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from api.names import STATUS_FIELD_MANAGER
 from api.operations import Notice
 from clients.errors import ConflictError, NotFoundError
-from clients.resources import APP, COMPONENT, CONFIG_MAP, DEPLOYMENT, GROUP, SERVICE, Manifest, Resource
+from clients.resources import APP, COMPONENT, CONFIG_MAP, DEPLOYMENT, GROUP, SERVICE, VOLUME_CLAIM, Manifest, Resource
 from clients.shared_watch import Change, WatchEvent
 from watcher import metrics
 from watcher.cache import drift, pods
@@ -75,7 +75,10 @@ class StatusWriter:
         cluster = self._cluster
         self._began = _now()
         cluster.apps.subscribe(self._app_changed)
-        for watch in (cluster.pods, *(w for w in cluster.kept if w.resource in (COMPONENT, GROUP, SERVICE))):
+        for watch in (
+            cluster.pods,
+            *(w for w in cluster.kept if w.resource in (COMPONENT, GROUP, SERVICE, VOLUME_CLAIM)),
+        ):
             watch.subscribe(self._object_changed)
         for watch in (w for w in cluster.kept if w.resource in (DEPLOYMENT, CONFIG_MAP)):
             watch.subscribe(self._note_changed)
@@ -154,6 +157,11 @@ class StatusWriter:
             exclusive={name: self._rules.exclusive(*key, name) for name in names},
             announced={str(each["metadata"]["name"]): drift.note_of(each) for each in deployments},
             differing={str(each["metadata"]["name"]): differing_of(drift.note_of(each)) for each in config_maps},
+            going=frozenset(
+                str(each["metadata"]["name"])
+                for each in cluster.claims_of.of(key)
+                if each["metadata"].get("deletionTimestamp")
+            ),
             notes=self._notes(key),
         )
 

@@ -5,7 +5,7 @@ started an operation by hand) or its own timer, it loads what is wanted and what
 planner, and runs the operation as a child.
 
 1. While an operation runs, a changed spec, a deletion or a pause interrupts it: the child is cancelled, its
-   activities end where they are safe, and everything is planned anew. That is also how an App that waits for an image
+   activities end where they are safe, and the planner decides again. That is also how an App that waits for an image
    goes on when its spec names another. Drift interrupts an operation that waits for an operator.
 2. What an operator says (``control``) is passed on to the operation that runs.
 3. It continues as new only between operations: children do not survive it.
@@ -23,6 +23,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
+from api.look import AppSnapshot, LoadRequest
 from api.operations import (
     BY_REQUEST,
     ENTITY_WORKFLOW,
@@ -52,7 +53,7 @@ from api.operations import (
     Verb,
     is_drift,
 )
-from api.steps import AppSnapshot, LoadRequest, Step
+from api.steps import Step
 from workflows.entity.control_rules import SAID, refuse_verb
 from workflows.entity.drain import heard, learn_move, next_move, with_word
 from workflows.entity.manual_queue import ManualQueue
@@ -222,25 +223,29 @@ class AppWorkflow:
             return child.done() or self._spec_notice or unwanted() or bool(lost())
 
         missing: frozenset[str] = frozenset()
-        again = False
+        again = told = False
         first = not snapshot.deployed_hash
         self._state.put_back = ""
 
         def drifted() -> bool:
-            # A Repair is looked after when it has ended, and so is the way back of an aborted operation.
-            if operation in (OperationType.REPAIR, OperationType.FAILOVER) or self._aborting:
+            # The way back of an aborted operation is looked after when it has ended. A Repair is not left out: what is
+            # deleted behind its back it may wait for without end.
+            if operation == OperationType.FAILOVER or self._aborting:
                 return False
             return self._drift_notice or again
 
         while True:
             await workflow.wait_condition(lambda: called() or drifted())
             if child.done():
+                # What was told while it was put right may have been deleted behind the Repair: that is new again.
+                self._drift_notice = self._drift_notice or (told and operation == OperationType.REPAIR)
                 return ""
             room = "" if unwanted() else lost()
             why = "the run that asked for it was cancelled" if unwanted() else room
             if not why:
                 look_for_drift = drifted()
                 self._spec_notice = False
+                told = told or (self._drift_notice and look_for_drift)
                 self._drift_notice = self._drift_notice and not look_for_drift
                 if look_for_drift and first:
                     self._state.drifted_anew(workflow.now())
@@ -249,7 +254,7 @@ class AppWorkflow:
                 except FailureError:
                     continue  # loading retries by itself; what is left means that it cannot be loaded now
                 if child.done():
-                    return ""
+                    continue
                 why = interrupts(newest, operation, snapshot.uid, snapshot.spec_hash)
                 if not why and look_for_drift:
                     now = workflow.now()

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from api.look import AppSnapshot
 from api.operations import CORDONED, Notice, OperationResult, OperationType, Outcome, Scope
-from api.steps import AppSnapshot
 from workflows.entity.planner import Decision, Telling
 from workflows.entity.state import LONGEST_RETRY, EntityState, Relief
 

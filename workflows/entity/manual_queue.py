@@ -9,8 +9,8 @@ from __future__ import annotations
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
+from api.look import AppSnapshot
 from api.operations import BY_REQUEST, OperationRequest, OperationResult, OperationType, Outcome
-from api.steps import AppSnapshot
 from workflows.entity.planner import Decision, plan, refuse_by_request, settle
 from workflows.entity.state import QUEUE_LIMIT, EntityState, Ticket
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from api.app import Phase
+from api.look import AppSnapshot, ReportRequest
 from api.operations import AppReference, OperationType, Outcome, Scope, Suspicion
-from api.steps import AppSnapshot, ReportRequest
 
 ACCEPTED = "Accepted"
 
@@ -166,7 +166,7 @@ def _shortened(drift: Sequence[str]) -> str:
 
 
 def is_missing(sentence: str) -> bool:
-    """Whether it says so of an object, in the words of ``activities.reconcile.drift``."""
+    """Whether it says so of an object, in the words of ``activities.look.drift``."""
     return sentence.endswith(" is missing")
 
 
@@ -176,7 +176,7 @@ def must_tell(snapshot: AppSnapshot, telling: Telling) -> bool:
 
 
 def interrupts(snapshot: AppSnapshot, operation: str, uid: str, spec_hash: str) -> str:
-    """Why a running operation must end now, to be planned anew; empty where it may go on.
+    """Why a running operation must end now, so that the planner decides again; empty where it may go on.
 
     A Delete is never interrupted; it interrupts everything else, as does a newer spec (also one that is refused: the
     operation cannot go on with it) and a pause.

@@ -1,4 +1,4 @@
-"""What goes before an operation that runs, so that it has to end and is planned anew. Pure.
+"""What goes before an operation that runs, so that it has to end and the planner decides again. Pure.
 
 ``waiting``: OperationState of an operation that waits for an operator, else empty.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from api.look import AppSnapshot
 from api.operations import OperationType
-from api.steps import AppSnapshot
 from workflows.entity.drain import next_move
 from workflows.entity.planner import is_missing
 from workflows.entity.state import EntityState

@@ -9,6 +9,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType
 
+from api.look import AppSnapshot
 from api.operations import (
     SEARCH_APP,
     SEARCH_NAMESPACE,
@@ -19,7 +20,6 @@ from api.operations import (
     OperationResult,
     OperationType,
 )
-from api.steps import AppSnapshot
 from workflows.entity.planner import Decision
 from workflows.entity.state import EntityState, Ticket
 

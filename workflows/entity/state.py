@@ -2,7 +2,7 @@
 
 A newer worker reads what an older one wrote and the other way round (a rollback): unknown fields are dropped,
 missing ones get defaults, and what cannot be read is forgotten rather than failing the workflow task for ever,
-since all that matters can be planned anew from the cluster.
+since all that matters is found in the cluster again.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from api.look import AppSnapshot
 from api.operations import BY_MW, BY_REQUEST, GOES_ON, OVERLAP, OperationResult, OperationType, Outcome, Scope
-from api.steps import AppSnapshot
 from workflows.entity.failover_memory import FailoverMemory, is_time
 from workflows.entity.planner import Failure, Memory
 

@@ -116,7 +116,7 @@ async def _component(
     step = ComponentStep(target, plan.component)
     said = f"{plan.component}: the new parameters are the record"
     committed = await run_step(Step.COMMIT_CONFIG, step, ConfigCommitted, said)
-    await run_step(Step.RECORD, step, type(None), f"{plan.component}: metadata")
+    await run_step(Step.RECORD, step, type(None), f"{plan.component}: record what runs")
     return committed.differs
 
 

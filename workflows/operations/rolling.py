@@ -26,10 +26,10 @@ LARGER_VOLUMES = "larger volumes"
 
 
 async def prepared(target: Target) -> Plan:
-    """Record, metadata, Services: all that must be there before the first node."""
+    """Record and Services: all that must be there before the first node."""
     first: list[Any] = await all_of(
         [
-            run_step(Step.PREPARE, target, Plan, "record, metadata, Components, Groups"),
+            run_step(Step.PREPARE, target, Plan, "record, Components, Groups"),
             run_step(Step.SERVICES, target, Applied, "all Services of the App"),
         ]
     )
@@ -38,10 +38,10 @@ async def prepared(target: Target) -> Plan:
 
 
 async def finished(target: Target, plan: Plan, message: str) -> OperationResult:
-    """Notes in the metadata what runs now, as the engines say."""
+    """Records what runs now, as the engines say."""
     for component in plan.components:
         step = ComponentStep(target, component.name)
-        await run_step(Step.RECORD, step, type(None), f"{component.name}: metadata")
+        await run_step(Step.RECORD, step, type(None), f"{component.name}: record what runs")
     await run_step(Step.FINISH, target, type(None), "note what runs")
     workflow.set_current_details(f"{target.operation} of **{target.namespace}/{target.app}**: {message}")
     return OperationResult(target.operation, Outcome.COMPLETED, message, target.workflow_id)

@@ -88,7 +88,7 @@ async def _add(control: Control, target: Target, component: ComponentPlan, every
         await run_step(Step.JOIN_NODES, step, type(None), f"{component.name}: join")
 
     await control.attempt(target, f"join of {component.name}", join)
-    await run_step(Step.RECORD, step, type(None), f"{component.name}: metadata")
+    await run_step(Step.RECORD, step, type(None), f"{component.name}: record what runs")
 
 
 async def _remove(control: Control, target: Target, node: RollNode, everybody: list[str]) -> list[str]:

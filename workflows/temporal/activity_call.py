@@ -16,8 +16,9 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType
 
+from api.look import LoadRequest, ReportRequest
 from api.operations import ACTIVITY_QUEUE
-from api.steps import SHORT_STEPS, EnqueueRequest, LoadRequest, OfOperation, ReportRequest, Step, TicketRequest
+from api.steps import SHORT_STEPS, EnqueueRequest, OfOperation, Step, TicketRequest
 
 Result = TypeVar("Result")
 

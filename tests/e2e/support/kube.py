@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from redis.exceptions import RedisError
 
 from tests.e2e.support.api import Api, ApiError
+from tests.support.stalls import grace
 
 Value = TypeVar("Value")
 Manifest = dict[str, Any]
@@ -22,9 +23,9 @@ Manifest = dict[str, Any]
 
 def eventually(what: str, probe: Callable[[], Value | None], timeout: float = 60.0, every: float = 0.2) -> Value:
     """The first true value of ``probe``; AssertionError with ``what`` and the last answer when the deadline passes."""
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
     last: object = None
-    while time.monotonic() < deadline:
+    while time.monotonic() - began < timeout + grace(began):
         try:
             last = value = probe()
         except (OSError, LookupError, ValueError, KubectlError, ApiError, RedisError) as error:

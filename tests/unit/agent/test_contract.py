@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 import tomllib
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent import VERSION
-from agent.document import Lease, Member, Step
+from agent.document import EngineVersion, Lease, Member, Step
 from agent.documents import DocumentError, parse
+from agent.engine import versions as agent_versions
+from agent.engine.data_version import readable
 from agent.process.state import State
 from agent.serving import identity
 from agent.settings import Settings
 from agent.tooling import quoting as agent_quoting
 from api import names, node
+from api.plugin import RuntimeVersion
 from proto import agent_pb2 as pb
-from render.plugin import quoting
+from render.plugin import quoting, versions
+from render.plugin.bundle import PluginBundle
+from render.validation.transitions import unreadable
 from tests.unit.agent.support import REPOSITORY
 
+_VERSIONS = st.from_regex(r"[0-9]{1,2}(\.[0-9]{1,2}){0,3}(-?(rc|beta|alpha)\.?[0-9]?)?(\+x)?", fullmatch=True)
 PROCESS = {
     "command": ["/bin/engine"],
     "workingDirectory": "/middleware/data",
@@ -71,6 +80,7 @@ def _platform_document() -> str:
             "monitorInterval": 0.25,
             "lease": {"seconds": 4, "followers": 2},
             "members": [{"name": "shop-engine-main-1", "address": "198.18.0.2"}],
+            "engines": [{"version": "1"}, {"version": "2", "upgradesFrom": ["1"]}],
         }
     )
     return document.model_dump_json(by_alias=True)
@@ -83,6 +93,7 @@ def test_every_field_the_platform_writes_arrives() -> None:
     assert (document.node.app_uid, document.writable_roles) == ("u", ("primary",))
     assert document.lease == Lease(seconds=4.0, followers=2)
     assert document.members == (Member("shop-engine-main-1", "198.18.0.2"),)
+    assert document.engines == (EngineVersion("1"), EngineVersion("2", ("1",)))
     assert (document.process.working_directory, document.process.pid_files) == ("/middleware/data", ("engine.pid",))
     assert (document.process.start_seconds, document.process.stop.signal) == (2.0, "INT")
     run, tcp, http, write, loop, fail = document.tools["ready"].steps
@@ -155,3 +166,23 @@ def test_a_value_is_quoted_by_the_agent_as_by_the_platform(text: str) -> None:
     assert agent_quoting.QUOTINGS.keys() == quoting.QUOTINGS.keys()
     for name, quote in agent_quoting.QUOTINGS.items():
         assert quote(text) == quoting.QUOTINGS[name](text)
+
+
+@given(st.lists(_VERSIONS, min_size=2, max_size=2))
+def test_agents_and_platform_compare_versions_alike(pair: list[str]) -> None:
+    one, other = pair
+    assert (agent_versions.version_key(one) < agent_versions.version_key(other)) == (
+        versions.version_key(one) < versions.version_key(other)
+    )
+    assert agent_versions.version_key(one) == versions.version_key(one)
+
+
+@given(st.sampled_from(["6.0", "7.0", "8.0"]), st.sampled_from(["6.0", "7.0", "8.0"]), st.none() | st.just(["7.0"]))
+def test_agents_and_platform_allow_the_same_versions(data: str, version: str, allowed: list[str] | None) -> None:
+    """The platform refuses before anything starts what the agent would."""
+    platform = [{"version": each, "images": {"e": "e"}, "upgradesFrom": allowed} for each in ("6.0", "7.0", "8.0")]
+    bundle = SimpleNamespace(
+        plugin=SimpleNamespace(spec=SimpleNamespace(runtime_versions=[*map(RuntimeVersion.model_validate, platform)]))
+    )
+    engines = [EngineVersion(each, tuple(allowed) if allowed else None) for each in ("6.0", "7.0", "8.0")]
+    assert readable(engines, data, version) == (not unreadable(cast(PluginBundle, bundle), data, version))

@@ -121,7 +121,7 @@ async def port(node: Node, manager: Manager) -> int:
 async def test_role_position_and_readiness_are_reported_and_remembered(
     node: Node, manager: Manager, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
 ) -> None:
-    report = await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+    report = await tools.GetRole(pb.GetRoleRequest(), timeout=20)
     assert (report.node, report.role, report.ready, report.process) == (
         "shop-engine-main-0",
         "primary",
@@ -146,7 +146,7 @@ async def test_a_password_that_no_longer_opens_the_engine_is_told_within_seconds
     node: Node, tools: agent_pb2_grpc.ToolsAsyncStub, port: int
 ) -> None:
     async def refused() -> bool:
-        report = await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+        report = await tools.GetRole(pb.GetRoleRequest(), timeout=20)
         assert (report.role, report.ready) == ("primary", True), "the connection that is open stays"
         return report.credentials_refused
 
@@ -172,7 +172,7 @@ async def test_an_edited_password_is_told_and_closes_nothing(
     await client.aclose()
 
     async def told() -> bool:
-        report = await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+        report = await tools.GetRole(pb.GetRoleRequest(), timeout=20)
         assert (report.role, report.ready, report.credentials_refused) == ("primary", True, False)
         return bool(report.credentials_changed)
 
@@ -184,7 +184,7 @@ async def test_a_tool_waits_for_the_secret_that_it_is_to_work_by(
 ) -> None:
     async def run() -> pb.ToolResult:
         request = pb.RunRequest(tool="ready", credentials="accept 1")
-        return [output.result async for output in tools.Run(request, timeout=5)][-1]
+        return [output.result async for output in tools.Run(request, timeout=20)][-1]
 
     with pytest.raises(aio.AioRpcError, match="not as of 'accept 1' yet") as caught:
         await run()
@@ -202,7 +202,7 @@ async def test_a_password_that_is_refused_on_a_new_connection_is_told_as_that(
     await client.aclose()
 
     async def refused() -> bool:
-        report = await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+        report = await tools.GetRole(pb.GetRoleRequest(), timeout=20)
         return bool(report.credentials_refused and not report.ready)
 
     await eventually(refused, within=8, what="the engine does not accept the Secret's password")
@@ -214,7 +214,7 @@ async def test_whether_writes_are_taken_is_told_with_the_engines_own_words(
     client = redis.asyncio.Redis(port=port, password=PASSWORD)
 
     async def says(writes: pb.Writes.ValueType) -> bool:
-        report = await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+        report = await tools.GetRole(pb.GetRoleRequest(), timeout=20)
         return report.writes == writes and report.refusal.startswith("NOREPLICAS") is (writes == pb.WRITES_REFUSED)
 
     await eventually(lambda: says(pb.WRITES_ACCEPTED), what="it takes writes")
@@ -317,7 +317,7 @@ async def test_without_a_running_engine_calls_say_its_state_and_a_push_still_wri
 
     await eventually(unready)
     with pytest.raises(Exception, match="FAILED_PRECONDITION") as refused:
-        await tools.GetRole(pb.GetRoleRequest(), timeout=5)
+        await tools.GetRole(pb.GetRoleRequest(), timeout=20)
     assert "STOPPED" in str(refused.value)
     files = pushed(_document(node, port, revision=2), **{"redis.conf": _configuration(node, port, "32mb")})
     result = await tools.ReloadConfig(pb.ReloadConfigRequest(files=files), timeout=10)

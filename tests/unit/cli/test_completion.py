@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from cli.completion import WITHIN
 from cli.main import app
+from tests.support.stalls import in_time
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 APPS = [("cache", "demo"), ("catalog", "demo"), ("ledger", "bank"), ("plain", "default")]
@@ -104,7 +105,8 @@ def offered(*words: str) -> list[str]:
         (["switc"], ["switchover"]),
     ],
 )
-def test_names_that_fit(kubeconfig: Path, words: list[str], names: list[str]) -> None:
+def test_names_that_fit(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], names: list[str]) -> None:
+    monkeypatch.setattr("cli.completion.WITHIN", 60.0)  # what a person waits for is another matter than what is found
     assert offered(*words) == names
 
 
@@ -112,7 +114,7 @@ def test_a_server_that_takes_long_is_not_waited_for(kubeconfig: Path, monkeypatc
     monkeypatch.setattr(ApiServer, "delay", WITHIN * 4)
     began = time.monotonic()
     assert offered("status", "-n", "demo", "") == []
-    assert time.monotonic() - began < WITHIN * 4
+    assert in_time(began, WITHIN * 4)
 
 
 @pytest.mark.parametrize("text", [None, "not: [yaml", "{}"])

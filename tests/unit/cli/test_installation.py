@@ -81,8 +81,8 @@ class Uninstalled(Administrators):
         release = {"name": "release", "namespace": SYSTEM_NAMESPACE, "labels": labels}
         self.put({"apiVersion": "v1", "kind": "Secret", "metadata": release})
 
-    async def delete(self, resource: Resource, name: str, namespace: str = "", *, uid: str | None = None) -> bool:
-        found = self.objects.get((resource.kind, namespace, name))
+    async def delete(self, resource: Resource, name: str, namespace: str | None = None, **_: Any) -> bool:
+        found = self.objects.get((resource.kind, namespace or "", name))
         if found is None:
             return False
         if resource is not APP or self.platform:

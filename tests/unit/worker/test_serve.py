@@ -65,7 +65,7 @@ async def settings(kubernetes: OpenKubernetes, tmp_path: Path) -> Settings:
 
 
 def served(settings: Settings) -> AbstractAsyncContextManager[asyncio.Task[None]]:
-    return in_background(program.serve(settings))
+    return in_background(program.serve(settings, asyncio.Event()))
 
 
 async def test_the_client_certificate_is_renewed_while_temporal_is_away(

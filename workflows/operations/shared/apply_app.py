@@ -1,6 +1,6 @@
 """The steps that bring an App to what its spec says; Deploy and Repair are both this.
 
-1. ``prepare`` and ``services`` side by side: finalizer, Secrets, metadata, Component and Group resources; and all
+1. ``prepare`` and ``services`` side by side: finalizer, Secrets, record, Component and Group resources; and all
    Services of the App, since their addresses are the nodes' addresses, which the templates need.
 2. A child ``Component`` for each component as soon as those it comes after are ready.
 3. ``finish`` notes what is deployed now.
@@ -54,7 +54,7 @@ async def _converge(operation: OperationType, request: OperationInput, control: 
     workflow.set_current_details(f"{operation} of **{where}**: {request.reason}\n\nStep: prepare")
     first: list[Any] = await all_of(
         [
-            run_step(Step.PREPARE, target, Plan, "Secrets, metadata, Components, Groups"),
+            run_step(Step.PREPARE, target, Plan, "Secrets, record, Components, Groups"),
             run_step(Step.SERVICES, target, Applied, "all Services of the App"),
         ]
     )

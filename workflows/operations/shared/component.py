@@ -51,7 +51,7 @@ class ComponentWorkflow:
             step = ComponentStep(request.target, name)
             await run_step(Step.SYNC_NODES, step, Applied, f"{name}: files and tools")
         workflow.set_current_details(f"Component **{name}**: recording nodes and configuration")
-        await run_step(Step.RECORD, ComponentStep(request.target, name), type(None), f"{name}: metadata")
+        await run_step(Step.RECORD, ComponentStep(request.target, name), type(None), f"{name}: record what runs")
         workflow.set_current_details(f"Component **{name}** is ready")
 
     async def _replace(self, request: ComponentRun, left: list[Replacement]) -> None:

@@ -117,6 +117,21 @@ async def test_an_engine_that_keeps_ending_is_told_in_its_own_words_and_given_up
     assert f"Waiting: {NODE}: the process is CRASH_LOOP: {WHY}" in world.events()
 
 
+async def test_an_engine_that_may_not_be_given_its_volume_is_not_waited_for(world: World) -> None:
+    """No time cures it; a first Deploy goes on waiting, as its spec may be corrected."""
+    world.agents.volumes[NODE] = "3"
+    world.agents.stand(NODE, agent_pb2.UNREADABLE, "version 3 of the engine has had this volume")
+    first = asyncio.create_task(waited(world, None))
+    with pytest.raises(ApplicationError, match=f"{NODE}: version 3 of the engine has had this volume") as raised:
+        await waited(world, AFTER)
+    assert (raised.value.type, raised.value.details) == (ErrorType.UNREADABLE_VOLUME, ("3",))
+    await asyncio.sleep(AFTER)
+    assert not first.done()
+    assert f"Waiting: {NODE}: version 3 of the engine has had this volume" in world.events()
+    ready(world, "True")
+    await first
+
+
 async def test_it_counts_as_ending_also_while_it_is_tried_once_more(world: World) -> None:
     world.agents.say(NODE, ready=False, message=f"nobody listens; before that: {WHY}")
     world.agents.reports[NODE].keeps_ending = True

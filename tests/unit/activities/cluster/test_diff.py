@@ -71,3 +71,28 @@ def test_of_a_list_in_our_own_resources_nobody_else_has_a_part() -> None:
     assert differences(wanted, group(replicas=2, reserveOrdinals=[0])) == ["spec.reserveOrdinals"]
     assert differences(wanted, group(replicas=2)) == []
     assert differences(wanted, group(replicas=2, nodeSelector={"theirs": "1"})) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "added"),
+    [
+        ("Service", {"selector": {"app": "a"}}, {"selector": {"app": "a", "theirs": "1"}}),
+        (
+            "PodDisruptionBudget",
+            {"selector": {"matchLabels": {"app": "a"}}},
+            {"selector": {"matchLabels": {"app": "a"}, "matchExpressions": [{"key": "x", "operator": "Exists"}]}},
+        ),
+        (
+            "Deployment",
+            {"template": {"spec": {"nodeSelector": {}}}},
+            {"template": {"spec": {"nodeSelector": {"x": "y"}}}},
+        ),
+    ],
+)
+def test_a_label_more_in_a_selector_is_a_difference(kind: str, wanted: dict[str, Any], added: dict[str, Any]) -> None:
+    """A Service with one leads nowhere, a Pod finds no machine."""
+    metadata = {"name": "x"}
+    manifest = {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": wanted}
+    assert differences(manifest, {"metadata": metadata, "spec": wanted}) == []
+    [path] = differences(manifest, {"metadata": metadata, "spec": added})
+    assert path.endswith(("selector", "nodeSelector"))

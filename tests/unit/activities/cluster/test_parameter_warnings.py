@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from activities.cluster.parameter_warnings import parameters_safe
 from activities.reconcile.finish import Record
+from api.app import Resources
 from api.operations import OperationType
 from render.desired.app import DesiredApp
 from tests.unit.activities.support.cluster import NAME, World
@@ -52,6 +56,21 @@ async def test_redis_without_an_append_only_file_says_what_can_be_lost() -> None
             assert "what all nodes lose at once" in said
             assert ("but for the last snapshot" in said) is snapshot
         assert await safe(wanted("redis", topology, redis_server=1)) == ""
+
+
+@pytest.mark.parametrize("plugin", ["redis", "redis-1.1"])
+async def test_redis_without_a_bound_on_its_data_below_a_memory_limit_says_that_it_will_be_killed(plugin: str) -> None:
+    for nothing in (0, "0", "0mb"):
+        said = await safe(wanted(plugin, "replication", config={"maxmemory": nothing}, redis_server=2))
+        assert said.startswith("redis-server: maxmemory: 0 bounds nothing, and the memory limit is 512Mi")
+        assert "write at most 336mb, or leave maxmemory out" in said
+    assert await safe(wanted(plugin, "replication", config={"maxmemory": "336mb"}, redis_server=2)) == ""
+    unlimited = wanted(plugin, "replication", config={"maxmemory": 0}, redis_server=2)
+    (server,) = unlimited.components
+    (group,) = server.groups
+    spec = group.spec.model_copy(update={"resources": Resources(requests={"memory": "256Mi"})})
+    free = replace(unlimited, components=(replace(server, groups=(replace(group, spec=spec),)),))
+    assert await safe(free) == "", "there is no wall"
 
 
 async def safe(of: DesiredApp) -> str:

@@ -278,7 +278,7 @@ async def test_an_operation_goes_on_by_what_the_engines_run_with(three: World) -
     assert await names(three) == ["0"]
 
 
-async def test_a_primary_that_moved_meanwhile_has_it_planned_anew(three: World) -> None:
+async def test_a_primary_that_moved_meanwhile_ends_the_operation(three: World) -> None:
     three.edit(components=three_with(connections=60))
     await in_turn(three, "books-store-g-1")
     three.roles(store_2="primary")

@@ -238,6 +238,85 @@ async def test_a_node_that_is_gone_before_its_turn_holds_up_nobody(world: World)
     assert world.agents.called("acceptCredentials") == STORES
 
 
+def unable(world: World, node: str, why: str) -> dict[str, Any]:
+    """Its Pod as it never comes up."""
+    pod = world.pod(node)
+    waiting = {"name": "engine", "image": "shelf:1", "state": {"waiting": {"reason": why, "message": "no"}}}
+    pod["status"] = {"phase": "Pending", "containerStatuses": [waiting]}
+    if why == "Unschedulable":
+        condition = {"type": "PodScheduled", "status": "False", "message": "no machine has room"}
+        pod["status"] = {"phase": "Pending", "conditions": [condition]}
+    else:
+        pod["spec"]["nodeName"] = "m1"
+    return pod
+
+
+@pytest.mark.parametrize("why", ["ImagePullBackOff", "ContainerCreating", "Unschedulable"])
+async def test_a_member_of_which_the_pod_never_comes_up_keeps_no_other_from_the_new_password(
+    world: World, why: str
+) -> None:
+    """It reads what there is when it starts: one that may have mounted what there was before is made anew for that."""
+    stage, made = await begin(world), []
+    while stage.stage != "done":
+        made.append(unable(world, STORES[1], why)["metadata"]["uid"])
+        for node in stage.nodes:
+            await asyncio.wait_for(give(world, node, stage.stage), 400)
+        again = world.pod(STORES[1])["metadata"]["uid"]
+        assert (again == made[-1]) == (why == "Unschedulable")
+        stage = await advance(world, stage.stage)
+    assert {STORES[0]} == {node for node, name, _ in world.agents.calls if name == "retireCredentials"}
+    assert any(f"{STORES[1]} does not run" in event for event in world.events())
+    assert "Waiting" not in str(world.object("App", NAME)["status"]["operation"])
+
+
+async def test_nor_does_one_whose_deployment_somebody_has_removed(world: World) -> None:
+    stage = await begin(world)
+    world.lose("Deployment", STORES[1])
+    world.cluster.remove(world.pod(STORES[1]))
+    for node in stage.nodes:
+        await asyncio.wait_for(give(world, node, "accept"), 400)
+    assert world.agents.called("acceptCredentials") == [STORES[0]]
+
+
+async def test_one_that_has_run_and_ends_again_and_again_is_an_operators_to_decide(world: World) -> None:
+    """Its engine may know the former password only."""
+    stage = await begin(world)
+    pod = world.pod(STORES[1])
+    ended = {"name": "engine", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "restartCount": 3}
+    pod["status"] |= {"conditions": [], "containerStatuses": [{**ended, "lastState": {"terminated": {"exitCode": 1}}}]}
+    with pytest.raises(ApplicationError, match="keeps ending") as caught:
+        await give(world, next(n for n in stage.nodes if n.name == STORES[1]), "accept")
+    assert caught.value.type == ErrorType.NODE_STUCK
+
+
+@pytest.mark.parametrize("at", ["accept", "use", "retire"])
+async def test_a_plugin_that_brings_another_credential_in_mid_rotation_loses_nothing(
+    virtual_time: None, at: str
+) -> None:
+    more = DEFINITION.replace("[{name: password}]", "[{name: password}, {name: admin}]").replace("1.0.0", "1.1.0")
+    newer = shelf(plugin_yaml=more, tools_yaml_j2=TOOLS + CHANGES)
+    world = await World(rotating(), newer, components=store()).deployed()
+    for tool in ("acceptCredentials", "useCredentials", "retireCredentials", "ready"):
+        world.agents.tools[tool] = {}
+    old, stage = held(world)["password"], await begin(world)
+    while stage.stage != at:
+        stage = await advance(world, stage.stage)
+    world.edit(plugin={"name": "shelf", "version": "1.1.0"})
+    await world.carry_out(OperationType.UPGRADE_PLUGIN)
+    admin = held(world)["admin"]
+    assert (await world.load()).operation == ROTATE
+    stage = await begin(world, generate=False)
+    assert stage.stage == at
+    while stage.stage != "done":
+        for node in stage.nodes:
+            await give(world, node, stage.stage)
+        stage = await advance(world, stage.stage)
+    after = held(world)
+    assert after["password"] == after["password.used"] != old
+    assert after["admin"] == admin
+    assert (await world.load()).operation == ""
+
+
 async def test_an_engine_that_takes_them_at_a_start_only_is_restarted(world: World) -> None:
     stage = await begin(world)
     stage = await advance(world, stage.stage)
@@ -257,7 +336,7 @@ async def test_an_engine_that_refuses_is_told_of_with_its_words(world: World) ->
     assert caught.value.type == ErrorType.TOOL_REFUSED
 
 
-async def test_a_stage_that_is_not_the_secrets_any_more_is_planned_anew(world: World) -> None:
+async def test_at_a_stage_that_is_not_the_secrets_any_more_the_operation_ends(world: World) -> None:
     stage = await begin(world)
     write(world, __rotation="use 9")
     with pytest.raises(ApplicationError) as caught:

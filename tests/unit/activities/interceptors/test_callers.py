@@ -12,8 +12,9 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from activities.interceptors.callers import Callers
 from activities.reconcile.delete import Delete
+from api.look import LoadRequest, ReportRequest
 from api.operations import OperationType
-from api.steps import ComponentStep, ErrorType, LoadRequest, ReportRequest, Step, Target
+from api.steps import ComponentStep, ErrorType, Step, Target
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from activities.progress.report import Report
-from api.steps import ReportRequest
+from api.look import ReportRequest
 from tests.unit.activities.support.agents import UID
 from tests.unit.activities.support.cluster import NAME, NAMESPACE, World
 from tests.unit.render.support import store

@@ -9,14 +9,14 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.app.retained_volumes import NOT_YET, of_this_app
+from activities.app.retained_volumes import of_this_app
 from activities.reconcile.adopt_volumes import AdoptVolumes, newest
 from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.delete import Delete
 from activities.reconcile.prepare import Prepare
-from api.names import ANNOTATION_RUNTIME_VERSION, FINALIZER, LABEL_NODE
+from api.names import ANNOTATION_RUNTIME_VERSION, FINALIZER, LABEL_NODE, UNDECIDED
 from api.operations import OperationType
-from api.steps import ComponentStep, GroupStep
+from api.steps import ComponentStep, ErrorType, GroupStep
 from proto.agent_pb2 import ReloadConfigResult, VolumeRecord
 from tests.unit.activities.support.cluster import NAME, World
 from tests.unit.render.support import manifest, store
@@ -33,7 +33,7 @@ def claim(uid: str | None) -> dict[str, Any]:
 def test_a_claim_belongs_to_the_app_whose_uid_it_carries() -> None:
     assert of_this_app(claim("u"), "u")
     assert not of_this_app(claim("earlier"), "u")
-    assert not of_this_app(claim(NOT_YET), "u")
+    assert not of_this_app(claim(UNDECIDED), "u")
     assert not of_this_app(claim(None), "u")
 
 
@@ -158,13 +158,39 @@ async def test_what_is_noted_on_a_volume_is_never_lowered() -> None:
     assert noted(await deleted(world)) == ["3", "1"]
 
 
-async def test_of_volumes_that_say_nothing_nothing_is_refused() -> None:
+async def kept_without_a_note() -> World:
+    """Volumes that version 2 has had, which their claims do not say; an App that asks for version 1."""
     world = await kept_from("2")
     for name in CLAIMS:
         claim = world.object("PersistentVolumeClaim", name)
         claim["metadata"]["annotations"].pop(ANNOTATION_RUNTIME_VERSION)
         world.cluster.put(claim)
     applied_again(world, "1")
+    return world
+
+
+async def test_of_volumes_that_say_nothing_nothing_is_refused() -> None:
+    world = await kept_without_a_note()
+    assert (await world.load()).refusal == ""
+
+
+async def test_a_volume_from_a_snapshot_says_itself_which_version_has_had_it() -> None:
+    """Its claim was made by hand, so nothing is noted on it, and nothing is known of its App either."""
+    world = await kept_without_a_note()
+    assert (await world.load()).refusal == "", "nobody can know before an agent has looked"
+    target = replace(world.target("Deploy"), uid="uid-of-the-next")
+    for step in (Prepare(world.platform).prepare, Prepare(world.platform).services):
+        await world.do(step, target)
+    await world.do(ApplyGroup(world.platform).apply_group, GroupStep(target, "store", "g"))
+    world.agents.volumes[CLAIMS[1]] = "2"
+    with pytest.raises(ApplicationError, match=r"spec.runtimeVersion: cannot go back from 2 to 1: ") as error:
+        await world.do(AdoptVolumes(world.platform).survey_volumes, ComponentStep(target, "store"))
+    assert (error.value.type, error.value.non_retryable) == (ErrorType.UNREADABLE_VOLUME, True)
+    assert noted(world) == ["", "2"]
+    assert world.agents.called("start") == []
+    snapshot = await world.load()
+    assert f"keep 2, or delete the kept volume claims {CLAIMS[1]} with their data" in snapshot.refusal
+    applied_again(world, "2")
     assert (await world.load()).refusal == ""
 
 

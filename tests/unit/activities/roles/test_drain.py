@@ -5,7 +5,7 @@ from __future__ import annotations
 from activities.agents.node_state import NodeState
 from activities.roles.drain import fixed, of_node
 from activities.roles.switchover import preferred
-from api.steps import Evacuation
+from api.look import Evacuation
 from render.desired.app import DesiredApp
 from tests.unit.render.manifests.test_placement import movable
 from tests.unit.render.support import app, store, wanted

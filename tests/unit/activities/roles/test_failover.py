@@ -14,12 +14,12 @@ from activities.roles.candidates import IN_SYNC_WITHIN, able_to_take_over, furth
 from activities.roles.failover import Failover
 from activities.roles.promote import Promote
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest
-from api.names import LABEL_ROLE
+from api.names import ANNOTATION_ADDRESS, LABEL_ROLE
 from api.operations import Suspicion
 from api.steps import ErrorType
 from clients.agents import AgentError, AgentTarget
 from proto import agent_pb2
-from tests.unit.activities.support.cluster import World
+from tests.unit.activities.support.cluster import NAMESPACE, World
 from tests.unit.activities.support.failing import NODES, SEEN, fenced, marked, planned, takeover, world
 from tests.unit.render.support import store
 from workflows.entity.planner import Memory, plan
@@ -31,6 +31,20 @@ async def test_a_primary_that_is_lost_is_to_be_replaced(world: World) -> None:
     move = await planned(world, seen=SEEN)
     assert (move.source, move.primary, move.seen) == (NODES[0], "", SEEN)
     assert any(event.startswith("FailoverStarted") for event in world.events())
+
+
+async def test_pods_that_have_lost_their_labels_do_not_keep_the_data_from_their_successors(world: World) -> None:
+    """With the primary's and a replica's, Failover followed Failover: each waited for a Pod that waited for the other,
+    and no Repair came between."""
+    spec = world.object("Deployment", NODES[0])["spec"]["template"]["spec"]
+    metadata = {"name": "lost", "namespace": NAMESPACE, "labels": {}}
+    lost = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"phase": "Running"}}
+    world.cluster.put(lost)
+    address = world.pod(NODES[0])["status"]["podIP"]
+    assert (await planned(world, seen=SEEN, address=address)).source == NODES[0]
+    assert "lost" in world.names("Pod"), "the Pod that was lost is there with its labels, so none is looked for"
+    assert (await planned(world, seen=SEEN, address="198.18.1.251")).source == NODES[0]
+    assert "lost" not in world.names("Pod")
 
 
 async def test_one_that_is_well_is_left_alone_unless_forced(world: World) -> None:
@@ -228,6 +242,20 @@ async def test_promoted_once_it_is_followed_by_the_others(world: World) -> None:
     await world.do(Promote(world.platform).promote, request)
     assert world.agents.called("failover") == [NODES[1]]
     assert world.agents.called("follow") == [NODES[2]]
+
+
+@pytest.mark.parametrize("node", NODES)
+async def test_a_service_that_somebody_has_deleted_is_put_back_and_holds_nothing_up(world: World, node: str) -> None:
+    """No Repair interrupts a Failover, so it waited for that Service without end."""
+    world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
+    service = world.object("Service", node)
+    address = service["spec"]["clusterIP"]
+    world.object("Deployment", node)["metadata"].setdefault("annotations", {})[ANNOTATION_ADDRESS] = address
+    world.cluster.remove(service)
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    await world.do(Promote(world.platform).promote, request)
+    assert world.agents.called("failover") == [NODES[1]]
+    assert world.object("Service", node)["spec"]["clusterIP"] == address
 
 
 async def test_a_chosen_one_that_ends_before_it_takes_over_gives_the_role_back(world: World) -> None:

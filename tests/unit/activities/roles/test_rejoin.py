@@ -101,6 +101,16 @@ async def test_one_that_cannot_be_reached_holds_nothing_up(world: World) -> None
     assert world.agents.called("start") == []
 
 
+async def test_a_new_primary_that_is_gone_again_is_not_waited_for(world: World) -> None:
+    """Its Deployment was deleted: only a Repair makes its Pod anew, and no Repair interrupts a Failover."""
+    await fenced(world, seen=SEEN)
+    world.cluster.remove(world.pod(NODES[1]))
+    world.agents.say(NODES[0], "", ready=False, message="it waits for a primary")
+    request = ReadmitRequest(takeover(world), NODES[1])
+    assert f"{NODES[1]} does not run now" in await world.do(Rejoin(world.platform).readmit, request)
+    assert marked(world) == [NODES[0]]
+
+
 # Held in the meantime
 
 

@@ -15,9 +15,10 @@ from temporalio.exceptions import ApplicationError
 from activities.agents.node_state import NodeState
 from activities.app.observed import ObservedApp
 from activities.dependencies import Platform
-from activities.rollout.plan_roll import Outdated, _roll_node, in_scope, ordered, outdated_nodes
+from activities.rollout.plan_roll import _roll_node, in_scope, ordered, outdated_nodes
 from activities.rollout.reset_volume import cannot_read
 from api.operations import Scope
+from render.check.next_operation import Stale
 from render.desired.app import DesiredApp, DesiredComponent, RecordedState
 from render.desired.recorded_state import State
 from render.desired.state_edits import adding, normal
@@ -180,7 +181,7 @@ class FakePlatform:
         self.kubernetes = FakeKubernetes(deployments)
 
 
-async def outdated(desired: DesiredApp, live: DesiredApp, *, but: str = "", unverified: bool = False) -> list[Outdated]:
+async def outdated(desired: DesiredApp, live: DesiredApp, *, but: str = "", unverified: bool = False) -> list[Stale]:
     """Those of ``desired`` where the cluster has the nodes of ``live``, but for one."""
     deployments = [
         deployment_manifest(live, each, group, node)
@@ -227,12 +228,11 @@ async def test_a_node_that_was_rolled_and_not_seen_to_serve_is_not_passed_over()
 
 async def test_a_missing_node_is_drift_and_no_matter_of_rolling() -> None:
     found = await outdated(running("2"), running("1"), but="books-store-g-0")
-    assert "books-store-g-0" not in {node.name for node in found}
+    assert "books-store-g-0" not in {each.node.name for each in found}
     assert len(found) == 4
 
 
 async def test_another_size_is_no_other_version() -> None:
     larger = wanted(app(runtimeVersion="1", components=store(replicas=2, nodeSelector={"disk": "fast"})))
-    assert await outdated(larger, running("1")) == [
-        Outdated(f"books-store-g-{n}", other_version=False) for n in range(2)
-    ]
+    found = await outdated(larger, running("1"))
+    assert [(each.node.name, each.other_version) for each in found] == [(f"books-store-g-{n}", False) for n in range(2)]

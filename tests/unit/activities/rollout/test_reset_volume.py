@@ -217,6 +217,55 @@ async def test_a_node_that_has_the_only_data_is_started_again(world: World) -> N
     assert (live["spec"]["replicas"], live["metadata"]["labels"][VERSION_LABEL]) == (1, "2")
 
 
+# What only the volume knows: the statuses were lost, or it is another one than it was
+
+
+@pytest.fixture
+def remembers(world: World) -> World:
+    """Nobody has noted that version 2 has had the volume of node 1: its agent does not start version 1 on it."""
+    readable(world)
+    world.platform.agent_image = "agent:2"  # it is given another Pod
+    world.agents.volumes[NODES[1]] = "2"
+    world.agents.stand(NODES[1], agent_pb2.UNREADABLE, "version 2 of the engine has had this volume")
+    world.cluster.gets_ready = lambda node: node not in world.agents.waiting
+
+    def emptied(manifest: dict[str, Any]) -> None:
+        if (manifest["kind"], manifest["metadata"]["name"]) == ("PersistentVolumeClaim", NODES[1]):
+            world.agents.waiting.pop(NODES[1])
+            world.agents.say(NODES[1], "replica")
+
+    world.cluster.on_remove.append(emptied)
+    return world
+
+
+async def test_a_volume_that_the_agent_does_not_start_on_is_made_anew(remembers: World) -> None:
+    volume = claim(remembers)
+    await roll(remembers)
+    assert claim(remembers) != volume
+    assert remembers.member(NODES[1]) == Member(name=NODES[1], state=MemberState.NORMAL, version="1", data="1")
+    assert remembers.object("Deployment", NODES[1])["spec"]["replicas"] == 1
+
+
+async def test_not_where_it_is_the_only_copy_and_what_it_remembers_is_noted(remembers: World) -> None:
+    volume = claim(remembers)
+    del remembers.agents.reports[NODES[0]]
+    with pytest.raises(ApplicationError, match="no other node serves that it could copy; not done"):
+        await roll(remembers)
+    assert claim(remembers) == volume
+    assert remembers.member(NODES[1]).data == "2"
+
+
+async def test_a_volume_of_a_lower_version_is_never_thrown_away(remembers: World) -> None:
+    """The plugin does not allow the step at once; the lower version can read it still."""
+    remembers.agents.volumes[NODES[1]] = "0.9"
+    remembers.agents.stand(NODES[1], agent_pb2.UNREADABLE, "version 0.9 of the engine has had this volume")
+    volume = claim(remembers)
+    with pytest.raises(ApplicationError, match=r"version 0\.9 of the engine has had this volume") as error:
+        await roll(remembers)
+    assert error.value.type == ErrorType.UNREADABLE_VOLUME
+    assert claim(remembers) == volume
+
+
 # Rolling without a wipe
 
 

@@ -22,7 +22,7 @@ class FakeAgents:
     runs as when it is to lead. ``unreachable``: nodes whose agent 1 does not answer for its status; ``crashing``: whose
     engine ends at each start. ``refuses``: what a node's agent says to what is pushed; ``pushed``: the files, last.
     ``revisions``: of its document; ``mounted``: of the App's credentials, where a node's are not as new as asked for.
-    ``calls``: what was asked, in order."""
+    ``volumes``: the version of the engine that a node's volume remembers. ``calls``: what was asked, in order."""
 
     def __init__(self) -> None:
         self.reports: dict[str, agent_pb2.RoleReport] = {}
@@ -37,6 +37,7 @@ class FakeAgents:
         self.pushed: dict[str, dict[str, str]] = {}
         self.revisions: dict[str, int] = {}
         self.mounted: dict[str, str] = {}
+        self.volumes: dict[str, str] = {}
         self.calls: list[tuple[str, str, dict[str, str]]] = []
 
     def say(
@@ -75,14 +76,16 @@ class FakeAgents:
     def stand(self, node: str, state: agent_pb2.ProcessState.ValueType, message: str) -> None:
         """Its engine does not run, for this reason."""
         self.reports.pop(node, None)
-        self.waiting[node] = agent_pb2.ProcessStatus(state=state, message=message)
+        volume = agent_pb2.VolumeRecord(engine_version=self.volumes.get(node, ""))
+        self.waiting[node] = agent_pb2.ProcessStatus(state=state, message=message, volume=volume)
 
     async def status(self, target: AgentTarget, **_: Any) -> agent_pb2.ProcessStatus:
         if target.node in self.unreachable:
             raise AgentError(target, "GetStatus", grpc.StatusCode.UNAVAILABLE, "nobody there")
         if target.node in self.waiting:
             return self.waiting[target.node]
-        return agent_pb2.ProcessStatus(revision=self.revisions.get(target.node, 0))
+        volume = agent_pb2.VolumeRecord(engine_version=self.volumes.get(target.node, ""))
+        return agent_pb2.ProcessStatus(revision=self.revisions.get(target.node, 0), volume=volume)
 
     async def run(
         self,

@@ -17,17 +17,19 @@ from temporalio.testing import ActivityEnvironment
 from activities.app.desired import spec_hash
 from activities.app.observed import observe
 from activities.dependencies import Platform
+from activities.look.load import Load
 from activities.plugins import Plugins
 from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.finish import Record
-from activities.reconcile.load import Load
 from activities.reconcile.prepare import Prepare
 from activities.rollout.roll_node import Node
 from activities.terminated_pods import TerminatedPods
 from api.app import App
+from api.look import AppSnapshot, LoadRequest
 from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE
 from api.operations import OperationType
-from api.steps import AppSnapshot, ComponentStep, GroupStep, LoadRequest, NodeStep, Target
+from api.steps import ComponentStep, GroupStep, NodeStep, Target
+from clients.errors import ConflictError
 from clients.resources import DEPLOYMENT, POD, STORAGE_CLASS, Resource, resource_of
 from clients.shared_watch import Change, WatchEvent
 from clients.tls.certificates import KeyPair, create_authority
@@ -36,7 +38,7 @@ from tests.unit.activities.support.agents import UID, FakeAgents
 from tests.unit.activities.support.recorded import RecordedApp
 from tests.unit.render.support import manifest, shelf
 from tests.unit.watcher.support import rights
-from tests.unit.watcher.support.fakes import FakeKubernetes, _merged
+from tests.unit.watcher.support.fakes import FakeKubernetes, _check_frozen, _merged
 
 Manifest = dict[str, Any]
 T = TypeVar("T")
@@ -54,6 +56,8 @@ class FakeCluster(FakeKubernetes):
         self.woken: set[asyncio.Event] = set()
         self.on_remove: list[Callable[[Manifest], None]] = []
         self.made = 0
+        self.gets_ready: Callable[[str], bool] = lambda _: True
+        """Whether a new Pod of the node gets ready."""
         self.last_words: dict[str, list[Manifest]] = {}
         """By node: what the kubelet says of its Pod's containers once it has ended."""
 
@@ -87,21 +91,31 @@ class FakeCluster(FakeKubernetes):
             after |= {field: copy.deepcopy(manifest[field]) for field in ("data",) if field in manifest}
         if dry_run:
             return after
+        _check_frozen(live, after)
         return self._store(key, after, "MODIFIED")
 
     async def delete(
-        self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        version: str | None = None,
+        **_: Any,
     ) -> bool:
         rights.check(self.who, "delete", resource)
         self._checked("delete", name, uid)
         found = self.objects.get((resource.kind, namespace or "", name))
         if found is None or (uid is not None and found["metadata"].get("uid") != uid):
             return False
+        if version is not None and found["metadata"]["resourceVersion"] != version:
+            raise ConflictError("deleting", 409, "Conflict", name)
         self.remove(found)
         if resource.kind == "Deployment":
             self._end_pods(name)
         if resource.kind == "Pod":
-            node = found["metadata"]["labels"][LABEL_NODE]
+            node = found["metadata"]["labels"].get(LABEL_NODE, "")
             if (owner := self.objects.get(("Deployment", namespace or "", node))) is not None:
                 self._pod(owner)
         self._wake()
@@ -150,7 +164,7 @@ class FakeCluster(FakeKubernetes):
                 "spec": {"terminationGracePeriodSeconds": 1},
                 "status": {
                     "podIP": f"198.18.1.{self.made % 250}",
-                    "conditions": [{"type": "Ready", "status": "True"}],
+                    "conditions": [{"type": "Ready", "status": str(self.gets_ready(node))}],
                     "containerStatuses": [container],
                 },
             }
@@ -275,7 +289,7 @@ class World(RecordedApp):
 
     def pod(self, node: str) -> Manifest:
         found = [each for (kind, _, _), each in self.cluster.objects.items() if kind == "Pod"]
-        return only(each for each in found if each["metadata"]["labels"][LABEL_NODE] == node)
+        return only(each for each in found if each["metadata"]["labels"].get(LABEL_NODE) == node)
 
     def object(self, kind: str, name: str) -> Manifest:
         return copy.deepcopy(self.cluster.get_now(kind, NAMESPACE, name))

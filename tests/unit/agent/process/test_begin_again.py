@@ -74,7 +74,7 @@ async def test_it_waits_until_the_platform_renews_its_lease(node: Node, manager:
     await asyncio.sleep(2)  # longer than a lease: that no time gives it one has no condition to wait for
     await _waits(manager)
     assert not (node.data / "started").exists()
-    assert (await tools.RenewLease(pb.RenewLeaseRequest(), timeout=5)).held
+    assert (await tools.RenewLease(pb.RenewLeaseRequest(), wait_for_ready=True, timeout=20)).held
     assert (await manager.reaches(pb.RUNNING)).starts == 1
 
 
@@ -87,7 +87,7 @@ async def test_a_process_that_ends_by_itself_is_back_without_a_question(
     engine = (await manager.reaches(pb.RUNNING)).pid
     await eventually(lambda: (node.root / "scripts" / ".agent" / "lease.json").exists(), what="its lease is noted")
     await eventually(lambda: (node.data / ".agent" / "record.json").exists(), what="its role is on the volume")
-    assert (await tools.RenewLease(pb.RenewLeaseRequest(), timeout=5)).held
+    assert (await tools.RenewLease(pb.RenewLeaseRequest(), timeout=20)).held
     os.kill(engine, signal.SIGKILL)
     back = await eventually(lambda: _other(manager, engine), what="it is back")
     assert back.starts == 2
@@ -105,7 +105,7 @@ async def test_a_new_pod_of_a_primary_does_not_begin_with_the_lease_of_the_old_o
     processes = [node.start_manager(), node.start_tools()]
     await manager.reaches(pb.RUNNING)
     await eventually(lambda: (node.data / ".agent" / "record.json").exists(), what="its role is on the volume")
-    assert (await tools.RenewLease(pb.RenewLeaseRequest(), timeout=5)).held
+    assert (await tools.RenewLease(pb.RenewLeaseRequest(), timeout=20)).held
     for process in processes:
         process.terminate()
     for process in processes:
@@ -180,8 +180,8 @@ async def test_one_that_waits_is_stopped_by_a_failover(node: Node, manager: Mana
     node.start_manager()
     node.start_tools()
     await _waits(manager)
-    assert (await manager.stub.Stop(pb.StopRequest(request_id="1"), timeout=5)).state == pb.STOPPED
-    assert (await tools.RenewLease(pb.RenewLeaseRequest(), wait_for_ready=True, timeout=5)).held
+    assert (await manager.stub.Stop(pb.StopRequest(request_id="1"), timeout=20)).state == pb.STOPPED
+    assert (await tools.RenewLease(pb.RenewLeaseRequest(), wait_for_ready=True, timeout=20)).held
     await asyncio.sleep(1)  # as above
     assert (await manager.status()).starts == 0
 

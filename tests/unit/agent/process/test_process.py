@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -15,7 +16,8 @@ from grpc import aio
 from agent import VERSION
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import PYTHON, Manager, Node, alive, arguments, eventually, pushed
+from tests.support.stalls import in_time
+from tests.unit.agent.support import ENDED, PYTHON, Manager, Node, alive, arguments, eventually, pushed
 
 
 def _python(code: str) -> list[str]:
@@ -115,8 +117,7 @@ async def test_every_state_of_an_unexpected_end_is_seen_by_a_watcher(node: Node,
             break
     watch.cancel()
     assert [s.state for s in seen] == [pb.RUNNING, pb.EXITED, pb.BACKOFF, pb.STARTING, pb.RUNNING]
-    assert "ended by itself within a second" in seen[1].message
-    assert "exit code 137" in seen[1].message
+    assert re.search(f"{ENDED} with exit code 137", seen[1].message)
     assert "next try in" in seen[2].message
 
 
@@ -258,7 +259,7 @@ async def test_the_end_of_the_pod_takes_no_longer_than_the_stop_time_out(node: N
     began = time.monotonic()
     agent.terminate()
     assert await eventually(lambda: agent.poll()) == 137
-    assert time.monotonic() - began < 1 + 3
+    assert in_time(began, 1 + 3)
 
 
 async def test_a_stop_interrupts_a_pre_start_that_waits(node: Node, manager: Manager) -> None:
@@ -269,7 +270,7 @@ async def test_a_stop_interrupts_a_pre_start_that_waits(node: Node, manager: Man
     began = time.monotonic()
     status = await manager.stub.Stop(pb.StopRequest(), timeout=10)
     assert status.state == pb.STOPPED
-    assert time.monotonic() - began < 5
+    assert in_time(began, 5)
 
 
 async def test_a_failing_pre_start_is_tried_again_without_end_and_says_why(node: Node, manager: Manager) -> None:
@@ -316,7 +317,8 @@ async def test_files_and_command_are_filled_in_before_each_start(node: Node, man
     assert (node.data / "conf" / "a").read_text() == "replicaof node-7 ${literal} top-secret 127.0.0.1"
     assert (node.data / "conf" / "b").read_text() == "first true last ''"
     assert not pid_file.exists()
-    assert await eventually(lambda: (node.data / "data" / "deep" / "seen").read_text()) == "top-secret\n"
+    seen = node.data / "data" / "deep" / "seen"
+    assert await eventually(lambda: seen.exists() and seen.read_text()) == "top-secret\n"
     assert arguments(status.pid)[3] == "node-7"
     for name in ("a", "b"):
         (node.data / "conf" / name).write_text("rewritten by the engine")

@@ -13,6 +13,7 @@ from grpc import aio
 
 from agent.engine.processes import Process, look
 from proto import agent_pb2 as pb
+from tests.support.stalls import in_time
 from tests.unit.agent.support import PYTHON, Manager, Node, alive, eventually
 
 BUSY = "while True: pass"
@@ -43,7 +44,8 @@ async def test_a_stopped_process_dies_within_the_callers_patience(node: Node, ma
     os.kill(engine, signal.SIGSTOP)
     began = time.monotonic()
     status = await manager.stub.Stop(pb.StopRequest(request_id="run/fence", timeout_seconds=0.5), timeout=10)
-    assert 0.4 < time.monotonic() - began < 2
+    assert time.monotonic() - began > 0.4
+    assert in_time(began, 2)
     assert (status.state, status.exit_code, status.pid) == (pb.STOPPED, 137, 0)
     assert not alive(engine)
 
@@ -55,7 +57,7 @@ async def test_an_impatient_stop_shortens_an_orderly_one(node: Node, manager: Ma
     await manager.reaches(pb.STOPPING)
     began = time.monotonic()
     status = await manager.stub.Stop(pb.StopRequest(request_id="run/2", timeout_seconds=0.5), timeout=10)
-    assert time.monotonic() - began < 2
+    assert in_time(began, 2)
     assert status.state == pb.STOPPED
     assert (await orderly).state == pb.STOPPED
     assert not alive(engine)
@@ -74,7 +76,7 @@ async def test_the_end_of_the_pod_is_shortened_too_and_the_next_stop_has_the_plu
     message = (await manager.reaches(pb.STOPPING)).message
     assert message == "sent TERM, waits at most 30 s"
     await asyncio.wait([asyncio.ensure_future(manager.stub.Stop(pb.StopRequest(timeout_seconds=0.3), timeout=10))])
-    assert await eventually(lambda: node.processes[0].poll() is not None, within=3)
+    assert await eventually(lambda: node.processes[0].poll() is not None)
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])

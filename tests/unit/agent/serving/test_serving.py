@@ -21,7 +21,7 @@ from tests.unit.agent.support import SERVER_NAME, Authority, Manager, Node, even
 
 async def _call(channel: aio.Channel) -> pb.ProcessStatus:
     stub = agent_pb2_grpc.ProcessManagerStub(channel)
-    status: pb.ProcessStatus = await stub.GetStatus(pb.GetStatusRequest(), wait_for_ready=True, timeout=5)
+    status: pb.ProcessStatus = await stub.GetStatus(pb.GetStatusRequest(), wait_for_ready=True, timeout=20)
     return status
 
 
@@ -80,7 +80,7 @@ async def test_another_authority_and_no_certificate_do_not_get_through_the_hands
         async with aio.secure_channel(f"127.0.0.1:{node.manager_port}", credentials, options=options) as channel:
             stub = agent_pb2_grpc.ProcessManagerStub(channel)
             with pytest.raises(aio.AioRpcError, match="UNAVAILABLE"):
-                await stub.GetStatus(pb.GetStatusRequest(), timeout=5)
+                await stub.GetStatus(pb.GetStatusRequest(), timeout=20)
 
 
 async def test_a_rotated_authority_is_in_effect_without_a_restart_and_open_connections_live_on(

@@ -180,7 +180,7 @@ async def test_an_unfence_that_ends_while_it_is_out_is_followed_by_a_fence(node:
         await eventually(lambda: primary.keeper.fenced, what="fenced")
         (node.data / "fence").unlink()
         primary.keeper.ran("unfence", {})
-        await eventually(lambda: (node.data / "fence").exists(), within=2, what="fenced again, and not after 20 s")
+        await eventually(lambda: (node.data / "fence").exists(), within=10, what="fenced again, and not after 20 s")
         await eventually(lambda: primary.keeper.fenced, what="known to be fenced")
         assert primary.keeper.keeps_fenced("unfence")
         assert (node.data / "fence").read_text() == "60"

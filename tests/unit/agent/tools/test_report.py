@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
+from tests.support.stalls import in_time
 from tests.unit.agent.support import PYTHON, Manager, Node, eventually, fetch, role
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def test_the_time_when_it_was_last_ready_is_told_and_kept_on_the_volume(
     report = await role(tools)
     assert (report.ready, report.last_ready) == (False, last)
     await manager.stub.Stop(pb.StopRequest(), timeout=10)
-    async for stopped in tools.WatchRole(pb.GetRoleRequest(), timeout=10):
+    async for stopped in tools.WatchRole(pb.GetRoleRequest(), timeout=20):
         if stopped.process == pb.STOPPED:
             assert stopped.last_ready == last, "also of an engine that has ended"
             break
@@ -90,7 +91,7 @@ def _free(path: Path) -> int:
 
 
 async def _seen(tools: Tools, volume_full: bool) -> pb.RoleReport:
-    async for report in tools.WatchRole(pb.GetRoleRequest(), timeout=8):
+    async for report in tools.WatchRole(pb.GetRoleRequest(), timeout=30):
         if report.volume_full is volume_full:
             return report
     raise AssertionError("the stream ended")
@@ -118,7 +119,7 @@ async def test_the_death_of_an_engine_is_told_at_once(node: Node, manager: Manag
     os.kill(engine, signal.SIGKILL)
     while (report := await anext(reports)).role:
         pass
-    assert time.monotonic() - began < 2, "and not at the next poll"
+    assert in_time(began, 2), "and not at the next poll"
     assert report.process in (pb.EXITED, pb.BACKOFF)
     watch.cancel()
 
@@ -144,8 +145,8 @@ async def test_the_volume_remembers_no_more_of_an_engine_than_it_has_saved(
     before = (await manager.status()).volume
     (node.data / "position").write_text("99")
     await eventually(lambda: _at(tools, 99), what="how far it is")
-    report = await role(tools)
-    assert (report.ready, report.unsaved) == (True, "it writes what it has copied"), "it serves, and may take over"
+    await eventually(lambda: _ready(tools, True), what="it serves, and may take over")
+    assert (await role(tools)).unsaved == "it writes what it has copied"
     assert await fetch(node.tools_health_port, "/readyz") == (503, "not ready\n")
     (node.data / "well").unlink()
     await eventually(lambda: _ready(tools, False), what="no longer in sync, and it has not saved either")

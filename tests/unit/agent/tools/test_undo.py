@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -16,6 +18,7 @@ from redis.exceptions import RedisError
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
+from tests.support.stalls import stood_still
 from tests.unit.agent.support import Manager, Node, eventually, free_port, role
 
 if TYPE_CHECKING:
@@ -69,7 +72,7 @@ async def _run(tools: Tools, tool: str, **arguments: str) -> None:
     """As soon as agent 2 knows the state of the process."""
     await role(tools)
     result = pb.ToolResult()
-    async for output in tools.Run(pb.RunRequest(tool=tool, arguments=arguments), timeout=10):
+    async for output in tools.Run(pb.RunRequest(tool=tool, arguments=arguments), timeout=20):
         result = output.result
     assert result.success, result.message
 
@@ -97,8 +100,7 @@ async def test_a_new_agent_lifts_the_fence_of_one_that_was_killed_when_its_time_
     assert not await _writes(port)
     node.start_tools()
     await role(tools)
-    if time.monotonic() - began < 3.5:
-        assert not await _writes(port), "lifted before its time"
+    assert not await _writes(port) or time.monotonic() - began > 3.9, "lifted before its time"
     await eventually(lambda: _writes(port), what="writes flow again")
     assert time.monotonic() - began > 3.9
     await eventually(lambda: not _kept(node).exists(), what="nothing is due any more")
@@ -112,11 +114,11 @@ async def test_what_is_overdue_is_undone_when_the_engine_answers_again(
     kept = json.loads(_kept(node).read_text())
     _kept(node).write_text(json.dumps({"due": [{**due, "at": 1} for due in kept["due"]]}))  # long ago
     engine = (await manager.status()).pid
-    await asyncio.create_subprocess_exec("/bin/kill", "-STOP", str(engine))
+    os.kill(engine, signal.SIGSTOP)
     node.start_tools()
     await eventually(lambda: b"still to be undone" in node.agent_log.read_bytes(), what="a first attempt")
     assert _kept(node).exists()
-    await asyncio.create_subprocess_exec("/bin/kill", "-CONT", str(engine))
+    os.kill(engine, signal.SIGCONT)
     await eventually(lambda: _writes(port), what="writes flow again")
     await eventually(lambda: not _kept(node).exists(), what="nothing is due any more")
 
@@ -125,13 +127,14 @@ async def test_what_is_overdue_is_undone_when_the_engine_answers_again(
 async def test_what_was_lifted_by_hand_is_not_lifted_again(
     node: Node, tools: Tools, port: int, ending: str, times: int
 ) -> None:
+    began = time.monotonic()
     await _run(tools, "fence", seconds="2")
-    assert _kept(node).exists()
-    assert not await _writes(port)
+    assert (_kept(node).exists() and not await _writes(port)) or stood_still(began)
     await _run(tools, ending)
     assert await _writes(port)
     assert not _kept(node).exists()
-    assert _undone(node) == times
+    assert _undone(node) == times or stood_still(began), "its time was over before"
+    times = _undone(node)
     await asyncio.sleep(2.5)  # past the time of the fence, by the clock of the agent that fenced
     assert _undone(node) == times
     _kill(node.processes[-1])

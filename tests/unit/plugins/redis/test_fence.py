@@ -11,9 +11,12 @@ from redis.exceptions import RedisError
 from tests.unit.plugins.engines import Engine, cluster, until
 from tests.unit.plugins.support import load
 
+WAITS = 0.3
+"""Seconds for which a write is waited for that is to be refused, or never answered."""
 
-async def _acknowledged(engine: Engine, *words: str) -> bool:
-    async with engine.client(timeout=0.3) as client:
+
+async def _acknowledged(engine: Engine, *words: str, within: float = WAITS) -> bool:
+    async with engine.client(timeout=within) as client:
         try:
             await client.execute_command(*words)  # type: ignore[no-untyped-call]
         except (RedisError, OSError):
@@ -21,8 +24,8 @@ async def _acknowledged(engine: Engine, *words: str) -> bool:
         return True
 
 
-async def _transaction(engine: Engine) -> bool:
-    async with engine.client(timeout=0.3) as client, client.pipeline(transaction=True) as pipe:
+async def _transaction(engine: Engine, within: float) -> bool:
+    async with engine.client(timeout=within) as client, client.pipeline(transaction=True) as pipe:
         pipe.set("transaction", 1)
         try:
             await pipe.execute()
@@ -31,12 +34,12 @@ async def _transaction(engine: Engine) -> bool:
         return True
 
 
-async def _taken(engine: Engine) -> dict[str, bool]:
+async def _taken(engine: Engine, within: float = WAITS) -> dict[str, bool]:
     return {
-        "write": await _acknowledged(engine, "SET", "plain", "1"),
-        "removal": await _acknowledged(engine, "DEL", "plain"),
-        "script": await _acknowledged(engine, "EVAL", "return redis.call('SET', 'script', 1)", "0"),
-        "transaction": await _transaction(engine),
+        "write": await _acknowledged(engine, "SET", "plain", "1", within=within),
+        "removal": await _acknowledged(engine, "DEL", "plain", within=within),
+        "script": await _acknowledged(engine, "EVAL", "return redis.call('SET', 'script', 1)", "0", within=within),
+        "transaction": await _transaction(engine, within),
     }
 
 
@@ -54,16 +57,16 @@ async def test_a_fence_keeps_every_kind_of_write_out_until_it_is_lifted(
         replica = next(e for e in made.servers if e is not primary)
         everything = dict.fromkeys(await _taken(primary), True)
         await primary.tool("unfence")
-        assert await _taken(primary) == everything, "unfence is harmless where there is no fence"
+        assert await _taken(primary, within=10) == everything, "unfence is harmless where there is no fence"
         position = int((await primary.tool("fence", seconds="30"))["position"])
         await primary.tool("fence", seconds="30")
         assert position > 0
         for _ in range(2):  # the second time after the 1.5 s for which writes may wait under Sentinel
             assert await _taken(primary) == dict.fromkeys(everything, False)
-        assert await _acknowledged(primary, "GET", "plain")
+        assert await _acknowledged(primary, "GET", "plain", within=10)
         assert "only a primary can be fenced" in await replica.node.failure("fence", seconds="30")
         await primary.tool("unfence")
-        assert await _taken(primary) == everything
+        assert await _taken(primary, within=10) == everything
         assert await primary.ask("CONFIG", "GET", "min-replicas-to-write") == {"min-replicas-to-write": "0"}
 
 

@@ -70,7 +70,12 @@ async def test_nothing_is_forgotten_while_somebody_else_is_missing(tmp_path: Pat
         assert "each slave that should exist" in reason
         assert (await made.known_to(sentinel))[0] == "2", "it was reset though it could not find the missing one again"
         await missing.start()
-        await sentinel.tool("forget", node=removed.name, address=removed.address)
+
+        async def forgets() -> bool:
+            await sentinel.tool("forget", node=removed.name, address=removed.address)
+            return True
+
+        await until(forgets, "it has seen the missing one again")
         assert await made.known_to(sentinel) == ("1", "2")
 
 

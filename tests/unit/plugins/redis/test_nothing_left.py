@@ -14,11 +14,14 @@ import pytest
 from redis.exceptions import RedisError
 
 from agent.tooling.failure import ToolError
+from tests.support.stalls import in_time
 from tests.unit.plugins.engines import Cluster, Engine, cluster, until
 
 NOTHING_KEPT: dict[str, Any] = {"appendonly": False, "save": ""}
 SNAPSHOTS: dict[str, Any] = {"appendonly": False}
 KEYS = 1000
+STARTS_WITHIN = 90.0
+"""Seconds. Sentinels whose vote was split vote again only after 20."""
 
 
 async def _filled(made: Cluster) -> tuple[Engine, Engine]:
@@ -62,7 +65,7 @@ async def test_under_sentinel_the_replica_takes_over_and_nothing_is_lost(
             with suppress(RedisError):  # it says nothing more
                 await old.ask(*last_words.split())
         await old.kill()
-        await asyncio.wait_for(_started(old), 40)
+        await asyncio.wait_for(_started(old), STARTS_WITHIN)
         assert await new.role() == "master"
         assert await until(old.role, "it answers") == "replica"
         await _all_there(made)
@@ -101,7 +104,7 @@ async def test_a_volume_that_lost_its_files_is_no_better(tmp_path: Path, topolog
         if topology == "replication":
             assert "a replica has it" in await old.node.failure("preStart")
             return
-        await asyncio.wait_for(_started(old), 40)
+        await asyncio.wait_for(_started(old), STARTS_WITHIN)
         assert await new.role() == "master"
         await _all_there(made)
 
@@ -115,7 +118,7 @@ async def test_where_nobody_has_more_it_serves_with_what_is_left(tmp_path: Path,
         for engine in (old, other):
             await engine.kill()
         both = [asyncio.create_task(_started(engine)) for engine in (old, other)]
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(STARTS_WITHIN):
             await asyncio.gather(*both)
         await until(made.primary, "there is a primary")
         await asyncio.gather(*(until(engine.ready, "it serves") for engine in made.servers))
@@ -127,7 +130,7 @@ async def test_a_primary_that_kept_everything_is_back_before_anybody_misses_it(t
         await old.kill()
         began = time.monotonic()
         await old.start()
-        assert time.monotonic() - began < 2
+        assert in_time(began, 2)
         assert await until(old.role, "it answers") == "master"
         await _all_there(made)
 
@@ -167,7 +170,7 @@ async def test_one_that_would_load_for_long_does_where_nobody_else_can_serve(tmp
             await engine.kill()
         began = time.monotonic()
         await old.start()
-        assert time.monotonic() - began < 5
+        assert in_time(began, 5)
         await until(old.ready, "it serves")
         assert await old.role() == "master"
 
@@ -179,7 +182,7 @@ async def test_a_replica_that_comes_back_with_an_old_snapshot_is_not_elected(tmp
         for engine in (other, old):
             await engine.kill()
         starting = [asyncio.create_task(_started(engine)) for engine in (other, old)]
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(STARTS_WITHIN):
             await asyncio.gather(*starting)
         await _all_there(made)
         assert await made.primary() is old
@@ -212,7 +215,7 @@ async def test_a_replica_that_was_not_in_sync_does_not_keep_a_primary_waiting_th
         await old.kill()
         began = time.monotonic()
         await old.start()
-        assert time.monotonic() - began < 2
+        assert in_time(began, 2)
         await until(old.ready, "it serves")
         assert (await old.role(), await old.ask("GET", "later")) == ("master", "x")
 

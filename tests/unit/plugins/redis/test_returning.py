@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
+from tests.support.stalls import in_time
 from tests.unit.plugins.engines import Cluster, Engine, cluster, keep_asking, until
 
 
@@ -43,10 +44,10 @@ async def test_it_follows_within_seconds_and_disconnects_who_waited_for_it(tmp_p
                 async def follows() -> bool:
                     return await old.role() == "replica"
 
-                await until(follows, "it follows", 15)
+                await until(follows, "it follows")
             finally:
                 asked.cancel()
-            assert time.monotonic() - returned < 7
+            assert in_time(returned, 7)
             with pytest.raises(RedisError):
                 await waiting.set("after", 1)
         new = await made.primary()
@@ -72,6 +73,7 @@ async def test_one_that_was_just_chosen_is_not_put_back_by_its_own_agent(tmp_pat
         for _ in range(3):
             old = await made.primary()
             new = next(engine for engine in made.servers if engine is not old)
+            await new.tool("prepareFailover")
             asked = asyncio.create_task(keep_asking(new))
             await new.tool("failover", **{"from": old.address})
             until_then = time.monotonic() + 1.5  # in which its agent would have put it back
@@ -81,4 +83,3 @@ async def test_one_that_was_just_chosen_is_not_put_back_by_its_own_agent(tmp_pat
             await old.tool("follow", primary=new.address)
             asked.cancel()
             await until(old.ready, "the old one follows")
-            await asyncio.sleep(1)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from render.check.plugin import check_successor, shared_runtime_versions
-from tests.unit.plugins.engines import cluster
+from tests.unit.plugins.engines import cluster, until
 from tests.unit.plugins.support import files, load, wanted
 
 OPERATIONS = {"fence", "unfence", "failover", "follow"}
@@ -65,4 +65,4 @@ async def test_what_is_new_in_1_1(tmp_path: Path) -> None:
         assert all(microseconds.isdecimal() for microseconds in (await primary.tool("slowlog")).values())
         assert int((await primary.tool("memory"))["used_memory"]) > 100_000
         replica = next(e for e in made.servers if e is not primary)
-        assert await replica.ready()
+        await until(replica.ready, "in sync")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.app import Phase
 from api.plugin import Port
 from render.manifests.budgets import disruption_budgets
 from render.manifests.labels import object_labels
@@ -208,3 +211,11 @@ def test_nothing_of_an_app_looks_as_if_a_gitops_tool_had_applied_it() -> None:
     for metadata in found:
         assert not TRACKED_BY & {*metadata["labels"], *metadata.get("annotations", {})}
         assert metadata["labels"].get("app.kubernetes.io/managed-by") != "Helm"
+
+
+def test_the_health_check_for_argo_cd_goes_by_phases_that_there_are() -> None:
+    text = (Path(__file__).resolve().parents[4] / "docs" / "gitops.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"local of_phase = {(.*)}", text)
+    named = re.findall(r"(\w+) = ", table)
+    assert len(named) == 4
+    assert {*named} <= {*Phase}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from api.names import FINALIZER
 from api.operations import Notice, NoticeKind
 from clients.shared_watch import Change, WatchEvent
 from tests.unit.watcher.support.objects import Manifest, app
@@ -42,6 +43,19 @@ def test_what_a_person_does_is_told(change: Callable[[Manifest], object]) -> Non
     notice = changed(change)
     assert notice is not None
     assert notice.kind == NoticeKind.SPEC
+
+
+def test_a_finalizer_that_somebody_takes_off_is_told_unless_the_app_is_deleted() -> None:
+    """Without it a deletion would go past the platform."""
+    held, free = app(), app()
+    held["metadata"]["finalizers"] = [FINALIZER, "another/one"]
+    free["metadata"]["finalizers"] = ["another/one"]
+    notice = notice_for(WatchEvent(Change.MODIFIED, free, held))
+    assert notice is not None
+    assert notice.kind == NoticeKind.DRIFT
+    for each in (held, free):
+        each["metadata"]["deletionTimestamp"] = "2025-01-01T00:00:00Z"
+    assert notice_for(WatchEvent(Change.MODIFIED, free, held)) is None
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,9 @@ from watcher.failover.observations import Observation
 pytestmark = pytest.mark.usefixtures("virtual_time")
 
 
+MOVING = {"component": "redis", "source": FIRST, "candidate": SECOND, "since": "2026-01-01T00:00:00Z"}
+
+
 def _waits(known: Installation) -> None:
     known.agents.say(FIRST, "", process=agent_pb2.WAITING, ready=False, message="waits for the word")
 
@@ -110,10 +113,11 @@ async def test_while_the_app_cannot_be_read_it_waits(monkeypatch: pytest.MonkeyP
     [
         {"fenced": [{"node": FIRST, "component": "redis", "since": ""}]},
         {"operation": {"type": "Failover", "state": "Running", "step": "who could take over"}},
-        {"operation": {"type": "Switchover", "state": "Running", "step": f"{SECOND} takes over from {FIRST}"}},
+        {"moving": [MOVING]},
+        {"deployed": None},
     ],
 )
-async def test_a_failover_that_the_caches_have_not_seen_yet_keeps_it_waiting(
+async def test_what_the_caches_have_not_seen_yet_keeps_it_waiting(
     monkeypatch: pytest.MonkeyPatch, status: dict[str, Any]
 ) -> None:
     known = Installation(monkeypatch)
@@ -125,10 +129,10 @@ async def test_a_failover_that_the_caches_have_not_seen_yet_keeps_it_waiting(
 
 
 @pytest.mark.parametrize("operation", [{"state": "Paused", "step": f"before {FIRST} → {SECOND}"}, {"step": "begin"}])
-async def test_a_switchover_that_has_moved_nothing_does_not_keep_it_waiting(
+async def test_an_operation_that_has_moved_nothing_does_not_keep_it_waiting(
     monkeypatch: pytest.MonkeyPatch, operation: dict[str, Any]
 ) -> None:
-    """A paused one kept an App without a primary until somebody said resume."""
+    """A paused Switchover kept an App without a primary until somebody said resume."""
     known = Installation(monkeypatch)
     async with known.watching():
         await known.settled()
@@ -162,7 +166,7 @@ async def test_where_the_platform_gives_no_word_a_lone_primary_has_it_from_the_w
     [
         ({"fenced": [{"node": FIRST, "component": "redis", "since": ""}]}, "only a Failover lets it in again"),
         ({"operation": {"type": "Failover", "state": "Running", "step": "choose"}}, "a Failover was begun"),
-        ({"operation": {"type": "Switchover", "state": "Running", "step": f"{FIRST}: move"}}, "the Switchover is at"),
+        ({"moving": [MOVING]}, f"the role was on its way from {FIRST} to {SECOND}"),
     ],
 )
 async def test_where_another_may_have_its_role_a_lone_primary_waits_and_it_is_said_for_what(
@@ -218,3 +222,56 @@ async def test_of_two_that_wait_and_of_whom_nothing_is_known_neither_does(monkey
         known.agents.say(SECOND, "", process=agent_pb2.WAITING, ready=False, message="waits for the word")
         _waits(known)
         await _not_renewed(known)
+
+
+@pytest.mark.parametrize(
+    ("operation", "state"),
+    [
+        ("Switchover", "Paused"),
+        ("Upgrade", "Running"),
+        ("Resize", "Waiting"),
+        ("Restart", "Running"),
+        ("Scale", "Failed"),
+        ("Reconfigure", "Cancelled"),
+    ],
+)
+async def test_whichever_operation_was_moving_its_role_and_whatever_became_of_it_it_waits(
+    monkeypatch: pytest.MonkeyPatch, operation: str, state: str
+) -> None:
+    """Worker and watcher died as it moved: the node that took the role was cut off, with a replica that followed it."""
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        step = {"type": operation, "state": state, "step": f"{FIRST}: move its role to {SECOND}"}
+        known.put_status(operation=step, moving=[MOVING])
+        known.down = True
+        _waits(known)
+        known.agents.say(SECOND, "", process=agent_pb2.STARTING, ready=False, message="nobody hears it")
+        await asyncio.sleep(20)
+        await _not_renewed(known)
+        known.put_status(moving=[])
+        await _renewed_again(known)
+
+
+async def test_a_role_of_another_component_that_is_on_its_way_does_not_keep_it_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = Installation(monkeypatch)
+    kubernetes = cast(Kubernetes, known.kubernetes)
+    holder = Holder((NAMESPACE, APP, "redis"), "its-pod", AgentTarget(NAMESPACE, APP, FIRST, "198.18.0.2"), begins=True)
+    known.put_status(moving=[{**MOVING, "component": "other"}])
+    assert await may_not_begin(kubernetes, holder) == ""
+
+
+async def test_a_status_that_was_lost_while_it_was_silent_does_not_keep_the_one_from_beginning_that_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would wait to be heard itself. Another that is silent may have the role still."""
+    known = Installation(monkeypatch)
+    kubernetes = cast(Kubernetes, known.kubernetes)
+    holder = Holder((NAMESPACE, APP, "redis"), "its-pod", AgentTarget(NAMESPACE, APP, FIRST, "198.18.0.2"), begins=True)
+    lost = {**MOVING, "source": ""}
+    known.put_status(moving=[{**lost, "candidate": FIRST}])
+    assert await may_not_begin(kubernetes, holder) == ""
+    known.put_status(moving=[{**lost, "candidate": FIRST}, {**lost, "candidate": SECOND}])
+    assert f"{SECOND}, which may have been given the role, is silent" in await may_not_begin(kubernetes, holder)

@@ -50,7 +50,9 @@ def test_nothing_is_found_where_all_is_well() -> None:
     assert findings(facts(WELL), NOW) == []
 
 
-@pytest.mark.parametrize("process", [Process.EXITED, Process.BACKOFF, Process.CRASH_LOOP, Process.LINGERING])
+@pytest.mark.parametrize(
+    "process", [Process.EXITED, Process.BACKOFF, Process.CRASH_LOOP, Process.LINGERING, Process.UNREADABLE]
+)
 def test_a_process_that_ended_by_itself_is_lost_at_once(process: Process) -> None:
     found = only(findings(facts(replace(WELL, process=process, role="", message="ended with 137"), holder=""), NOW))
     assert (found.kind, found.node, found.blocked) == (Kind.DEAD, FIRST, "")

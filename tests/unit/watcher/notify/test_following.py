@@ -148,6 +148,21 @@ async def test_a_deleted_object_of_a_living_app_is_told(monkeypatch: pytest.Monk
     assert f"Service {APP}-redis was deleted" in fake.notices[1][1].detail
 
 
+async def test_a_pod_that_goes_unasked_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have lost its labels, and runs on; that it ends as it was asked to is nothing special."""
+    fake, kubernetes = FakeTemporal(monkeypatch), deployed()
+    lost, ended = pod("redis", 0), pod("redis", 1)
+    ended["metadata"]["deletionTimestamp"] = "2025-01-01T00:00:00Z"
+    for each in (lost, ended):
+        kubernetes.put(each)
+    async with watched(cast(Kubernetes, kubernetes)) as cluster, Notifier(cluster, "test"):
+        await eventually(lambda: len(fake.notices) == 1)
+        kubernetes.remove(ended)
+        kubernetes.remove(lost)
+        await eventually(lambda: len(fake.notices) == 2)
+    assert fake.notices[1][1].detail == f"Pod {lost['metadata']['name']} was deleted, or lost its labels"
+
+
 async def test_nothing_is_told_of_the_objects_of_an_app_that_is_being_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     fake, kubernetes = FakeTemporal(monkeypatch), deployed()
     async with watched(cast(Kubernetes, kubernetes)) as cluster, Notifier(cluster, "test"):

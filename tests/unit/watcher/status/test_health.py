@@ -140,6 +140,23 @@ def test_an_app_in_good_health_is_as_wanted() -> None:
             "the engine of cache-1 keeps ending: exit code 1: bad directive",
         ),
         (
+            with_node(
+                well(), 1, Said(follows=ADDRESSES[0], unreadable="version 8.0 of the engine has had this volume")
+            ),
+            Kind.UNREADABLE_VOLUME,
+            "Degraded",
+            True,
+            "cache-1: version 8.0 of the engine has had this volume",
+        ),
+        (
+            with_node(well(), 1, volume_going=True),
+            Kind.VOLUME_GOING,
+            "Degraded",
+            True,
+            "the volume claim of cache-1 was deleted, and goes with its data as soon as its Pod has ended; delete that "
+            "Pod while another node has the data, which it then copies",
+        ),
+        (
             with_node(well(), 1, address="10.0.0.9"),
             Kind.ADDRESS_CHANGED,
             "FailoverReady",
@@ -210,6 +227,7 @@ SAID = st.builds(
     credentials_refused=st.booleans(),
     credentials_changed=st.sampled_from(["", "..1"]),
     keeps_ending=st.sampled_from(["", "exit code 1"]),
+    unreadable=st.sampled_from(["", "version 8.0 has had this volume"]),
     failover_off=st.sampled_from(["", "it does not reach the primary"]),
 )
 ROLES = st.sampled_from(["", "master", "replica"])
@@ -269,6 +287,7 @@ def test_nothing_that_is_wrong_is_ever_as_wanted(facts: AppFacts) -> None:
         any(n.heard is not None and n.heard.credentials_refused for n in nodes),
         any(n.heard is not None and n.heard.credentials_changed for n in nodes),
         any(n.heard is not None and n.heard.keeps_ending for n in nodes),
+        any(n.heard is not None and n.heard.unreadable for n in nodes),
         any(n.heard is not None and n.heard.failover_off for n in nodes),
         any(n.heard is not None and n.heard.follows == FOLLOWS_NOBODY and n not in holding for n in nodes),
         any(n.heard is not None and n.heard.follows not in ("", primary) and n not in holding for n in nodes),

@@ -83,6 +83,23 @@ async def writing(*objects: Manifest, to: FakeKubernetes | None = None) -> Async
         yield kubernetes
 
 
+async def test_one_that_somebody_made_immutable_is_replaced_and_goes_on_saying_what_is() -> None:
+    async with writing(*upgrading()) as kubernetes:
+        await eventually(lambda: written(kubernetes) == WANTED)
+        kubernetes.put({**live(kubernetes), "immutable": True, "data": {"basic": '"frozen"'}})
+        await eventually(lambda: written(kubernetes) == WANTED)
+        assert not live(kubernetes).get("immutable")
+        kubernetes.put(app(deployed={**DEPLOYED, "pluginVersion": "1.2.0"}))
+        await eventually(lambda: written(kubernetes)["basic"]["pluginVersion"] == "1.2.0")
+
+
+async def test_one_that_is_frozen_while_it_says_what_is_so_can_be_changed_again() -> None:
+    async with writing(*upgrading()) as kubernetes:
+        await eventually(lambda: written(kubernetes) == WANTED)
+        kubernetes.put({**live(kubernetes), "immutable": True})
+        await eventually(lambda: written(kubernetes) == WANTED and not live(kubernetes).get("immutable"))
+
+
 def written(kubernetes: FakeKubernetes) -> Any:
     found = kubernetes.objects.get(("ConfigMap", NAMESPACE, f"{APP}-metadata"))
     return {name: json.loads(text) for name, text in found["data"].items()} if found is not None else None

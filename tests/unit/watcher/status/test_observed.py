@@ -125,6 +125,21 @@ async def test_a_service_that_somebody_deleted_is_told_though_nobody_puts_it_bac
         await eventually(seen.as_wanted)
 
 
+async def test_a_claim_that_somebody_deleted_is_told_while_its_pod_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The App was as wanted, and the node's data gone at the next restart."""
+    async with as_wanted(monkeypatch) as (known, seen):
+        labels = {"middleware.io/app": APP}
+        claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata(SECOND, labels), "spec": {}}
+        known.kubernetes.put(claim)
+        going = metadata(SECOND, labels, deletionTimestamp="2026-01-01T00:00:00Z")
+        known.kubernetes.put({**claim, "metadata": going})
+        await eventually(lambda: f"the volume claim of {SECOND} was deleted" in seen.status["message"], timeout=1.0)
+        assert seen.condition("Degraded") == ("True", "VolumeGoing")
+        await eventually(lambda: len(seen.events("VolumeGoing")) == 1, timeout=10.0)
+        known.kubernetes.remove(claim)
+        await eventually(seen.as_wanted)
+
+
 async def test_a_primary_that_refuses_every_write_is_told_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     async with as_wanted(monkeypatch) as (known, seen):
         refusal = "NOREPLICAS Not enough good replicas to write."

@@ -10,7 +10,14 @@ from typing import Any
 import grpc
 
 from clients.agents import AgentError, AgentTarget
-from clients.errors import AlreadyExistsError, ConflictError, KubernetesError, NotFoundError, UnavailableError
+from clients.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidError,
+    KubernetesError,
+    NotFoundError,
+    UnavailableError,
+)
 from clients.resources import Resource, resource_of
 from proto import agent_pb2
 from tests.unit.watcher.support import rights
@@ -107,7 +114,9 @@ class FakeKubernetes:
         self._checked("create", key[2], manifest)
         if key in self.objects:
             raise AlreadyExistsError("creating", 409, "AlreadyExists", key[2])
-        return self._store(key, copy.deepcopy(manifest), "ADDED")
+        made = copy.deepcopy(manifest)
+        made["metadata"] = {"uid": f"uid-{self._version}", **made["metadata"]}
+        return self._store(key, made, "ADDED")
 
     async def replace(self, manifest: Manifest) -> Manifest:
         key = self._key(manifest)
@@ -135,7 +144,23 @@ class FakeKubernetes:
         version = (wanted.get("metadata") or {}).get("resourceVersion")
         if version is not None:
             self._check_version(key, version)
-        return self._store(key, _merged(self.objects[key], wanted), "MODIFIED")
+        after = _merged(self.objects[key], wanted)
+        _check_frozen(self.objects[key], after)
+        return self._store(key, after, "MODIFIED")
+
+    async def delete(
+        self, resource: Resource, name: str, namespace: str | None = None, *, uid: str = "", version: str = "", **_: Any
+    ) -> bool:
+        rights.check(self.who, "delete", resource)
+        self._checked("delete", name, uid)
+        found = self.objects.get((resource.kind, namespace or "", name))
+        if found is None:
+            return False
+        metadata = found["metadata"]
+        if (uid and metadata.get("uid") != uid) or (version and metadata["resourceVersion"] != version):
+            raise ConflictError("deleting", 409, "Conflict", "it is another by now")
+        self.remove(found)
+        return True
 
     async def apply(self, manifest: Manifest, *, subresource: str | None = None, **_: Any) -> Manifest:
         key = self._key(manifest)
@@ -182,6 +207,12 @@ class Administrators(FakeKubernetes):
     """Reached with a person's rights, who may do everything."""
 
     who = ""
+
+
+def _check_frozen(live: Manifest, after: Manifest) -> None:
+    """As the API server does for a ConfigMap or Secret that is ``immutable``."""
+    if live.get("immutable") and (after.get("data") != live.get("data") or not after.get("immutable")):
+        raise InvalidError("writing", 422, "Invalid", "data: field is immutable when `immutable` is set")
 
 
 def _selected(manifest: Manifest, selector: str) -> bool:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from api.look import AppSnapshot, Evacuation
 from api.operations import Notice, NoticeKind, OperationResult, OperationType, Outcome
-from api.steps import AppSnapshot, Evacuation
 from workflows.entity.drain import LONGEST_PAUSE, heard, learn_move, next_move, with_word
 from workflows.entity.planner import Telling
 from workflows.entity.state import EntityState

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from api.look import AppSnapshot
 from api.operations import OperationRequest, OperationResult, OperationType, Outcome
-from api.steps import AppSnapshot
 from workflows.entity.manual_queue import ManualQueue
 from workflows.entity.planner import Decision, plan
 from workflows.entity.state import EntityState

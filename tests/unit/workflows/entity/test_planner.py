@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from api.look import AppSnapshot
 from api.operations import OperationType, Outcome, Suspicion
-from api.steps import AppSnapshot
 from workflows.entity.planner import Failure, Memory, Telling, interrupts, must_tell, plan, refuse_by_request, settle
 
 NEW = AppSnapshot(exists=True, uid="u", generation=1, spec_hash="one")

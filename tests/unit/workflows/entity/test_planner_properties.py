@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.look import AppSnapshot
 from api.operations import OperationType, Suspicion
-from api.steps import AppSnapshot
 from workflows.entity.planner import Failure, Memory, interrupts, must_tell, plan
 
 HASHES = st.sampled_from(["", "one", "two"])

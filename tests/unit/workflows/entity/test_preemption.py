@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from api.look import AppSnapshot, Evacuation
 from api.operations import OperationState, OperationType
-from api.steps import AppSnapshot, Evacuation
 from workflows.entity.preemption import room_for
 from workflows.entity.state import EntityState
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.look import AppSnapshot, Evacuation
 from api.operations import OperationResult, OperationType, Outcome, Scope
-from api.steps import AppSnapshot, Evacuation
 from workflows.entity.planner import plan
 from workflows.entity.start_operation import shortened
 from workflows.entity.state import FIRST_RETRY, KEPT_RESULTS, LONGEST_RETRY, EntityState, Ticket
