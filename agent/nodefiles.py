@@ -14,9 +14,9 @@ from agent.documents import Bundle
 from agent.record import Record
 from agent.settings import Settings
 from agent.storage import write_if_changed
-from agent.tooling.expressions import expression
 from agent.tooling.names import Scope
 from agent.tooling.variables import Secrets
+from language.expressions import expression
 
 LEAD = "node.lead"
 _EXPRESSION = re.compile("\ue000(.*?)\ue001", re.DOTALL)

@@ -18,6 +18,7 @@ from cli.session import CommandError
 from clients.errors import AlreadyExistsError, ForbiddenError
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, CONFIG_MAP, Manifest
+from language.versions import version_key
 from render.check.plugin import check_bundle, check_successor
 from render.plugin.bundle import (
     DEFINITION,
@@ -32,7 +33,6 @@ from render.plugin.bundle import (
     to_config_maps,
 )
 from render.plugin.problems import Problem
-from render.plugin.versions import version_key
 
 _SELECTOR = "app.kubernetes.io/component=plugin"
 _FORBIDDEN = (

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from api.group import MemberState
 from api.names import ANNOTATION_APP_UID, ANNOTATION_RUNTIME_VERSION
 from clients.resources import Manifest
+from language.versions import version_key
 from render.desired.app import DesiredApp, DesiredComponent
 from render.desired.recorded_state import State
 from render.desired.state_edits import had
 from render.manifests.deployments import version_of
 from render.plugin.problems import Problem
-from render.plugin.versions import version_key
 from render.validation.transitions import unreadable
 
 

@@ -18,6 +18,7 @@ from api.operations import OperationType
 from api.steps import Applied, ErrorType, RolledBack, Step, Target
 from clients.errors import InvalidError
 from clients.resources import VOLUME_CLAIM
+from language.versions import version_key
 from render.check.growth import Ungrown
 from render.desired.app import DesiredApp
 from render.desired.recorded_state import State
@@ -25,7 +26,6 @@ from render.desired.state_edits import had, plugin_put_back, restored
 from render.manifests.deployments import VERSION_LABEL
 from render.manifests.objects import node_volume_claim
 from render.manifests.volumes import held_sizes
-from render.plugin.versions import version_key
 
 
 class Upgrade:

@@ -27,12 +27,12 @@ from api.names import ANNOTATION_APP_UID, API_GROUP, MIDDLEWARE_CONTAINER, app_l
 from api.steps import ErrorType, NodeStep
 from clients.pod_reason import container_status
 from clients.resources import DEPLOYMENT, POD, VOLUME_CLAIM, Manifest
+from language.versions import version_key
 from render.desired.app import DesiredComponent, DesiredGroup, DesiredNode
 from render.desired.state_edits import Members, engine_ran, had, wiped
 from render.manifests.deployments import VERSION_LABEL, version_of
 from render.manifests.objects import node_volume_claim
 from render.plugin.bundle import PluginBundle
-from render.plugin.versions import version_key
 from render.validation.transitions import unreadable
 
 WIPED_FOR = f"{API_GROUP}/wiped-for"

@@ -23,9 +23,9 @@ from pathlib import Path
 
 from agent.decoding import DecodingError, decode
 from agent.document import EngineVersion, NodeDocument
-from agent.engine.versions import version_key
 from agent.record import has_record
 from agent.storage import write_atomically
+from language.versions import version_key
 
 FILE = "engine.json"
 

@@ -20,10 +20,10 @@ from agent.nodefiles import node_names, start_names, write_files
 from agent.record import read_record
 from agent.settings import PathRefusedError, Settings
 from agent.storage import remove_leftovers, write_atomically
-from agent.tooling.expressions import ExpressionError, filled
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.names import Scope
+from language.expressions import ExpressionError, filled
 
 PRE_START = "preStart"
 FOUND_FILE = "found.json"

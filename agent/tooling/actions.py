@@ -14,12 +14,12 @@ from agent.storage import write_atomically
 from agent.tooling import http
 from agent.tooling.answers import PARSERS, RespAnswer, TextAnswer, resp_login
 from agent.tooling.connections import Answer, ConnectionPool, Exchange, Login
-from agent.tooling.expressions import filled
 from agent.tooling.failure import StepError, shown
-from agent.tooling.filters import Failure
 from agent.tooling.names import Scope
 from agent.tooling.program import Program, run_program
 from agent.tooling.protocols import resp
+from language.expressions import filled
+from language.filters import Failure
 
 
 @dataclass

@@ -13,11 +13,11 @@ from agent.process.reaper import Reaper
 from agent.settings import PathRefusedError, Settings
 from agent.tooling.actions import Actions
 from agent.tooling.connections import ConnectionPool
-from agent.tooling.expressions import ExpressionError, expression, filled
 from agent.tooling.failure import LoginRefusedError, StepError, ToolError, shown
-from agent.tooling.filters import Failure
 from agent.tooling.names import Scope
 from agent.tooling.variables import Secrets
+from language.expressions import ExpressionError, expression, filled
+from language.filters import Failure
 
 _DEEPEST = 16
 """Sequences that call each other."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from agent.tooling.expressions import ExpressionError, expression
 from agent.tooling.variables import Secrets, UnknownNameError
+from language.expressions import ExpressionError, expression
 
 SECRET, ALSO = "secret", "alsoValid"
 """``secret.password``: the password in use; ``alsoValid.password``: the other one that is valid while passwords are

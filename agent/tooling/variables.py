@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote as percent_encoded
 
-from agent.tooling.quoting import QUOTINGS
+from language.quoting import QUOTINGS
 
 _NAME = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
 _SECRETS = "secret."

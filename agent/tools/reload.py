@@ -25,9 +25,9 @@ from agent.nodefiles import node_names, start_names, write_files
 from agent.process.preparation import FOUND_FILE
 from agent.record import read_record
 from agent.settings import PathRefusedError
-from agent.tooling.expressions import ExpressionError
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
+from language.expressions import ExpressionError
 
 
 class PushRefusedError(Exception):

@@ -22,13 +22,13 @@ from agent.process.link import StatusFollower
 from agent.process.state import StatusBoard
 from agent.record import read_record
 from agent.requests import RequestMemory
-from agent.tooling.expressions import ExpressionError, filled
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.names import Scope
 from agent.tools.monitor import Monitor, Report
 from agent.tools.reload import PushedSource, PushRefusedError, Reloader
 from agent.tools.undo import Undoing
+from language.expressions import ExpressionError, filled
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
 

@@ -11,10 +11,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 REGISTRY = "middleware.local"
 
 # Our packages, in the one place that decides what an image of ours holds.
-AGENT_PACKAGES = ("agent", "proto")
+AGENT_PACKAGES = ("agent", "language", "proto")
 PLATFORM_PACKAGES = (
     "api",
     "clients",
+    "language",
     "render",
     "workflows",
     "activities",
@@ -26,7 +27,7 @@ PLATFORM_PACKAGES = (
 )
 
 # What the agent imports beside the standard library; their own requirements follow from the lock.
-AGENT_REQUIREMENTS = ("grpcio", "grpcio-health-checking", "protobuf")
+AGENT_REQUIREMENTS = ("grpcio", "grpcio-health-checking", "jinja2", "protobuf")
 
 
 @dataclass(frozen=True)

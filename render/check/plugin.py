@@ -11,6 +11,7 @@ from api.app import App
 from api.names import AGENT_PORTS
 from api.plugin import ComponentDefinition, Topology
 from api.tools import LONGEST, Tool, ToolName
+from language.versions import version_key
 from render.check.credentials import BOTH
 from render.check.parameter_checks import failed_checks, warnings
 from render.check.raw_values import raw_values
@@ -20,7 +21,6 @@ from render.plugin.amounts import resource_problems, size_problem
 from render.plugin.bundle import DEFINITION, PluginBundle
 from render.plugin.problems import Problem, listing
 from render.plugin.templates import TemplateFailure
-from render.plugin.versions import version_key
 
 __all__ = ["check_bundle", "check_successor", "shared_runtime_versions"]
 

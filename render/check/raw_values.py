@@ -13,11 +13,11 @@ from typing import Any
 
 from api.plugin import Parameter
 from api.tools import Tool
+from language.quoting import QUOTINGS
 from render.desired.app import DesiredApp, DesiredComponent
 from render.manifests.node import stand_in_addresses, template_context
 from render.plugin.parameters import parameter_problems
 from render.plugin.problems import Problem
-from render.plugin.quoting import QUOTINGS
 
 _RAW_SECRET = re.compile(r"\$\{secret\.[^}|]*\}|\{\{\s*(?:secret|alsoValid)\.\w+\s*\}\}")
 _CANARY = 'a b"c\\d#e'

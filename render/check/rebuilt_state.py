@@ -42,11 +42,11 @@ from api.names import (
     group_name,
     node_ordinal,
 )
+from language.versions import version_key
 from render.desired.recorded_state import GroupState, State, by_ordinal
 from render.desired.revisions import newest_first, read_revision
 from render.desired.spec_parts import pod_facts
 from render.manifests.deployments import is_of, version_of
-from render.plugin.versions import version_key
 
 REBUILT = "rebuilt"
 """Instead of a spec's hash: a Deploy then compares everything with the spec."""

@@ -17,10 +17,10 @@ from api.component import Component, ComponentSpec, ComponentStatus
 from api.group import Group, GroupSpec, GroupStatus, Member, MemberState
 from api.meta import Manifest
 from api.names import LABEL_COMPONENT, LABEL_GROUP, component_name, group_name
+from language.versions import version_key
 from render.desired.app import RecordedState
 from render.desired.revisions import read_revision
 from render.desired.spec_parts import Deployed
-from render.plugin.versions import version_key
 
 
 @dataclass(frozen=True)

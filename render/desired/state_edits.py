@@ -13,10 +13,10 @@ from api.component import ComponentSpec
 from api.group import GroupSpec, Member, MemberState
 from api.meta import parse_quantity
 from api.operations import OperationType
+from language.versions import version_key
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.desired.recorded_state import GroupState, State, by_ordinal
 from render.desired.spec_parts import pod_facts
-from render.plugin.versions import version_key
 
 Members = tuple[Member, ...]
 _ROLLING = (OperationType.UPGRADE, OperationType.RESIZE)

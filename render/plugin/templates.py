@@ -14,11 +14,11 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from agent.tooling.filters import version
+from language.filters import version
+from language.quoting import QUOTINGS
+from language.versions import version_key
 from render.plugin.at_start import NAME, AtStart, deferring
 from render.plugin.byte_sizes import in_bytes
-from render.plugin.quoting import QUOTINGS
-from render.plugin.versions import version_key
 
 OUTPUT_LIMIT = 512 * 1024
 """Characters of one rendered file: half of what a ConfigMap holds."""

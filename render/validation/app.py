@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from api.app import App, ComponentTemplate, GroupTemplate, Resources
 from api.names import group_name
 from api.plugin import Topology, TopologyComponent
+from language.versions import version_key
 from render.check.parameter_checks import failed_checks
 from render.check.trial import render_trial
 from render.desired.app import RecordedState, chosen_topology, desired, group_templates, replicas_of
@@ -22,7 +23,6 @@ from render.plugin.bundle import PluginBundle
 from render.plugin.parameters import parameter_problems
 from render.plugin.problems import Problem, from_pydantic, listing, near
 from render.plugin.templates import TemplateFailure
-from render.plugin.versions import version_key
 from render.validation.derived_names import name_problems
 from render.validation.immutability import immutability_problems
 from render.validation.transitions import component_path

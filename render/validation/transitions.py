@@ -11,12 +11,12 @@ from dataclasses import replace
 
 from api.app import App
 from api.meta import parse_quantity
+from language.versions import version_key
 from render.check.parameter_checks import failed_checks
 from render.desired.app import DesiredApp, DesiredComponent
 from render.desired.spec_parts import Deployed
 from render.plugin.bundle import PluginBundle
 from render.plugin.problems import Problem
-from render.plugin.versions import version_key
 
 
 def transition_problems(

@@ -12,7 +12,7 @@ from cli.plugins import install, installed, installed_bundle, neighbours
 from cli.session import CommandError
 from clients.errors import ForbiddenError, KubernetesError
 from clients.kubernetes import Kubernetes
-from render.plugin.versions import version_key
+from language.versions import version_key
 from tests.unit.watcher.support.fakes import Administrators, FakeKubernetes
 
 REDIS = Path(__file__).resolve().parents[3] / "plugins" / "redis"

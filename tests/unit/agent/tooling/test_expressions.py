@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agent.tooling.expressions import ExpressionError, expression, filled, text
-from agent.tooling.filters import Failure
 from agent.tooling.names import Scope
 from agent.tooling.variables import Secrets
+from language.expressions import ExpressionError, expression, filled, text
+from language.filters import Failure
 from tests.unit.agent.support import write_secret
 
 KNOWN = {

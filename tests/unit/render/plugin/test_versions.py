@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from language.versions import version_key
 from render.plugin.templates import Templates
-from render.plugin.versions import version_key
 
 ORDER = [
     "6.0", "6.2.1", "7.0-alpha", "7.0-beta.2", "7.0-beta.11", "7.0-rc1", "7.0-rc2", "7.0-rc10", "7.0", "7.0.1",

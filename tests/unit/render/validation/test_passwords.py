@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from language.quoting import QUOTINGS
 from render.check.plugin import check_bundle
 from render.desired.app import DesiredApp
 from render.plugin.bundle import load_folder
-from render.plugin.quoting import QUOTINGS
 from render.validation.passwords import password_problems
 from tests.unit.activities.support.cluster import NAME, NAMESPACE, World
 from tests.unit.plugins.support import PLUGINS, wanted

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from agent.tooling.quoting import QUOTINGS
+from language.quoting import QUOTINGS
+from language.versions import version_key
 
 _QUANTITY = re.compile(r"([0-9]+(?:[.][0-9]+)?)([kMGTP]i?|m)?B?")
 _UNITS: Mapping[str, float] = {
@@ -48,22 +49,14 @@ def seconds(value: Any) -> float:
 def version(value: Any, condition: str) -> bool:
     """``runtimeVersion is version('>=7.0')``; several conditions, parted by commas, must all hold. A pre-release comes
     before its release. Raises ValueError."""
-    own = _version(str(value))
+    own = version_key(str(value))
     for part in condition.split(","):
         found = _CONDITION.fullmatch(part)
         if found is None:
             raise ValueError(f"{part.strip()!r} is not a condition on a version; write for example >=7.0")
-        if not _COMPARED[found.group(1)](own, _version(found.group(2))):
+        if not _COMPARED[found.group(1)](own, version_key(found.group(2))):
             return False
     return True
-
-
-def _version(text: str) -> tuple[tuple[int, ...], int, str]:
-    release, dash, pre = text.partition("-")
-    numbers = [int(part) for part in re.findall(r"[0-9]+", release)]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers), 0 if dash else 1, pre
 
 
 def matching(value: Any, pattern: str) -> bool:

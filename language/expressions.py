@@ -19,7 +19,7 @@ import jinja2
 from jinja2 import meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from agent.tooling.filters import FILTERS, TESTS
+from language.filters import FILTERS, TESTS
 
 _BRACES = "{{"
 _KEPT = 2048

@@ -1,7 +1,6 @@
 """Values as the places take them into which they are put: ``{{ value | quoted }}``.
 
 A text is somebody's own, with spaces, quotes or a ``#`` in it; as it is it would end a word, or begin a comment.
-The same forms are there for what the agents fill in (``agent.tooling.quoting``); a test holds the two together.
 """
 
 from __future__ import annotations
