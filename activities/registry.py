@@ -25,6 +25,7 @@ from activities.roles.failover import Failover
 from activities.roles.promote import Promote
 from activities.roles.rejoin import Rejoin
 from activities.roles.switchover import Switchover
+from activities.rollout.clearance import AfterRoll
 from activities.rollout.expand_and_roll_back import Upgrade
 from activities.rollout.plan_roll import Roll
 from activities.rollout.roll_node import Node
@@ -56,6 +57,7 @@ def all_activities(platform: Platform) -> list[Callable[..., Any]]:
         control.tell_state,
         roll.plan_roll,
         node.roll_node,
+        AfterRoll(platform).after_roll,
         switchover.plan_move,
         switchover.switchover,
         failover.plan_failover,

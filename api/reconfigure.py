@@ -13,13 +13,15 @@ from api.steps import NodeStep, RollNode, Target
 @dataclass(frozen=True)
 class ConfigPlan:
     """``nodes``: in the order in which they are configured. ``restart``: a parameter is only read at the start.
-    ``ordered``: the order is the parameters', so nodes come one by one, and the primary keeps its role meanwhile."""
+    ``ordered``: the order is the parameters', so nodes come one by one, and the primary keeps its role meanwhile.
+    ``after``: nodes are restarted, and the plugin has a tool for the end of that."""
 
     component: str
     nodes: list[RollNode] = field(default_factory=list)
     restart: bool = False
     changed: list[str] = field(default_factory=list)
     ordered: bool = False
+    after: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class Step(StrEnum):
     PLAN_MOVE = "planMove"
     SWITCHOVER = "switchover"
     ROLL_NODE = "rollNode"
+    AFTER_ROLL = "afterRoll"
     EXPAND_VOLUMES = "expandVolumes"
     ROLL_BACK = "rollBack"
     PLAN_SCALE = "planScale"
@@ -219,9 +220,10 @@ class RollNode:
 @dataclass(frozen=True)
 class RollPlan:
     """``batches``: nodes that may be down at once, in the order in which they are rolled. Those of one component are
-    together; who is writable is asked again before each."""
+    together; who is writable is asked again before each. ``after``: components whose plugin has a tool for the end."""
 
     batches: list[list[RollNode]]
+    after: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

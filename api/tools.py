@@ -70,6 +70,18 @@ class ToolName(StrEnum):
     where the node follows it already. Its success settles an ``undo`` of ``fence``."""
     JOIN = "join"
     """On every node of a component that has new ones, these ready: whatever their peers do not notice by themselves."""
+    SAFE_TO_STOP = "safeToStop"
+    """On a node that serves and is about to be stopped by plan: succeeds when it may stop now (replicas in sync, quorum
+    without it). While it fails the operation waits, and says its sentence."""
+    BEFORE_STOP = "beforeStop"
+    """On the same node, when ``safeToStop`` has succeeded, and before it is asked once more: give away what others can
+    take over at once, such as leadership. A start of the engine must take back what it does."""
+    SETTLED = "settled"
+    """On a node that serves again after a planned stop: succeeds when its component has recovered, so that the next
+    node's turn may come."""
+    AFTER_ROLL = "afterRoll"
+    """On one node of a component, when the last of those that had to be stopped serves again: preferred leaders back,
+    say."""
     LEAVE = "leave"
     """On a node that is about to be removed and holds no writable role: give away whatever only it has. It succeeds
     only when nothing is lost with the node and its volume; where it fails, the node stays."""

@@ -31,6 +31,7 @@ from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.config.restart import restart_engine
 from activities.dependencies import Platform, permanent
+from activities.rollout.clearance import clearance, has_after_roll
 from activities.rollout.plan_roll import ordered, writable_nodes
 from api.app import Phase
 from api.effective import Effective, noted
@@ -99,7 +100,8 @@ class Configure:
             turns |= dict.fromkeys(writable_nodes(component, nodes, states), Turn.PRIMARY)
             nodes.sort(key=lambda node: turns.get(node.name, Turn.BEFORE_PRIMARY))
         rolls = [RollNode(node.name, node.component, node.group, states[node.name].uid) for node in nodes]
-        return ConfigPlan(component.name, rolls, restart, changed, bool(turns)), turns
+        after = restart and await has_after_roll(self._platform, want.desired, component)
+        return ConfigPlan(component.name, rolls, restart, changed, bool(turns), after), turns
 
     async def _check_turn(
         self, step: ConfigureStep, want: StepContext, component: DesiredComponent, addresses: Mapping[str, str]
@@ -166,8 +168,11 @@ class Configure:
         except PushRefusedError as error:
             raise permanent(ErrorType.ENGINE_REFUSED, f"{node.name}: {error}") from error
         if restart:
+            cleared = await clearance(platform, target, want.desired, component, node)
+            await cleared.may_stop()
             await restart_engine(platform, target, agent, f"{request_id}/restart", "the new parameters")
             answers = await read_back(platform, agent)
+            await cleared.has_settled()
         # Also where the engine does not run: its agent has them by then, and starts it with nothing older.
         done = effective(component, values, answers)
         await note_effective(platform, target.namespace, node.name, done)

@@ -35,6 +35,7 @@ from activities.cluster.status import tell_step
 from activities.config.restart import restart_engine
 from activities.dependencies import Platform, permanent
 from activities.interceptors.retry_status import tell_going_on
+from activities.rollout.clearance import Clearance, clearance
 from api.names import (
     ANNOTATION_CREDENTIALS,
     ANNOTATION_VALID_FOR,
@@ -52,6 +53,7 @@ from clients.machines import machine_of
 from clients.resources import POD, SECRET, Manifest
 from render.check.credentials import names_of, unrotatable
 from render.check.trial import render_trial
+from render.desired.app import DesiredApp
 from render.desired.credentials import (
     BACKWARDS,
     USED,
@@ -193,7 +195,18 @@ class Rotate:
         answer = await self._told(target, state, tool, revision_of(texts))
         if answer.get("restart") == "true":
             request_id = f"{activity.info().workflow_run_id}/rotate/{name}/{revision_of(texts)}"
+            cleared = await self._clearance(target, desired, name) if stays else None
+            if cleared is not None:
+                await cleared.may_stop()
             await restart_engine(platform, target, agent_of(target, state), request_id, "the changed passwords")
+            if cleared is not None:
+                await cleared.has_settled()
+
+    async def _clearance(self, target: Target, desired: DesiredApp, name: str) -> Clearance:
+        component, node = next(
+            (component, node) for component in desired.components for node in component.nodes if node.name == name
+        )
+        return await clearance(self._platform, target, desired, component, node)
 
     async def _there_or_not(self, waiter: NodeWaiter, target: Target, name: str, *, stays: bool) -> NodeState:
         """As soon as its containers run, or it is clear that they do not come to. ``stays``: it neither comes nor goes,

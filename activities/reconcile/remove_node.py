@@ -29,6 +29,7 @@ from activities.cluster.state import update_members
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform, permanent
 from activities.roles import fencing
+from activities.rollout.clearance import Clearance
 from api.app import DeletionPolicy
 from api.group import MemberState
 from api.names import app_labels, group_name, node_ordinal
@@ -89,19 +90,27 @@ class RemoveNode:
     async def remove_node(self, step: NodeStep) -> None:
         """Marks and stops it; returns when the Pod is gone."""
         platform, target = self._platform, step.target
-        check_leaves(await desired_for(platform, target), step)
+        want = await desired_for(platform, target)
+        check_leaves(want, step)
         await tell_step(platform, target, f"{step.node}: remove")
         await update_members(platform, target.namespace, _group_of(step), lambda before: deleting(before, {step.node}))
         await platform.deployments.synced(30)
         await platform.pods.synced(30)
         deployment = await self._owned(target, DEPLOYMENT, step.node)
         if deployment is not None:
+            await self._may_stop(want, step)
             # It outlives its Pod: of a Pod without one the budget's controller warns that nobody controls it.
             await platform.kubernetes.patch(DEPLOYMENT, step.node, target.namespace, {"spec": {"replicas": 0}})
         await tell_step(platform, target, f"{step.node}: wait until it has stopped")
         await self._stopped(step)
         if deployment is not None:
             await platform.kubernetes.delete(DEPLOYMENT, step.node, target.namespace, uid=deployment["metadata"]["uid"])
+
+    async def _may_stop(self, want: StepContext, step: NodeStep) -> None:
+        component = want.desired.component(step.component)
+        node = next((each for each in component.nodes if each.name == step.node), component.nodes[0])
+        tools = await node_tools(self._platform, want.desired, component, node)
+        await Clearance(self._platform, step.target, step.node, tools).may_stop()
 
     async def _stopped(self, step: NodeStep) -> None:
         """Until its Pod is gone: who forgot the node before that would find it again."""

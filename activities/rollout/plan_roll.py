@@ -20,6 +20,7 @@ from activities.agents.node_state import NodeState
 from activities.app.desired import desired_for
 from activities.app.observed import ObservedApp
 from activities.dependencies import Platform, permanent
+from activities.rollout.clearance import has_after_roll, one_by_one
 from activities.rollout.volumes import ungrown
 from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
@@ -72,9 +73,13 @@ def _why_not(node: str, deployed: Deployed | None) -> str:
 
 
 def ordered(
-    component: DesiredComponent, nodes: Iterable[DesiredNode], states: Mapping[str, NodeState]
+    component: DesiredComponent,
+    nodes: Iterable[DesiredNode],
+    states: Mapping[str, NodeState],
+    *,
+    one_by_one: bool = False,
 ) -> list[list[DesiredNode]]:
-    """Batches; see the module's description. Pure."""
+    """Batches; see the module's description. ``one_by_one``: never two nodes in one. Pure."""
     orders = {role.name: role.upgrade_order for role in component.definition.roles}
     writable = {role.name for role in component.definition.roles if role.writable}
 
@@ -89,7 +94,7 @@ def ordered(
         most = min(component.group(node.group).spec.rolling_update.max_unavailable, spared(component))
         last = batches[-1] if batches else []
         alone = role(node) in writable or any(role(other) in writable for other in last)
-        first = len(batches) < 2
+        first = one_by_one or len(batches) < 2
         if last and not first and not alone and last[0].group == node.group and len(last) < most:
             last.append(node)
         else:
@@ -129,12 +134,16 @@ class Roll:
         else:
             names = outdated | lack_a_start
         batches: list[list[RollNode]] = []
+        after: list[str] = []
         for component in want.desired.components:
             chosen = [node for node in component.nodes if node.name in names]
             states = node_states(platform, target.namespace, target.app, [node.name for node in chosen])
-            for batch in ordered(component, chosen, states):
+            alone = await one_by_one(platform, want.desired, component)
+            for batch in ordered(component, chosen, states, one_by_one=alone):
                 batches.append([_roll_node(node, states) for node in batch])
-        return RollPlan(batches)
+            if chosen and await has_after_roll(platform, want.desired, component):
+                after.append(component.name)
+        return RollPlan(batches, after)
 
 
 def _roll_node(node: DesiredNode, states: Mapping[str, NodeState]) -> RollNode:

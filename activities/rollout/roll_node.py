@@ -2,10 +2,11 @@
 
 1. A volume that the engine of a lower version cannot read is made anew (``activities.rollout.reset_volume``); also
    where only the agent of the new Pod finds that out, by the volume's own record.
-2. The node's files of the new version, then its Deployment: strategy Recreate ends the old Pod first. A Restart that
-   changes nothing deletes the Pod, known by the uid that it had when the operation was planned.
+2. When the node may stop (``activities.rollout.clearance``): its files of the new version, then its Deployment:
+   strategy Recreate ends the old Pod first. A Restart that changes nothing deletes the Pod, known by the uid that it
+   had when the operation was planned.
 3. Wait for another Pod that is ready, and has been for the group's ``minReadySeconds``; then ask the engine for its
-   version.
+   version, and then whether its component has recovered.
 A node that does not come up for a reason that Kubernetes names ends the step: nothing else has been touched.
 """
 
@@ -19,7 +20,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.addresses import node_addresses
-from activities.agents.agent_targets import agent_of
+from activities.agents.agent_targets import agent_of, node_states
 from activities.agents.config_maps import rendered_config_maps
 from activities.agents.node_state import NodeState
 from activities.agents.node_tools import bound
@@ -33,6 +34,7 @@ from activities.cluster.events import tell
 from activities.cluster.state import update_members
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform, permanent
+from activities.rollout.clearance import clearance
 from activities.rollout.reset_volume import Volume
 from activities.rollout.volumes import wait_grown
 from api.names import app_labels, group_name
@@ -66,15 +68,19 @@ class Node:
         component, group, node = self._place(want, step)
         await tell_step(platform, target, f"{node.name}: roll")
         node = replace(node, runtime_version=group.spec.runtime_version)
+        cleared = await clearance(platform, target, want.desired, component, node)
         volume = Volume(platform, step, want, component, group, node)
         if await volume.turns_out_unreadable():
             await volume.empty()
+        if await self._goes(step):
+            await cleared.may_stop()
         state = await self._renewed(step, want, component, group, node, volume)
         await self._check_version(step, state, node)
         await self._grown(step, group)
         values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
         answers = await read_back(platform, agent_of(target, state))
         await note_effective(platform, target.namespace, node.name, effective(component, values, answers))
+        await cleared.has_settled()
         await self._note(step, lambda before: verified(before, node.name))
         await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {node.runtime_version}")
 
@@ -172,6 +178,13 @@ class Node:
             await self._delete_pod(step)
             replaced = True
         return _Renewal(int(live["metadata"].get("generation", 0)), replaced)
+
+    async def _goes(self, step: NodeStep) -> bool:
+        """Whether the Pod that is there is to go: a repeat of this step asks nothing of its successor."""
+        await self._platform.deployments.synced(30)
+        await self._platform.pods.synced(30)
+        states = node_states(self._platform, step.target.namespace, step.target.app, [step.node])
+        return bool(step.pod) and states[step.node].uid == step.pod
 
     async def _needs_start(self, step: NodeStep) -> bool:
         """Whether another Pod is what is wanted, though it is of the same template."""

@@ -20,7 +20,7 @@ from api.steps import ComponentStep, NodeStep, RollNode, Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Control, Controlled, controlled, own_failure
 from workflows.operations.shared.manual_start import begun_by_entity, manual_start
-from workflows.operations.shared.roll_nodes import move_away
+from workflows.operations.shared.roll_nodes import after_roll, move_away
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.errors import timed_out
 from workflows.temporal.gather import all_of
@@ -113,6 +113,8 @@ async def _component(
         done = [Touched(node, plan.restart, plan.ordered) for node in batch]
         touched += done
         await all_of([_node(target, each) for each in done])
+    if plan.after:
+        await after_roll(control, target, plan.component)
     step = ComponentStep(target, plan.component)
     said = f"{plan.component}: the new parameters are the record"
     committed = await run_step(Step.COMMIT_CONFIG, step, ConfigCommitted, said)

@@ -72,6 +72,7 @@ LIMITS: dict[Step, Limits] = {
     Step.READMIT: Limits(timedelta(minutes=3), attempts=3),
     Step.ROLL_NODE: _WAITING,
     Step.EXPAND_VOLUMES: Limits(timedelta(minutes=15)),
+    Step.AFTER_ROLL: _BY_TOOLS,
     Step.JOIN_NODES: _BY_TOOLS,
     Step.LEAVE_NODE: _BY_TOOLS,
     Step.REMOVE_NODE: Limits(timedelta(minutes=10)),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from temporalio import workflow
 
 from api.operations import Scope
-from api.steps import Move, MoveRequest, NodeStep, RollNode, RollPlan, RollRequest, Step, Target
+from api.steps import ComponentStep, Move, MoveRequest, NodeStep, RollNode, RollPlan, RollRequest, Step, Target
 from workflows.operations.shared.control import Control
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.gather import all_of
@@ -48,6 +48,18 @@ async def roll_nodes(control: Control, target: Target, scope: Scope, progress: R
 
         if await control.attempt(target, names, work):
             progress.nodes += len(batch)
+    for component in plan.after:
+        await after_roll(control, target, component)
+
+
+async def after_roll(control: Control, target: Target, component: str) -> None:
+    """What the plugin does when the last node is done; an operator may skip it. Raises AbortedError."""
+    where = f"{component}: after the last node"
+
+    async def work() -> None:
+        await run_step(Step.AFTER_ROLL, ComponentStep(target, component), type(None), where)
+
+    await control.attempt(target, where, work)
 
 
 async def _batch(target: Target, batch: list[RollNode]) -> None:
