@@ -86,8 +86,8 @@ class ToolName(StrEnum):
     """On a node that is about to be removed and holds no writable role: give away whatever only it has. It succeeds
     only when nothing is lost with the node and its volume; where it fails, the node stays."""
     FORGET = "forget"
-    """On the nodes that stay, of every component, one after another, arguments ``node`` and ``address`` of one that
-    was removed: drop what is remembered of it."""
+    """On the nodes that stay, of every component, one after another, arguments ``node``, ``address`` and ``id`` of
+    the one that was removed: drop what is remembered of it."""
     ACCEPT_CREDENTIALS = "acceptCredentials"
     """The engine lets in whoever has ``secret.NAME`` or ``alsoValid.NAME``, until ``retireCredentials``. An
     engine that can hold one password only has neither of the two."""
@@ -309,6 +309,8 @@ class Tool(Model):
     timeout: LongSeconds = 10.0
     steps: list[Step] = Field(min_length=1)
     result: Any = None
+    once: Literal["component"] | None = None
+    """``join`` and ``forget``: one node of the component is enough, any that succeeds. Else all are asked."""
     undo: Undo | None = None
     """For what must not outlive a caller that died, where the engine has no time limit of its own. Starts when the tool
     ends, well or not; another run of the tool starts it anew."""

@@ -21,7 +21,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable
 from activities.agents.node_tools import node_tools, own_bound
-from activities.agents.run_tool import run_tool
+from activities.agents.run_tool import on_nodes, run_tool
 from activities.app.desired import StepContext, desired_for
 from activities.cluster.apply import check_own
 from activities.cluster.events import tell
@@ -36,7 +36,7 @@ from api.names import app_labels, group_name, node_ordinal
 from api.steps import ErrorType, NodeStep, Step, Target
 from api.tools import Tool, ToolName
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
-from render.desired.app import DesiredComponent
+from render.desired.app import DesiredComponent, node_id
 from render.desired.state_edits import deleting, gone
 
 _GONE_WITHIN = 30.0
@@ -140,7 +140,11 @@ class RemoveNode:
         service = await self._owned(target, SERVICE, step.node)
         if service is None:
             return  # it was forgotten: its address is what the others know it by, and goes last
-        arguments = {"node": step.node, "address": str(service["spec"].get("clusterIP", ""))}
+        arguments = {
+            "node": step.node,
+            "address": str(service["spec"].get("clusterIP", "")),
+            "id": str(_id_of(want, step)),
+        }
         failed = []
         for component in want.desired.components:
             tool = (await node_tools(platform, want.desired, component, component.nodes[0])).get(ToolName.FORGET)
@@ -148,13 +152,7 @@ class RemoveNode:
                 continue
             names = [node.name for node in component.nodes if node.name != step.node]
             agents = reachable(platform, target, names)
-            for name in names:
-                try:
-                    if name not in agents:
-                        raise ApplicationError(f"{name} does not run")
-                    await run_tool(platform, agents[name], ToolName.FORGET, arguments, timeout=own_bound(tool))
-                except ApplicationError as error:
-                    failed.append(error.message)
+            failed += await on_nodes(platform, agents, names, ToolName.FORGET, tool, arguments)
         if failed:
             raise ApplicationError(f"{step.node} is not forgotten by all yet: {'; '.join(failed)}")
 
@@ -201,6 +199,13 @@ def check_leaves(want: StepContext, step: NodeStep) -> None:
         raise permanent(ErrorType.NO_SUCH_NODE, f"App {app.namespace}/{app.name} can have no node {step.node!r}")
     if ordinal in groups[0].spec.ordinals:
         raise permanent(ErrorType.SPEC_CHANGED, f"the App's spec wants {step.node}; it stays")
+
+
+def _id_of(want: StepContext, step: NodeStep) -> int:
+    """The id that the engine knows the node by."""
+    ordinal = node_ordinal(want.app.name, step.component, step.group, step.node)
+    assert ordinal is not None  # checked before
+    return node_id(ordinal, step.group, sorted(group.name for group in want.desired.component(step.component).groups))
 
 
 def _belongings(want: StepContext) -> Iterator[Resource]:

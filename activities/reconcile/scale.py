@@ -10,13 +10,13 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable
-from activities.agents.node_tools import node_tools, own_bound
-from activities.agents.run_tool import run_tool
+from activities.agents.node_tools import node_tools
+from activities.agents.run_tool import on_nodes
 from activities.app.desired import desired_for
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform
 from api.group import MemberState
-from api.steps import ComponentPlan, ComponentStep, GroupPlan, RollNode, ScalePlan, Step, Target
+from api.steps import ComponentPlan, ComponentStep, ErrorType, GroupPlan, RollNode, ScalePlan, Step, Target
 from api.tools import ToolName
 
 
@@ -67,5 +67,6 @@ class Scale:
         absent = [node.name for node in component.nodes if node.name in new and node.name not in agents]
         if absent:
             raise ApplicationError(f"{', '.join(absent)} does not run, so it cannot join yet")
-        for agent in agents.values():
-            await run_tool(platform, agent, ToolName.JOIN, {}, timeout=own_bound(tool))
+        failed = await on_nodes(platform, agents, list(agents), ToolName.JOIN, tool, {})
+        if failed:
+            raise ApplicationError("; ".join(failed), type=ErrorType.TOOL_REFUSED)

@@ -304,6 +304,11 @@ def pinned_to(desired: DesiredApp, pinned: Pinned) -> DesiredApp:
     return replace(desired, components=tuple(map(component, desired.components)))
 
 
+def node_id(ordinal: int, group: str, group_names: Sequence[str]) -> int:
+    """``group_names``: of all groups of the component, sorted: the numbers of two groups never meet."""
+    return ordinal * len(group_names) + group_names.index(group) + 1
+
+
 def _nodes(
     spec: GroupSpec,
     ordinals: Iterable[int],
@@ -320,7 +325,7 @@ def _nodes(
             component=spec.component,
             group=spec.group,
             ordinal=ordinal,
-            id=ordinal * len(group_names) + group_names.index(spec.group) + 1,
+            id=node_id(ordinal, spec.group, group_names),
             runtime_version=versions.get(name, spec.runtime_version),
             joining=ordinal in joining,
         )
