@@ -31,7 +31,8 @@ PLAN = Plan(
 class FakeApp:
     """``blocked``: components or nodes that do not get ready. ``failing``: step, ``step:node`` or ``load:drift`` ->
     sentence with which it fails for good. ``left``: nodes that a Deploy has to replace one by one;
-    ``replaced``: those it has. ``rolls``: nodes that a rolling operation finds to roll; ``writable``: which
+    ``replaced``: those it has. ``rolls``: nodes that a rolling operation finds to roll; ``after``:
+    components that have a tool for the end of that; ``writable``: which
     of them holds the writable role; ``too_late``: what rollBack answers. ``secret``: the App's credentials; ``kept``:
     why they cannot be changed; ``both_for``: what keepBoth answers."""
 
@@ -40,6 +41,7 @@ class FakeApp:
     blocked: set[str] = field(default_factory=set)
     failing: dict[str, str] = field(default_factory=dict)
     rolls: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
     writable: str = ""
     scale: ScalePlan = field(default_factory=ScalePlan)
     config: ConfigPlans = field(default_factory=lambda: ConfigPlans([]))

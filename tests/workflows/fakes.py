@@ -146,7 +146,11 @@ class FakeActivities:
     @activity.defn(name=Step.PLAN_ROLL)
     async def plan_roll(self, request: RollRequest) -> RollPlan:
         app = await self._begin(Step.PLAN_ROLL, request.target)
-        return RollPlan([[RollNode(name, "server", "data")] for name in app.rolls])
+        return RollPlan([[RollNode(name, "server", "data")] for name in app.rolls], list(app.after))
+
+    @activity.defn(name=Step.AFTER_ROLL)
+    async def after_roll(self, step: ComponentStep) -> None:
+        await self._begin(Step.AFTER_ROLL, step.target, step.component)
 
     @activity.defn(name=Step.PLAN_MOVE)
     async def plan_move(self, request: MoveRequest) -> Move:
@@ -323,6 +327,7 @@ def activities_of(cluster: FakeCluster, client: Client) -> list[Callable[..., An
         fake.begin,
         fake.tell_state,
         fake.plan_roll,
+        fake.after_roll,
         fake.plan_move,
         fake.switchover,
         fake.plan_failover,

@@ -27,6 +27,27 @@ async def test_the_writable_node_gives_its_role_away_before_it_is_rolled(client:
     assert steps == ["rolled:a", "switchover:b", "rolled:b"]
 
 
+async def test_what_the_plugin_does_after_the_last_node_is_done_once(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "rolled", "Upgrade")
+    app.rolls, app.after = ["a", "b"], ["server"]
+    await notify(client, "rolled")
+    await cluster.until(lambda: "rolled/finish" in cluster.log)
+    steps = [step for step in cluster.steps("rolled") if step.startswith(("rolled", "afterRoll"))]
+    assert steps == ["rolled:a", "rolled:b", "afterRoll:server"]
+
+
+async def test_what_fails_after_the_last_node_can_be_skipped(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "leaders", "Reconfigure")
+    app.config = ConfigPlans([ConfigPlan("server", NODES[:2], restart=True, changed=["threads"], after=True)])
+    app.failing = {"afterRoll:server": "a: no leader could be moved"}
+    await notify(client, "leaders")
+    await cluster.until(lambda: any("no leader could be moved" in state.message for state in app.states))
+    await say(client, "leaders", "skip")
+    await cluster.until(lambda: "leaders/finish" in cluster.log)
+    steps = [step for step in cluster.steps("leaders") if step.startswith(("configureNode", "afterRoll", "commit"))]
+    assert steps == ["configureNode:a", "configureNode:b", "afterRoll:server", "commitConfig:server"]
+
+
 async def test_nodes_come_before_others_go_and_everybody_hears_of_it(client: Client, cluster: FakeCluster) -> None:
     app = changed(cluster, "scale", "Scale")
     app.writable = "b"
