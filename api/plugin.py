@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from api.app import Resources, Scalar, Storage
 from api.meta import DnsLabel, Model, SemanticVersion
@@ -220,8 +220,10 @@ class ComponentDefinition(Model):
     process: Process
     ports: list[Port] = Field(min_length=1)
     files: list[ConfigFile] = []
-    parameters: RelativePath | None = None
-    """YAML file: parameter name -> Parameter."""
+    parameters: Annotated[
+        list[RelativePath], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
+    ] = []
+    """YAML files, or one: parameter name -> Parameter. A later file says it anew for the names that it has."""
     roles: list[Role] = []
     tools: RelativePath
     """Jinja2-rendered YAML file: tool name -> Tool."""

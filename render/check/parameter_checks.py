@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from render.desired.app import DesiredApp, DesiredComponent
-from render.manifests.node import line_of, stand_in_addresses, template_context
+from render.manifests.node import stand_in_addresses, template_context
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,11 @@ def warnings(wanted: DesiredApp, component: DesiredComponent) -> Iterator[Failed
 
 
 def _failed(wanted: DesiredApp, component: DesiredComponent, *, warns: bool) -> Iterator[FailedCheck]:
-    file = component.definition.parameters
     counting = {name: [check for check in p.checks if check.warns is warns] for name, p in component.parameters.items()}
     checked = {name: checks for name, checks in counting.items() if checks}
-    if file is None or not checked:
+    if not checked:
         return
-    templates, text, said = wanted.bundle.templates, wanted.bundle.files[file], set[str]()
+    templates, said = wanted.bundle.templates, set[str]()
     for group in component.groups:
         if not group.nodes:
             continue
@@ -50,7 +49,8 @@ def _failed(wanted: DesiredApp, component: DesiredComponent, *, warns: bool) -> 
         for name, checks in checked.items():
             if name in said or name not in context["config"]:
                 continue
-            seen, line = {**context, "value": context["config"][name]}, line_of(text, f"{name}:")
+            seen = {**context, "value": context["config"][name]}
+            file, line = wanted.bundle.place_of(component.definition, name)
             for check in checks:
                 if not templates.evaluate(check.that, file, line, seen):
                     said.add(name)

@@ -100,7 +100,8 @@ def _rendered(bundle: PluginBundle, topology: Topology, runtime_version: str) ->
     try:
         for component in wanted.components:
             for failed in (*failed_checks(wanted, component), *warnings(wanted, component)):
-                place = f"{component.definition.parameters}: {failed.parameter}.checks"
+                file, _ = bundle.place_of(component.definition, failed.parameter)
+                place = f"{file}: {failed.parameter}.checks"
                 return [Problem(place, f"the default fails: {failed.message} (topology {topology.name})")]
         tools = render_trial(wanted)
     except TemplateFailure as failure:
@@ -168,9 +169,7 @@ def _unused_files(bundle: PluginBundle) -> list[Problem]:
     """A file that nothing reads is a mistake in plugin.yaml more often than litter."""
     used = {DEFINITION}
     for component in bundle.plugin.spec.components:
-        used |= {component.tools, *(file.template for file in component.files)}
-        if component.parameters is not None:
-            used.add(component.parameters)
+        used |= {component.tools, *component.parameters, *(file.template for file in component.files)}
     used |= bundle.templates.loaded
     return [
         Problem(path, "is used by nothing; name it in plugin.yaml or remove it")

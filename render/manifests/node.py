@@ -24,7 +24,7 @@ from render.plugin.bundle import CONFIG_MAP_LIMIT, PluginBundle
 from render.plugin.parameters import parameter_problems
 from render.plugin.problems import from_pydantic, listing, near
 from render.plugin.templates import TemplateFailure
-from render.plugin.yaml_text import load_yaml
+from render.plugin.yaml_text import line_of, load_yaml
 
 LEASE_SECONDS = 4.0
 """Of a primary in a topology with ``failover: platform``. A failover that cannot stop the old primary waits this out,
@@ -142,11 +142,11 @@ def stand_in_addresses(desired: DesiredApp) -> dict[str, str]:
 
 def node_config(desired: DesiredApp, component: DesiredComponent, context: Mapping[str, Any]) -> dict[str, Scalar]:
     """The node's parameters: the component's, and the defaults that follow from the node. Raises TemplateFailure."""
-    bundle, file = desired.bundle, component.definition.parameters
+    bundle = desired.bundle
     values, seen = dict(component.config), _without_joining(desired, component, context)
     for name, parameter in component.parameters.items():
-        if name not in values and parameter.default_expression is not None and file is not None:
-            line = line_of(bundle.files[file], f"{name}:")
+        if name not in values and parameter.default_expression is not None:
+            file, line = bundle.place_of(component.definition, name)
             values[name] = bundle.templates.evaluate(parameter.default_expression, file, line, seen)
             wrong = parameter_problems(name, component.name, {name: values[name]}, component.parameters)
             if wrong:
@@ -279,8 +279,3 @@ def _undo_problem(name: str, tools: Mapping[str, Tool]) -> str:
     if tools[undo.tool].undo is not None:
         return f"{undo.tool} has an undo of its own; remove that one: {undo.tool} has to be the end of it"
     return ""
-
-
-def line_of(text: str, start: str) -> int:
-    """Number of the first line that starts so, 0 for none."""
-    return next((number for number, line in enumerate(text.splitlines(), start=1) if line.startswith(start)), 0)

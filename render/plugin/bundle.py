@@ -19,11 +19,11 @@ import yaml
 from pydantic import ValidationError
 
 from api.names import API_GROUP, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, MANAGED_BY
-from api.plugin import Parameter, Plugin, Topology
+from api.plugin import ComponentDefinition, Parameter, Plugin, Topology
 from render.plugin.parameters import control_characters, foreign_reference, schema_errors
 from render.plugin.problems import Problem, from_pydantic
 from render.plugin.templates import Templates
-from render.plugin.yaml_text import load_yaml
+from render.plugin.yaml_text import line_of, load_yaml
 
 DEFINITION = "plugin.yaml"
 DIGEST_ANNOTATION = f"{API_GROUP}/digest"
@@ -55,6 +55,13 @@ class PluginBundle:
     digest: str
     parameters: Mapping[str, Mapping[str, Parameter]]
     templates: Templates = field(compare=False, repr=False)
+
+    def place_of(self, component: ComponentDefinition, parameter: str) -> tuple[str, int]:
+        """File and line in which the parameter stands, for failures."""
+        for file in reversed(component.parameters):
+            if line := line_of(self.files[file], f"{parameter}:"):
+                return file, line
+        return DEFINITION, 0
 
     def topology(self, name: str) -> Topology:
         return next(each for each in self.plugin.spec.topologies if each.name == name)
@@ -92,12 +99,12 @@ def from_files(files: Mapping[str, str], origin: str = "") -> PluginBundle:
     problems = [*_taken_version(plugin.metadata.version), *_undeclared_files(plugin, files)]
     parameters: dict[str, Mapping[str, Parameter]] = {}
     for component in plugin.spec.components:
-        if component.parameters is None or component.parameters not in files:
-            parameters[component.name] = {}
-            continue
-        found, wrong = _parse_parameters(label, component.parameters, files[component.parameters])
-        parameters[component.name] = found
-        problems += wrong
+        known: dict[str, Parameter] = {}
+        for file in (each for each in component.parameters if each in files):
+            found, wrong = _parse_parameters(label, file, files[file])
+            known |= found
+            problems += wrong
+        parameters[component.name] = known
     if problems:
         raise PluginRefused(label, problems)
     return PluginBundle(plugin, dict(files), digest_of(files), parameters, Templates(label, files))
@@ -244,8 +251,7 @@ def _undeclared_files(plugin: Plugin, files: Mapping[str, str]) -> list[Problem]
         at = f"{DEFINITION}: spec.components[{index}]"
         named = [(f"{at}.files[{i}].template", f.template) for i, f in enumerate(component.files)]
         named.append((f"{at}.tools", component.tools))
-        if component.parameters is not None:
-            named.append((f"{at}.parameters", component.parameters))
+        named += [(f"{at}.parameters", name) for name in component.parameters]
         problems += [
             Problem(place, f"file {name!r} is not in the plugin") for place, name in named if name not in files
         ]
