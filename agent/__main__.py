@@ -1,4 +1,5 @@
-"""``python -m agent manager`` is agent 1 (PID 1 of the engine's container), ``python -m agent tools`` is agent 2."""
+"""``python -m agent manager`` is agent 1 (PID 1 of the engine's container), ``python -m agent tools`` is agent 2;
+``python -m agent tool NAME`` asks agent 2 to run one tool (``mw tool``)."""
 
 from __future__ import annotations
 
@@ -19,8 +20,10 @@ def main() -> int:
             from agent.process.main import run
         case ["tools"]:
             from agent.tools.main import run
+        case ["tool", *_]:
+            from agent.tools.by_hand import run
         case _:
-            sys.stderr.write("usage: agent manager | agent tools\n")
+            sys.stderr.write("usage: agent manager | agent tools | agent tool NAME [--trace] [NAME=VALUE ...]\n")
             return 2
     gc.enable()
     return run()

@@ -24,6 +24,8 @@ class Settings:
     tls_dir: Path
     data_dir: Path
     scripts_dir: Path
+    tmp_dir: Path
+    """The container's own: no other container of the Pod sees it."""
     pod_name: str
     pod_uid: str
     engine_version: str
@@ -48,6 +50,11 @@ class Settings:
     def manager_socket(self) -> Path:
         """Agent 1 tells agent 2 the process's state here."""
         return self.run_dir / "manager.sock"
+
+    @property
+    def tools_socket(self) -> Path:
+        """Agent 2 serves whoever may run programs in its container here; see ``agent.tools.by_hand``."""
+        return self.tmp_dir / "tools.sock"
 
     def locate(self, path: str) -> Path:
         """The real place of a document's path below /middleware or /scripts. Raises PathRefusedError for any other."""
@@ -76,6 +83,7 @@ class Settings:
             tls_dir=Path(environment.get("MW_TLS_DIR", "/etc/middleware-tls")),
             data_dir=Path(environment.get("MW_DATA_DIR", _DATA_ROOT)),
             scripts_dir=Path(environment.get("MW_SCRIPTS_DIR", _SCRIPTS_ROOT)),
+            tmp_dir=Path(environment.get("MW_TMP_DIR", "/tmp")),  # noqa: S108 - a volume of this container alone
             pod_name=environment.get("POD_NAME", "unknown"),
             pod_uid=environment.get("POD_UID", ""),
             engine_version=environment.get("MW_ENGINE_VERSION", ""),

@@ -77,10 +77,15 @@ def choose(loaded: Loaded, nodes: Sequence[Node], plugin: Plugin, component: str
             f"plugin {plugin.metadata.name} {plugin.metadata.version} declares no client for {chosen.component}; a "
             f"shell there: kubectl exec -it {chosen.pod} -c {MIDDLEWARE_CONTAINER} -- sh"
         )
-    if not chosen.runs:
-        why = f": {chosen.reason}" if chosen.reason else ""
-        raise CommandError(f"the engine of {chosen.name} does not run now{why}")
-    return Connection(chosen, client)
+    return Connection(running(chosen), client)
+
+
+def running(node: Node) -> Node:
+    """The node, where its engine runs. Raises CommandError."""
+    if not node.runs:
+        why = f": {node.reason}" if node.reason else ""
+        raise CommandError(f"the engine of {node.name} does not run now{why}")
+    return node
 
 
 def _client(definitions: dict[str, ComponentDefinition], component: str) -> ClientProgram | None:
@@ -104,7 +109,9 @@ def find_kubectl() -> str:
     return program
 
 
-def kubectl_arguments(pod: str, namespace: str, command: Sequence[str]) -> list[str]:
+def kubectl_arguments(
+    pod: str, namespace: str, command: Sequence[str], container: str = MIDDLEWARE_CONTAINER
+) -> list[str]:
     """A terminal only where there is one: in a pipe it would mix its own characters in."""
     terminal = ["-t"] if sys.stdin.isatty() and sys.stdout.isatty() else []
-    return ["exec", "-i", *terminal, pod, "-n", namespace, "-c", MIDDLEWARE_CONTAINER, "--", *command]
+    return ["exec", "-i", *terminal, pod, "-n", namespace, "-c", container, "--", *command]

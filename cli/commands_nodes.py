@@ -1,11 +1,11 @@
-"""``mw logs``, ``mw connect`` and ``mw render``."""
+"""``mw logs``, ``mw connect``, ``mw tool`` and ``mw render``."""
 
 from __future__ import annotations
 
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.markup import escape
@@ -14,6 +14,7 @@ from rich.progress import Progress
 from api.app import DeletionPolicy
 from api.names import MIDDLEWARE_CONTAINER, TOOLS_CONTAINER
 from cli import client, completion, logs, rendering
+from cli import tool as tools
 from cli.nodes import app_nodes, named, primary_of
 from cli.options import AppName, ComponentOption, Form, Kubeconfig, Namespace, Output
 from cli.platform import Given, find
@@ -34,6 +35,7 @@ _COLORS = {"+": "green", "-": "red", "@": "cyan"}
 def add_to(app: typer.Typer) -> None:
     app.command("logs")(show_logs)
     app.command("connect")(connect)
+    app.command("tool")(run_tool)
     app.command("render")(render)
 
 
@@ -91,10 +93,39 @@ def connect(
     if errors.is_terminal:
         errors.print(f"[dim]{escape(found.node.name)}[/dim]")
     command = client.shell_command(found.client, arguments or [])
+    _become([program, *client.kubectl_arguments(found.node.pod, namespace, command)], kubeconfig)
+
+
+def _become(words: list[str], kubeconfig: str | None) -> NoReturn:
     path = kubeconfig_path(kubeconfig)
     environment = {**os.environ, **({"KUBECONFIG": path} if path else {})}
-    words = [program, *client.kubectl_arguments(found.node.pod, namespace, command)]
-    os.execve(program, words, environment)  # noqa: S606 - no shell wanted
+    os.execve(words[0], words, environment)  # noqa: S606 - no shell wanted
+
+
+def run_tool(
+    name: AppName,
+    node: Annotated[str, typer.Argument(metavar="NODE", autocompletion=completion.node_names)],
+    tool: Annotated[str, typer.Argument(metavar="TOOL", help="Of the plugin, such as ready; another name lists them.")],
+    given: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="The tool's arguments.")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="Also what each step sent, got and decided.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also a tool that changes the engine.")] = False,
+    namespace: Namespace = "default",
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Runs one tool of the plugin on one node, as the platform does; secrets are masked. Exit code 1: it failed."""
+    try:
+        program = client.find_kubectl()
+        tools.check(tool, force=force)
+        command = tools.command(tool, tools.arguments(given or []), trace=trace)
+    except CommandError as error:
+        fail(str(error))
+
+    async def work(kubernetes: Kubernetes) -> str:
+        _, nodes = await app_nodes(kubernetes, namespace, name)
+        return client.running(named(nodes, name, node)).pod
+
+    pod = with_cluster(kubeconfig, work)
+    _become([program, *client.kubectl_arguments(pod, namespace, command, TOOLS_CONTAINER)], kubeconfig)
 
 
 def render(

@@ -14,6 +14,9 @@ from grpc import aio
 PLATFORM_IDENTITY = "platform.middleware.io"
 """DNS SAN of the platform's client certificate (``api.names.PLATFORM_IDENTITY``)."""
 
+_LOCAL = "unix:"
+"""How gRPC names a caller that came by the agent's socket."""
+
 
 class PlatformOnly(aio.ServerInterceptor):
     """Checks the caller's certificate before every call, health and reflection included."""
@@ -38,7 +41,10 @@ class PlatformOnly(aio.ServerInterceptor):
 
 
 async def check(context: aio.ServicerContext[Any, Any]) -> None:
-    """Aborts the call of anybody but the platform."""
+    """Aborts the call of anybody but the platform, and of who is in the agent's own container: he could run the
+    agent's programs himself."""
+    if context.peer().startswith(_LOCAL):
+        return
     names = {name.decode("utf-8", "replace") for name in _dns_names(context)}
     if PLATFORM_IDENTITY in names:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
 from grpc import aio
@@ -30,6 +31,12 @@ def make_server(settings: Settings, port: int) -> aio.Server:
     except RuntimeError as error:
         raise RuntimeError(f"it cannot serve on {endpoint}: {_why_not(settings, port)}") from error
     return server
+
+
+def serve_locally(server: aio.Server, socket_path: Path) -> None:
+    """Also on a Unix socket, for programs in this container. Raises RuntimeError where gRPC refuses."""
+    socket_path.unlink(missing_ok=True)  # an agent that was killed has left its own
+    server.add_insecure_port(f"unix:{socket_path}")
 
 
 def _why_not(settings: Settings, port: int) -> str:

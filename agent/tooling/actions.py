@@ -18,6 +18,7 @@ from agent.tooling.failure import StepError, shown
 from agent.tooling.names import Scope
 from agent.tooling.program import Program, run_program
 from agent.tooling.protocols import resp
+from agent.tooling.trace import Trace
 from language.expressions import filled
 from language.filters import Failure
 
@@ -33,6 +34,7 @@ class Actions:
     pool: ConnectionPool
     line: Callable[[str], None]
     waits: Callable[[], object]
+    trace: Trace
 
     async def carry_out(self, step: Step, scope: Scope) -> Any:
         """Raises StepError, ExpressionError, PathRefusedError or OSError."""
@@ -58,6 +60,8 @@ class Actions:
             commands = [filled(each, scope) for each in (written if several else [list(written)])]
         connection, address = self._connection(step, scope)
         answer = RespAnswer(address, len(commands))
+        for command in commands if self.trace.on else ():
+            self.trace.sent(" ".join(map(str, command)), address)
 
         def login() -> Login | None:
             with scope.with_secrets():
@@ -75,6 +79,8 @@ class Actions:
         with scope.with_secrets():
             send = str(filled(action.send, scope))
         answer = TextAnswer(address, action.end)
+        if self.trace.on:
+            self.trace.sent(shown(send), address)
         await self._exchanged(step, Exchange(address, send.encode(), answer, keep=connection.keep))
         return PARSERS[action.parse](answer.text)
 
@@ -109,6 +115,8 @@ class Actions:
         with scope.with_secrets():
             env = {name: _word(value) for name, value in filled(action.env, scope).items()}
             stdin = None if action.stdin is None else str(filled(action.stdin, scope))
+        if self.trace.on:
+            self.trace.sent(" ".join(argv), "this container")
         program = Program(
             argv=argv,
             env=env,
@@ -125,6 +133,7 @@ class Actions:
         with scope.with_secrets():
             headers = {name: str(value) for name, value in filled(action.headers, scope).items()}
             body = str(filled(action.body, scope))
+        self.trace.sent(action.method, url)
         response = await http.request(action.method, url, headers, body)
         if response.status not in action.status:
             wanted = " or ".join(str(status) for status in action.status)

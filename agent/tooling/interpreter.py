@@ -15,6 +15,7 @@ from agent.tooling.actions import Actions
 from agent.tooling.connections import ConnectionPool
 from agent.tooling.failure import LoginRefusedError, StepError, ToolError, shown
 from agent.tooling.names import Scope
+from agent.tooling.trace import Trace
 from agent.tooling.variables import Secrets
 from language.expressions import ExpressionError, expression, filled
 from language.filters import Failure
@@ -49,17 +50,20 @@ class Interpreter:
         pool: ConnectionPool | None = None,
         line: Callable[[str], None] | None = None,
         waits: Callable[[], object] | None = None,
+        traced: bool = False,
     ) -> Outcome:
         """``known``: names such as ``node`` and ``peers``. Kept connections live in ``pool``, or end with the run.
-        ``waits`` is called before each wait for somebody who does not answer within a moment.
+        ``waits`` is called before each wait for somebody who does not answer within a moment. ``traced``: ``line``
+        also gets what each step did.
 
         Raises ToolError.
         """
         tool = toolbox.tools[name]
         own_pool = ConnectionPool() if pool is None else pool
         scope = Scope({**known, "arg": dict(arguments or {})}, toolbox.vars, self.secrets)
+        trace = Trace(self._masked(line)) if traced and line is not None else Trace()
         actions = Actions(
-            self.settings, self.reaper, toolbox.connections, own_pool, line or _nothing, waits or _nothing
+            self.settings, self.reaper, toolbox.connections, own_pool, line or _nothing, waits or _nothing, trace
         )
         deadline = asyncio.get_running_loop().time() + tool.timeout
         run = _Run(actions, toolbox.sequences, deadline)
@@ -67,6 +71,7 @@ class Interpreter:
             await run.steps(tool.steps, scope)
             run.position = "its result"
             result = filled(tool.result, scope)
+            trace.found({"result": result})
             return Outcome(self.secrets.masked(_values(result)), result)
         except TimeoutError as error:
             late = f"tool {name}, {run.position}: not finished within the tool's {tool.timeout:g} s"
@@ -78,6 +83,9 @@ class Interpreter:
         finally:
             if pool is None:
                 own_pool.close()
+
+    def _masked(self, line: Callable[[str], None]) -> Callable[[str], None]:
+        return lambda text: line(self.secrets.mask(text))
 
     def _known(self, tool: Tool, scope: Scope) -> Mapping[str, str]:
         """The results for which all has been found by now."""
@@ -104,9 +112,12 @@ class _Run:
         """Raises TimeoutError where the tool's time is up; a step that ends before by itself needs no timer for it."""
         for number, step in enumerate(steps, start=1):
             self.position = f"{within}step {number} {step.name!r}" if step.name else f"{within}step {number}"
+            trace = self.actions.trace
             if step.when and not expression(step.when)(scope):
+                trace.passed_over(self.position, step)
                 await self.steps(step.else_, scope, f"{self.position}, else, ")
                 continue
+            trace.begins(self.position, step)
             work = self._attempt(step, scope) if step.plain else self._carry_out(step, scope)
             if not step.longest or step.longest <= self.deadline - asyncio.get_running_loop().time():
                 await work
@@ -127,6 +138,7 @@ class _Run:
             if not step.optional and not step.on_failure:
                 raise
             failure = Failure(str(error))
+            self.actions.trace.failed(error)
             scope.found |= dict.fromkeys(step.as_, failure) | {"error": failure.error}
             await self.steps(step.on_failure, scope, f"{position}, onFailure, ")
 
@@ -173,7 +185,9 @@ class _Run:
             self.position = position
             try:
                 await attempt()
-                if expression(step.until)(scope):
+                held = expression(step.until)(scope)
+                self.actions.trace.judged("until", step.until, held)
+                if held:
                     return None
                 failure = StepError(f"waited for {step.until}, but {_stands(step, scope)}")
             except StepError as error:
@@ -184,11 +198,15 @@ class _Run:
 
     async def _attempt(self, step: Step, scope: Scope) -> None:
         value = await self._value(step, scope)
-        if len(step.as_) > 1:
-            scope.found |= dict(zip(step.as_, value, strict=True))
-        elif step.as_:
-            scope.found[step.as_[0]] = value
-        if step.expect and not expression(step.expect)(scope):
+        found = dict(zip(step.as_, value, strict=True)) if len(step.as_) > 1 else dict.fromkeys(step.as_, value)
+        scope.found |= found
+        trace = self.actions.trace
+        trace.found(found)
+        if not step.expect:
+            return
+        held = expression(step.expect)(scope)
+        trace.judged("expect", step.expect, held)
+        if not held:
             raise StepError(f"expected {step.expect}, but {_stands(step, scope)}")
 
     async def _value(self, step: Step, scope: Scope) -> Any:
@@ -198,6 +216,7 @@ class _Run:
         if step.set is not None:
             for name, written in step.set.items():
                 scope.found[name] = filled(written, scope)
+                self.actions.trace.found({name: scope.found[name]})
             return None
         if step.fail is not None:
             raise StepError(str(filled(step.fail, scope)))

@@ -22,7 +22,7 @@ from agent.process.reaper import Reaper
 from agent.process.state import StatusBoard
 from agent.requests import RequestMemory
 from agent.serving.probes import ProbeServer
-from agent.serving.server import add_health, make_server
+from agent.serving.server import add_health, make_server, serve_locally
 from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.variables import Secrets
@@ -64,6 +64,7 @@ async def _serve(settings: Settings) -> None:
     requests = RequestMemory(settings.state_dir / "requests" / "tools")
 
     server = make_server(settings, settings.tools_port)
+    serve_locally(server, settings.tools_socket)
     follower = StatusFollower(settings.manager_socket, board)
     service = ToolsService(monitor, documents, interpreter, board, requests, lease, follower)
     agent_pb2_grpc.add_ToolsServicer_to_server(service, server)

@@ -118,7 +118,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         lines: asyncio.Queue[str | None] = asyncio.Queue()
 
         async def work() -> pb.ToolResult:
-            return await self._run_tool(request.tool, dict(request.arguments), lines)
+            return await self._run_tool(request.tool, dict(request.arguments), lines, traced=request.trace)
 
         running = asyncio.ensure_future(
             self._requests.once(f"Run {request.tool}", request.request_id, pb.ToolResult, work)
@@ -132,10 +132,15 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
             running.cancel()  # only the waiting: the work itself is shielded
 
     async def _run_tool(
-        self, name: str, arguments: Mapping[str, str], lines: asyncio.Queue[str | None] | None
+        self,
+        name: str,
+        arguments: Mapping[str, str],
+        lines: asyncio.Queue[str | None] | None,
+        *,
+        traced: bool = False,
     ) -> pb.ToolResult:
         try:
-            outcome = await self._run(name, arguments, lines)
+            outcome = await self._run(name, arguments, lines, traced=traced)
         except (ToolError, DocumentError) as error:
             return pb.ToolResult(success=False, message=str(error))
         await self._monitor.poll()  # whoever watches learns of a changed role before the caller does
@@ -143,7 +148,12 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         return pb.ToolResult(success=True, message=f"tool {name} succeeded{kept}", values=outcome.values)
 
     async def _run(
-        self, name: str, arguments: Mapping[str, str], lines: asyncio.Queue[str | None] | None = None
+        self,
+        name: str,
+        arguments: Mapping[str, str],
+        lines: asyncio.Queue[str | None] | None = None,
+        *,
+        traced: bool = False,
     ) -> Outcome:
         if self._lease.keeps_fenced(name):
             _log.warning("%s is not run: the lease is out, so the fence stays until it is renewed", name)
@@ -164,6 +174,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
                         node_names(bundle, read_record(self._interpreter.settings.state_dir)),
                         arguments=arguments,
                         line=None if lines is None else lines.put_nowait,
+                        traced=traced,
                     )
             finally:
                 self._lease.ran(name, arguments)  # also a failed one may have reached the engine

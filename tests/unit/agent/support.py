@@ -178,6 +178,7 @@ class Node:
             "MW_TLS_DIR": str(self.root / "tls"),
             "MW_DATA_DIR": str(self.data),
             "MW_SCRIPTS_DIR": str(self.root / "scripts"),
+            "MW_TMP_DIR": str(self.root / "tmp"),
             "MW_LISTEN": "127.0.0.1",
             "MW_TERMINATION_LOG": str(self.termination_log),
             "MW_MANAGER_PORT": str(self.manager_port),
@@ -276,7 +277,7 @@ class Node:
 @contextmanager
 def running_node() -> Iterator[Node]:
     root = Path(tempfile.mkdtemp(prefix="mw-"))
-    for name in ("data", "scripts", "secrets", "config"):
+    for name in ("data", "scripts", "secrets", "config", "tmp"):
         (root / name).mkdir()
     node = Node(root)
     node.mount_tls()

@@ -30,6 +30,7 @@ def interpreter(tmp_path: Path) -> Interpreter:
         {
             "MW_DATA_DIR": str(tmp_path / "data"),
             "MW_SCRIPTS_DIR": str(tmp_path / "scripts"),
+            "MW_TMP_DIR": str(tmp_path),
             "MW_SECRETS_DIR": str(tmp_path / "secrets"),
         }
     )

@@ -1,0 +1,64 @@
+"""What a run of a tool did, for the author of its plugin: each step, what was sent, what came, what was made of it.
+
+Off unless somebody has asked for it. Lines go out with the output of programs; whoever passes ``line`` masks secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agent.document import Step
+from agent.tooling.failure import shown
+
+_INDENT = "  "
+_LONGEST = 400
+_ACTIONS = ("resp", "tcp", "http", "run", "write", "set", "fail", "steps")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """``line``: None where nobody reads it."""
+
+    line: Callable[[str], None] | None = None
+
+    @property
+    def on(self) -> bool:
+        return self.line is not None
+
+    def passed_over(self, position: str, step: Step) -> None:
+        if self.line is not None:
+            self.line(f"{position}: passed over, {step.when} does not hold")
+
+    def begins(self, position: str, step: Step) -> None:
+        if self.line is not None:
+            condition = f", as {step.when} holds" if step.when else ""
+            self.line(f"{position}: {_action(step)}{condition}")
+
+    def sent(self, what: str, where: str) -> None:
+        if self.line is not None:
+            self.line(f"{_INDENT}to {where}: {what}")
+
+    def found(self, names: Mapping[str, Any]) -> None:
+        if self.line is not None:
+            for name, value in names.items():
+                self.line(f"{_INDENT}{name} = {_short(repr(value))}")
+
+    def judged(self, what: str, expression: str, value: object) -> None:
+        if self.line is not None:
+            self.line(f"{_INDENT}{what} {expression}: {shown(str(value))}")
+
+    def failed(self, error: object) -> None:
+        if self.line is not None:
+            self.line(f"{_INDENT}failed: {error}")
+
+
+def _action(step: Step) -> str:
+    if step.call is not None:
+        return f"call {step.call}"
+    return next((name for name in _ACTIONS if getattr(step, name) not in (None, ())), "nothing")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... ({len(text)} characters)"
