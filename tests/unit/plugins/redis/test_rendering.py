@@ -6,13 +6,14 @@ import re
 
 import pytest
 
-from render.check.plugin import check_bundle
-from tests.unit.plugins.support import NETWORK, PLUGINS, files, load, wanted
+from render.lint.plugin import errors, lint
+from render.plugin.bundle import folder_files
+from tests.unit.plugins.support import NETWORK, PLUGINS, files, wanted
 
 
 @pytest.mark.parametrize("plugin", ["redis", "redis-1.1", "zookeeper"])
 def test_plugins_pass_their_own_installation_check(plugin: str) -> None:
-    assert check_bundle(load(plugin)) == []
+    assert errors(lint(folder_files(PLUGINS / plugin))) == []
 
 
 @pytest.mark.parametrize("plugin", ["redis", "redis-1.1", "zookeeper"])
