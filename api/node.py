@@ -34,7 +34,8 @@ class NodeIdentity(Model):
 
 
 class NodeFile(Model):
-    """Where the agent writes the ConfigMap key ``source``; ``${...}`` in it is filled in at each start."""
+    """Where the agent writes the ConfigMap key ``source``; what a template left to
+    ``atStart`` is filled in at each start."""
 
     path: str
     source: str

@@ -6,8 +6,8 @@ the same), ``parameters`` (by name: apply, readBack), ``node`` (name, address, o
 unique in the component), ``bootstrap`` (the node that may start as first primary, or none), ``config`` (effective
 parameters) and ``resources`` (cpu in cores, memory in bytes; limit, else request, else the topology's, else 0;
 ``resources.limits`` and ``resources.requests`` the same of one of the two, 0 where the App gives none). ``nodes``
-entries have name, address, ordinal, id, group. Beyond Jinja2's own: filters ``yesno`` and ``bytes``, test
-``runtimeVersion is version_at_least("7.0")``.
+entries have name, address, ordinal, id, group. Beyond Jinja2's own: the filters and tests of
+``language.filters``, and the filters ``yesno`` and ``bytes``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from api.app import Resources, Scalar, Storage
 from api.meta import DnsLabel, Model, SemanticVersion
 from api.tools import Seconds
 
-SECRET_REFERENCE = re.compile(r"\$\{secret\.([a-z0-9-]+)\}")
+SECRET_REFERENCE = re.compile(r"""\{\{\s*secret(?:\.|\[['"])([a-z][a-z0-9-]*)(?:['"]\])?\s*\}\}""")
+"""Of a client's environment; the one expression that the agents do not evaluate."""
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]*$", max_length=200)]
 
 
@@ -71,8 +72,8 @@ class Stop(Model):
 
 
 class Process(Model):
-    """The engine's process; ``command`` and ``env`` may hold ``${...}`` (filled in by the agent; no secrets in
-    command)."""
+    """The engine's process; ``command`` and ``env`` may hold expressions in ``{{ }}``, which the agent evaluates
+    at each start; they know what ``atStart`` does (no secrets in ``command``)."""
 
     command: list[str] = Field(min_length=1)
     env: dict[str, str] = {}
@@ -174,7 +175,7 @@ class Unwritable(Model):
 
 
 class Credential(Model):
-    """A password to generate into the App's Secret, readable by the agents as ``${secret.NAME}``. Somebody may have put
+    """A password to generate into the App's Secret, readable by the agents as ``secret.NAME``. Somebody may have put
     an own one there before."""
 
     name: DnsLabel
@@ -189,19 +190,19 @@ class Monitor(Model):
 
 
 class ClientProgram(Model):
-    """The engine's own client, run beside the engine (``mw connect``). ``${secret.NAME}`` only in ``env``: arguments
-    show in every process list."""
+    """The engine's own client, run beside the engine (``mw connect``). ``env`` may hold ``{{ secret.NAME }}`` and no
+    other expression, ``command`` none: arguments show in every process list."""
 
     command: list[str] = Field(min_length=1)
     env: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = {}
 
     @model_validator(mode="after")
     def _secrets(self) -> Self:
-        if any("${" in word for word in self.command):
-            raise ValueError("command may hold no ${...}; give a password by env")
+        if any("{{" in word for word in self.command):
+            raise ValueError("command may hold no {{ }}; give a password by env")
         for name, value in self.env.items():
-            if "${" in SECRET_REFERENCE.sub("", value):
-                raise ValueError(f"env.{name}: only ${{secret.NAME}} is known here")
+            if "{{" in SECRET_REFERENCE.sub("", value):
+                raise ValueError(f"env.{name}: only {{{{ secret.NAME }}}} is known here")
         return self
 
     @property
@@ -226,7 +227,7 @@ class ComponentDefinition(Model):
     """YAML files, or one: parameter name -> Parameter. A later file says it anew for the names that it has."""
     roles: list[Role] = []
     tools: RelativePath
-    """Jinja2-rendered YAML file: tool name -> Tool."""
+    """YAML file: a Toolbox of ``api.tools``."""
     monitor: Monitor = Monitor()
     client: ClientProgram | None = None
 

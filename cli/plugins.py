@@ -19,20 +19,23 @@ from clients.errors import AlreadyExistsError, ForbiddenError
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, CONFIG_MAP, Manifest
 from language.versions import version_key
-from render.check.plugin import check_bundle, check_successor
+from render.check.successor import check_successor
+from render.lint.plugin import errors, lint
 from render.plugin.bundle import (
     DEFINITION,
     DIGEST_ANNOTATION,
     PluginBundle,
     PluginRefused,
     config_map_name,
+    folder_files,
     from_config_maps,
+    from_files,
     is_plugin_map,
-    load_folder,
     template_map_names,
     to_config_maps,
 )
 from render.plugin.problems import Problem
+from render.plugin.yaml_text import load_yaml
 
 _SELECTOR = "app.kubernetes.io/component=plugin"
 _FORBIDDEN = (
@@ -70,7 +73,8 @@ def neighbours(version: str, others: Sequence[str]) -> tuple[str | None, str | N
 async def install(kubernetes: Kubernetes, folder: Path) -> str:
     """Installs the version in ``folder``; a sentence on what was done. Raises CommandError, KubernetesError."""
     try:
-        bundle = load_folder(folder)
+        files = folder_files(folder)
+        bundle = from_files(files, folder.name)
         maps = to_config_maps(bundle, SYSTEM_NAMESPACE)
     except PluginRefused as error:
         raise _refusal(folder, error.problems) from error
@@ -84,7 +88,7 @@ async def install(kubernetes: Kubernetes, folder: Path) -> str:
             f"plugin {bundle.name} {bundle.version} is installed with other content ({same.digest}, the folder has "
             f"{bundle.digest}); a version never changes: raise metadata.version in {folder / DEFINITION}"
         )
-    problems = list(check_bundle(bundle))
+    problems = errors(lint(files, folder.name))
     before, after = neighbours(bundle.version, [plugin.version for plugin in own])
     if before is not None:
         problems += check_successor(await installed_bundle(kubernetes, bundle.name, before), bundle)
@@ -172,7 +176,7 @@ def _digest(config_map: Manifest) -> str:
 
 def _runtimes(config_map: Manifest) -> tuple[str, ...]:
     try:
-        plugin = Plugin.model_validate(yaml.safe_load((config_map.get("data") or {}).get(DEFINITION, "")))
+        plugin = Plugin.model_validate(load_yaml((config_map.get("data") or {}).get(DEFINITION, "")))
     except (yaml.YAMLError, ValidationError):
         return ()  # of a newer platform, or spoilt: it is listed all the same
     return tuple(runtime.version for runtime in plugin.spec.runtime_versions)

@@ -220,7 +220,7 @@ def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapp
         if tool.undo is not None and not holds(tool.undo.when, name):
             tools[name] = tool.model_copy(update={"undo": None})
     for name in tools:
-        wrong = _undo_problem(name, tools)
+        wrong = undo_problem(name, tools)
         if wrong:
             line = line_of(bundle.files[file], f"  {name}:")
             raise TemplateFailure(f"{bundle.name} {bundle.version}", file, line, f"tools.{name}.undo.tool: {wrong}")
@@ -235,17 +235,22 @@ def toolbox(bundle: PluginBundle, file: str) -> Toolbox:
         if base in chain:
             circle = " -> ".join([*chain, base])
             plugin = f"{bundle.name} {bundle.version}"
-            raise TemplateFailure(plugin, file, 0, f"extends: goes round in a circle, {circle}")
+            line = line_of(bundle.files[chain[-1]], "extends:")
+            raise TemplateFailure(plugin, chain[-1], line, f"extends: goes round in a circle, {circle}")
         chain.append(base)
-        below = _toolbox(bundle.name, bundle.version, bundle.files.get(base), base)
-        read = Toolbox(
-            extends=below.extends,
-            connections={**below.connections, **read.connections},
-            vars={**below.vars, **read.vars},
-            sequences={**below.sequences, **read.sequences},
-            tools={**below.tools, **read.tools},
-        )
+        read = extended(read, _toolbox(bundle.name, bundle.version, bundle.files.get(base), base))
     return read
+
+
+def extended(own: Toolbox, below: Toolbox) -> Toolbox:
+    """What has the same name in ``own`` stands in its place."""
+    return Toolbox(
+        extends=below.extends,
+        connections={**below.connections, **own.connections},
+        vars={**below.vars, **own.vars},
+        sequences={**below.sequences, **own.sequences},
+        tools={**below.tools, **own.tools},
+    )
 
 
 @lru_cache(maxsize=64)
@@ -261,11 +266,12 @@ def _toolbox(name: str, version: str, text: str | None, file: str) -> Toolbox:
         line = mark.line + 1 if mark is not None else 0
         raise TemplateFailure(plugin, file, line, f"is not YAML: {getattr(error, 'problem', error)}") from error
     except ValidationError as error:
-        problems = "; ".join(f"{each.path}: {each.message}" for each in from_pydantic(error))
-        raise TemplateFailure(plugin, file, 0, problems) from error
+        problems = from_pydantic(error, file, text)
+        said = "; ".join(f"{each.path}: {each.message}" if each.path else each.message for each in problems)
+        raise TemplateFailure(plugin, file, problems[0].line, said) from error
 
 
-def _undo_problem(name: str, tools: Mapping[str, Tool]) -> str:
+def undo_problem(name: str, tools: Mapping[str, Tool]) -> str:
     """The agent runs each tool once at a time, and what undoes a tool while no new run of that tool begins. One that
     undoes itself would wait for itself; two that undo each other would never come to an end."""
     undo = tools[name].undo

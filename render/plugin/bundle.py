@@ -16,16 +16,17 @@ from typing import Any
 
 import jsonschema
 import yaml
-from pydantic import ValidationError
 
 from api.names import API_GROUP, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, MANAGED_BY
 from api.plugin import ComponentDefinition, Parameter, Plugin, Topology
 from render.plugin.parameters import control_characters, foreign_reference, schema_errors
-from render.plugin.problems import Problem, from_pydantic
+from render.plugin.problems import Problem, at_line, field_path, in_file, near, read_model
 from render.plugin.templates import Templates
-from render.plugin.yaml_text import line_of, load_yaml
+from render.plugin.yaml_text import line_of, load_yaml, marks
 
 DEFINITION = "plugin.yaml"
+TESTS = "tests"
+"""Folder of what ``mw plugin test`` runs; it is not installed."""
 DIGEST_ANNOTATION = f"{API_GROUP}/digest"
 TEMPLATES_KEY = "templates"
 """Key of the Plugin ConfigMap: JSON list of the names of its Template ConfigMaps."""
@@ -59,7 +60,7 @@ class PluginBundle:
     def place_of(self, component: ComponentDefinition, parameter: str) -> tuple[str, int]:
         """File and line in which the parameter stands, for failures."""
         for file in reversed(component.parameters):
-            if line := line_of(self.files[file], f"{parameter}:"):
+            if line := line_of(self.files.get(file, ""), f"{parameter}:"):
                 return file, line
         return DEFINITION, 0
 
@@ -85,33 +86,57 @@ def digest_of(files: Mapping[str, str]) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What could be made of a plugin's files, and all that is wrong with them by now. ``bundle`` is None where
+    ``plugin.yaml`` gives nothing to go on with."""
+
+    origin: str
+    bundle: PluginBundle | None
+    problems: tuple[Problem, ...]
+
+
 def from_files(files: Mapping[str, str], origin: str = "") -> PluginBundle:
     """Parses definition and parameter files. ``origin`` names the plugin in failures. Raises PluginRefused."""
+    read = read_files(files, origin)
+    if read.problems or read.bundle is None:
+        raise PluginRefused(read.origin, read.problems)
+    return read.bundle
+
+
+def read_files(files: Mapping[str, str], origin: str = "") -> Reading:
+    """As far as it goes: what is wrong is left out, so that one mistake does not hide the others."""
+    label = origin or "?"
     if DEFINITION not in files:
-        raise PluginRefused(origin or "?", [Problem(DEFINITION, "the file is missing; it defines the plugin")])
-    document = _load_yaml(origin or "?", DEFINITION, files[DEFINITION])
-    try:
-        plugin = Plugin.model_validate(document)
-    except ValidationError as error:
-        problems = [Problem(f"{DEFINITION}: {p.path}", p.message) for p in from_pydantic(error)]
-        raise PluginRefused(origin or "?", problems) from error
+        return Reading(label, None, (at_line(DEFINITION, 0, "the file is missing; it defines the plugin"),))
+    document, problems = parsed_yaml(DEFINITION, files[DEFINITION])
+    if problems:
+        return Reading(label, None, tuple(problems))
+    plugin, problems = read_model(Plugin, document, DEFINITION, files[DEFINITION])
+    if plugin is None:
+        return Reading(label, None, tuple(problems))
     label = f"{plugin.metadata.name} {plugin.metadata.version}"
-    problems = [*_taken_version(plugin.metadata.version), *_undeclared_files(plugin, files)]
+    problems += [*_taken_version(plugin.metadata.version, files), *_undeclared_files(plugin, files)]
     parameters: dict[str, Mapping[str, Parameter]] = {}
     for component in plugin.spec.components:
         known: dict[str, Parameter] = {}
         for file in (each for each in component.parameters if each in files):
-            found, wrong = _parse_parameters(label, file, files[file])
+            found, wrong = _parse_parameters(file, files[file])
             known |= found
             problems += wrong
         parameters[component.name] = known
-    if problems:
-        raise PluginRefused(label, problems)
-    return PluginBundle(plugin, dict(files), digest_of(files), parameters, Templates(label, files))
+    bundle = PluginBundle(plugin, dict(files), digest_of(files), parameters, Templates(label, files))
+    return Reading(label, bundle, tuple(dict.fromkeys(problems)))
 
 
 def load_folder(path: Path) -> PluginBundle:
-    """Reads a plugin's folder (hidden files and folders left out). Raises PluginRefused, OSError.
+    """A plugin's folder. Raises PluginRefused, OSError."""
+    return from_files(folder_files(path), path.name)
+
+
+def folder_files(path: Path) -> dict[str, str]:
+    """The files of a plugin's folder (hidden files and folders left out, and the plugin's own ``tests``). Raises
+    PluginRefused, OSError.
 
     A link may lead to a file of the same plugin, or of one beside it, of which it is another version: what is read is
     stored where many may read it, and a plugin is somebody else's.
@@ -119,16 +144,16 @@ def load_folder(path: Path) -> PluginBundle:
     files: dict[str, str] = {}
     for file in sorted(path.rglob("*")):
         relative = file.relative_to(path)
-        if not file.is_file() or any(part.startswith(".") for part in relative.parts):
+        if not file.is_file() or any(part.startswith(".") for part in relative.parts) or relative.parts[0] == TESTS:
             continue
         if not _of_a_plugin(path, file.resolve()):
             message = f"leads to {file.resolve()}, which is no file of this plugin or of one beside it; copy it here"
-            raise PluginRefused(path.name, [Problem(relative.as_posix(), message)])
+            raise PluginRefused(path.name, [at_line(relative.as_posix(), 0, message)])
         try:
             files[relative.as_posix()] = file.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise PluginRefused(path.name, [Problem(relative.as_posix(), "is not UTF-8 text")]) from error
-    return from_files(files, path.name)
+            raise PluginRefused(path.name, [at_line(relative.as_posix(), 0, "is not UTF-8 text")]) from error
+    return files
 
 
 def _of_a_plugin(folder: Path, file: Path) -> bool:
@@ -156,7 +181,9 @@ def to_config_maps(bundle: PluginBundle, namespace: str) -> list[dict[str, Any]]
         key, text = path.replace("/", _SEPARATOR), bundle.files[path]
         weight = len(key) + len(text.encode())
         if weight > CONFIG_MAP_LIMIT:
-            raise PluginRefused(base, [Problem(path, f"is {weight} bytes; a file may have at most {CONFIG_MAP_LIMIT}")])
+            raise PluginRefused(
+                base, [at_line(path, 0, f"is {weight} bytes; a file may have at most {CONFIG_MAP_LIMIT}")]
+            )
         if size + weight > CONFIG_MAP_LIMIT:
             parts.append({})
             size = 0
@@ -224,62 +251,75 @@ def from_config_maps(plugin_map: Mapping[str, Any], template_maps: Sequence[Mapp
     return bundle
 
 
-def _load_yaml(plugin: str, file: str, text: str) -> Any:
+def parsed_yaml(file: str, text: str) -> tuple[Any, list[Problem]]:
+    """What it holds, and what keeps it from being YAML, or hides a part of it."""
     try:
-        return load_yaml(text)
+        document = load_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"{file}:{mark.line + 1}" if mark is not None else file
-        raise PluginRefused(plugin, [Problem(place, f"is not YAML: {getattr(error, 'problem', error)}")]) from error
+        message = f"is not YAML: {getattr(error, 'problem', error)}"
+        return None, [at_line(file, *((mark.line + 1, message, mark.column + 1) if mark is not None else (0, message)))]
+    twice = [
+        Problem(
+            field_path(path), "stands twice, and only one of them would count; remove one", file, at.line, at.column
+        )
+        for path, at in marks(text).duplicates
+    ]
+    return document, twice
 
 
-def _taken_version(version: str) -> list[Problem]:
+def _taken_version(version: str, files: Mapping[str, str]) -> list[Problem]:
     """``1.0.0-templates`` would be stored where the templates of 1.0.0 are."""
     if _TEMPLATES_OF.search(version) is None:
         return []
     message = f"{version!r} ends as the names of Template ConfigMaps do; write for example 1.0.0-rc.1"
-    return [Problem(f"{DEFINITION}: metadata.version", message)]
+    return [in_file(DEFINITION, files[DEFINITION], ("metadata", "version"), message)]
 
 
 def _undeclared_files(plugin: Plugin, files: Mapping[str, str]) -> list[Problem]:
     problems = [
-        Problem(path, f"a file name may not hold {_SEPARATOR!r}; rename it")
+        at_line(path, 0, f"a file name may not hold {_SEPARATOR!r}; rename it")
         for path in sorted(files)
         if _SEPARATOR in path
     ]
     for index, component in enumerate(plugin.spec.components):
-        at = f"{DEFINITION}: spec.components[{index}]"
-        named = [(f"{at}.files[{i}].template", f.template) for i, f in enumerate(component.files)]
-        named.append((f"{at}.tools", component.tools))
-        named += [(f"{at}.parameters", name) for name in component.parameters]
-        problems += [
-            Problem(place, f"file {name!r} is not in the plugin") for place, name in named if name not in files
+        at = ("spec", "components", index)
+        named: list[tuple[tuple[str | int, ...], str]] = [
+            ((*at, "files", i, "template"), f.template) for i, f in enumerate(component.files)
         ]
+        named += [((*at, "parameters"), name) for name in component.parameters]
+        for place, name in named:
+            if name not in files:
+                message = f"file {name!r} is not in the plugin{near(name, files)}"
+                problems.append(in_file(DEFINITION, files[DEFINITION], place, message))
     return problems
 
 
-def _parse_parameters(plugin: str, file: str, text: str) -> tuple[dict[str, Parameter], list[Problem]]:
-    document = _load_yaml(plugin, file, text)
+def _parse_parameters(file: str, text: str) -> tuple[dict[str, Parameter], list[Problem]]:
+    document, problems = parsed_yaml(file, text)
+    if document is None and problems:
+        return {}, problems
     if not isinstance(document, dict):
-        return {}, [Problem(file, "is not a mapping of parameter names")]
+        return {}, [at_line(file, 1, "is not a mapping of parameter names")]
     parameters: dict[str, Parameter] = {}
-    problems: list[Problem] = []
-    for name, value in document.items():
-        try:
-            parameter = Parameter.model_validate(value)
-            jsonschema.Draft202012Validator.check_schema(parameter.schema_)
-        except ValidationError as error:
-            problems += [Problem(f"{file}: {name}.{p.path}", p.message) for p in from_pydantic(error)]
+    for key, value in document.items():
+        name = str(key)
+        parameter, wrong = read_model(Parameter, value, file, text, (name,))
+        problems += wrong
+        if parameter is None:
             continue
+        parameters[name] = parameter
+        try:
+            jsonschema.Draft202012Validator.check_schema(parameter.schema_)
         except jsonschema.SchemaError as error:
-            problems.append(Problem(f"{file}: {name}.schema", f"is not JSON Schema: {error.message}"))
+            at = (name, "schema", *error.absolute_path)
+            problems.append(in_file(file, text, at, f"is not JSON Schema: {error.message}"))
             continue
         if reference := foreign_reference(parameter.schema_):
             message = f"refers to {reference!r}, and nothing is fetched; write that schema here"
-            problems.append(Problem(f"{file}: {name}.schema", message))
+            problems.append(in_file(file, text, (name, "schema"), message))
             continue
         if parameter.default is not None:
             said = [*schema_errors(parameter.schema_, parameter.default), control_characters(parameter.default)]
-            problems += [Problem(f"{file}: {name}.default", each) for each in said if each]
-        parameters[str(name)] = parameter
+            problems += [in_file(file, text, (name, "default"), each) for each in said if each]
     return parameters, problems

@@ -14,9 +14,8 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from language.filters import version
+from language.filters import FILTERS, TESTS
 from language.quoting import QUOTINGS
-from language.versions import version_key
 from render.plugin.at_start import NAME, AtStart, deferring
 from render.plugin.byte_sizes import in_bytes
 
@@ -53,10 +52,6 @@ class _Environment(ImmutableSandboxedEnvironment):
                 if isinstance(sized, str | list | tuple) and len(sized) * int(times) > REPEAT_LIMIT:
                     raise jinja2.TemplateRuntimeError(f"a repetition gives more than {REPEAT_LIMIT} items")
         return super().call_binop(context, operator, left, right)
-
-
-def _version_at_least(version: str, other: str) -> bool:
-    return version_key(version) >= version_key(other)
 
 
 def _yesno(value: Any) -> Any:
@@ -103,18 +98,21 @@ class Templates:
         )
         for name in ("lipsum", "cycler", "joiner"):
             self._environment.globals.pop(name, None)
-        self._environment.tests["version_at_least"] = _version_at_least
-        self._environment.tests["version"] = version
-        self._environment.filters["yesno"] = _yesno
-        self._environment.filters["bytes"] = in_bytes
-        quotings = {name: _of_text(quoting) for name, quoting in QUOTINGS.items()}
-        self._environment.filters |= {name: deferring(name, quoting) for name, quoting in quotings.items()}
+        self._environment.tests |= dict(TESTS)
+        own = {**FILTERS, **{name: _of_text(quoting) for name, quoting in QUOTINGS.items()}}
+        self._environment.filters |= {name: deferring(name, each) for name, each in own.items()}
+        self._environment.filters |= {"yesno": _yesno, "bytes": in_bytes}
         self._environment.globals[NAME] = AtStart()
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
         source = self._files.get(name)
         self.loaded.add(name)
         return None if source is None else (source, name, lambda: True)
+
+    @property
+    def environment(self) -> jinja2.Environment:
+        """For whoever reads a template without rendering it."""
+        return self._environment
 
     def render(self, file: str, context: Mapping[str, Any]) -> str:
         """The rendered text of ``file``. Raises TemplateFailure."""

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from api.app import Resources
 from api.meta import parse_quantity
-from api.tools import TcpAction, Tool
+from api.tools import Connection, Tool
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,9 @@ def test_a_number_is_a_quantity_as_in_kubernetes() -> None:
     assert Resources.model_validate({"limits": {"cpu": 2}}).limits == {"cpu": "2"}
 
 
-def test_a_secret_in_argv_is_refused() -> None:
-    with pytest.raises(ValidationError, match="pass it by env or stdin"):
-        Tool.model_validate({"steps": [{"run": {"argv": ["redis-cli", "-a", "${secret.password}"]}}]})
-
-
-def test_a_refused_login_is_known_only_where_its_answer_is_read() -> None:
-    with pytest.raises(ValidationError, match="loginRefused needs loginExpect"):
-        TcpAction.model_validate({"address": "h:1", "login": "AUTH\r\n", "loginRefused": "^-WRONGPASS"})
+def test_a_login_is_refused_where_nobody_would_read_its_answer() -> None:
+    with pytest.raises(ValidationError, match="login: is known for resp only"):
+        Connection.model_validate({"tcp": "h:1", "login": ["word"]})
 
 
 def test_a_step_has_exactly_one_action() -> None:

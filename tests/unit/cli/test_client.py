@@ -42,7 +42,7 @@ def test_the_secret_is_read_in_the_pod(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(client, "SECRETS", str(tmp_path))
     program = ClientProgram(
         command=["sh", "-c", 'printf "%s|" "$TOKEN" "$PLAIN" "$@"', "sh"],
-        env={"TOKEN": "a b:${secret.password}", "PLAIN": "$HOME `id`"},
+        env={"TOKEN": "a b:{{ secret.password }}", "PLAIN": "$HOME `id`"},
     )
     command = client.shell_command(program, ["x y", "$(id)"])
     assert "p'w" not in " ".join(command)
@@ -55,7 +55,7 @@ def test_the_secret_is_read_in_the_pod(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_without_its_secret_the_client_does_not_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(client, "SECRETS", str(tmp_path))
-    program = ClientProgram(command=["echo", "began"], env={"TOKEN": "${secret.password}"})
+    program = ClientProgram(command=["echo", "began"], env={"TOKEN": "{{ secret.password }}"})
     run = subprocess.run(client.shell_command(program, []), capture_output=True, text=True, check=False, timeout=10)
     assert run.returncode != 0
     assert run.stdout == ""
@@ -68,9 +68,9 @@ def test_every_component_of_our_plugins_has_a_client(folder: str) -> None:
 
 def test_a_secret_in_an_argument_is_refused() -> None:
     with pytest.raises(ValidationError, match="by env"):
-        ClientProgram(command=["redis-cli", "-a", "${secret.password}"])
+        ClientProgram(command=["redis-cli", "-a", "{{ secret.password }}"])
     with pytest.raises(ValidationError, match="only"):
-        ClientProgram(command=["redis-cli"], env={"A": "${node.name}"})
+        ClientProgram(command=["redis-cli"], env={"A": "{{ node.name }}"})
 
 
 def test_the_primary_is_chosen_else_a_node_that_is_ready(redis: Plugin) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import indent
 from typing import Any
 
 from api.app import App
 from api.component import ComponentSpec
 from api.group import GroupSpec
 from render.desired.app import DesiredApp, RecordedState, desired
+from render.lint.plugin import errors, lint
 from render.manifests.objects import component_resource, group_resource
 from render.plugin.bundle import PluginBundle, from_files
 from render.validation.app import Problem, parse_app, validate
@@ -46,12 +48,12 @@ spec:
     files: [{path: /middleware/conf/shelf.conf, template: shelf.conf.j2}]
     parameters: parameters.yaml
     roles: [{name: primary, writable: true, upgradeOrder: 2}, {name: replica}]
-    tools: tools.yaml.j2
+    tools: tools.yaml
   - name: watch
     image: shelf
     process: {command: [shelf, watch]}
     ports: [{name: watch, port: 7001}]
-    tools: watch.yaml.j2
+    tools: watch.yaml
 """
 PARAMETERS = r"""
 cache-size:
@@ -64,12 +66,21 @@ journal: {schema: {type: boolean}, default: true}
 page-size: {schema: {type: integer, minimum: 512}, apply: immutable, default: 4096}
 heap: {schema: {type: integer, minimum: 0}, defaultExpression: "(resources.memory * 0.5) | int"}
 """
-TOOLS = r"""
-ready:
-  steps: [{tcp: {address: "127.0.0.1:7000", send: "ping {{ node.id }}"}, expect: pong}]
-getRole:
-  steps: [{tcp: {address: "127.0.0.1:7000", send: role}, expect: '(?P<role>\w+)'}]
-  result: {role: "${role}"}
+TOOLS = """\
+connections:
+  me: {tcp: "127.0.0.1:7000"}
+tools:
+  ready:
+    steps: [{tcp: {send: "ping {{ node.id }}"}, as: said, expect: said == 'pong'}]
+  getRole:
+    steps: [{tcp: {send: role}, as: said}]
+    result: {role: "{{ said }}"}
+"""
+WATCH = """\
+connections:
+  me: {tcp: "127.0.0.1:7001"}
+tools:
+  ready: {steps: [{tcp: {}, as: said, expect: said == 'ok'}]}
 """
 FILES: Mapping[str, str] = {
     "plugin.yaml": DEFINITION,
@@ -77,15 +88,29 @@ FILES: Mapping[str, str] = {
     "shelf.conf.j2": "{% for name, value in config.items() %}\n{{ name }} {{ value | yesno }}\n{% endfor %}\n"
     "me {{ node.address }} id {{ node.id }} of {{ component.nodes | length }}\n"
     "first {{ bootstrap.name if bootstrap else '-' }}\n",
-    "tools.yaml.j2": TOOLS,
-    "watch.yaml.j2": 'ready: {steps: [{tcp: {address: "127.0.0.1:7001"}, expect: ok}]}\n',
+    "tools.yaml": TOOLS,
+    "watch.yaml": WATCH,
 }
 
 
 def shelf(**changes: str) -> PluginBundle:
     """The plugin, with files replaced (``parameters_yaml=...`` is ``parameters.yaml``)."""
+    return from_files(shelf_files(**changes))
+
+
+def shelf_files(**changes: str) -> dict[str, str]:
     named = {name.replace(".", "_").replace("/", "_"): name for name in FILES}
-    return from_files({**FILES, **{named[name]: text for name, text in changes.items()}})
+    return {**FILES, **{named[name]: text for name, text in changes.items()}}
+
+
+def found_by_lint(**changes: str) -> str:
+    """What keeps the plugin from being installed."""
+    return "; ".join(map(str, errors(lint(shelf_files(**changes)))))
+
+
+def with_tools(text: str, file: str = TOOLS) -> str:
+    """The tool file with further tools at its end, each a line that begins with its name."""
+    return file + indent(text, "  ")
 
 
 def app(name: str = "books", **spec: Any) -> App:

@@ -20,7 +20,7 @@ from api.steps import ErrorType
 from clients.errors import InvalidError
 from render.manifests.lists import revision_of
 from tests.unit.activities.support.cluster import NAME, World
-from tests.unit.render.support import TOOLS, shelf, store
+from tests.unit.render.support import shelf, store, with_tools
 
 NODE = "books-store-g-0"
 
@@ -98,8 +98,8 @@ async def test_the_agents_certificate_is_issued_anew(world: World) -> None:
 
 async def test_passwords_are_never_removed_and_the_refusal_says_how_a_person_frees_them() -> None:
     name = credentials_name(NAME)
-    changes = TOOLS + "useCredentials: {steps: [{set: {x: y}}]}\nretireCredentials: {steps: [{set: {x: y}}]}\n"
-    world = await World(shelf(tools_yaml_j2=changes), components=store()).deployed()
+    changes = with_tools("useCredentials: {steps: [{set: {x: y}}]}\nretireCredentials: {steps: [{set: {x: y}}]}\n")
+    world = await World(shelf(tools_yaml=changes), components=store()).deployed()
     frozen = freeze(world, "Secret", name)
     assert (await world.load()).drift == [], "nothing has to be changed in it"
     rotation = RotationRequest(world.target(OperationType.ROTATE_CREDENTIALS), generate=True)

@@ -24,18 +24,18 @@ from proto import agent_pb2
 from render.desired.state_edits import deleting
 from render.plugin.bundle import PluginBundle
 from tests.unit.activities.support.cluster import NAME, NAMESPACE, World
-from tests.unit.render.support import DEFINITION, TOOLS, shelf, store
+from tests.unit.render.support import DEFINITION, shelf, store, with_tools
 
 SECRET = f"{NAME}-credentials"
 STORES = [f"{NAME}-store-g-{number}" for number in (0, 1)]
 HEARD = ("accept", "use", "retire")
 ROTATE = OperationType.ROTATE_CREDENTIALS
-SAYS = 'steps: [{tcp: {address: "127.0.0.1:7000", send: "pass ${secret.password | quoted}"}, expect: ok}]'
+SAYS = 'steps: [{tcp: {send: "pass {{ secret.password | quoted }}"}, as: said, expect: said == "ok"}]'
 CHANGES = "\n".join(f"{tool}: {{{SAYS}}}" for tool in ("acceptCredentials", "useCredentials", "retireCredentials"))
 
 
 def rotating() -> PluginBundle:
-    return shelf(tools_yaml_j2=TOOLS + CHANGES)
+    return shelf(tools_yaml=with_tools(CHANGES))
 
 
 @pytest.fixture
@@ -294,7 +294,7 @@ async def test_a_plugin_that_brings_another_credential_in_mid_rotation_loses_not
     virtual_time: None, at: str
 ) -> None:
     more = DEFINITION.replace("[{name: password}]", "[{name: password}, {name: admin}]").replace("1.0.0", "1.1.0")
-    newer = shelf(plugin_yaml=more, tools_yaml_j2=TOOLS + CHANGES)
+    newer = shelf(plugin_yaml=more, tools_yaml=with_tools(CHANGES))
     world = await World(rotating(), newer, components=store()).deployed()
     for tool in ("acceptCredentials", "useCredentials", "retireCredentials", "ready"):
         world.agents.tools[tool] = {}

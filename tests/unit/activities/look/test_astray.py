@@ -12,10 +12,10 @@ from api.operations import OperationType
 from api.steps import MoveRequest
 from proto import agent_pb2
 from tests.unit.activities.support.cluster import World
-from tests.unit.render.support import TOOLS, shelf, store
+from tests.unit.render.support import shelf, store, with_tools
 
 FIRST, SECOND, THIRD = (f"books-store-g-{n}" for n in range(3))
-FENCED = shelf(tools_yaml_j2=TOOLS + "fence: {steps: [{set: {x: y}}]}\n")
+FENCED = shelf(tools_yaml=with_tools("fence: {steps: [{set: {x: y}}]}\n"))
 
 
 async def deployed() -> World:

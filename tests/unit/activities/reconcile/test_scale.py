@@ -20,7 +20,7 @@ from api.steps import ComponentPlan, ComponentStep, GroupPlan, GroupStep, NodeSt
 from proto.agent_pb2 import ReloadConfigResult
 from render.plugin.bundle import PluginBundle
 from tests.unit.activities.support.cluster import World
-from tests.unit.render.support import FILES, PARAMETERS, TOOLS, shelf, store
+from tests.unit.render.support import PARAMETERS, WATCH, shelf, store, with_tools
 
 NODES = [f"books-store-g-{n}" for n in range(4)]
 SCALES = """
@@ -32,7 +32,7 @@ forget: {timeout: 90, steps: [{set: {a: b}}]}
 
 def scales(**files: str) -> PluginBundle:
     """The plugin with tools for nodes that come and go, in both components."""
-    return shelf(tools_yaml_j2=TOOLS + SCALES, watch_yaml_j2=FILES["watch.yaml.j2"] + SCALES, **files)
+    return shelf(tools_yaml=with_tools(SCALES), watch_yaml=with_tools(SCALES, WATCH), **files)
 
 
 async def running(replicas: int = 3, **files: str) -> World:
@@ -367,6 +367,9 @@ async def test_no_engine_insists_on_a_node_that_is_still_to_come() -> None:
     await synced(world, OperationType.SCALE)
     assert given(world) == [(node, "1") for node in NODES[:3]]
     assert files(world) == [("1", "3")] * 3
+    # As a Scale ends: the nodes of every component are told who there is.
+    others = ComponentStep(world.target(OperationType.SCALE), "watch")
+    await world.do(SyncNodes(world.platform).sync_nodes, others)
     assert (await world.load()).drift == []
 
 

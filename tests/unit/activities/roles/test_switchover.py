@@ -15,7 +15,7 @@ from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest
 from proto import agent_pb2
 from tests.unit.activities.support.cluster import World
-from tests.unit.render.support import TOOLS, shelf, store, wanted
+from tests.unit.render.support import shelf, store, wanted, with_tools
 
 
 class Work:
@@ -101,7 +101,7 @@ def test_a_component_that_is_not_there_is_refused_with_those_that_are() -> None:
 
 # Who gives the role to whom
 
-FENCED = shelf(tools_yaml_j2=TOOLS + "fence: {steps: [{set: {x: y}}]}\n")
+FENCED = shelf(tools_yaml=with_tools("fence: {steps: [{set: {x: y}}]}\n"))
 NODES = [f"books-store-g-{n}" for n in range(3)]
 
 

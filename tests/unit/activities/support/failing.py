@@ -10,12 +10,12 @@ from activities.roles.failover import Failover
 from api.failover import FailoverRequest, Fenced, FenceRequest, Takeover
 from proto import agent_pb2
 from tests.unit.activities.support.cluster import World
-from tests.unit.render.support import DEFINITION, TOOLS, shelf, store
+from tests.unit.render.support import DEFINITION, shelf, store, with_tools
 
 NODES = [f"books-store-g-{n}" for n in range(3)]
 PLATFORM = shelf(
     plugin_yaml=DEFINITION.replace("  - name: cluster\n", "  - name: cluster\n    failover: platform\n"),
-    tools_yaml_j2=TOOLS + "detach: {steps: [{set: {x: y}}]}\nfence: {steps: [{set: {x: y}}]}\n",
+    tools_yaml=with_tools("detach: {steps: [{set: {x: y}}]}\nfence: {steps: [{set: {x: y}}]}\n"),
 )
 STOPPED = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED)
 SEEN = 4_000_000_000_000

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from language.expressions import expression
-from render.check.plugin import check_successor, shared_runtime_versions
+from render.check.successor import check_successor, shared_runtime_versions
 from tests.unit.plugins.engines import cluster, until
 from tests.unit.plugins.support import files, load, wanted
 

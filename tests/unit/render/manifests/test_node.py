@@ -52,15 +52,24 @@ def test_the_document_tells_the_agents_who_they_are() -> None:
             "mode": "0640",
         }
     ]
-    assert document["tools"]["ready"]["steps"][0]["tcp"]["send"] == "ping 2"
+    assert document["toolbox"]["tools"]["ready"]["steps"][0]["tcp"]["send"] == "ping {{ node.id }}", (
+        "for the agent to fill in"
+    )
+    assert document["names"]["node"]["id"] == 2
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"tools_yaml_j2": "ready:\n  steps: [}\n"}, "tools.yaml.j2, the rendered text is not YAML at its line 2"),
-        ({"tools_yaml_j2": "x: {steps: [{fail: a}]}\nready:\n  steps: []\n"}, "tools.yaml.j2, line 2: ready.steps"),
-        ({"tools_yaml_j2": "- a\n"}, "is not a mapping of tool names"),
+        ({"tools_yaml": "tools:\n  ready: {steps: [}\n"}, "tools.yaml, line 2: is not YAML"),
+        ({"tools_yaml": "tools:\n  ready:\n    steps: []\n"}, "tools.yaml, line 3: tools.ready.steps"),
+        (
+            {"tools_yaml": "tools:\n  ready: {steps: [{fail: a}], only: nothing}\n"},
+            "tools.yaml, line 2: expression 'nothing'",
+        ),
+        ({"tools_yaml": "extends: tools.yaml\n"}, "tools.yaml, line 1: extends: goes round in a circle"),
+        ({"tools_yaml": "extends: others.yaml\n"}, "others.yaml, the plugin has no such file"),
+        ({"tools_yaml": "- a\n"}, "tools.yaml, line 1: a mapping of fields belongs here"),
         ({"shelf_conf_j2": "a\n{% if x %}\n"}, "shelf.conf.j2, line 2"),
         ({"shelf_conf_j2": "{{ config.colour }}\n"}, "line 1: there is no entry 'colour'"),
         (

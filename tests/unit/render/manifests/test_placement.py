@@ -13,15 +13,15 @@ from render.desired.app import DesiredApp, DesiredComponent
 from render.manifests.budgets import disruption_budgets, moved_roles
 from render.manifests.objects import node_deployment
 from render.plugin.bundle import PluginBundle
-from tests.unit.render.support import DEFINITION, TOOLS, app, shelf, store, wanted
+from tests.unit.render.support import DEFINITION, app, shelf, store, wanted, with_tools
 
 OF_STORE = {"middleware.io/app": "books", "middleware.io/component": "store"}
-FENCE = 'fence: {steps: [{tcp: {address: "127.0.0.1:7000", send: fence}}]}\n'
+FENCE = "fence: {steps: [{tcp: {send: fence}}]}\n"
 
 
 def movable(**changes: str) -> PluginBundle:
     """A plugin whose primary can be moved."""
-    return shelf(**{"tools_yaml_j2": TOOLS + FENCE, **changes})
+    return shelf(**{"tools_yaml": with_tools(FENCE), **changes})
 
 
 def pod(of: DesiredApp, component: str = "store") -> dict[str, Any]:

@@ -7,19 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from render.check.plugin import check_bundle, check_successor, shared_runtime_versions
+from render.check.successor import check_successor, shared_runtime_versions
+from render.lint.plugin import lint
 from render.plugin.bundle import PluginRefused, digest_of, from_config_maps, from_files, load_folder, to_config_maps
-from tests.unit.render.support import DEFINITION, FILES, TOOLS, shelf
+from tests.unit.render.support import DEFINITION, FILES, TOOLS, WATCH, shelf, with_tools
+from tests.unit.render.support import found_by_lint as found
 
 
 def refusal(**changes: str) -> str:
     with pytest.raises(PluginRefused) as refused:
         shelf(**changes)
     return str(refused.value)
-
-
-def found(**changes: str) -> str:
-    return "; ".join(str(problem) for problem in check_bundle(shelf(**changes)))
 
 
 def test_there_and_back_again() -> None:
@@ -62,51 +60,49 @@ def test_a_folder_is_read_without_hidden_files(tmp_path: Path) -> None:
 
 
 def test_refusals_name_file_and_field() -> None:
-    assert "plugin.yaml:2: is not YAML" in refusal(plugin_yaml="a: 1\nb: [\n") or "plugin.yaml:3" in refusal(
-        plugin_yaml="a: 1\nb: [\n"
-    )
+    assert "plugin.yaml:3:1: is not YAML" in refusal(plugin_yaml="a: 1\nb: [\n")
     text = FILES["plugin.yaml"]
-    assert "spec.components[0].user: 0 is not allowed" in refusal(plugin_yaml=text.replace("user: 1234", "user: 0"))
+    assert "plugin.yaml:28:5: spec.components[0].user: 0 is not allowed" in refusal(
+        plugin_yaml=text.replace("user: 1234", "user: 0")
+    )
     assert "file 'absent.j2' is not in the plugin" in refusal(
         plugin_yaml=text.replace("template: shelf.conf.j2", "template: absent.j2")
     )
-    assert "parameters.yaml: size.schema: is not JSON Schema" in refusal(
+    assert "parameters.yaml:1:17: size.schema.type: is not JSON Schema" in refusal(
         parameters_yaml="size: {schema: {type: intejer}}\n"
     )
-    assert "parameters.yaml: size.default: 'x' is not of type 'integer'" in refusal(
+    assert "parameters.yaml:1:33: size.default: 'x' is not of type 'integer'" in refusal(
         parameters_yaml="size: {schema: {type: integer}, default: x}\n"
     )
-    assert 'parameters.yaml: size.default: "1mb\\n" has a line break' in refusal(
+    assert 'parameters.yaml:3:3: size.default: "1mb\\n" has a line break' in refusal(
         parameters_yaml="size:\n  schema: {type: string, pattern: '^[0-9]+mb$'}\n  default: |\n    1mb\n"
     )
 
 
 def test_a_good_plugin_passes_the_check() -> None:
-    assert check_bundle(shelf()) == []
+    assert lint(FILES) == []
 
 
 def test_the_check_finds_what_an_app_would_run_into() -> None:
     text = FILES["plugin.yaml"]
-    assert "shelf.conf.j2:1: 'prot' is undefined (topology cluster, runtime version 1)" in found(
-        shelf_conf_j2="{{ prot }}"
+    assert "shelf.conf.j2:1:4: nothing is called 'prot' in a template" in found(shelf_conf_j2="{{ prot }}")
+    assert "tool 'ready' is missing" in found(watch_yaml="tools: {x: {steps: [{fail: a}]}}\n")
+    assert "tool 'getRole' is missing" in found(tools_yaml=WATCH)
+    wrong_role = TOOLS.replace('"{{ said }}"', "\"{{ 'boss' if said == 'm' else said }}\"")
+    assert "gives the role 'boss', which plugin.yaml does not declare; declared are primary, replica" in found(
+        tools_yaml=wrong_role
     )
-    assert "tool 'ready' is missing" in found(watch_yaml_j2="x: {steps: [{fail: a}]}\n")
-    assert "tool 'getRole' is missing" in found(tools_yaml_j2=FILES["watch.yaml.j2"])
-    wrong_role = FILES["tools.yaml.j2"].replace(
-        'result: {role: "${role}"}', 'result: {role: "${role}"}\n  roles: {m: boss}'
-    )
-    assert "answers boss" in found(tools_yaml_j2=wrong_role)
     assert "50051 is the agents' own" in found(plugin_yaml=text.replace("port: 7000", "port: 50051"))
     assert "2 is not in 3 to 99" in found(plugin_yaml=text.replace("minimum: 2", "minimum: 3"))
-    half = FILES["tools.yaml.j2"] + "acceptCredentials: {steps: [{set: {a: b}}]}\n"
-    assert "'acceptCredentials' is there without 'retireCredentials'" in found(tools_yaml_j2=half)
-    assert check_bundle(from_files({**FILES, "litter.j2": ""}))[0].path == "litter.j2"
+    half = with_tools("acceptCredentials: {steps: [{set: {a: b}}]}\n")
+    assert "'acceptCredentials' is there without 'retireCredentials'" in found(tools_yaml=half)
+    assert [each.file for each in lint({**FILES, "litter.j2": ""})] == ["litter.j2"]
 
 
 def undone_by(tool: str, more: str = "unfence: {steps: [{set: {x: y}}]}\n") -> str:
     """What the check says of a tool ``fence`` like this."""
     fence = f"fence:\n  steps: [{{set: {{x: y}}}}]\n  undo: {{tool: {tool}, after: '5'}}\n"
-    return found(tools_yaml_j2=FILES["tools.yaml.j2"] + fence + more)
+    return found(tools_yaml=with_tools(fence + more))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +127,8 @@ def undone_by(tool: str, more: str = "unfence: {steps: [{set: {x: y}}]}\n") -> s
     ],
 )
 def test_an_undo_that_would_never_end_is_refused(undo: str, more: str, refused: str) -> None:
-    assert f"tools.yaml.j2:7: fence.undo.tool: {refused}" in undone_by(undo, more)
+    assert refused in undone_by(undo, more)
+    assert "tools.yaml:11:18: tools.fence.undo.tool: " in undone_by(undo, more)
 
 
 def test_an_undo_by_another_tool_is_fine() -> None:
@@ -153,7 +150,7 @@ def test_adjacent_versions_share_a_runtime_version() -> None:
 def test_a_topology_in_which_the_platform_fails_over_needs_the_tools_for_it() -> None:
     definition = DEFINITION.replace("  - name: cluster\n", "  - name: cluster\n    failover: platform\n")
     said = found(plugin_yaml=definition)
-    assert "tools.yaml.j2" in said
+    assert "tools.yaml:3:1: tools: topology 'cluster'" in said
     assert "these tools are missing: " in said
     assert "detach" in said
     assert "no result 'position'" in said
@@ -161,27 +158,32 @@ def test_a_topology_in_which_the_platform_fails_over_needs_the_tools_for_it() ->
         f"{name}: {{timeout: 3, steps: [{{set: {{x: y}}}}]}}\n"
         for name in ("fence", "unfence", "detach", "failover", "follow")
     )
-    tools = TOOLS.replace('result: {role: "${role}"}', 'result: {role: "${role}", position: "1"}') + whole
-    assert found(plugin_yaml=definition, tools_yaml_j2=tools) == ""
+    tools = with_tools(whole, TOOLS.replace('role: "{{ said }}"', 'role: "{{ said }}", position: 1'))
+    assert found(plugin_yaml=definition, tools_yaml=tools) == ""
 
 
 @pytest.mark.parametrize(("tool", "seconds", "most"), [("follow", 240, "15"), ("reloadConfig", 121, "120")])
 def test_a_tool_that_the_platform_would_cut_off_is_refused(tool: str, seconds: int, most: str) -> None:
-    tools = TOOLS + f"{tool}: {{timeout: {seconds}, steps: [{{set: {{x: y}}}}]}}\n"
-    said = found(tools_yaml_j2=tools)
+    tools = with_tools(f"{tool}: {{timeout: {seconds}, steps: [{{set: {{x: y}}}}]}}\n")
+    said = found(tools_yaml=tools)
     assert f"tool {tool!r} may take {seconds} s, but the platform waits for it for {most} s" in said
-    assert found(tools_yaml_j2=tools.replace(f"timeout: {seconds}", f"timeout: {most}")) == ""
+    assert found(tools_yaml=tools.replace(f"timeout: {seconds}", f"timeout: {most}")) == ""
 
 
 def test_leaving_may_take_hours() -> None:
-    assert found(tools_yaml_j2=TOOLS + "leave: {timeout: 36000, steps: [{set: {x: y}, timeout: 36000}]}\n") == ""
+    assert found(tools_yaml=with_tools("leave: {timeout: 36000, steps: [{set: {x: y}, timeout: 36000}]}\n")) == ""
 
 
 def test_a_condition_on_an_item_without_a_loop_is_refused() -> None:
     """It was passed over without a word, so the step always ran."""
-    step = '{name: rewind, when: {"${item}": rewound}, set: {x: y}}'
-    said = found(tools_yaml_j2=TOOLS + f"follow: {{steps: [{step}]}}\n")
-    assert "tool 'follow', step 1 (rewind): 'when' asks for ${item}, but nothing gives it one" in said
-    for before in ("set: {p: q}, firstOf: [rewound]", 'set: {p: q}, forEach: [a], when: {"${item}": a}'):
-        text = TOOLS + f"follow: {{steps: [{{{before}}}, {step}]}}\n"
-        assert ("nothing gives it one" in found(tools_yaml_j2=text)) == before.startswith("set: {p: q}, forEach")
+    step = "{name: rewind, when: item == 'rewound', set: {x: y}}"
+    said = found(tools_yaml=with_tools(f"follow: {{steps: [{step}]}}\n"))
+    assert "tools.yaml:9:41: tools.follow.steps[0].when: 'item' is not known here: it is known in a step" in said
+    for before, fine in (
+        ("set: {p: q}, firstOf: \"['rewound']\"", True),
+        ("set: {p: q}, forEach: \"['a']\"", False),
+        ("set: {p: q}, forEach: \"['a']\", when: item == 'a'", False),
+        ("forEach: \"['a']\", steps: [{set: {p: q}, when: item == 'a'}]", None),
+    ):
+        text = with_tools(f"follow: {{steps: [{{{before}}}, {step if fine is not None else '{set: {x: y}}'}]}}\n")
+        assert ("'item' is not known here" in found(tools_yaml=text)) == (fine is False)

@@ -41,5 +41,5 @@ def test_an_error_in_an_included_file_names_that_file() -> None:
 
 def test_versions_and_switches() -> None:
     assert render("{{ true | yesno }} {{ false | yesno }} {{ 3 | yesno }}") == "yes no 3"
-    assert render("{% if v is version_at_least('7.0') %}new{% endif %}", v="10.2") == "new"
-    assert render("{% if v is version_at_least('7.0') %}new{% endif %}", v="6.2.1") == ""
+    assert render("{% if v is version('>=7.0') %}new{% endif %}", v="10.2") == "new"
+    assert render("{% if v is version('>=7.0') %}new{% endif %}", v="6.2.1") == ""

@@ -26,7 +26,7 @@ def test_what_is_written_otherwise_is_the_same_version(one: str, other: str) -> 
 
 
 def test_a_template_takes_no_candidate_for_its_release() -> None:
-    text = "{% if v is version_at_least('7.0') %}new{% endif %}"
+    text = "{% if v is version('>=7.0') %}new{% endif %}"
     assert [Templates("p", {"t": text}).render("t", {"v": v}) for v in ("7.0-rc1", "7.0", "7.0.1-rc1")] == [
         "",
         "new",

@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from api.app import App
-from render.check.plugin import check_bundle
 from render.desired.app import desired
 from render.manifests.node import node_config, stand_in_addresses, template_context
 from render.plugin.bundle import PluginBundle, load_folder
 from render.plugin.byte_sizes import in_bytes
 from render.validation.app import validate
 from tests.unit.plugins.support import PLUGINS
-from tests.unit.render.support import DEFINITION, PARAMETERS, problems, shelf, store
+from tests.unit.render.support import DEFINITION, PARAMETERS, found_by_lint, problems, shelf, store
 
 GROUP = "spec.components[0].groups[0]"
 
@@ -62,8 +61,9 @@ def test_a_volume_of_nothing_is_refused(size: str, meant: str) -> None:
 
 
 def test_a_plugin_with_such_an_amount_is_not_installed() -> None:
-    found = check_bundle(shelf(plugin_yaml=DEFINITION.replace("memory: 256Mi", "memory: 256m")))
-    assert any("did you mean 256Mi?" in str(problem) for problem in found)
+    found = found_by_lint(plugin_yaml=DEFINITION.replace("memory: 256Mi", "memory: 256m"))
+    assert "did you mean 256Mi?" in found
+    assert "plugin.yaml:19:66: spec.topologies[0].components[1].resources.limits.memory: " in found
 
 
 # What a plugin declares of its parameters
@@ -150,11 +150,14 @@ def test_a_plugins_own_check_is_told_in_its_own_words() -> None:
     ("text", "said"),
     [
         (CHECKED.replace("default: 1", "default: 8"), "the default fails: 8 slots are above 4"),
-        (CHECKED.replace('config.threads * 2"', 'config.thread * 2"'), "there is no entry 'thread'"),
+        (
+            CHECKED.replace('config.threads * 2"', 'config.thread * 2"'),
+            "parameters.yaml:11:79: slots.checks[0].that: config has no 'thread'; did you mean threads?",
+        ),
     ],
 )
 def test_a_check_that_cannot_hold_or_be_read_keeps_the_plugin_from_being_installed(text: str, said: str) -> None:
-    assert any(said in str(problem) for problem in check_bundle(shelf(parameters_yaml=text)))
+    assert said in found_by_lint(parameters_yaml=text)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from language.quoting import QUOTINGS
-from render.check.plugin import check_bundle
 from render.desired.app import DesiredApp
-from render.plugin.bundle import load_folder
+from render.lint.plugin import errors, lint
+from render.plugin.bundle import folder_files
 from render.validation.passwords import password_problems
 from tests.unit.activities.support.cluster import NAME, NAMESPACE, World
 from tests.unit.plugins.support import PLUGINS, wanted
-from tests.unit.render.support import FILES, PARAMETERS, shelf, store
+from tests.unit.render.support import FILES, PARAMETERS, TOOLS, store, with_tools
+from tests.unit.render.support import found_by_lint as found
 
 
 def said(of: DesiredApp, value: bytes) -> str:
@@ -74,21 +75,28 @@ OPEN = PARAMETERS + "motto: {schema: {type: string}}\n"
 CONF = FILES["shelf.conf.j2"]
 
 
-def found(**changes: str) -> str:
-    return "; ".join(map(str, check_bundle(shelf(**changes))))
-
-
 def test_a_secret_that_stands_as_it_is_keeps_a_plugin_from_being_installed() -> None:
-    assert found(shelf_conf_j2=CONF + "pass ${secret.password | quoted}\nother ${secret.password|raw}\n") == ""
-    message = found(shelf_conf_j2=CONF + "pass ${secret.password}\n")
-    assert message.startswith("shelf.conf.j2: ${secret.password} stands as it is")
-    assert "${secret.password | quoted}" in message
-    tools = FILES["tools.yaml.j2"].replace("send: role", 'send: "AUTH ${secret.password}"')
-    assert "tools.yaml.j2: ${secret.password} stands as it is" in found(tools_yaml_j2=tools)
+    assert (
+        found(
+            shelf_conf_j2=CONF
+            + "pass {{ atStart.secret.password | quoted }}\nother {{ atStart.secret.password|raw }}\n"
+        )
+        == ""
+    )
+    message = found(shelf_conf_j2=CONF + "pass {{ atStart.secret.password }}\n")
+    assert message.startswith("shelf.conf.j2:6:9: atStart.secret.password stands as it is")
+    assert "{{ atStart.secret.password | quoted }}" in message
+    tools = TOOLS.replace("send: role", 'send: "AUTH {{ secret.password }}"')
+    message = found(tools_yaml=tools)
+    assert message.startswith("tools.yaml:7:42: tools.getRole.steps[0].tcp.send: secret.password stands as it is")
+    assert "{{ secret.password | quoted }}" in message
+    assert found(tools_yaml=tools.replace("secret.password", "secret.password | quoted")) == ""
+    written = "preStart: {steps: [{write: {path: /middleware/x, content: 'pass {{ alsoValid.password }}'}}]}\n"
+    assert "alsoValid.password stands as it is" in found(tools_yaml=with_tools(written))
 
 
 def test_a_parameter_of_any_text_that_stands_as_it_is_keeps_a_plugin_from_being_installed() -> None:
-    assert "shelf.conf.j2: parameter motto may be any text" in found(parameters_yaml=OPEN)
+    assert "shelf.conf.j2:2:12: parameter motto may be any text" in found(parameters_yaml=OPEN)
     quoted = CONF.replace("{{ value | yesno }}", "{{ value | quoted }}")
     assert found(parameters_yaml=OPEN, shelf_conf_j2=quoted) == ""
     assert found(parameters_yaml=OPEN.replace("type: string}}", "type: string, pattern: '^[a-z]*$'}}")) == ""
@@ -96,7 +104,7 @@ def test_a_parameter_of_any_text_that_stands_as_it_is_keeps_a_plugin_from_being_
 
 @pytest.mark.parametrize("plugin", ["redis", "redis-1.1", "zookeeper"])
 def test_the_plugins_here_quote_what_they_insert(plugin: str) -> None:
-    assert check_bundle(load_folder(PLUGINS / plugin)) == []
+    assert errors(lint(folder_files(PLUGINS / plugin))) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""The lint of a plugin: one call, all that is wrong, in the order of its files.
+
+What is found here keeps a plugin from being installed, but for warnings: an author learns of a mistake at the desk,
+not on a node with a database under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from render.lint.names import tool_names
+from render.lint.raw_parameters import any_text
+from render.lint.rendered import definition_problems, rendered_problems
+from render.lint.steps import Walk
+from render.lint.templates import definition_problems as expressions_of_definition
+from render.lint.templates import template_problems
+from render.lint.tool_files import ToolFile, read_tool_file
+from render.plugin.bundle import DEFINITION, PluginBundle, read_files
+from render.plugin.problems import Problem, at_line
+
+LONGEST_LINE = 120
+
+
+def lint(files: Mapping[str, str], origin: str = "") -> list[Problem]:
+    """All that is wrong with a plugin's files, by relative path; empty for one that may be installed."""
+    read = read_files(files, origin)
+    problems = [*read.problems, *_long_lines(files)]
+    if read.bundle is not None:
+        problems += _of_bundle(read.bundle, good=not read.problems)
+    return sorted(dict.fromkeys(problems), key=lambda each: (each.file, each.line, each.column))
+
+
+def errors(problems: list[Problem]) -> list[Problem]:
+    return [each for each in problems if not each.warns]
+
+
+def _of_bundle(bundle: PluginBundle, *, good: bool) -> list[Problem]:
+    """``good``: nothing is wrong with plugin.yaml and the parameters by themselves, so that an App can be rendered."""
+    tools = {each.name: read_tool_file(bundle.files, each.tools) for each in bundle.plugin.spec.components}
+    problems = [problem for each in tools.values() for problem in each.problems]
+    wrong = list(definition_problems(bundle))
+    problems += wrong
+    of_tools: list[Problem] = []
+    templates: list[Problem] = []
+    for index, component in enumerate(bundle.plugin.spec.components):
+        file = tools[component.name]
+        if file.files:
+            parameters = bundle.parameters.get(component.name, {})
+            own_texts = frozenset(name for name, each in parameters.items() if any_text(name, each))
+            roles = tuple(role.name for role in component.roles)
+            of_tools += Walk(file, tool_names(bundle, component), own_texts, roles).run()
+        templates += template_problems(bundle, component, file)
+        templates += expressions_of_definition(bundle, index, component, file)
+    problems += [*of_tools, *templates]
+    if good and not wrong and not errors(templates):
+        sound = all(each.whole for each in tools.values()) and not errors(of_tools)
+        problems += rendered_problems(bundle, tools if sound else {})
+    problems += _unused_files(bundle, tools)
+    return problems
+
+
+def _unused_files(bundle: PluginBundle, tools: Mapping[str, ToolFile]) -> Iterator[Problem]:
+    """A file that nothing reads is a mistake in plugin.yaml more often than litter."""
+    used = {DEFINITION, *(file.name for each in tools.values() for file in each.files)}
+    for component in bundle.plugin.spec.components:
+        used |= {component.tools, *component.parameters, *(file.template for file in component.files)}
+    used |= bundle.templates.loaded
+    for path in sorted(set(bundle.files) - used):
+        if not path.lower().endswith(".md"):
+            yield at_line(path, 1, "is used by nothing; name it in plugin.yaml or remove it")
+
+
+def _long_lines(files: Mapping[str, str]) -> Iterator[Problem]:
+    for path, text in files.items():
+        if path.endswith((".yaml", ".yml")):
+            for number, line in enumerate(text.splitlines(), start=1):
+                if len(line) > LONGEST_LINE:
+                    message = (
+                        f"a line of {len(line)} characters; break it, {LONGEST_LINE} is the most that one can read"
+                    )
+                    yield at_line(path, number, message, LONGEST_LINE + 1, warns=True)

@@ -1,0 +1,176 @@
+"""What comes to light only when a plugin is rendered: every topology and runtime version, with its defaults.
+
+What an App would run into later, with a database under it, is found here with file and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from api.app import App
+from api.names import AGENT_PORTS
+from api.plugin import ComponentDefinition, Topology
+from api.tools import LONGEST, Tool, ToolName
+from render.check.credentials import BOTH
+from render.check.parameter_checks import failed_checks, warnings
+from render.check.trial import render_trial
+from render.desired.app import DesiredApp, desired, start_order
+from render.lint.raw_parameters import raw_parameters
+from render.lint.tool_files import ToolFile
+from render.manifests.node import stand_in_addresses, template_context
+from render.plugin.amounts import resource_problems, size_problem
+from render.plugin.bundle import DEFINITION, PluginBundle
+from render.plugin.problems import Problem, at_line, in_file, listing
+from render.plugin.templates import TemplateFailure
+
+_IMAGE_OF_CHECK = "agent:check"
+
+
+def definition_problems(bundle: PluginBundle) -> Iterator[Problem]:
+    """What is wrong between the fields of plugin.yaml."""
+    text = bundle.files[DEFINITION]
+    for index, topology in enumerate(bundle.plugin.spec.topologies):
+        path = f"spec.topologies[{index}]"
+        try:
+            start_order(topology)
+        except ValueError as error:
+            yield in_file(DEFINITION, text, path, str(error))
+        for position, component in enumerate(topology.components):
+            for found in resource_problems(f"{path}.components[{position}].resources", component.resources):
+                yield in_file(DEFINITION, text, found.path, found.message)
+            if component.storage is not None and (wrong := size_problem(component.storage.size, "1Gi")):
+                yield in_file(DEFINITION, text, f"{path}.components[{position}].storage.size", wrong)
+            if not component.minimum <= component.replicas <= component.maximum:
+                bounds = f"{component.minimum} to {component.maximum}"
+                message = f"{component.replicas} is not in {bounds}"
+                yield in_file(DEFINITION, text, f"{path}.components[{position}].replicas", message)
+    for index, definition in enumerate(bundle.plugin.spec.components):
+        path = f"spec.components[{index}]"
+        for position, port in enumerate(definition.ports):
+            if port.port in AGENT_PORTS:
+                message = f"{port.port} is the agents' own; choose another"
+                yield in_file(DEFINITION, text, f"{path}.ports[{position}].port", message)
+        paths = [file.path for file in definition.files]
+        for position, file in enumerate(definition.files):
+            if file.path in paths[:position]:
+                message = f"{file.path} is written twice; remove one"
+                yield in_file(DEFINITION, text, f"{path}.files[{position}].path", message)
+
+
+def rendered_problems(bundle: PluginBundle, tool_files: Mapping[str, ToolFile]) -> Iterator[Problem]:
+    """What an App without any settings of its own would meet, in each topology and runtime version. ``tool_files``: by
+    component; empty where something is wrong with them already."""
+    said: set[Problem] = set()
+    for topology in bundle.plugin.spec.topologies:
+        for version in bundle.plugin.spec.runtime_versions:
+            for problem in _rendered(bundle, topology, version.version, tool_files):
+                if problem not in said:
+                    said.add(problem)
+                    where = f"(topology {topology.name}, runtime version {version.version})"
+                    yield replace(problem, message=f"{problem.message} {where}")
+
+
+def _rendered(
+    bundle: PluginBundle, topology: Topology, runtime_version: str, tool_files: Mapping[str, ToolFile]
+) -> Iterator[Problem]:
+    app = App.model_validate(
+        {
+            "metadata": {"name": "check", "namespace": "check", "uid": "check"},
+            "spec": {
+                "plugin": {"name": bundle.name, "version": bundle.version},
+                "topology": topology.name,
+                "runtimeVersion": runtime_version,
+            },
+        }
+    )
+    wanted = desired(app, bundle, agent_image=_IMAGE_OF_CHECK)
+    try:
+        for component in wanted.components:
+            for failed in (*failed_checks(wanted, component), *warnings(wanted, component)):
+                file, _ = bundle.place_of(component.definition, failed.parameter)
+                message = f"the default fails: {failed.message}"
+                yield in_file(file, bundle.files[file], (failed.parameter, "checks"), message)
+                return
+    except TemplateFailure as failure:
+        yield at_line(failure.file, failure.line, failure.message)
+        return
+    failures = list(_files(wanted))
+    yield from failures
+    if failures:
+        return
+    yield from raw_parameters(wanted)
+    if not tool_files:
+        return
+    try:
+        tools = render_trial(wanted)
+    except TemplateFailure as failure:
+        yield at_line(failure.file, failure.line, failure.message)
+        return
+    for component in wanted.components:
+        file_of_tools, own = tool_files[component.name], tools[component.name]
+        yield from _tools(component.definition, file_of_tools, own)
+        if topology.failover == "platform":
+            yield from _failover(topology, component.definition, file_of_tools, own)
+
+
+def _files(wanted: DesiredApp) -> Iterator[Problem]:
+    """Each template by itself, so that a mistake in the first does not hide those of the others."""
+    addresses = stand_in_addresses(wanted)
+    for component in wanted.components:
+        for node in dict.fromkeys((component.nodes[0], component.nodes[-1])):
+            for bootstrap in (component.bootstrap_node, None):
+                context = template_context(wanted, component, node, addresses=addresses, bootstrap=bootstrap)
+                for file in component.definition.files:
+                    try:
+                        wanted.bundle.templates.render(file.template, context)
+                    except TemplateFailure as failure:
+                        yield at_line(failure.file, failure.line, failure.message)
+
+
+def _tools(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    roles = [role.name for role in definition.roles]
+    yield from _too_long(file, tools)
+    there, missing = ([name for name in BOTH if (name in tools) is is_there] for is_there in (True, False))
+    if there and missing:
+        message = f"tool '{there[0]}' is there without '{missing[0]}'"
+        advice = "write both, or neither for an engine that holds one password only"
+        yield file.problem(("tools", there[0]), f"{message}; {advice}")
+    if ToolName.READY not in tools:
+        yield file.problem(("tools",), "tool 'ready' is missing; without it nobody knows when a node serves")
+    if roles and ToolName.GET_ROLE not in tools:
+        yield file.problem(("tools",), f"tool 'getRole' is missing, but roles are declared ({listing(roles)})")
+    if ToolName.GET_ROLE in tools and "role" not in results(tools[ToolName.GET_ROLE]):
+        yield file.problem(("tools", "getRole"), "tool 'getRole' has no result 'role'; write result: {role: …}")
+
+
+def results(tool: Tool) -> set[str]:
+    """The names of what it gives, where it names them."""
+    return {str(name) for name in tool.result} if isinstance(tool.result, Mapping) else set()
+
+
+def _too_long(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    """What the platform would cut off in the middle."""
+    for name, tool in tools.items():
+        most = LONGEST.get(name)
+        if most is not None and tool.timeout > most:
+            message = f"tool {name!r} may take {tool.timeout:g} s, but the platform waits for it for {most:g} s"
+            yield file.problem(("tools", name, "timeout"), f"{message}; give it a timeout of at most {most:g}")
+
+
+_FAILOVER_TOOLS = (ToolName.FENCE, ToolName.UNFENCE, ToolName.DETACH, ToolName.FAILOVER, ToolName.FOLLOW)
+
+
+def _failover(
+    topology: Topology, definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, Tool]
+) -> Iterator[Problem]:
+    """What the platform needs to replace a lost primary."""
+    if not any(role.writable and role.exclusive for role in definition.roles):
+        return
+    missing = [name for name in _FAILOVER_TOOLS if name not in tools]
+    if missing:
+        message = f"topology {topology.name!r} has failover: platform, but these tools are missing: {listing(missing)}"
+        yield file.problem(("tools",), message)
+    if ToolName.GET_ROLE in tools and "position" not in results(tools[ToolName.GET_ROLE]):
+        message = "tool 'getRole' has no result 'position', by which failover: platform chooses who takes over"
+        yield file.problem(("tools", "getRole"), message)
