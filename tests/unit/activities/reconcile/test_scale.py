@@ -119,7 +119,8 @@ async def test_a_node_leaves_stops_and_is_forgotten_by_everybody(world: World) -
     await world.do(steps.forget_node, step(world, NODES[2]))
     told = [(node, arguments) for node, call, arguments in world.agents.calls if call == "forget"]
     stayers = [*(f"books-watch-default-{n}" for n in range(3)), *NODES[:2]]
-    assert sorted(told, key=str) == sorted([(n, {"node": NODES[2], "address": address}) for n in stayers], key=str)
+    of_it = {"node": NODES[2], "address": address, "id": "3"}
+    assert sorted(told, key=str) == sorted([(node, of_it) for node in stayers], key=str)
     await world.do(steps.discard_node, step(world, NODES[2]))
     for kind in ("Service", "ConfigMap", "Deployment"):
         assert NODES[2] not in world.names(kind)
@@ -246,6 +247,20 @@ async def test_nothing_of_a_node_is_discarded_that_has_not_left(world: World) ->
     await planned(world, 2)
     await world.do(RemoveNode(world.platform).discard_node, step(world, NODES[2]))
     assert NODES[2] in world.names("PersistentVolumeClaim")
+
+
+async def test_of_a_tool_for_the_whole_component_one_node_is_enough() -> None:
+    once = "join: {once: component, steps: [{set: {a: b}}]}\nforget: {once: component, steps: [{set: {a: b}}]}\n"
+    world = await World(shelf(tools_yaml=with_tools(once)), runtimeVersion="1", components=store(replicas=3)).deployed()
+    world.agents.tools |= {"join": {}, "forget": {}}
+    world.agents.answers[NODES[0], "join"] = "it is not the controller"
+    target = world.target(OperationType.SCALE)
+    await world.do(Scale(world.platform).join_nodes, ComponentStep(target, "store"))
+    assert world.agents.called("join") == NODES[:2]
+    await planned(world, 2)
+    await world.do(RemoveNode(world.platform).remove_node, step(world, NODES[2]))
+    await world.do(RemoveNode(world.platform).forget_node, step(world, NODES[2]))
+    assert world.agents.called("forget") == NODES[:1]
 
 
 async def test_who_cannot_forget_keeps_the_node_known_until_it_can(world: World) -> None:
