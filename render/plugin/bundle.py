@@ -19,6 +19,7 @@ import yaml
 
 from api.names import API_GROUP, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, MANAGED_BY
 from api.plugin import ComponentDefinition, Parameter, Plugin, Topology
+from render.plugin.extension import ExtensionError, extended_folder, merged_definition, put_together
 from render.plugin.parameters import control_characters, foreign_reference, schema_errors
 from render.plugin.problems import Problem, at_line, field_path, in_file, near, read_model
 from render.plugin.templates import Templates
@@ -135,8 +136,30 @@ def load_folder(path: Path) -> PluginBundle:
 
 
 def folder_files(path: Path) -> dict[str, str]:
-    """The files of a plugin's folder (hidden files and folders left out, and the plugin's own ``tests``). Raises
-    PluginRefused, OSError.
+    """The files of a plugin's folder, and of the one that it extends. Raises PluginRefused, OSError."""
+    return _extended(path, (path.resolve().name,))
+
+
+def _extended(path: Path, chain: tuple[str, ...]) -> dict[str, str]:
+    files = _own_files(path)
+    definition, problems = parsed_yaml(DEFINITION, files.get(DEFINITION, ""))
+    try:
+        base = None if problems else extended_folder(definition)
+        if base is None:
+            return files
+        if base in chain:
+            raise ExtensionError(f"goes round in a circle, {' -> '.join([*chain, base])}")
+        if not (path.parent / base / DEFINITION).is_file():
+            raise ExtensionError(f"there is no plugin in a folder {base!r} beside this one")
+    except ExtensionError as error:
+        raise PluginRefused(path.name, [in_file(DEFINITION, files[DEFINITION], ("extends",), str(error))]) from error
+    below = _extended(path.parent / base, (*chain, base))
+    under, _ = parsed_yaml(DEFINITION, below[DEFINITION])
+    return put_together(below, files, merged_definition(under, definition, base), DEFINITION)
+
+
+def _own_files(path: Path) -> dict[str, str]:
+    """Hidden files and folders left out, and the plugin's own ``tests``. Raises PluginRefused, OSError.
 
     A link may lead to a file of the same plugin, or of one beside it, of which it is another version: what is read is
     stored where many may read it, and a plugin is somebody else's.
