@@ -87,6 +87,18 @@ def test_connect_speaks_to_the_primary_and_logs_are_the_engines(app: RunningApp,
         assert "Redis" in mw(instance, "logs", NAME, short(node), "-n", NAMESPACE).stdout
 
 
+def test_a_tool_runs_on_a_node_step_by_step(app: RunningApp, instance: Instance, kube: Kube) -> None:
+    primary = app.primary()
+    told = mw(instance, "tool", NAME, short(primary), "getRole", "--trace", "-n", NAMESPACE).stdout.splitlines()
+    assert "role: master" in told
+    assert "  to 127.0.0.1:6379: INFO replication" in told
+    assert kube.secret(f"{NAME}-credentials", NAMESPACE, "password") not in "\n".join(told)
+    refused = mw(instance, "tool", NAME, short(primary), "fence", "seconds=5", "-n", NAMESPACE, codes=(1,))
+    assert "run it with --force" in refused.stdout + refused.stderr
+    wrong = mw(instance, "tool", NAME, short(primary), "getRoll", "-n", NAMESPACE, codes=(1,))
+    assert "the plugin has no tool 'getRoll'; it has " in wrong.stdout + wrong.stderr
+
+
 def test_a_switchover_and_a_restart_of_one_node(app: RunningApp, instance: Instance) -> None:
     old = app.primary()
     new = next(node for node in app.nodes() if node != old)
