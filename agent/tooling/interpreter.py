@@ -11,16 +11,18 @@ from typing import Any
 from agent.document import Sequence, Step, Tool, Toolbox
 from agent.process.reaper import Reaper
 from agent.settings import PathRefusedError, Settings
-from agent.tooling.actions import Actions
+from agent.tooling.actions import Actions, Engine
 from agent.tooling.connections import ConnectionPool
 from agent.tooling.failure import LoginRefusedError, StepError, ToolError, shown
 from agent.tooling.names import Scope
-from agent.tooling.variables import Secrets
+from agent.tooling.secrets import Secrets
 from language.expressions import ExpressionError, expression, filled
 from language.filters import Failure
 
 _DEEPEST = 16
 """Sequences that call each other."""
+_TURN = 0.02
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Interpreter:
     settings: Settings
     secrets: Secrets
     reaper: Reaper
+    engine: Engine | None = None
+    """Agent 1, in agent 2."""
 
     async def run(
         self,
@@ -59,7 +63,7 @@ class Interpreter:
         own_pool = ConnectionPool() if pool is None else pool
         scope = Scope({**known, "arg": dict(arguments or {})}, toolbox.vars, self.secrets)
         actions = Actions(
-            self.settings, self.reaper, toolbox.connections, own_pool, line or _nothing, waits or _nothing
+            self.settings, self.reaper, toolbox.connections, own_pool, line or _nothing, waits or _nothing, self.engine
         )
         deadline = asyncio.get_running_loop().time() + tool.timeout
         run = _Run(actions, toolbox.sequences, deadline)
@@ -99,10 +103,16 @@ class _Run:
     deadline: float
     position: str = "before its first step"
     depth: int = 0
+    turn: float = 0.0
+    """When others last had theirs."""
+
+    def __post_init__(self) -> None:
+        self.turn = asyncio.get_running_loop().time()
 
     async def steps(self, steps: tuple[Step, ...], scope: Scope, within: str = "") -> None:
         """Raises TimeoutError where the tool's time is up; a step that ends before by itself needs no timer for it."""
         for number, step in enumerate(steps, start=1):
+            await self._others()
             self.position = f"{within}step {number} {step.name!r}" if step.name else f"{within}step {number}"
             if step.when and not expression(step.when)(scope):
                 await self.steps(step.else_, scope, f"{self.position}, else, ")
@@ -113,6 +123,16 @@ class _Run:
             else:
                 async with asyncio.timeout_at(self.deadline):
                     await work
+
+    async def _others(self) -> None:
+        """Steps that wait for nobody, many times over, must neither outlast the tool nor keep the agent from all
+        else."""
+        now = asyncio.get_running_loop().time()
+        if now >= self.deadline:
+            raise TimeoutError
+        if now - self.turn > _TURN:
+            await asyncio.sleep(0)
+            self.turn = asyncio.get_running_loop().time()
 
     async def _carry_out(self, step: Step, scope: Scope) -> None:
         position = self.position
@@ -136,6 +156,7 @@ class _Run:
         position = self.position
         for item in _items(step.for_each, scope):
             self.position = position
+            await self._others()
             with scope.item(item):
                 try:
                     await self._repeated(step, scope, lambda: self._attempt(step, scope))
@@ -153,6 +174,7 @@ class _Run:
         position = self.position
         for item in _items(step.first_of, scope):
             self.position = position
+            await self._others()
             try:
                 with scope.item(item):
                     await self._attempt(step, scope)
@@ -185,7 +207,7 @@ class _Run:
     async def _attempt(self, step: Step, scope: Scope) -> None:
         value = await self._value(step, scope)
         if len(step.as_) > 1:
-            scope.found |= dict(zip(step.as_, value, strict=True))
+            scope.found |= _apart(step.as_, value)
         elif step.as_:
             scope.found[step.as_[0]] = value
         if step.expect and not expression(step.expect)(scope):
@@ -224,12 +246,20 @@ class _Run:
         return result
 
 
+def _apart(names: tuple[str, ...], value: Any) -> dict[str, Any]:
+    if not isinstance(value, list | tuple):
+        raise StepError(f"as: names {len(names)} values, but it gives no list: {shown(str(value))}")
+    if len(value) != len(names):
+        raise StepError(f"it gives {len(value)} values, and as: names {len(names)}")
+    return dict(zip(names, value, strict=True))
+
+
 def _items(written: str, scope: Scope) -> list[Any]:
     """Raises StepError where it is no list."""
     found = expression(written)(scope)
     if isinstance(found, Mapping):
         return [{"name": name, "value": value} for name, value in found.items()]
-    if isinstance(found, list | tuple):
+    if isinstance(found, list | tuple | range):
         return list(found)
     raise StepError(f"{written} is no list, but {shown(str(found))}")
 
