@@ -51,6 +51,16 @@ class WriteAction:
 
 
 @dataclass(frozen=True)
+class RestartAction:
+    """Nothing has to be said about it."""
+
+
+@dataclass(frozen=True)
+class ReloadAction:
+    signal: str = "HUP"
+
+
+@dataclass(frozen=True)
 class Step:
     name: str = ""
     when: str = ""
@@ -59,6 +69,8 @@ class Step:
     http: HttpAction | None = None
     run: RunAction | None = None
     write: WriteAction | None = None
+    restart: RestartAction | None = None
+    reload: ReloadAction | None = None
     set: Mapping[str, Any] | None = None
     fail: str | None = None
     call: str | None = None
@@ -89,7 +101,7 @@ class Step:
     @cached_property
     def waits(self) -> bool:
         """For somebody else."""
-        return any(each is not None for each in (self.resp, self.tcp, self.http, self.run))
+        return any(each is not None for each in (self.resp, self.tcp, self.http, self.run, self.restart, self.reload))
 
     @cached_property
     def longest(self) -> float:
@@ -142,7 +154,7 @@ class Toolbox:
 
     tools: Mapping[str, Tool] = field(default_factory=dict)
     connections: Mapping[str, Connection] = field(default_factory=dict)
-    vars: Mapping[str, str] = field(default_factory=dict)
+    vars: Mapping[str, Any] = field(default_factory=dict)
     sequences: Mapping[str, Sequence] = field(default_factory=dict)
 
 
@@ -213,7 +225,7 @@ class NodeDocument:
     files: tuple[NodeFile, ...] = ()
     toolbox: Toolbox = field(default_factory=Toolbox)
     names: Mapping[str, Any] = field(default_factory=dict)
-    """What expressions know of App, component and configuration (``render.manifests.names``)."""
+    """What expressions know of App, component and configuration (``render.manifests.node.template_context``)."""
     roles: tuple[str, ...] = ()
     writable_roles: tuple[str, ...] = ()
     monitor_interval: float = 0.5

@@ -15,12 +15,14 @@ from agent.record import Record
 from agent.settings import Settings
 from agent.storage import write_if_changed
 from agent.tooling.names import Scope
-from agent.tooling.variables import Secrets
+from agent.tooling.secrets import Secrets
 from language.expressions import expression
+from language.filters import word
 
 LEAD = "node.lead"
-_EXPRESSION = re.compile("\ue000(.*?)\ue001", re.DOTALL)
-"""``render.plugin.at_start``; a test holds the two together."""
+OPEN, CLOSE = "\ue000", "\ue001"
+"""As in ``render.plugin.at_start``; a test holds the two together."""
+_EXPRESSION = re.compile(f"{OPEN}(.*?){CLOSE}", re.DOTALL)
 
 
 def node_names(bundle: Bundle, record: Record | None, *, lead: bool = False) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def start_names(names: Mapping[str, Any], found: Mapping[str, str]) -> dict[str,
 def written(text: str, scope: Scope) -> str:
     """With the values of all expressions in it. Raises ExpressionError."""
     with scope.with_secrets():
-        return _EXPRESSION.sub(lambda found: str(expression(found.group(1))(scope)), text)
+        return _EXPRESSION.sub(lambda found: word(expression(found.group(1))(scope)), text)
 
 
 def write_files(bundle: Bundle, settings: Settings, names: Mapping[str, Any], secrets: Secrets) -> list[str]:

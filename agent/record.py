@@ -1,6 +1,6 @@
 """What the volume remembers of the engine's last run: which data is the newest is decided from it.
 
-Written by agent 2 while the engine runs, read by agent 1 (``GetStatus``) and by ``preStart`` (``${last.role}``).
+Written by agent 2 while the engine runs, read by agent 1 (``GetStatus``) and by ``preStart`` (``last.role``).
 ``epoch`` is ours: a restarted agent 2 must not make an old claim of a role look new.
 """
 

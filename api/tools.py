@@ -175,6 +175,17 @@ class HttpAction(Model):
     parse: Parse = "text"
 
 
+class RestartAction(Model):
+    """Restarts the engine with its present files; the step waits until it runs again. Refused in ``preStart``, which
+    comes before there is an engine."""
+
+
+class ReloadAction(Model):
+    """Sends the signal to the engine's main process, which then reads its files anew. Refused in ``preStart``."""
+
+    signal: Literal["HUP", "USR1", "USR2"] = "HUP"
+
+
 class WriteAction(Model):
     """Writes a file below ``/middleware`` atomically (temporary file, fsync, rename)."""
 
@@ -196,6 +207,9 @@ class Step(Model):
     http: HttpAction | None = None
     run: RunAction | None = None
     write: WriteAction | None = None
+    restart: RestartAction | None = None
+    """Its ``timeout`` holds for the stop, the start and all that ``preStart`` waits for."""
+    reload: ReloadAction | None = None
     set: dict[Name, Any] | None = None
     fail: str | None = None
     """The step fails with this sentence."""
@@ -255,7 +269,7 @@ class Step(Model):
         return self
 
 
-ACTIONS = ("resp", "tcp", "http", "run", "write", "set", "fail", "call", "steps")
+ACTIONS = ("resp", "tcp", "http", "run", "write", "restart", "reload", "set", "fail", "call", "steps")
 
 
 class Connection(Model):

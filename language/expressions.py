@@ -10,20 +10,26 @@ Names are strict: an unknown one fails with that name. Nothing can be called tha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Protocol
 
-import jinja2
 from jinja2 import meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.exceptions import TemplateError, TemplateSyntaxError
+from jinja2.runtime import Undefined
 
-from language.filters import FILTERS, TESTS
+from language.filters import FILTERS, TESTS, word
+from language.sandbox import LARGEST_LIST, Sandbox, bounded_range, small
 
 _BRACES = "{{"
-_KEPT = 2048
-"""Compiled expressions that are kept: those of a node's tools. Compiling takes 0.8 ms, evaluating 0.02."""
+_KEPT = 512
+"""Compiled expressions that are kept, of each shape: more than a node's tools have. Compiling takes 0.8 ms, evaluating
+0.02; one of usual length takes 6 KiB."""
+_LONGEST_KEPT = 2048
+"""Characters of the longest that is kept."""
+_LONGEST = 64 * 1024
 
 
 class ExpressionError(Exception):
@@ -38,7 +44,7 @@ class Names(Protocol):
     def get(self, name: str) -> Any: ...
 
 
-class _Environment(ImmutableSandboxedEnvironment):
+class _Environment(Sandbox):
     """A field of an answer is its field, also where Python's dictionary has a method of that name: ``info.items``."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -48,11 +54,16 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _environment() -> _Environment:
-    made = _Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    made = _Environment(finalize=_written)
     made.filters = {name: made.filters[name] for name in _JINJA_FILTERS} | dict(FILTERS)
     made.tests = {name: made.tests[name] for name in _JINJA_TESTS} | dict(TESTS)
-    made.globals = {"range": made.globals["range"]}
+    made.globals = {}
     return made
+
+
+def _written(value: Any) -> Any:
+    """A value as it stands in a text; an unknown one fails there by itself."""
+    return value if isinstance(value, Undefined) else word(*small(value))
 
 
 _JINJA_FILTERS = (
@@ -80,29 +91,53 @@ class Expression:
     def __call__(self, names: Names) -> Any:
         """Raises ExpressionError."""
         try:
-            found = self._evaluate({name: names.get(name) for name in self.uses if name in names})
-            if isinstance(found, jinja2.Undefined):
+            given = {name: names.get(name) for name in self.uses if name in names}
+            if "range" in self.uses and "range" not in given:
+                given["range"] = bounded_range()
+            found = self._evaluate(given)
+            if isinstance(found, Undefined):
                 found._fail_with_undefined_error()  # otherwise only its first use would
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            if isinstance(found, Iterator):
+                found = list(islice(found, LARGEST_LIST + 1))
+            small(found)
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise ExpressionError(f"{self.source}: {error}") from error
         return found
 
 
-@lru_cache(maxsize=_KEPT)
 def expression(source: str) -> Expression:
     """Of a bare one. Raises ExpressionError where it is none."""
+    return _expression(source) if len(source) <= _LONGEST_KEPT else _expression.__wrapped__(_short(source))
+
+
+@lru_cache(maxsize=_KEPT)
+def _expression(source: str) -> Expression:
     try:
         uses = _uses(ENVIRONMENT.parse("{{" + source + "}}"))
         return Expression(source, uses, ENVIRONMENT.compile_expression(source, undefined_to_none=False))
-    except jinja2.TemplateSyntaxError as error:
+    except TemplateSyntaxError as error:
         raise ExpressionError(f"{source}: {error.message}") from error
+    except RecursionError as error:
+        raise ExpressionError(f"{source[:80]}: it is nested too deep") from error
 
 
-@lru_cache(maxsize=_KEPT)
 def text(source: str) -> Expression:
     """Of a text with expressions in braces, or none. Raises ExpressionError."""
     if _BRACES not in source and "{%" not in source and "{#" not in source:
         return Expression(source, frozenset(), lambda _: source)
+    return _text(source) if len(source) <= _LONGEST_KEPT else _text.__wrapped__(_short(source))
+
+
+@lru_cache(maxsize=_KEPT)
+def _text(source: str) -> Expression:
     try:
         parsed = ENVIRONMENT.parse(source)
         uses, parts = _uses(parsed), parsed.body
@@ -113,9 +148,17 @@ def text(source: str) -> Expression:
             inner = ENVIRONMENT.compile_expression(_inner(source), undefined_to_none=False)
             return Expression(source, uses, inner)
         template = ENVIRONMENT.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
+    except TemplateSyntaxError as error:
         raise ExpressionError(f"{source}: {error.message}") from error
+    except RecursionError as error:
+        raise ExpressionError(f"{source[:80]}: it is nested too deep") from error
     return Expression(source, uses, template.render)
+
+
+def _short(source: str) -> str:
+    if len(source) > _LONGEST:
+        raise ExpressionError(f"{source[:80]} ...: {len(source)} characters; {_LONGEST} is the most")
+    return source
 
 
 def _uses(parsed: nodes.Template) -> frozenset[str]:
@@ -132,7 +175,7 @@ def filled(value: Any, names: Names) -> Any:
     """``value`` as it was written in YAML, with every text in it evaluated, keys as they are. Raises
     ExpressionError."""
     if isinstance(value, str):
-        return text(value)(names)
+        return text(value)(names) if "{" in value else value
     if isinstance(value, Mapping):
         return {key: filled(each, names) for key, each in value.items()}
     if isinstance(value, list | tuple):

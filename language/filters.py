@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from language.patterns import pattern as compiled
 from language.quoting import QUOTINGS
+from language.sandbox import small
 from language.versions import version_key
 
 _QUANTITY = re.compile(r"([0-9]+(?:[.][0-9]+)?)([kMGTP]i?|m)?B?")
@@ -61,12 +63,12 @@ def version(value: Any, condition: str) -> bool:
 
 def matching(value: Any, pattern: str) -> bool:
     """``line is matching('^OK')``: the regular expression is found in it."""
-    return re.search(pattern, str(value), re.MULTILINE) is not None
+    return compiled(pattern).search(str(value)) is not None
 
 
 def captured(value: Any, pattern: str) -> dict[str, str]:
     """``line | captured('(?P<lag>[0-9]+) ms')``: the named groups; none where the pattern is not found."""
-    found = re.search(pattern, str(value), re.MULTILINE)
+    found = compiled(pattern).search(str(value))
     return {} if found is None else {name: group or "" for name, group in found.groupdict().items()}
 
 
@@ -105,6 +107,15 @@ class Failure:
         return self.error
 
 
+def word(value: Any) -> str:
+    """A value as a text: truth values as engines write them, ``true``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _of_any(quoting: Callable[[str], str]) -> Callable[[Any], str]:
+    return lambda value: quoting(word(*small(value)))
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "quantity": quantity,
@@ -113,7 +124,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "merged": merged,
         "only": only,
         "paired": paired,
-        **QUOTINGS,
+        **{name: _of_any(quoting) for name, quoting in QUOTINGS.items()},
     }
 )
 TESTS: Mapping[str, Callable[..., bool]] = MappingProxyType(

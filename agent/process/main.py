@@ -22,7 +22,7 @@ from agent.serving.probes import ProbeServer
 from agent.serving.server import add_health, make_server
 from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter
-from agent.tooling.variables import Secrets
+from agent.tooling.secrets import Secrets
 from proto import agent_pb2_grpc
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ async def _serve(settings: Settings, policy: RestartPolicy | None) -> int:
     agent_pb2_grpc.add_ProcessManagerServicer_to_server(service, server)
     await add_health(server, SERVICE)
     await server.start()
-    publisher = StatusPublisher(settings.manager_socket, board)
+    publisher = StatusPublisher(settings.manager_socket, board, supervisor)
     await publisher.start()
     probes = ProbeServer(settings.listen, settings.manager_health_port, {"/livez": lambda: True})
     await probes.start()

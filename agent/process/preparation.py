@@ -24,6 +24,7 @@ from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.names import Scope
 from language.expressions import ExpressionError, filled
+from language.filters import word
 
 PRE_START = "preStart"
 FOUND_FILE = "found.json"
@@ -74,9 +75,9 @@ async def prepare(bundle: Bundle, interpreter: Interpreter, volume: DataVersion,
         kept = json.dumps(found).encode()
         await asyncio.to_thread(write_atomically, settings.run_dir / FOUND_FILE, kept, 0o600)
         scope = Scope(names, {}, interpreter.secrets)
-        argv = tuple(str(filled(word, scope)) for word in process.command)
+        argv = tuple(word(filled(each, scope)) for each in process.command)
         with scope.with_secrets():
-            env = {name: str(filled(value, scope)) for name, value in process.env.items()}
+            env = {name: word(filled(value, scope)) for name, value in process.env.items()}
         return Launch(
             argv=argv,
             env={**os.environ} | env,

@@ -58,6 +58,16 @@ class Child:
             return False
         return True
 
+    def signal(self, number: int) -> bool:
+        """To the process alone; False where it is gone."""
+        if self.exited.done():
+            return False
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
     def kill(self) -> None:
         """With all that descends from it, in whichever session; what has lost its parent before is not found here."""
         if not self.exited.done():

@@ -34,11 +34,6 @@ class NotExecutedError(Exception):
         self.end = end
 
 
-class LingeringError(Exception):
-    """Processes of the engine do not end though they were killed; a sentence. What was asked for is done once they
-    have."""
-
-
 class EngineRun:
     """``drain`` when nothing of it is left, then ``end``."""
 

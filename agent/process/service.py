@@ -19,8 +19,7 @@ from agent.engine.data_version import DamagedRecordError
 from agent.engine.processes import look
 from agent.lease.gate import Word
 from agent.nodefiles import LEAD
-from agent.process.run import LingeringError
-from agent.process.state import Status
+from agent.process.state import LingeringError, Status
 from agent.process.supervisor import Supervisor
 from agent.record import read_record
 from agent.requests import RequestMemory

@@ -38,6 +38,11 @@ class State(Enum):
     UNREADABLE = 11
 
 
+class LingeringError(Exception):
+    """Processes of the engine do not end though they were killed; a sentence. What was asked for is done once they
+    have."""
+
+
 @dataclass(frozen=True)
 class Status:
     """A snapshot. ``since``: unix milliseconds of the last change of state; ``pid`` 0 while no process may answer;

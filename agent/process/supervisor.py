@@ -34,8 +34,8 @@ from agent.engine.output import LineSink
 from agent.lease.gate import NO_WORD, POLL, POLLS, WAITS, Word, may_begin
 from agent.process.preparation import Launch, NotPreparedError, prepare
 from agent.process.reaper import Reaper
-from agent.process.run import EngineRun, LingeringError, NotExecutedError, none_left
-from agent.process.state import State, StatusBoard
+from agent.process.run import EngineRun, NotExecutedError, none_left
+from agent.process.state import LingeringError, State, StatusBoard
 from agent.process.waiting import RestartPolicy
 from agent.process.wanted import Wanted
 from agent.tooling.interpreter import Interpreter
@@ -109,6 +109,10 @@ class Supervisor:
     def signal(self, number: int) -> bool:
         """To the process's group; False where none runs."""
         return self._engine is not None and self._engine.child.signal_group(number)
+
+    def reload(self, number: int) -> bool:
+        """A signal to the process alone; False where none runs."""
+        return self._engine is not None and self._engine.child.signal(number)
 
     def forward(self, number: int) -> None:
         """A signal sent to the agent: the engine's own stop signal stops in order, any other goes to the group."""

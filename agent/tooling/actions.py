@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from agent.document import Connection, HttpAction, RunAction, Step, TcpAction, WriteAction
 from agent.process.reaper import Reaper
@@ -14,13 +14,21 @@ from agent.storage import write_atomically
 from agent.tooling import http
 from agent.tooling.answers import PARSERS, RespAnswer, TextAnswer, resp_login
 from agent.tooling.connections import Answer, ConnectionPool, Exchange, Login
-from agent.tooling.failure import StepError, shown
+from agent.tooling.failure import RefusedError, StepError, shown
 from agent.tooling.names import Scope
 from agent.tooling.program import Program, run_program
 from agent.tooling.protocols import resp
 from agent.tooling.trace import Trace
 from language.expressions import filled
-from language.filters import Failure
+from language.filters import Failure, word
+
+
+class Engine(Protocol):
+    """Agent 1, as agent 2 reaches it; both raise RefusedError."""
+
+    async def restart(self) -> None: ...
+
+    async def reload(self, name: str) -> None: ...
 
 
 @dataclass
@@ -35,6 +43,7 @@ class Actions:
     line: Callable[[str], None]
     waits: Callable[[], object]
     trace: Trace
+    engine: Engine | None = None
 
     async def carry_out(self, step: Step, scope: Scope) -> Any:
         """Raises StepError, ExpressionError, PathRefusedError or OSError."""
@@ -49,6 +58,8 @@ class Actions:
             async with asyncio.timeout(step.timeout):
                 if step.run is not None:
                     return await self._run(step.run, scope)
+                if step.restart is not None or step.reload is not None:
+                    return await self._engine(step)
                 assert step.http is not None
                 return await self._http(step, step.http, scope)
         except TimeoutError as error:
@@ -111,9 +122,9 @@ class Actions:
         return found, str(filled(found.address, given))
 
     async def _run(self, action: RunAction, scope: Scope) -> Any:
-        argv = [_word(word) for word in filled(action.argv, scope)]
+        argv = [word(each) for each in filled(action.argv, scope)]
         with scope.with_secrets():
-            env = {name: _word(value) for name, value in filled(action.env, scope).items()}
+            env = {name: word(value) for name, value in filled(action.env, scope).items()}
             stdin = None if action.stdin is None else str(filled(action.stdin, scope))
         if self.trace.on:
             self.trace.sent(" ".join(argv), "this container")
@@ -139,6 +150,14 @@ class Actions:
             wanted = " or ".join(str(status) for status in action.status)
             raise StepError(f"{url}: expected status {wanted}, answered {response.status}, {shown(response.body)}")
         return {"status": response.status, "body": PARSERS[action.parse](response.body)}
+
+    async def _engine(self, step: Step) -> None:
+        if self.engine is None:
+            raise StepError("there is no engine yet: restart and reload are for tools that run beside it")
+        try:
+            await (self.engine.restart() if step.reload is None else self.engine.reload(step.reload.signal))
+        except RefusedError as error:
+            raise StepError(str(error)) from error
 
     def _write(self, action: WriteAction, scope: Scope) -> None:
         path = self.settings.locate(str(filled(action.path, scope)))
@@ -172,8 +191,3 @@ def _reply(step: Step, command: list[Any], shape: str, reply: Any) -> Any:
         return resp.SHAPES[shape](reply)
     except resp.ProtocolError as error:
         raise StepError(f"{' '.join(str(word) for word in command[:2])}: {error}") from error
-
-
-def _word(value: Any) -> str:
-    """As the engine would write it: ``true``, not ``True``."""
-    return str(value).lower() if isinstance(value, bool) else str(value)

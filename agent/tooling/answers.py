@@ -11,6 +11,7 @@ from typing import Any
 from agent.tooling.connections import Answer, Login
 from agent.tooling.failure import LoginRefusedError, StepError, shown
 from agent.tooling.protocols import resp
+from language.patterns import pattern
 
 _LARGEST = 8 * 1024 * 1024
 _REFUSED = re.compile(r"WRONGPASS|ERR (?:invalid password|AUTH )")
@@ -62,7 +63,7 @@ class TextAnswer(Answer):
 
     def __init__(self, address: str, end: str | None) -> None:
         self._address = address
-        self._end = None if end is None else re.compile(end, re.MULTILINE)
+        self._end = None if end is None else pattern(end)
         self._received = bytearray()
 
     @property

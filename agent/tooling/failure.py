@@ -11,6 +11,10 @@ class StepError(Exception):
     """What was expected and what was answered; the interpreter adds tool and step, and masks secrets."""
 
 
+class RefusedError(Exception):
+    """Agent 1 has not done what agent 2 asked for; a sentence."""
+
+
 class LoginRefusedError(StepError):
     """The peer is there and has answered the login by what the plugin says is a refusal of the credentials."""
 

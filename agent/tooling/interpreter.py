@@ -11,17 +11,19 @@ from typing import Any
 from agent.document import Sequence, Step, Tool, Toolbox
 from agent.process.reaper import Reaper
 from agent.settings import PathRefusedError, Settings
-from agent.tooling.actions import Actions
+from agent.tooling.actions import Actions, Engine
 from agent.tooling.connections import ConnectionPool
 from agent.tooling.failure import LoginRefusedError, StepError, ToolError, shown
 from agent.tooling.names import Scope
+from agent.tooling.secrets import Secrets
 from agent.tooling.trace import Trace
-from agent.tooling.variables import Secrets
 from language.expressions import ExpressionError, expression, filled
 from language.filters import Failure
 
 _DEEPEST = 16
 """Sequences that call each other."""
+_TURN = 0.02
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Interpreter:
     settings: Settings
     secrets: Secrets
     reaper: Reaper
+    engine: Engine | None = None
+    """Agent 1, in agent 2."""
 
     async def run(
         self,
@@ -63,7 +67,14 @@ class Interpreter:
         scope = Scope({**known, "arg": dict(arguments or {})}, toolbox.vars, self.secrets)
         trace = Trace(self._masked(line)) if traced and line is not None else Trace()
         actions = Actions(
-            self.settings, self.reaper, toolbox.connections, own_pool, line or _nothing, waits or _nothing, trace
+            self.settings,
+            self.reaper,
+            toolbox.connections,
+            own_pool,
+            line or _nothing,
+            waits or _nothing,
+            trace,
+            self.engine,
         )
         deadline = asyncio.get_running_loop().time() + tool.timeout
         run = _Run(actions, toolbox.sequences, deadline)
@@ -107,10 +118,16 @@ class _Run:
     deadline: float
     position: str = "before its first step"
     depth: int = 0
+    turn: float = 0.0
+    """When others last had theirs."""
+
+    def __post_init__(self) -> None:
+        self.turn = asyncio.get_running_loop().time()
 
     async def steps(self, steps: tuple[Step, ...], scope: Scope, within: str = "") -> None:
         """Raises TimeoutError where the tool's time is up; a step that ends before by itself needs no timer for it."""
         for number, step in enumerate(steps, start=1):
+            await self._others()
             self.position = f"{within}step {number} {step.name!r}" if step.name else f"{within}step {number}"
             trace = self.actions.trace
             if step.when and not expression(step.when)(scope):
@@ -124,6 +141,16 @@ class _Run:
             else:
                 async with asyncio.timeout_at(self.deadline):
                     await work
+
+    async def _others(self) -> None:
+        """Steps that wait for nobody, many times over, must neither outlast the tool nor keep the agent from all
+        else."""
+        now = asyncio.get_running_loop().time()
+        if now >= self.deadline:
+            raise TimeoutError
+        if now - self.turn > _TURN:
+            await asyncio.sleep(0)
+            self.turn = asyncio.get_running_loop().time()
 
     async def _carry_out(self, step: Step, scope: Scope) -> None:
         position = self.position
@@ -148,6 +175,7 @@ class _Run:
         position = self.position
         for item in _items(step.for_each, scope):
             self.position = position
+            await self._others()
             with scope.item(item):
                 try:
                     await self._repeated(step, scope, lambda: self._attempt(step, scope))
@@ -165,6 +193,7 @@ class _Run:
         position = self.position
         for item in _items(step.first_of, scope):
             self.position = position
+            await self._others()
             try:
                 with scope.item(item):
                     await self._attempt(step, scope)
@@ -198,7 +227,7 @@ class _Run:
 
     async def _attempt(self, step: Step, scope: Scope) -> None:
         value = await self._value(step, scope)
-        found = dict(zip(step.as_, value, strict=True)) if len(step.as_) > 1 else dict.fromkeys(step.as_, value)
+        found = _apart(step.as_, value) if len(step.as_) > 1 else dict.fromkeys(step.as_, value)
         scope.found |= found
         trace = self.actions.trace
         trace.found(found)
@@ -243,12 +272,20 @@ class _Run:
         return result
 
 
+def _apart(names: tuple[str, ...], value: Any) -> dict[str, Any]:
+    if not isinstance(value, list | tuple):
+        raise StepError(f"as: names {len(names)} values, but it gives no list: {shown(str(value))}")
+    if len(value) != len(names):
+        raise StepError(f"it gives {len(value)} values, and as: names {len(names)}")
+    return dict(zip(names, value, strict=True))
+
+
 def _items(written: str, scope: Scope) -> list[Any]:
     """Raises StepError where it is no list."""
     found = expression(written)(scope)
     if isinstance(found, Mapping):
         return [{"name": name, "value": value} for name, value in found.items()]
-    if isinstance(found, list | tuple):
+    if isinstance(found, list | tuple | range):
         return list(found)
     raise StepError(f"{written} is no list, but {shown(str(found))}")
 

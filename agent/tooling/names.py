@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from agent.tooling.variables import Secrets, UnknownNameError
+from agent.tooling.secrets import Secrets, UnknownSecretError
 from language.expressions import ExpressionError, expression
 
 SECRET, ALSO = "secret", "alsoValid"
@@ -22,7 +22,7 @@ class Scope:
     """``given``: by the platform, the node and the caller. ``vars``: the plugin's named expressions, evaluated at each
     use, so that they may speak of results. ``found``: what steps named."""
 
-    def __init__(self, given: Mapping[str, Any], named: Mapping[str, str], secrets: Secrets) -> None:
+    def __init__(self, given: Mapping[str, Any], named: Mapping[str, Any], secrets: Secrets) -> None:
         self.given = given
         self.found: dict[str, Any] = {}
         self.secrets = secrets
@@ -46,11 +46,14 @@ class Scope:
         return self.given[name]
 
     def _evaluated(self, name: str) -> Any:
+        written = self._named[name]
+        if not isinstance(written, str):
+            return written
         if name in self._asked:
             raise ExpressionError(f"vars.{name} asks for itself: {' -> '.join([*self._asked, name])}")
         self._asked.append(name)
         try:
-            return expression(self._named[name])(self)
+            return expression(written)(self)
         except ExpressionError as error:
             raise ExpressionError(f"vars.{name}: {error}") from error
         finally:
@@ -93,7 +96,7 @@ class _SecretValues(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         try:
             return self._secrets.get(name + self._ending)
-        except UnknownNameError as error:
+        except UnknownSecretError as error:
             raise ExpressionError(str(error)) from error
 
     def __contains__(self, name: object) -> bool:

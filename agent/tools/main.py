@@ -25,7 +25,7 @@ from agent.serving.probes import ProbeServer
 from agent.serving.server import add_health, make_server, serve_locally
 from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter
-from agent.tooling.variables import Secrets
+from agent.tooling.secrets import Secrets
 from agent.tools.checks.engine import EngineChecks
 from agent.tools.monitor import Monitor
 from agent.tools.service import SERVICE, ToolsService
@@ -56,7 +56,8 @@ async def _serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, told_to_end.set)
     board = StatusBoard()
     documents = DocumentStore(settings)
-    interpreter = Interpreter(settings, Secrets(settings.secrets_dir), reaper)
+    follower = StatusFollower(settings.manager_socket, board)
+    interpreter = Interpreter(settings, Secrets(settings.secrets_dir), reaper, follower)
     lease = LeaseKeeper(documents, interpreter, board)
     peers = PeersAsked(documents, interpreter, board, lease)
     checks = EngineChecks(documents, interpreter, board)
@@ -65,7 +66,6 @@ async def _serve(settings: Settings) -> None:
 
     server = make_server(settings, settings.tools_port)
     serve_locally(server, settings.tools_socket)
-    follower = StatusFollower(settings.manager_socket, board)
     service = ToolsService(monitor, documents, interpreter, board, requests, lease, follower)
     agent_pb2_grpc.add_ToolsServicer_to_server(service, server)
     await add_health(server, SERVICE)

@@ -5,8 +5,8 @@ back.
    touched.
 2. The pushed copy and the files it renders are written. An engine that never ran here has no files yet: agent 1
    writes them when it starts.
-3. Where parameters are given and the engine runs, ``reloadConfig`` applies them (``${arg.NAME}``, or ``forEach:
-   arguments``). One that does not run, or is being prepared, has them from its files when it starts.
+3. Where parameters are given and the engine runs, ``reloadConfig`` applies them (``arg.NAME``, or ``forEach: arg``).
+   One that does not run, or is being prepared, has them from its files when it starts.
 4. Where the tool fails, documents and files are put back, so that a refused parameter is not found at the next start.
    What the engine took before it refused stays in the engine: the platform pushes the former values again.
 5. ``readConfig`` says what is in effect.

@@ -22,7 +22,7 @@ from enum import StrEnum
 from typing import Any
 
 USED, NEXT, FORMER = ".used", ".next", ".former"
-"""As in ``agent.tooling.variables``. No credential's own name has a dot."""
+"""As in ``agent.tooling.secrets``. No credential's own name has a dot."""
 ROTATION = ".rotation"
 """Key of ``<stage> <number>``; the agents read it too."""
 TAKING_PART = ".rotating"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,7 @@ from api.meta import parse_quantity
 from api.names import LABEL_PLUGIN_VERSION
 from api.node import DOCUMENT_KEY, SCHEMA, EngineVersion, Lease, Member, NodeDocument, NodeFile, NodeIdentity
 from api.plugin import ConfigFile
-from api.tools import Tool, Toolbox
+from api.tools import Sequence, Step, Tool, Toolbox, ToolName
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.manifests.labels import metadata, object_labels
 from render.plugin.bundle import CONFIG_MAP_LIMIT, PluginBundle
@@ -82,13 +82,31 @@ def node_config_map(
         ],
     )
     data = {source_key(f): bundle.templates.render(f.template, context) for f in definition.files}
-    data[DOCUMENT_KEY] = json.dumps(document.model_dump(by_alias=True, mode="json", exclude_none=True), sort_keys=True)
+    data[DOCUMENT_KEY] = json.dumps(written_document(document), sort_keys=True)
     size = sum(len(key) + len(text.encode()) for key, text in data.items())
     if size > CONFIG_MAP_LIMIT:
         message = f"the files of node {node.name} are {size} bytes together; {CONFIG_MAP_LIMIT} is the most"
         raise TemplateFailure(f"{bundle.name} {bundle.version}", component.name, 0, message)
     labels = object_labels(desired, component.name, node.group, node.name) | {LABEL_PLUGIN_VERSION: bundle.version}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(desired, node.name, labels), "data": data}
+
+
+def written_document(document: NodeDocument) -> dict[str, Any]:
+    """As it stands in the ConfigMap. A name whose value is none is a name all the same."""
+    written = document.model_dump(by_alias=True, mode="json", exclude_none=True, exclude={"toolbox", "names"})
+    return {**written, "toolbox": toolbox_document(document.toolbox), "names": document.names}
+
+
+def toolbox_document(box: Toolbox) -> dict[str, Any]:
+    """What the agents read: what is as it is by default is left out, the agents' defaults are the same. ``only`` and
+    ``extends`` have had their effect."""
+    written: dict[str, Any] = box.model_dump(
+        by_alias=True, mode="json", exclude_defaults=True, exclude={"extends": True}
+    )
+    for tool in written.get("tools", {}).values():
+        tool.pop("only", None)
+        tool.get("undo", {}).pop("when", None)
+    return written
 
 
 def _lease(desired: DesiredApp, component: DesiredComponent) -> Lease | None:
@@ -224,6 +242,11 @@ def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapp
         if wrong:
             line = line_of(bundle.files[file], f"  {name}:")
             raise TemplateFailure(f"{bundle.name} {bundle.version}", file, line, f"tools.{name}.undo.tool: {wrong}")
+    asks = ToolName.PRE_START in tools and _asks_the_engine(tools[ToolName.PRE_START].steps, box.sequences, set())
+    if asks:
+        line = line_of(bundle.files[file], f"  {ToolName.PRE_START}:")
+        message = f"tools.preStart: {asks} is for an engine that runs; preStart comes before it starts"
+        raise TemplateFailure(f"{bundle.name} {bundle.version}", file, line, message)
     return box.model_copy(update={"tools": tools})
 
 
@@ -269,6 +292,20 @@ def _toolbox(name: str, version: str, text: str | None, file: str) -> Toolbox:
         problems = from_pydantic(error, file, text)
         said = "; ".join(f"{each.path}: {each.message}" if each.path else each.message for each in problems)
         raise TemplateFailure(plugin, file, problems[0].line, said) from error
+
+
+def _asks_the_engine(steps: Iterable[Step], sequences: Mapping[str, Sequence], seen: set[str]) -> str:
+    """The first ``restart`` or ``reload`` among them and what they call; empty: none."""
+    for step in steps:
+        if step.restart is not None or step.reload is not None:
+            return "restart" if step.restart is not None else "reload"
+        called: list[Step] = []
+        if step.call is not None and step.call in sequences and step.call not in seen:
+            seen.add(step.call)
+            called = sequences[step.call].steps
+        if found := _asks_the_engine([*(step.steps or ()), *step.else_, *step.on_failure, *called], sequences, seen):
+            return found
+    return ""
 
 
 def undo_problem(name: str, tools: Mapping[str, Tool]) -> str:

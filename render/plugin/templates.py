@@ -1,4 +1,4 @@
-"""Jinja2 for plugins: sandboxed, strict about undefined names, bounded in work and output.
+"""Jinja2 for plugins: sandboxed, strict about undefined names, bounded in work and output (``language.sandbox``).
 
 A plugin is data from somebody else. Its templates see only plain values, cannot reach Python's internals or change
 what they are given, and can neither loop for ever nor fill the memory. Every failure names plugin, file, line and
@@ -12,19 +12,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from language.filters import FILTERS, TESTS
 from language.quoting import QUOTINGS
+from language.sandbox import Sandbox, bounded_range
 from render.plugin.at_start import NAME, AtStart, deferring
 from render.plugin.byte_sizes import in_bytes
 
 OUTPUT_LIMIT = 512 * 1024
 """Characters of one rendered file: half of what a ConfigMap holds."""
-LOOP_LIMIT = 100_000
-"""Items that all ``range`` calls of one rendering may give together."""
-REPEAT_LIMIT = 10_000
-"""Longest result of ``text * number``; largest exponent."""
 
 
 class TemplateFailure(Exception):  # noqa: N818 - the name says whose failure it is
@@ -39,21 +35,6 @@ class TemplateFailure(Exception):  # noqa: N818 - the name says whose failure it
         super().__init__(f"plugin {plugin}, {file}, {where}{message}")
 
 
-class _Environment(ImmutableSandboxedEnvironment):
-    """Refuses the operators by which one expression could ask for gigabytes."""
-
-    intercepted_binops = frozenset(["*", "**"])
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**" and abs(right) > REPEAT_LIMIT:
-            raise jinja2.TemplateRuntimeError(f"exponent {right} is above {REPEAT_LIMIT}")
-        if operator == "*":
-            for sized, times in ((left, right), (right, left)):
-                if isinstance(sized, str | list | tuple) and len(sized) * int(times) > REPEAT_LIMIT:
-                    raise jinja2.TemplateRuntimeError(f"a repetition gives more than {REPEAT_LIMIT} items")
-        return super().call_binop(context, operator, left, right)
-
-
 def _yesno(value: Any) -> Any:
     """``yes`` or ``no`` for a boolean, anything else unchanged: how most configuration files write a switch."""
     if isinstance(value, bool):
@@ -65,20 +46,6 @@ def _of_text(quoting: Callable[[str], str]) -> Callable[[Any], str]:
     return lambda value: quoting(str(_yesno(value)))
 
 
-def _bounded_range() -> Callable[..., range]:
-    left = LOOP_LIMIT
-
-    def bounded(*arguments: int) -> range:
-        nonlocal left
-        numbers = range(*arguments)
-        left -= len(numbers) if len(numbers) <= LOOP_LIMIT else LOOP_LIMIT + 1
-        if left < 0:
-            raise jinja2.TemplateRuntimeError(f"range asks for more than {LOOP_LIMIT} items")
-        return numbers
-
-    return bounded
-
-
 class Templates:
     """The templates of one plugin version. ``plugin`` is what failures call it, ``files`` its files by relative
     path."""
@@ -88,16 +55,7 @@ class Templates:
         self._files = files
         self.loaded: set[str] = set()
         """Files that were rendered, included or imported so far."""
-        self._environment = _Environment(
-            loader=jinja2.FunctionLoader(self._load),
-            undefined=jinja2.StrictUndefined,
-            autoescape=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-        for name in ("lipsum", "cycler", "joiner"):
-            self._environment.globals.pop(name, None)
+        self._environment = Sandbox(loader=jinja2.FunctionLoader(self._load), trim_blocks=True, lstrip_blocks=True)
         self._environment.tests |= dict(TESTS)
         own = {**FILTERS, **{name: _of_text(quoting) for name, quoting in QUOTINGS.items()}}
         self._environment.filters |= {name: deferring(name, each) for name, each in own.items()}
@@ -120,7 +78,7 @@ class Templates:
             template = self._environment.get_template(file)
             pieces: list[str] = []
             size = 0
-            for piece in template.generate({**context, "range": _bounded_range()}):
+            for piece in template.generate({**context, "range": bounded_range()}):
                 size += len(piece)
                 if size > OUTPUT_LIMIT:
                     raise jinja2.TemplateRuntimeError(f"the result is longer than {OUTPUT_LIMIT} characters")
@@ -140,7 +98,7 @@ class Templates:
         """The value of an expression that stands at ``line`` of ``file``. Raises TemplateFailure."""
         try:
             compiled = self._environment.compile_expression(expression, undefined_to_none=False)
-            value = compiled(**context, range=_bounded_range())
+            value = compiled(**context, range=bounded_range())
             return str(value) if isinstance(value, jinja2.Undefined) else value
         except Exception as error:
             raise TemplateFailure(self._plugin, file, line, f"expression {expression!r}: {_sentence(error)}") from error
@@ -148,7 +106,7 @@ class Templates:
     def phrase(self, text: str, file: str, line: int, context: Mapping[str, Any]) -> str:
         """A text with ``{{ }}`` in it that stands at ``line`` of ``file``. Raises TemplateFailure."""
         try:
-            return self._environment.from_string(text).render({**context, "range": _bounded_range()})
+            return self._environment.from_string(text).render({**context, "range": bounded_range()})
         except Exception as error:
             raise TemplateFailure(self._plugin, file, line, f"message {text!r}: {_sentence(error)}") from error
 

@@ -46,7 +46,7 @@ class Member:
             return text.replace("127.0.0.1:", f"{address}:").replace("/middleware/", f"{local.data}/")
 
         document = json.loads(files["node.json"])
-        document |= {part: json.loads(here(json.dumps(document[part]))) for part in ("tools", "process")}
+        document |= {part: json.loads(here(json.dumps(document[part]))) for part in ("toolbox", "process")}
         sources = {key: f"{here(text)}\nbind {address}\n" for key, text in files.items() if key != "node.json"}
         write_secret(local.root / "secrets", {"password": PASSWORD.encode()})
         local.mount(document, **sources)

@@ -16,7 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +29,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from grpc import aio
 
+from api.tools import Toolbox
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
+from render.manifests.node import toolbox_document
+from render.plugin.at_start import CLOSE, OPEN
 from tests.support.stalls import grace
 from tests.support.workers import share
 
@@ -47,6 +50,8 @@ FAST_MANAGER = (
     "longest_prepare_delay=0.2, kill_patience=0.5)))"
 )
 """Agent 1 as it is, with delays short enough for tests."""
+
+TOOLBOX = ("tools", "connections", "vars", "sequences")
 
 _FIRST_PROCESS = ("unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
 
@@ -191,13 +196,15 @@ class Node:
         }
 
     def document(self, **changes: Any) -> dict[str, Any]:
-        """A node document; ``process`` is merged, everything else replaced."""
+        """A node document; ``process`` is merged, everything else replaced. ``tools``, ``connections`` and so on are
+        the toolbox's."""
         process = {
             "command": ["/bin/sleep", "1000"],
             "workingDirectory": "/middleware",
             "startSeconds": 0.1,
             "stop": {"signal": "TERM", "timeout": 5},
         } | changes.pop("process", {})
+        toolbox = {name: changes.pop(name) for name in TOOLBOX if name in changes}
         return {
             "schema": 1,
             "revision": 1,
@@ -214,7 +221,7 @@ class Node:
             },
             "process": process,
             "files": [],
-            "tools": {},
+            "toolbox": written(toolbox),
             "roles": [],
             "writableRoles": [],
             "monitorInterval": 0.1,
@@ -347,6 +354,16 @@ def pushed(document: dict[str, Any], **sources: str) -> list[pb.PushedFile]:
         pb.PushedFile(source=name, content=text.encode(), sha256=hashlib.sha256(text.encode()).hexdigest())
         for name, text in contents.items()
     ]
+
+
+def written(toolbox: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool file as the platform writes it into the node's document."""
+    return toolbox_document(Toolbox.model_validate(toolbox))
+
+
+def at_start(expression: str) -> str:
+    """As a rendered file holds what the agent evaluates when it writes it."""
+    return f"{OPEN}{expression}{CLOSE}"
 
 
 def alive(pid: int) -> bool:

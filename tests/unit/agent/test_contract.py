@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
+from collections import defaultdict
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 
 from agent import VERSION
-from agent.document import EngineVersion, Lease, Member, Step
+from agent.decoding import decode
+from agent.document import Connection as AgentConnection
+from agent.document import EngineVersion, Lease, Member, Undo
+from agent.document import HttpAction as AgentHttp
+from agent.document import ReloadAction as AgentReload
+from agent.document import RestartAction as AgentRestart
+from agent.document import RunAction as AgentRun
+from agent.document import Sequence as AgentSequence
+from agent.document import Step as AgentStep
+from agent.document import TcpAction as AgentTcp
+from agent.document import Tool as AgentTool
+from agent.document import Toolbox as AgentToolbox
+from agent.document import WriteAction as AgentWrite
 from agent.documents import DocumentError, parse
-from agent.engine import versions as agent_versions
 from agent.engine.data_version import readable
+from agent.nodefiles import CLOSE, OPEN
 from agent.process.state import State
 from agent.serving import identity
 from agent.settings import Settings
-from agent.tooling import quoting as agent_quoting
 from api import names, node
 from api.plugin import RuntimeVersion
+from api.tools import (
+    Connection,
+    HttpAction,
+    ReloadAction,
+    RestartAction,
+    RunAction,
+    Sequence,
+    Step,
+    TcpAction,
+    Tool,
+    Toolbox,
+    WriteAction,
+)
+from api.tools import Undo as Undo_
 from proto import agent_pb2 as pb
-from render.plugin import quoting, versions
+from render.manifests.node import toolbox_document, written_document
+from render.plugin import at_start
 from render.plugin.bundle import PluginBundle
 from render.validation.transitions import unreadable
 from tests.unit.agent.support import REPOSITORY
 
-_VERSIONS = st.from_regex(r"[0-9]{1,2}(\.[0-9]{1,2}){0,3}(-?(rc|beta|alpha)\.?[0-9]?)?(\+x)?", fullmatch=True)
 PROCESS = {
     "command": ["/bin/engine"],
     "workingDirectory": "/middleware/data",
@@ -37,24 +67,44 @@ PROCESS = {
     "startSeconds": 2,
     "stop": {"signal": "INT", "timeout": 7},
 }
+ACTION = {
+    "resp": ["PING"],
+    "tcp": {"send": "x", "end": "y", "parse": "lines"},
+    "http": {
+        "path": "/x", "method": "POST", "headers": {"a": "b"}, "body": "c", "status": [200, 429], "parse": "json",
+    },
+    "run": {"argv": ["/bin/true", 1], "env": {"A": "b"}, "stdin": "in", "exitCodes": [0, 3], "parse": "keyValue"},
+    "write": {"path": "/middleware/x", "content": "c", "mode": "0600"},
+    "restart": {},
+    "reload": {"signal": "USR2"},
+    "set": {"a": None},
+    "fail": "no",
+    "call": "found",
+    "steps": [{"fail": "inner"}],
+}  # fmt: skip
+MODIFIERS = {
+    "name": "a", "when": "b", "to": "me", "at": "c", "reply": ["table"], "refusals": "value", "as": ["d", "e"],
+    "expect": "g", "until": "h", "every": 0.25, "within": 9.0, "optional": True, "timeout": 3.0,
+    "else": [{"fail": "other"}], "onFailure": [{"fail": "third"}],
+}  # fmt: skip
 STEPS = [
-    {
-        "name": "a",
-        "run": {"argv": ["/bin/true"], "env": {"A": "b"}, "stdin": "in", "exitCodes": [0, 3]},
-        "optional": True,
-    },
-    {
-        "tcp": {"address": "h:1", "send": "x", "keep": True, "login": "l", "loginExpect": "ok", "loginRefused": "no"},
-        "expect": "(?P<x>.)",
-    },
-    {
-        "http": {"url": "http://h/", "status": [200, 429], "json": {"state": "a.b"}},
-        "repeat": {"every": 1, "timeout": 9},
-    },
-    {"write": {"path": "/middleware/x", "content": "c", "mode": "0600"}, "when": {"${x}": "y"}},
-    {"set": {"y": "1"}, "forEach": [1, {"k": "v"}], "timeout": 3},
-    {"fail": "no", "firstOf": ["a", "b"], "table": "(?P<key>.)(?P<value>.)", "collect": {"n": "x"}},
+    *({name: value} for name, value in ACTION.items()),
+    MODIFIERS | {"forEach": "f", "into": "all", "call": "found", "with": {"x": 1}},
+    {"firstOf": "f", "fail": "x"},
 ]
+TOOLBOX = {
+    "connections": {
+        "me": {"resp": "127.0.0.1:1", "login": ["{{ secret.password }}"], "keep": True},
+        "line": {"tcp": "127.0.0.1:2"},
+        "web": {"http": "127.0.0.1:3"},
+    },
+    "vars": {"one": "1 + 1", "two": 2, "yes": True},
+    "sequences": {"found": {"steps": [{"fail": "x"}], "result": "{{ 1 }}"}},
+    "tools": {
+        "ready": {"steps": STEPS, "result": {"a": "b"}, "timeout": 20, "undo": {"tool": "unready", "after": "3"}},
+        "unready": {"steps": [{"fail": "x"}]},
+    },
+}
 
 
 def _platform_document() -> str:
@@ -74,7 +124,8 @@ def _platform_document() -> str:
             },
             "process": PROCESS,
             "files": [{"path": "/middleware/x", "source": "x", "write": "once", "mode": "0600"}],
-            "tools": {"ready": {"steps": STEPS, "result": {"a": "b"}, "roles": {"master": "primary"}, "timeout": 20}},
+            "toolbox": TOOLBOX,
+            "names": {"topology": "one", "bootstrap": None},
             "roles": ["primary"],
             "writableRoles": ["primary"],
             "monitorInterval": 0.25,
@@ -83,7 +134,7 @@ def _platform_document() -> str:
             "engines": [{"version": "1"}, {"version": "2", "upgradesFrom": ["1"]}],
         }
     )
-    return document.model_dump_json(by_alias=True)
+    return json.dumps(written_document(document))
 
 
 def test_every_field_the_platform_writes_arrives() -> None:
@@ -96,31 +147,65 @@ def test_every_field_the_platform_writes_arrives() -> None:
     assert document.engines == (EngineVersion("1"), EngineVersion("2", ("1",)))
     assert (document.process.working_directory, document.process.pid_files) == ("/middleware/data", ("engine.pid",))
     assert (document.process.start_seconds, document.process.stop.signal) == (2.0, "INT")
-    run, tcp, http, write, loop, fail = document.tools["ready"].steps
-    assert run.run is not None
-    assert (run.name, run.run.exit_codes, run.run.stdin, run.optional) == ("a", (0, 3), "in", True)
-    assert tcp.tcp is not None
-    assert (tcp.tcp.keep, tcp.expect) == (True, "(?P<x>.)")
-    assert (tcp.tcp.login, tcp.tcp.login_expect, tcp.tcp.login_refused) == ("l", "ok", "no")
-    assert http.http is not None
-    assert http.repeat is not None
-    assert (http.http.json_paths, http.http.status, http.repeat.timeout) == ({"state": "a.b"}, (200, 429), 9.0)
-    assert write.write is not None
-    assert (write.write.mode, write.when) == ("0600", {"${x}": "y"})
-    assert (loop.set, loop.for_each, loop.timeout) == ({"y": "1"}, (1, {"k": "v"}), 3.0)
-    assert (fail.fail, fail.first_of, fail.table) == ("no", ("a", "b"), "(?P<key>.)(?P<value>.)")
-    assert fail.collect == {"n": "x"}
+    assert document.names == {"topology": "one", "bootstrap": None}
+    ready = document.tools["ready"]
+    assert (ready.result, ready.timeout, ready.undo) == ({"a": "b"}, 20.0, Undo("unready", "3"))
 
 
-def test_each_field_of_the_platforms_step_is_known_to_the_agent() -> None:
-    platform = set(json.loads(_platform_document())["tools"]["ready"]["steps"][0])
-    own = {"forEach" if f == "for_each" else "firstOf" if f == "first_of" else f for f in Step.__dataclass_fields__}
-    assert own == platform
+def _tree(value: Any) -> Any:
+    """A dataclass of the agent or a model of the platform as plain values, by the names that both have."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _tree(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, BaseModel):
+        found = {name: _tree(getattr(value, name)) for name in type(value).model_fields}
+        return {name: each for name, each in found.items() if name not in ONLY_WHEN_RENDERED[type(value).__name__]}
+    if isinstance(value, Mapping):
+        return {name: _tree(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_tree(each) for each in value]
+    return None if value == "" else value
+
+
+ONLY_WHEN_RENDERED = defaultdict(tuple, {"Toolbox": ("extends",), "Tool": ("only",), "Undo": ("when",)})
+
+
+def _none(value: Any) -> Any:
+    """The agent has an empty list or text where the platform says None."""
+    if isinstance(value, dict):
+        return {name: _none(each) for name, each in value.items() if _none(each) not in (None, [], {})}
+    return [_none(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("steps", [[step] for step in STEPS], ids=lambda steps: next(iter(steps[0])))
+def test_the_agent_reads_each_step_and_each_default_as_the_platform_means_it(steps: list[dict[str, Any]]) -> None:
+    """What is as it is by default is not written: a default of the platform's that the agents do not have would be
+    another time-out or another action in each Pod."""
+    box = Toolbox.model_validate(TOOLBOX | {"tools": {"ready": {"steps": steps}}})
+    read = decode(AgentToolbox, json.loads(json.dumps(toolbox_document(box))), "toolbox")
+    assert _none(_tree(read)) == _none(_tree(box))
+
+
+def test_each_field_of_the_platforms_tool_language_is_known_to_the_agent() -> None:
+    for model, own in (
+        (Step, AgentStep), (Toolbox, AgentToolbox), (Tool, AgentTool), (Undo_, Undo), (Sequence, AgentSequence),
+        (Connection, AgentConnection), (RunAction, AgentRun), (TcpAction, AgentTcp), (HttpAction, AgentHttp),
+        (WriteAction, AgentWrite), (RestartAction, AgentRestart), (ReloadAction, AgentReload),
+    ):  # fmt: skip
+        fields = {each for each in model.model_fields if each not in ONLY_WHEN_RENDERED[model.__name__]}
+        assert {each.name for each in dataclasses.fields(own)} == fields
+    assert {*ACTION} | {*MODIFIERS, "forEach", "firstOf", "into", "with"} == {
+        field.alias or to_camel(name) for name, field in Step.model_fields.items()
+    }, "every field has a value here"
+
+
+def test_a_document_leaves_out_what_is_as_it_is_by_default() -> None:
+    text = json.dumps(json.loads(_platform_document())["toolbox"]["tools"]["unready"])
+    assert text == '{"steps": [{"fail": "x"}]}'
 
 
 def test_unknown_fields_of_a_newer_platform_are_ignored() -> None:
     data = json.loads(_platform_document())
-    data["novelty"] = data["process"]["novelty"] = data["tools"]["ready"]["steps"][0]["novelty"] = {"a": 1}
+    data["novelty"] = data["process"]["novelty"] = data["toolbox"]["tools"]["ready"]["steps"][0]["novelty"] = {"a": 1}
     assert parse({"node.json": json.dumps(data), "x": ""}, "it").document.revision == 4
 
 
@@ -131,8 +216,8 @@ def test_unknown_fields_of_a_newer_platform_are_ignored() -> None:
         ({"process": {}}, r"node\.json\.process\.command is missing"),
         ({"schema": 2}, "schema 2 is not understood by this agent, which knows 1"),
         (
-            {"tools": {"ready": {"steps": [{"timeout": "x"}]}}},
-            r"node\.json\.tools\.ready\.steps\[0\]\.timeout must be float",
+            {"toolbox": {"tools": {"ready": {"steps": [{"timeout": "x"}]}}}},
+            r"node\.json\.toolbox\.tools\.ready\.steps\[0\]\.timeout must be float",
         ),
     ],
 )
@@ -157,24 +242,9 @@ def test_what_both_sides_write_down_is_the_same() -> None:
     assert {s.value: s.name for s in State if s is not State.UNKNOWN} == {
         number: name for name, number in pb.ProcessState.items() if number
     }
+    assert (OPEN, CLOSE) == (at_start.OPEN, at_start.CLOSE)
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     assert project["project"]["version"] == VERSION
-
-
-@pytest.mark.parametrize("text", ["plain", 'a "b"', "a\\b", "a\nb\r\t\x00\x7f", "ü€😀", " =:#!"])
-def test_a_value_is_quoted_by_the_agent_as_by_the_platform(text: str) -> None:
-    assert agent_quoting.QUOTINGS.keys() == quoting.QUOTINGS.keys()
-    for name, quote in agent_quoting.QUOTINGS.items():
-        assert quote(text) == quoting.QUOTINGS[name](text)
-
-
-@given(st.lists(_VERSIONS, min_size=2, max_size=2))
-def test_agents_and_platform_compare_versions_alike(pair: list[str]) -> None:
-    one, other = pair
-    assert (agent_versions.version_key(one) < agent_versions.version_key(other)) == (
-        versions.version_key(one) < versions.version_key(other)
-    )
-    assert agent_versions.version_key(one) == versions.version_key(one)
 
 
 @given(st.sampled_from(["6.0", "7.0", "8.0"]), st.sampled_from(["6.0", "7.0", "8.0"]), st.none() | st.just(["7.0"]))

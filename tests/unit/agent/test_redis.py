@@ -12,76 +12,52 @@ from grpc import aio
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import Manager, Node, eventually, fetch, free_port, pushed, write_secret
+from tests.unit.agent.support import Manager, Node, at_start, eventually, fetch, free_port, pushed, write_secret
 
 PASSWORD = "correct-horse-battery-staple"
-
-
-def _step(port: int, send: str, **fields: Any) -> dict[str, Any]:
-    login = "AUTH ${secret.password}\r\n"
-    return {
-        "tcp": {
-            "address": f"127.0.0.1:{port}",
-            "send": send,
-            "keep": True,
-            "login": login,
-            "loginExpect": r"^\+OK\r\n",
-            "loginRefused": "^-WRONGPASS",
-        }
-    } | fields
 
 
 def _document(node: Node, port: int, **changes: Any) -> dict[str, Any]:
     server = shutil.which("redis-server")
     assert server, "these tests need redis-server on PATH (Debian: apt-get install redis-server)"
     tools = {
-        "ready": {"steps": [_step(port, "PING\r\n", expect=r"^\+PONG\r\n", timeout=1)]},
+        "ready": {"steps": [{"resp": ["PING"], "as": "pong", "expect": "pong == 'PONG'", "timeout": 1}]},
         "getRole": {
-            "steps": [
-                _step(
-                    port,
-                    "INFO replication\r\n",
-                    expect=r"(?s)role:(?P<role>\w+).*master_repl_offset:(?P<position>\d+).*repl_backlog_histlen:\d+\r\n\r\n",
-                )
-            ],
-            "result": {"role": "${role}", "position": "${position}"},
-            "roles": {"master": "primary", "slave": "replica"},
+            "steps": [{"resp": ["INFO", "replication"], "as": "info"}],
+            "result": {
+                "role": "{{ 'primary' if info.role == 'master' else 'replica' }}",
+                "position": "{{ info.master_repl_offset }}",
+            },
         },
         "takesWrites": {
-            "steps": [
-                _step(port, 'SETRANGE - 0 ""\r\n', expect=r"^(?::\d+|-(?P<why>.*))\r\n"),
-                {"when": {"${why}": ""}, "set": {"writes": "accepted"}},
-                {"when": {"${why}": ".+"}, "set": {"writes": "refused"}},
-            ],
-            "result": {"writes": "${writes}", "refusal": "${why}"},
+            "steps": [{"resp": ["SETRANGE", "-", 0, ""], "refusals": "value", "as": "answer"}],
+            "result": {
+                "writes": "{{ 'refused' if answer is failed else 'accepted' }}",
+                "refusal": "{{ answer.error if answer is failed else '' }}",
+            },
         },
-        "failover": {"steps": [_step(port, "REPLICAOF ${arg.host} ${arg.port}\r\n", expect=r"^\+OK.*\r\n")]},
+        "failover": {"steps": [{"resp": ["REPLICAOF", "{{ arg.host }}", "{{ arg.port }}"]}]},
         "reloadConfig": {
             "steps": [
-                _step(
-                    port,
-                    "CONFIG SET ${item.name} ${item.value}\r\n",
-                    expect=r"^\+OK\r\n",
-                    timeout=0.5,
-                    forEach="arguments",
-                )
+                {"forEach": "arg", "resp": ["CONFIG", "SET", "{{ item.name }}", "{{ item.value }}"], "timeout": 0.5}
             ]
         },
         "readConfig": {
             "steps": [
-                _step(
-                    port,
-                    "CONFIG GET ${item}\r\n",
-                    expect=r"\A\*2\r\n(\$\d+\r\n[^\r]*\r\n){2}\Z",
-                    table=r"\A\*2\r\n\$\d+\r\n(?P<key>[^\r]*)\r\n\$\d+\r\n(?P<value>[^\r]*)\r\n",
-                    forEach=["maxmemory", "requirepass"],
-                )
-            ]
+                {
+                    "forEach": "['maxmemory', 'requirepass']",
+                    "resp": ["CONFIG", "GET", "{{ item }}"],
+                    "as": "found",
+                    "into": "all",
+                }
+            ],
+            "result": "{{ all | merged }}",
         },
     }
     return node.document(
         process={"command": [server, str(node.data / "redis.conf")], "startSeconds": 0.2},
         tools=tools,
+        connections={"me": {"resp": f"127.0.0.1:{port}", "login": ["{{ secret.password }}"], "keep": True}},
         roles=["primary", "replica"],
         writableRoles=["primary"],
         files=[{"path": "/middleware/redis.conf", "source": "redis.conf", "write": "always", "mode": "0600"}],
@@ -91,8 +67,8 @@ def _document(node: Node, port: int, **changes: Any) -> dict[str, Any]:
 
 def _configuration(node: Node, port: int, maxmemory: str = "64mb") -> str:
     return (
-        f"port {port}\nbind 127.0.0.1\ndir {node.data}\nrequirepass ${{secret.password}}\n"
-        f'maxmemory {maxmemory}\nsave ""\n# started on ${{node.name}}, first: ${{node.first}}\n'
+        f"port {port}\nbind 127.0.0.1\ndir {node.data}\nrequirepass {at_start('secret.password')}\n"
+        f'maxmemory {maxmemory}\nsave ""\n# started on {at_start("node.name")}, first: {at_start("node.first")}\n'
     )
 
 
@@ -281,7 +257,10 @@ async def test_a_refused_parameter_leaves_the_former_files(
     [
         ('save "0 1"', "Invalid save parameters"),
         ("notify-keyspace-events never", "Invalid event class character"),
-        ("requirepass ${secret.password} ${secret.password}", ">>> 'requirepass *** ***' | wrong number of arguments"),
+        (
+            f"requirepass {at_start('secret.password')} {at_start('secret.password')}",
+            ">>> 'requirepass *** ***' | wrong number of arguments",
+        ),
     ],
 )
 async def test_what_only_the_engine_refuses_is_told_in_its_own_words_until_it_is_corrected(

@@ -15,10 +15,10 @@ from deploy.images.agent.runtime import archive, assemble, contents, pack, start
 from deploy.images.catalog import AGENT_PACKAGES, REPOSITORY
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import Manager, eventually, fetch, role, running_node
+from tests.unit.agent.support import Manager, arguments, eventually, fetch, role, running_node
 
 STANDARD = Path(sysconfig.get_path("stdlib"))
-WHEELS = ("grpc", "grpc_health", "google", "typing_extensions.py")
+WHEELS = ("grpc", "grpc_health", "google", "jinja2", "markupsafe", "typing_extensions.py")
 
 COIN = """
 from dataclasses import dataclass
@@ -93,12 +93,29 @@ async def test_both_agents_run_on_the_bundles_modules_alone(bundle: Path, ours: 
     pack.write(ours, bundle / "library.modules", bundle / "agent.modules")
     alone = ("-I", "-S", "-B", str(shutil.copy(start.__file__, bundle)))
     with running_node() as node:
-        node.mount(node.document())
+        started = {"steps": [{"set": {"n": "{{ [node.ordinal, 7] | max }}"}}], "result": {"n": "{{ n }}"}}
+        node.mount(
+            node.document(
+                tools={
+                    "preStart": started,
+                    "getRole": {
+                        "steps": [{"set": {"r": "{{ 'a' if node.first is defined }}"}}],
+                        "result": {"role": "{{ r }}"},
+                    },
+                    "ready": {"steps": [{"set": {"none": "{{ absent | default('x') }}"}}]},
+                },
+                process={"command": ["/bin/sleep", "100{{ preStart.n }}"]},
+                roles=["a"],
+            )
+        )
         node.start(*alone, "manager")
         node.start(*alone, "tools")
         async with node.channel(node.manager_port) as first, node.channel(node.tools_port) as second:
             await Manager(agent_pb2_grpc.ProcessManagerStub(first)).reaches(pb.RUNNING)
-            assert (await role(agent_pb2_grpc.ToolsStub(second))).node == "shop-engine-main-0"
+            report = await role(agent_pb2_grpc.ToolsStub(second))
+            assert (report.node, report.role) == ("shop-engine-main-0", "a"), report.message
+            status = await Manager(agent_pb2_grpc.ProcessManagerStub(first)).status()
+            assert arguments(status.pid)[1] == "1007"
 
         async def ready() -> bool:
             return (await fetch(node.tools_health_port, "/readyz"))[0] == 200

@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from agent.nodefiles import node_names, start_names, write_files
 from agent.settings import Settings
 from agent.tooling.failure import ToolError
-from agent.tooling.variables import Secrets
+from agent.tooling.secrets import Secrets
 from render.desired.app import DesiredApp
 from render.manifests.node import node_config_map
 from tests.support.stalls import grace, stood_still

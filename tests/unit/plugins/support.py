@@ -19,7 +19,7 @@ from agent.record import Record
 from agent.settings import Settings
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
-from agent.tooling.variables import Secrets
+from agent.tooling.secrets import Secrets
 from api.app import App
 from render.desired.app import DesiredApp, desired
 from render.manifests.node import node_config_map

@@ -7,16 +7,18 @@ from .archive import Source
 
 # What the agent imports of others' packages. A test compares it with the agent's code.
 IMPORTED = (
-    "asyncio", "collections", "collections.abc", "contextlib", "ctypes", "dataclasses", "enum", "fcntl", "gc",
-    "google.protobuf", "grpc", "grpc.aio", "grpc_health.v1.health", "grpc_health.v1.health_pb2_grpc", "hashlib",
-    "inspect", "json", "logging", "math", "os", "pathlib", "re", "signal", "socket", "subprocess", "sys", "time",
+    "asyncio", "collections", "collections.abc", "contextlib", "ctypes", "dataclasses", "enum", "fcntl", "functools",
+    "gc", "google.protobuf", "grpc", "grpc.aio", "grpc_health.v1.health", "grpc_health.v1.health_pb2_grpc", "hashlib",
+    "inspect", "itertools", "jinja2.compiler", "jinja2.exceptions", "jinja2.meta", "jinja2.nodes", "jinja2.runtime",
+    "jinja2.sandbox", "json", "logging", "math", "os", "pathlib", "re", "signal", "socket", "subprocess", "sys", "time",
     "types", "typing",
 )  # fmt: skip
 
 # What no `import` statement names: the interpreter and extension modules ask for these by themselves.
 ASKED_FOR = (
-    "_strptime", "encodings.ascii", "encodings.idna", "encodings.latin_1", "encodings.utf_8", "google._upb._message",
-    "google.protobuf.internal.well_known_types", "grpc._cython.cygrpc", "pkgutil",
+    "_strptime", "encodings.ascii", "encodings.idna", "encodings.latin_1", "encodings.unicode_escape",
+    "encodings.utf_8", "google._upb._message", "google.protobuf.internal.well_known_types", "grpc._cython.cygrpc",
+    "pkgutil",
 )  # fmt: skip
 
 # What is named and never asked for: other systems' modules, tools for a person at a terminal, servers of other
@@ -24,14 +26,16 @@ ASKED_FOR = (
 # and asyncio does without.
 LEFT_OUT = (
     "_hashlib", "_ssl", "ssl", "argparse", "asyncio.__main__", "bz2", "code", "decimal", "distutils", "doctest",
-    "email", "fractions", "getopt", "google.protobuf.compiler", "grpc.beta", "gzip", "http", "lzma", "multiprocessing",
-    "optparse", "pdb", "pip", "py_compile", "pydoc", "secrets", "shutil", "statistics", "tarfile", "tempfile",
-    "tkinter", "unittest", "urllib.request", "xml", "zipfile",
+    "email", "fractions", "getopt", "google.protobuf.compiler", "grpc.beta", "gzip", "http", "jinja2.bccache",
+    "jinja2.constants", "jinja2.ext", "jinja2.loaders", "lzma", "multiprocessing", "optparse", "pdb", "pip",
+    "py_compile", "pydoc", "secrets", "shutil", "statistics", "tarfile", "tempfile", "tkinter", "unittest",
+    "urllib.request", "xml", "zipfile",
 )  # fmt: skip
 
 # Imported for nothing, and so an empty module in the bundle: protobuf's messages in Python, a tenth of the time in
-# which an agent starts. The bundle has them in C.
-EMPTY = ("google.protobuf.internal.python_message",)
+# which an agent starts. The bundle has them in C. Jinja2's package itself, which imports all that it has for anybody:
+# loaders, a cache with pickle and tempfile; the language imports its modules.
+EMPTY = ("google.protobuf.internal.python_message", "jinja2")
 
 
 def reachable(available: Mapping[str, Source], roots: Iterable[str]) -> tuple[set[str], set[str]]:

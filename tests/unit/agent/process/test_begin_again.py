@@ -17,7 +17,7 @@ import pytest
 from agent.record import Record, write_record
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import Manager, Node, eventually
+from tests.unit.agent.support import Manager, Node, eventually, written
 
 if TYPE_CHECKING:
     Tools = agent_pb2_grpc.ToolsAsyncStub
@@ -27,13 +27,13 @@ PRIMARY = Record(app_uid="uid-1", role="primary", last_writable=1, last_seen=2, 
 
 
 def _document(node: Node, **changes: Any) -> dict[str, Any]:
-    role = {"steps": [{"run": {"argv": ["/bin/cat", "role"]}, "expect": r"(?P<r>\w+)"}], "result": {"role": "${r}"}}
+    role = {"steps": [{"run": {"argv": ["/bin/cat", "role"]}, "as": "said"}], "result": {"role": "{{ said }}"}}
     (node.data / "role").write_text("primary")
-    fence = {"steps": [{"write": {"path": "/middleware/fence", "content": "${arg.seconds}"}}]}
+    fence = {"steps": [{"write": {"path": "/middleware/fence", "content": "{{ arg.seconds }}"}}]}
     (node.data / "following").write_text("")
     followers = {
-        "steps": [{"run": {"argv": ["/bin/cat", "following"]}, "expect": "(?P<who>.*)"}],
-        "result": {"followers": "${who}"},
+        "steps": [{"run": {"argv": ["/bin/cat", "following"]}, "as": "who"}],
+        "result": {"followers": "{{ who }}"},
     }
     tools = {"getRole": role, "fence": fence, "unfence": {"steps": [{"set": {"x": "y"}}]}, "followers": followers}
     return node.document(
@@ -119,9 +119,10 @@ async def test_a_new_pod_of_a_primary_does_not_begin_with_the_lease_of_the_old_o
 
 async def test_whoever_begins_with_another_role_asks_nobody(node: Node, manager: Manager) -> None:
     _was(node)
-    found = {"steps": [{"set": {"r": "replica"}}], "result": {"role": "${r}"}}
     document = _document(node)
-    node.mount(document | {"tools": document["tools"] | {"preStart": found}})
+    found = {"preStart": {"steps": [{"set": {"r": "replica"}}], "result": {"role": "{{ r }}"}}}
+    document["toolbox"]["tools"] |= written({"tools": found})["tools"]
+    node.mount(document)
     node.start_manager()
     await manager.reaches(pb.RUNNING)
 

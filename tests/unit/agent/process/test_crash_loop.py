@@ -84,7 +84,7 @@ async def test_a_corrected_secret_starts_it_at_once(node: Node, manager: Manager
     write_secret(node.root / "secrets", {"password": b"wrong-one"})
     code = "import os, sys, time; time.sleep(1000) if os.environ['TOKEN'] == 'right-one' else sys.exit(1)"
     document = _document(node, code)
-    document["process"]["env"] = {"TOKEN": "${secret.password}"}
+    document["process"]["env"] = {"TOKEN": "{{ secret.password }}"}
     node.mount(document)
     node.start("-c", SLOW_TO_TRY_AGAIN.replace("first_delay=0.01", "first_delay=200").replace("STABLE", "60"))
     await manager.reaches(pb.BACKOFF)

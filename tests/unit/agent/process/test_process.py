@@ -17,7 +17,7 @@ from agent import VERSION
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
 from tests.support.stalls import in_time
-from tests.unit.agent.support import ENDED, PYTHON, Manager, Node, alive, arguments, eventually, pushed
+from tests.unit.agent.support import ENDED, PYTHON, Manager, Node, alive, arguments, at_start, eventually, pushed
 
 
 def _python(code: str) -> list[str]:
@@ -297,24 +297,24 @@ async def test_files_and_command_are_filled_in_before_each_start(node: Node, man
     node.mount(
         node.document(
             process={
-                "command": ["/bin/sh", "-c", "echo $TOKEN > seen; sleep 1000", "${primary}"],
-                "env": {"TOKEN": "${secret.password}"},
+                "command": ["/bin/sh", "-c", "echo $TOKEN > seen; sleep 1000", "{{ preStart.primary }}"],
+                "env": {"TOKEN": "{{ secret.password }}"},
                 "workingDirectory": "/middleware/data/deep",
                 "directories": ["data/deep"],
                 "pidFiles": ["run/engine.pid"],
             },
-            tools={"preStart": {"steps": [{"set": {"primary": "node-7"}}]}},
+            tools={"preStart": {"steps": [{"set": {"p": "node-7"}}], "result": {"primary": "{{ p }}"}}},
             files=[
                 {"path": "/middleware/conf/a", "source": "a", "write": "always", "mode": "0640"},
                 {"path": "/middleware/conf/b", "source": "b", "write": "once", "mode": "0600"},
             ],
         ),
-        a="replicaof ${primary} $${literal} ${secret.password} ${node.address}",
-        b="first ${node.first} last '${last.role}'",
+        a=" ".join(("of", at_start("preStart.primary"), "{{ x }}", at_start("secret.password | quoted"))),
+        b=f"first {at_start('node.first')} last '{at_start('last.role')}'",
     )
     node.start_manager()
     status = await manager.reaches(pb.RUNNING)
-    assert (node.data / "conf" / "a").read_text() == "replicaof node-7 ${literal} top-secret 127.0.0.1"
+    assert (node.data / "conf" / "a").read_text() == 'of node-7 {{ x }} "top-secret"'
     assert (node.data / "conf" / "b").read_text() == "first true last ''"
     assert not pid_file.exists()
     seen = node.data / "data" / "deep" / "seen"
@@ -323,7 +323,7 @@ async def test_files_and_command_are_filled_in_before_each_start(node: Node, man
     for name in ("a", "b"):
         (node.data / "conf" / name).write_text("rewritten by the engine")
     await manager.stub.Restart(pb.RestartRequest(), timeout=10)
-    assert (node.data / "conf" / "a").read_text().startswith("replicaof node-7")
+    assert (node.data / "conf" / "a").read_text().startswith("of node-7")
     assert (node.data / "conf" / "b").read_text() == "rewritten by the engine"
     (node.data / ".agent" / "once-for").write_text("uid-of-an-earlier-app")
     await manager.stub.Restart(pb.RestartRequest(), timeout=10)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import Manager, Node, eventually, pushed
+from tests.unit.agent.support import Manager, Node, at_start, eventually, pushed
 
 if TYPE_CHECKING:
     Tools = agent_pb2_grpc.ToolsAsyncStub
 
-WAITS = "echo ${node.lead} >> tries; while [ ! -e go ]; do sleep 0.05; done"
+WAITS = "echo {{ node.lead }} >> tries; while [ ! -e go ]; do sleep 0.05; done"
 STARTS = ["/bin/sh", "-c", "cat engine.conf >> started; trap : TERM; sleep 1000 & wait"]
 FILES = [{"path": "/middleware/engine.conf", "source": "conf", "write": "always", "mode": "0600"}]
 
@@ -59,9 +59,12 @@ async def _push(tools: Tools, document: dict[str, Any], conf: str) -> pb.ReloadC
 async def test_the_engine_starts_with_what_was_pushed_while_it_was_prepared(
     node: Node, manager: Manager, tools: Tools
 ) -> None:
-    await _preparing(node, "size 1 lead ${node.lead}\n")
+    await _preparing(node, f"size 1 lead {at_start('node.lead')}\n")
     starting = await _told_to_lead(node, manager)
-    assert "does not run" in (await _push(tools, _document(node, revision=2), "size 2 lead ${node.lead}\n")).message
+    assert (
+        "does not run"
+        in (await _push(tools, _document(node, revision=2), f"size 2 lead {at_start('node.lead')}\n")).message
+    )
     (node.data / "go").touch()
     status = await starting
     assert (status.state, status.starts, status.revision) == (pb.RUNNING, 1, 2)

@@ -13,8 +13,8 @@ from tests.unit.agent.support import Manager, Node, alive, eventually, pushed
 
 async def test_only_the_next_start_may_lead(node: Node, manager: Manager) -> None:
     """A replica waits for a primary, until the platform wants it to begin as one; its later starts wait again."""
-    wait = {"when": {"${node.lead}": "false"}, "fail": "no primary yet"}
-    command = ["/bin/sh", "-c", "trap : TERM; echo ${node.lead} > led; sleep 1000 & wait"]
+    wait = {"when": "not node.lead", "fail": "no primary yet"}
+    command = ["/bin/sh", "-c", "trap : TERM; echo {{ node.lead }} > led; sleep 1000 & wait"]
     node.mount(node.document(process={"command": command}, tools={"preStart": {"steps": [wait]}}))
     node.start_manager()
     waiting = await manager.reaches(pb.BACKOFF)
@@ -40,8 +40,11 @@ async def test_only_the_next_start_may_lead(node: Node, manager: Manager) -> Non
 async def test_a_stop_takes_the_word_to_lead_back(node: Node, manager: Manager) -> None:
     """Its preparation is under way when the platform decides otherwise."""
     words = node.data / "words"
-    slow = {"run": {"argv": ["/bin/sh", "-c", "echo ${node.lead} >> words; ${node.lead} && sleep 60"]}, "timeout": 60}
-    wait = {"when": {"${node.lead}": "false"}, "fail": "no primary yet"}
+    slow = {
+        "run": {"argv": ["/bin/sh", "-c", "echo {{ node.lead }} >> words; {{ node.lead }} && sleep 60"]},
+        "timeout": 60,
+    }
+    wait = {"when": "not node.lead", "fail": "no primary yet"}
     node.mount(node.document(tools={"preStart": {"timeout": 60, "steps": [slow | {"optional": True}, wait]}}))
     node.start_manager()
     await eventually(words.exists)

@@ -16,7 +16,8 @@ from agent.document import Toolbox
 from agent.process.reaper import Reaper
 from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter, Outcome
-from agent.tooling.variables import Secrets
+from agent.tooling.secrets import Secrets
+from tests.unit.agent.support import written
 
 SECRET = "s3cret-value"
 
@@ -42,7 +43,7 @@ async def run_steps(interpreter: Interpreter, *steps: dict[str, Any], **options:
     known = options.pop("known", {"node": {"name": "n0", "first": True}})
     arguments, pool, line = options.pop("arguments", None), options.pop("pool", None), options.pop("line", None)
     about = {name: options.pop(name, {}) for name in ("connections", "vars", "sequences")}
-    box = decode(Toolbox, {**about, "tools": {"probe": {"steps": list(steps)} | options}}, "tools")
+    box = decode(Toolbox, written({**about, "tools": {"probe": {"steps": list(steps)} | options}}), "toolbox")
     return await interpreter.run("probe", box, known, arguments=arguments, pool=pool, line=line)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.tooling.names import Scope
-from agent.tooling.variables import Secrets
+from agent.tooling.secrets import Secrets
 from language.expressions import ExpressionError, expression, filled, text
 from language.filters import Failure
+from tests.support.stalls import in_time
 from tests.unit.agent.support import write_secret
 
 KNOWN = {
@@ -75,6 +77,50 @@ def test_conditions(scope: Scope, condition: str, holds: bool) -> None:
 def test_what_cannot_be_evaluated_says_why(scope: Scope, source: str, sentence: str) -> None:
     with pytest.raises(ExpressionError, match=sentence):
         expression(source)(scope)
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("'x' * 10000000", "more than 1048576"),
+        ("peers * 1000000", "more than 100000"),
+        ("range(10000000) | list", "more than 100000"),
+        ("2 ** 100000", "more than 4096 bits"),
+        ("'x'.ljust(1000000000)", "unsafe"),
+        ("'{:>1000000000}'.format(1)", "unsafe"),
+        ("'%01000000000d' % 1", "texts are put together by ~"),
+        ("('x' * 10000) | replace('x', 'y' * 10000)", "more than 1048576"),
+        ("peers | join('x' * 1000000) ~ 'x' * 1000000", "more than 1048576"),
+        ("half ~ half ~ half", "more than 1048576"),
+        ("four", "lists of more than 100000 items"),
+        ("'a' is matching('(a+)+b')", "its search may not end"),
+        ("'a' is matching('(a|aa)*b')", "its search may not end"),
+        ("(" * 3000 + "1" + ")" * 3000, "nested too deep"),
+        ("1 " + " " * 70000, "65536 is the most"),
+    ],
+)
+def test_an_expression_neither_fills_the_memory_nor_goes_on_for_ever(
+    tmp_path: Path, source: str, sentence: str
+) -> None:
+    many = {"one": "[peers] * 30", "two": "[one] * 30", "three": "[two] * 30", "four": "[three] * 30"}
+    scope = Scope(KNOWN, {"half": "'x' * 500000", **many}, Secrets(tmp_path))
+    began = time.monotonic()
+    with pytest.raises(ExpressionError, match=sentence):
+        expression(source)(scope)
+    assert in_time(began, 2)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["^version: ([0-9]+(?:[.][0-9]+)*)$", "^(NOREPLICAS|OOM)", "(?P<lag>[0-9]+) ms", "a*b"]
+)
+def test_patterns_whose_search_ends_are_taken(scope: Scope, pattern: str) -> None:
+    assert filled("{{ 'x' is matching('" + pattern + "') }}", scope) is False
+
+
+def test_truth_values_are_written_as_engines_write_them(scope: Scope) -> None:
+    assert text("first {{ true }}")(scope) == "first true"
+    assert text("{{ true | quoted }} {{ 7 | quoted }}")(scope) == '"true" "7"'
+    assert text("{{ true }}")(scope) is True
 
 
 def test_a_statement_is_no_text(scope: Scope) -> None:

@@ -154,6 +154,35 @@ async def test_a_kept_connection_logs_in_once(interpreter: Interpreter) -> None:
         pool.close()
 
 
+async def test_a_failed_exchange_is_not_kept(interpreter: Interpreter) -> None:
+    """What is left of its answer would be taken for the next one."""
+    async with answering(ask="late\n") as engine:
+        pool, connections = ConnectionPool(), to(engine.address, keep=True)
+        step: dict[str, Any] = {"tcp": {"send": "nothing\n", "end": "x"}, "timeout": 0.1}
+        with pytest.raises(ToolError):
+            await run_steps(interpreter, step, pool=pool, connections=connections)
+        await run_steps(interpreter, {"tcp": {"send": "ask\n", "end": "late\n"}}, pool=pool, connections=connections)
+        assert engine.connections == 2
+        pool.close()
+
+
+async def test_what_was_left_of_an_answer_is_not_the_next_one(interpreter: Interpreter) -> None:
+    async with answering(ask="a.\nleft over\n") as engine:
+        pool = ConnectionPool()
+        step = {"tcp": {"send": "ask\n", "end": "[.]\n"}, "as": "said"}
+        for _ in range(3):
+            outcome = await run_steps(
+                interpreter,
+                step,
+                pool=pool,
+                connections=to(engine.address, keep=True),
+                result={"said": "{{ said.splitlines()[0] }}"},
+            )
+            assert outcome.values == {"said": "a."}
+        assert engine.connections == 1
+        pool.close()
+
+
 @pytest.mark.parametrize(
     ("answer", "refused"),
     [
@@ -249,6 +278,76 @@ async def test_first_of_stops_at_the_first_success_and_remembers_it(interpreter:
             await run_steps(
                 interpreter, step, connections=to("{{ at }}"), known={"addresses": [wrong.address], "node": {}}
             )
+
+
+async def test_a_condition_can_ask_for_the_item_that_was_chosen(interpreter: Interpreter) -> None:
+    outcome = await run_steps(
+        interpreter,
+        {"firstOf": "['rewound']", "set": {"a": "b"}},
+        {"when": "item == 'rewound'", "set": {"did": "rewound"}},
+        {"when": "item == 'cloned'", "set": {"did": "cloned"}},
+        result={"did": "{{ did }}"},
+    )
+    assert outcome.values == {"did": "rewound"}
+    with pytest.raises(ToolError, match="'item' is undefined"):
+        await run_steps(interpreter, {"when": "item == 'rewound'", "set": {"a": "b"}})
+
+
+async def test_for_each_of_steps_has_its_item_in_each_and_no_longer(interpreter: Interpreter) -> None:
+    inner = [{"when": "item == 'b'", "set": {"found": "{{ item }}"}}, {"set": {"last": "{{ item }}"}}]
+    outcome = await run_steps(
+        interpreter,
+        {"forEach": "['a', 'b', 'c']", "steps": inner},
+        result={"found": "{{ found }}", "last": "{{ last }}", "item": "{{ item is defined }}"},
+    )
+    assert outcome.values == {"found": "b", "last": "c", "item": "false"}
+    with pytest.raises(ToolError, match="x is no list, but 'text'"):
+        await run_steps(interpreter, {"set": {"x": "text"}}, {"forEach": "x", "set": {"a": "b"}})
+    with pytest.raises(ToolError, match="none succeeded: the list is empty"):
+        await run_steps(interpreter, {"firstOf": "[]", "set": {"a": "b"}})
+
+
+async def test_several_names_take_a_list_apart(interpreter: Interpreter) -> None:
+    two = {"steps": [{"set": {"a": 1}}], "result": ["{{ a }}", "{{ a + 1 }}"]}
+    step = {"call": "two", "as": ["one", "other"]}
+    outcome = await run_steps(interpreter, step, sequences={"two": two}, result={"is": "{{ other - one }}"})
+    assert outcome.values == {"is": "1"}
+    with pytest.raises(ToolError, match="step 1: it gives 2 values, and as: names 3"):
+        await run_steps(interpreter, {"call": "two", "as": ["a", "b", "c"]}, sequences={"two": two})
+    gathered = {"forEach": "[1, 2]", "call": "two", "as": ["one", "other"], "into": "all"}
+    outcome = await run_steps(interpreter, gathered, sequences={"two": two}, result={"all": "{{ all | length }}"})
+    assert outcome.values == {"all": "2"}
+
+
+async def test_vars_are_evaluated_where_they_are_used(interpreter: Interpreter) -> None:
+    outcome = await run_steps(
+        interpreter,
+        {"set": {"said": "yes"}},
+        {"when": "agreed", "set": {"did": "{{ both }}"}},
+        vars={"agreed": "said == 'yes'", "both": "said ~ node.name ~ number", "number": 7},
+        result={"did": "{{ did }}"},
+    )
+    assert outcome.values == {"did": "yesn07"}
+    with pytest.raises(ToolError, match=r"vars.a asks for itself: a -> b -> a"):
+        await run_steps(interpreter, {"when": "a", "set": {"x": "y"}}, vars={"a": "b", "b": "a"})
+
+
+async def test_steps_that_wait_for_nobody_end_with_the_tools_time_and_hold_up_nobody(interpreter: Interpreter) -> None:
+    """A plugin's loop over ten thousand items in each of ten thousand kept an agent from all else for ever."""
+    loop = {"forEach": "range(10000)", "steps": [{"forEach": "range(10000)", "set": {"a": "{{ item }}"}}]}
+    ticks = 0
+
+    async def beats() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    beating = asyncio.ensure_future(beats())
+    with pytest.raises(ToolError, match=r"not finished within the tool's 0\.5 s"):
+        await run_steps(interpreter, loop, timeout=0.5)
+    beating.cancel()
+    assert ticks >= 5
 
 
 async def test_for_each_runs_over_lists_and_maps_and_gathers_what_came(interpreter: Interpreter) -> None:

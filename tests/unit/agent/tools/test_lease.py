@@ -25,34 +25,26 @@ if TYPE_CHECKING:
 
 SECONDS = 1.5
 FOLLOWERS = 1
-WHOLE = r"^role:master[\s\S]*repl_backlog_histlen:\d+\r\n"
-"""To its end: what is left of an answer would be taken for the next one on a connection that is kept."""
-
-
-def _tcp(port: int, send: str, expect: str, **fields: Any) -> dict[str, Any]:
-    action = {"address": f"127.0.0.1:{port}", "send": send}
-    return {"tcp": action, "expect": expect, "timeout": 1} | fields
 
 
 def _document(node: Node, port: int, **changes: Any) -> dict[str, Any]:
     program = shutil.which("redis-server")
     assert program, "these tests need redis-server on PATH: make .venv/bin/redis-server"
-    ask = _tcp(
-        port,
-        "INFO replication\r\n",
-        r"^role:(?P<r>\w+)[\s\S]*repl_backlog_histlen:\d+\r\n",
-        collect={"heard": r"^slave\d+:ip=([^,]+),.*lag=[01]\r$"},
-    )
+    ask = {"resp": ["INFO", "replication"], "as": "info", "timeout": 1}
+    heard = "{{ info.replicas | selectattr('lag', 'in', [0, 1]) | map(attribute='ip') | list }}"
     mark = {
-        "run": {"argv": ["/bin/sh", "-c", "echo $SECONDS_ASKED >> fences"], "env": {"SECONDS_ASKED": "${arg.seconds}"}}
+        "run": {
+            "argv": ["/bin/sh", "-c", "echo $SECONDS_ASKED >> fences"],
+            "env": {"SECONDS_ASKED": "{{ arg.seconds }}"},
+        }
     }
     fence = [
-        _tcp(port, "INFO replication\r\n", "^role:master"),
-        _tcp(port, "CLIENT PAUSE ${arg.seconds}000 WRITE\r\n", r"^\+OK\r\n"),
+        ask | {"expect": "info.role == 'master'"},
+        {"resp": ["CLIENT", "PAUSE", "{{ arg.seconds | int * 1000 }}", "WRITE"], "timeout": 1},
         mark,
     ]
-    unfence = _tcp(port, "CLIENT UNPAUSE\r\n", r"^\+OK\r\n")
-    follow = _tcp(port, "REPLICAOF 127.0.0.1 ${arg.port}\r\nCLIENT UNPAUSE\r\n", r"^\+OK[^\r]*\r\n\+OK\r\n")
+    unfence = {"resp": ["CLIENT", "UNPAUSE"], "timeout": 1}
+    follow = {"resp": [["REPLICAOF", "127.0.0.1", "{{ arg.port }}"], ["CLIENT", "UNPAUSE"]], "timeout": 1}
     return node.document(
         **{
             "process": {
@@ -61,13 +53,16 @@ def _document(node: Node, port: int, **changes: Any) -> dict[str, Any]:
             "tools": {
                 "getRole": {
                     "steps": [ask],
-                    "result": {"role": "${r}", "followers": "${heard}"},
-                    "roles": {"slave": "replica", "master": "primary"},
+                    "result": {
+                        "role": "{{ 'primary' if info.role == 'master' else 'replica' }}",
+                        "followers": heard,
+                    },
                 },
-                "fence": {"steps": fence, "undo": {"tool": "unfence", "after": "${arg.seconds}"}},
+                "fence": {"steps": fence, "undo": {"tool": "unfence", "after": "{{ arg.seconds }}"}},
                 "unfence": {"steps": [unfence]},
                 "follow": {"steps": [follow]},
             },
+            "connections": {"me": {"resp": f"127.0.0.1:{port}"}},
             "roles": ["primary", "replica"],
             "writableRoles": ["primary"],
             "lease": {"seconds": SECONDS, "followers": FOLLOWERS},
@@ -310,11 +305,7 @@ async def test_an_engine_that_takes_no_more_clients_is_fenced_all_the_same(
     port = free_port()
     document = _document(node, port)
     document["process"]["command"] += ["--maxclients", "20"]
-    for tool in ("getRole", "fence", "unfence"):
-        for step in document["tools"][tool]["steps"]:
-            if "tcp" in step:
-                step["tcp"]["keep"] = True
-                step["expect"] = step["expect"].replace("^role:master", WHOLE)
+    document["toolbox"]["connections"]["me"]["keep"] = True
     node.mount(document)
     node.start_manager()
     node.start_tools()

@@ -17,7 +17,7 @@ from agent.process.state import State, StatusBoard
 from agent.record import Record, write_record
 from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter
-from agent.tooling.variables import Secrets
+from agent.tooling.secrets import Secrets
 from tests.unit.agent.support import Node, eventually
 
 
@@ -33,7 +33,7 @@ class Primary:
     """A node's lease of 4 s, with 2 followers wanted, and what a poll would tell it."""
 
     def __init__(self, node: Node) -> None:
-        fence = {"steps": [{"write": {"path": "/middleware/fence", "content": "${arg.seconds}"}}]}
+        fence = {"steps": [{"write": {"path": "/middleware/fence", "content": "{{ arg.seconds }}"}}]}
         members = [{"name": f"node-{number}", "address": f"10.0.0.{number}"} for number in (1, 2, 3)]
         lease = {"seconds": 4.0, "followers": 2}
         data = node.document(writableRoles=["primary"], lease=lease, members=members, tools={"fence": fence})

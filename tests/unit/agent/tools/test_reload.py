@@ -8,14 +8,14 @@ from agent.process.reaper import Reaper
 from agent.process.state import State, StatusBoard
 from agent.settings import Settings
 from agent.tooling.interpreter import Interpreter
-from agent.tooling.variables import Secrets
+from agent.tooling.secrets import Secrets
 from agent.tools.reload import Reloader
 from tests.unit.agent.support import Node, pushed
 
 
 async def test_an_engine_that_starts_while_a_push_is_written_is_given_its_parameters(node: Node) -> None:
     """Agent 1 has looked at the documents before, and agent 2 has not heard of the process yet."""
-    given = {"steps": [{"write": {"path": "/middleware/given", "content": "${arg.size}"}}]}
+    given = {"steps": [{"write": {"path": "/middleware/given", "content": "{{ arg.size }}"}}]}
     node.mount(node.document())
     settings = Settings.from_environment(node.environment())
     documents, board = DocumentStore(settings), StatusBoard()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Tools = agent_pb2_grpc.ToolsAsyncStub
 
 READY = {"steps": [{"run": {"argv": ["/bin/test", "-e", "well"]}, "timeout": 1}]}
-ROLE = {"steps": [{"set": {"r": "replica"}}], "result": {"role": "${r}"}}
+ROLE = {"steps": [{"set": {"r": "replica"}}], "result": {"role": "{{ r }}"}}
 
 
 async def _start(node: Node, manager: Manager, **changes: Any) -> None:
@@ -131,8 +131,8 @@ async def test_the_volume_remembers_no_more_of_an_engine_than_it_has_saved(
     (node.data / "well").touch()
     (node.data / "position").write_text("41")
     (node.data / "unsaved").touch()
-    ready = {"steps": [_reads("unsaved"), *READY["steps"]], "result": {"unsaved": "${unsaved}"}}
-    at = {"steps": [_reads("position"), *ROLE["steps"]], "result": {"role": "${r}", "position": "${position}"}}
+    ready = {"steps": [_reads("unsaved"), *READY["steps"]], "result": {"unsaved": "{{ unsaved }}"}}
+    at = {"steps": [_reads("position"), *ROLE["steps"]], "result": {"role": "{{ r }}", "position": "{{ position }}"}}
     await _start(node, manager, tools={"ready": ready, "getRole": at})
 
     async def kept(position: int) -> bool:
@@ -167,7 +167,7 @@ async def _written_again(node: Node) -> None:
 
 
 def _reads(name: str) -> dict[str, Any]:
-    return {"run": {"argv": ["/bin/cat", name]}, "expect": f"(?P<{name}>.*)"}
+    return {"run": {"argv": ["/bin/cat", name]}, "as": name}
 
 
 async def _unsaved(tools: Tools) -> bool:

@@ -32,7 +32,7 @@ async def _start(node: Node, manager: Manager, **tools: dict[str, Any]) -> None:
 
 
 def _shell(script: str, *words: str, **step: Any) -> dict[str, Any]:
-    run = {"argv": ["/bin/sh", "-c", script, "sh", *words], "env": {"P": "${secret.password}"}}
+    run = {"argv": ["/bin/sh", "-c", script, "sh", *words], "env": {"P": "{{ secret.password }}"}}
     return {"steps": [{"run": run | step.pop("run", {})} | step]}
 
 
@@ -53,15 +53,14 @@ async def test_a_program_gets_secrets_by_environment_and_input_and_its_output_is
     script = 'cat; echo "env=$P arg=$1"; echo oops >&2; exit 3'
     tool = _shell(
         script,
-        "${arg.target}",
-        run={"stdin": "in=${secret.password}\n", "exitCodes": [3]},
-        expect=r"arg=(?P<argument>\w+)",
-        table=r"^(?P<key>in)=(?P<value>\S+)$",
-    ) | {"result": {"argument": "${argument}"}}
+        "{{ arg.target }}",
+        run={"stdin": "in={{ secret.password }}\n", "exitCodes": [3], "parse": "lines"},
+        **{"as": "said"},
+    ) | {"result": {"argument": "{{ said | select('matching', 'arg=') | first }}", "in": "{{ said[0] }}"}}
     await _start(node, manager, custom=tool)
     lines, result = await _run(tools, "custom", target="n7")
     assert sorted(lines) == ["env=*** arg=n7", "in=***", "oops"]
-    assert (result.success, dict(result.values)) == (True, {"argument": "n7", "in": "***"})
+    assert (result.success, dict(result.values)) == (True, {"argument": "env=*** arg=n7", "in": "in=***"})
 
 
 async def test_a_failing_program_says_its_exit_code_and_last_words(node: Node, manager: Manager, tools: Tools) -> None:
@@ -89,9 +88,8 @@ async def test_a_program_that_takes_too_long_is_killed_with_its_children(
 async def test_a_repeat_gets_the_first_answer_also_from_a_restarted_agent(
     node: Node, manager: Manager, tools: Tools
 ) -> None:
-    await _start(
-        node, manager, count=_shell("echo x >> runs; wc -l < runs", expect=r"(?P<n>\d+)") | {"result": {"n": "${n}"}}
-    )
+    count = _shell("echo x >> runs; wc -l < runs", **{"as": "n"}) | {"result": {"n": "{{ n }}"}}
+    await _start(node, manager, count=count)
     _, first = await _run(tools, "count", "run/1")
     assert dict(first.values) == {"n": "1"}
     assert await _run(tools, "count", "run/1") == ([], first)
@@ -198,7 +196,7 @@ async def test_the_time_of_taking_a_role_survives_the_agents_restart(
     node: Node, manager: Manager, tools: Tools
 ) -> None:
     await _start(
-        node, manager, getRole={"steps": [{"set": {"r": "primary"}}], "result": {"role": "${r}", "position": "5"}}
+        node, manager, getRole={"steps": [{"set": {"r": "primary"}}], "result": {"role": "{{ r }}", "position": "5"}}
     )
     first = await tools.GetRole(pb.GetRoleRequest(), timeout=20)
     agent = node.processes[-1]
@@ -223,7 +221,7 @@ async def test_agent_2_outlives_the_drain_of_agent_1(node: Node, manager: Manage
     )
     document = node.document(
         process={"command": [PYTHON, "-c", slow], "stop": {"signal": "TERM", "timeout": 60}},
-        tools={"getRole": {"steps": [{"set": {"r": "primary"}}], "result": {"role": "${r}"}}},
+        tools={"getRole": {"steps": [{"set": {"r": "primary"}}], "result": {"role": "{{ r }}"}}},
     )
     node.mount(document)
     manager_process = node.start_manager()
@@ -264,7 +262,7 @@ async def test_without_agent_1_the_state_is_not_known(node: Node, manager: Manag
 
 async def test_a_tool_is_undone_in_time_though_its_caller_is_gone(node: Node, manager: Manager, tools: Tools) -> None:
     """The second run begins the time anew."""
-    fence = _shell("echo fenced $(date +%s%N) >> marks") | {"undo": {"tool": "unfence", "after": "${arg.seconds}"}}
+    fence = _shell("echo fenced $(date +%s%N) >> marks") | {"undo": {"tool": "unfence", "after": "{{ arg.seconds }}"}}
     await _start(node, manager, fence=fence, unfence=_shell("echo lifted $(date +%s%N) >> marks"))
     marks = node.data / "marks"
     _, refused = await _run(tools, "fence", seconds="soon")

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     Tools = agent_pb2_grpc.ToolsAsyncStub
 
 
-def _set(port: int, replicas: int) -> dict[str, Any]:
-    send = f"CONFIG SET min-replicas-to-write {replicas}\r\n"
-    return {"steps": [{"tcp": {"address": f"127.0.0.1:{port}", "send": send}, "expect": r"^\+OK\r\n", "timeout": 1}]}
+def _set(replicas: int) -> dict[str, Any]:
+    return {"steps": [{"resp": ["CONFIG", "SET", "min-replicas-to-write", replicas], "timeout": 1}]}
 
 
 @pytest.fixture
@@ -36,17 +35,18 @@ async def port(node: Node, manager: Manager, tools: Tools) -> int:
     port = free_port()
     program = shutil.which("redis-server")
     assert program, "these tests need redis-server on PATH: make .venv/bin/redis-server"
-    lift = _set(port, 0)
+    lift = _set(0)
     lift["steps"].append({"run": {"argv": ["/bin/sh", "-c", "echo lifted >> marks"]}})
-    ask = {"tcp": {"address": f"127.0.0.1:{port}", "send": "PING\r\n"}, "expect": r"^\+PONG\r\n"}
+    ask = {"resp": ["PING"]}
     document = node.document(
         process={"command": [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]},
         tools={
-            "getRole": {"steps": [ask, {"set": {"r": "primary"}}], "result": {"role": "${r}"}},
-            "fence": _set(port, 99) | {"undo": {"tool": "unfence", "after": "${arg.seconds}"}},
+            "getRole": {"steps": [ask, {"set": {"r": "primary"}}], "result": {"role": "{{ r }}"}},
+            "fence": _set(99) | {"undo": {"tool": "unfence", "after": "{{ arg.seconds }}"}},
             "unfence": lift,
-            "follow": _set(port, 0),
+            "follow": _set(0),
         },
+        connections={"me": {"resp": f"127.0.0.1:{port}"}},
         roles=["primary"],
         writableRoles=["primary"],
     )

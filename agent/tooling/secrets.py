@@ -1,25 +1,17 @@
-"""``${name}`` filled in, and secrets kept out of everything that is shown.
-
-A name that some step of the tool may capture or set is empty until it does, so a later ``when`` can ask for it; any
-other unknown name fails with that name. Secrets are read at each use: a rotated one is in effect at once.
+"""The App's passwords: read at each use, so that a rotated password is in effect at once, and kept out of all that is
+shown.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from operator import itemgetter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote as percent_encoded
 
 from language.quoting import QUOTINGS
 
-_NAME = re.compile(r"\$\$\{|\$\{([^{}]*)\}")
-_SECRETS = "secret."
 _SECRET = re.compile(r"(?!\.)[-._A-Za-z0-9]+")
 _USED, _ALSO, _OTHERS = ".used", ".also", (".next", ".former")
 _REVISION = ".rotation"
@@ -29,52 +21,10 @@ _SHORTEST_MASKED = 4
 """Masking a shorter secret would blacken half the message and tell its length."""
 _SHORTEST_LINE = 16
 """Of a secret of several lines (a key) each is masked by itself: they are not always shown together."""
-_KEPT = 4096
-"""Characters of the longest text that is kept taken apart: those of steps, not whole files."""
 
 
-class UnknownNameError(Exception):
-    """``${name}`` that nothing defines; a sentence."""
-
-
-@dataclass(frozen=True)
-class _Template:
-    """A text with names, taken apart. ``form`` is for ``%``; ``names``: each with how its value is quoted; ``values``
-    gets the names' values all at once, where none is a secret's and none is quoted."""
-
-    form: str
-    names: tuple[tuple[str, Callable[[str], str]], ...]
-    values: Callable[[Mapping[str, str]], Any] | None
-
-
-def _taken_apart(text: str) -> _Template:
-    parts = _NAME.split(text)
-    names = tuple(_name_and_quoting(name) for name in parts[1::2] if name is not None)
-    texts = [part.replace("%", "%%") for part in parts[::2]]
-    between = ["${" if name is None else "%s" for name in parts[1::2]]
-    form = "".join(word for pair in zip(texts, [*between, ""], strict=True) for word in pair)
-    plain = names and not any(name.startswith(_SECRETS) or quoting is not str for name, quoting in names)
-    return _Template(form, names, itemgetter(*(name for name, _ in names)) if plain else None)
-
-
-def _name_and_quoting(written: str) -> tuple[str, Callable[[str], str]]:
-    """``secret.password | quoted``. Raises UnknownNameError."""
-    name, bar, quoting = written.partition("|")
-    if not bar:
-        return name, str
-    if quoting.strip() not in QUOTINGS:
-        known = ", ".join(QUOTINGS)
-        raise UnknownNameError(f"${{{written}}}: there is no quoting {quoting.strip()!r}; there are {known}")
-    return name.rstrip(), QUOTINGS[quoting.strip()]
-
-
-_template = lru_cache(maxsize=1024)(_taken_apart)
-"""The same few texts of a node document are filled in at each poll."""
-
-
-@lru_cache(maxsize=256)
-def _compiled(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.MULTILINE)
+class UnknownSecretError(Exception):
+    """``secret.NAME`` that the App's credentials do not hold; a sentence."""
 
 
 class Secrets:
@@ -95,15 +45,15 @@ class Secrets:
 
     def get(self, name: str) -> str:
         """What is in use; ``NAME.also``: the other one that is valid, while there is one, else the same. Raises
-        UnknownNameError."""
+        UnknownSecretError."""
         if _SECRET.fullmatch(name) is None:
-            raise UnknownNameError(f"${{secret.{name}}} is not a name of a secret")
+            raise UnknownSecretError(f"secret.{name} is not a name of a secret")
         for file in _files_of(name):
             if (text := self._read(file)) is not None:
                 return text
         there = any(self._bytes(file) is not None for file in _files_of(name))
         held = f"{name!r} that is UTF-8 text" if there else repr(name)
-        raise UnknownNameError(f"${{secret.{name}}} is unknown: the App's credentials hold no {held}")
+        raise UnknownSecretError(f"secret.{name} is unknown: the App's credentials hold no {held}")
 
     def changed(self) -> str:
         """Not empty where somebody has written another password than the one in use; another text for each edit."""
@@ -177,42 +127,6 @@ class Secrets:
         return values, complete
 
 
-class Variables:
-    """The names of one run of a tool. ``known`` is changed by captures; ``item`` names come and go with the loop."""
-
-    def __init__(self, known: Mapping[str, str], secrets: Secrets) -> None:
-        self.known: dict[str, str] = dict(known)
-        self._secrets = secrets
-
-    def fill(self, text: str, *, secrets: bool = False, quote: Callable[[str], str] = str) -> str:
-        """Raises UnknownNameError, also for a secret where ``secrets`` is false. ``quote`` is put on each value."""
-        if "${" not in text:
-            return text
-        template = _template(text) if len(text) <= _KEPT else _taken_apart(text)
-        if template.values is not None and quote is str:
-            try:
-                return str(template.form % template.values(self.known))
-            except KeyError as error:
-                raise _unknown(error.args[0]) from None
-        return template.form % tuple(quote(quoting(self._lookup(name, secrets))) for name, quoting in template.names)
-
-    def pattern(self, text: str) -> re.Pattern[str]:
-        """A regular expression in which filled-in values are matched literally."""
-        return _compiled(self.fill(text, quote=re.escape))
-
-    def _lookup(self, name: str, secrets: bool) -> str:
-        if name.startswith(_SECRETS):
-            if not secrets:
-                raise UnknownNameError(
-                    f"${{{name}}} is not allowed here: a secret must not reach a command line or a log"
-                )
-            return self._secrets.get(name.removeprefix(_SECRETS))
-        try:
-            return self.known[name]
-        except KeyError:
-            raise _unknown(name) from None
-
-
 def _text(held: bytes | None) -> str | None:
     """What is no text is as good as not there; so the platform reads it too."""
     try:
@@ -239,7 +153,3 @@ def _forms(value: str) -> Iterator[str]:
     yield percent_encoded(value, safe="")
     if "\n" in value:
         yield from (line.strip() for line in value.splitlines() if len(line.strip()) >= _SHORTEST_LINE)
-
-
-def _unknown(name: str) -> UnknownNameError:
-    return UnknownNameError(f"${{{name}}} is unknown")

@@ -1,4 +1,4 @@
-"""Names filled in, and secrets that are rotated while they are masked."""
+"""Secrets that are rotated while they are masked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.tooling.variables import Secrets, UnknownNameError, Variables
+from agent.tooling.names import Scope
+from agent.tooling.secrets import Secrets, UnknownSecretError
+from language.expressions import text
 from tests.unit.agent.support import write_secret
 
 
@@ -61,7 +63,7 @@ def test_a_password_that_is_no_text_is_told_as_an_edit_and_stops_nothing(tmp_pat
     write_secret(tmp_path, {"password": b"in-use-pw", "password.used": b"\xff"})
     assert (secrets.get("password"), secrets.changed()) == ("in-use-pw", ""), "nobody has noted what is in use"
     write_secret(tmp_path, {"password": b"\xff"})
-    with pytest.raises(UnknownNameError, match="hold no 'password' that is UTF-8 text"):
+    with pytest.raises(UnknownSecretError, match="hold no 'password' that is UTF-8 text"):
         secrets.get("password")
 
 
@@ -103,38 +105,10 @@ def test_a_secret_that_could_not_be_read_is_masked_once_it_can(tmp_path: Path) -
     assert secrets.mask("longer-the-value the-value") == "*** ***"
 
 
-@pytest.mark.parametrize(
-    ("text", "filled"),
-    [
-        ("100 % of ${a}%s", "100 % of x%y%s"),
-        ("$${a} ${a}", "${a} x%y"),
-        ("${a}${b}", "x%y${a}"),
-        ("{a} $ ${}".replace("${}", "$"), "{a} $ $"),
-    ],
-)
-def test_what_is_no_name_stays_as_it_is(tmp_path: Path, text: str, filled: str) -> None:
-    variables = Variables({"a": "x%y", "b": "${a}"}, Secrets(tmp_path))
-    assert variables.fill(text) == filled
-    assert variables.fill(text + " " * 10_000) == filled + " " * 10_000
-    assert variables.pattern(text.replace("$ $", "")).pattern is not None
-
-
-def test_a_name_that_nothing_defines_is_named(tmp_path: Path) -> None:
-    variables = Variables({"a": "x"}, Secrets(tmp_path))
-    for fill in (variables.fill, variables.pattern):
-        with pytest.raises(UnknownNameError, match=r"\$\{b\} is unknown"):
-            fill("${a} ${b}")
-    with pytest.raises(UnknownNameError, match="must not reach a command line"):
-        variables.fill("${a} ${secret.password}")
-
-
-def test_a_secret_is_quoted_for_its_place_and_masked_in_either_form(tmp_path: Path) -> None:
+def test_a_quoted_secret_is_masked_too(tmp_path: Path) -> None:
     (tmp_path / "password").write_text('say "no"\n')
     secrets = Secrets(tmp_path)
-    variables = Variables({"x": "a b"}, secrets)
-    assert variables.fill("pass ${secret.password | quoted} ${x|quoted} ${x}", secrets=True) == (
-        'pass "say \\"no\\"" "a b" a b'
-    )
-    assert "no" not in secrets.mask('wrong: say \\"no\\" and say "no"')
-    with pytest.raises(UnknownNameError, match="there is no quoting 'shell'; there are quoted, json, properties, raw"):
-        variables.fill("${x | shell}")
+    with (scope := Scope({}, {}, secrets)).with_secrets():
+        written = text("pass {{ secret.password | quoted }}")(scope)
+    assert written == 'pass "say \\"no\\""'
+    assert "no" not in secrets.mask(f'{written} and say "no"')
