@@ -1,0 +1,50 @@
+"""The commands of ``mw plugin``: what an author needs at the desk, and what brings a plugin to a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from cli import plugins
+from cli.authoring import lint as linting
+from cli.options import Form, Kubeconfig, Output
+from cli.session import EXIT_FAILED, output, with_cluster
+
+Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with plugin.yaml.")]
+app = typer.Typer(no_args_is_help=True, help="Plugins: what the platform can run.")
+
+
+@app.command("install")
+def install(folder: Folder, form: Output = Form.TEXT, kubeconfig: Kubeconfig = None) -> None:
+    """Checks a plugin's folder and installs its version. Installing the same content again changes nothing."""
+    done = with_cluster(kubeconfig, lambda kubernetes: plugins.install(kubernetes, folder))
+    if form is Form.JSON:
+        output.print_json(data={"message": done})
+    else:
+        output.print(escape(done))
+
+
+@app.command("list")
+def show(form: Output = Form.TEXT, kubeconfig: Kubeconfig = None) -> None:
+    """Installed plugins, their versions, and which runtime versions each supports."""
+    found = with_cluster(kubeconfig, plugins.installed)
+    if form is Form.JSON:
+        output.print_json(data=[plugin.as_json() for plugin in found])
+    else:
+        output.print(plugins.table(found))
+
+
+@app.command("lint")
+def lint(folder: Folder, form: Output = Form.TEXT) -> None:
+    """Says all that is wrong with a plugin, as `install` would; no cluster is needed. Exit code 1: it is refused."""
+    found = linting.found(folder)
+    if form is Form.JSON:
+        output.print_json(data=[linting.as_json(each) for each in found])
+    else:
+        for line in linting.lines(folder, found):
+            output.print(escape(line), soft_wrap=True)
+    if linting.refused(found):
+        raise typer.Exit(EXIT_FAILED)
