@@ -102,6 +102,6 @@ def test_the_names_that_lint_knows_are_those_that_are_rendered(topology: str) ->
     assert set(context["config"]) <= set(known["config"] or ())
 
 
-@pytest.mark.parametrize("plugin", [path.name for path in sorted(PLUGINS.iterdir()) if path.is_dir()])
+@pytest.mark.parametrize("plugin", [path.parent.name for path in sorted(PLUGINS.glob("*/plugin.yaml"))])
 def test_the_plugins_here_have_no_mistake(plugin: str) -> None:
     assert errors(lint(folder_files(PLUGINS / plugin))) == []
