@@ -35,7 +35,7 @@ lock: .venv ## Pin the dependencies anew, with hashes
 	$(PYTHON) -m uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version 3.11 --extra dev \
 		pyproject.toml -o requirements-dev.lock
 
-SOURCES := api clients language render watcher workflows activities worker agent cli deploy tests
+SOURCES := api clients language render watcher workflows activities worker agent cli trial deploy tests
 
 .PHONY: generate
 generate: .venv ## Write anew what is generated: gRPC code, CRDs, schemas of plugins

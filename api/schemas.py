@@ -18,6 +18,7 @@ from api.generated import write_generated
 from api.meta import Model
 from api.plugin import Parameter, Plugin
 from api.tools import ACTIONS, Toolbox
+from api.trial import TrialFile
 
 _DIALECT = "http://json-schema.org/draft-07/schema#"
 """The latest that editors' YAML servers know well."""
@@ -75,7 +76,12 @@ def _parameters() -> dict[str, Any]:
 
 def generated() -> dict[str, str]:
     """File name -> text."""
-    made = {"plugin.json": schema_of(Plugin), "parameters.json": _parameters(), "tools.json": schema_of(Toolbox)}
+    made = {
+        "plugin.json": schema_of(Plugin),
+        "parameters.json": _parameters(),
+        "tools.json": schema_of(Toolbox),
+        "tests.json": schema_of(TrialFile),
+    }
     return {name: json.dumps(schema, indent=1, ensure_ascii=False) + "\n" for name, schema in made.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,9 @@ from rich.markup import escape
 
 from cli import plugins
 from cli.authoring import lint as linting
+from cli.authoring import trial
 from cli.options import Form, Kubeconfig, Output
-from cli.session import EXIT_FAILED, output, with_cluster
+from cli.session import EXIT_FAILED, CommandError, fail, output, with_cluster
 
 Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with plugin.yaml.")]
 app = typer.Typer(no_args_is_help=True, help="Plugins: what the platform can run.")
@@ -47,4 +49,20 @@ def lint(folder: Folder, form: Output = Form.TEXT) -> None:
         for line in linting.lines(folder, found):
             output.print(escape(line), soft_wrap=True)
     if linting.refused(found):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("test")
+def run_tests(folder: Folder, form: Output = Form.TEXT) -> None:
+    """Runs a plugin's own tests, tests/*.yaml: recorded answers of the engine, and what a tool must make of them."""
+    try:
+        found = trial.run(folder)
+    except (CommandError, OSError) as error:
+        fail(str(error))
+    if form is Form.JSON:
+        output.print_json(data=[asdict(each) for each in found])
+    else:
+        for line in trial.lines(folder, found):
+            output.print(escape(line), soft_wrap=True)
+    if any(each.wrong for each in found):
         raise typer.Exit(EXIT_FAILED)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import jinja2
 from jinja2 import meta, nodes
+from jinja2.environment import Environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from language.filters import FILTERS, TESTS
@@ -65,8 +66,9 @@ _JINJA_TESTS = (
     "divisibleby", "in", "eq", "equalto", "==", "ne", "!=", "lt", "lessthan", "<", "le", "<=", "gt", "greaterthan",
     ">", "ge", ">=",
 )  # fmt: skip
-ENVIRONMENT = _environment()
-"""In which the agent evaluates; the lint of plugins reads by it."""
+_ENVIRONMENT = _environment()
+ENVIRONMENT: Environment = _ENVIRONMENT
+"""For who reads expressions without evaluating them."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ class Expression:
 def expression(source: str) -> Expression:
     """Of a bare one. Raises ExpressionError where it is none."""
     try:
-        uses = _uses(ENVIRONMENT.parse("{{" + source + "}}"))
-        return Expression(source, uses, ENVIRONMENT.compile_expression(source, undefined_to_none=False))
+        uses = _uses(_ENVIRONMENT.parse("{{" + source + "}}"))
+        return Expression(source, uses, _ENVIRONMENT.compile_expression(source, undefined_to_none=False))
     except jinja2.TemplateSyntaxError as error:
         raise ExpressionError(f"{source}: {error.message}") from error
 
@@ -104,15 +106,15 @@ def text(source: str) -> Expression:
     if _BRACES not in source and "{%" not in source and "{#" not in source:
         return Expression(source, frozenset(), lambda _: source)
     try:
-        parsed = ENVIRONMENT.parse(source)
+        parsed = _ENVIRONMENT.parse(source)
         uses, parts = _uses(parsed), parsed.body
         if any(not isinstance(part, nodes.Output) for part in parts):
             raise ExpressionError(f"{source}: only expressions in {{{{ }}}} may stand here, no statements")
         output = [each for part in parts for each in part.nodes]  # type: ignore[attr-defined]
         if len(output) == 1 and not isinstance(output[0], nodes.TemplateData):
-            inner = ENVIRONMENT.compile_expression(_inner(source), undefined_to_none=False)
+            inner = _ENVIRONMENT.compile_expression(_inner(source), undefined_to_none=False)
             return Expression(source, uses, inner)
-        template = ENVIRONMENT.from_string(source)
+        template = _ENVIRONMENT.from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise ExpressionError(f"{source}: {error.message}") from error
     return Expression(source, uses, template.render)

@@ -15,7 +15,7 @@ from api.generated import write_generated
 from render.plugin.yaml_text import load_yaml
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
-FILES = sorted(path for path in PLUGINS.glob("*/**/*.yaml") if "tests" not in path.parts)
+FILES = sorted(path for path in PLUGINS.glob("*/**/*.yaml"))
 _HEAD = re.compile(r"# yaml-language-server: [$]schema=(\S+)\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.unit.plugins.support import PLUGINS
 from tests.unit.render.lint.kiosk import FILES, TWELVE, with_mistakes
 
 runner = CliRunner()
@@ -54,3 +56,88 @@ def test_lint_of_what_cannot_be_read_says_which_file(kiosk: Path) -> None:
     result = runner.invoke(app, ["plugin", "lint", str(kiosk)])
     assert result.exit_code == 1
     assert f"{kiosk}/image.png: is not UTF-8 text" in result.output
+
+
+# mw plugin test
+
+SHARED = """\
+component: kiosk
+tests:
+"""
+WELL = """\
+- name: a primary says so
+  tool: getRole
+  answers: [{resp: [INFO, replication], reply: "role:master"}]
+  result: {role: primary}
+"""
+
+
+def tried(kiosk: Path, *cases: str) -> tuple[int, str]:
+    (kiosk / "tests").mkdir(exist_ok=True)
+    (kiosk / "tests" / "kiosk.yaml").write_text(SHARED + "".join(cases))
+    result = runner.invoke(app, ["plugin", "test", str(kiosk)])
+    return result.exit_code, result.output
+
+
+def test_a_plugins_own_test_passes_without_an_engine(kiosk: Path) -> None:
+    assert tried(kiosk, WELL) == (0, "1 test, 0 failed\n")
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        (WELL.replace("role: primary", "role: replica"), "result role should be 'replica', and is 'primary'"),
+        (WELL.replace("role: primary", "rule: primary"), "result rule should be 'primary', and is not there"),
+        (WELL.replace("INFO, replication", "INFO, memory"), "no answer is recorded for resp 'INFO replication' to 127"),
+        (WELL.replace("INFO, replication", "INFO, memory"), "nobody asked INFO memory"),
+        (
+            WELL.replace('reply: "role:master"', "fails: it is asleep"),
+            "it fails: tool getRole, step 1, state, step 1",
+        ),
+        (WELL.replace('reply: "role:master"', "reply: {error: LOADING}"), "the engine answers 'LOADING'"),
+        (WELL + "  fails: it is asleep\n", "it should fail with 'it is asleep', and succeeds"),
+        (WELL + "  asks: [[CONFIG, GET]]\n", "it should ask CONFIG GET; it asked INFO replication"),
+        (WELL + "  writes: {/middleware/x: y}\n", "/middleware/x should hold 'y', and is not there"),
+    ],
+)
+def test_a_test_that_fails_says_what_should_be_and_what_is(kiosk: Path, case: str, said: str) -> None:
+    code, output = tried(kiosk, WELL, case)
+    assert code == 1
+    assert said in output
+    assert f"{kiosk}/tests/kiosk.yaml:7: a primary says so: failed" in output
+    assert output.endswith("2 tests, 1 failed\n")
+
+
+def test_waits_take_no_time(kiosk: Path) -> None:
+    tools = FILES["tools.yaml"].replace(
+        "call: state, as: info}\n    result: {role",
+        "call: state, as: info, until: info.role == 'master', every: 60, within: 3000, timeout: 3000}\n"
+        "    timeout: 3600\n    result: {role",
+    )
+    write(kiosk, {**FILES, "tools.yaml": tools})
+    replies = ", ".join(['"role:slave"'] * 20)
+    began = time.monotonic()
+    case = WELL.replace('reply: "role:master"', f'replies: [{replies}, "role:master"]')
+    assert tried(kiosk, case) == (0, "1 test, 0 failed\n")
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        (WELL.replace("tool: getRole", "tool: getRoll"), "kiosk.yaml:4:3: tests[0].tool: topology pair and runtime"),
+        (WELL.replace("tool:", "tols:"), "kiosk.yaml:4:3: tests[0].tols: this field does not exist"),
+        (WELL.replace("resp: [INFO, replication], ", ""), "an answer is to exactly one of resp, tcp, http, run"),
+    ],
+)
+def test_a_test_that_cannot_be_read_says_where(kiosk: Path, case: str, said: str) -> None:
+    code, output = tried(kiosk, case)
+    assert code == 1
+    assert said in " ".join(output.split())
+
+
+@pytest.mark.parametrize("plugin", [path.parent for path in sorted(PLUGINS.glob("*/plugin.yaml"))], ids=str)
+def test_the_plugins_here_pass_lint_and_their_own_tests(plugin: Path) -> None:
+    for command in ("lint", "test"):
+        result = runner.invoke(app, ["plugin", command, str(plugin)])
+        assert result.exit_code == 0, result.output
