@@ -11,9 +11,11 @@ from rich.markup import escape
 
 from cli import plugins
 from cli.authoring import lint as linting
-from cli.authoring import trial
+from cli.authoring import render as rendering
+from cli.authoring import skeleton, trial
+from cli.commands_nodes import RenderForm, show_changes
 from cli.options import Form, Kubeconfig, Output
-from cli.session import EXIT_FAILED, CommandError, fail, output, with_cluster
+from cli.session import EXIT_DIFFERENT, EXIT_FAILED, CommandError, fail, output, with_cluster
 
 Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with plugin.yaml.")]
 app = typer.Typer(no_args_is_help=True, help="Plugins: what the platform can run.")
@@ -50,6 +52,48 @@ def lint(folder: Folder, form: Output = Form.TEXT) -> None:
             output.print(escape(line), soft_wrap=True)
     if linting.refused(found):
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Of the plugin: lower-case letters, digits and dashes.")],
+    parent: Annotated[Path, typer.Option("--in", help="Folder in which the plugin's own is made.")] = Path(),
+) -> None:
+    """Makes a plugin to go on from: it passes lint and its own tests, and it deploys."""
+    try:
+        files = skeleton.made(name, parent / name)
+    except (CommandError, OSError) as error:
+        fail(str(error))
+    for file in files:
+        output.print(escape(str(file)), soft_wrap=True)
+    folder = parent / name
+    for command in ("lint", "test", "install"):
+        output.print(escape(f"  mw plugin {command} {folder}"), soft_wrap=True)
+
+
+@app.command("render")
+def render(
+    folder: Folder,
+    against: Annotated[
+        Path | None, typer.Option("--against", exists=True, file_okay=False, help="Another version's folder.")
+    ] = None,
+    topology: Annotated[str | None, typer.Option("--topology", help="Default: the plugin's.")] = None,
+    runtime_version: Annotated[str | None, typer.Option("--runtime-version", help="Default: the plugin's.")] = None,
+    form: Annotated[RenderForm, typer.Option("-o", "--output")] = RenderForm.DIFF,
+) -> None:
+    """All files and objects of an example App; with --against what differs from another version's (exit code 4)."""
+    try:
+        objects = rendering.objects(folder, topology, runtime_version)
+        if against is None:
+            typer.echo(rendering.document(objects), nl=False)
+            return
+        sides = (str(against), str(folder))
+        changes = rendering.differences(objects, rendering.objects(against, topology, runtime_version), sides)
+    except (CommandError, OSError) as error:
+        fail(str(error))
+    show_changes(changes, form)
+    if any(change.what != "none" for change in changes):
+        raise typer.Exit(EXIT_DIFFERENT)
 
 
 @app.command("test")

@@ -64,12 +64,16 @@ def example(
 
 
 def node_files(of: DesiredApp, component: DesiredComponent, node: DesiredNode, *, first: bool) -> dict[str, str]:
-    """The data of the node's ConfigMap. ``first``: as at the App's first deploy. Raises CommandError."""
+    """The data of the node's ConfigMap, as ``node_config``."""
+    data: dict[str, str] = node_config(of, component, node, first=first)["data"]
+    return data
+
+
+def node_config(of: DesiredApp, component: DesiredComponent, node: DesiredNode, *, first: bool) -> dict[str, Any]:
+    """The node's ConfigMap. ``first``: as at the App's first deploy. Raises CommandError."""
     bootstrap = component.bootstrap_node if first else None
     addresses = stand_in_addresses(of)
     try:
-        made = node_config_map(of, component, node, addresses=addresses, bootstrap=bootstrap, revision=1)
+        return node_config_map(of, component, node, addresses=addresses, bootstrap=bootstrap, revision=1)
     except TemplateFailure as error:
         raise CommandError(str(error)) from error
-    data: dict[str, str] = made["data"]
-    return data

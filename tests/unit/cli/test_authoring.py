@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
+from cli.authoring.example import example, node_files
 from cli.main import app
+from render.plugin.bundle import load_folder
+from render.plugin.yaml_text import load_yaml
+from render.validation.app import parse_app, validate
 from tests.unit.plugins.support import PLUGINS
 from tests.unit.render.lint.kiosk import FILES, TWELVE, with_mistakes
 
@@ -141,3 +147,77 @@ def test_the_plugins_here_pass_lint_and_their_own_tests(plugin: Path) -> None:
     for command in ("lint", "test"):
         result = runner.invoke(app, ["plugin", command, str(plugin)])
         assert result.exit_code == 0, result.output
+
+
+# mw plugin new, mw plugin render
+
+
+def test_a_new_plugin_passes_lint_and_its_own_tests(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["plugin", "new", "cellar", "--in", str(tmp_path)])
+    assert result.exit_code == 0
+    folder = tmp_path / "cellar"
+    for file in result.output.splitlines()[:-3]:
+        assert Path(file).is_file()
+    result = runner.invoke(app, ["plugin", "lint", str(folder)])
+    assert (result.exit_code, result.output) == (0, "0 errors, 0 warnings: it may be installed\n")
+    result = runner.invoke(app, ["plugin", "test", str(folder)])
+    assert (result.exit_code, result.output) == (0, "3 tests, 0 failed\n")
+    written = [path for path in folder.rglob("*.yaml") if ".schema" not in path.parts]
+    for path in written:
+        head = path.read_text().splitlines()[0]
+        assert head.startswith("# yaml-language-server: $schema=")
+        assert (path.parent / head.partition("=")[2]).is_file(), "an editor finds the schema"
+    manifest = load_yaml((tmp_path / "cellar-app.yaml").read_text())
+    parsed, problems = parse_app(manifest)
+    assert parsed is not None
+    assert [*problems, *validate(parsed, load_folder(folder), {"cellar": ["0.1.0"]})] == []
+
+
+def test_a_new_plugins_engine_starts_with_its_file_and_answers_its_tools(tmp_path: Path) -> None:
+    """The redis-server of this machine stands in for the engine in the image."""
+    runner.invoke(app, ["plugin", "new", "cellar", "--in", str(tmp_path)])
+    of = example(load_folder(tmp_path / "cellar"))
+    (component,) = of.components
+    data = node_files(of, component, component.nodes[0], first=True)
+    conf = data["middleware__conf__cellar.conf"].replace("\ue000secret.password | quoted\ue001", '"pass"')
+    (tmp_path / "cellar.conf").write_text(
+        conf.replace("dir /middleware/data", f"dir {tmp_path}").replace("port 6379", f"port 0\nunixsocket {tmp_path}/s")
+    )
+    with subprocess.Popen(["redis-server", str(tmp_path / "cellar.conf")], stdout=subprocess.PIPE) as engine:
+        try:
+            assert engine.stdout is not None
+            assert any(b"accept connections" in line for line in engine.stdout), "it takes every line of the file"
+        finally:
+            engine.terminate()
+            engine.communicate(timeout=10)
+
+
+@pytest.mark.parametrize(("name", "said"), [("My_Plugin", "is no name; use lower-case"), ("kiosk", "is there already")])
+def test_a_new_plugin_overwrites_nothing(kiosk: Path, name: str, said: str) -> None:
+    result = runner.invoke(app, ["plugin", "new", name, "--in", str(kiosk.parent)])
+    assert result.exit_code == 1
+    assert said in " ".join(result.output.split())
+
+
+def test_render_shows_all_files_and_objects_of_an_app(kiosk: Path) -> None:
+    result = runner.invoke(app, ["plugin", "render", str(kiosk)])
+    assert result.exit_code == 0
+    kinds = [each["kind"] for each in yaml.safe_load_all(result.output)]
+    assert kinds.count("ConfigMap") == kinds.count("Deployment") == 2
+    assert "  middleware__kiosk.conf: |\n    slots 4\n" in result.output
+    alone = runner.invoke(app, ["plugin", "render", str(kiosk), "--topology", "alone"])
+    assert [each["kind"] for each in yaml.safe_load_all(alone.output)].count("Deployment") == 1
+    wrong = runner.invoke(app, ["plugin", "render", str(kiosk), "--runtime-version", "9"])
+    assert wrong.exit_code == 1
+    assert "no runtime version '9'; it has 1, 2" in " ".join(wrong.output.split())
+
+
+def test_render_against_another_version_shows_what_differs(kiosk: Path) -> None:
+    other = kiosk.parent / "older"
+    write(other, FILES)
+    assert runner.invoke(app, ["plugin", "render", str(kiosk), "--against", str(other)]).exit_code == 0
+    (kiosk / "kiosk.conf.j2").write_text(FILES["kiosk.conf.j2"].replace("slots", "places", 1))
+    result = runner.invoke(app, ["plugin", "render", str(kiosk), "--against", str(other)])
+    assert result.exit_code == 4
+    assert result.stdout.count("+    places 4") == 2
+    assert f"--- ConfigMap example-kiosk-nodes-0 ({other})" in result.stdout
