@@ -38,15 +38,16 @@ lock: .venv ## Pin the dependencies anew, with hashes
 SOURCES := api clients language render watcher workflows activities worker agent cli trial deploy tests
 
 .PHONY: generate
-generate: .venv ## Write anew what is generated: gRPC code, CRDs, schemas of plugins
+generate: .venv ## Write anew what is generated: gRPC code, CRDs, schemas and reference of plugins
 	PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. \
 		--mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/agent.proto
 	$(PYTHON) -m api.crd
 	$(PYTHON) -m api.schemas
+	$(PYTHON) -m cli.authoring.reference
 
 .PHONY: lint
 lint: generate ## Style, types, layers; and that nothing generated was out of date
-	git diff --exit-code --stat -- proto deploy/crds plugins/schema || { echo "Generated files were out of date: commit them."; exit 1; }
+	git diff --exit-code --stat -- proto deploy/crds plugins/schema docs/plugin-reference.md || { echo "Generated files were out of date: commit them."; exit 1; }
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	.venv/bin/lint-imports --no-cache
