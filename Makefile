@@ -35,17 +35,19 @@ lock: .venv ## Pin the dependencies anew, with hashes
 	$(PYTHON) -m uv pip compile --quiet --no-header --no-emit-index-url --generate-hashes --python-version 3.11 --extra dev \
 		pyproject.toml -o requirements-dev.lock
 
-SOURCES := api clients language render watcher workflows activities worker agent cli deploy tests
+SOURCES := api clients language render watcher workflows activities worker agent cli trial deploy tests
 
 .PHONY: generate
-generate: .venv ## Write anew what is generated: gRPC code, CRDs
+generate: .venv ## Write anew what is generated: gRPC code, CRDs, schemas and reference of plugins
 	PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. \
 		--mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/agent.proto
 	$(PYTHON) -m api.crd
+	$(PYTHON) -m api.schemas
+	$(PYTHON) -m cli.authoring.reference
 
 .PHONY: lint
 lint: generate ## Style, types, layers; and that nothing generated was out of date
-	git diff --exit-code --stat -- proto deploy/crds || { echo "Generated files were out of date: commit them."; exit 1; }
+	git diff --exit-code --stat -- proto deploy/crds plugins/schema docs/plugin-reference.md || { echo "Generated files were out of date: commit them."; exit 1; }
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	.venv/bin/lint-imports --no-cache

@@ -7,7 +7,6 @@ condition. Schemas are structural: references inlined, ``null`` branches dropped
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import yaml
 from api.app import App
 from api.component import Component
 from api.crd_rules import add_rules
+from api.generated import write_generated
 from api.group import Group
 from api.meta import Model
 from api.names import API_GROUP
@@ -135,23 +135,7 @@ def generated() -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Writes the files, or with ``--check`` says which are out of date (exit code 1)."""
-    parser = argparse.ArgumentParser(prog="python -m api.crd", description="Generates the CRDs from the models.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is out of date")
-    parser.add_argument("--output", type=Path, default=Path("deploy/crds"))
-    options = parser.parse_args(arguments)
-    stale = []
-    for name, text in generated().items():
-        path = options.output / name
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            continue
-        stale.append(str(path))
-        if not options.check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    if options.check and stale:
-        print(f"out of date: {', '.join(stale)}; run python -m api.crd", file=sys.stderr)
-        return 1
-    return 0
+    return write_generated("api.crd", generated(), Path("deploy/crds"), arguments)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def render(
             return await rendering.compare(kubernetes, objects, live, lambda: bar.advance(task), keeps_volumes=keeps)
 
     changes = with_cluster(kubeconfig, work)
-    _show(changes, form)
+    show_changes(changes, form)
     if any(change.what != "none" for change in changes):
         raise typer.Exit(EXIT_DIFFERENT)
 
@@ -175,7 +175,7 @@ async def _manifest(kubernetes: Kubernetes, name: str | None, text: str | None, 
     return manifest
 
 
-def _show(changes: list[rendering.Change], form: RenderForm) -> None:
+def show_changes(changes: list[rendering.Change], form: RenderForm) -> None:
     if form is RenderForm.JSON:
         output.print_json(data=[change.as_json() for change in changes])
         return

@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 
 from api.names import SYSTEM_NAMESPACE
-from cli import commands_nodes, commands_operations, completion, installation, plugins, status, watching
+from cli import commands_nodes, commands_operations, commands_plugins, completion, installation, status, watching
 from cli import uninstall as uninstallation
 from cli.options import Form, Installation, Kubeconfig, Output
 from cli.session import EXIT_INTERRUPTED, EXIT_NOT_READY, embedded_state, errors, fail, output, with_cluster
@@ -29,8 +29,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed or refused (the sentence says why), 2 wrong usage, 3 the App that was asked "
     "about is not Ready, 4 render found a difference, 130 interrupted.",
 )
-plugin_app = typer.Typer(no_args_is_help=True, help="Plugins: what the platform can run.")
-app.add_typer(plugin_app, name="plugin")
+app.add_typer(commands_plugins.app, name="plugin")
 
 commands_operations.add_to(app)
 commands_nodes.add_to(app)
@@ -103,31 +102,6 @@ def install_pki(
             output.print(f"Secrets platform-ca and platform-client are there, the latter until {until}")
 
     with_cluster(kubeconfig, work)
-
-
-@plugin_app.command("install")
-def plugin_install(
-    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder with plugin.yaml.")],
-    form: Output = Form.TEXT,
-    kubeconfig: Kubeconfig = None,
-) -> None:
-    """Checks a plugin's folder and installs its version. Installing the same content again changes nothing."""
-
-    done = with_cluster(kubeconfig, lambda kubernetes: plugins.install(kubernetes, folder))
-    if form is Form.JSON:
-        output.print_json(data={"message": done})
-    else:
-        output.print(escape(done))
-
-
-@plugin_app.command("list")
-def plugin_list(form: Output = Form.TEXT, kubeconfig: Kubeconfig = None) -> None:
-    """Installed plugins, their versions, and which runtime versions each supports."""
-    found = with_cluster(kubeconfig, plugins.installed)
-    if form is Form.JSON:
-        output.print_json(data=[plugin.as_json() for plugin in found])
-    else:
-        output.print(plugins.table(found))
 
 
 @app.command("status")

@@ -72,11 +72,15 @@ class Change:
     name: str
     before: Manifest | None
     after: Manifest | None
+    sides: tuple[str, str] = ("live", "wanted")
+    """What ``before`` and ``after`` are called."""
 
     @property
     def diff(self) -> list[str]:
         before, after, title = _text(self.before), _text(self.after), f"{self.object_kind} {self.name}"
-        return list(difflib.unified_diff(before, after, f"{title} (live)", f"{title} (wanted)", lineterm=""))
+        return list(
+            difflib.unified_diff(before, after, f"{title} ({self.sides[0]})", f"{title} ({self.sides[1]})", lineterm="")
+        )
 
     def as_json(self) -> dict[str, Any]:
         return {"change": self.what, "kind": self.object_kind, "name": self.name, "diff": "\n".join(self.diff)}
@@ -270,10 +274,10 @@ def dump(manifest: Mapping[str, Any]) -> str:
 
 
 def _text(manifest: Mapping[str, Any] | None) -> list[str]:
-    return dump(_readable(manifest)).splitlines() if manifest is not None else []
+    return dump(readable(manifest)).splitlines() if manifest is not None else []
 
 
-def _readable(manifest: Mapping[str, Any]) -> Manifest:
+def readable(manifest: Mapping[str, Any]) -> Manifest:
     """JSON in a ConfigMap spread out, or one long line would be the whole difference."""
     if manifest.get("kind") != "ConfigMap":
         return dict(manifest)

@@ -77,7 +77,6 @@ _JINJA_TESTS = (
     ">", "ge", ">=",
 )  # fmt: skip
 ENVIRONMENT = _environment()
-"""In which the agent evaluates; the lint of plugins reads by it."""
 
 
 @dataclass(frozen=True)

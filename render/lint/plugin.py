@@ -55,7 +55,8 @@ def _of_bundle(bundle: PluginBundle, *, good: bool) -> list[Problem]:
     if good and not wrong and not errors(templates):
         sound = all(each.whole for each in tools.values()) and not errors(of_tools)
         problems += rendered_problems(bundle, tools if sound else {})
-    problems += _unused_files(bundle, tools)
+    if good:
+        problems += _unused_files(bundle, tools)
     return problems
 
 

@@ -51,6 +51,8 @@ class Walk:
     problems: list[Problem] = field(default_factory=list)
     _asked: dict[str, set[str]] = field(default_factory=dict)
     """By section, the names of it that something uses."""
+    _doubtful: set[str] = field(default_factory=set)
+    """Sections of which a name is misspelt somewhere: what it should have been would look unused."""
     _given: dict[str, set[str]] = field(default_factory=dict)
     """By sequence, all arguments that some caller gives."""
 
@@ -70,7 +72,7 @@ class Walk:
             self._connection(name, connection)
         for name, sequence in box.sequences.items():
             given = self._given.get(name)
-            arguments = None if given is None else dict.fromkeys(given)
+            arguments = dict.fromkeys(given) if given else None
             after = self._steps(
                 sequence.steps, ("sequences", name, "steps"), Scope(arg=arguments, what=f"sequence {name}")
             )
@@ -247,12 +249,14 @@ class Walk:
                 self._missing((*at, "to"), "connection", name, self.file.names("connections"))
             return
         if name not in fitting:
+            self._doubtful.add("connections")
             self._say((*at, "to"), f"connection {name!r} is not for {kind}; there are {listing(fitting)}", word=name)
             return
         takes_at = "at" in read(ENVIRONMENT, str(getattr(connections[name], kind)), bare=False).names
         if takes_at and step.at is None:
             self._say((*at, kind), f"connection {name!r} needs at:, which its address asks for")
         if not takes_at and step.at is not None:
+            self._doubtful.add("connections")
             others = [each for each, given in fitting.items() if "at" in str(getattr(given, kind))]
             hint = f"; write to: {' or '.join(others)}" if others else ""
             self._say((*at, "at"), f"connection {name!r} has a fixed address, so this would ask the same node{hint}")
@@ -371,6 +375,7 @@ class Walk:
         return f"no step before this one in {scope.what} names it; write as: {name} in the step that finds it"
 
     def _unknown(self, at: Path, name: str, known: Iterable[str]) -> None:
+        self._doubtful.add("vars")
         hint = near(name, known) or "; it is given neither by the platform nor by vars, as, into or set"
         self._say(at, f"nothing is called {name!r} here{hint}", word=name)
 
@@ -383,7 +388,7 @@ class Walk:
             ("connections", "used by no step"),
         ):
             for name in getattr(box, section):
-                if name not in asked.get(section, ()) and self.file.whole:
+                if name not in asked.get(section, ()) and section not in self._doubtful and self.file.whole:
                     self._say((section, name), f"{what}; remove it")
 
     def _used_vars(self) -> set[str]:
@@ -405,6 +410,7 @@ class Walk:
 
     def _missing(self, at: Path, kind: str, name: str, there: Iterable[str]) -> None:
         hint = near(name, there) or f"; there are {listing(there)}"
+        self._doubtful.add(f"{kind}s")
         self._say(at, f"there is no {kind} {name!r}{hint}", word=name)
 
     def _say(self, at: Path, message: str, *, word: str = "", warns: bool = False) -> None:

@@ -42,7 +42,7 @@ def _template(file: str, text: str, environment: jinja2.Environment, known: Mapp
     found = read(environment, text, bare=False)
     remarks = [*found.remarks, *_names(found, known)]
     if found.tree is not None:
-        remarks += fields(found.tree, found.names, known)
+        remarks += fields(found.tree, found.names | {NAME}, known)  # a global, which counts as no name there
         for chain, line in unquoted(found.tree, _secret):
             name = ".".join(chain)
             message = f"{name} stands as it is, and an own password may have spaces, quotes or a # in it; write"

@@ -337,6 +337,7 @@ def _parse_parameters(file: str, text: str) -> tuple[dict[str, Parameter], list[
         except jsonschema.SchemaError as error:
             at = (name, "schema", *error.absolute_path)
             problems.append(in_file(file, text, at, f"is not JSON Schema: {error.message}"))
+            parameters[name] = parameter.model_copy(update={"schema_": {"enum": []}, "default": None})
             continue
         if reference := foreign_reference(parameter.schema_):
             message = f"refers to {reference!r}, and nothing is fetched; write that schema here"

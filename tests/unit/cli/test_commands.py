@@ -71,7 +71,7 @@ def test_what_is_installed_is_said_to_scripts_too(
 
     monkeypatch.setattr("cli.main.with_cluster", lambda _, work: asyncio.run(work(None)))
     monkeypatch.setattr("cli.main.installation.install", install)
-    monkeypatch.setattr("cli.main.plugins.install", install)
+    monkeypatch.setattr("cli.commands_plugins.plugins.install", install)
     monkeypatch.setattr("cli.main.ensure_pki", pki)
     result = runner.invoke(app, [*words, "-o", "json"])
     assert result.exit_code == 0

@@ -1,0 +1,1 @@
+"""What an author of a plugin does at the desk, without a cluster."""
