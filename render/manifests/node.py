@@ -294,7 +294,7 @@ def _asks_the_engine(steps: Iterable[Step], sequences: Mapping[str, Sequence], s
         if step.restart is not None or step.reload is not None:
             return "restart" if step.restart is not None else "reload"
         called: list[Step] = []
-        if step.call in sequences and step.call not in seen:
+        if step.call is not None and step.call in sequences and step.call not in seen:
             seen.add(step.call)
             called = sequences[step.call].steps
         if found := _asks_the_engine([*(step.steps or ()), *step.else_, *step.on_failure, *called], sequences, seen):
