@@ -17,8 +17,10 @@ from itertools import islice
 from typing import Any, Protocol
 
 from jinja2 import meta, nodes
+from jinja2.environment import Template
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
-from jinja2.runtime import Undefined
+from jinja2.nodes import EvalContext
+from jinja2.runtime import Context, Undefined
 
 from language.filters import FILTERS, TESTS, word
 from language.sandbox import LARGEST_LIST, Sandbox, bounded_range, small
@@ -77,6 +79,37 @@ _JINJA_TESTS = (
     ">", "ge", ">=",
 )  # fmt: skip
 ENVIRONMENT = _environment()
+"""In which agents evaluate; the lint of plugins reads by it."""
+_SCALARS = (bool, int, float, type(None))
+
+
+class _Context(Context):
+    """Jinja2's own is made for templates, with blocks and globals: to make it costs more than most expressions."""
+
+    _NO_ESCAPING = EvalContext(ENVIRONMENT)
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.environment, self.eval_ctx = ENVIRONMENT, self._NO_ESCAPING
+        self.parent, self.vars = given, {}
+        self.exported_vars, self.blocks, self.name = set(), {}, None
+
+
+def _value_of(template: Template) -> Callable[[dict[str, Any]], Any]:
+    """As ``compile_expression`` has it: an expression's template leaves the value behind by the name ``result``."""
+    root = template.root_render_func
+
+    def evaluate(given: dict[str, Any]) -> Any:
+        context = _Context(given)
+        for _ in root(context):
+            pass
+        return context.vars["result"]
+
+    return evaluate
+
+
+def _text_of(template: Template) -> Callable[[dict[str, Any]], str]:
+    root = template.root_render_func
+    return lambda given: "".join(root(_Context(given)))
 
 
 @dataclass(frozen=True)
@@ -98,7 +131,8 @@ class Expression:
                 found._fail_with_undefined_error()  # otherwise only its first use would
             if isinstance(found, Iterator):
                 found = list(islice(found, LARGEST_LIST + 1))
-            small(found)
+            if type(found) not in _SCALARS:
+                small(found)
         except (
             TemplateError,
             TypeError,
@@ -121,7 +155,8 @@ def expression(source: str) -> Expression:
 def _expression(source: str) -> Expression:
     try:
         uses = _uses(ENVIRONMENT.parse("{{" + source + "}}"))
-        return Expression(source, uses, ENVIRONMENT.compile_expression(source, undefined_to_none=False))
+        compiled = ENVIRONMENT.compile_expression(source, undefined_to_none=False)
+        return Expression(source, uses, _value_of(compiled._template))
     except TemplateSyntaxError as error:
         raise ExpressionError(f"{source}: {error.message}") from error
     except RecursionError as error:
@@ -145,13 +180,13 @@ def _text(source: str) -> Expression:
         output = [each for part in parts for each in part.nodes]  # type: ignore[attr-defined]
         if len(output) == 1 and not isinstance(output[0], nodes.TemplateData):
             inner = ENVIRONMENT.compile_expression(_inner(source), undefined_to_none=False)
-            return Expression(source, uses, inner)
+            return Expression(source, uses, _value_of(inner._template))
         template = ENVIRONMENT.from_string(source)
     except TemplateSyntaxError as error:
         raise ExpressionError(f"{source}: {error.message}") from error
     except RecursionError as error:
         raise ExpressionError(f"{source[:80]}: it is nested too deep") from error
-    return Expression(source, uses, template.render)
+    return Expression(source, uses, _text_of(template))
 
 
 def _short(source: str) -> str:

@@ -34,7 +34,7 @@ from agent.tooling.interpreter import Interpreter
 from agent.tooling.names import Scope
 from agent.tooling.program import Program
 from agent.tooling.protocols import resp
-from agent.tooling.variables import Secrets
+from agent.tooling.secrets import Secrets
 from language.expressions import filled
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -119,15 +120,18 @@ class _Run:
     position: str = "before its first step"
     depth: int = 0
     turn: float = 0.0
-    """When others last had theirs."""
+    """When others have theirs."""
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self.turn = asyncio.get_running_loop().time()
+        self.clock = asyncio.get_running_loop().time
+        self.turn = self.clock() + _TURN
 
     async def steps(self, steps: tuple[Step, ...], scope: Scope, within: str = "") -> None:
         """Raises TimeoutError where the tool's time is up; a step that ends before by itself needs no timer for it."""
         for number, step in enumerate(steps, start=1):
-            await self._others()
+            if self._due():
+                await self._others()
             self.position = f"{within}step {number} {step.name!r}" if step.name else f"{within}step {number}"
             trace = self.actions.trace
             if step.when and not expression(step.when)(scope):
@@ -136,21 +140,24 @@ class _Run:
                 continue
             trace.begins(self.position, step)
             work = self._attempt(step, scope) if step.plain else self._carry_out(step, scope)
-            if not step.longest or step.longest <= self.deadline - asyncio.get_running_loop().time():
+            if not step.longest or step.longest <= self.deadline - self.clock():
                 await work
             else:
                 async with asyncio.timeout_at(self.deadline):
                     await work
 
+    def _due(self) -> bool:
+        """Whether it is time for others, or the tool's own is up."""
+        now = self.clock()
+        return now > self.turn or now >= self.deadline
+
     async def _others(self) -> None:
         """Steps that wait for nobody, many times over, must neither outlast the tool nor keep the agent from all
         else."""
-        now = asyncio.get_running_loop().time()
-        if now >= self.deadline:
+        if self.clock() >= self.deadline:
             raise TimeoutError
-        if now - self.turn > _TURN:
-            await asyncio.sleep(0)
-            self.turn = asyncio.get_running_loop().time()
+        await asyncio.sleep(0)
+        self.turn = self.clock() + _TURN
 
     async def _carry_out(self, step: Step, scope: Scope) -> None:
         position = self.position
@@ -175,7 +182,8 @@ class _Run:
         position = self.position
         for item in _items(step.for_each, scope):
             self.position = position
-            await self._others()
+            if self._due():
+                await self._others()
             with scope.item(item):
                 try:
                     await self._repeated(step, scope, lambda: self._attempt(step, scope))
@@ -193,7 +201,8 @@ class _Run:
         position = self.position
         for item in _items(step.first_of, scope):
             self.position = position
-            await self._others()
+            if self._due():
+                await self._others()
             try:
                 with scope.item(item):
                     await self._attempt(step, scope)

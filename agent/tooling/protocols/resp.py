@@ -14,6 +14,7 @@ from typing import Any
 
 _LARGEST = 8 * 1024 * 1024
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
+_FIRST_SIGNS = "-0123456789"
 _REPLICA = re.compile(r"slave[0-9]+")
 
 
@@ -117,7 +118,7 @@ def info(reply: Any) -> dict[str, Any]:
     lines = (line.partition(":") for line in str(reply).splitlines() if line and not line.startswith("#"))
     found: dict[str, Any] = {"replicas": []}
     for name, _, value in lines:
-        if _REPLICA.fullmatch(name):
+        if name.startswith("slave") and _REPLICA.fullmatch(name):
             pairs = (pair.partition("=") for pair in value.split(","))
             found["replicas"].append({key: _typed(text) for key, _, text in pairs})
         else:
@@ -142,7 +143,9 @@ def _pairs(reply: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _typed(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
+    if type(value) is not str or not value or value[0] not in _FIRST_SIGNS:
+        return value  # most are: this runs for each line of each poll
+    return int(value) if _WHOLE.fullmatch(value) else value
 
 
 def rows(reply: Any) -> list[dict[str, Any]]:

@@ -166,7 +166,9 @@ def _tree(value: Any) -> Any:
     return None if value == "" else value
 
 
-ONLY_WHEN_RENDERED = defaultdict(tuple, {"Toolbox": ("extends",), "Tool": ("only",), "Undo": ("when",)})
+ONLY_WHEN_RENDERED: dict[str, tuple[str, ...]] = defaultdict(
+    tuple, {"Toolbox": ("extends",), "Tool": ("only",), "Undo": ("when",)}
+)
 
 
 def _none(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,11 +33,11 @@ while True:
 """Has what its file said when it last read it; a child of it would take the signal badly."""
 
 
-async def _start(node: Node, manager: Manager, tools: Tools, **extra: Any) -> None:
+async def _start(node: Node, manager: Manager, tools: Tools, start_seconds: float = 0.1) -> None:
     write = {"write": {"path": "/middleware/conf", "content": "{{ arg.said }}"}}
     node.mount(
         node.document(
-            process={"command": [PYTHON, "-c", ENGINE]},
+            process={"command": [PYTHON, "-c", ENGINE], "startSeconds": start_seconds},
             tools={
                 "restarts": {
                     "steps": [{"restart": {}, "timeout": 20}, {"run": {"argv": ["/bin/cat", "has"]}, "as": "has"}],
@@ -46,7 +46,6 @@ async def _start(node: Node, manager: Manager, tools: Tools, **extra: Any) -> No
                 },
                 "reloads": {"steps": [write, {"reload": {"signal": "HUP"}}]},
                 "reloadsOtherwise": {"steps": [write, {"reload": {"signal": "USR2"}}]},
-                **extra,
             },
             files=[{"path": "/middleware/conf", "source": "conf", "write": "always", "mode": "0640"}],
         ),
@@ -83,7 +82,7 @@ async def test_a_step_restarts_the_engine_and_waits_until_it_runs_again(
 async def test_a_restart_after_which_the_engine_does_not_run_fails_with_its_words(
     node: Node, manager: Manager, tools: Tools
 ) -> None:
-    await _start(node, manager, tools)
+    await _start(node, manager, tools, start_seconds=4)  # longer than an interpreter takes to begin
     (node.data / "broken").touch()
     result = await _run(tools, "restarts")
     assert not result.success
