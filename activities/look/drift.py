@@ -45,6 +45,11 @@ _SHOWN = 10
 Live = dict[str, Manifest]
 
 
+class Missing(str):
+    """A sentence on what is not there: an operation at work may wait for that without end, so it makes room for a
+    Repair (``AppSnapshot.missing``). Decided here, where it is found; no word of the sentence counts."""
+
+
 @dataclass(frozen=True)
 class AppObjects:
     """An App's objects as the API server lists them, by kind; also those that are being deleted. ``budget``: the API
@@ -110,7 +115,7 @@ async def find_first_drift(platform: Platform, desired: DesiredApp, state: Obser
     found = [*await _secrets(platform, desired), *_missing_claims(desired, live["PersistentVolumeClaim"], nodes)]
     found += _of_the_app(desired, live, budgets, kept)
     found += _deployments(desired, live["Deployment"], nodes)
-    found += [f"ConfigMap {node.name} is missing" for node in nodes if node.name not in live["ConfigMap"]]
+    found += [Missing(f"ConfigMap {node.name} is missing") for node in nodes if node.name not in live["ConfigMap"]]
     return found[:_SHOWN]
 
 
@@ -178,7 +183,7 @@ def _compared(wanted: Manifest, live: Live) -> list[str]:
     name = wanted["metadata"]["name"]
     what = f"{wanted['kind']} {name}"
     if name not in live:
-        return [f"{what} is missing"]
+        return [Missing(f"{what} is missing")]
     changed = differences(wanted, live[name])
     if not changed:
         return []
@@ -191,15 +196,15 @@ def _compared(wanted: Manifest, live: Live) -> list[str]:
 def _missing_secrets(desired: DesiredApp, live: Live, authority: KeyPair) -> Iterator[str]:
     name = credentials_name(desired.name)
     if desired.credentials and name not in live:
-        yield f"Secret {name} is missing"
+        yield Missing(f"Secret {name} is missing")
     elif desired.credentials:
         present = live[name].get("data") or {}
         lacking = [each.name for each in desired.credentials if not present.get(each.name)]
-        yield from (f"the {key} in Secret {name} is missing" for key in lacking)
+        yield from (Missing(f"the {key} in Secret {name} is missing") for key in lacking)
     name = agent_tls_name(desired.name)
     secret = live.get(name)
     if secret is None:
-        yield f"Secret {name} is missing"
+        yield Missing(f"Secret {name} is missing")
         return
     if problem := certificate_problem(secret, authority):
         yield f"Secret {name}: the agents' certificate {problem}"
@@ -209,7 +214,7 @@ def _missing_claims(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode
     stored = {node.name for component in desired.components for node in component.stored_nodes}
     for node in nodes:
         if node.name in stored and node.name not in live:
-            yield f"PersistentVolumeClaim {node.name} is missing"
+            yield Missing(f"PersistentVolumeClaim {node.name} is missing")
 
 
 def _deployments(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode]) -> Iterator[str]:
@@ -218,7 +223,7 @@ def _deployments(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode]) 
         wanted = deployment_manifest(desired, component, component.group(node.group), node)
         if node.name in live and (live[node.name].get("spec") or {}).get("paused"):
             # An operation that has just written a node waits for its Pod without end.
-            yield f"the Pod that the paused Deployment {node.name} should make is missing"
+            yield Missing(f"the Pod that the paused Deployment {node.name} should make is missing")
         if node.name in live and keeps_template(wanted, live[node.name]):
             wanted = without_template(wanted)
         yield from _compared(wanted, live)
@@ -227,8 +232,10 @@ def _deployments(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode]) 
 def _changed_config_map(node: str, live: Live) -> str:
     """One without a document that can be read is as good as none: a Pod that starts with it waits for another."""
     if node not in live:
-        return f"ConfigMap {node} is missing"
-    return f"ConfigMap {node} was changed" if revision_of(live[node]) else f"what ConfigMap {node} held is missing"
+        return Missing(f"ConfigMap {node} is missing")
+    return (
+        f"ConfigMap {node} was changed" if revision_of(live[node]) else Missing(f"what ConfigMap {node} held is gone")
+    )
 
 
 async def _config_maps(desired: DesiredApp, live: Live, services: Live) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from activities.cluster.diff import differences
-from activities.look.drift import _deployments, without_pending_scale
+from activities.look.drift import Missing, _deployments, without_pending_scale
 from api.app import App
 from api.names import LABEL_APP
 from api.operations import OperationType
@@ -27,7 +27,6 @@ from render.manifests.lists import record_manifests
 from tests.unit.activities.support.cluster import NAMESPACE, World
 from tests.unit.activities.support.ledger import Ledger
 from tests.unit.render.support import app, store
-from workflows.entity.planner import is_missing
 
 NODE = "books-store-g-0"
 
@@ -170,7 +169,7 @@ def test_a_paused_deployment_is_missed_like_one_that_is_gone() -> None:
     ledger = Ledger(books())
     live = deployments(ledger.runs())
     live[NODE]["spec"]["paused"] = True
-    assert is_missing(next(iter(_deployments(ledger.runs(), live, ledger.runs().nodes))))
+    assert isinstance(next(iter(_deployments(ledger.runs(), live, ledger.runs().nodes))), Missing)
 
 
 def test_a_node_that_waits_to_be_rolled_is_put_right_but_for_its_pod() -> None:
@@ -216,9 +215,9 @@ async def test_a_config_map_that_holds_nothing_any_more_is_missed_like_one_that_
     """In mid-upgrade the Pod that just started waited for what it should hold, and the Upgrade for the Pod."""
     world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
     world.cluster.put({**world.object("ConfigMap", NODE), "data": data})
-    drift = (await world.load()).drift
-    assert drift
-    assert all(is_missing(sentence) for sentence in drift)
+    looked = await world.load()
+    assert looked.drift
+    assert looked.missing == looked.drift
     await world.carry_out(OperationType.REPAIR)
     assert (await world.load()).drift == []
 
