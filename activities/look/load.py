@@ -124,7 +124,9 @@ class Load:
         if running is not None:
             astray = is_false(manifest, "ReplicasFollow")
             objects = await list_objects(self._platform, running)
-            drift = await find_drift(self._platform, running, live, objects, engines=request.engines, astray=astray)
+            # What an engine is said to run with otherwise may be over, as its Pod was made anew: it is asked again.
+            asked = request.engines or is_false(manifest, "ParametersInEffect")
+            drift = await find_drift(self._platform, running, live, objects, engines=asked, astray=astray)
             drift = [*_unheld(manifest), *drift]
             leaving = await evacuations(self._platform, running)
             if app.spec.failover.automatic and is_false(manifest, "WritesAccepted"):
