@@ -243,11 +243,11 @@ async def test_an_engine_is_not_said_to_differ_from_what_it_was_not_given(world:
 
 async def test_an_engine_whose_pod_was_made_anew_since_is_asked_again_before_it_is_said_to_differ(world: World) -> None:
     world.edit(components=config(threads=4))
-    world.agents.tools["readConfig"] = {"threads": "2"}
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": "2"}
     for node in NODES:
         await configure(world, node)
     assert note(world, NODES[1]).differs == {"threads": ["4", "2"]}
-    world.agents.tools["readConfig"] = {"threads": "4"}
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": "4"}
     step = ComponentStep(world.target(OperationType.RECONFIGURE), "store")
     assert (await world.do(Configure(world.platform).commit_config, step)).differs == []
     assert note(world, NODES[1]).differs == {}
@@ -256,7 +256,7 @@ async def test_an_engine_whose_pod_was_made_anew_since_is_asked_again_before_it_
 async def test_one_that_is_said_to_differ_is_asked_at_every_look(world: World) -> None:
     """Not only every five minutes: it may run with what was asked by now."""
     world.edit(components=config(threads=4))
-    world.agents.tools["readConfig"] = {"threads": "2"}
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": "2"}
     for node in NODES:
         await configure(world, node)
     await world.do(
@@ -268,7 +268,7 @@ async def test_one_that_is_said_to_differ_is_asked_at_every_look(world: World) -
     conditions = [*live["status"].get("conditions", []), differs]
     world.cluster.put({**live, "status": {**live["status"], "conditions": conditions}})
     assert (await world.load()).drift == []
-    world.agents.tools["readConfig"] = {"threads": "4"}
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": "4"}
     assert (await world.load()).drift, (await world.load()).refusal
     await synced(world)
     assert note(world, NODES[0]).differs == {}
@@ -280,7 +280,7 @@ async def test_without_a_note_the_engine_itself_says_whether_it_lacks_a_restart(
     world.edit(components=config(threads=4))
     live = world.object("ConfigMap", NODES[1])
     world.cluster.put({**live, "metadata": {**live["metadata"], "annotations": {}}})
-    world.agents.tools["readConfig"] = {"threads": "2"}
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": "2"}
     await configure(world, NODES[1])
     assert world.agents.called("restart") == [NODES[1]]
 
