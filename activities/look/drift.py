@@ -36,7 +36,8 @@ from clients.resources import (
 from clients.tls.certificates import KeyPair
 from render.check.applied_parameters import unapplied
 from render.desired.app import DesiredApp, DesiredNode
-from render.manifests.deployments import deployment_manifest, keeps_template, without_template
+from render.desired.recorded_state import State
+from render.manifests.deployments import deployment_manifest, put_right
 from render.manifests.lists import budget_manifests, record_manifests, revision_of, service_manifests
 
 _SHOWN = 10
@@ -89,7 +90,7 @@ async def find_drift(
         *_missing_claims(desired, live["PersistentVolumeClaim"], desired.nodes),
     ]
     found += _of_the_app(desired, live, budgets)
-    found += _deployments(desired, live["Deployment"], desired.nodes)
+    found += _deployments(desired, live["Deployment"], desired.nodes, state.state)
     names = [node.name for node in desired.nodes]
     found += changed_addresses(names, live["Service"], live["Deployment"], live["ConfigMap"])
     found += await _config_maps(desired, live["ConfigMap"], live["Service"])
@@ -114,7 +115,7 @@ async def find_first_drift(platform: Platform, desired: DesiredApp, state: Obser
     nodes = [node for node in desired.nodes if (node.component, node.group) in made]
     found = [*await _secrets(platform, desired), *_missing_claims(desired, live["PersistentVolumeClaim"], nodes)]
     found += _of_the_app(desired, live, budgets, kept)
-    found += _deployments(desired, live["Deployment"], nodes)
+    found += _deployments(desired, live["Deployment"], nodes, state.state)
     found += [Missing(f"ConfigMap {node.name} is missing") for node in nodes if node.name not in live["ConfigMap"]]
     return found[:_SHOWN]
 
@@ -217,15 +218,19 @@ def _missing_claims(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode
             yield Missing(f"PersistentVolumeClaim {node.name} is missing")
 
 
-def _deployments(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode]) -> Iterator[str]:
+def _deployments(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode], state: State) -> Iterator[str]:
+    members = state.members
     for node in nodes:
         component = desired.component(node.component)
-        wanted = deployment_manifest(desired, component, component.group(node.group), node)
+        group = component.group(node.group)
+        wanted = deployment_manifest(desired, component, group, node)
         if node.name in live and (live[node.name].get("spec") or {}).get("paused"):
             # An operation that has just written a node waits for its Pod without end.
             yield Missing(f"the Pod that the paused Deployment {node.name} should make is missing")
-        if node.name in live and keeps_template(wanted, live[node.name]):
-            wanted = without_template(wanted)
+        if node.name in live:
+            recorded, member = state.groups.get(group.resource_name), members.get(node.name)
+            former = recorded.current if recorded is not None else None
+            wanted = put_right(desired, component, group, node, live[node.name], member, former)
         yield from _compared(wanted, live)
 
 
