@@ -163,7 +163,7 @@ async def test_it_does_not_wait_for_a_second_look_at_what_is_missing(client: Cli
     app.rolls, app.blocked = ["x-1"], {"x-1"}
     await notify(client, "at-once")
     await cluster.until(lambda: "rollNode:x-1" in cluster.steps("at-once"))
-    await cluster.change("at-once", drift=["Deployment x-0 is missing"])
+    await cluster.change("at-once", drift=["Deployment x-0 is missing"], missing=["Deployment x-0 is missing"])
     looks = len(app.looks)
     await notify(client, "at-once", NoticeKind.DRIFT)
     await cluster.until(lambda: len(app.looks) > looks)
