@@ -116,7 +116,7 @@ class FakeActivities:
 
     @activity.defn(name=Step.FINISH)
     async def finish(self, target: Target) -> None:
-        await self._begin(Step.FINISH, target)
+        (await self._begin(Step.FINISH, target)).results.append(target.reason)
         snapshot = self._cluster.apps[target.app].snapshot
         told = "Running|Accepted|"
         # Of the way back of an abort the spec's own part stays to be done, as after a Repair.
