@@ -141,8 +141,7 @@ async def test_what_stands_is_told_again(monkeypatch: pytest.MonkeyPatch) -> Non
         known.agents.say(SECOND, "master", 8)
         await eventually(
             lambda: (
-                known.role(1) == "master"
-                and known.degraded() == "redis-server: 2 of 3 nodes are ready; not ready: " + FIRST
+                known.role(1) == "master" and known.degraded() == "redis: 2 of 3 nodes are ready; not ready: " + FIRST
             )
         )
         count = len(known.suspicions)
