@@ -108,6 +108,18 @@ async def test_an_engine_that_elects_by_itself_is_not_interfered_with() -> None:
         await planned(elects)
 
 
+@pytest.mark.parametrize("asked", [False, True])
+async def test_who_asks_by_hand_for_what_cannot_be_is_told_in_an_event(world: World, asked: bool) -> None:
+    """The App's status does not say it: nothing of the App waits for that."""
+    for node in NODES[1:]:
+        world.agents.say(node, "replica", 10, ready=False, message="nothing heard")
+    status = dict(world.object("App", "books")["status"])
+    with pytest.raises(ApplicationError):
+        await planned(world, asked=asked)
+    assert any(event.startswith("FailoverRefused: ") for event in world.events()) == asked
+    assert world.object("App", "books")["status"] == status
+
+
 async def test_a_newer_spec_that_cannot_be_carried_out_holds_nothing_up(world: World) -> None:
     target = world.target("Failover")
     world.edit(components=[{**store(replicas=3)[0], "config": {"threads": 999}}])
