@@ -6,12 +6,13 @@ CLUSTER ?= embedded
 
 .PHONY: help
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 24
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 24
 
 .venv: requirements-dev.lock ## The Python environment, exactly as locked
 	@python3 -c 'import ensurepip' 2>/dev/null \
 		|| (apt-get update -q && apt-get install -q -y --no-install-recommends python3-venv) \
 		|| { echo 'python3 cannot make an environment: install python3-venv (as root: apt-get install python3-venv)'; exit 1; }
+	@echo 'Python environment .venv: pip installs what requirements-dev.lock names, which takes about a minute'
 	python3 -m venv .venv
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch .venv

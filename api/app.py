@@ -200,11 +200,22 @@ class RoleMove(StatusModel):
     since: str
 
 
+class EndpointServes(StrEnum):
+    """Who answers behind an endpoint."""
+
+    WRITES = "Writes"
+    """The node that takes writes, whichever that is."""
+    ANY_NODE = "AnyNode"
+    """Any ready node of the component."""
+
+
 class Endpoint(StatusModel):
     """Where a client connects: a Service name that resolves inside the cluster, with its port."""
 
     name: str
     address: str
+    component: str = ""
+    serves: EndpointServes = EndpointServes.ANY_NODE
 
 
 class DeployedStatus(StatusModel):

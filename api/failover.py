@@ -17,7 +17,8 @@ believed."""
 @dataclass(frozen=True)
 class FailoverRequest:
     """``node`` empty: whichever was primary. ``seen``: when it was last known to be well, unix milliseconds, or 0.
-    ``address``: of its last Pod, or empty. ``in_sync_since``: stands for ``seen`` where that is 0."""
+    ``address``: of its last Pod, or empty. ``in_sync_since``: stands for ``seen`` where that is 0. ``asked``: by a
+    person."""
 
     target: Target
     component: str = ""
@@ -27,6 +28,7 @@ class FailoverRequest:
     seen: int = 0
     address: str = ""
     in_sync_since: int = 0
+    asked: bool = False
 
 
 @dataclass(frozen=True)

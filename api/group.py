@@ -76,6 +76,11 @@ class Member(StatusModel):
     """A rolling operation has given it another Pod and has not seen it serve yet."""
     data: str = ""
     """The highest runtime version whose engine has had its volume, where an operation noted it."""
+    pod_hash: str = ""
+    """Of the facts of which its Deployment's Pod was made last (``render.manifests.deployments``): its own annotation
+    can be edited by a tenant."""
+    template_hash: str = ""
+    """Of the Pod template as it was rendered then."""
 
 
 class GroupStatus(StatusModel):

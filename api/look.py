@@ -53,6 +53,8 @@ class AppSnapshot:
     """Why a password that somebody has written into the App's Secret is not carried out; a sentence."""
     drift: list[str] = field(default_factory=list)
     """One sentence for each object that is missing or was changed by somebody else; the first few."""
+    missing: list[str] = field(default_factory=list)
+    """Those of ``drift`` for which an operation at work may wait without end."""
     cool_down: int = 0
     """``spec.failover.coolDownSeconds``."""
     evacuations: list[Evacuation] = field(default_factory=list)

@@ -19,6 +19,7 @@ from cli.nodes import app_nodes, named, primary_of
 from cli.options import AppName, ComponentOption, Form, Kubeconfig, Namespace, Output
 from cli.platform import Given, find
 from cli.session import EXIT_DIFFERENT, CommandError, errors, fail, kubeconfig_path, output, with_cluster
+from cli.stage import NextStage, said
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, Manifest
 
@@ -149,20 +150,24 @@ def render(
 
     text = file.read_text() if file is not None else None
 
-    async def work(kubernetes: Kubernetes) -> list[rendering.Change]:
+    async def work(kubernetes: Kubernetes) -> tuple[NextStage, list[rendering.Change]]:
         manifest = await _manifest(kubernetes, name, text, namespace)
         found = await find(kubernetes, Given())
         stage, live = await rendering.next_objects(kubernetes, manifest, found.agent_image)
-        errors.print(escape(str(stage)), soft_wrap=True)
         objects = rendering.wanted_objects(stage, live, found.agent_image)
         keeps = stage.desired.deletion_policy == DeletionPolicy.RETAIN
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
             task = bar.add_task(f"Asking the API server about {len(objects)} objects", total=len(objects))
-            return await rendering.compare(kubernetes, objects, live, lambda: bar.advance(task), keeps_volumes=keeps)
+            found_changes = await rendering.compare(
+                kubernetes, objects, live, lambda: bar.advance(task), keeps_volumes=keeps
+            )
+        return stage, found_changes
 
-    changes = with_cluster(kubeconfig, work)
+    stage, changes = with_cluster(kubeconfig, work)
+    differs = any(change.what != "none" for change in changes)
+    errors.print(escape(said(stage, differs=differs)), soft_wrap=True)
     show_changes(changes, form)
-    if any(change.what != "none" for change in changes):
+    if differs:
         raise typer.Exit(EXIT_DIFFERENT)
 
 

@@ -6,6 +6,7 @@ Both go the way of Temporal's own client, so nothing here can do what ``temporal
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ from cli.nodes import full_name
 from cli.platform import Platform
 from cli.session import CommandError
 from clients.errors import KubernetesError
-from clients.resources import APP
+from clients.resources import APP, Manifest
 from clients.temporal import RPC_TIMEOUT
 
 UPDATE_SECONDS = 10.0
@@ -132,11 +133,17 @@ def _ended(ending: asyncio.Future[OperationResult]) -> OperationResult:
 
 async def _tell(platform: Platform, namespace: str, app: str, tell: Tell, own: str) -> bool:
     """Tells the present step; whether Temporal answered. Raises CommandError where the App waits for an operator."""
-    tell(await _step(platform, namespace, app))
     entity = platform.temporal.get_workflow_handle(platform.entity_id(namespace, app))
-    try:
+    status: EntityStatus | None = None
+    with contextlib.suppress(RPCError, WorkflowQueryFailedError):
         status = await entity.query(QUERY_STATUS, result_type=EntityStatus, rpc_timeout=RPC_TIMEOUT)
-    except (RPCError, WorkflowQueryFailedError):
+    try:
+        said = doing(await platform.kubernetes.get(APP, app, namespace), status, own)
+    except KubernetesError as error:
+        said = str(error)
+    if said:
+        tell(said)
+    if status is None:
         return False
     if status.state == OperationState.STOPPED and (why := stopped(status, own, f"{app} -n {namespace}")):
         raise CommandError(why)
@@ -157,13 +164,12 @@ def stopped(status: EntityStatus, own: str, app: str) -> str:
     )
 
 
-async def _step(platform: Platform, namespace: str, app: str) -> str:
-    try:
-        manifest = await platform.kubernetes.get(APP, app, namespace)
-    except KubernetesError as error:
-        return str(error)
-    operation = ((manifest or {}).get("status") or {}).get("operation") or {}
+def doing(app: Manifest | None, status: EntityStatus | None, own: str) -> str:
+    """What the App is at while the run ``own`` is waited for; empty where there is nothing to say, as between the end
+    of its operation and its answer. ``status``: None where the App's workflow does not answer. Pure."""
+    operation = ((app or {}).get("status") or {}).get("operation") or {}
     if operation.get("state") in (None, "Completed", "Failed", "Cancelled"):
-        return "waits for its turn"
+        queued = status is not None and bool(status.queued) and status.requested_by != own
+        return "waits for its turn" if queued else ""
     words = [operation.get("type", ""), operation.get("step", ""), "paused" if operation["state"] == "Paused" else ""]
     return ", ".join(str(word) for word in words if word)

@@ -56,6 +56,13 @@ class NextStage:
         return f"{self.operation}: {self.sentence}" + (f"; then {then}" if then else "")
 
 
+def said(stage: NextStage, *, differs: bool) -> str:
+    """``differs``: whether something is shown with it."""
+    if stage.operation != OperationType.REPAIR:
+        return str(stage)
+    return f"{stage}; what is shown was changed by somebody else" if differs else f"{stage.sentence}: nothing to change"
+
+
 def running(app: Manifest | None, live: Live) -> Running:
     """Of this very App (None: it is not there yet), not of an earlier one of its name. Raises CommandError where what
     is recorded of it was lost."""
@@ -110,8 +117,7 @@ async def next_stage(
     part = await _unfinished(kubernetes, wanted, now.state, live)
     if part is not None:
         return NextStage(part.operation, part.sentence, wanted, ran=True), []
-    said = "the spec is carried out; what is shown was changed by somebody else"
-    return NextStage(operation, said, wanted, ran=True), []
+    return NextStage(operation, "the spec is carried out", wanted, ran=True), []
 
 
 def scaled(deployed: Deployed, whole: DesiredApp) -> Deployed:

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
+from api.app import EndpointServes
 from api.names import LABEL_NODE, app_labels
 from cli.session import CommandError
 from clients.errors import ForbiddenError, NotFoundError
@@ -70,22 +73,56 @@ def is_ready(app: Manifest) -> bool:
     return _ready(app).get("status") == "True"
 
 
-def table(found: Sequence[Loaded]) -> Table | str:
-    if not found:
-        return "There are no Apps"
-    result = Table(box=None, pad_edge=False)
-    for title in ("NAMESPACE", "APP", "PLUGIN", "RUNTIME", "READY", "PHASE", "PRIMARY"):
-        result.add_column(title, no_wrap=True)
-    result.add_column("", overflow="fold")  # a long refusal makes its own column longer, not the others narrower
-    for each in found:
-        metadata, spec, status = each.app["metadata"], each.app["spec"], each.app.get("status") or {}
-        plugin = f"{spec['plugin']['name']} {spec['plugin']['version']}"
-        result.add_row(
-            metadata["namespace"], metadata["name"], plugin, str(status.get("runtimeVersion", "")),
-            _colored(str(status.get("ready", "")), is_ready(each.app)), str(status.get("phase", "")),
-            str(status.get("primary", "")), "" if is_ready(each.app) else escape(_why(each.app)),
-        )  # fmt: skip
-    return result
+_COLUMNS = ("NAMESPACE", "APP", "PLUGIN", "RUNTIME", "READY", "PHASE", "PRIMARY")
+_GIVES_WAY = ("PRIMARY", "PLUGIN", "RUNTIME")
+"""Columns that a narrow terminal does without, the first of these first; the others say which App, and how it is."""
+_GAP, _WHY_WIDTH, _NARROW_WHY = 1, 24, 12
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The table of Apps, by the columns that the terminal has room for."""
+
+    found: Sequence[Loaded]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        rows = [_row(each) for each in self.found]
+        width = {
+            title: max(len(title), *(Text.from_markup(row[title]).cell_len for row in rows)) + _GAP
+            for title in _COLUMNS
+        }
+        why = min(_WHY_WIDTH, max(Text.from_markup(row[""]).cell_len for row in rows))
+        shown = list(_COLUMNS)
+        for title in _GIVES_WAY:
+            if sum(width[each] for each in shown) + why > options.max_width:
+                shown.remove(title)
+        fits = sum(width[each] for each in shown) + min(why, _NARROW_WHY) <= options.max_width
+        result = Table(box=None, pad_edge=False)
+        for title in shown:  # where even these are too wide a name is folded, and none of it lost
+            result.add_column(title, no_wrap=fits or title not in ("NAMESPACE", "APP"), overflow="fold")
+        result.add_column("", overflow="fold")  # a long refusal makes its own column longer, not the others narrower
+        for row in rows:
+            result.add_row(*(row[title] for title in (*shown, "")))
+        yield result
+
+
+def table(found: Sequence[Loaded]) -> Listing | str:
+    return Listing(found) if found else "There are no Apps"
+
+
+def _row(each: Loaded) -> Mapping[str, str]:
+    """By column, as markup."""
+    metadata, spec, status = each.app["metadata"], each.app["spec"], each.app.get("status") or {}
+    return {
+        "NAMESPACE": escape(str(metadata["namespace"])),
+        "APP": escape(str(metadata["name"])),
+        "PLUGIN": escape(f"{spec['plugin']['name']} {spec['plugin']['version']}"),
+        "RUNTIME": escape(str(status.get("runtimeVersion", ""))),
+        "READY": _colored(str(status.get("ready", "")), is_ready(each.app)),
+        "PHASE": escape(str(status.get("phase", ""))),
+        "PRIMARY": escape(str(status.get("primary", ""))),
+        "": "" if is_ready(each.app) else escape(_why(each.app)),
+    }
 
 
 def tree(found: Loaded) -> Tree:
@@ -106,11 +143,21 @@ def tree(found: Loaded) -> Tree:
         step = f", {operation['step']}" if operation.get("step") else ""
         line = f"{operation.get('type')} {operation.get('state', '')}{step}  {operation.get('workflowId', '')}"
         root.add(f"[dim]operation[/dim] {escape(line)}")
-    for endpoint in status.get("endpoints") or []:
-        root.add(f"[dim]endpoint[/dim] {escape(str(endpoint['address']))}")
+    if endpoints := status.get("endpoints") or []:
+        branch = root.add("[dim]endpoints, by names that resolve in the cluster[/dim]")
+        for endpoint in endpoints:
+            branch.add(f"{escape(str(endpoint['address']))}  [dim]{escape(serves(endpoint))}[/dim]")
     for component in sorted(found.components, key=lambda c: str(c["spec"]["component"])):
         _add_component(root, component, found)
     return root
+
+
+def serves(endpoint: Mapping[str, Any]) -> str:
+    """Who answers there, in words."""
+    component = str(endpoint.get("component") or "")
+    if endpoint.get("serves") == EndpointServes.WRITES:
+        return f"writes to {component}"
+    return f"any node of {component}" if component else "any node"
 
 
 def _add_component(root: Tree, component: Manifest, found: Loaded) -> None:

@@ -21,6 +21,7 @@ from watcher.notify.cordons import Cordons
 from watcher.notify.entities import Entities
 from watcher.notify.notifier import Notifier
 from watcher.roles.monitor import RoleMonitor
+from watcher.roles.moved import MovedRoles
 from watcher.roles.record import RoleRecorder
 from watcher.roles.rules import RoleRules
 from watcher.settings import Settings
@@ -49,13 +50,16 @@ async def act(kubernetes: Kubernetes, settings: Settings, lease: LeaderElection)
             monitor = RoleMonitor(cluster, agents, rules, changed)
             suspicions = Suspicions(cluster, settings.installation, notifier.connected)
             failures = FailureDetector(cluster, agents, rules, suspicions, changed, lambda: lease.held)
+            moved = MovedRoles(cluster, rules, monitor.epochs)
             monitor.listen(failures)
+            monitor.listen(moved)
             recorder = RoleRecorder(cluster, monitor.epochs, failures.holders)
             writer = StatusWriter(cluster, monitor, rules, failures.notes, notifier.tell)
             metadata = MetadataWriter(cluster)
             cordons = Cordons(cluster, rules, notifier.tell)
             entities = Entities(cluster.apps.list, settings.installation, notifier.connected, notifier.tell)
-            for part in (notifier, recorder, writer, metadata, suspicions, failures, monitor, cordons, entities):
+            parts = (notifier, recorder, writer, metadata, suspicions, failures, moved, monitor, cordons, entities)
+            for part in parts:
                 await stack.enter_async_context(part)
             log.info("watching", extra={"apps": len(cluster.apps.list()), "pods": len(cluster.pods.list())})
             await asyncio.Event().wait()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from temporalio.exceptions import ApplicationError
 
+from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable
 from activities.agents.node_tools import bound
 from activities.agents.run_tool import run_tool
@@ -18,8 +19,8 @@ from api.steps import Target
 from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, SERVICE, Manifest
-from render.check.applied_parameters import compared
-from render.desired.app import DesiredApp
+from render.check.applied_parameters import compared, effective, node_parameters
+from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 
 READ_TIMEOUT = bound(ToolName.READ_CONFIG)
 
@@ -57,6 +58,26 @@ async def changed_in_engines(platform: Platform, desired: DesiredApp, config_map
 
     answers = await together(compare(name, agent) for name, agent in agents.items())
     return [answer for answer in answers if answer]
+
+
+async def judged_anew(platform: Platform, target: Target, desired: DesiredApp, component: DesiredComponent) -> None:
+    """Engines that are said to run otherwise than they were given are asked once more, and what they say now is noted:
+    one whose Pod was made anew since has read its files."""
+    labels = app_labels(desired.name, component.name)
+    maps, _ = await platform.kubernetes.list(CONFIG_MAP, desired.namespace, labels=labels)
+    notes = {name: note for name, each in _by_name(maps).items() if (note := noted(each)) is not None and note.differs}
+    if not notes:
+        return
+    addresses = await node_addresses(platform, desired)
+    agents = reachable(platform, target, notes)
+
+    async def ask(node: DesiredNode, agent: AgentTarget) -> None:
+        answers, note = await read_back(platform, agent), notes[node.name]
+        now = effective(component, node_parameters(desired, component, node, addresses), answers)
+        if answers and now != note and (now.dynamic, now.restart) == (note.dynamic, note.restart):
+            await note_effective(platform, desired.namespace, node.name, now)
+
+    await together(ask(node, agents[node.name]) for node in component.nodes if node.name in agents)
 
 
 async def read_back(platform: Platform, agent: AgentTarget) -> dict[str, str]:

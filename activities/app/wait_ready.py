@@ -1,12 +1,17 @@
 """Waiting for nodes through the shared watch, telling why it takes long, without an end of its own.
 
 The reason goes into the App's status and an Event; when its cause is gone the wait goes on by itself.
+
+Whoever may edit Deployments can scale the node's to none, or pause it, in the middle of the wait: no Pod would come,
+and Kubernetes complains of nothing. So a wait keeps the Deployments as it needs them. One that was deleted is named as
+the reason, and a Repair makes it anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from temporalio import activity
 
@@ -15,6 +20,7 @@ from activities.agents.engine_state import engine_state
 from activities.agents.node_state import NodeState, summary
 from activities.agents.unbound_claim import waits_for_a_machine, why_unbound
 from activities.app.desired import desired_for
+from activities.cluster.apply import check_owner
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.status import tell_step
@@ -23,6 +29,8 @@ from activities.interceptors.retry_status import tell_going_on, tell_waiting
 from api.names import app_labels
 from api.steps import ErrorType, GroupStep, Step, Target
 from clients.agents import AgentError
+from clients.errors import ConflictError, NotFoundError
+from clients.resources import DEPLOYMENT, Manifest
 
 _STEADY_SECONDS = 2.0
 """A reason counts when it has stood for this long: every start passes through some that mean nothing."""
@@ -37,13 +45,19 @@ _ASK_AGENT_AFTER = 8.0
 _ASK_CLAIM_EVERY = 10.0
 _AGENT_IS_DUE_AFTER = 60.0
 """Seconds after which an agent that does not answer is a reason; before, it may just be starting on a busy machine."""
+DEPLOYMENT_GONE = "its Deployment is gone, and a Repair makes it anew"
 
 
 class NodeWaiter:
-    """Waits until all of some nodes satisfy a condition, and keeps the App's status telling why they do not yet."""
+    """Waits until all of some nodes satisfy a condition, and keeps the App's status telling why they do not yet.
+    ``replicas``: of the nodes' Deployments meanwhile, 0 where their Pods are to go; None: as they are, since another
+    operation decides."""
 
-    def __init__(self, platform: Platform, target: Target, step: str, nodes: Sequence[str]) -> None:
+    def __init__(
+        self, platform: Platform, target: Target, step: str, nodes: Sequence[str], *, replicas: int | None = 1
+    ) -> None:
         self._platform, self._target, self._step, self._nodes = platform, target, step, nodes
+        self._replicas = replicas
         self._told = ""
         self._since: tuple[str, float] = ("", 0.0)
         self._complaining = self._complained = 0.0
@@ -71,6 +85,7 @@ class NodeWaiter:
                 await self._tell("")
                 return states
             left = [state for state in states if not satisfied(state)]
+            left = await together(self._kept(state) for state in left)
             left = await together(self._explained(state, loop.time()) for state in left)
             waited, asked = loop.time() - began, left
             if waited > _ASK_AGENT_AFTER:
@@ -112,6 +127,40 @@ class NodeWaiter:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
         return self.states()
+
+    async def _kept(self, state: NodeState) -> NodeState:
+        """Its Deployment put back where somebody has changed what this wait needs; the cache may be behind, so the
+        live one decides. With the cause where there is none."""
+        platform, namespace = self._platform, self._target.namespace
+        cached = platform.deployments.get(namespace, state.node)
+        if self._replicas is None or (cached is not None and not self._changed_under_it(cached)):
+            return state
+        live = await platform.kubernetes.get(DEPLOYMENT, state.node, namespace)
+        if live is None:
+            return replace(state, reason=state.reason or DEPLOYMENT_GONE) if self._replicas else state
+        if not (changed := self._changed_under_it(live)) or live["metadata"].get("deletionTimestamp"):
+            return state
+        check_owner(self._target, live)
+        # With the version: who writes it just now knows better, and is seen at the next look.
+        change = {
+            "metadata": {"resourceVersion": live["metadata"]["resourceVersion"]},
+            "spec": {"replicas": self._replicas, "paused": False},
+        }
+        try:
+            await platform.kubernetes.patch(DEPLOYMENT, state.node, namespace, change)
+        except (ConflictError, NotFoundError):
+            return state
+        message = f"the Deployment {state.node} was {changed} while its Pod is waited for, and is put back"
+        await tell(platform, self._target, "DeploymentPutBack", message, warning=True)
+        return state
+
+    def _changed_under_it(self, deployment: Manifest) -> str:
+        """What somebody has done to it; empty where it is as the wait needs it."""
+        spec = deployment.get("spec") or {}
+        replicas = int(spec.get("replicas", 1))
+        if bool(replicas) != bool(self._replicas):
+            return f"scaled to {replicas or 'none'}"
+        return "paused" if spec.get("paused") else ""
 
     async def _explained(self, state: NodeState, now: float) -> NodeState:
         """With the cause where a Pod finds no machine since its volume is not there."""

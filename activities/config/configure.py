@@ -22,7 +22,7 @@ from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import agent_of, node_states
 from activities.agents.config_maps import rendered_config_maps
 from activities.agents.push import PushRefusedError, push
-from activities.app.applied_config import note_effective, read_back
+from activities.app.applied_config import judged_anew, note_effective, read_back
 from activities.app.desired import StepContext, desired_for
 from activities.app.observed import update_state
 from activities.app.wait_ready import STUCK_AFTER, NodeWaiter
@@ -41,7 +41,14 @@ from api.reconfigure import ConfigCommitted, ConfigPlan, ConfigPlans, ConfigureS
 from api.steps import ComponentStep, ErrorType, RollNode, Step, Target
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
-from render.check.applied_parameters import dynamic_of, effective, node_parameters, runs_with, unlike
+from render.check.applied_parameters import (
+    dynamic_differs,
+    dynamic_of,
+    effective,
+    node_parameters,
+    runs_with,
+    unlike,
+)
 from render.desired.app import DesiredComponent, DesiredNode
 from render.desired.parameter_order import Turn, turn_of_replica
 from render.desired.spec_parts import changed_parameters
@@ -167,6 +174,9 @@ class Configure:
             answers = await push(platform, agent, manifest, parameters, push_id)
         except PushRefusedError as error:
             raise permanent(ErrorType.ENGINE_REFUSED, f"{node.name}: {error}") from error
+        if note is None:  # somebody has removed it, so only the engine knows whether it has read them at a start
+            told = effective(component, values, answers)
+            restart = told.differs != dynamic_differs(component, told)
         if restart:
             cleared = await clearance(platform, target, want.desired, component, node)
             await cleared.may_stop()
@@ -185,6 +195,7 @@ class Configure:
         # Before the Component itself, which is put back to what is recorded.
         await update_state(platform, target, lambda before: reconfigured(before, want.desired, component), want.live)
         await apply_owned(platform, target, component_resource(want.desired, component))
+        await judged_anew(platform, target, want.desired, component)
         found, _ = await platform.kubernetes.list(
             CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
         )

@@ -188,7 +188,9 @@ class Rotate:
         tool = TOOLS[stage]
         doing = f"{name}: {tool}"
         await tell_step(platform, target, doing)
-        state = await self._there_or_not(NodeWaiter(platform, target, doing, [name]), target, name, stays=stays)
+        # Who leaves may be stopped by a Scale that was interrupted.
+        waiter = NodeWaiter(platform, target, doing, [name], replicas=1 if stays else None)
+        state = await self._there_or_not(waiter, target, name, stays=stays)
         if not (state.running and state.address):
             await self._pass_over(target, state, doing)
             return

@@ -7,7 +7,6 @@ somebody edited. Nothing is restarted by it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -28,7 +27,7 @@ from api.names import app_labels
 from api.steps import Applied, ComponentStep, Step, Target
 from clients.agents import AgentError, AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
-from render.check.applied_parameters import dynamic_of, effective, node_parameters
+from render.check.applied_parameters import dynamic_of, effective, node_parameters, without_restart
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.lists import revision_of
 
@@ -94,9 +93,8 @@ class SyncNodes:
             await tell(self._platform, target, "PushRefused", f"{node.name}: {error}", warning=True)
             raise ApplicationError(f"{node.name} does not take its files: {error}") from error
         if note is not None and after:
-            done = effective(component, values, after)
-            kept = done if done.restart == note.restart else replace(done, restart=note.restart)
-            await note_effective(self._platform, target.namespace, node.name, kept)
+            done = without_restart(component, effective(component, values, after), note)
+            await note_effective(self._platform, target.namespace, node.name, done)
         return True
 
     async def _revision(self, agent: AgentTarget) -> int:

@@ -36,13 +36,19 @@ from clients.resources import (
 from clients.tls.certificates import KeyPair
 from render.check.applied_parameters import unapplied
 from render.desired.app import DesiredApp, DesiredNode
-from render.manifests.deployments import deployment_manifest, keeps_template, without_template
+from render.desired.recorded_state import State
+from render.manifests.deployments import deployment_manifest, put_right
 from render.manifests.lists import budget_manifests, record_manifests, revision_of, service_manifests
 
 _SHOWN = 10
 """Sentences in the answer: enough to read, and histories stay small."""
 
 Live = dict[str, Manifest]
+
+
+class Missing(str):
+    """A sentence on what is not there: an operation at work may wait for that without end, so it makes room for a
+    Repair (``AppSnapshot.missing``). Decided here, where it is found; no word of the sentence counts."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ async def find_drift(
         *_missing_claims(desired, live["PersistentVolumeClaim"], desired.nodes),
     ]
     found += _of_the_app(desired, live, budgets)
-    found += _deployments(desired, live["Deployment"], desired.nodes)
+    found += _deployments(desired, live["Deployment"], desired.nodes, state.state)
     names = [node.name for node in desired.nodes]
     found += changed_addresses(names, live["Service"], live["Deployment"], live["ConfigMap"])
     found += await _config_maps(desired, live["ConfigMap"], live["Service"])
@@ -109,8 +115,8 @@ async def find_first_drift(platform: Platform, desired: DesiredApp, state: Obser
     nodes = [node for node in desired.nodes if (node.component, node.group) in made]
     found = [*await _secrets(platform, desired), *_missing_claims(desired, live["PersistentVolumeClaim"], nodes)]
     found += _of_the_app(desired, live, budgets, kept)
-    found += _deployments(desired, live["Deployment"], nodes)
-    found += [f"ConfigMap {node.name} is missing" for node in nodes if node.name not in live["ConfigMap"]]
+    found += _deployments(desired, live["Deployment"], nodes, state.state)
+    found += [Missing(f"ConfigMap {node.name} is missing") for node in nodes if node.name not in live["ConfigMap"]]
     return found[:_SHOWN]
 
 
@@ -178,7 +184,7 @@ def _compared(wanted: Manifest, live: Live) -> list[str]:
     name = wanted["metadata"]["name"]
     what = f"{wanted['kind']} {name}"
     if name not in live:
-        return [f"{what} is missing"]
+        return [Missing(f"{what} is missing")]
     changed = differences(wanted, live[name])
     if not changed:
         return []
@@ -191,15 +197,15 @@ def _compared(wanted: Manifest, live: Live) -> list[str]:
 def _missing_secrets(desired: DesiredApp, live: Live, authority: KeyPair) -> Iterator[str]:
     name = credentials_name(desired.name)
     if desired.credentials and name not in live:
-        yield f"Secret {name} is missing"
+        yield Missing(f"Secret {name} is missing")
     elif desired.credentials:
         present = live[name].get("data") or {}
         lacking = [each.name for each in desired.credentials if not present.get(each.name)]
-        yield from (f"the {key} in Secret {name} is missing" for key in lacking)
+        yield from (Missing(f"the {key} in Secret {name} is missing") for key in lacking)
     name = agent_tls_name(desired.name)
     secret = live.get(name)
     if secret is None:
-        yield f"Secret {name} is missing"
+        yield Missing(f"Secret {name} is missing")
         return
     if problem := certificate_problem(secret, authority):
         yield f"Secret {name}: the agents' certificate {problem}"
@@ -209,26 +215,32 @@ def _missing_claims(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode
     stored = {node.name for component in desired.components for node in component.stored_nodes}
     for node in nodes:
         if node.name in stored and node.name not in live:
-            yield f"PersistentVolumeClaim {node.name} is missing"
+            yield Missing(f"PersistentVolumeClaim {node.name} is missing")
 
 
-def _deployments(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode]) -> Iterator[str]:
+def _deployments(desired: DesiredApp, live: Live, nodes: Sequence[DesiredNode], state: State) -> Iterator[str]:
+    members = state.members
     for node in nodes:
         component = desired.component(node.component)
-        wanted = deployment_manifest(desired, component, component.group(node.group), node)
+        group = component.group(node.group)
+        wanted = deployment_manifest(desired, component, group, node)
         if node.name in live and (live[node.name].get("spec") or {}).get("paused"):
             # An operation that has just written a node waits for its Pod without end.
-            yield f"the Pod that the paused Deployment {node.name} should make is missing"
-        if node.name in live and keeps_template(wanted, live[node.name]):
-            wanted = without_template(wanted)
+            yield Missing(f"the Pod that the paused Deployment {node.name} should make is missing")
+        if node.name in live:
+            recorded, member = state.groups.get(group.resource_name), members.get(node.name)
+            former = recorded.current if recorded is not None else None
+            wanted = put_right(desired, component, group, node, live[node.name], member, former)
         yield from _compared(wanted, live)
 
 
 def _changed_config_map(node: str, live: Live) -> str:
     """One without a document that can be read is as good as none: a Pod that starts with it waits for another."""
     if node not in live:
-        return f"ConfigMap {node} is missing"
-    return f"ConfigMap {node} was changed" if revision_of(live[node]) else f"what ConfigMap {node} held is missing"
+        return Missing(f"ConfigMap {node} is missing")
+    return (
+        f"ConfigMap {node} was changed" if revision_of(live[node]) else Missing(f"what ConfigMap {node} held is gone")
+    )
 
 
 async def _config_maps(desired: DesiredApp, live: Live, services: Live) -> list[str]:

@@ -16,7 +16,7 @@ from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
 from activities.dependencies import Platform
 from activities.look.astray import end_moves_left, is_false, unwritable
-from activities.look.drift import AppObjects, find_drift, find_first_drift, list_objects
+from activities.look.drift import AppObjects, Missing, find_drift, find_first_drift, list_objects
 from activities.look.rebuild_state import STATE_LOST, rebuild_state
 from activities.roles.drain import evacuations
 from activities.rollout.volumes import expandable_groups, growable, unknown_classes
@@ -124,7 +124,9 @@ class Load:
         if running is not None:
             astray = is_false(manifest, "ReplicasFollow")
             objects = await list_objects(self._platform, running)
-            drift = await find_drift(self._platform, running, live, objects, engines=request.engines, astray=astray)
+            # What an engine is said to run with otherwise may be over, as its Pod was made anew: it is asked again.
+            asked = request.engines or is_false(manifest, "ParametersInEffect")
+            drift = await find_drift(self._platform, running, live, objects, engines=asked, astray=astray)
             drift = [*_unheld(manifest), *drift]
             leaving = await evacuations(self._platform, running)
             if app.spec.failover.automatic and is_false(manifest, "WritesAccepted"):
@@ -245,7 +247,7 @@ class Load:
 def _unheld(manifest: Manifest) -> list[str]:
     """A deletion would go past the platform: engines ended in any order, and volumes kept whatever the policy says."""
     held = FINALIZER in (manifest["metadata"].get("finalizers") or [])
-    return [] if held else [f"the finalizer {FINALIZER} of the App is missing"]
+    return [] if held else [Missing(f"the finalizer {FINALIZER} of the App is missing")]
 
 
 def _told(manifest: Manifest) -> tuple[int, str]:
@@ -284,7 +286,8 @@ def _snapshot(
         refusal_reason=reason,
         refusal=refusal,
         credentials=credentials,
-        drift=drift or [],
+        drift=[str(each) for each in drift or []],
+        missing=[str(each) for each in drift or [] if isinstance(each, Missing)],
         evacuations=leaving or [],
         told_generation=told_generation,
         told=told,

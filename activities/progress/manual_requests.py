@@ -15,7 +15,9 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.cluster.events import tell
 from activities.dependencies import Platform, permanent
+from activities.progress.replaceable import why_never_replaced
 from api.names import entity_workflow_id
 from api.operations import (
     ENTITY_WORKFLOW,
@@ -27,10 +29,12 @@ from api.operations import (
     AppReference,
     EntityStatus,
     OperationResult,
+    OperationType,
 )
-from api.steps import EnqueueRequest, ErrorType, Step, TicketRequest
-from clients.resources import APP
+from api.steps import EnqueueRequest, ErrorType, Step, Target, TicketRequest
+from clients.resources import APP, Manifest
 from clients.temporal import RPC_TIMEOUT, search_attributes
+from render.plugin.bundle import PluginRefused
 
 _FIRST_POLL, _LONGEST_POLL = 0.1, 2.0
 _FORGOTTEN = 3
@@ -46,10 +50,17 @@ class ManualRequests:
 
     @activity.defn(name=Step.ENQUEUE)
     async def enqueue(self, request: EnqueueRequest) -> str:
-        """The ticket. Refuses an App that does not exist: its entity would have nothing to hold on to."""
+        """The ticket. Refuses an App that does not exist: its entity would have nothing to hold on to. And a Failover
+        where the topology has none: it would only keep the App busy until it is refused."""
         where = f"{request.namespace}/{request.app}"
-        if await self._platform.kubernetes.get(APP, request.app, request.namespace) is None:
+        app = await self._platform.kubernetes.get(APP, request.app, request.namespace)
+        if app is None:
             raise permanent(ErrorType.NOT_FOUND, f"there is no App {where}; check namespace and name, or apply it")
+        if request.request.type == OperationType.FAILOVER and (never := await self._never_replaced(app)):
+            uid, asked = str(app["metadata"]["uid"]), request.request
+            target = Target(request.namespace, request.app, uid, "", asked.type, asked.requested_by, asked.reason)
+            await tell(self._platform, target, "FailoverRefused", never, warning=True)
+            raise permanent(ErrorType.NO_CANDIDATE, never)
         reference = AppReference(request.namespace, request.app)
         start: WithStartWorkflowOperation[object, object] = WithStartWorkflowOperation(
             ENTITY_WORKFLOW,
@@ -74,6 +85,22 @@ class ManualRequests:
         except WorkflowUpdateFailedError as error:
             raise ApplicationError(f"the App's entity refuses: {error.cause}", non_retryable=True) from error
         return ticket
+
+    async def _never_replaced(self, app: Manifest) -> str:
+        """By what runs: the spec may name a plugin version that was refused. Empty where that cannot be read."""
+        spec, deployed = app.get("spec") or {}, (app.get("status") or {}).get("deployed") or {}
+        plugin = spec.get("plugin") or {}
+        name = str(deployed.get("plugin") or plugin.get("name") or "")
+        version = str(deployed.get("pluginVersion") or plugin.get("version") or "")
+        try:
+            bundle = await self._platform.plugins.bundle(name, version)
+        except PluginRefused:
+            return ""
+        if bundle is None:
+            return ""
+        topology = str(deployed.get("topology") or spec.get("topology") or "")
+        default = next(each.name for each in bundle.plugin.spec.topologies if each.default)
+        return why_never_replaced(bundle, topology or default)
 
     @activity.defn(name=Step.AWAIT_RESULT)
     async def await_result(self, request: TicketRequest) -> OperationResult:

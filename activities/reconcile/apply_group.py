@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from temporalio import activity
 
@@ -25,6 +26,7 @@ from activities.cluster.claims import renew_unbound
 from activities.cluster.diff import differences
 from activities.cluster.gather import together
 from activities.cluster.lost_pods import remove_lost_pods
+from activities.cluster.state import update_members
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform
 from activities.rollout.plan_roll import ordered, writable_nodes
@@ -32,7 +34,9 @@ from api.names import ANNOTATION_APP_UID, LABEL_APP, UNDECIDED, app_labels
 from api.steps import Applied, GroupStep, Replacement, Step, Target
 from clients.resources import CONFIG_MAP, DEPLOYMENT, SERVICE, VOLUME_CLAIM, Manifest, Resource
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
-from render.manifests.deployments import deployment_manifest, keeps_template, without_template
+from render.desired.recorded_state import State
+from render.desired.state_edits import written
+from render.manifests.deployments import deployment_manifest, hashes_of, keeps_template, put_right
 from render.manifests.objects import node_volume_claim
 
 _SEEN_WITHIN = 30.0
@@ -41,9 +45,10 @@ _SEEN_WITHIN = 30.0
 @dataclass(frozen=True)
 class _Live:
     """Objects that carry the names of the group's nodes, whoever owns them; each checked before it is used. ``ran``:
-    the App has run, so that Pods change only one after another."""
+    the App has run, so that Pods change only one after another. ``state``: what is recorded of the App."""
 
     ran: bool
+    state: State
     config_maps: Mapping[str, Manifest]
     claims: Mapping[str, Manifest]
     deployments: Mapping[str, Manifest]
@@ -62,7 +67,7 @@ class ApplyGroup:
         group = component.group(step.group)
         addresses = await node_addresses(platform, desired)
         ran = want.live.deployed is not None
-        live = await self._live(target, component, ran=ran)
+        live = await self._live(target, component, want.live.state, ran=ran)
         held = held_nodes(desired, component, live.claims)
         if held:  # nodes without a volume yet wait for the same decision
             held |= {node.name for node in component.nodes if node.name not in live.claims}
@@ -70,7 +75,7 @@ class ApplyGroup:
         if not over and bootstrap.has_lost_a_volume(want.live, component, live.config_maps, live.claims):
             # Before there is a claim again, which a Pod may wait for.
             await bootstrap.end_before_deployed(platform, target, desired, component)
-            over, live = True, await self._live(target, component, ran=ran)
+            over, live = True, await self._live(target, component, want.live.state, ran=ran)
         first = first_primary(component, ran=over, held=held)
         chosen = [node for node in group.nodes if not step.nodes or node.name in step.nodes]
         left = [] if ran or step.nodes else await self._serving(target, desired, component, group, live)
@@ -85,10 +90,14 @@ class ApplyGroup:
             held=held,
         )
         await tell_step(platform, target, f"{component.name}/{group.name}: apply")
+        made: dict[str, tuple[str, str]] = {}
         counts = await together(
-            self._node(target, desired, component, group, node, manifest if changed else None, live, bool(held))
+            self._node(target, desired, component, group, node, manifest if changed else None, live, bool(held), made)
             for node, manifest, changed in rendered
         )
+        if made:
+            edit = partial(written, hashes=made)
+            await update_members(platform, target.namespace, group.resource_name, edit)
         for name in step.nodes:
             await self._seen(target, name)
         if ran:
@@ -125,7 +134,11 @@ class ApplyGroup:
             for node in group.nodes
             if states[node.name].ready
             and node.name in live.deployments
-            and keeps_template(deployment_manifest(desired, component, group, node), live.deployments[node.name])
+            and keeps_template(
+                deployment_manifest(desired, component, group, node),
+                live.deployments[node.name],
+                live.state.members.get(node.name),
+            )
         ]
         writable = set(writable_nodes(component, changing, states))
         ranked = [node for batch in ordered(component, changing, states) for node in batch]
@@ -144,7 +157,7 @@ class ApplyGroup:
                     await kubernetes.delete(resource, name, target.namespace, uid=live["metadata"]["uid"])
         return len(surplus)
 
-    async def _live(self, target: Target, component: DesiredComponent, *, ran: bool) -> _Live:
+    async def _live(self, target: Target, component: DesiredComponent, state: State, *, ran: bool) -> _Live:
         # By name, not by label: an object of the name without our label is somebody else's, and must be seen too.
         names = [node.name for node in component.nodes]
 
@@ -157,7 +170,7 @@ class ApplyGroup:
             return present
 
         config_maps, claims, deployments = await together([read(CONFIG_MAP), read(VOLUME_CLAIM), read(DEPLOYMENT)])
-        return _Live(ran, config_maps, claims, deployments)
+        return _Live(ran, state, config_maps, claims, deployments)
 
     async def _node(
         self,
@@ -169,8 +182,11 @@ class ApplyGroup:
         config_map: Manifest | None,
         live: _Live,
         beside_kept: bool,
+        made: dict[str, tuple[str, str]],
     ) -> int:
-        """The number of objects written. The Deployment last: its Pod mounts the others."""
+        """The number of objects written. The Deployment last: its Pod mounts the others. ``made`` gets the hashes of
+        what it was made of: noted afterwards, so that a worker that dies between leaves a node that is rolled once
+        more, and restarts nothing."""
         kubernetes = self._platform.kubernetes
         first, renewed = [], 0
         if config_map is not None:
@@ -188,16 +204,18 @@ class ApplyGroup:
         await together(first)
         deployment = deployment_manifest(desired, component, group, node)
         present = live.deployments.get(node.name)
-        if present is None:
-            await kubernetes.apply(deployment)
-        elif live.ran and keeps_template(deployment, present):
-            kept = without_template(deployment)
-            if not differences(kept, present):
-                return len(first) + renewed
-            change = {"metadata": {"labels": kept["metadata"]["labels"]}, "spec": kept["spec"]}
-            await kubernetes.patch(DEPLOYMENT, node.name, target.namespace, change)
-        elif differences(deployment, present):
+        if present is not None and live.ran:
+            member, recorded = live.state.members.get(node.name), live.state.groups.get(group.resource_name)
+            former = recorded.current if recorded is not None else None
+            deployment = put_right(desired, component, group, node, present, member, former)
+        whole = "template" in deployment["spec"]
+        if whole and (present is None or hashes_of(deployment) != hashes_of({}, live.state.members.get(node.name))):
+            made[node.name] = hashes_of(deployment)
+        if present is not None and not differences(deployment, present):
+            return len(first) + renewed
+        if whole:
             await kubernetes.apply(deployment)
         else:
-            return len(first) + renewed
+            change = {"metadata": {"labels": deployment["metadata"]["labels"]}, "spec": deployment["spec"]}
+            await kubernetes.patch(DEPLOYMENT, node.name, target.namespace, change)
         return len(first) + renewed + 1

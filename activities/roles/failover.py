@@ -28,6 +28,7 @@ from activities.cluster.lost_pods import remove_lost_pods
 from activities.cluster.moving import described, end_left, may_be_under_way, moves_of
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import permanent
+from activities.progress.replaceable import why_never_replaced
 from activities.roles import fencing
 from activities.roles.blocked_replicas import Statuses, start_again, waiting
 from activities.roles.candidates import (
@@ -56,7 +57,16 @@ from render.desired.app import DesiredComponent
 class Failover(FailoverBase):
     @activity.defn(name=Step.PLAN_FAILOVER)
     async def plan_failover(self, request: FailoverRequest) -> Takeover:
-        """What there is to do. Raises NoCandidate where nobody can take over, or only with a loss that is refused."""
+        """What there is to do. Raises NoCandidate where nobody can take over, or only with a loss that is refused: of
+        what a person asked for an Event tells that, as the App's status does not."""
+        try:
+            return await self._planned(request)
+        except ApplicationError as error:
+            if request.asked and error.type == ErrorType.NO_CANDIDATE:
+                await tell(self.platform, request.target, "FailoverRefused", error.message, warning=True)
+            raise
+
+    async def _planned(self, request: FailoverRequest) -> Takeover:
         target = request.target
         want = await self.running(target)
         component = component_of(want.desired, request.component)
@@ -105,13 +115,8 @@ class Failover(FailoverBase):
             await remove_lost_pods(self.platform, target, {node.name for node in component.nodes})
 
     def _check_topology(self, want: StepContext, component: DesiredComponent) -> None:
-        topology = want.desired.bundle.topology(want.desired.topology)
-        if topology.failover != "platform":
-            message = (
-                f"in topology {topology.name} the engine itself replaces a lost primary; "
-                "to move the role while both live, start a Switchover"
-            )
-            raise permanent(ErrorType.NO_CANDIDATE, message)
+        if never := why_never_replaced(want.desired.bundle, want.desired.topology):
+            raise permanent(ErrorType.NO_CANDIDATE, never)
         if want.live.deployed is None and component.name not in want.live.holders:
             raise permanent(ErrorType.NO_CANDIDATE, f"{component.name} has had no primary yet that could be lost")
         if len(component.nodes) < 2:

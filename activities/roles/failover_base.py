@@ -1,4 +1,11 @@
-"""What replacing a lost primary and taking it in again have in common, and the way back where nobody can take over."""
+"""What replacing a lost primary and taking it in again have in common, and the way back where nobody can take over.
+
+No Repair interrupts a Failover, so a Failover waits for nothing that only a Repair brings back. Services of nodes it
+puts back itself (``restored_addresses``): without their addresses nobody can be told anything. For a node that does not
+run, whatever somebody has deleted or spoiled of it (its Deployment, ConfigMap, claim, a Secret, its Pod's labels), it
+waits a moment and ends then: a Repair has its turn, and the next Failover goes on by what is noted, with a proof of its
+own that the source acknowledges nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NoReturn
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -141,23 +149,17 @@ class FailoverBase(RoleMover):
                 return report
             await asyncio.sleep(0.2)
 
-    async def give_up(
-        self, takeover: Takeover, want: StepContext, component: DesiredComponent, why: str, *, begun: bool = False
-    ) -> None:
+    async def give_up(self, takeover: Takeover, want: StepContext, component: DesiredComponent, why: str) -> None:
         """The source is to serve again, and the others to follow it: better the old primary than none.
 
-        From the moment on in which its agent may have been told to start it (``begun``) there is no way forward: a
-        repeat only ends what is begun (``finish_giving_up``). It stays fenced until then. One that does not run now was
-        told nothing: raises NoCandidate, and the next Failover looks anew for who could take over.
+        From the moment on in which its agent may have been told to start it there is no way forward: a repeat only ends
+        what is begun (``finish_giving_up``). It stays fenced until then. Where it does not run now: raises NoCandidate,
+        and the next Failover looks anew for who could take over, once it has proved anew that the source has stopped.
         """
         agents = reachable(self.platform, takeover.target, [takeover.source])
         if takeover.source not in agents:
             message = f"{why}; {takeover.source} does not run now, and serves again when it does"
-            if begun:
-                raise ApplicationError(message)
-            names = [node.name for node in component.nodes if node.name != takeover.source]
-            await start_again(self.platform, takeover.target, reachable(self.platform, takeover.target, names))
-            raise permanent(ErrorType.NO_CANDIDATE, message)
+            await self.end_without(takeover, component, message)
         await tell_step(self.platform, takeover.target, _serving(takeover, why))
         # One that took over and ended before it had saved would lack what it acknowledged: as primary only if it may.
         await self.start(agents[takeover.source], lead=lossy(want, takeover), permit=True)
@@ -167,6 +169,12 @@ class FailoverBase(RoleMover):
         if behind := not_following(failures, takeover.source):
             await tell(self.platform, takeover.target, "DoesNotFollow", behind, warning=True)
 
+    async def end_without(self, takeover: Takeover, component: DesiredComponent, message: str) -> NoReturn:
+        """Raises NoCandidate; the replicas that were stopped so that they follow nobody start again first."""
+        names = [node.name for node in component.nodes if node.name != takeover.source]
+        await start_again(self.platform, takeover.target, reachable(self.platform, takeover.target, names))
+        raise permanent(ErrorType.NO_CANDIDATE, message)
+
     async def finish_giving_up(self, takeover: Takeover, want: StepContext, component: DesiredComponent) -> None:
         """Raises NoCandidate where an earlier attempt has begun to give up."""
         step = str(((want.manifest.get("status") or {}).get("operation") or {}).get("step") or "")
@@ -174,7 +182,7 @@ class FailoverBase(RoleMover):
         if not step.startswith(mark):
             return
         why = step.removeprefix(mark)
-        await self.give_up(takeover, want, component, why, begun=True)
+        await self.give_up(takeover, want, component, why)
         raise permanent(ErrorType.NO_CANDIDATE, why)
 
 

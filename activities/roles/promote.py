@@ -36,6 +36,9 @@ from render.desired.app import DesiredComponent
 
 CANDIDATE_WITHIN = 5.0
 """Seconds in which a chosen node that does not run must be back."""
+BACK_WITHIN = 15.0
+"""The same once it may have been asked: its container may be started anew. Then the Failover ends, for what keeps its
+Pod away may be for a Repair to put back."""
 
 
 class Promote(FailoverBase):
@@ -96,9 +99,7 @@ class Promote(FailoverBase):
         takeover, candidate = request.takeover, request.chosen.candidate
         target = takeover.target
         others = [node.name for node in component.nodes if node.name != takeover.source]
-        agents = reachable(self.platform, target, others)
-        if candidate not in agents:
-            raise ApplicationError(f"{candidate} was chosen and does not run now; waiting until it does")
+        agents = await self._running_or_end(takeover, component, candidate, others)
         noted = await note_move(self.platform, target, component.name, takeover.source, candidate)
         await self.note_final(target, candidate)
         await self._make_writable(request, component, agents[candidate], addresses[takeover.source], noted)
@@ -109,6 +110,20 @@ class Promote(FailoverBase):
             raise ApplicationError(f"after the move {said(holders)}; it should be {candidate} alone")
         # The source stays fenced until it has been taken in again.
         await end_moves(self.platform, target, [candidate])
+
+    async def _running_or_end(
+        self, takeover: Takeover, component: DesiredComponent, candidate: str, others: list[str]
+    ) -> Mapping[str, AgentTarget]:
+        """All that run, the candidate among them. Raises NoCandidate: there is no way back to the source any more, but
+        nothing is to be waited for here."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + BACK_WITHIN
+        while candidate not in (agents := reachable(self.platform, takeover.target, others)):
+            if loop.time() > deadline:
+                message = f"{candidate} was chosen and does not run; it is looked for anew when it does"
+                await self.end_without(takeover, component, message)
+            await asyncio.sleep(0.2)
+        return agents
 
     async def _make_writable(
         self, request: PromoteRequest, component: DesiredComponent, agent: AgentTarget, former: str, noted: Noted

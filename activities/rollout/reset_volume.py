@@ -94,7 +94,7 @@ class Volume:
         await self._only_a_copy()
         await tell_step(self._platform, target, f"{name}: begin with an empty volume")
         await kubernetes.patch(DEPLOYMENT, name, target.namespace, {"spec": {"replicas": 0}})
-        waiter = NodeWaiter(self._platform, target, f"{name}: wait until it has stopped", [name])
+        waiter = NodeWaiter(self._platform, target, f"{name}: wait until it has stopped", [name], replicas=0)
         await waiter.until(lambda state: state.pod is None)
         if live is not None:
             check_own(target, live)

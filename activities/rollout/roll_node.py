@@ -44,8 +44,8 @@ from api.tools import ToolName
 from clients.resources import CONFIG_MAP, DEPLOYMENT, POD, VOLUME_CLAIM
 from render.check.applied_parameters import effective, node_parameters
 from render.desired.app import DesiredComponent, DesiredGroup, DesiredNode
-from render.desired.state_edits import Members, engine_ran, rolled, verified
-from render.manifests.deployments import deployment_manifest
+from render.desired.state_edits import Members, engine_ran, rolled, verified, written
+from render.manifests.deployments import deployment_manifest, hashes_of
 from render.manifests.volumes import needs_start
 
 
@@ -172,6 +172,7 @@ class Node:
         before = _template(live)
         if live is None or differences(deployment, live):
             live = await kubernetes.apply(deployment)
+        await self._note(step, lambda members: written(members, {node.name: hashes_of(deployment)}))
         # Equal quantities written otherwise, or a change beside the template, start no other Pod.
         replaced = before != _template(live)
         if not replaced and step.pod and await self._needs_start(step):

@@ -105,4 +105,7 @@ def _run(options: argparse.Namespace, instance: Instance) -> None:
 def _say_how_to_use(instance: Instance) -> None:
     flag = "" if instance.name == "default" else f" --instance {instance.name}"
     instance.progress.note(f'Use it:      eval "$(.venv/bin/python -m deploy.local{flag} env)"; kubectl get nodes')
-    instance.progress.note(f"Temporal UI: {instance.temporal_ui}")
+    instance.progress.note(
+        f"Temporal UI: {instance.temporal_ui}, on this machine only; elsewhere http://localhost:8233"
+    )
+    instance.progress.note(f"             after: ssh -L 8233:{instance.addresses.node}:8233 THIS-MACHINE")

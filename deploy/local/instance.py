@@ -132,7 +132,8 @@ class Instance:
     def down(self, *, purge: bool = False) -> None:
         """End everything and remove every process, mount, cgroup, interface and route; with `purge` the data too."""
         if not self.exists():
-            raise LocalError(f"There is no instance {self.name} in {self.paths.state}")
+            self.progress.note(f"There is no instance {self.name} in {self.paths.state}: nothing to end")
+            return
         with self._alone():
             self._down()
             if purge:

@@ -9,19 +9,15 @@ import asyncio
 import json
 import os
 import sys
-import time
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
-from api.names import SYSTEM_NAMESPACE
 from cli import installation, plugins
 from cli.session import CommandError
 from clients.errors import KubernetesError
 from clients.kubernetes import Kubernetes
-from clients.resources import APP, POD, SECRET, SERVICE, Manifest
+from deploy.local import example
 from deploy.local.errors import LocalError
 from deploy.local.instance import Instance
 from deploy.local.progress import Progress
@@ -31,11 +27,10 @@ T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGINS = ("redis", "redis-1.1", "zookeeper")
 EXAMPLE = REPOSITORY / "examples" / "production-redis.yaml"
-READY_SECONDS = 300
 
 
-def install(instance: Instance, *, example: bool = False) -> None:
-    """CRDs, certificates, watcher, worker, plugins; with `example` the example App until it is Ready.
+def install(instance: Instance, *, with_example: bool = False) -> None:
+    """CRDs, certificates, watcher, worker, plugins; with `with_example` the example App until it is Ready.
 
     The nodes have the images. May be repeated. Raises LocalError with a sentence and where to look.
     """
@@ -55,11 +50,10 @@ def install(instance: Instance, *, example: bool = False) -> None:
     with progress.step(f"Plugins {', '.join(PLUGINS)}"):
         _run(_plugins(kubeconfig, progress))
     _link_mw(instance)
-    if example:
+    if with_example:
         with progress.step(f"Example App ({EXAMPLE.name})"):
-            instance.kubectl("apply", "-f", str(EXAMPLE))
-            app = _run(_wait(kubeconfig, *_example_key(), progress, instance))
-        for line in _run(_how_to_reach(kubeconfig, app)):
+            lines = _run(_example(kubeconfig, instance))
+        for line in lines:
             progress.note(line)
 
 
@@ -137,70 +131,7 @@ def _build_of(instance: Instance) -> str:
     return Path(archive).stem.rpartition("-")[2]
 
 
-def _example_key() -> tuple[str, str]:
-    documents = yaml.safe_load_all(EXAMPLE.read_text())
-    metadata = next(each["metadata"] for each in documents if each["kind"] == "App")
-    return str(metadata["namespace"]), str(metadata["name"])
-
-
-async def _wait(kubeconfig: str, namespace: str, name: str, progress: Progress, instance: Instance) -> Manifest:
-    deadline = time.monotonic() + READY_SECONDS
+async def _example(kubeconfig: str, instance: Instance) -> list[str]:
     async with await Kubernetes.connect(kubeconfig) as kubernetes:
-        while True:
-            app = await kubernetes.get(APP, name, namespace) or {}
-            status = app.get("status") or {}
-            ready = _ready(app)
-            if ready.get("status") == "True":
-                return app
-            said = str(status.get("message") or ready.get("message") or "no watcher has looked at it yet")
-            progress.update(f"{status.get('ready', '')} nodes ready; {said}")
-            if ready.get("reason") == "InvalidSpec":
-                raise LocalError(f"App {namespace}/{name} is refused: {ready.get('message')}")
-            if time.monotonic() > deadline:
-                raise LocalError(await _what_is_wrong(kubernetes, namespace, name, said, instance))
-            await asyncio.sleep(0.5)
-
-
-async def _what_is_wrong(kubernetes: Kubernetes, namespace: str, name: str, said: str, instance: Instance) -> str:
-    platform, _ = await kubernetes.list(POD, SYSTEM_NAMESPACE)
-    down = [str(pod["metadata"]["name"]) for pod in platform if not _pod_ready(pod)]
-    lines = [f"App {namespace}/{name} is not Ready after {READY_SECONDS} s: {said}"]
-    if down:
-        lines.append(f"  Not ready in {SYSTEM_NAMESPACE}: {', '.join(down)}")
-    lines += [
-        f"  What it does:   .venv/bin/python -m cli status {name} -n {namespace}"
-        f" --kubeconfig {instance.paths.kubeconfig}",
-        f"  Its Events:     {instance.paths.bin}/kubectl --kubeconfig={instance.paths.kubeconfig}"
-        f" describe app {name} -n {namespace}",
-        f"  Its operations: {instance.temporal_ui}",
-        f"  Logs of Pods:   {instance.paths.logs}/pods",
-    ]
-    return "\n".join(lines)
-
-
-async def _how_to_reach(kubeconfig: str, app: Manifest) -> list[str]:
-    namespace, name = str(app["metadata"]["namespace"]), str(app["metadata"]["name"])
-    lines = [f"App {namespace}/{name} is Ready, primary {app['status'].get('primary') or 'none'}"]
-    async with await Kubernetes.connect(kubeconfig) as kubernetes:
-        for endpoint in app["status"].get("endpoints") or []:
-            host, _, port = str(endpoint["address"]).rpartition(":")
-            service = await kubernetes.get(SERVICE, host.split(".")[0], namespace) or {"spec": {}}
-            address = service["spec"].get("clusterIP", "")
-            lines.append(f"  {endpoint['address']}  (from this machine: {address}:{port})")
-        secret = await kubernetes.get(SECRET, f"{name}-credentials", namespace)
-        for key in sorted((secret or {}).get("data") or {}):
-            path = f"'{{.data.{key}}}'"
-            lines.append(
-                f"  {key}: kubectl get secret {name}-credentials -n {namespace} -o jsonpath={path} | base64 -d"
-            )
-    return lines
-
-
-def _ready(app: Manifest) -> dict[str, Any]:
-    conditions: list[dict[str, Any]] = (app.get("status") or {}).get("conditions") or []
-    return next((each for each in conditions if each.get("type") == "Ready"), {})
-
-
-def _pod_ready(pod: Manifest) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+        app = await example.bring_up(kubernetes, instance, EXAMPLE, instance.progress)
+        return await example.how_to_reach(kubernetes, app)

@@ -100,7 +100,6 @@ class Progress:
     def _begin(self, step: Step) -> None:
         with self._lock:
             self._running.append(step)
-            self._all.append(step)
             if self._console.is_terminal and self._live is None:
                 self._live = Live(get_renderable=self._spinners, console=self._console, transient=True)
                 self._live.start()
@@ -108,6 +107,7 @@ class Progress:
     def _end(self, step: Step) -> None:
         with self._lock:
             self._running.remove(step)
+            self._all.append(step)  # in the order in which their lines were printed
             if self._live and not self._running:
                 self._live.stop()
                 self._live = None

@@ -27,7 +27,7 @@ def bring_up(instance: Instance, *, nodes: int | None = None, example: bool = Tr
     with prepare.images_beside(instance.progress) as images:
         instance.up(nodes)
     load_archives(instance, images.result())
-    importlib.import_module(PLATFORM).install(instance, example=example)
+    importlib.import_module(PLATFORM).install(instance, with_example=example)
 
 
 def bring_up_current(progress: Progress, values: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ the engine took what it was given is noted beside them, where the two can be com
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from api.app import Scalar
 from api.effective import Effective, noted
@@ -45,6 +46,18 @@ def effective(component: DesiredComponent, values: Mapping[str, Scalar], read_ba
         if answer is not None and differs(component.parameters[name], values[name], answer)
     }
     return Effective(digest(dynamic), digest(restart), dict(sorted(read_back.items())), unlike)
+
+
+def without_restart(component: DesiredComponent, now: Effective, note: Effective) -> Effective:
+    """``now`` of an engine that was given its dynamic parameters and not restarted: those that it reads at its start it
+    was not given, so it is not said to run otherwise than it was given them. ``note``: what was noted before."""
+    if now.restart == note.restart:
+        return now
+    return replace(now, restart=note.restart, differs=dynamic_differs(component, now))
+
+
+def dynamic_differs(component: DesiredComponent, note: Effective) -> dict[str, list[str]]:
+    return {name: pair for name, pair in note.differs.items() if component.parameters[name].apply == "dynamic"}
 
 
 def _as_written(value: Scalar) -> str:

@@ -55,8 +55,9 @@ def stale_nodes(
                 present = deployments.get(node.name)
                 if present is None:
                     continue
-                outdated = is_outdated(deployment_manifest(desired, component, group, node), present)
-                if outdated or (node.name in members and members[node.name].unverified):
+                member = members.get(node.name)
+                outdated = is_outdated(deployment_manifest(desired, component, group, node), present, member)
+                if outdated or (member is not None and member.unverified):
                     yield Stale(node, group.spec.runtime_version, version_of(present))
 
 

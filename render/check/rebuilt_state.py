@@ -46,7 +46,7 @@ from language.versions import version_key
 from render.desired.recorded_state import GroupState, State, by_ordinal
 from render.desired.revisions import newest_first, read_revision
 from render.desired.spec_parts import pod_facts
-from render.manifests.deployments import is_of, version_of
+from render.manifests.deployments import hashes_of, is_of, version_of
 
 REBUILT = "rebuilt"
 """Instead of a spec's hash: a Deploy then compares everything with the spec."""
@@ -180,6 +180,8 @@ def _group(
                 state=MemberState.NORMAL,
                 version=version_of(each),
                 unverified=rolling and not _serves(each),
+                pod_hash=hashes_of(each)[0],
+                template_hash=hashes_of(each)[1],
             )
             for node, each in sorted(nodes.items())
         )

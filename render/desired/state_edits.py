@@ -151,6 +151,16 @@ def rolled(before: Members, name: str, version: str) -> Members:
     return _edited(before, name, lambda each: each.model_copy(update={"version": version, "unverified": True}))
 
 
+def written(before: Members, hashes: Mapping[str, tuple[str, str]]) -> Members:
+    """``hashes``: by name of the nodes whose Pod templates were written, of the facts and of the template."""
+
+    def edit(member: Member) -> Member:
+        pod, template = hashes.get(member.name, (member.pod_hash, member.template_hash))
+        return member.model_copy(update={"pod_hash": pod, "template_hash": template})
+
+    return tuple(map(edit, before))
+
+
 def verified(before: Members, name: str) -> Members:
     """The node serves, with the version that it should have."""
     return _edited(before, name, lambda each: each.model_copy(update={"unverified": False}))

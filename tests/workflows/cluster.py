@@ -55,6 +55,8 @@ class FakeApp:
     states: list[StateRequest] = field(default_factory=list)
     reports: list[ReportRequest] = field(default_factory=list)
     looks: list[LoadRequest] = field(default_factory=list)
+    results: list[str] = field(default_factory=list)
+    """What the Event at the end of each operation says."""
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from temporalio import activity
@@ -116,7 +116,7 @@ class FakeActivities:
 
     @activity.defn(name=Step.FINISH)
     async def finish(self, target: Target) -> None:
-        await self._begin(Step.FINISH, target)
+        (await self._begin(Step.FINISH, target)).results.append(target.reason)
         snapshot = self._cluster.apps[target.app].snapshot
         told = "Running|Accepted|"
         # Of the way back of an abort the spec's own part stays to be done, as after a Repair.
@@ -170,6 +170,8 @@ class FakeActivities:
     async def plan_failover(self, request: FailoverRequest) -> Takeover:
         """The suspected node is replaced by ``other``, which holds the role already where it is ``writable``."""
         app = await self._begin(Step.PLAN_FAILOVER, request.target, request.node)
+        if nobody := app.failing.get(ErrorType.NO_CANDIDATE):
+            raise ApplicationError(nobody, type=ErrorType.NO_CANDIDATE, non_retryable=True)
         primary = app.writable if app.writable != request.node else ""
         return Takeover(request.target, "server", request.node, request.candidate, primary, request.force)
 
@@ -360,8 +362,16 @@ def activities_of(cluster: FakeCluster, client: Client) -> list[Callable[..., An
 
 @dataclass
 class FakePlatform:
-    """The three things that ``ManualRequests`` uses of a platform."""
+    """What ``ManualRequests`` uses of a platform."""
 
     kubernetes: FakeCluster
     temporal: Client
     installation: str
+    plugins: NoPlugins = field(default_factory=lambda: NoPlugins())
+
+
+class NoPlugins:
+    """None is installed, so nothing is known of a topology."""
+
+    async def bundle(self, name: str, version: str) -> None:
+        return None

@@ -11,7 +11,7 @@ from tests.workflows.running import entity, notify, operation
 
 
 async def test_components_come_in_order(client: Client, cluster: FakeCluster) -> None:
-    cluster.add("ordered")
+    app = cluster.add("ordered")
     await notify(client, "ordered")
     await cluster.until(lambda: "ordered/finish" in cluster.log)
     steps = cluster.steps("ordered")
@@ -27,6 +27,8 @@ async def test_components_come_in_order(client: Client, cluster: FakeCluster) ->
         "record:sentinel",
         "finish",
     ]
+    result = await operation(client, "ordered", "Deploy", 1).result()
+    assert app.results == [result["message"]], "the Event says what came of it, not why it began"  # type: ignore[index]
 
 
 async def test_the_tree_is_the_tree_of_resources(client: Client, cluster: FakeCluster) -> None:

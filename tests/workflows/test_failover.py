@@ -9,10 +9,11 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 
 from api.operations import NoticeKind
 from api.reconfigure import ConfigPlan, ConfigPlans
-from api.steps import RollNode, Step
+from api.steps import ErrorType, RollNode, Step
 from tests.support.stalls import in_time
 from tests.workflows.cluster import FakeApp, FakeCluster
 from tests.workflows.running import idle, notify, operation, say, start_by_hand, suspect
+from tests.workflows.test_by_hand import failure
 from workflows.entity.app import BLIND_FOR, LOOK_AGAIN
 
 STEPS = ["planFailover:x-0", "fence:x-0", "choose", "promote:other"]
@@ -163,7 +164,7 @@ async def test_it_does_not_wait_for_a_second_look_at_what_is_missing(client: Cli
     app.rolls, app.blocked = ["x-1"], {"x-1"}
     await notify(client, "at-once")
     await cluster.until(lambda: "rollNode:x-1" in cluster.steps("at-once"))
-    await cluster.change("at-once", drift=["Deployment x-0 is missing"])
+    await cluster.change("at-once", drift=["Deployment x-0 is missing"], missing=["Deployment x-0 is missing"])
     looks = len(app.looks)
     await notify(client, "at-once", NoticeKind.DRIFT)
     await cluster.until(lambda: len(app.looks) > looks)
@@ -239,6 +240,23 @@ async def test_by_hand_it_runs_whatever_the_spec_says_by_now(client: Client, clu
     handle = await start_by_hand(client, "by-hand-lost", "Failover", node="x-0")
     assert (await handle.result()).outcome == "completed"
     assert cluster.steps("by-hand-lost")[:4] == STEPS
+
+
+async def test_one_that_is_refused_by_hand_leaves_phase_and_message_as_they_are(
+    client: Client, cluster: FakeCluster
+) -> None:
+    """A healthy App said Waiting for half a minute, whatever was done meanwhile."""
+    app = serving(cluster, "not-lost")
+    await notify(client, "not-lost")
+    await cluster.until(lambda: bool(app.reports))
+    app.failing[ErrorType.NO_CANDIDATE] = "server has no other node that could take over"
+    error = await failure(await start_by_hand(client, "not-lost", "Failover"))
+    assert (error.type, app.failing[ErrorType.NO_CANDIDATE] in error.message) == ("Refused", True)
+    looks = len(app.looks)
+    await notify(client, "not-lost")
+    await cluster.until(lambda: len(app.looks) > looks)
+    await idle(client, "not-lost")
+    assert [report.phase for report in app.reports] == ["Running"]
 
 
 async def test_a_paused_app_is_left_alone(client: Client, cluster: FakeCluster) -> None:

@@ -211,7 +211,7 @@ async def test_what_is_missing_is_repaired_under_an_operation_that_waits_for_it(
     app = upgrading(cluster, "stuck", blocked={"x-0"})
     await notify(client, "stuck")
     await cluster.until(lambda: "stuck/rollNode:x-0" in cluster.log)
-    await cluster.change("stuck", drift=["Service x is missing"])
+    await cluster.change("stuck", drift=["Service x is missing"], missing=["Service x is missing"])
     await notify(client, "stuck", NoticeKind.DRIFT)
     await cluster.until(lambda: "stuck/finish" in cluster.log)
     await cluster.change("stuck", blocked=set())
@@ -224,7 +224,7 @@ async def test_what_goes_missing_behind_a_repair_is_put_back_by_another(client: 
     app.blocked = {"server"}
     await notify(client, "behind")
     await cluster.until(lambda: "syncNodes:server" in cluster.steps("behind"))
-    await cluster.change("behind", drift=["Service x is missing"])
+    await cluster.change("behind", drift=["Service x is missing"], missing=["Service x is missing"])
     await notify(client, "behind", NoticeKind.DRIFT)
     await cluster.until(lambda: cluster.steps("behind").count("prepare") == 2)
     await cluster.change("behind", blocked=set())
@@ -234,7 +234,7 @@ async def test_what_goes_missing_behind_a_repair_is_put_back_by_another(client: 
 async def test_the_same_drift_is_repaired_each_time(client: Client, cluster: FakeCluster) -> None:
     cluster.add("each-time", deployed_hash="one")
     for times in (1, 2):
-        await cluster.change("each-time", drift=["Service x is missing"])
+        await cluster.change("each-time", drift=["Service x is missing"], missing=["Service x is missing"])
         await notify(client, "each-time", NoticeKind.DRIFT)
         await cluster.until(lambda times=times: cluster.steps("each-time").count("finish") == times)  # type: ignore[misc]
 

@@ -142,7 +142,7 @@ def of_component(component: ComponentFacts) -> Condition:
 
 def counted(nodes: Sequence[NodeFacts]) -> Condition:
     """The condition Ready of a Group: by its Pods alone."""
-    found = list(_missing(nodes))
+    found = list(_missing(nodes, ""))
     if not nodes:
         found.append(Problem(Kind.NODES_NOT_READY, "there are no nodes yet"))
     return _serving(found, len(nodes))
@@ -157,7 +157,7 @@ def _serving(found: Sequence[Problem], total: int) -> Condition:
 
 
 def _of_component(component: ComponentFacts) -> Iterator[Problem]:
-    yield from _missing(component.nodes)
+    yield from _missing(component.nodes, component.name)
     yield from _holders(component)
     for service in component.missing if component.nodes else ():
         yield Problem(Kind.SERVICE_MISSING, f"the Service {service} is missing, so its clients reach nobody")
@@ -166,11 +166,13 @@ def _of_component(component: ComponentFacts) -> Iterator[Problem]:
         yield from _of_node(component, node)
 
 
-def _missing(nodes: Sequence[NodeFacts]) -> Iterator[Problem]:
+def _missing(nodes: Sequence[NodeFacts], component: str) -> Iterator[Problem]:
+    """``component``: named where the App counts its nodes beside, of all components; else empty."""
     missing = [node.name for node in nodes if not node.ready]
     if missing:
         named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
-        ready = f"{len(nodes) - len(missing)} of {len(nodes)} nodes are ready"
+        of = f"{component}: " if component else ""
+        ready = f"{of}{len(nodes) - len(missing)} of {len(nodes)} nodes are ready"
         yield Problem(Kind.NODES_NOT_READY, f"{ready}; not ready: {named}")
 
 

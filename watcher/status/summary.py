@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api.app import EndpointServes
 from api.group import node_ordinals
-from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, app_labels, node_name
+from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, LABEL_SERVICE_ROLE, app_labels, node_name
 from clients.resources import Manifest
 from watcher.cache import pods
 from watcher.status import conditions
@@ -148,5 +149,13 @@ def _endpoints(app: Manifest, services: Sequence[Manifest]) -> list[dict[str, st
         if pods.label(service, LABEL_APP) != app["metadata"]["name"]:
             continue
         address = f"{metadata['name']}.{metadata['namespace']}.svc:{ports[0]['port']}"
-        found.append({"name": str(metadata["name"]), "address": address})
+        role = pods.label(service, LABEL_SERVICE_ROLE)  # only a writable role has a Service
+        found.append(
+            {
+                "name": str(metadata["name"]),
+                "address": address,
+                "component": pods.label(service, LABEL_COMPONENT),
+                "serves": str(EndpointServes.WRITES if role else EndpointServes.ANY_NODE),
+            }
+        )
     return sorted(found, key=lambda endpoint: endpoint["name"])

@@ -64,6 +64,7 @@ from workflows.entity.start_operation import start_operation
 from workflows.entity.state import EntityInput, EntityState, Ticket
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.errors import root_of
+from workflows.temporal.signal import send
 
 RESYNC = timedelta(minutes=5)
 """How often it looks without having been told to; spread by a tenth either way, so that entities do not march in
@@ -272,7 +273,7 @@ class AppWorkflow:
         self._ending = why
         self._say(f"ending {operation}: {why}")
         with contextlib.suppress(FailureError):  # it has ended by itself meanwhile
-            await child.signal(SIGNAL_ENDING, why)
+            await send(child, SIGNAL_ENDING, why)
         child.cancel()
         await workflow.wait_condition(child.done)
 
@@ -345,7 +346,7 @@ class AppWorkflow:
         self._pausing, self._aborting = verb == Verb.PAUSE, self._aborting or verb == Verb.ABORT
         if verb != Verb.PAUSE:
             self._progress = Progress(self._child, OperationState.RUNNING)  # what waited does not wait any more
-        await self._handle.signal(SIGNAL_CONTROL, verb)
+        await send(self._handle, SIGNAL_CONTROL, verb)
         return SAID[Verb(verb)]
 
     @control.validator

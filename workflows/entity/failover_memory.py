@@ -111,8 +111,10 @@ class FailoverMemory:
         self.acting = self.suspicions.pop(suspicion.node, suspicion)
 
     def learn(self, result: OperationResult, now: datetime) -> None:
-        """How a failover ended."""
+        """How a failover ended. One that was refused has changed nothing, and so changes nothing that is known."""
         acting, self.acting = self.acting, None
+        if result.outcome == Outcome.REFUSED:
+            return
         node = acting.node if acting is not None else _BY_HAND
         if result.outcome == Outcome.FAILED:
             self._failed(node, acting, result.message, now)

@@ -127,7 +127,7 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
     drift = [each for each in snapshot.drift if each not in memory.unrepairable] if snapshot.deployed_hash else []
     if memory.halfway == snapshot.operation == OperationType.UPGRADE_PLUGIN and not stands:
         # Files of both versions look like drift, and the operation knows what was said to it.
-        drift = [sentence for sentence in drift if is_missing(sentence)]
+        drift = [sentence for sentence in drift if sentence in snapshot.missing]
     if drift and memory.repair is not None:
         message = f"{OperationType.REPAIR} {memory.repair.how}: {memory.repair.message}"
         return Decision(telling=Telling(Phase.WAITING, message, failed_operation=OperationType.REPAIR))
@@ -163,11 +163,6 @@ def plan(snapshot: AppSnapshot, memory: Memory) -> Decision:
 
 def _shortened(drift: Sequence[str]) -> str:
     return drift[0] + (f" and {len(drift) - 1} more" if len(drift) > 1 else "")
-
-
-def is_missing(sentence: str) -> bool:
-    """Whether it says so of an object, in the words of ``activities.look.drift``."""
-    return sentence.endswith(" is missing")
 
 
 def must_tell(snapshot: AppSnapshot, telling: Telling) -> bool:

@@ -10,7 +10,6 @@ from datetime import datetime
 from api.look import AppSnapshot
 from api.operations import OperationType
 from workflows.entity.drain import next_move
-from workflows.entity.planner import is_missing
 from workflows.entity.state import EntityState
 
 
@@ -50,7 +49,7 @@ def room_for(
     if not waiting and move is not None and move.reason not in before:
         move = None
     drift = frozenset(newest.drift) - frozenset(state.unrepairable)
-    found = frozenset(sentence for sentence in drift if rotating or is_missing(sentence))
+    found = drift if rotating else drift & frozenset(newest.missing)
     if rotating:  # a role that may not move yet may be free to at a later look
         found |= {each.message for each in newest.evacuations if each.candidate}
     if operation == OperationType.DELETE:

@@ -7,14 +7,16 @@ and no drift interrupts it: half a failover is an App without a primary.
 from __future__ import annotations
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from api.failover import Chosen, FailoverRequest, Fenced, FenceRequest, PromoteRequest, ReadmitRequest, Takeover
 from api.operations import OperationInput, OperationResult, OperationType, Outcome
-from api.steps import Step, Target
+from api.steps import ErrorType, Step, Target
 from workflows.operations.shared.apply_app import target_of
 from workflows.operations.shared.control import Controlled, controlled
 from workflows.operations.shared.manual_start import begun_by_entity, manual_start
 from workflows.temporal.activity_call import run_step
+from workflows.temporal.errors import root_of
 
 
 @workflow.defn(name=OperationType.FAILOVER)
@@ -41,8 +43,16 @@ async def _failover(target: Target, request: OperationInput) -> OperationResult:
         request.seen,
         request.address,
         request.in_sync_since,
+        request.asked,
     )
-    takeover = await run_step(Step.PLAN_FAILOVER, wish, Takeover, "who is lost, who could take over")
+    try:
+        takeover = await run_step(Step.PLAN_FAILOVER, wish, Takeover, "who is lost, who could take over")
+    except ActivityError as error:
+        cause = root_of(error)
+        if request.asked and isinstance(cause, ApplicationError) and cause.type == ErrorType.NO_CANDIDATE:
+            # Nothing was touched, so there is nothing that the App would wait for: who asked is told.
+            return OperationResult(target.operation, Outcome.REFUSED, cause.message, target.workflow_id)
+        raise
     if not takeover.source:
         return OperationResult(target.operation, Outcome.NOTHING, takeover.message, target.workflow_id)
     primary, said, lost = takeover.primary, "", ""

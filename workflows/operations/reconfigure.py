@@ -66,8 +66,8 @@ class ReconfigureWorkflow(Controlled):
                     )
                 touched.clear()
                 committed.append(plan)
-            await run_step(Step.FINISH, target, type(None), "note what runs")
             message = _result(plans.components, differs)
+            await run_step(Step.FINISH, replace(target, reason=message), type(None), "note what runs")
             return OperationResult(target.operation, Outcome.COMPLETED, message, target.workflow_id)
 
         async def undo() -> str:

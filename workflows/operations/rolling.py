@@ -38,11 +38,11 @@ async def prepared(target: Target) -> Plan:
 
 
 async def finished(target: Target, plan: Plan, message: str) -> OperationResult:
-    """Records what runs now, as the engines say."""
+    """Records what runs now, as the engines say. ``message``: what came of it, which the Event says too."""
     for component in plan.components:
         step = ComponentStep(target, component.name)
         await run_step(Step.RECORD, step, type(None), f"{component.name}: record what runs")
-    await run_step(Step.FINISH, target, type(None), "note what runs")
+    await run_step(Step.FINISH, replace(target, reason=message or target.reason), type(None), "note what runs")
     workflow.set_current_details(f"{target.operation} of **{target.namespace}/{target.app}**: {message}")
     return OperationResult(target.operation, Outcome.COMPLETED, message, target.workflow_id)
 

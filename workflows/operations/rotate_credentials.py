@@ -8,6 +8,8 @@ same way, until the first engine has forgotten the former password.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
@@ -53,7 +55,7 @@ class RotateCredentialsWorkflow(Controlled):
                     raise
                 return result(Outcome.REFUSED, cause.message)
             outcome, message = await self._through(target, stage, ask=True)
-            await run_step(Step.FINISH, target, type(None), "note that it is done")
+            await run_step(Step.FINISH, replace(target, reason=message), type(None), "note that it is done")
             return result(outcome, message)
 
         async def undo() -> str:

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from temporalio import workflow
 
+from api.meta import counted
 from api.operations import OperationInput, OperationResult, OperationType
 from api.steps import (
     Applied,
@@ -57,7 +58,7 @@ class ScaleWorkflow(Controlled):
                 removed += await _remove(self.control, target, node, plan.components)
             added = sum(len(group.nodes) for component in plan.adding for group in component.groups)
             notes = "".join(f"; {note}" for note in removed if note)
-            return await finished(target, whole, f"{added} nodes added, {len(removed)} removed{notes}")
+            return await finished(target, whole, f"{counted(added, 'node')} added, {len(removed)} removed{notes}")
 
         return await controlled(OperationType.SCALE, request, self.control, body)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from temporalio import workflow
 
+from api.meta import counted
 from api.operations import OperationInput, OperationResult, OperationType
 from api.steps import Applied, ComponentStep, RolledBack, Step
 from workflows.operations.rolling import finished, prepared
@@ -34,7 +35,9 @@ class UpgradePluginWorkflow(Controlled):
                 await self.control.safe_point(target, f"before {component.name}")
                 step = ComponentStep(target, component.name)
                 given += (await run_step(Step.SYNC_NODES, step, Applied, f"{component.name}: files and tools")).changed
-            return await finished(target, plan, f"{request.reason}: {given} nodes have it, none was restarted")
+            return await finished(
+                target, plan, f"{request.reason}: {counted(given, 'node')} got it, none was restarted"
+            )
 
         async def undo() -> str:
             await run_step(Step.ROLL_BACK, target, RolledBack, "the former version")

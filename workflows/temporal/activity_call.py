@@ -67,8 +67,9 @@ LIMITS: dict[Step, Limits] = {
     Step.SWITCHOVER: Limits(timedelta(minutes=3), urgent=True),
     Step.PLAN_FAILOVER: Limits(timedelta(minutes=1), attempts=5, urgent=True),
     Step.FENCE: Limits(timedelta(minutes=2), urgent=True),
-    Step.CHOOSE: Limits(timedelta(minutes=2), attempts=20, urgent=True),
-    Step.PROMOTE: Limits(timedelta(minutes=2), attempts=20, urgent=True),
+    # No Repair interrupts a Failover, so what several attempts have not brought about must not keep one from its turn.
+    Step.CHOOSE: Limits(timedelta(minutes=2), attempts=8, urgent=True),
+    Step.PROMOTE: Limits(timedelta(minutes=2), attempts=8, urgent=True),
     Step.READMIT: Limits(timedelta(minutes=3), attempts=3),
     Step.ROLL_NODE: _WAITING,
     Step.EXPAND_VOLUMES: Limits(timedelta(minutes=15)),

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from api.operations import EntityStatus, Verb
 from cli.history import Entry, query, spoken, table
 from cli.main import app
-from cli.operate import stopped
+from cli.operate import doing, stopped
 from cli.platform import Found, Given, connect, find
 from cli.session import CommandError
 from clients.errors import ForbiddenError
@@ -94,6 +94,22 @@ def test_history_is_readable() -> None:
     assert "Nothing is known" in printed(table([]))
     assert "none has run yet" in printed(table([], exists=True))
     assert (spoken(timedelta(seconds=4.25)), spoken(timedelta(hours=2, minutes=7))) == ("4.2s", "2h07m")
+
+
+def test_a_run_waits_for_its_turn_before_its_operation_and_not_after_it() -> None:
+    """The step came first, and after it that the run waited for its turn."""
+
+    def app_that(state: str) -> dict[str, Any]:
+        return {"status": {"operation": {"type": "Switchover", "step": "a: move its role to b", "state": state}}}
+
+    before = EntityStatus("Upgrade", "e/u/Upgrade/1", ["ticket-1"], requested_by="")
+    own = EntityStatus("Switchover", "e/u/Switchover/1", ["ticket-1"], requested_by="own")
+    after = EntityStatus("waiting for a change")
+    assert doing(app_that("Completed"), before, "own") == "waits for its turn"
+    assert doing(app_that("Completed"), own, "own") == "", "it begins"
+    assert doing(app_that("Running"), own, "own") == "Switchover, a: move its role to b"
+    assert doing(app_that("Completed"), after, "own") == ""
+    assert doing(None, None, "own") == ""
 
 
 def test_a_failover_is_not_said_to_wait_behind_what_is_stopped() -> None:

@@ -15,7 +15,7 @@ from api.names import ANNOTATION_EFFECTIVE
 from api.operations import OperationType
 from cli import rendering
 from cli.session import CommandError
-from cli.stage import NextStage
+from cli.stage import NextStage, said
 from clients.kubernetes import Kubernetes
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import DEFINITION, manifest, shelf, store
@@ -44,12 +44,14 @@ async def rendered(world: World, **spec: Any) -> tuple[NextStage, dict[str, rend
 async def test_where_the_spec_is_carried_out_nothing_would_change(world: World) -> None:
     stage, changes = await rendered(world)
     assert (stage.operation, changes) == ("Repair", {})
+    assert said(stage, differs=bool(changes)) == "the spec is carried out: nothing to change"
 
 
 async def test_an_edit_by_hand_is_what_would_be_put_back(world: World) -> None:
     live = world.object("Group", "books-store-g")
     world.cluster.put({**live, "spec": {**live["spec"], "image": "evil:1"}})
     stage, changes = await rendered(world)
+    assert said(stage, differs=bool(changes)).endswith("what is shown was changed by somebody else")
     assert stage.operation == "Repair"
     assert list(changes) == ["Group books-store-g"]
     assert {"-  image: evil:1", "+  image: shelf:1"} <= set(changes["Group books-store-g"].diff)

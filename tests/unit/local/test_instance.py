@@ -118,8 +118,14 @@ def test_an_instance_that_is_not_there_says_so(tmp_path: Path) -> None:
     missing = Instance("probe", state=tmp_path / "none")
     with pytest.raises(LocalError, match="make up"):
         _ = missing.addresses
-    with pytest.raises(LocalError, match="There is no instance"):
-        missing.down()
+
+
+def test_where_there_is_nothing_to_end_down_says_so_and_is_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MW_STATE", str(tmp_path / "none"))
+    assert cli.main(["--instance", "probe", "down", "--purge"]) == 0
+    assert "nothing to end" in capsys.readouterr().err
 
 
 def test_a_directory_with_something_else_in_it_is_not_taken(tmp_path: Path) -> None:

@@ -30,6 +30,15 @@ def test_the_table_names_each_step_what_was_made_in_it_and_the_whole() -> None:
     assert lines[3][1:] == ["12.3", "built"]
 
 
+def test_the_table_has_the_order_of_the_lines_before_it() -> None:
+    shown, text = progress()
+    with shown.step("Images"), shown.step("Network"):
+        pass
+    shown.print_table()
+    lines = [line.split() for line in text.getvalue().splitlines()]
+    assert [line[1] for line in lines[:2]] == [line[0] for line in lines[3:5]] == ["Network", "Images"]
+
+
 @pytest.mark.parametrize("terminal", [False, True])
 def test_steps_that_run_side_by_side_speak_for_themselves(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.local.progress.QUIET_SECONDS", -1)

@@ -10,6 +10,7 @@ Every step may be repeated, and every boundary between two of them is a safe poi
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from temporalio import workflow
@@ -77,8 +78,8 @@ async def _converge(operation: OperationType, request: OperationInput, control: 
         ready.add(part.name)
 
     await control.abortable(lambda: _each([component(part) for part in plan.components]))
-    await run_step(Step.FINISH, target, type(None), "note what is deployed")
     nodes = sum(len(group.nodes) for part in plan.components for group in part.groups)
     message = f"{counted(len(plan.components), 'component')}, {counted(nodes, 'node')} ready"
+    await run_step(Step.FINISH, replace(target, reason=message), type(None), "note what is deployed")
     workflow.set_current_details(f"{operation} of **{where}**: {message}")
     return OperationResult(operation, Outcome.COMPLETED, message, target.workflow_id)

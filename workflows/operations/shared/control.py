@@ -33,6 +33,7 @@ from api.operations import (
 from api.steps import ErrorType, StateRequest, Step, Target
 from workflows.temporal.activity_call import run_step
 from workflows.temporal.errors import root_of
+from workflows.temporal.signal import send
 
 _NOT_THE_STEPS = frozenset({ErrorType.SPEC_CHANGED, ErrorType.NOT_FOUND})
 
@@ -153,7 +154,7 @@ async def tell_state(target: Target, state: OperationState, message: str, step: 
     parent = workflow.info().parent
     if parent is not None:
         handle = workflow.get_external_workflow_handle(parent.workflow_id)
-        await handle.signal(SIGNAL_PROGRESS, Progress(target.workflow_id, state, message))
+        await send(handle, SIGNAL_PROGRESS, Progress(target.workflow_id, state, message))
     await run_step(Step.TELL_STATE, StateRequest(target, step, state, message), type(None), f"{state}: {message}")
 
 

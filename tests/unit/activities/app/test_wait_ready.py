@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -13,8 +13,9 @@ from activities.agents.node_state import NodeState
 from activities.app.wait_ready import NodeWaiter
 from activities.dependencies import Platform
 from api.steps import ErrorType, Target
+from clients.resources import DEPLOYMENT
 from proto import agent_pb2
-from tests.unit.activities.support.cluster import World
+from tests.unit.activities.support.cluster import NAMESPACE, World
 from tests.unit.render.support import store
 
 TARGET = Target("library", "books", "uid-1", "hash", "Upgrade", "")
@@ -151,3 +152,56 @@ async def test_an_engine_that_ended_once_or_copies_data_is_waited_for_and_so_is_
         await once
     ready(world, "True")
     await first
+
+
+# What somebody does to the node's Deployment meanwhile
+
+
+async def edited(world: World, **spec: Any) -> None:
+    world.cluster.gets_ready = lambda _: False  # a paused one makes no other Pod
+    live = world.object("Deployment", NODE)
+    world.cluster.put({**live, "spec": {**live["spec"], **spec}})
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"), [({"replicas": 0}, "scaled to none"), ({"paused": True}, "paused")], ids=["scaled", "paused"]
+)
+async def test_a_deployment_that_is_changed_under_the_wait_is_put_back(
+    world: World, spec: dict[str, Any], said: str
+) -> None:
+    """It waited for the Pod without end, and named no reason."""
+    waits = asyncio.create_task(waited(world, AFTER))
+    await asyncio.sleep(3)
+    await edited(world, **spec)
+    await asyncio.sleep(10)
+    live = world.object("Deployment", NODE)["spec"]
+    assert (live["replicas"], bool(live.get("paused"))) == (1, False)
+    assert any(event.startswith(f"DeploymentPutBack: the Deployment {NODE} was {said}") for event in world.events())
+    ready(world, "True")
+    await asyncio.wait_for(waits, 4 * AFTER)
+
+
+async def test_a_deployment_that_is_deleted_under_the_wait_is_named_and_ends_the_step(world: World) -> None:
+    """So that a Repair can make it anew, also where the operation is on its way back."""
+    waits = asyncio.create_task(waited(world, AFTER))
+    await world.cluster.delete(DEPLOYMENT, NODE, NAMESPACE)
+    with pytest.raises(ApplicationError, match=f"{NODE}: its Deployment is gone") as raised:
+        await asyncio.wait_for(waits, 4 * AFTER)
+    assert raised.value.type == ErrorType.NODE_STUCK
+    assert any(event.startswith(f"Waiting: {NODE}: its Deployment is gone") for event in world.events())
+
+
+async def test_a_node_that_is_to_stop_is_not_started_by_whoever_scales_it_up(world: World) -> None:
+    """And whoever waits for a node of which another operation decides leaves it as it is."""
+    waiter = NodeWaiter(world.platform, world.target("Upgrade"), "stop", [NODE], replicas=0)
+
+    async def until(_: None) -> None:
+        await waiter.until(
+            lambda state: state.pod is None and world.object("Deployment", NODE)["spec"]["replicas"] == 0
+        )
+
+    await asyncio.wait_for(world.do(until, None), 10)
+    leaves = NodeWaiter(world.platform, world.target("Upgrade"), "leave", [NODE], replicas=None)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(world.do(lambda _: leaves.until(lambda state: state.ready), None), 10)
+    assert world.object("Deployment", NODE)["spec"]["replicas"] == 0

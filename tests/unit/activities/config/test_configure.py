@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -223,6 +224,65 @@ async def test_an_agent_that_refuses_its_files_is_told_and_tried_again(world: Wo
         await synced(world)
     assert not error.value.non_retryable
     assert "PushRefused: books-store-g-0: no space left" in world.events()
+
+
+async def test_an_engine_is_not_said_to_differ_from_what_it_was_not_given(world: World) -> None:
+    """A Reconfigure with a restart was ended, and a Repair put the former files back: the engine ran with the new
+    threads, and was never restarted with the former ones, but was said to differ from them."""
+    world.edit(components=config(threads=4))
+    world.agents.unreachable.add(NODES[1])
+    live, told = world.object("ConfigMap", NODES[1]), note(world, NODES[1])
+    annotations = {**live["metadata"]["annotations"], "middleware.io/effective": replace(told, restart="").annotation()}
+    world.cluster.put({**live, "metadata": {**live["metadata"], "annotations": annotations}})
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": "4"}
+    world.edit(components=config())
+    await synced(world)
+    assert (note(world, NODES[1]).restart, note(world, NODES[1]).differs) == ("", {})
+    assert (await world.load()).operation == OperationType.RECONFIGURE, "it is restarted by that, and then it counts"
+
+
+async def test_an_engine_whose_pod_was_made_anew_since_is_asked_again_before_it_is_said_to_differ(world: World) -> None:
+    world.edit(components=config(threads=4))
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": "2"}
+    for node in NODES:
+        await configure(world, node)
+    assert note(world, NODES[1]).differs == {"threads": ["4", "2"]}
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": "4"}
+    step = ComponentStep(world.target(OperationType.RECONFIGURE), "store")
+    assert (await world.do(Configure(world.platform).commit_config, step)).differs == []
+    assert note(world, NODES[1]).differs == {}
+
+
+async def test_one_that_is_said_to_differ_is_asked_at_every_look(world: World) -> None:
+    """Not only every five minutes: it may run with what was asked by now."""
+    world.edit(components=config(threads=4))
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": "2"}
+    for node in NODES:
+        await configure(world, node)
+    await world.do(
+        Configure(world.platform).commit_config, ComponentStep(world.target(OperationType.RECONFIGURE), "store")
+    )
+    live = world.object("App", "books")
+    differs = {"type": "ParametersInEffect", "status": "False", "reason": "ParametersDiffer", "message": "x"}
+    differs["lastTransitionTime"] = "2026-01-01T00:00:00Z"
+    conditions = [*live["status"].get("conditions", []), differs]
+    world.cluster.put({**live, "status": {**live["status"], "conditions": conditions}})
+    assert (await world.load()).drift == []
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": "4"}
+    assert (await world.load()).drift, (await world.load()).refusal
+    await synced(world)
+    assert note(world, NODES[0]).differs == {}
+    assert (await world.load()).drift == []
+
+
+async def test_without_a_note_the_engine_itself_says_whether_it_lacks_a_restart(world: World) -> None:
+    """Somebody had deleted the ConfigMap in mid-Reconfigure, and its note went with it."""
+    world.edit(components=config(threads=4))
+    live = world.object("ConfigMap", NODES[1])
+    world.cluster.put({**live, "metadata": {**live["metadata"], "annotations": {}}})
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": "2"}
+    await configure(world, NODES[1])
+    assert world.agents.called("restart") == [NODES[1]]
 
 
 # Parameters with an order

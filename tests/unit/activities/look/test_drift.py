@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from activities.cluster.diff import differences
-from activities.look.drift import _deployments, without_pending_scale
+from activities.look.drift import Missing, _deployments, without_pending_scale
+from activities.reconcile.prepare import Prepare
 from api.app import App
 from api.names import LABEL_APP
 from api.operations import OperationType
@@ -27,7 +28,6 @@ from render.manifests.lists import record_manifests
 from tests.unit.activities.support.cluster import NAMESPACE, World
 from tests.unit.activities.support.ledger import Ledger
 from tests.unit.render.support import app, store
-from workflows.entity.planner import is_missing
 
 NODE = "books-store-g-0"
 
@@ -120,7 +120,7 @@ def test_nodes_of_another_record_are_left_to_a_rolling_operation(after: App) -> 
     wanted = deployments(now)
     assert is_outdated(wanted[NODE], live[NODE])
     assert not is_outdated(wanted["books-watch-default-0"], live["books-watch-default-0"]) or operation == "Upgrade"
-    assert list(_deployments(now, live, now.nodes)) == []
+    assert list(_deployments(now, live, now.nodes, ledger.state)) == []
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_an_edit_of_a_deployment_by_hand_is_put_right() -> None:
     live[NODE]["spec"]["template"]["spec"]["containers"][0]["image"] = "evil:1"
     del live["books-store-g-1"]
     runs = ledger.runs()
-    said = list(_deployments(runs, live, runs.nodes))
+    said = list(_deployments(runs, live, runs.nodes, ledger.state))
     assert said[0].startswith(f"Deployment {NODE} was changed: spec.replicas, spec.template")
     assert said[1:] == ["Deployment books-store-g-1 is missing"]
 
@@ -162,7 +162,7 @@ def test_what_somebody_adds_that_keeps_a_pod_from_coming_is_drift(edit: Callable
     ledger = Ledger(books())
     live = deployments(ledger.runs())
     edit(live[NODE]["spec"])
-    assert list(_deployments(ledger.runs(), live, ledger.runs().nodes))
+    assert list(_deployments(ledger.runs(), live, ledger.runs().nodes, ledger.state))
 
 
 def test_a_paused_deployment_is_missed_like_one_that_is_gone() -> None:
@@ -170,7 +170,7 @@ def test_a_paused_deployment_is_missed_like_one_that_is_gone() -> None:
     ledger = Ledger(books())
     live = deployments(ledger.runs())
     live[NODE]["spec"]["paused"] = True
-    assert is_missing(next(iter(_deployments(ledger.runs(), live, ledger.runs().nodes))))
+    assert isinstance(next(iter(_deployments(ledger.runs(), live, ledger.runs().nodes, ledger.state))), Missing)
 
 
 def test_a_node_that_waits_to_be_rolled_is_put_right_but_for_its_pod() -> None:
@@ -179,7 +179,7 @@ def test_a_node_that_waits_to_be_rolled_is_put_right_but_for_its_pod() -> None:
     live[NODE]["spec"]["replicas"] = 0
     ledger.app = books(version="2")
     now = ledger.prepare(OperationType.UPGRADE)
-    assert list(_deployments(now, live, now.nodes)) == [f"Deployment {NODE} was changed: spec.replicas"]
+    assert list(_deployments(now, live, now.nodes, ledger.state)) == [f"Deployment {NODE} was changed: spec.replicas"]
 
 
 def test_without_its_template_a_deployment_says_nothing_of_its_pod() -> None:
@@ -216,9 +216,9 @@ async def test_a_config_map_that_holds_nothing_any_more_is_missed_like_one_that_
     """In mid-upgrade the Pod that just started waited for what it should hold, and the Upgrade for the Pod."""
     world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
     world.cluster.put({**world.object("ConfigMap", NODE), "data": data})
-    drift = (await world.load()).drift
-    assert drift
-    assert all(is_missing(sentence) for sentence in drift)
+    looked = await world.load()
+    assert looked.drift
+    assert looked.missing == looked.drift
     await world.carry_out(OperationType.REPAIR)
     assert (await world.load()).drift == []
 
@@ -319,3 +319,47 @@ async def test_a_pod_that_has_lost_its_labels_makes_room_for_its_nodes_own() -> 
     assert f"{NODE}-lost" not in world.names("Pod")
     assert {"somebodys-own", serves["metadata"]["name"]} <= set(world.names("Pod"))
     assert (await world.load()).drift == []
+
+
+# What a tenant can do to a node's Deployment
+
+
+@pytest.mark.parametrize("annotation", [POD_HASH, TEMPLATE_HASH])
+@pytest.mark.parametrize("value", ["anything", None], ids=["edited", "removed"])
+async def test_an_edited_hash_causes_no_restart_and_hides_nothing(annotation: str, value: str | None) -> None:
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    live = world.object("Deployment", NODE)
+    if value is None:
+        del live["metadata"]["annotations"][annotation]
+    else:
+        live["metadata"]["annotations"][annotation] = value
+    live["spec"]["template"]["spec"]["containers"][0]["image"] = "evil:1"
+    world.cluster.put(live)
+    looked = await world.load()
+    assert looked.operation == "", "nothing is to be rolled"
+    assert any("spec.template" in each for each in looked.drift), "and the edited Pod template is seen"
+    await world.carry_out(OperationType.REPAIR)
+    after = world.object("Deployment", NODE)
+    assert after["spec"]["template"]["spec"]["containers"][0]["image"] != "evil:1"
+    looked = await world.load()
+    assert (looked.operation, looked.drift) == ("", [])
+
+
+async def test_a_pod_template_that_was_edited_before_its_turn_in_an_upgrade_is_put_back_to_what_it_was() -> None:
+    """A primary that finds no machine gives its role to nobody, so its turn never came (``mw abort``)."""
+    world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
+    world.edit(runtimeVersion="2")
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.UPGRADE))
+    await world.do(Prepare(world.platform).services, world.target(OperationType.UPGRADE))
+    live = world.object("Deployment", NODE)
+    before = copy.deepcopy(live["spec"]["template"])
+    live["spec"]["template"]["spec"]["containers"][0]["image"] = "evil:1"
+    world.cluster.put(live)
+    looked = await world.load()
+    assert any(each.startswith(f"Deployment {NODE} was changed: spec.template") for each in looked.drift), looked.drift
+    await world.carry_out(OperationType.REPAIR)
+    after = world.object("Deployment", NODE)
+    assert after["spec"]["template"] == before
+    assert after["metadata"]["labels"][VERSION_LABEL] == "1", "its turn is yet to come"
+    looked = await world.load()
+    assert (looked.operation, looked.drift) == (OperationType.UPGRADE, [])

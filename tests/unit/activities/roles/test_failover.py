@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -107,6 +108,18 @@ async def test_an_engine_that_elects_by_itself_is_not_interfered_with() -> None:
         await planned(elects)
 
 
+@pytest.mark.parametrize("asked", [False, True])
+async def test_who_asks_by_hand_for_what_cannot_be_is_told_in_an_event(world: World, asked: bool) -> None:
+    """The App's status does not say it: nothing of the App waits for that."""
+    for node in NODES[1:]:
+        world.agents.say(node, "replica", 10, ready=False, message="nothing heard")
+    status = dict(world.object("App", "books")["status"])
+    with pytest.raises(ApplicationError):
+        await planned(world, asked=asked)
+    assert any(event.startswith("FailoverRefused: ") for event in world.events()) == asked
+    assert world.object("App", "books")["status"] == status
+
+
 async def test_a_newer_spec_that_cannot_be_carried_out_holds_nothing_up(world: World) -> None:
     target = world.target("Failover")
     world.edit(components=[{**store(replicas=3)[0], "config": {"threads": 999}}])
@@ -206,7 +219,8 @@ async def test_one_that_begins_to_give_up_never_promotes_anybody(world: World, m
     world.cluster.remove(pod)
     with pytest.raises(ApplicationError, match="serves again when it does") as refused:
         await chosen(world)
-    assert not refused.value.non_retryable
+    assert refused.value.non_retryable, "what keeps its Pod away may be for a Repair, which interrupts no Failover"
+    assert marked(world) == [NODES[0]]
     world.cluster.put(pod)
     monkeypatch.setattr(world.agents, "start", start)
     with pytest.raises(ApplicationError, match="replicas needed") as refused:
@@ -269,17 +283,29 @@ async def test_a_chosen_one_that_ends_before_it_takes_over_gives_the_role_back(w
     assert marked(world) == []
 
 
-async def test_one_that_may_have_been_writable_is_waited_for(world: World) -> None:
+async def test_one_that_may_have_been_writable_is_waited_for_but_not_without_end(world: World) -> None:
+    """Its Deployment was deleted after it had been asked: no Repair, which would make it anew, interrupts a
+    Failover."""
     await fenced(world, seen=SEEN)
     request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
     world.agents.say(NODES[2], "primary")
     world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
     with pytest.raises(ApplicationError, match="are writable"):
         await world.do(Promote(world.platform).promote, request)
-    world.cluster.remove(world.pod(NODES[1]))
-    with pytest.raises(ApplicationError, match="waiting until it does"):
+    pod = world.pod(NODES[1])
+    world.cluster.remove(pod)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(ApplicationError, match="was chosen and does not run") as refused:
         await world.do(Promote(world.platform).promote, request)
+    assert (refused.value.type, refused.value.non_retryable) == (ErrorType.NO_CANDIDATE, True)
+    assert asyncio.get_running_loop().time() - began < 30
     assert world.agents.called("start") == [], "it has taken writes that the old one has not"
+    assert marked(world) == [NODES[0]]
+    again = asyncio.create_task(world.do(Promote(world.platform).promote, request))
+    await asyncio.sleep(3)
+    world.agents.say(NODES[2], "replica")
+    world.cluster.put(pod)
+    await again
 
 
 async def test_a_second_writable_node_is_never_called_success(world: World) -> None:

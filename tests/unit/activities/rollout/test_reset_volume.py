@@ -16,7 +16,7 @@ from api.operations import OperationType
 from api.steps import ErrorType, NodeStep
 from clients.agents import AgentTarget
 from proto import agent_pb2
-from render.manifests.deployments import VERSION_LABEL
+from render.manifests.deployments import VERSION_LABEL, hashes_of
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import store
 
@@ -42,12 +42,18 @@ def claim(world: World, node: str = NODES[1]) -> str:
     return str(world.object("PersistentVolumeClaim", node)["metadata"]["uid"])
 
 
+def rewritten(world: World) -> Member:
+    """As it is noted afterwards, with what its Deployment was made of."""
+    pod, template = hashes_of(world.object("Deployment", NODES[1]))
+    return Member(name=NODES[1], state=MemberState.NORMAL, version="1", data="1", pod_hash=pod, template_hash=template)
+
+
 async def test_it_begins_with_an_empty_volume_and_serves(world: World) -> None:
     pod, volume = world.pod(NODES[1])["metadata"]["uid"], claim(world)
     await roll(world)
     assert claim(world) != volume
     assert world.pod(NODES[1])["metadata"]["uid"] != pod
-    assert world.member(NODES[1]) == Member(name=NODES[1], state=MemberState.NORMAL, version="1", data="1")
+    assert world.member(NODES[1]) == rewritten(world)
     assert world.object("Deployment", NODES[1])["spec"]["replicas"] == 1
 
 
@@ -242,7 +248,7 @@ async def test_a_volume_that_the_agent_does_not_start_on_is_made_anew(remembers:
     volume = claim(remembers)
     await roll(remembers)
     assert claim(remembers) != volume
-    assert remembers.member(NODES[1]) == Member(name=NODES[1], state=MemberState.NORMAL, version="1", data="1")
+    assert remembers.member(NODES[1]) == rewritten(remembers)
     assert remembers.object("Deployment", NODES[1])["spec"]["replicas"] == 1
 
 

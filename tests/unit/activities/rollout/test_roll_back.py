@@ -125,7 +125,8 @@ async def test_a_plugin_that_was_interrupted_goes_on_as_itself_and_is_forgotten_
     half = Memory(halfway=OperationType.UPGRADE_PLUGIN)
     files = replace(snapshot, drift=["ConfigMap x was changed: data"])
     assert plan(files, half).operation == OperationType.UPGRADE_PLUGIN
-    assert plan(replace(snapshot, drift=["Service x is missing"]), half).operation == OperationType.REPAIR
+    gone = replace(snapshot, drift=["Service x is gone"], missing=["Service x is gone"])
+    assert plan(gone, half).operation == OperationType.REPAIR
     await world.carry_out(OperationType.UPGRADE_PLUGIN)
     assert world.recorded.previous_plugin == ""
     snapshot = await world.load(drift=False)

@@ -114,7 +114,9 @@ class FakeAgents:
         refusal = self.refuses.get(target.node)
         if refusal is not None:
             return agent_pb2.ReloadConfigResult(success=False, message=refusal)
-        return agent_pb2.ReloadConfigResult(success=True, config=dict(request.parameters))
+        known = self.answers.get((target.node, "readConfig"), self.tools.get("readConfig"))
+        says = {**(known if isinstance(known, dict) else {}), **request.parameters}
+        return agent_pb2.ReloadConfigResult(success=True, config=says)
 
     async def stop(self, target: AgentTarget, _request_id: str, **_: Any) -> agent_pb2.ProcessStatus:
         self.calls.append((target.node, "stop", {}))

@@ -140,7 +140,9 @@ async def test_what_stands_is_told_again(monkeypatch: pytest.MonkeyPatch) -> Non
         await eventually(lambda: len(known.suspicions) >= 3, 3 * AGAIN_AFTER)
         known.agents.say(SECOND, "master", 8)
         await eventually(
-            lambda: known.role(1) == "master" and known.degraded() == "2 of 3 nodes are ready; not ready: " + FIRST
+            lambda: (
+                known.role(1) == "master" and known.degraded() == "redis: 2 of 3 nodes are ready; not ready: " + FIRST
+            )
         )
         count = len(known.suspicions)
         await asyncio.sleep(3 * AGAIN_AFTER)

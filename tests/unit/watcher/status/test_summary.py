@@ -109,6 +109,11 @@ def test_endpoints_are_those_of_components_and_roles_with_the_main_port() -> Non
         "cache-redis-server.demo.svc:6379",
         "cache-redis-server-master.demo.svc:6379",
     ]
+    assert [(e["component"], e["serves"]) for e in endpoints] == [
+        ("redis-sentinel", "AnyNode"),
+        ("redis-server", "AnyNode"),
+        ("redis-server", "Writes"),
+    ]
 
 
 def test_a_node_that_is_not_ready_degrades_and_is_named_with_its_agents_words() -> None:

@@ -134,6 +134,19 @@ def test_a_failure_of_one_by_hand_is_told_for_a_while() -> None:
     assert found.next_at() is None
 
 
+def test_one_that_was_refused_is_no_failure_and_takes_none_away() -> None:
+    found = FailoverMemory()
+    found.learn(result(Outcome.REFUSED), NOW)
+    assert (found.failure(NOW), found.next_at()) == ("", None)
+    found.suspect(LOST)
+    found.begin(LOST)
+    found.learn(result(Outcome.FAILED), NOW)
+    before = found.failure(NOW)
+    found.learn(result(Outcome.REFUSED), NOW)
+    assert before
+    assert found.failure(NOW) == before
+
+
 @given(st.integers(1, 40))
 def test_one_that_fails_is_tried_again_with_growing_pauses(times: int) -> None:
     found = FailoverMemory()

@@ -222,3 +222,12 @@ def test_an_operation_by_request_runs_also_where_another_failed(failure: Failure
     """A Restart is what an operator may cure it with."""
     for snapshot in (DEPLOYED, replace(DEPLOYED, drift=["x"]), replace(DEPLOYED, operation="Upgrade")):
         assert refuse_by_request(OperationType.RESTART, plan(snapshot, Memory(failure)), deployed=True) is None
+
+
+def test_a_plugin_half_moved_is_repaired_for_what_the_look_calls_missing_whatever_the_words() -> None:
+    """Files of both versions look like drift; a Repair would move them one way or the other."""
+    moving = OperationType.UPGRADE_PLUGIN
+    drift = ["the label of ConfigMap x is missing", "nobody finds Service y"]
+    looked = replace(DEPLOYED, operation=moving, drift=drift)
+    assert plan(looked, Memory(halfway=moving)).operation == moving
+    assert plan(replace(looked, missing=drift[1:]), Memory(halfway=moving)).reason == drift[1]

@@ -13,7 +13,8 @@ from api.operations import OperationState, OperationType
 from workflows.entity.preemption import room_for
 from workflows.entity.state import EntityState
 
-GONE, EDITED = "Service x is missing", "Service x was changed: spec.selector"
+GONE, EDITED = "nobody finds Service x", "what was set in Service x is missing"
+"""What is missing is a fact of the look; nothing goes by the sentences."""
 CALM = AppSnapshot(exists=True, uid="u", spec_hash="one")
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 NONE: frozenset[str] = frozenset()
@@ -34,7 +35,7 @@ def entity(state: OperationState = OperationState.RUNNING) -> Entity:
 
 
 def drifted(*sentences: str) -> AppSnapshot:
-    return replace(CALM, drift=list(sentences))
+    return replace(CALM, drift=list(sentences), missing=[each for each in sentences if each == GONE])
 
 
 def test_one_at_work_makes_room_for_what_stays_missing() -> None:
