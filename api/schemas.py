@@ -22,6 +22,9 @@ from api.trial import TrialFile
 
 _DIALECT = "http://json-schema.org/draft-07/schema#"
 """The latest that editors' YAML servers know well."""
+_PART = "PartOf"
+_KEYS = ("apiVersion", "metadata", "name", "version")
+"""What also a part of a plugin says; of things in lists how they are known."""
 
 
 def schema_of(model: type[Model]) -> dict[str, Any]:
@@ -33,6 +36,13 @@ def schema_of(model: type[Model]) -> dict[str, Any]:
         names = step["properties"]["as"]["items"]
         step["properties"]["as"] = {**step["properties"]["as"], "type": ["string", "array"], "items": names}
         step["oneOf"] = [{"required": [action]} for action in ACTIONS]
+    for component in [each for name, each in definitions.items() if name == "ComponentDefinition"]:
+        files = component["properties"]["parameters"]
+        component["properties"]["parameters"] = {
+            **files,
+            "type": ["string", "array"],
+            "pattern": files["items"]["pattern"],
+        }
     own = definitions.pop(model.__name__)
     return {"$schema": _DIALECT, **own, "definitions": definitions}
 
@@ -60,6 +70,41 @@ def _plain(schema: Any) -> Any:
     return made
 
 
+def _plugin() -> dict[str, Any]:
+    """A plugin is whole, or extends another: then whatever it leaves out is as there."""
+    whole = schema_of(Plugin)
+    definitions, dialect = whole.pop("definitions"), whole.pop("$schema")
+    parts = {_PART + name: _part(each) for name, each in definitions.items()}
+    extends = {
+        "description": "Folder of another plugin, beside this one: what is not said here is as there.",
+        "type": "string",
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    }
+    part = _part(whole)
+    part["properties"] = {**part["properties"], "extends": extends}
+    return {
+        "$schema": dialect,
+        "if": {"required": ["extends"]},
+        "then": part,
+        "else": whole,
+        "definitions": {**definitions, **parts},
+    }
+
+
+def _part(schema: Any) -> Any:
+    """Nothing but names is required of what is merged with something."""
+    if isinstance(schema, list):
+        return [_part(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    made = {key: _part(value) for key, value in schema.items()}
+    if isinstance(made.get("required"), list):
+        made["required"] = [name for name in made["required"] if name in _KEYS]
+    if "$ref" in made:
+        made["$ref"] = made["$ref"].replace("#/definitions/", f"#/definitions/{_PART}")
+    return made
+
+
 def _parameters() -> dict[str, Any]:
     """A file is a mapping of names that the plugin's author chooses."""
     one = schema_of(Parameter)
@@ -77,7 +122,7 @@ def _parameters() -> dict[str, Any]:
 def generated() -> dict[str, str]:
     """File name -> text."""
     made = {
-        "plugin.json": schema_of(Plugin),
+        "plugin.json": _plugin(),
         "parameters.json": _parameters(),
         "tools.json": schema_of(Toolbox),
         "tests.json": schema_of(TrialFile),

@@ -19,6 +19,10 @@ FILES = sorted(path for path in PLUGINS.glob("*/**/*.yaml"))
 _HEAD = re.compile(r"# yaml-language-server: [$]schema=(\S+)\n")
 
 
+METADATA = {"name": "ledge", "version": "1.0.0"}
+EXTENSION = {"apiVersion": "plugin.middleware.io/v1alpha1", "metadata": METADATA, "extends": "redis"}
+
+
 def schema(name: str) -> jsonschema.Draft7Validator:
     made = json.loads(schemas.generated()[f"{name}.json"])
     jsonschema.Draft7Validator.check_schema(made)
@@ -49,6 +53,9 @@ def test_every_file_names_its_schema_and_follows_it(path: Path) -> None:
         ("tools", {"tools": {"ready": {"steps": [{"tcp": {}, "as": ["a b"]}]}}}),
         ("parameters", {"size": {"schema": {}, "apply": "sometimes"}}),
         ("plugin", {"apiVersion": "plugin.middleware.io/v1alpha1", "spec": {}}),
+        ("plugin", {"apiVersion": "plugin.middleware.io/v1alpha1", "metadata": METADATA, "extends": "../redis"}),
+        ("plugin", {**EXTENSION, "spec": {"components": [{"tools": "tools.yaml"}]}}),
+        ("plugin", {**EXTENSION, "spec": {"components": [{"name": "x", "tool": "tools.yaml"}]}}),
     ],
 )
 def test_a_mistake_is_seen_in_the_editor(name: str, written: dict[str, Any]) -> None:
