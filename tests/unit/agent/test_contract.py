@@ -158,7 +158,7 @@ def _tree(value: Any) -> Any:
         return {each.name: _tree(getattr(value, each.name)) for each in dataclasses.fields(value)}
     if isinstance(value, BaseModel):
         found = {name: _tree(getattr(value, name)) for name in type(value).model_fields}
-        return {name: each for name, each in found.items() if name not in ONLY_WHEN_RENDERED[type(value).__name__]}
+        return {name: each for name, each in found.items() if name not in FOR_THE_PLATFORM[type(value).__name__]}
     if isinstance(value, Mapping):
         return {name: _tree(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -166,8 +166,8 @@ def _tree(value: Any) -> Any:
     return None if value == "" else value
 
 
-ONLY_WHEN_RENDERED: dict[str, tuple[str, ...]] = defaultdict(
-    tuple, {"Toolbox": ("extends",), "Tool": ("only",), "Undo": ("when",)}
+FOR_THE_PLATFORM: dict[str, tuple[str, ...]] = defaultdict(
+    tuple[str, ...], {"Toolbox": ("extends",), "Tool": ("only", "once"), "Undo": ("when",)}
 )
 
 
@@ -193,7 +193,7 @@ def test_each_field_of_the_platforms_tool_language_is_known_to_the_agent() -> No
         (Connection, AgentConnection), (RunAction, AgentRun), (TcpAction, AgentTcp), (HttpAction, AgentHttp),
         (WriteAction, AgentWrite), (RestartAction, AgentRestart), (ReloadAction, AgentReload),
     ):  # fmt: skip
-        fields = {each for each in model.model_fields if each not in ONLY_WHEN_RENDERED[model.__name__]}
+        fields = {each for each in model.model_fields if each not in FOR_THE_PLATFORM[model.__name__]}
         assert {each.name for each in dataclasses.fields(own)} == fields
     assert {*ACTION} | {*MODIFIERS, "forEach", "firstOf", "into", "with"} == {
         field.alias or to_camel(name) for name, field in Step.model_fields.items()
