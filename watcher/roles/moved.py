@@ -179,18 +179,19 @@ class MovedRoles:
             await self._write(key, app, known.untold.pop(0))
 
     def _lost(self, key: ComponentKey, app: Manifest, known: _Known) -> Iterator[Vacated]:
-        """Not while an operation may take it away, nor where a Failover tells of it."""
+        """Not while an operation is at work, which takes a role away on purpose, nor where a Failover tells of it."""
         if self._rules.replaced(*key):
             return
+        working = ((app.get("status") or {}).get("operation") or {}).get("state") == "Running"
         for role, since in sorted(known.vacant.items()):
             if role in known.lost:
                 continue
             left = since + LOST_AFTER - _now()
-            if left <= 0 and apps.operation(app) is None:
+            if left <= 0 and not working:
                 known.lost.add(role)
                 yield Vacated(role, known.last[role])
             else:
-                self._queue.add(key, max(left, LOST_AFTER if left <= 0 else left))
+                self._queue.add(key, left if left > 0 else LOST_AFTER)
 
     async def _write(self, key: ComponentKey, app: Manifest, what: Moved | Vacated) -> None:
         reason, sentence, warning = said(key[2], what, by_engine=not self._rules.replaced(*key))

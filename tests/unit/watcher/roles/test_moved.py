@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -16,7 +17,7 @@ from tests.unit.watcher.support.fakes import FakeAgents, FakeKubernetes, eventua
 from tests.unit.watcher.support.objects import APP, NAMESPACE, Manifest, app, pod
 from watcher.cache.caches import AppKey, watched
 from watcher.roles.monitor import RoleMonitor
-from watcher.roles.moved import Holding, Moved, MovedRoles, moves, said
+from watcher.roles.moved import LOST_AFTER, Holding, Moved, MovedRoles, moves, said
 from watcher.roles.record import RoleRecorder
 from watcher.roles.rules import RoleRules
 
@@ -87,6 +88,22 @@ async def test_a_primary_whose_pod_is_killed_is_told_as_lost_and_then_as_moved()
         agents.say(SECOND, "master", 9)
         await eventually(lambda: len(events(kubernetes)) == 2)
     assert events(kubernetes) == [("PrimaryLost", f"nobody is master of redis-server; last it was {FIRST}"), MOVED]
+
+
+@pytest.mark.parametrize("state", ["Running", "Waiting"])
+async def test_a_loss_is_told_once_no_operation_works_on_the_app(state: str) -> None:
+    """One that waits for an operator may wait for hours."""
+    pods, kubernetes, agents = two()
+    async with watching(kubernetes, agents):
+        agents.say(FIRST, "master", 7)
+        await eventually(lambda: role(kubernetes, pods[0]) == "master")
+        note(kubernetes, operation={"type": "Restart", "state": state})
+        agents.say(FIRST, "", process=agent_pb2.BACKOFF)
+        await asyncio.sleep(4 * LOST_AFTER)
+        assert bool(events(kubernetes)) == (state == "Waiting")
+        note(kubernetes, operation={"type": "Restart", "state": "Completed"})
+        await eventually(lambda: bool(events(kubernetes)))
+    assert [reason for reason, _ in events(kubernetes)] == ["PrimaryLost"]
 
 
 async def test_a_primary_that_is_lost_and_comes_back_has_not_moved() -> None:
