@@ -69,7 +69,8 @@ def test_what_is_installed_is_said_to_scripts_too(
     async def pki(*_: Any) -> tuple[None, SimpleNamespace]:
         return None, SimpleNamespace(not_after=datetime(2027, 1, 1, tzinfo=UTC))
 
-    monkeypatch.setattr("cli.main.with_cluster", lambda _, work: asyncio.run(work(None)))
+    for module in ("cli.main", "cli.commands_plugins"):
+        monkeypatch.setattr(f"{module}.with_cluster", lambda _, work: asyncio.run(work(None)))
     monkeypatch.setattr("cli.main.installation.install", install)
     monkeypatch.setattr("cli.commands_plugins.plugins.install", install)
     monkeypatch.setattr("cli.main.ensure_pki", pki)
