@@ -220,15 +220,15 @@ async def test_what_is_missing_is_repaired_under_an_operation_that_waits_for_it(
 
 async def test_what_goes_missing_behind_a_repair_is_put_back_by_another(client: Client, cluster: FakeCluster) -> None:
     """A Service lost its labels just after the Repair had looked at it, which then waited for its address for ever."""
-    app = cluster.add("behind", deployed_hash="one", drift=["Deployment x-0 was changed: spec.replicas"])
+    app = cluster.add("left-behind", deployed_hash="one", drift=["Deployment x-0 was changed: spec.replicas"])
     app.blocked = {"server"}
-    await notify(client, "behind")
-    await cluster.until(lambda: "syncNodes:server" in cluster.steps("behind"))
-    await cluster.change("behind", drift=["Service x is missing"], missing=["Service x is missing"])
-    await notify(client, "behind", NoticeKind.DRIFT)
-    await cluster.until(lambda: cluster.steps("behind").count("prepare") == 2)
-    await cluster.change("behind", blocked=set())
-    await cluster.until(lambda: "finish" in cluster.steps("behind"))
+    await notify(client, "left-behind")
+    await cluster.until(lambda: "syncNodes:server" in cluster.steps("left-behind"))
+    await cluster.change("left-behind", drift=["Service x is missing"], missing=["Service x is missing"])
+    await notify(client, "left-behind", NoticeKind.DRIFT)
+    await cluster.until(lambda: cluster.steps("left-behind").count("prepare") == 2)
+    await cluster.change("left-behind", blocked=set())
+    await cluster.until(lambda: "finish" in cluster.steps("left-behind"))
 
 
 async def test_the_same_drift_is_repaired_each_time(client: Client, cluster: FakeCluster) -> None:
