@@ -11,9 +11,9 @@ from tests.chaos.edits.plan import plan
 from tests.chaos.edits.run import run
 from tests.e2e.support.environment import kube_of
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 NAMESPACE = "edited"
-SEED, SECONDS, EVERY, SETTLED_WITHIN = 1, 30.0, 15.0, 120.0
+SEED, SECONDS, EVERY, SETTLED_WITHIN = 1, 30.0, 15.0, 300.0
 ACTS = (
     "configmap/deleted", "deployment/deleted", "deployment/scaled-to-none", "pod/killed", "secret/certificate-deleted",
     "service/deleted", "service/narrowed",
