@@ -56,9 +56,17 @@ def test_a_missing_image_stops_at_the_first_node_and_an_abort_goes_back(app: Run
         assert "retry, skip or abort" in message
         assert app.pods()[primary]["metadata"]["uid"] == before, "the primary was not touched"
 
-        service = f"{NAME}-redis-server"
+        first, service = app.status()["operation"]["workflowId"], f"{NAME}-redis-server"
         app.kube.delete("service", service, NAMESPACE)
         eventually("drift is repaired all the same", lambda: app.kube.get("service", service, NAMESPACE))
+
+        def stopped_again() -> bool:
+            """Not what was said before the Repair: until that tells of itself it stands."""
+            operation = app.status()["operation"]
+            another = operation["type"] == "Upgrade" and operation["workflowId"] != first
+            return bool(another and operation["state"] == "Waiting")
+
+        eventually("another Upgrade has stopped", stopped_again, timeout=150)
         app.message("stopped", "middleware.local/redis:9.0", timeout=150)
 
         assert "ends" in mw(instance, "abort", NAME, "-n", NAMESPACE).stdout
