@@ -16,13 +16,14 @@ from agent.settings import Settings
 from agent.storage import write_if_changed
 from agent.tooling.names import Scope
 from agent.tooling.secrets import Secrets
-from language.expressions import expression
+from language.expressions import ExpressionError, expression
 from language.filters import word
 
 LEAD = "node.lead"
 OPEN, CLOSE = "\ue000", "\ue001"
 """As in ``render.plugin.at_start``; a test holds the two together."""
 _EXPRESSION = re.compile(f"{OPEN}(.*?){CLOSE}", re.DOTALL)
+_ENDS_ITS_LINE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def node_names(bundle: Bundle, record: Record | None, *, lead: bool = False) -> dict[str, Any]:
@@ -50,7 +51,17 @@ def start_names(names: Mapping[str, Any], found: Mapping[str, str]) -> dict[str,
 def written(text: str, scope: Scope) -> str:
     """With the values of all expressions in it. Raises ExpressionError."""
     with scope.with_secrets():
-        return _EXPRESSION.sub(lambda found: word(expression(found.group(1))(scope)), text)
+        return _EXPRESSION.sub(lambda found: _on_its_line(found.group(1), scope), text)
+
+
+def _on_its_line(source: str, scope: Scope) -> str:
+    """A value that would end its line is refused, as it may come from a peer: what stands behind a line break would be
+    a directive of its own. A quoting filter writes such signs otherwise. Raises ExpressionError."""
+    value = word(expression(source)(scope))
+    if _ENDS_ITS_LINE.search(value) is not None and not source.rstrip().endswith("| raw"):
+        message = "its value has a line break or another control character; quote it in the template"
+        raise ExpressionError(f"{source}: {message}")
+    return value
 
 
 def write_files(bundle: Bundle, settings: Settings, names: Mapping[str, Any], secrets: Secrets) -> list[str]:

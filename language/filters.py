@@ -6,6 +6,7 @@ The platform's templates have the same; docs/plugin-format.md lists them with ex
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -87,6 +88,17 @@ def paired(names: Iterable[Any], values: Iterable[Any]) -> dict[str, Any]:
     return {str(name): value for name, value in zip(names, values, strict=True)}
 
 
+def address(value: Any) -> bool:
+    """``named is address``: an IPv4 or IPv6 address and nothing else, whoever has said it."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, str(value))
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
+
+
 def failed(value: Any) -> bool:
     """``answer is failed``: what an optional step has left in the place of its result."""
     return isinstance(value, Failure)
@@ -128,5 +140,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     }
 )
 TESTS: Mapping[str, Callable[..., bool]] = MappingProxyType(
-    {"version": version, "matching": matching, "failed": failed}
+    {"version": version, "matching": matching, "address": address, "failed": failed}
 )

@@ -82,13 +82,21 @@ def node_config_map(
         ],
     )
     data = {source_key(f): bundle.templates.render(f.template, context) for f in definition.files}
-    data[DOCUMENT_KEY] = json.dumps(written_document(document), sort_keys=True)
+    data[DOCUMENT_KEY] = _document_text(document)
     size = sum(len(key) + len(text.encode()) for key, text in data.items())
     if size > CONFIG_MAP_LIMIT:
         message = f"the files of node {node.name} are {size} bytes together; {CONFIG_MAP_LIMIT} is the most"
         raise TemplateFailure(f"{bundle.name} {bundle.version}", component.name, 0, message)
     labels = object_labels(desired, component.name, node.group, node.name) | {LABEL_PLUGIN_VERSION: bundle.version}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(desired, node.name, labels), "data": data}
+
+
+def _document_text(document: NodeDocument) -> str:
+    """Sorted, so that the same document is the same text; but for the tools, in which the order of ``set`` and of
+    connections is what the plugin's author wrote."""
+    written = written_document(document)
+    tools = json.dumps(written.pop("toolbox"))
+    return f'{json.dumps(written, sort_keys=True)[:-1]}, "toolbox": {tools}}}'
 
 
 def written_document(document: NodeDocument) -> dict[str, Any]:

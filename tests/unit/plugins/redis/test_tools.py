@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.tooling.failure import ToolError
 from tests.support.stalls import in_time
 from tests.unit.plugins.engines import until
 from tests.unit.plugins.support import NETWORK, Answer, FakeEngine, Node, addresses, files, listening, record, wanted
@@ -289,6 +290,27 @@ async def test_an_empty_volume_never_becomes_primary_because_sentinel_says_so(
 ) -> None:
     await world.enter_async_context(listening({(a, 26379): sentinel(FIRST) for a in SENTINELS}))
     assert "its volume is empty" in await server(tmp_path, 0).failure("preStart")
+
+
+@pytest.mark.parametrize("named", ["10.0.0.9 6379\nloadmodule /x.so\n#", "some-host", ""])
+async def test_what_is_no_address_is_believed_from_no_sentinel(
+    tmp_path: Path, world: AsyncExitStack, named: str
+) -> None:
+    """It would stand in redis.conf, and what stands behind its line break would be a directive."""
+    await world.enter_async_context(
+        listening({**{(a, 26379): sentinel(named) for a in SENTINELS}, (SECOND, 6379): redis(MASTER)})
+    )
+    assert await conclusion(server(tmp_path, 0, "replica")) == (f"replicaof {SECOND} 6379", "100")
+
+
+async def test_of_a_server_that_does_not_answer_nobody_says_that_it_has_saved_all(
+    tmp_path: Path, world: AsyncExitStack
+) -> None:
+    """Its volume would remember from then on that it has what it had not written yet, and lead with less."""
+    node = server(tmp_path, 0, "replica")
+    with pytest.raises(ToolError) as failure:
+        await node.run("ready")
+    assert "unsaved" not in failure.value.values
 
 
 async def test_a_sentinel_without_majority_is_not_believed(tmp_path: Path, world: AsyncExitStack) -> None:

@@ -87,3 +87,17 @@ def test_failures_name_plugin_file_and_line(change: dict[str, str], text: str) -
         render(shelf(**change))
     assert str(failure.value).startswith("plugin shelf 1.0.0, ")
     assert text in str(failure.value)
+
+
+def test_tools_reach_the_agent_in_the_order_in_which_they_are_written() -> None:
+    """A later line of ``set`` may use an earlier one, and the first connection of a kind is the default."""
+    tools = """\
+connections:
+  zone: {tcp: "127.0.0.1:7000"}
+  also: {tcp: "127.0.0.1:7001"}
+tools:
+  ready: {steps: [{set: {zero: 1, also: "{{ zero }}"}}]}
+"""
+    box = json.loads(render(shelf(tools_yaml=tools))["node.json"])["toolbox"]
+    assert list(box["connections"]) == ["zone", "also"]
+    assert list(box["tools"]["ready"]["steps"][0]["set"]) == ["zero", "also"]
