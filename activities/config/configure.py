@@ -177,15 +177,16 @@ class Configure:
         if note is None:  # somebody has removed it, so only the engine knows whether it has read them at a start
             told = effective(component, values, answers)
             restart = told.differs != dynamic_differs(component, told)
+        cleared = await clearance(platform, target, want.desired, component, node)
         if restart:
-            cleared = await clearance(platform, target, want.desired, component, node)
             await cleared.may_stop()
             await restart_engine(platform, target, agent, f"{request_id}/restart", "the new parameters")
             answers = await read_back(platform, agent)
-            await cleared.has_settled()
         # Also where the engine does not run: its agent has them by then, and starts it with nothing older.
         done = effective(component, values, answers)
         await note_effective(platform, target.namespace, node.name, done)
+        # When it is noted: a repeat of this step then asks for no stop that does not come.
+        await cleared.has_settled()
 
     @activity.defn(name=Step.COMMIT_CONFIG)
     async def commit_config(self, step: ComponentStep) -> ConfigCommitted:

@@ -198,8 +198,10 @@ class Rotate:
         if answer.get("restart") == "true":
             request_id = f"{activity.info().workflow_run_id}/rotate/{name}/{revision_of(texts)}"
             cleared = await self._clearance(target, desired, name) if stays else None
-            if cleared is not None:
+            if cleared is not None and cleared.asks:
                 await cleared.may_stop()
+                # What a node has given away for its stop only a start takes back: asked again, it is restarted again.
+                request_id = f"{request_id}/{activity.info().attempt}"
             await restart_engine(platform, target, agent_of(target, state), request_id, "the changed passwords")
             if cleared is not None:
                 await cleared.has_settled()

@@ -5,8 +5,9 @@
 2. When the node serves again: ``settled`` until it succeeds. The next node's turn comes then, and not before.
 3. When a component's last node is done: ``afterRoll`` on one of them.
 A tool that fails says "not yet", and why: the operation waits and its status has the sentence. The wait has no end of
-its own, as no platform knows how long an engine copies; an operator may abort. A node that does not serve is asked
-nothing before its stop: it has nothing to give away, and the stop may be its remedy.
+its own, as no platform knows how long an engine copies; an operator may abort. A node that has not served for a while
+is stopped unasked: it has nothing to give away, and the stop may be its remedy. A moment counts for nothing: a busy
+engine misses a probe just when it may not be stopped.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ ASK_EVERY = 2.0
 """Seconds between two questions."""
 _TOLD_AFTER = 5.0
 """Seconds for which the answer is no before people are told: most engines say no for a moment."""
+_DOES_NOT_SERVE_AFTER = 30.0
+"""Seconds."""
 _ONE_BY_ONE = frozenset({ToolName.SAFE_TO_STOP, ToolName.SETTLED})
 
 
@@ -47,10 +50,15 @@ class Clearance:
     node: str
     tools: Mapping[str, Tool]
 
+    @property
+    def asks(self) -> bool:
+        """Whether the plugin has a word in it before a stop."""
+        return bool({ToolName.SAFE_TO_STOP, ToolName.BEFORE_STOP} & set(self.tools))
+
     async def may_stop(self) -> None:
         """Returns when the node may be stopped, or does not serve."""
-        await self._asked(ToolName.SAFE_TO_STOP, f"{self.node}: may it stop?", gives_up=True)
-        if ToolName.BEFORE_STOP in self.tools:
+        serves = await self._asked(ToolName.SAFE_TO_STOP, f"{self.node}: may it stop?", gives_up=True)
+        if serves and ToolName.BEFORE_STOP in self.tools:
             await self._asked(ToolName.BEFORE_STOP, f"{self.node}: prepare its stop", gives_up=True)
             await self._asked(ToolName.SAFE_TO_STOP, f"{self.node}: may it stop?", gives_up=True)
 
@@ -58,23 +66,28 @@ class Clearance:
         """Returns when the component has recovered, by the word of the node, which serves again."""
         await self._asked(ToolName.SETTLED, f"{self.node}: wait until its component has recovered", gives_up=False)
 
-    async def _asked(self, name: ToolName, doing: str, *, gives_up: bool) -> None:
+    async def _asked(self, name: ToolName, doing: str, *, gives_up: bool) -> bool:
+        """False where there has been nobody to ask for a while."""
         tool = self.tools.get(name)
         if tool is None:
-            return
+            return True
+
+        loop = asyncio.get_running_loop()
+        served = loop.time()
 
         async def ask() -> bool:
-            """False where there is nobody to ask."""
+            nonlocal served
             state = _state(self.platform, self.target, self.node)
             if not state.ready or not state.address:
-                if gives_up:
+                if gives_up and loop.time() - served >= _DOES_NOT_SERVE_AFTER:
                     return False
                 raise ApplicationError(f"{self.node} does not serve")
+            served = loop.time()
             agent = agent_of(self.target, state)
             await run_tool(self.platform, agent, name, {}, timeout=own_bound(tool))
             return True
 
-        await _until_yes(self.platform, self.target, doing, ask)
+        return await _until_yes(self.platform, self.target, doing, ask)
 
 
 async def clearance(
@@ -92,12 +105,12 @@ async def has_after_roll(platform: Platform, desired: DesiredApp, component: Des
     return ToolName.AFTER_ROLL in await node_tools(platform, desired, component, component.nodes[0])
 
 
-async def _until_yes(platform: Platform, target: Target, doing: str, ask: Callable[[], Awaitable[bool]]) -> None:
+async def _until_yes(platform: Platform, target: Target, doing: str, ask: Callable[[], Awaitable[bool]]) -> bool:
     loop = asyncio.get_running_loop()
     began, told = loop.time(), ""
     while True:
         try:
-            await ask()
+            served = await ask()
             break
         except ApplicationError as error:
             reason = error.message
@@ -109,6 +122,7 @@ async def _until_yes(platform: Platform, target: Target, doing: str, ask: Callab
         await asyncio.sleep(ASK_EVERY)
     if told:
         await tell_going_on(platform, target, doing)
+    return served
 
 
 def _state(platform: Platform, target: Target, node: str) -> NodeState:

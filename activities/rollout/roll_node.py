@@ -72,7 +72,7 @@ class Node:
         volume = Volume(platform, step, want, component, group, node)
         if await volume.turns_out_unreadable():
             await volume.empty()
-        if await self._goes(step):
+        if await self._would_stop(step, want, component, group, node):
             await cleared.may_stop()
         state = await self._renewed(step, want, component, group, node, volume)
         await self._check_version(step, state, node)
@@ -180,12 +180,19 @@ class Node:
             replaced = True
         return _Renewal(int(live["metadata"].get("generation", 0)), replaced)
 
-    async def _goes(self, step: NodeStep) -> bool:
-        """Whether the Pod that is there is to go: a repeat of this step asks nothing of its successor."""
+    async def _would_stop(
+        self, step: NodeStep, want: StepContext, component: DesiredComponent, group: DesiredGroup, node: DesiredNode
+    ) -> bool:
+        """Whether the Pod that is there is to go, also one that has come since the plan was made. A repeat of this step
+        asks nothing of the Pod that it has brought."""
         await self._platform.deployments.synced(30)
         await self._platform.pods.synced(30)
+        live = await self._platform.kubernetes.get(DEPLOYMENT, node.name, step.target.namespace)
+        wanted = deployment_manifest(want.desired, component, group, node)
+        if live is not None and any(path.startswith("spec.template") for path in differences(wanted, live)):
+            return True
         states = node_states(self._platform, step.target.namespace, step.target.app, [step.node])
-        return bool(step.pod) and states[step.node].uid == step.pod
+        return bool(step.pod) and states[step.node].uid == step.pod and await self._needs_start(step)
 
     async def _needs_start(self, step: NodeStep) -> bool:
         """Whether another Pod is what is wanted, though it is of the same template."""

@@ -15,7 +15,7 @@ from api.names import API_GROUP, LABEL_APP, LABEL_PLUGIN_VERSION
 from api.node import DOCUMENT_KEY
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.budgets import disruption_budgets
-from render.manifests.node import node_config_map
+from render.manifests.node import document_text, node_config_map
 from render.manifests.objects import (
     component_resource,
     component_service,
@@ -109,7 +109,7 @@ def config_maps_of(
         if changed:
             revision = max(revision + 1, noted + 1, initial)
             document = {**json.loads(manifest["data"][DOCUMENT_KEY]), "revision": revision}
-            manifest["data"][DOCUMENT_KEY] = json.dumps(document, sort_keys=True)
+            manifest["data"][DOCUMENT_KEY] = document_text(document)
         if changed or noted:
             manifest["metadata"]["annotations"] = {REVISION: str(revision)}
         yield node, manifest, changed

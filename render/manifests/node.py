@@ -82,7 +82,7 @@ def node_config_map(
         ],
     )
     data = {source_key(f): bundle.templates.render(f.template, context) for f in definition.files}
-    data[DOCUMENT_KEY] = _document_text(document)
+    data[DOCUMENT_KEY] = document_text(written_document(document))
     size = sum(len(key) + len(text.encode()) for key, text in data.items())
     if size > CONFIG_MAP_LIMIT:
         message = f"the files of node {node.name} are {size} bytes together; {CONFIG_MAP_LIMIT} is the most"
@@ -91,12 +91,11 @@ def node_config_map(
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(desired, node.name, labels), "data": data}
 
 
-def _document_text(document: NodeDocument) -> str:
+def document_text(written: Mapping[str, Any]) -> str:
     """Sorted, so that the same document is the same text; but for the tools, in which the order of ``set`` and of
     connections is what the plugin's author wrote."""
-    written = written_document(document)
-    tools = json.dumps(written.pop("toolbox"))
-    return f'{json.dumps(written, sort_keys=True)[:-1]}, "toolbox": {tools}}}'
+    others = json.dumps({name: value for name, value in written.items() if name != "toolbox"}, sort_keys=True)
+    return f'{others[:-1]}, "toolbox": {json.dumps(written["toolbox"])}}}'
 
 
 def written_document(document: NodeDocument) -> dict[str, Any]:

@@ -78,8 +78,8 @@ LIMITS: dict[Step, Limits] = {
     Step.LEAVE_NODE: _BY_TOOLS,
     Step.REMOVE_NODE: Limits(timedelta(minutes=10)),
     Step.FORGET_NODE: _BY_TOOLS,
-    Step.CONFIGURE_NODE: Limits(timedelta(minutes=10)),
-    Step.GIVE_CREDENTIALS: Limits(timedelta(minutes=10), attempts=10),
+    Step.CONFIGURE_NODE: _WAITING,
+    Step.GIVE_CREDENTIALS: _BY_TOOLS,
     Step.AWAIT_RESULT: _WAITING,
 }
 

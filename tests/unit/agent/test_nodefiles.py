@@ -27,7 +27,7 @@ def test_an_expression_becomes_its_value(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["x\nloadmodule /x.so", "x\r", "x\x00", "\x7f"])
 def test_a_value_that_would_end_its_line_is_refused(tmp_path: Path, value: str) -> None:
     """A peer may have said it: behind the line break it would be a directive of the engine's."""
-    with pytest.raises(ExpressionError, match="preStart.primary: its value has a line break"):
+    with pytest.raises(ExpressionError, match=r"preStart\.primary: its value has a line break"):
         put_in(tmp_path, "preStart.primary", preStart={"primary": value})
 
 

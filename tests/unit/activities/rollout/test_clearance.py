@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from activities.config.configure import Configure
+from activities.reconcile.prepare import Prepare
 from activities.reconcile.remove_node import RemoveNode
 from activities.reconcile.scale import Scale
 from activities.rollout.clearance import AfterRoll
@@ -111,6 +112,49 @@ async def test_a_node_that_does_not_serve_is_stopped_unasked(world: World) -> No
     pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
     world.cluster.put(pod)
     await asyncio.wait_for(restart(world, NODES[1]), 60)
+    assert asked(world, NODES[1]) == AFTER, "its new Pod"
+
+
+async def test_a_moment_without_readiness_is_no_leave_to_stop(world: World) -> None:
+    """It misses a probe just when it is busy copying."""
+    world.agents.answers[NODES[1], "safeToStop"] = "it copies"
+    before = uid(world, NODES[1])
+    rolling = asyncio.create_task(restart(world, NODES[1]))
+    await asyncio.sleep(10)
+    pod = world.pod(NODES[1])
+    for status in ("False", "True"):
+        pod["status"]["conditions"] = [{"type": "Ready", "status": status}]
+        world.cluster.put(pod)
+        await asyncio.sleep(20)
+    assert (rolling.done(), uid(world, NODES[1])) == (False, before)
+    world.agents.answers.pop((NODES[1], "safeToStop"))
+    await asyncio.wait_for(rolling, 30)
+
+
+async def test_a_pod_that_has_come_since_the_plan_is_asked_too(world: World) -> None:
+    """Plans are hours old where waits have no end, and an eviction may have come between."""
+    world.edit(components=store(replicas=2, resources={"limits": {"memory": "1Gi"}}))
+    target = world.target(OperationType.RESIZE)
+    await world.do(Prepare(world.platform).prepare, target)
+    step = NodeStep(target, "store", "g", NODES[1], "the Pod of an hour ago")
+    await world.do(Node(world.platform).roll_node, step)
+    assert asked(world, NODES[1]) == [*BEFORE, *AFTER]
+
+
+async def test_a_repeat_after_the_restart_asks_for_no_other_stop(world: World) -> None:
+    """What a node has given away for a stop only a start takes back."""
+    world.edit(components=[{**store(replicas=2)[0], "config": {"threads": 8}}])
+    target = world.target(OperationType.RECONFIGURE, reason="asked")
+    await world.do(Configure(world.platform).plan_config, target)
+    step = ConfigureStep(NodeStep(target, "store", "g", NODES[1]), False)
+    world.agents.answers[NODES[1], "settled"] = "it copies what it has missed"
+    first = asyncio.create_task(world.do(Configure(world.platform).configure_node, step))
+    await asyncio.sleep(60)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    world.agents.answers.pop((NODES[1], "settled"))
+    world.agents.calls.clear()
+    await world.do(Configure(world.platform).configure_node, step)
     assert asked(world, NODES[1]) == AFTER
 
 
