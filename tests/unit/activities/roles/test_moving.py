@@ -109,6 +109,36 @@ async def test_one_that_failed_before_anybody_was_asked_leaves_nothing(primary: 
     assert noted(primary) == []
 
 
+@pytest.mark.parametrize(
+    ("code", "before", "lifted"),
+    [
+        (grpc.StatusCode.FAILED_PRECONDITION, False, True),
+        (grpc.StatusCode.UNIMPLEMENTED, False, True),
+        (grpc.StatusCode.FAILED_PRECONDITION, True, False),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, False, False),
+        (None, False, False),
+    ],
+)
+async def test_clients_write_again_at_once_where_it_is_certain_that_the_other_was_not_asked(
+    primary: World, monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode | None, before: bool, lifted: bool
+) -> None:
+    """Its engine had ended behind the fence, and nobody could write until the fence lifted itself. What a tool has
+    asked for may come though the tool failed, and what an earlier attempt asked for too: then the fence stays."""
+    if before:
+        note(primary)
+
+    async def refuses(target: AgentTarget, *_: Any, **__: Any) -> agent_pb2.ToolResult:
+        if code is None:
+            return agent_pb2.ToolResult(success=False, message="in TILT")
+        raise AgentError(target, "Failover", code, "the process does not run")
+
+    monkeypatch.setattr(primary.agents, "failover", refuses)
+    with pytest.raises(ApplicationError, match=f"{NEXT} has not taken over"):
+        await move(primary)
+    assert primary.agents.called("unfence") == ([OLD] if lifted else [])
+    assert noted(primary) == ([] if lifted else [(OLD, NEXT)])
+
+
 async def test_nor_does_its_repeat_forget_that_the_other_was_asked_before(primary: World) -> None:
     note(primary)
     primary.agents.answers[OLD, "fence"] = "it hangs"
