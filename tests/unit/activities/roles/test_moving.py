@@ -15,11 +15,12 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.cluster.moving import end_left, moves_of, note_move
+from activities.roles.failover import Failover
 from activities.roles.promote import Promote
 from activities.roles.role_moves import Nodes, how_it_ended_is_known
 from activities.roles.switchover import Switchover
 from api.app import RoleMove
-from api.failover import Chosen, Fenced, PromoteRequest
+from api.failover import Chosen, Fenced, FenceRequest, PromoteRequest
 from api.operations import OperationType
 from api.steps import ErrorType, Move
 from clients.agents import AgentError, AgentTarget
@@ -356,6 +357,48 @@ async def test_a_forced_failover_to_a_node_that_cannot_take_over_decides_nothing
         await planned(world, force=True, candidate=candidate)
     assert no.value.type == ErrorType.NO_CANDIDATE
     assert noted(world) == [(OLD, NEXT)]
+
+
+@pytest.mark.parametrize("other", ["silent", "primary", "waits"])
+async def test_given_up_after_force_that_named_nobody_the_old_one_is_not_started_beside_the_other(
+    world: World, other: str
+) -> None:
+    """Whose writes count nobody had said: that some replica was to take over was all."""
+    note(world)
+    waits(world, OLD)
+    world.agents.reports.pop(NEXT)
+    found = await planned(world, force=True)
+    assert noted(world) == [(OLD, NEXT)]
+    await world.do(Failover(world.platform).fence, FenceRequest(found))
+    if other == "primary":
+        world.agents.say(NEXT, "primary", 50)
+    elif other == "waits":
+        waits(world, NEXT)
+    world.agents.tools["detach"] = "it hangs"
+    said = f"{OLD} does not serve again: its role was on its way from {OLD} to {NEXT}, and {NEXT}"
+    request = PromoteRequest(found, Fenced("stopped"))
+    with pytest.raises(ApplicationError, match=said) as no:
+        await world.do(Failover(world.platform).choose, request)
+    assert (no.value.type, no.value.non_retryable) == (ErrorType.NO_CANDIDATE, True)
+    assert not {OLD} & {*world.agents.called("permit"), *world.agents.called("lead"), *world.agents.called("start")}
+    assert (noted(world), marked(world)) == ([(OLD, NEXT)], [OLD])
+    world.agents.waiting.pop(NEXT, None)
+    world.agents.say(NEXT, "replica", 10)
+    with pytest.raises(ApplicationError, match="nobody can take over"):
+        await world.do(Failover(world.platform).choose, request)
+    assert world.agents.called("lead") == [OLD]
+    assert marked(world) == []
+
+
+async def test_who_takes_over_by_force_settles_what_was_noted_before(world: World) -> None:
+    note(world)
+    world.agents.reports.pop(NEXT)
+    found = await planned(world, force=True, candidate=THIRD)
+    assert noted(world) == [(OLD, NEXT)], "nothing has become of it yet"
+    world.agents.stopped[OLD] = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED)
+    await world.do(Failover(world.platform).fence, FenceRequest(found))
+    await world.do(Promote(world.platform).promote, PromoteRequest(found, Fenced("stopped"), Chosen(THIRD, 10, "most")))
+    assert noted(world) == []
 
 
 async def test_the_old_one_has_no_word_while_the_other_was_asked_just_now(world: World) -> None:
