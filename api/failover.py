@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from api.steps import Target
 
+ASKED_FOR = 60.0
+"""Seconds for which a candidate that was asked to take a role may still take it, though whoever asked is gone: longer
+than the tool may take, and than the fence of the one before lasts."""
 CLOCK_TOLERANCE = 5.0
 """Seconds by which a machine's clock may differ from the platform's for a time of day that its volume remembers to be
 believed."""

@@ -4,7 +4,8 @@ A node that comes back with its data asks whether it is still primary. While a r
 the nodes themselves, and one of them may be cut off. So the move is noted before its candidate is asked, and the note
 stays until both nodes have said who has the role, or the platform and most of the replicas hold to the one that
 answers (``activities.roles.role_moves``), whatever becomes of the operation and of whoever ran it: no watcher
-and no Failover gives the word meanwhile (``watcher.failover.holders``, ``activities.roles.candidates``).
+and no Failover gives the word meanwhile (``watcher.failover.holders``, ``activities.roles.candidates``). Only a watcher
+that has heard the candidate long enough afterwards passes a note over by itself, as Temporal may be down.
 
 It is written with the record (``activities.cluster.state``) and under the App's version, so no step that writes the
 rest of the status takes it away.
@@ -20,13 +21,10 @@ from datetime import UTC, datetime, timedelta
 from activities.cluster.state import Fields, update_status
 from activities.dependencies import Platform, permanent
 from api.app import RoleMove
+from api.failover import ASKED_FOR
 from api.steps import ErrorType, Target
 from clients.errors import NotFoundError
 from clients.resources import APP, Manifest
-
-ASKED_FOR = timedelta(seconds=60)
-"""A candidate that was asked may take the role for so long after it, though whoever asked is gone: longer than the tool
-may take, and than the fence of the one before lasts."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def moves_of(app: Manifest, component: str) -> list[RoleMove]:
 
 def may_be_under_way(move: RoleMove, now: datetime) -> bool:
     """Whether its candidate may still do what it was asked for."""
-    return now - datetime.fromisoformat(move.since) < ASKED_FOR
+    return now - datetime.fromisoformat(move.since) < timedelta(seconds=ASKED_FOR)
 
 
 def _moves(app: Manifest) -> list[RoleMove]:

@@ -5,11 +5,16 @@ Nodes of a component first (Deployment, then wait until its Pods have ended, so 
 then what they used. Volumes and the passwords that open them go only under ``deletionPolicy: Delete``,
 but for claims that never had a volume. Before anything goes each claim is told which version of the engine has had
 its volume. The finalizer is last: as long as anything is left that it should take, the App is still there to say so.
+
+Who may edit Pods, Deployments and claims can take their labels. Those are found without: Deployments by their owner,
+claims by the App's uid in their annotation, Pods by what they are made of (``activities.cluster.lost_pods``). All else
+the garbage collector removes, as the App owns it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from temporalio import activity
 
@@ -19,11 +24,13 @@ from activities.app.retained_volumes import data_versions
 from activities.cluster.apply import is_own
 from activities.cluster.events import tell
 from activities.cluster.gather import together
+from activities.cluster.lost_pods import lost_pods
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.dependencies import Platform, permanent
 from api.app import DeletionPolicy, Phase
 from api.names import (
     ANNOTATION_RUNTIME_VERSION,
+    LABEL_APP,
     LABEL_COMPONENT,
     LABEL_GROUP,
     LABEL_NODE,
@@ -39,6 +46,7 @@ from clients.resources import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
     GROUP,
+    POD,
     SECRET,
     SERVICE,
     VOLUME_CLAIM,
@@ -53,6 +61,7 @@ from render.validation.app import parse_app
 _GRACE_MARGIN = 30.0
 """Seconds beyond a Pod's grace period after which it is not waited for: its machine is gone, or a finalizer holds
 it."""
+_LOOK_EVERY = 1.0
 
 
 class Delete:
@@ -70,11 +79,13 @@ class Delete:
         )
         await tell(platform, target, "DeleteStarted", f"deletionPolicy {_policy(app)}")
         await tell_step(platform, target, "plan", change)
-        deployments, _ = await platform.kubernetes.list(DEPLOYMENT, target.namespace, labels=app_labels(target.app))
+        deployments = await self._all(target, DEPLOYMENT)
         found: dict[str, dict[str, list[str]]] = {}
         for deployment in deployments:
-            labels = deployment["metadata"]["labels"]
-            groups = found.setdefault(labels.get(LABEL_COMPONENT, ""), {})
+            labels = deployment["metadata"].get("labels") or {}
+            if labels.get(LABEL_APP) != target.app or LABEL_COMPONENT not in labels:
+                continue  # it has lost them, and goes with the leftovers
+            groups = found.setdefault(labels[LABEL_COMPONENT], {})
             groups.setdefault(labels.get(LABEL_GROUP, ""), []).append(labels.get(LABEL_NODE, ""))
         await self._note_versions(target, deployments)
         order = await self._start_order(app)
@@ -93,8 +104,7 @@ class Delete:
         edited until they do."""
         kubernetes = self._platform.kubernetes
         live = await observe(self._platform, target.namespace, target.app, target.uid)
-        found, _ = await kubernetes.list(VOLUME_CLAIM, target.namespace, labels=app_labels(target.app))
-        claims = {str(claim["metadata"]["name"]): claim for claim in found}
+        claims = {str(claim["metadata"]["name"]): claim for claim in await self._all(target, VOLUME_CLAIM)}
         by_name = {str(each["metadata"]["name"]): each for each in deployments}
         for name, version in data_versions(live.state, claims, by_name, live.groups, live.revisions).items():
             change = {"metadata": {"annotations": {ANNOTATION_RUNTIME_VERSION: version}}}
@@ -121,10 +131,12 @@ class Delete:
         await dying_app(platform, target)
         await tell_step(platform, target, f"{step.component}: delete")
         labels = app_labels(target.app, step.component)
-        await self._delete_all(target, DEPLOYMENT, labels)
+        nodes = await self._nodes(target, step.component)
+        await self._delete_all(target, DEPLOYMENT, step.component)
         await self._pods_gone(target, step.component, labels)
+        await self._lost_pods_gone(target, step.component, nodes)
         for resource in (SERVICE, CONFIG_MAP, await budget_resource(platform)):
-            await self._delete_all(target, resource, labels)
+            await self._delete_all(target, resource, step.component)
 
     async def _pods_gone(self, target: Target, component: str, labels: Mapping[str, str]) -> None:
         pods = self._platform.pods
@@ -146,18 +158,52 @@ class Delete:
         try:
             await pods.wait_for(gone, grace + _GRACE_MARGIN, namespace=target.namespace, labels=labels)
         except TimeoutError:
-            names = ", ".join(sorted(pod["metadata"]["name"] for pod in pods.list(target.namespace, labels)))
-            message = f"{component}: Pods did not end in {grace + _GRACE_MARGIN:.0f} s and are left behind: {names}"
-            await tell(self._platform, target, "PodsLeftBehind", message, warning=True)
+            names = [str(pod["metadata"]["name"]) for pod in pods.list(target.namespace, labels)]
+            await self._left_behind(target, component, names, grace)
+
+    async def _nodes(self, target: Target, component: str) -> set[str]:
+        """Names of nodes that were not taken down yet. ConfigMaps go after the Pods, so a repeat knows them too."""
+        found = [each for resource in (DEPLOYMENT, CONFIG_MAP) for each in await self._all(target, resource, component)]
+        return {str(each["metadata"]["name"]) for each in found if is_own(target, each)}
+
+    async def _lost_pods_gone(self, target: Target, component: str, nodes: Collection[str]) -> None:
+        """Pods of the ``nodes`` that no Deployment has any more. The watch knows only what has our labels, so the API
+        server is asked."""
+        platform, loop = self._platform, asyncio.get_running_loop()
+        began, grace, asked = loop.time(), 0.0, dict[str, str]()
+        while True:
+            for pod in (await lost_pods(platform, target.namespace, nodes)).values():
+                name, uid = str(pod["metadata"]["name"]), str(pod["metadata"]["uid"])
+                grace = max(grace, float(pod["spec"].get("terminationGracePeriodSeconds", 30)))
+                await platform.kubernetes.delete(POD, name, target.namespace, uid=uid)
+                asked[uid] = name
+            if not asked:
+                return
+            found, _ = await platform.kubernetes.list(POD, target.namespace)
+            asked = {uid: asked[uid] for pod in found if (uid := str(pod["metadata"]["uid"])) in asked}
+            if asked and loop.time() - began > grace + _GRACE_MARGIN:
+                await self._left_behind(target, component, asked.values(), grace)
+                return
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _left_behind(self, target: Target, component: str, names: Iterable[str], grace: float) -> None:
+        which = ", ".join(sorted(names))
+        message = f"{component}: Pods did not end in {grace + _GRACE_MARGIN:.0f} s and are left behind: {which}"
+        await tell(self._platform, target, "PodsLeftBehind", message, warning=True)
 
     @activity.defn(name=Step.DELETE_LEFTOVERS)
     async def delete_leftovers(self, target: Target) -> None:
         platform = self._platform
         app = await dying_app(platform, target)
         await tell_step(platform, target, "leftovers")
-        labels = app_labels(target.app)
+        # Those that have lost their labels, or are of no component: their Pods end before what they use goes.
+        strays = {str(each["metadata"]["name"]) for each in await self._all(target, DEPLOYMENT)}
+        claims = {str(each["metadata"]["name"]) for each in await self._all(target, VOLUME_CLAIM)}
+        await self._delete_all(target, DEPLOYMENT)
+        if strays:
+            await self._pods_gone(target, target.app, app_labels(target.app))
+        await self._lost_pods_gone(target, target.app, strays | claims)
         for resource in (
-            DEPLOYMENT,
             SERVICE,
             CONFIG_MAP,
             await budget_resource(platform),
@@ -165,14 +211,14 @@ class Delete:
             COMPONENT,
             CONTROLLER_REVISION,
         ):
-            await self._delete_all(target, resource, labels)
+            await self._delete_all(target, resource)
         await self._delete_secret(target, agent_tls_name(target.app))
         if _deletes_data(app):
             await self._delete_secret(target, credentials_name(target.app))
-            await self._delete_all(target, VOLUME_CLAIM, labels)
+            await self._delete_all(target, VOLUME_CLAIM)
         else:
             # Kept, the next App of the name would take them up and wait for their volumes.
-            await self._delete_all(target, VOLUME_CLAIM, labels, only=never_bound)
+            await self._delete_all(target, VOLUME_CLAIM, only=never_bound)
         await tell(platform, target, "DeleteCompleted", f"deletionPolicy {_policy(app)}")
         await drop_finalizer(platform.kubernetes, app)
 
@@ -180,14 +226,13 @@ class Delete:
         self,
         target: Target,
         resource: Resource,
-        labels: Mapping[str, str],
+        component: str = "",
         *,
         only: Callable[[Manifest], bool] = lambda _: True,
     ) -> None:
         """What is the App's own: the label alone anybody can give to an object, and lose it by a deletion."""
         kubernetes = self._platform.kubernetes
-        found, _ = await kubernetes.list(resource, target.namespace, labels=labels)
-        chosen = [each for each in found if only(each)]
+        chosen = [each for each in await self._all(target, resource, component) if only(each)]
         own = [each for each in chosen if is_own(target, each)]
         left = sorted(str(each["metadata"]["name"]) for each in chosen if not is_own(target, each))
         if left:
@@ -197,6 +242,16 @@ class Delete:
             kubernetes.delete(resource, each["metadata"]["name"], target.namespace, uid=each["metadata"]["uid"])
             for each in own
         )
+
+    async def _all(self, target: Target, resource: Resource, component: str = "") -> list[Manifest]:
+        """What has the App's label, and what is its own though it has lost that; with ``component`` only what has the
+        labels of both."""
+        kubernetes, label = self._platform.kubernetes, app_labels(target.app).items()
+        if component:
+            found, _ = await kubernetes.list(resource, target.namespace, labels=app_labels(target.app, component))
+            return list(found)
+        found, _ = await kubernetes.list(resource, target.namespace)
+        return [e for e in found if label <= (e["metadata"].get("labels") or {}).items() or is_own(target, e)]
 
     async def _delete_secret(self, target: Target, name: str) -> None:
         """By name: the right to list Secrets would be the right to read every Secret of the cluster."""

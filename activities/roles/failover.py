@@ -93,7 +93,7 @@ class Failover(FailoverBase):
             takeover = await self._checked(want, component, nodes, takeover, request.in_sync_since, asked_at)
             if not takeover.source:
                 return takeover
-        if request.force:  # a person has decided whose writes count
+        if request.force and primary:  # a person has decided whose writes count; else that is decided in promote
             await end_left(self.platform, target, moves_of(want.manifest, component.name))
         if want.live.deployed is None:
             await bootstrap.end_before_deployed(self.platform, target, want.desired, component)

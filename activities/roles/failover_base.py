@@ -27,11 +27,12 @@ from activities.app.node_services import restored_addresses
 from activities.app.observed import observe
 from activities.cluster.events import tell
 from activities.cluster.gather import together
+from activities.cluster.moving import described, moves_of
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent
 from activities.roles import fencing
-from activities.roles.blocked_replicas import Statuses, keep_from_following, start_again
-from activities.roles.candidates import Waiting, judged, lossy
+from activities.roles.blocked_replicas import Statuses, keep_from_following, start_again, waiting
+from activities.roles.candidates import Waiting, judged, lossy, unheard
 from activities.roles.role_moves import RoleMover, not_following, writable_roles
 from api.failover import Takeover
 from api.operations import OperationType
@@ -153,10 +154,13 @@ class FailoverBase(RoleMover):
         """The source is to serve again, and the others to follow it: better the old primary than none.
 
         From the moment on in which its agent may have been told to start it there is no way forward: a repeat only ends
-        what is begun (``finish_giving_up``). It stays fenced until then. Where it does not run now: raises NoCandidate,
-        and the next Failover looks anew for who could take over, once it has proved anew that the source has stopped.
+        what is begun (``finish_giving_up``). It stays fenced until then. Where it does not run now, or its role was on
+        its way to a node that may have it: raises NoCandidate, and the next Failover looks anew for who could take
+        over, once it has proved anew that the source has stopped.
         """
         agents = reachable(self.platform, takeover.target, [takeover.source])
+        if other := await self._may_have_the_role(takeover, want, component):
+            await self.end_without(takeover, component, f"{why}; {takeover.source} does not serve again: {other}")
         if takeover.source not in agents:
             message = f"{why}; {takeover.source} does not run now, and serves again when it does"
             await self.end_without(takeover, component, message)
@@ -168,6 +172,25 @@ class FailoverBase(RoleMover):
         failures = await self.follow_all(takeover.target, component, {takeover.source}, addresses[takeover.source])
         if behind := not_following(failures, takeover.source):
             await tell(self.platform, takeover.target, "DoesNotFollow", behind, warning=True)
+
+    async def _may_have_the_role(self, takeover: Takeover, want: StepContext, component: DesiredComponent) -> str:
+        """Who else, by what is noted, as a sentence; empty for nobody. Also asked for by force, as long as nobody has
+        said by a name whose writes count: beside such a node the source would be a second primary."""
+        source, moves = takeover.source, moves_of(want.manifest, component.name)
+        if not moves:
+            return ""
+        nodes = await self.nodes(takeover.target, component, timeout=ASK_WITHIN, without=source)
+        heard = {name for name, report in nodes.reports.items() if report.role}
+        silent = {name: agent for name, agent in nodes.agents.items() if name not in heard}
+        stand = await waiting(self.platform, silent)
+        known = heard | {*stand} | fencing.stopped(want.manifest)
+        if (found := unheard(moves, source, [node.name for node in component.nodes], known)) is not None:
+            return f"{described(found[0])}, and {found[1]} does not answer and may be primary"
+        for move in moves:
+            status = stand.get(move.candidate)
+            if move.candidate in nodes.holders() or (status is not None and status.volume.role in nodes.writable):
+                return f"{described(move)}, and {move.candidate} has it, or had it last"
+        return ""
 
     async def end_without(self, takeover: Takeover, component: DesiredComponent, message: str) -> NoReturn:
         """Raises NoCandidate; the replicas that were stopped so that they follow nobody start again first."""

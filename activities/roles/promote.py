@@ -19,7 +19,7 @@ from activities.app.node_services import restored_addresses
 from activities.cluster.apply import put
 from activities.cluster.events import tell
 from activities.cluster.gather import together
-from activities.cluster.moving import Noted, end_moves, note_move
+from activities.cluster.moving import Noted, end_left, end_moves, moves_of, note_move
 from activities.cluster.status import tell_step
 from activities.dependencies import permanent
 from activities.roles import fencing
@@ -57,6 +57,8 @@ class Promote(FailoverBase):
         noted = fencing.note_successor(self.platform, takeover, chosen.candidate)
         await together([noted, self._hold(takeover, want, component, addresses)])
         await to_its_end(self._promote(request, component, addresses))
+        if takeover.force:  # a person has decided whose writes count
+            await end_left(self.platform, takeover.target, moves_of(want.manifest, component.name))
         message = f"{chosen.candidate} has taken over from {takeover.source}: {chosen.message}"
         await tell(self.platform, takeover.target, "FailedOver", message)
 

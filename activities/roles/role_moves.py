@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import grpc
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable, reports
@@ -37,6 +38,13 @@ from render.desired.state_edits import made_writable
 from render.manifests.deployments import version_of
 
 _LABEL_WITHIN = 3.0
+_BEFORE_THE_TOOL = frozenset({grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNIMPLEMENTED})
+"""With which an agent refuses a call before its tool runs."""
+
+
+class NothingAskedError(ApplicationError):
+    """The candidate has not taken over and will not by this call: its agent refused before ``failover`` ran. Of a tool
+    that ran and failed nobody knows that: what it has asked for may still come."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ class RoleMover:
 
     async def fail_over(self, noted: Noted, candidate: AgentTarget, source: str) -> None:
         """``source``: address; ``noted``: that the role is on its way to the candidate. What failed may happen all the
-        same (Sentinel cannot be called back)."""
+        same (Sentinel cannot be called back), but for NothingAskedError."""
         if noted.candidate != candidate.node:
             raise ValueError(f"the move to {noted.candidate} is noted, not that to {candidate.node}")
         asked = request_id("failover", candidate.node)
@@ -111,7 +119,8 @@ class RoleMover:
                 candidate, asked, {"from": source}, timeout=bound(ToolName.FAILOVER)
             )
         except AgentError as error:
-            raise ApplicationError(f"{candidate.node} has not taken over: {error}") from error
+            failure = NothingAskedError if error.code in _BEFORE_THE_TOOL else ApplicationError
+            raise failure(f"{candidate.node} has not taken over: {error}") from error
         if not result.success:
             raise ApplicationError(f"{candidate.node} has not taken over: {result.message}")
 

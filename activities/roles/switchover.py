@@ -9,7 +9,9 @@
    new one. Then the others: all are asked, whatever one of them says, and the step fails with the names of those that
    do not follow.
 6. Exactly one node is writable, or the step fails and says who is.
-Any failure before 4 lifts the fence and leaves everything as it was.
+Any failure before 4 lifts the fence and leaves everything as it was. So does a candidate whose agent refuses before its
+tool runs. Where ``failover`` itself fails the fence stays until it lifts itself: what the tool has asked for, of a
+Sentinel say, may come later, and by its failure nobody can tell whether it has asked.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from activities.dependencies import permanent
 from activities.roles.drain import closed_machines, machine
 from activities.roles.role_moves import (
     Nodes,
+    NothingAskedError,
     RoleMover,
     component_of,
     how_it_ended_is_known,
@@ -198,7 +201,12 @@ class Switchover(RoleMover):
                 await self._undo_fence(move, nodes.agents[move.source], fence.noted)
                 message = f"{move.candidate} could not be asked while {move.source} was surely fenced"
                 raise ApplicationError(f"{message}; nothing was moved")
-            await self.fail_over(fence.noted, nodes.agents[move.candidate], addresses[move.source])
+            try:
+                await self.fail_over(fence.noted, nodes.agents[move.candidate], addresses[move.source])
+            except NothingAskedError:
+                if fence.noted.first:  # else an earlier attempt may have asked it
+                    await self._undo_fence(move, nodes.agents[move.source], fence.noted)
+                raise
         await self.labelled(move.target, component, move.candidate)
         failures = await self._follow(move, nodes, addresses[move.candidate])
         await self._verify(move, component)

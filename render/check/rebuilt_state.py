@@ -10,7 +10,9 @@ Only what can be shown counts:
 2. The nodes: those that have a Deployment and, where a Deploy has completed, those that the Group is to have: a Repair
    makes them again on their volumes. Of these a node on whose ConfigMap nobody has noted with what its engine runs,
    though that is noted of its peers, is one that a Scale was adding: it has not joined. One beside them of which
-   nothing is left but such a ConfigMap is one that a Scale was removing: its peers have not forgotten it.
+   nothing is left but such a ConfigMap is one that a Scale was removing: its peers have not forgotten it. Where its
+   claim may hold data nothing shows that it has left: somebody may have deleted its Deployment. So it is a node like
+   any other: a Repair makes it again on its volume, and the Scale asks it to leave.
 3. The parameters: the newest revision, which is made when every node runs with it. Without one it is the Component's
    word, which somebody has to compare with the nodes (``unproven``).
 4. The plugin version: the label of the Components. Another one on the nodes' ConfigMaps is that from which a move of
@@ -47,6 +49,7 @@ from render.desired.recorded_state import GroupState, State, by_ordinal
 from render.desired.revisions import newest_first, read_revision
 from render.desired.spec_parts import pod_facts
 from render.manifests.deployments import hashes_of, is_of, version_of
+from render.manifests.volumes import never_bound
 
 REBUILT = "rebuilt"
 """Instead of a spec's hash: a Deploy then compares everything with the spec."""
@@ -274,23 +277,24 @@ def _joining(component: str, names: Iterable[str], live: LiveObjects) -> set[str
 def _all_members(app: str, name: str, group: GroupState, live: LiveObjects) -> tuple[Member, ...]:
     """Also those without a Deployment. In mid-upgrade such a node may have had the higher version."""
     found = {member.name: member for member in group.members}
-    spec = group.update
+    spec, left = group.update, _left_over(app, group, live)
+    unasked = {node for node in left if node in live.claims and not never_bound(live.claims[node])}
     if spec is not None:
         version = max((each.runtime_version for each in (spec, group.current or spec)), key=version_key)
         rolling = group.current != spec
-        for node in _names(name, spec):
+        for node in {*_names(name, spec)} | unasked:
             made = Member(name=node, state=MemberState.NORMAL, version=version, unverified=rolling)
             found.setdefault(node, made.model_copy(update={"data": version}) if rolling else made)
     for node in _joining(group.component, found, live):
         found[node] = found[node].model_copy(update={"state": MemberState.ADDING})
-    for node in _leaving(app, group, live) - found.keys():
+    for node in left - found.keys():
         found[node] = Member(name=node, state=MemberState.DELETING, version=spec.runtime_version if spec else "")
     return by_ordinal(found.values())
 
 
-def _leaving(app: str, group: GroupState, live: LiveObjects) -> set[str]:
-    """Nodes that a Scale had removed, and that their peers have not forgotten yet: what there was for such a node goes
-    last, its ConfigMap too."""
+def _left_over(app: str, group: GroupState, live: LiveObjects) -> set[str]:
+    """Nodes without a Deployment of which there is a ConfigMap still: of one that a Scale removes that goes later. Also
+    those that are to stay."""
     left = {node for node in live.recorded(group.component) if node not in live.deployments}
     return {node for node in left if node_ordinal(app, group.component, group.group, node) is not None}
 

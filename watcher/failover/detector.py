@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from api.app import RoleMove
 from api.names import LABEL_NODE
 from clients.agents import Agents
 from clients.resources import Manifest
@@ -200,10 +201,15 @@ class FailureDetector:
         return self._leads() and may and node not in fenced
 
     async def _may_begin(self, holder: Holder) -> bool:
-        why = await may_not_begin(self._cluster.kubernetes, holder)
+        component = self._components.get(holder.key)
+        over = self._over(holder.key, component) if component is not None else set()
+        why = await may_not_begin(self._cluster.kubernetes, holder, over)
         if (component := self._components.get(holder.key)) is not None:
             component.may_not_begin[holder.target.node] = why
         return not why and self._may_have_lease(holder)
+
+    def _over(self, key: ComponentKey, component: ComponentMemory) -> set[RoleMove]:
+        return component.over(self._own(key), self._rules.exclusive(*key))
 
     # Looks
 
@@ -218,6 +224,7 @@ class FailureDetector:
                 self._renewal.keep(key, ())
                 del self._components[key]
             return
+        component.noted(apps.moves(app, key[2]), _now())
         again = False
         found: list[Finding] = []
         for role in sorted(self._rules.exclusive(*key)):
@@ -330,7 +337,8 @@ class FailureDetector:
         notes += skew_notes({pod: seen.skew for pod, seen in component.seen.items()})
         app = self._cluster.apps.get(*key[:2])
         for reason, finding in standing.items():
-            against, taken = why_not(app, key[2], finding.node), self._suspicions.taken(reason)
+            against = why_not(app, key[2], finding.node, self._over(key, component))
+            taken = self._suspicions.taken(reason)
             notes.append(component.told(finding, now, against, taken=taken))
         self._note(key, tuple(notes))
 

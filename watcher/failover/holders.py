@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
+from api.app import RoleMove
 from api.names import LABEL_NODE
 from api.operations import OperationType
 from clients.agents import AgentTarget
@@ -61,23 +62,25 @@ def _claimed(known: Observation | None) -> str:
     return known.report.role if runs and known is not None and known.report is not None else ""
 
 
-async def may_not_begin(kubernetes: Kubernetes, holder: Holder) -> str:
-    """Why the word is not given to it, a sentence; empty where it is. As the API server says, not the caches."""
+async def may_not_begin(kubernetes: Kubernetes, holder: Holder, over: Collection[RoleMove] = ()) -> str:
+    """Why the word is not given to it, a sentence; empty where it is. As the API server says, not the caches. ``over``:
+    as for ``why_not``."""
     namespace, name, component = holder.key
     try:
         app = await kubernetes.get(APP, name, namespace)
     except KubernetesError as error:
         log.warning("%s waits to begin, and its App cannot be read: %s", holder.pod, error)
         return "the watcher cannot read the App, which would say whether another is about to have the role"
-    return why_not(app, component, holder.target.node)
+    return why_not(app, component, holder.target.node, over)
 
 
-def why_not(app: Manifest | None, component: str, node: str) -> str:
+def why_not(app: Manifest | None, component: str, node: str, over: Collection[RoleMove] = ()) -> str:
     """What an App's status says against a node that held its role last and wants to begin with it again.
 
     A failover names the node in ``status.fenced`` before another one becomes primary, and while it is at work it gives
     its own word. Every other move of the role is in ``status.moving``, from before the other one is asked until both
-    have said who has it. A status that was lost says nothing of either. Pure.
+    have said who has it; one of which it is known that its candidate has not taken the role (``over``) counts no more,
+    though nobody has ended it, as Temporal is down. A status that was lost says nothing of either. Pure.
     """
     if app is None or not apps.is_living(app):
         return "the App is gone or being deleted"
@@ -91,6 +94,8 @@ def why_not(app: Manifest | None, component: str, node: str) -> str:
     if operation is not None and operation.type == OperationType.FAILOVER:
         return "a Failover was begun that may have made another primary: it has to end first"
     for move in apps.moves(app, component):
+        if move in over:
+            continue
         if not move.source and move.candidate == node:
             continue  # it is the silent node itself that is back
         if not move.source:

@@ -4,24 +4,26 @@ and nothing is touched."""
 from __future__ import annotations
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
 from activities.look.load import NOT_OWNED
 from activities.look.rebuild_state import STATE_LOST
 from activities.reconcile.apply_group import ApplyGroup
 from activities.reconcile.prepare import Prepare
+from activities.reconcile.remove_node import RemoveNode
 from activities.reconcile.scale import Scale
 from activities.rollout.expand_and_roll_back import Upgrade
 from api.group import MemberState
 from api.names import LABEL_PLUGIN_VERSION
 from api.operations import OperationType
-from api.steps import GroupStep
+from api.steps import GroupStep, NodeStep
 from clients.errors import KubernetesError
 from clients.resources import CONTROLLER_REVISION
 from proto import agent_pb2
 from render.check.rebuilt_state import REBUILT
 from tests.unit.activities.support.agents import UID
 from tests.unit.activities.support.cluster import NAME, World
-from tests.unit.render.support import DEFINITION, shelf, store
+from tests.unit.render.support import DEFINITION, shelf, store, with_tools
 
 GROUP, NODES = "books-store-g", ["books-store-g-0", "books-store-g-1"]
 NEWER = shelf(plugin_yaml=DEFINITION.replace("name: shelf, version: 1.0.0", "name: shelf, version: 1.1.0"))
@@ -158,18 +160,56 @@ async def test_a_node_that_a_scale_was_adding_is_not_taken_for_one_that_has_join
     assert [group.nodes for component in plan.adding for group in component.groups] == [[new]]
 
 
-async def test_a_node_that_a_scale_had_removed_is_still_to_be_forgotten_by_its_peers() -> None:
+@pytest.mark.parametrize("pending", [True, False])
+async def test_a_node_that_a_scale_had_removed_is_still_to_be_forgotten_by_its_peers(pending: bool) -> None:
+    """Of such a one no volume has anything."""
     world = await World(runtimeVersion="1", components=store(replicas=3)).deployed()
     world.edit(components=store(replicas=2))
     target, left = world.target(OperationType.SCALE), f"{GROUP}-2"
     await world.do(Prepare(world.platform).prepare, target)
     world.lose("Deployment", left)
+    if pending:
+        world.cluster.put({**world.object("PersistentVolumeClaim", left), "status": {"phase": "Pending"}})
+    else:
+        world.lose("PersistentVolumeClaim", left)
     world.lose_status("Group")
     snapshot = await world.load()
     assert (snapshot.refusal, snapshot.operation) == ("", OperationType.SCALE)
     assert (members(world), members(world, MemberState.DELETING)) == (NODES, [left])
     plan = await world.do(Scale(world.platform).plan_scale, target)
     assert [node.name for node in plan.removing] == [left]
+
+
+@pytest.mark.parametrize("lost", [(), ("Group",)])
+async def test_a_node_whose_volume_may_hold_what_only_it_has_is_asked_to_leave_though_all_else_of_it_was_lost(
+    lost: tuple[str, ...],
+) -> None:
+    """A tenant had deleted its Deployment: it was taken for one that had left, and its volume went with it."""
+    scales = shelf(tools_yaml=with_tools("leave: {steps: [{set: {a: b}}]}\n"))
+    spec = {"runtimeVersion": "1", "deletionPolicy": "Delete"}
+    world = await World(scales, components=store(replicas=3), **spec).deployed()
+    world.agents.tools["leave"] = "no other broker for this partition"
+    left = f"{GROUP}-2"
+    world.edit(components=store(replicas=2))
+    await world.do(Prepare(world.platform).prepare, world.target(OperationType.SCALE))
+    world.lose("Deployment", left)
+    world.lose_status(*lost)
+    snapshot = await world.load()
+    assert (snapshot.refusal, snapshot.operation) == ("", OperationType.SCALE)
+    assert any(left in each for each in snapshot.drift), "a Repair goes first, and makes it again"
+    assert members(world) == [*NODES, left]
+    steps, step = RemoveNode(world.platform), NodeStep(world.target(OperationType.SCALE), "store", "g", left)
+    with pytest.raises(ApplicationError, match=f"{left} does not run, so it cannot give away what only it has"):
+        await world.do(steps.leave_node, step)
+    await world.carry_out(OperationType.REPAIR)
+    with pytest.raises(ApplicationError, match="no other broker for this partition"):
+        await world.do(steps.leave_node, step)
+    await world.do(steps.discard_node, step)
+    assert left in world.names("PersistentVolumeClaim")
+    world.agents.tools["leave"] = {}
+    for each in (steps.leave_node, steps.remove_node, steps.forget_node, steps.discard_node):
+        await world.do(each, step)
+    assert left not in world.names("PersistentVolumeClaim"), "it has given all away"
 
 
 @pytest.mark.parametrize("given", [0, 1])

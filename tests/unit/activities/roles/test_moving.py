@@ -15,11 +15,12 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.cluster.moving import end_left, moves_of, note_move
+from activities.roles.failover import Failover
 from activities.roles.promote import Promote
 from activities.roles.role_moves import Nodes, how_it_ended_is_known
 from activities.roles.switchover import Switchover
 from api.app import RoleMove
-from api.failover import Chosen, Fenced, PromoteRequest
+from api.failover import Chosen, Fenced, FenceRequest, PromoteRequest
 from api.operations import OperationType
 from api.steps import ErrorType, Move
 from clients.agents import AgentError, AgentTarget
@@ -107,6 +108,36 @@ async def test_one_that_failed_before_anybody_was_asked_leaves_nothing(primary: 
     with pytest.raises(ApplicationError, match="it hangs"):
         await move(primary)
     assert noted(primary) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "lifted"),
+    [
+        (grpc.StatusCode.FAILED_PRECONDITION, False, True),
+        (grpc.StatusCode.UNIMPLEMENTED, False, True),
+        (grpc.StatusCode.FAILED_PRECONDITION, True, False),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, False, False),
+        (None, False, False),
+    ],
+)
+async def test_clients_write_again_at_once_where_it_is_certain_that_the_other_was_not_asked(
+    primary: World, monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode | None, before: bool, lifted: bool
+) -> None:
+    """Its engine had ended behind the fence, and nobody could write until the fence lifted itself. What a tool has
+    asked for may come though the tool failed, and what an earlier attempt asked for too: then the fence stays."""
+    if before:
+        note(primary)
+
+    async def refuses(target: AgentTarget, *_: Any, **__: Any) -> agent_pb2.ToolResult:
+        if code is None:
+            return agent_pb2.ToolResult(success=False, message="in TILT")
+        raise AgentError(target, "Failover", code, "the process does not run")
+
+    monkeypatch.setattr(primary.agents, "failover", refuses)
+    with pytest.raises(ApplicationError, match=f"{NEXT} has not taken over"):
+        await move(primary)
+    assert primary.agents.called("unfence") == ([OLD] if lifted else [])
+    assert noted(primary) == ([] if lifted else [(OLD, NEXT)])
 
 
 async def test_nor_does_its_repeat_forget_that_the_other_was_asked_before(primary: World) -> None:
@@ -326,6 +357,48 @@ async def test_a_forced_failover_to_a_node_that_cannot_take_over_decides_nothing
         await planned(world, force=True, candidate=candidate)
     assert no.value.type == ErrorType.NO_CANDIDATE
     assert noted(world) == [(OLD, NEXT)]
+
+
+@pytest.mark.parametrize("other", ["silent", "primary", "waits"])
+async def test_given_up_after_force_that_named_nobody_the_old_one_is_not_started_beside_the_other(
+    world: World, other: str
+) -> None:
+    """Whose writes count nobody had said: that some replica was to take over was all."""
+    note(world)
+    waits(world, OLD)
+    world.agents.reports.pop(NEXT)
+    found = await planned(world, force=True)
+    assert noted(world) == [(OLD, NEXT)]
+    await world.do(Failover(world.platform).fence, FenceRequest(found))
+    if other == "primary":
+        world.agents.say(NEXT, "primary", 50)
+    elif other == "waits":
+        waits(world, NEXT)
+    world.agents.tools["detach"] = "it hangs"
+    said = f"{OLD} does not serve again: its role was on its way from {OLD} to {NEXT}, and {NEXT}"
+    request = PromoteRequest(found, Fenced("stopped"))
+    with pytest.raises(ApplicationError, match=said) as no:
+        await world.do(Failover(world.platform).choose, request)
+    assert (no.value.type, no.value.non_retryable) == (ErrorType.NO_CANDIDATE, True)
+    assert not {OLD} & {*world.agents.called("permit"), *world.agents.called("lead"), *world.agents.called("start")}
+    assert (noted(world), marked(world)) == ([(OLD, NEXT)], [OLD])
+    world.agents.waiting.pop(NEXT, None)
+    world.agents.say(NEXT, "replica", 10)
+    with pytest.raises(ApplicationError, match="nobody can take over"):
+        await world.do(Failover(world.platform).choose, request)
+    assert world.agents.called("lead") == [OLD]
+    assert marked(world) == []
+
+
+async def test_who_takes_over_by_force_settles_what_was_noted_before(world: World) -> None:
+    note(world)
+    world.agents.reports.pop(NEXT)
+    found = await planned(world, force=True, candidate=THIRD)
+    assert noted(world) == [(OLD, NEXT)], "nothing has become of it yet"
+    world.agents.stopped[OLD] = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED)
+    await world.do(Failover(world.platform).fence, FenceRequest(found))
+    await world.do(Promote(world.platform).promote, PromoteRequest(found, Fenced("stopped"), Chosen(THIRD, 10, "most")))
+    assert noted(world) == []
 
 
 async def test_the_old_one_has_no_word_while_the_other_was_asked_just_now(world: World) -> None:

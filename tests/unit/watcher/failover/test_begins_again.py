@@ -253,6 +253,49 @@ async def test_whichever_operation_was_moving_its_role_and_whatever_became_of_it
         await _renewed_again(known)
 
 
+async def test_a_note_that_is_left_while_temporal_is_down_counts_no_more_when_the_other_has_said_that_it_is_a_replica(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An App had no primary for as long as Temporal was down, though both nodes were there. But what the other said
+    while it could still take the role is no proof, nor is what was said before the role was noted anew."""
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.put_status(moving=[MOVING])
+        known.down = True
+        _waits(known)
+        for number in range(8):
+            await asyncio.sleep(10)
+            known.agents.say(SECOND, "replica", number)
+        await asyncio.sleep(15)
+        await _not_renewed(known)
+        known.put_status(moving=[{**MOVING, "since": "2026-01-01T00:10:00Z"}])
+        known.agents.say(SECOND, "replica", 9)
+        await _not_renewed(known)
+        await asyncio.sleep(80)
+        known.agents.say(SECOND, "replica", 10)
+        await _renewed_again(known)
+        await eventually(lambda: "Temporal cannot be told, and the watcher gives it" in known.degraded())
+
+
+@pytest.mark.parametrize("other", ["starts", "waits", "is silent"])
+async def test_it_stands_however_long_while_the_other_does_not_say_that_it_has_not_taken_the_role(
+    monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    known = Installation(monkeypatch)
+    async with known.watching():
+        await known.settled()
+        known.put_status(moving=[MOVING])
+        known.down = True
+        _waits(known)
+        await asyncio.sleep(600)
+        if other != "is silent":
+            process = agent_pb2.STARTING if other == "starts" else agent_pb2.WAITING
+            known.agents.say(SECOND, "", process=process, ready=False, message="waits")
+        await _not_renewed(known)
+        await eventually(lambda: f"the role was on its way from {FIRST} to {SECOND}" in known.degraded())
+
+
 async def test_a_role_of_another_component_that_is_on_its_way_does_not_keep_it_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
