@@ -257,6 +257,24 @@ class Step(Model):
         return self
 
     @model_validator(mode="after")
+    def _commands(self) -> Self:
+        if self.resp is None:
+            return self
+        several = [isinstance(each, list) for each in self.resp]
+        if any(several) and not all(several):
+            raise ValueError("resp: is one command (a list of words) or several (a list of lists), not both in one")
+        commands = self.resp if all(several) else [self.resp]
+        if not all(commands):
+            raise ValueError("resp: a command has at least one word")
+        if self.reply is not None and len(self.reply) != len(commands):
+            raise ValueError(f"reply: says {len(self.reply)} of {len(commands)} commands; give one for each")
+        if all(several) and len(self.as_) not in (0, 1, len(commands)):
+            raise ValueError(
+                f"as: has {len(self.as_)} names for {len(commands)} replies; give each a name, or one for all"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _modifiers(self) -> Self:
         if self.for_each is not None and self.first_of is not None:
             raise ValueError("forEach and firstOf exclude each other; give one of them")

@@ -11,6 +11,7 @@ import jinja2
 from jinja2 import meta, nodes
 
 from language.filters import version
+from language.patterns import pattern as bounded_pattern
 from language.quoting import QUOTINGS
 from render.lint.names import Shape
 from render.plugin.problems import listing, near
@@ -90,9 +91,9 @@ def _known(environment: jinja2.Environment, tree: nodes.Template) -> Iterator[Re
             yield Remark(f"there is no {kind} {name!r}{hint}", name, line=line)
     for name, pattern, line in _patterns(tree):
         try:
-            re.compile(pattern)
-        except re.error as error:
-            yield Remark(f"{pattern!r} is not a regular expression: {error}", name, line=line)
+            bounded_pattern(pattern)
+        except ValueError as error:
+            yield Remark(str(error), name, line=line)
         if len(pattern) > LONGEST_PATTERN:
             message = f"a regular expression of {len(pattern)} characters; write several, or take the answer apart"
             yield Remark(f"{message} by fields ({LONGEST_PATTERN} is the most that one can read)", name, True, line)

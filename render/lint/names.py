@@ -28,7 +28,7 @@ ARGUMENTS: Mapping[str, Shape] = MappingProxyType(
         ToolName.FENCE: _fields("seconds"),
         ToolName.FAILOVER: _fields("from"),
         ToolName.FOLLOW: _fields("primary"),
-        ToolName.FORGET: _fields("node", "address"),
+        ToolName.FORGET: _fields("node", "address", "id"),
         ToolName.RELOAD_CONFIG: None,
     }
 )

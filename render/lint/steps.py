@@ -10,6 +10,7 @@ from jinja2 import nodes
 
 from api.tools import Connection, Step, Tool, ToolName
 from language.expressions import ENVIRONMENT
+from language.patterns import pattern as bounded_pattern
 from language.quoting import QUOTINGS
 from render.lint.expressions import LONGEST_PATTERN, Read, Remark, fields, read, unquoted, words
 from render.lint.names import ARGUMENTS, Shape
@@ -155,6 +156,8 @@ class Walk:
         found = self._read(at, written, bare=False)
         for name in sorted(found.names - {"arg"}):
             self._say(at, f"knows arg only, not {name!r}; write a number, or an argument of {scope.what}", word=name)
+        if found.tree is not None:
+            self._remarks(at, fields(found.tree, found.names, {"arg": scope.arg}))
 
     def _role(self, written: Any, at: Path) -> None:
         if not isinstance(written, str) or not self.roles:
@@ -196,6 +199,11 @@ class Walk:
             self._texts(step.resp, (*at, "resp"), open_scope)
         if step.tcp is not None:
             self._text(step.tcp.send, (*at, "tcp", "send"), open_scope, sent=True)
+            if step.tcp.end is not None:
+                try:
+                    bounded_pattern(step.tcp.end)
+                except ValueError as error:
+                    self._say((*at, "tcp", "end"), str(error))
             if step.tcp.end is not None and len(step.tcp.end) > LONGEST_PATTERN:
                 message = f"a regular expression of {len(step.tcp.end)} characters; {LONGEST_PATTERN} is the most"
                 self._say((*at, "tcp", "end"), f"{message} that one can read", warns=True)

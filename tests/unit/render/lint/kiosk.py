@@ -194,6 +194,19 @@ TWELVE = [
 """All at once, in one plugin."""
 
 MORE = [
+    Mistake("tools.yaml", "matching('^ok')", "«matching('(o+)+k')", "its search may not end"),
+    Mistake(
+        "tools.yaml",
+        '{resp: [PAUSE, "{{ arg.seconds | int * 1000 }}"]}',
+        '«{resp: [[PAUSE, "{{ arg.seconds | int * 1000 }}"], PONG]}',
+        "one command (a list of words) or several",
+    ),
+    Mistake(
+        "tools.yaml",
+        '{resp: [PAUSE, "{{ arg.seconds | int * 1000 }}"]}',
+        '«{resp: [[PAUSE, "{{ arg.seconds | int * 1000 }}"], []]}',
+        "a command has at least one word",
+    ),
     Mistake("plugin.yaml", "kind: Plugin\nmetadata:", "kind: [Plugin\nmetadata«:", "is not YAML"),
     Mistake(
         "plugin.yaml",
@@ -236,7 +249,7 @@ MORE = [
     ),
     Mistake("tools.yaml", "fail: it loads", '«fail: "{{ it loads }}"', "is no expression"),
     Mistake("tools.yaml", "matching('^ok')", "matching('^ok«\\d')", "write [0-9]"),
-    Mistake("tools.yaml", "matching('^ok')", "«matching('^ok(')", "is not a regular expression"),
+    Mistake("tools.yaml", "matching('^ok')", "«matching('^ok(')", "is not a pattern"),
     Mistake("tools.yaml", "to: peer,", "to: «pear,", "there is no connection 'pear'; did you mean peer?"),
     Mistake("tools.yaml", "to: peer,", "to: «lines,", "connection 'lines' is not for resp; there are me, peer"),
     Mistake(
