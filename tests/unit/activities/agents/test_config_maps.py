@@ -10,6 +10,7 @@ from activities.agents.config_maps import first_primary
 from render.desired.app import DesiredApp
 from render.manifests.deployments import TEMPLATE_HASH, deployment_manifest, is_outdated, keeps_template
 from render.manifests.lists import config_maps_of, record_manifests, revision_of
+from render.manifests.node import document_text
 from tests.unit.render.support import app, records, store, wanted
 
 ADDRESSES = {node.name: f"198.18.0.{index}" for index, node in enumerate(wanted().nodes, start=1)}
@@ -58,7 +59,7 @@ def test_a_node_that_comes_again_is_newer_than_any_copy_of_the_former_one() -> N
 def with_revision(config_map: dict[str, Any], revision: object) -> dict[str, Any]:
     edited = copy.deepcopy(config_map)
     document = {**json.loads(edited["data"]["node.json"]), "revision": revision}
-    edited["data"]["node.json"] = json.dumps(document, sort_keys=True)
+    edited["data"]["node.json"] = document_text(document)
     return edited
 
 
