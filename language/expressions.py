@@ -20,7 +20,7 @@ from jinja2 import meta, nodes
 from jinja2.environment import Template
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
 from jinja2.nodes import EvalContext
-from jinja2.runtime import Context, Undefined
+from jinja2.runtime import Context, StrictUndefined, Undefined
 
 from language.filters import FILTERS, TESTS, word
 from language.sandbox import LARGEST_LIST, Sandbox, bounded_range, small
@@ -38,8 +38,13 @@ class ExpressionError(Exception):
     """A sentence: the expression, and what is wrong with it."""
 
 
+class EndlessError(ExpressionError):
+    """A name asks for itself."""
+
+
 class Names(Protocol):
-    """Where an expression finds what it asks for. ``get`` raises ExpressionError where a name may not be used here."""
+    """Where an expression finds what it asks for. ``get`` raises ExpressionError where a name may not be used here, or
+    has no value now."""
 
     def __contains__(self, name: object) -> bool: ...
 
@@ -123,7 +128,7 @@ class Expression:
     def __call__(self, names: Names) -> Any:
         """Raises ExpressionError."""
         try:
-            given = {name: names.get(name) for name in self.uses if name in names}
+            given = _given(self.uses, names)
             if "range" in self.uses and "range" not in given:
                 given["range"] = bounded_range()
             found = self._evaluate(given)
@@ -144,6 +149,21 @@ class Expression:
         ) as error:
             raise ExpressionError(f"{self.source}: {error}") from error
         return found
+
+
+def _given(uses: frozenset[str], names: Names) -> dict[str, Any]:
+    """A name without a value fails where it is used, and not in ``found is defined and late`` before that. Raises
+    EndlessError."""
+    given: dict[str, Any] = {}
+    for name in uses:
+        if name in names:
+            try:
+                given[name] = names.get(name)
+            except EndlessError:
+                raise
+            except ExpressionError as error:
+                given[name] = StrictUndefined(hint=str(error), name=name)
+    return given
 
 
 def expression(source: str) -> Expression:

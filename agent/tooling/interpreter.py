@@ -25,6 +25,8 @@ _DEEPEST = 16
 """Sequences that call each other."""
 _TURN = 0.02
 """Seconds."""
+_FAILURES = (StepError, ExpressionError)
+"""Of a step. What came back may lack a field that an expression asks for: the step failed then, like any other."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class _Run:
                 await self._repeated(step, scope, lambda: self._first(step, scope))
             else:
                 await self._repeated(step, scope, lambda: self._attempt(step, scope))
-        except (StepError, ExpressionError) as error:
+        except _FAILURES as error:
             if not step.optional and not step.on_failure:
                 raise
             failure = Failure(str(error))
@@ -177,24 +179,27 @@ class _Run:
             await self.steps(step.on_failure, scope, f"{position}, onFailure, ")
 
     async def _each(self, step: Step, scope: Scope) -> None:
-        """``into`` names the list of what the items gave; of an optional step without those that failed."""
+        """``into`` names the list of what the items gave; of an optional step without those that failed, of a step that
+        fails those before."""
         gathered: list[Any] = []
         position = self.position
-        for item in _items(step.for_each, scope):
-            self.position = position
-            if self._due():
-                await self._others()
-            with scope.item(item):
-                try:
-                    await self._repeated(step, scope, lambda: self._attempt(step, scope))
-                except StepError:
-                    if not step.optional:
-                        raise
-                    continue
-            values = [scope.found[name] for name in step.as_]
-            gathered.append(values[0] if len(values) == 1 else values)
-        if step.into:
-            scope.found[step.into] = gathered
+        try:
+            for item in _items(step.for_each, scope):
+                self.position = position
+                if self._due():
+                    await self._others()
+                with scope.item(item):
+                    try:
+                        await self._repeated(step, scope, lambda: self._attempt(step, scope))
+                    except _FAILURES:
+                        if not step.optional:
+                            raise
+                        continue
+                values = [scope.found[name] for name in step.as_]
+                gathered.append(values[0] if len(values) == 1 else values)
+        finally:
+            if step.into:
+                scope.found[step.into] = gathered
 
     async def _first(self, step: Step, scope: Scope) -> None:
         failures: list[str] = []
@@ -208,7 +213,7 @@ class _Run:
                     await self._attempt(step, scope)
                 scope.found["item"] = item
                 return
-            except StepError as error:
+            except _FAILURES as error:
                 failures.append(f"{item}: {error}")
         raise StepError("none succeeded: " + "; ".join(failures) if failures else "none succeeded: the list is empty")
 
@@ -221,6 +226,7 @@ class _Run:
         position = self.position
         while True:
             self.position = position
+            failure: StepError | ExpressionError
             try:
                 await attempt()
                 held = expression(step.until)(scope)
@@ -228,7 +234,7 @@ class _Run:
                 if held:
                     return None
                 failure = StepError(f"waited for {step.until}, but {_stands(step, scope)}")
-            except StepError as error:
+            except _FAILURES as error:
                 failure = error
             if loop.time() + step.every >= deadline:
                 raise StepError(f"{failure} (tried for {step.within:g} s)") from failure
