@@ -9,7 +9,6 @@ Names are strict: an unknown one fails with that name. Nothing can be called tha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,6 +31,8 @@ _KEPT = 512
 _LONGEST_KEPT = 2048
 """Characters of the longest that is kept."""
 _LONGEST = 64 * 1024
+_TOO_DEEP = (RecursionError, SyntaxError, MemoryError)
+"""As Python's own compiler says it of what Jinja2 has made of an expression: of 300 operands, for example."""
 
 
 class ExpressionError(Exception):
@@ -179,7 +180,7 @@ def _expression(source: str) -> Expression:
         return Expression(source, uses, _value_of(compiled._template))
     except TemplateSyntaxError as error:
         raise ExpressionError(f"{source}: {error.message}") from error
-    except RecursionError as error:
+    except _TOO_DEEP as error:
         raise ExpressionError(f"{source[:80]}: it is nested too deep") from error
 
 
@@ -199,12 +200,13 @@ def _text(source: str) -> Expression:
             raise ExpressionError(f"{source}: only expressions in {{{{ }}}} may stand here, no statements")
         output = [each for part in parts for each in part.nodes]  # type: ignore[attr-defined]
         if len(output) == 1 and not isinstance(output[0], nodes.TemplateData):
-            inner = ENVIRONMENT.compile_expression(_inner(source), undefined_to_none=False)
-            return Expression(source, uses, _value_of(inner._template))
+            alone = nodes.Assign(nodes.Name("result", "store"), output[0], lineno=1)
+            inner = ENVIRONMENT.from_string(nodes.Template([alone], lineno=1))
+            return Expression(source, uses, _value_of(inner))
         template = ENVIRONMENT.from_string(source)
     except TemplateSyntaxError as error:
         raise ExpressionError(f"{source}: {error.message}") from error
-    except RecursionError as error:
+    except _TOO_DEEP as error:
         raise ExpressionError(f"{source[:80]}: it is nested too deep") from error
     return Expression(source, uses, _text_of(template))
 
@@ -217,12 +219,6 @@ def _short(source: str) -> str:
 
 def _uses(parsed: nodes.Template) -> frozenset[str]:
     return frozenset(meta.find_undeclared_variables(parsed))
-
-
-def _inner(source: str) -> str:
-    found = re.fullmatch(r"\{\{-?(.*?)-?\}\}", source.strip(), re.DOTALL)
-    assert found is not None
-    return found.group(1)
 
 
 def filled(value: Any, names: Names) -> Any:

@@ -67,6 +67,8 @@ class Actions:
 
     async def _resp(self, step: Step, written: tuple[Any, ...], scope: Scope) -> Any:
         several = bool(written) and isinstance(written[0], list | tuple)
+        if any(isinstance(each, list | tuple) is not several for each in written):
+            raise StepError("resp: write either the words of one command, or a list of commands, each a list of words")
         with scope.with_secrets():
             commands = [filled(each, scope) for each in (written if several else [list(written)])]
         connection, address = self._connection(step, scope)

@@ -94,7 +94,7 @@ def as_json(text: str) -> Any:
     """Raises StepError."""
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StepError(f"expected JSON, answered {shown(text)}") from error
 
 

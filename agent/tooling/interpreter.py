@@ -94,6 +94,11 @@ class Interpreter:
             failed = self.secrets.mask(f"tool {name}, {run.position}: {error}")
             refused = isinstance(error, LoginRefusedError)
             raise ToolError(failed, self._known(tool, scope), login_refused=refused) from error
+        except Exception as error:
+            # Nobody has thought of it. A tool that fails is told to whoever waits for it; any other error is told to
+            # nobody, and the last report of the node would go on to be taken for its state.
+            failed = self.secrets.mask(f"tool {name}, {run.position}: {type(error).__name__}: {error}")
+            raise ToolError(failed, self._known(tool, scope)) from error
         finally:
             if pool is None:
                 own_pool.close()
@@ -103,11 +108,11 @@ class Interpreter:
 
     def _known(self, tool: Tool, scope: Scope) -> Mapping[str, str]:
         """The results for which all has been found by now."""
-        values: dict[str, Any] = {}
+        values: dict[str, str] = {}
         for key, written in tool.result.items() if isinstance(tool.result, Mapping) else ():
-            with suppress(ExpressionError):
-                values[key] = filled(written, scope)
-        return self.secrets.masked(_values(values))
+            with suppress(Exception):  # of what has failed already: the first error is told
+                values |= _values({key: filled(written, scope)})
+        return self.secrets.masked(values)
 
 
 def _nothing(*_: object) -> None:
