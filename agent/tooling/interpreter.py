@@ -14,7 +14,7 @@ from agent.process.reaper import Reaper
 from agent.settings import PathRefusedError, Settings
 from agent.tooling.actions import Actions, Engine
 from agent.tooling.connections import ConnectionPool
-from agent.tooling.failure import LoginRefusedError, StepError, ToolError, shown
+from agent.tooling.failure import LoginRefusedError, Mask, StepError, ToolError, shown
 from agent.tooling.names import Scope
 from agent.tooling.secrets import Secrets
 from agent.tooling.trace import Trace
@@ -68,7 +68,7 @@ class Interpreter:
         tool = toolbox.tools[name]
         own_pool = ConnectionPool() if pool is None else pool
         scope = Scope({**known, "arg": dict(arguments or {})}, toolbox.vars, self.secrets)
-        trace = Trace(self._masked(line)) if traced and line is not None else Trace()
+        trace = Trace(self._masked(line), self.secrets.mask) if traced and line is not None else Trace()
         actions = Actions(
             self.settings,
             self.reaper,
@@ -247,7 +247,7 @@ class _Run:
 
     async def _attempt(self, step: Step, scope: Scope) -> None:
         value = await self._value(step, scope)
-        found = _apart(step.as_, value) if len(step.as_) > 1 else dict.fromkeys(step.as_, value)
+        found = _apart(step.as_, value, scope.secrets.mask) if len(step.as_) > 1 else dict.fromkeys(step.as_, value)
         scope.found |= found
         trace = self.actions.trace
         trace.found(found)
@@ -292,9 +292,9 @@ class _Run:
         return result
 
 
-def _apart(names: tuple[str, ...], value: Any) -> dict[str, Any]:
+def _apart(names: tuple[str, ...], value: Any, mask: Mask) -> dict[str, Any]:
     if not isinstance(value, list | tuple):
-        raise StepError(f"as: names {len(names)} values, but it gives no list: {shown(str(value))}")
+        raise StepError(f"as: names {len(names)} values, but it gives no list: {shown(str(value), mask)}")
     if len(value) != len(names):
         raise StepError(f"it gives {len(value)} values, and as: names {len(names)}")
     return dict(zip(names, value, strict=True))
@@ -307,12 +307,13 @@ def _items(written: str, scope: Scope) -> list[Any]:
         return [{"name": name, "value": value} for name, value in found.items()]
     if isinstance(found, list | tuple | range):
         return list(found)
-    raise StepError(f"{written} is no list, but {shown(str(found))}")
+    raise StepError(f"{written} is no list, but {shown(str(found), scope.secrets.mask)}")
 
 
 def _stands(step: Step, scope: Scope) -> str:
     """What the step has found, for whoever reads why that was not enough."""
-    return "; ".join(f"{name} is {shown(str(scope.found.get(name)))}" for name in step.as_) or "it is not so"
+    mask = scope.secrets.mask
+    return "; ".join(f"{name} is {shown(str(scope.found.get(name)), mask)}" for name in step.as_) or "it is not so"
 
 
 def _values(result: Any) -> dict[str, str]:

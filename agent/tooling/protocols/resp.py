@@ -12,17 +12,29 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from agent.tooling.failure import Mask, shown
+
 _LARGEST = 8 * 1024 * 1024
 _LONGEST_LINE = 64 * 1024
 """Without what it announces."""
 _DEEPEST = 32
+_SHOWN = 80
+"""Characters of what is no answer."""
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _FIRST_SIGNS = "-0123456789"
 _REPLICA = re.compile(r"slave[0-9]+")
 
 
 class ProtocolError(Exception):
-    """What came is not RESP, or is too much; a sentence."""
+    """What came is not RESP, or is too much; a sentence, but for what was ``answered``."""
+
+    def __init__(self, sentence: str, answered: str | None = None) -> None:
+        super().__init__(sentence)
+        self._answered = answered
+
+    def shown(self, mask: Mask) -> str:
+        """The whole sentence."""
+        return str(self) if self._answered is None else f"{self}: {shown(self._answered, mask, _SHOWN)}"
 
 
 @dataclass(frozen=True)
@@ -118,14 +130,16 @@ def _element(buffer: bytearray, at: int) -> tuple[Any, int] | None:
         case b"*":
             count = _number(line)
             return (_Length(count) if count >= 0 else None), after
-    raise ProtocolError(f"no RESP, which begins with one of + - : $ *, but {bytes(buffer[at : at + 40])!r}")
+    raise ProtocolError(
+        "no RESP, which begins with one of + - : $ *", bytes(buffer[at : at + _LONGEST_LINE]).decode("utf-8", "replace")
+    )
 
 
 def _number(line: str) -> int:
     try:
         return int(line)
     except ValueError:
-        raise ProtocolError(f"no RESP: {line[:40]!r} stands where a number should") from None
+        raise ProtocolError("no RESP, as this stands where a number should", line) from None
 
 
 def _bulk(buffer: bytearray, size: int, at: int) -> tuple[Any, int] | None:
@@ -163,7 +177,7 @@ def table(reply: Any) -> dict[str, str]:
 
 def _pairs(reply: Any) -> Iterable[tuple[Any, Any]]:
     if not isinstance(reply, list) or len(reply) % 2:
-        raise ProtocolError(f"a list of names and values was expected, not {str(reply)[:80]!r}")
+        raise ProtocolError("a list of names and values was expected, but it answers", str(reply))
     return zip(reply[::2], reply[1::2], strict=True)
 
 
@@ -176,7 +190,7 @@ def _typed(value: Any) -> Any:
 def rows(reply: Any) -> list[dict[str, Any]]:
     """A list of such lists: SENTINEL REPLICAS."""
     if not isinstance(reply, list):
-        raise ProtocolError(f"a list was expected, not {str(reply)[:80]!r}")
+        raise ProtocolError("a list was expected, but it answers", str(reply))
     return [fields(each) for each in reply]
 
 
