@@ -9,7 +9,6 @@ Names are strict: an unknown one fails with that name. Nothing can be called tha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +19,7 @@ from jinja2 import meta, nodes
 from jinja2.environment import Template
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
 from jinja2.nodes import EvalContext
-from jinja2.runtime import Context, Undefined
+from jinja2.runtime import Context, StrictUndefined, Undefined
 
 from language.filters import FILTERS, TESTS, word
 from language.sandbox import LARGEST_LIST, Sandbox, bounded_range, small
@@ -32,14 +31,21 @@ _KEPT = 512
 _LONGEST_KEPT = 2048
 """Characters of the longest that is kept."""
 _LONGEST = 64 * 1024
+_TOO_DEEP = (RecursionError, SyntaxError, MemoryError)
+"""As Python's own compiler says it of what Jinja2 has made of an expression: of 300 operands, for example."""
 
 
 class ExpressionError(Exception):
     """A sentence: the expression, and what is wrong with it."""
 
 
+class EndlessError(ExpressionError):
+    """A name asks for itself."""
+
+
 class Names(Protocol):
-    """Where an expression finds what it asks for. ``get`` raises ExpressionError where a name may not be used here."""
+    """Where an expression finds what it asks for. ``get`` raises ExpressionError where a name may not be used here, or
+    has no value now."""
 
     def __contains__(self, name: object) -> bool: ...
 
@@ -123,7 +129,7 @@ class Expression:
     def __call__(self, names: Names) -> Any:
         """Raises ExpressionError."""
         try:
-            given = {name: names.get(name) for name in self.uses if name in names}
+            given = _given(self.uses, names)
             if "range" in self.uses and "range" not in given:
                 given["range"] = bounded_range()
             found = self._evaluate(given)
@@ -146,6 +152,21 @@ class Expression:
         return found
 
 
+def _given(uses: frozenset[str], names: Names) -> dict[str, Any]:
+    """A name without a value fails where it is used, and not in ``found is defined and late`` before that. Raises
+    EndlessError."""
+    given: dict[str, Any] = {}
+    for name in uses:
+        if name in names:
+            try:
+                given[name] = names.get(name)
+            except EndlessError:
+                raise
+            except ExpressionError as error:
+                given[name] = StrictUndefined(hint=str(error), name=name)
+    return given
+
+
 def expression(source: str) -> Expression:
     """Of a bare one. Raises ExpressionError where it is none."""
     return _expression(source) if len(source) <= _LONGEST_KEPT else _expression.__wrapped__(_short(source))
@@ -159,7 +180,7 @@ def _expression(source: str) -> Expression:
         return Expression(source, uses, _value_of(compiled._template))
     except TemplateSyntaxError as error:
         raise ExpressionError(f"{source}: {error.message}") from error
-    except RecursionError as error:
+    except _TOO_DEEP as error:
         raise ExpressionError(f"{source[:80]}: it is nested too deep") from error
 
 
@@ -179,12 +200,13 @@ def _text(source: str) -> Expression:
             raise ExpressionError(f"{source}: only expressions in {{{{ }}}} may stand here, no statements")
         output = [each for part in parts for each in part.nodes]  # type: ignore[attr-defined]
         if len(output) == 1 and not isinstance(output[0], nodes.TemplateData):
-            inner = ENVIRONMENT.compile_expression(_inner(source), undefined_to_none=False)
-            return Expression(source, uses, _value_of(inner._template))
+            alone = nodes.Assign(nodes.Name("result", "store"), output[0], lineno=1)
+            inner = ENVIRONMENT.from_string(nodes.Template([alone], lineno=1))
+            return Expression(source, uses, _value_of(inner))
         template = ENVIRONMENT.from_string(source)
     except TemplateSyntaxError as error:
         raise ExpressionError(f"{source}: {error.message}") from error
-    except RecursionError as error:
+    except _TOO_DEEP as error:
         raise ExpressionError(f"{source[:80]}: it is nested too deep") from error
     return Expression(source, uses, _text_of(template))
 
@@ -197,12 +219,6 @@ def _short(source: str) -> str:
 
 def _uses(parsed: nodes.Template) -> frozenset[str]:
     return frozenset(meta.find_undeclared_variables(parsed))
-
-
-def _inner(source: str) -> str:
-    found = re.fullmatch(r"\{\{-?(.*?)-?\}\}", source.strip(), re.DOTALL)
-    assert found is not None
-    return found.group(1)
 
 
 def filled(value: Any, names: Names) -> Any:

@@ -61,10 +61,11 @@ class EngineRun:
                 stderr=writing,
                 keep_open=keep_open,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a word of it that cannot be passed on, with a NUL in it
             os.close(reading)
             code = 127 if isinstance(error, FileNotFoundError) else 126
-            raise NotExecutedError(End(program, code, not_executed=error.strerror or str(error))) from error
+            why = (error.strerror if isinstance(error, OSError) else "") or str(error)
+            raise NotExecutedError(End(program, code, not_executed=why)) from error
         finally:
             os.close(writing)
         return cls(program, child, sink.attach(reading), memory)

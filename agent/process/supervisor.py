@@ -266,6 +266,10 @@ class Supervisor:
         except NotPreparedError as error:
             await self._not_prepared(str(error), cause)
             return None
+        except Exception as error:  # nobody has thought of it: a reason for another try, and not to end the agent
+            why = self._interpreter.secrets.mask(f"preparing the start: {type(error).__name__}: {error}")
+            await self._not_prepared(why, cause)
+            return None
         if launch.asks and not (word.lead or word.permit) and not await self._has_lease(bundle.document):
             return None
         if why := await asyncio.to_thread(self.data_version.note, bundle.document):

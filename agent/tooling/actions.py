@@ -12,9 +12,9 @@ from agent.process.reaper import Reaper
 from agent.settings import PathRefusedError, Settings
 from agent.storage import write_atomically
 from agent.tooling import http
-from agent.tooling.answers import PARSERS, RespAnswer, TextAnswer, resp_login
+from agent.tooling.answers import RespAnswer, TextAnswer, parsed, resp_login
 from agent.tooling.connections import Answer, ConnectionPool, Exchange, Login
-from agent.tooling.failure import RefusedError, StepError, shown
+from agent.tooling.failure import Mask, RefusedError, StepError, shown
 from agent.tooling.names import Scope
 from agent.tooling.program import Program, run_program
 from agent.tooling.protocols import resp
@@ -67,33 +67,39 @@ class Actions:
 
     async def _resp(self, step: Step, written: tuple[Any, ...], scope: Scope) -> Any:
         several = bool(written) and isinstance(written[0], list | tuple)
+        if any(isinstance(each, list | tuple) is not several for each in written):
+            raise StepError("resp: write either the words of one command, or a list of commands, each a list of words")
         with scope.with_secrets():
             commands = [filled(each, scope) for each in (written if several else [list(written)])]
         connection, address = self._connection(step, scope)
-        answer = RespAnswer(address, len(commands))
+        answer = RespAnswer(address, len(commands), scope.secrets.mask)
         for command in commands if self.trace.on else ():
             self.trace.sent(" ".join(map(str, command)), address)
 
         def login() -> Login | None:
             with scope.with_secrets():
-                return resp_login(address, filled(connection.login, scope)) if connection.login else None
+                if not connection.login:
+                    return None
+                return resp_login(address, filled(connection.login, scope), scope.secrets.mask)
 
         await self._exchanged(
             step, Exchange(address, b"".join(map(resp.encoded, commands)), answer, login, connection.keep)
         )
         shapes = step.reply or tuple(resp.shape_of(command) for command in commands)
-        values = [_reply(step, *each) for each in zip(commands, shapes, answer.replies, strict=False)]
+        values = [
+            _reply(step, scope.secrets.mask, *each) for each in zip(commands, shapes, answer.replies, strict=False)
+        ]
         return values if several else values[0]
 
     async def _tcp(self, step: Step, action: TcpAction, scope: Scope) -> Any:
         connection, address = self._connection(step, scope)
         with scope.with_secrets():
             send = str(filled(action.send, scope))
-        answer = TextAnswer(address, action.end)
+        answer = TextAnswer(address, action.end, scope.secrets.mask)
         if self.trace.on:
-            self.trace.sent(shown(send), address)
+            self.trace.sent(shown(send, scope.secrets.mask), address)
         await self._exchanged(step, Exchange(address, send.encode(), answer, keep=connection.keep))
-        return PARSERS[action.parse](answer.text)
+        return parsed(action.parse, answer.text, scope.secrets.mask)
 
     async def _exchanged(self, step: Step, exchange: Exchange) -> None:
         if self.pool.at_once(exchange):
@@ -135,8 +141,9 @@ class Actions:
             exit_codes=action.exit_codes,
             directory=str(self.settings.data_dir),
             line=lambda text: self.line(scope.secrets.mask(text)),
+            mask=scope.secrets.mask,
         )
-        return PARSERS[action.parse](await run_program(self.reaper, program))
+        return parsed(action.parse, await run_program(self.reaper, program), scope.secrets.mask)
 
     async def _http(self, step: Step, action: HttpAction, scope: Scope) -> Any:
         _, address = self._connection(step, scope)
@@ -148,8 +155,9 @@ class Actions:
         response = await http.request(action.method, url, headers, body)
         if response.status not in action.status:
             wanted = " or ".join(str(status) for status in action.status)
-            raise StepError(f"{url}: expected status {wanted}, answered {response.status}, {shown(response.body)}")
-        return {"status": response.status, "body": PARSERS[action.parse](response.body)}
+            answered = f"{response.status}, {shown(response.body, scope.secrets.mask)}"
+            raise StepError(f"{url}: expected status {wanted}, answered {answered}")
+        return {"status": response.status, "body": parsed(action.parse, response.body, scope.secrets.mask)}
 
     async def _engine(self, step: Step) -> None:
         if self.engine is None:
@@ -181,13 +189,13 @@ class _WithAt:
         return self._at if name == "at" else self._scope.get(name)
 
 
-def _reply(step: Step, command: list[Any], shape: str, reply: Any) -> Any:
+def _reply(step: Step, mask: Mask, command: list[Any], shape: str, reply: Any) -> Any:
     """Raises StepError where the engine refuses, unless the step takes that for a value."""
     if isinstance(reply, resp.ReplyError):
         if step.refusals == "value":
             return Failure(reply.text)
-        raise StepError(f"{' '.join(str(word) for word in command[:2])}: the engine answers {shown(reply.text)}")
+        raise StepError(f"{' '.join(str(word) for word in command[:2])}: the engine answers {shown(reply.text, mask)}")
     try:
         return resp.SHAPES[shape](reply)
     except resp.ProtocolError as error:
-        raise StepError(f"{' '.join(str(word) for word in command[:2])}: {error}") from error
+        raise StepError(f"{' '.join(str(word) for word in command[:2])}: {error.shown(mask)}") from error

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.tooling.connections import Answer, Login
-from agent.tooling.failure import LoginRefusedError, StepError, shown
+from agent.tooling.failure import LoginRefusedError, Mask, StepError, shown
 from agent.tooling.protocols import resp
 from language.patterns import pattern
 
@@ -22,8 +22,8 @@ is full, or is in protected mode."""
 class RespAnswer(Answer):
     """One reply for each command that was sent."""
 
-    def __init__(self, address: str, count: int) -> None:
-        self._address, self._count = address, count
+    def __init__(self, address: str, count: int, mask: Mask) -> None:
+        self._address, self._count, self._mask = address, count, mask
         self._reader = resp.Reader()
 
     @property
@@ -35,17 +35,17 @@ class RespAnswer(Answer):
         try:
             self._reader.feed(data)
         except resp.ProtocolError as error:
-            raise StepError(f"{self._address} answers {error}") from error
+            raise StepError(f"{self._address} answers {error.shown(self._mask)}") from error
         return len(self.replies) >= self._count
 
     def shown(self) -> str:
-        return shown(" ".join(str(each) for each in self.replies))
+        return shown(" ".join(str(each) for each in self.replies), self._mask)
 
 
-def resp_login(address: str, words: list[str]) -> Login:
+def resp_login(address: str, words: list[str], mask: Mask) -> Login:
     """AUTH. Its check raises LoginRefusedError where the engine does not accept what the App's Secret holds; any other
     answer is a fault like any other."""
-    answer = RespAnswer(address, 1)
+    answer = RespAnswer(address, 1, mask)
 
     def check() -> None:
         reply = answer.replies[0]
@@ -61,8 +61,8 @@ def resp_login(address: str, words: list[str]) -> Login:
 class TextAnswer(Answer):
     """Until ``end`` is found in it, or the peer closes where there is no ``end``."""
 
-    def __init__(self, address: str, end: str | None) -> None:
-        self._address = address
+    def __init__(self, address: str, end: str | None, mask: Mask) -> None:
+        self._address, self._mask = address, mask
         self._end = None if end is None else pattern(end)
         self._received = bytearray()
 
@@ -81,7 +81,7 @@ class TextAnswer(Answer):
         return self._end is None
 
     def shown(self) -> str:
-        return shown(self.text)
+        return shown(self.text, self._mask)
 
 
 def key_value(text: str) -> dict[str, str]:
@@ -90,15 +90,15 @@ def key_value(text: str) -> dict[str, str]:
     return {match.group(1): match.group(2) for match in found if match is not None}
 
 
-def as_json(text: str) -> Any:
-    """Raises StepError."""
+def parsed(parse: str, text: str, mask: Mask) -> Any:
+    """As ``parse`` names it. Raises StepError."""
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise StepError(f"expected JSON, answered {shown(text)}") from error
+        return _PARSERS[parse](text)
+    except (ValueError, RecursionError) as error:  # of JSON
+        raise StepError(f"expected JSON, answered {shown(text, mask)}") from error
 
 
-PARSERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
-    {"text": str.strip, "lines": str.splitlines, "keyValue": key_value, "json": as_json}
+_PARSERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
+    {"text": str.strip, "lines": str.splitlines, "keyValue": key_value, "json": json.loads}
 )
 """By the name that a step writes in ``parse``."""

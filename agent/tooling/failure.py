@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 _SHOWN = 240
+
+Mask = Callable[[str], str]
+"""Blackens the secrets in a text."""
 
 
 class StepError(Exception):
@@ -29,7 +32,12 @@ class ToolError(Exception):
         self.login_refused = login_refused
 
 
-def shown(text: str) -> str:
-    """An answer in one short line."""
-    line = repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ... ({len(text)} characters)")
-    return line if text else "nothing"
+def shown(text: str, mask: Mask, longest: int = _SHOWN) -> str:
+    """An answer in one short line. It is masked before it is cut, and before signs of it are escaped: half a secret, or
+    a secret in another form, would be no secret to whoever masks the sentence."""
+    return repr(cut(mask(text), longest)) if text else "nothing"
+
+
+def cut(text: str, longest: int) -> str:
+    """Masked already."""
+    return text if len(text) <= longest else f"{text[:longest]} ... ({len(text)} characters)"

@@ -14,7 +14,7 @@ from agent.process.reaper import Reaper
 from agent.settings import PathRefusedError, Settings
 from agent.tooling.actions import Actions, Engine
 from agent.tooling.connections import ConnectionPool
-from agent.tooling.failure import LoginRefusedError, StepError, ToolError, shown
+from agent.tooling.failure import LoginRefusedError, Mask, StepError, ToolError, shown
 from agent.tooling.names import Scope
 from agent.tooling.secrets import Secrets
 from agent.tooling.trace import Trace
@@ -25,6 +25,8 @@ _DEEPEST = 16
 """Sequences that call each other."""
 _TURN = 0.02
 """Seconds."""
+_FAILURES = (StepError, ExpressionError)
+"""Of a step. What came back may lack a field that an expression asks for: the step failed then, like any other."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Interpreter:
         tool = toolbox.tools[name]
         own_pool = ConnectionPool() if pool is None else pool
         scope = Scope({**known, "arg": dict(arguments or {})}, toolbox.vars, self.secrets)
-        trace = Trace(self._masked(line)) if traced and line is not None else Trace()
+        trace = Trace(self._masked(line), self.secrets.mask) if traced and line is not None else Trace()
         actions = Actions(
             self.settings,
             self.reaper,
@@ -92,6 +94,11 @@ class Interpreter:
             failed = self.secrets.mask(f"tool {name}, {run.position}: {error}")
             refused = isinstance(error, LoginRefusedError)
             raise ToolError(failed, self._known(tool, scope), login_refused=refused) from error
+        except Exception as error:
+            # Nobody has thought of it. A tool that fails is told to whoever waits for it; any other error is told to
+            # nobody, and the last report of the node would go on to be taken for its state.
+            failed = self.secrets.mask(f"tool {name}, {run.position}: {type(error).__name__}: {error}")
+            raise ToolError(failed, self._known(tool, scope)) from error
         finally:
             if pool is None:
                 own_pool.close()
@@ -101,11 +108,11 @@ class Interpreter:
 
     def _known(self, tool: Tool, scope: Scope) -> Mapping[str, str]:
         """The results for which all has been found by now."""
-        values: dict[str, Any] = {}
+        values: dict[str, str] = {}
         for key, written in tool.result.items() if isinstance(tool.result, Mapping) else ():
-            with suppress(ExpressionError):
-                values[key] = filled(written, scope)
-        return self.secrets.masked(_values(values))
+            with suppress(Exception):  # of what has failed already: the first error is told
+                values |= _values({key: filled(written, scope)})
+        return self.secrets.masked(values)
 
 
 def _nothing(*_: object) -> None:
@@ -168,7 +175,7 @@ class _Run:
                 await self._repeated(step, scope, lambda: self._first(step, scope))
             else:
                 await self._repeated(step, scope, lambda: self._attempt(step, scope))
-        except (StepError, ExpressionError) as error:
+        except _FAILURES as error:
             if not step.optional and not step.on_failure:
                 raise
             failure = Failure(str(error))
@@ -177,24 +184,27 @@ class _Run:
             await self.steps(step.on_failure, scope, f"{position}, onFailure, ")
 
     async def _each(self, step: Step, scope: Scope) -> None:
-        """``into`` names the list of what the items gave; of an optional step without those that failed."""
+        """``into`` names the list of what the items gave; of an optional step without those that failed, of a step that
+        fails those before."""
         gathered: list[Any] = []
         position = self.position
-        for item in _items(step.for_each, scope):
-            self.position = position
-            if self._due():
-                await self._others()
-            with scope.item(item):
-                try:
-                    await self._repeated(step, scope, lambda: self._attempt(step, scope))
-                except StepError:
-                    if not step.optional:
-                        raise
-                    continue
-            values = [scope.found[name] for name in step.as_]
-            gathered.append(values[0] if len(values) == 1 else values)
-        if step.into:
-            scope.found[step.into] = gathered
+        try:
+            for item in _items(step.for_each, scope):
+                self.position = position
+                if self._due():
+                    await self._others()
+                with scope.item(item):
+                    try:
+                        await self._repeated(step, scope, lambda: self._attempt(step, scope))
+                    except _FAILURES:
+                        if not step.optional:
+                            raise
+                        continue
+                values = [scope.found[name] for name in step.as_]
+                gathered.append(values[0] if len(values) == 1 else values)
+        finally:
+            if step.into:
+                scope.found[step.into] = gathered
 
     async def _first(self, step: Step, scope: Scope) -> None:
         failures: list[str] = []
@@ -208,7 +218,7 @@ class _Run:
                     await self._attempt(step, scope)
                 scope.found["item"] = item
                 return
-            except StepError as error:
+            except _FAILURES as error:
                 failures.append(f"{item}: {error}")
         raise StepError("none succeeded: " + "; ".join(failures) if failures else "none succeeded: the list is empty")
 
@@ -221,6 +231,7 @@ class _Run:
         position = self.position
         while True:
             self.position = position
+            failure: StepError | ExpressionError
             try:
                 await attempt()
                 held = expression(step.until)(scope)
@@ -228,7 +239,7 @@ class _Run:
                 if held:
                     return None
                 failure = StepError(f"waited for {step.until}, but {_stands(step, scope)}")
-            except StepError as error:
+            except _FAILURES as error:
                 failure = error
             if loop.time() + step.every >= deadline:
                 raise StepError(f"{failure} (tried for {step.within:g} s)") from failure
@@ -236,7 +247,7 @@ class _Run:
 
     async def _attempt(self, step: Step, scope: Scope) -> None:
         value = await self._value(step, scope)
-        found = _apart(step.as_, value) if len(step.as_) > 1 else dict.fromkeys(step.as_, value)
+        found = _apart(step.as_, value, scope.secrets.mask) if len(step.as_) > 1 else dict.fromkeys(step.as_, value)
         scope.found |= found
         trace = self.actions.trace
         trace.found(found)
@@ -281,9 +292,9 @@ class _Run:
         return result
 
 
-def _apart(names: tuple[str, ...], value: Any) -> dict[str, Any]:
+def _apart(names: tuple[str, ...], value: Any, mask: Mask) -> dict[str, Any]:
     if not isinstance(value, list | tuple):
-        raise StepError(f"as: names {len(names)} values, but it gives no list: {shown(str(value))}")
+        raise StepError(f"as: names {len(names)} values, but it gives no list: {shown(str(value), mask)}")
     if len(value) != len(names):
         raise StepError(f"it gives {len(value)} values, and as: names {len(names)}")
     return dict(zip(names, value, strict=True))
@@ -296,12 +307,13 @@ def _items(written: str, scope: Scope) -> list[Any]:
         return [{"name": name, "value": value} for name, value in found.items()]
     if isinstance(found, list | tuple | range):
         return list(found)
-    raise StepError(f"{written} is no list, but {shown(str(found))}")
+    raise StepError(f"{written} is no list, but {shown(str(found), scope.secrets.mask)}")
 
 
 def _stands(step: Step, scope: Scope) -> str:
     """What the step has found, for whoever reads why that was not enough."""
-    return "; ".join(f"{name} is {shown(str(scope.found.get(name)))}" for name in step.as_) or "it is not so"
+    mask = scope.secrets.mask
+    return "; ".join(f"{name} is {shown(str(scope.found.get(name)), mask)}" for name in step.as_) or "it is not so"
 
 
 def _values(result: Any) -> dict[str, str]:

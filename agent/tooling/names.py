@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.tooling.secrets import Secrets, UnknownSecretError
-from language.expressions import ExpressionError, expression
+from language.expressions import EndlessError, ExpressionError, expression
 
 SECRET, ALSO = "secret", "alsoValid"
 """``secret.password``: the password in use; ``alsoValid.password``: the other one that is valid while passwords are
@@ -50,12 +50,12 @@ class Scope:
         if not isinstance(written, str):
             return written
         if name in self._asked:
-            raise ExpressionError(f"vars.{name} asks for itself: {' -> '.join([*self._asked, name])}")
+            raise EndlessError(f"vars.{name} asks for itself: {' -> '.join([*self._asked, name])}")
         self._asked.append(name)
         try:
             return expression(written)(self)
         except ExpressionError as error:
-            raise ExpressionError(f"vars.{name}: {error}") from error
+            raise type(error)(f"vars.{name}: {error}") from error
         finally:
             self._asked.pop()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.process.reaper import Reaper
-from agent.tooling.failure import StepError, shown
+from agent.tooling.failure import Mask, StepError, shown
 
 _LARGEST_OUTPUT = 4 * 1024 * 1024
 _AFTER_EXIT = 1.0
@@ -27,6 +27,7 @@ class Program:
     exit_codes: Sequence[int]
     directory: str
     line: Callable[[str], None]
+    mask: Mask
 
 
 class _Lines(asyncio.Protocol):
@@ -86,7 +87,7 @@ async def run_program(reaper: Reaper, program: Program) -> str:
     standard, errors = (lines.output.decode("utf-8", "replace") for lines, _ in outputs)
     if code not in program.exit_codes:
         said = errors.strip() or standard.strip()
-        raise StepError(f"{name} ended with exit code {code}, saying {shown(said)}")
+        raise StepError(f"{name} ended with exit code {code}, saying {shown(said, program.mask)}")
     return standard
 
 

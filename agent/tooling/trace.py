@@ -1,6 +1,7 @@
 """What a run of a tool did, for the author of its plugin: each step, what was sent, what came, what was made of it.
 
-Off unless somebody has asked for it. Lines go out with the output of programs; whoever passes ``line`` masks secrets.
+Off unless somebody has asked for it. Lines go out with the output of programs. Whoever passes ``line`` masks secrets;
+what is cut is masked before, by ``mask``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.document import Step
-from agent.tooling.failure import shown
+from agent.tooling.failure import Mask, cut, shown
 
 _INDENT = "  "
 _LONGEST = 400
@@ -19,9 +20,10 @@ _ACTIONS = ("resp", "tcp", "http", "run", "write", "set", "fail", "steps")
 
 @dataclass(frozen=True)
 class Trace:
-    """``line``: None where nobody reads it."""
+    """``line``: None where nobody reads it. ``mask``: for what is cut."""
 
     line: Callable[[str], None] | None = None
+    mask: Mask = str
 
     @property
     def on(self) -> bool:
@@ -43,11 +45,11 @@ class Trace:
     def found(self, names: Mapping[str, Any]) -> None:
         if self.line is not None:
             for name, value in names.items():
-                self.line(f"{_INDENT}{name} = {_short(repr(value))}")
+                self.line(f"{_INDENT}{name} = {cut(self.mask(repr(value)), _LONGEST)}")
 
     def judged(self, what: str, expression: str, value: object) -> None:
         if self.line is not None:
-            self.line(f"{_INDENT}{what} {expression}: {shown(str(value))}")
+            self.line(f"{_INDENT}{what} {expression}: {shown(str(value), self.mask)}")
 
     def failed(self, error: object) -> None:
         if self.line is not None:
@@ -58,7 +60,3 @@ def _action(step: Step) -> str:
     if step.call is not None:
         return f"call {step.call}"
     return next((name for name in _ACTIONS if getattr(step, name) not in (None, ())), "nothing")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ... ({len(text)} characters)"

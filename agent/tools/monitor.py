@@ -41,6 +41,8 @@ _EAGER = 0.1
 _EAGER_FOR = 15.0
 """A starting engine is asked every 0.1 s for its first 15 s: half an interval on each node of a deploy adds up."""
 _UNKNOWN_INTERVAL = 1.0
+_LARGEST = 2**63 - 1
+"""Of epoch and position, as reports have them."""
 _UNSAVED, _VOLATILE, _FOLLOWS, _FAILOVER_OFF = "unsaved", "volatile", "follows", "failoverOff"
 
 
@@ -144,16 +146,20 @@ class Monitor:
         async with self._lock:
             try:
                 bundle = self._documents.effective()
-            except DocumentError as error:
-                self._interval = _UNKNOWN_INTERVAL
-                report = replace(
-                    self._found, role="", ready=False, message=str(error), process=self._board.status.state
-                )
-            else:
                 self._interval = bundle.document.monitor_interval
                 report = await self._ask(bundle)
+            except DocumentError as error:
+                self._interval = _UNKNOWN_INTERVAL
+                report = self._unasked(str(error))
+            except Exception as error:  # nobody has thought of it: what was found before must not be told on and on
+                _log.exception("poll failed")
+                said = f"the engine cannot be asked: {type(error).__name__}: {error}"
+                report = self._unasked(self._interpreter.secrets.mask(said))
             await self._publish(report)
             return self.report
+
+    def _unasked(self, why: str) -> Report:
+        return replace(self._found, role="", ready=False, message=why, process=self._board.status.state)
 
     def why_not_ready(self) -> str | None:
         """For the kubelet, whose word operations wait for before they stop the next node; None where it is. Whoever is
@@ -352,6 +358,10 @@ def _whole(values: Mapping[str, str], name: str) -> int:
     if not text:
         return 0
     try:
-        return int(text)
+        number = int(text)
+        if abs(number) > _LARGEST:
+            raise ValueError
     except ValueError as error:
-        raise ToolError(f"tool getRole, its result: {name} is {text!r}; it must be a whole number") from error
+        said = f"tool getRole, its result: {name} is {text[:40]!r}; it must be a whole number of at most 64 bits"
+        raise ToolError(said) from error
+    return number

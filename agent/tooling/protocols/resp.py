@@ -12,14 +12,29 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from agent.tooling.failure import Mask, shown
+
 _LARGEST = 8 * 1024 * 1024
+_LONGEST_LINE = 64 * 1024
+"""Without what it announces."""
+_DEEPEST = 32
+_SHOWN = 80
+"""Characters of what is no answer."""
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _FIRST_SIGNS = "-0123456789"
 _REPLICA = re.compile(r"slave[0-9]+")
 
 
 class ProtocolError(Exception):
-    """What came is not RESP, or is too much; a sentence."""
+    """What came is not RESP, or is too much; a sentence, but for what was ``answered``."""
+
+    def __init__(self, sentence: str, answered: str | None = None) -> None:
+        super().__init__(sentence)
+        self._answered = answered
+
+    def shown(self, mask: Mask) -> str:
+        """The whole sentence."""
+        return str(self) if self._answered is None else f"{self}: {shown(self._answered, mask, _SHOWN)}"
 
 
 @dataclass(frozen=True)
@@ -42,31 +57,65 @@ def _bytes(word: Any) -> bytes:
 
 
 class Reader:
-    """Takes bytes as they come; ``replies`` are those that are complete."""
+    """Takes bytes as they come; ``replies`` are those that are complete. What has come of a list is kept: each byte is
+    read once, in however many pieces it comes."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._before = 0
+        """Bytes of the reply that is not complete, of those that are read already."""
+        self._open: list[tuple[list[Any], int]] = []
+        """Lists that are not complete, each in the one before it, and how long they are to be."""
         self.replies: list[Any] = []
 
     def feed(self, data: bytes) -> None:
         """Raises ProtocolError."""
         self._buffer += data
-        at = 0
+        at = begun = 0
         while at < len(self._buffer):
-            found = _reply(self._buffer, at)
+            found = _element(self._buffer, at)
             if found is None:
                 break
-            reply, at = found
-            self.replies.append(reply)
+            value, at = found
+            if self._complete(value):
+                begun, self._before = at, 0
+        self._before += at - begun
         del self._buffer[:at]
-        if len(self._buffer) > _LARGEST:
+        if self._before + len(self._buffer) > _LARGEST:
             raise ProtocolError(f"an answer of more than {_LARGEST} bytes")
 
+    def _complete(self, value: Any) -> bool:
+        """Whether a whole reply is there with ``value``."""
+        if type(value) is _Length:
+            if len(self._open) >= _DEEPEST:
+                raise ProtocolError(f"lists in lists, more than {_DEEPEST} deep")
+            if value.items:
+                self._open.append(([], value.items))
+                return False
+            value = []
+        while self._open:
+            items, length = self._open[-1]
+            items.append(value)
+            if len(items) < length:
+                return False
+            value = self._open.pop()[0]
+        self.replies.append(value)
+        return True
 
-def _reply(buffer: bytearray, at: int) -> tuple[Any, int] | None:
-    """A whole reply that begins at ``at``, and where the next begins."""
+
+@dataclass(frozen=True, slots=True)
+class _Length:
+    """A list begins."""
+
+    items: int
+
+
+def _element(buffer: bytearray, at: int) -> tuple[Any, int] | None:
+    """A value, or the beginning of a list, that stands at ``at``, and where the next begins."""
     end = buffer.find(b"\r\n", at)
     if end < 0:
+        if len(buffer) - at > _LONGEST_LINE:
+            raise ProtocolError(f"a line of more than {_LONGEST_LINE} bytes")
         return None
     kind, line, after = buffer[at : at + 1], bytes(buffer[at + 1 : end]).decode("utf-8", "replace"), end + 2
     match kind:
@@ -79,15 +128,18 @@ def _reply(buffer: bytearray, at: int) -> tuple[Any, int] | None:
         case b"$":
             return _bulk(buffer, _number(line), after)
         case b"*":
-            return _list(buffer, _number(line), after)
-    raise ProtocolError(f"no RESP, which begins with one of + - : $ *, but {bytes(buffer[at : at + 40])!r}")
+            count = _number(line)
+            return (_Length(count) if count >= 0 else None), after
+    raise ProtocolError(
+        "no RESP, which begins with one of + - : $ *", bytes(buffer[at : at + _LONGEST_LINE]).decode("utf-8", "replace")
+    )
 
 
 def _number(line: str) -> int:
     try:
         return int(line)
     except ValueError:
-        raise ProtocolError(f"no RESP: {line[:40]!r} stands where a number should") from None
+        raise ProtocolError("no RESP, as this stands where a number should", line) from None
 
 
 def _bulk(buffer: bytearray, size: int, at: int) -> tuple[Any, int] | None:
@@ -98,19 +150,6 @@ def _bulk(buffer: bytearray, size: int, at: int) -> tuple[Any, int] | None:
     if len(buffer) < at + size + 2:
         return None
     return bytes(buffer[at : at + size]).decode("utf-8", "replace"), at + size + 2
-
-
-def _list(buffer: bytearray, count: int, at: int) -> tuple[Any, int] | None:
-    if count < 0:
-        return None, at
-    found: list[Any] = []
-    for _ in range(count):
-        each = _reply(buffer, at)
-        if each is None:
-            return None
-        reply, at = each
-        found.append(reply)
-    return found, at
 
 
 def info(reply: Any) -> dict[str, Any]:
@@ -138,7 +177,7 @@ def table(reply: Any) -> dict[str, str]:
 
 def _pairs(reply: Any) -> Iterable[tuple[Any, Any]]:
     if not isinstance(reply, list) or len(reply) % 2:
-        raise ProtocolError(f"a list of names and values was expected, not {str(reply)[:80]!r}")
+        raise ProtocolError("a list of names and values was expected, but it answers", str(reply))
     return zip(reply[::2], reply[1::2], strict=True)
 
 
@@ -151,7 +190,7 @@ def _typed(value: Any) -> Any:
 def rows(reply: Any) -> list[dict[str, Any]]:
     """A list of such lists: SENTINEL REPLICAS."""
     if not isinstance(reply, list):
-        raise ProtocolError(f"a list was expected, not {str(reply)[:80]!r}")
+        raise ProtocolError("a list was expected, but it answers", str(reply))
     return [fields(each) for each in reply]
 
 

@@ -64,14 +64,19 @@ async def test_a_program_gets_secrets_by_environment_and_input_and_its_output_is
 
 
 async def test_a_failing_program_says_its_exit_code_and_last_words(node: Node, manager: Manager, tools: Tools) -> None:
-    await _start(
-        node, manager, broken=_shell('echo "no $P" >&2; exit 4'), absent={"steps": [{"run": {"argv": ["/no/such"]}}]}
-    )
+    tools_ = {
+        "broken": _shell('echo "no $P" >&2; exit 4'),
+        "absent": {"steps": [{"run": {"argv": ["/no/such"]}}]},
+        "talkative": _shell('printf "%0233d%s%0500d\\n" 0 "$P" 0; exit 4'),
+    }
+    await _start(node, manager, **tools_)
     _, broken = await _run(tools, "broken")
     assert not broken.success
     assert broken.message == "tool broken, step 1: /bin/sh ended with exit code 4, saying 'no ***'"
     _, absent = await _run(tools, "absent")
     assert absent.message == "tool absent, step 1: cannot run /no/such: No such file or directory"
+    _, talkative = await _run(tools, "talkative")
+    assert "000***0000 ..." in talkative.message
 
 
 @pytest.mark.parametrize("session", ["", "setsid"])
