@@ -35,7 +35,7 @@ from agent.tooling.names import Scope
 from agent.tooling.program import Program
 from agent.tooling.protocols import resp
 from agent.tooling.secrets import Secrets
-from language.expressions import filled
+from language.expressions import ExpressionError, filled
 
 
 class _Skipping(selectors.DefaultSelector):
@@ -114,6 +114,19 @@ class RecordedEngine(ConnectionPool):
         return [number for number in range(self.own) if number not in self.times]
 
 
+@dataclass
+class RecordedProcess:
+    """No agent 1: what it is asked for is kept among what the engine was asked, as ``restart`` or ``reload HUP``."""
+
+    asked: list[Any]
+
+    async def restart(self) -> None:
+        self.asked.append("restart")
+
+    async def reload(self, name: str) -> None:
+        self.asked.append(f"reload {name}")
+
+
 def _begins(what: Any, recorded: Any) -> bool:
     if isinstance(what, str):
         return bool(what == str(recorded).strip())
@@ -155,11 +168,21 @@ async def tried(case: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     bundle = parse(case["sources"], "the example's document")
     record = None if case["first"] else Record(app_uid=bundle.document.node.app_uid, **case["last"])
     names = node_names(bundle, record, lead=case["lead"])
-    known = Scope(names, {}, Secrets(secrets))
-    with known.with_secrets():
-        answers = filled(case["answers"], known)
+    known = Scope(names, bundle.document.toolbox.vars, Secrets(secrets))
+    try:
+        with known.with_secrets():
+            answers = filled(case["answers"], known)
+    except ExpressionError as error:
+        return {
+            "values": {},
+            "failure": f"the recorded answers: {error}",
+            "asked": [],
+            "missing": [],
+            "unasked": [],
+            "written": {},
+        }
     engine = RecordedEngine(answers=answers, own=case["own"])
-    interpreter = Interpreter(settings, Secrets(secrets), Reaper())
+    interpreter = Interpreter(settings, Secrets(secrets), Reaper(), RecordedProcess(engine.asked))
     values: Mapping[str, str] = {}
     failure = ""
     with ExitStack() as replaced:

@@ -95,12 +95,14 @@ def _words(text: str, word: str) -> Iterator[int]:
 def marks(text: str) -> Marks:
     """Of a file that may be no YAML: then without any place."""
     made = Marks(text)
-    try:
-        root = yaml.compose(text, Loader=_Composer)
-    except yaml.YAMLError:
-        return made
-    if root is not None:
-        _walk(made, root, (), 0)
+    for composer in (_Composer, _Loader):  # libyaml takes what the other refuses, such as ``[/jsz?a=b]``
+        try:
+            root = yaml.compose(text, Loader=composer)
+        except yaml.YAMLError:
+            continue
+        if root is not None:
+            _walk(made, root, (), 0)
+        break
     return made
 
 
