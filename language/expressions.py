@@ -15,14 +15,14 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
-from jinja2 import meta, nodes
+from jinja2 import nodes
 from jinja2.environment import Template
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, StrictUndefined, Undefined
 
 from language.filters import FILTERS, TESTS, word
-from language.sandbox import LARGEST_LIST, Sandbox, bounded_range, small
+from language.sandbox import LARGEST_LIST, Sandbox, asked_names, bounded_range, small
 
 _BRACES = "{{"
 _KEPT = 512
@@ -175,7 +175,7 @@ def expression(source: str) -> Expression:
 @lru_cache(maxsize=_KEPT)
 def _expression(source: str) -> Expression:
     try:
-        uses = _uses(ENVIRONMENT.parse("{{" + source + "}}"))
+        uses = asked_names(ENVIRONMENT.parse("{{" + source + "}}"))
         compiled = ENVIRONMENT.compile_expression(source, undefined_to_none=False)
         return Expression(source, uses, _value_of(compiled._template))
     except TemplateSyntaxError as error:
@@ -195,7 +195,7 @@ def text(source: str) -> Expression:
 def _text(source: str) -> Expression:
     try:
         parsed = ENVIRONMENT.parse(source)
-        uses, parts = _uses(parsed), parsed.body
+        uses, parts = asked_names(parsed), parsed.body
         if any(not isinstance(part, nodes.Output) for part in parts):
             raise ExpressionError(f"{source}: only expressions in {{{{ }}}} may stand here, no statements")
         output = [each for part in parts for each in part.nodes]  # type: ignore[attr-defined]
@@ -215,10 +215,6 @@ def _short(source: str) -> str:
     if len(source) > _LONGEST:
         raise ExpressionError(f"{source[:80]} ...: {len(source)} characters; {_LONGEST} is the most")
     return source
-
-
-def _uses(parsed: nodes.Template) -> frozenset[str]:
-    return frozenset(meta.find_undeclared_variables(parsed))
 
 
 def filled(value: Any, names: Names) -> Any:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import TemplateRuntimeError
+from jinja2.filters import do_round
+from jinja2.meta import TrackingCodeGenerator
 from jinja2.runtime import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -25,6 +27,7 @@ LARGEST_LIST = 100_000
 rendering."""
 LARGEST_NUMBER = 4096
 """Bits."""
+_MOST_DIGITS = 20
 _METHODS = frozenset(
     (
         "capitalize", "count", "endswith", "find", "index", "isalnum", "isalpha", "isdecimal", "isdigit", "islower",
@@ -58,6 +61,20 @@ class _Generator(CodeGenerator):
         self.write("))")
 
 
+class _Names(TrackingCodeGenerator):
+    """Jinja2's own evaluates what is constant, as its compiler does, whatever that takes."""
+
+    _output_child_to_const = _Generator._output_child_to_const
+
+
+def asked_names(parsed: nodes.Template) -> frozenset[str]:
+    """The names that it asks for and does not set. Nothing in it is evaluated."""
+    assert parsed.environment is not None
+    tracking = _Names(parsed.environment)
+    tracking.visit(parsed)
+    return frozenset(tracking.undeclared_identifiers)
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """Of strict names: an unknown name fails."""
 
@@ -72,7 +89,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             self.globals.pop(name, None)
         for name in _UNBOUNDED:
             self.filters.pop(name, None)
-        self.filters |= {name: _of_small(self.filters[name]) for name in ("join", "replace", "string", "sum", "tojson")}
+        self.filters |= {name: _of_small(self.filters[name]) for name in ("join", "replace", "string", "tojson")}
+        self.filters |= {"round": _rounded, "sum": _summed(_of_small(self.filters["sum"]))}
 
     def wrap_str_format(self, value: Any) -> None:
         """A format may ask for any width: ``format`` of a text is refused like any other of its methods."""
@@ -129,6 +147,25 @@ def _of_small(own: Callable[..., Any]) -> Callable[..., Any]:
         return own(*written, **named)
 
     return bounded
+
+
+def _rounded(value: Any, precision: int = 0, method: Literal["common", "ceil", "floor"] = "common") -> float:
+    """Jinja2's own computes ten to the power of the precision."""
+    if abs(precision) > _MOST_DIGITS:
+        raise BoundError(f"round is to {_MOST_DIGITS} digits at most, not {str(precision)[:20]}")
+    return do_round(value, precision, method)
+
+
+def _summed(own: Callable[..., Any]) -> Callable[..., Any]:
+    """Lists that are added to each other are copied at each."""
+
+    @wraps(own)
+    def of_numbers(environment: Any, iterable: Any, attribute: str | int | None = None, start: int | float = 0) -> Any:
+        if not isinstance(start, int | float):
+            raise BoundError("sum is of numbers")
+        return own(environment, iterable, attribute, start)
+
+    return of_numbers
 
 
 def _is_data(value: Any) -> bool:

@@ -98,10 +98,12 @@ class Supervisor:
             await self._stop()
 
     async def restart(self) -> None:
-        """A stop and a start, as one command. Raises LingeringError."""
+        """A stop and a start, as one command. Raises LingeringError.
+
+        The stop is not remembered: should the agent end within, the next one is to start the engine."""
         async with self._commands:
             try:
-                await self._stop()
+                await self._stop(remembered=False)
             finally:
                 await self._want_running()
         await self._settled()
@@ -137,14 +139,16 @@ class Supervisor:
         if status.state is State.LINGERING:
             raise LingeringError(status.message)
 
-    async def _stop(self) -> None:
+    async def _stop(self, *, remembered: bool = True) -> None:
         self._wanted.stand()
         self.board.update(stop_requested=True)
         self._wanted.wakeup.set()
-        # Beside the stop and not before it: a full or hanging disk must not keep a primary from being fenced.
-        stopped, _ = await asyncio.gather(
-            self.board.wait_until(lambda s: s.state in (State.STOPPED, State.LINGERING)), self._wanted.save()
-        )
+        stands = self.board.wait_until(lambda s: s.state in (State.STOPPED, State.LINGERING))
+        if remembered:
+            # Beside the stop and not before it: a full or hanging disk must not keep a primary from being fenced.
+            stopped, _ = await asyncio.gather(stands, self._wanted.save())
+        else:
+            stopped = await stands
         if stopped.state is State.LINGERING:
             raise LingeringError(stopped.message)
 

@@ -11,9 +11,11 @@ from typing import Any
 from agent.tooling.connections import Answer, Login
 from agent.tooling.failure import LoginRefusedError, Mask, StepError, shown
 from agent.tooling.protocols import resp
-from language.patterns import pattern
+from language.patterns import Pattern, pattern
 
 _LARGEST = 8 * 1024 * 1024
+_END_WITHIN = 4096
+"""Bytes that the end of an answer takes, at most."""
 _REFUSED = re.compile(r"WRONGPASS|ERR (?:invalid password|AUTH )")
 """Also where the engine has no password (6.0 and later: "ERR AUTH <password> called without any"); not an engine that
 is full, or is in protected mode."""
@@ -75,7 +77,18 @@ class TextAnswer(Answer):
         self._received += data
         if len(self._received) > _LARGEST:
             raise StepError(f"{self._address} answers more than {_LARGEST} bytes")
-        return self._end is not None and self._end.search(self.text) is not None
+        return self._end is not None and self._ends(self._end, len(data))
+
+    def _ends(self, end: Pattern, new: int) -> bool:
+        """Looked for in the ``new`` bytes and a little before them, from the beginning of a line where one is there."""
+        before = max(0, len(self._received) - new - _END_WITHIN)
+        if before:
+            line = self._received.find(b"\n", before, len(self._received) - new) + 1
+            before = line or before
+        try:
+            return end.search(self._received[before:].decode("utf-8", "replace")) is not None
+        except ValueError as error:
+            raise StepError(f"{self._address}: {error}") from error
 
     def closed(self) -> bool:
         return self._end is None
@@ -86,8 +99,13 @@ class TextAnswer(Answer):
 
 def key_value(text: str) -> dict[str, str]:
     """Lines of ``name=value`` or ``name: value``; others are passed over."""
-    found = (re.fullmatch(r"\s*([^=:\s]+)\s*[=:]\s*(.*?)\s*", line) for line in text.splitlines())
-    return {match.group(1): match.group(2) for match in found if match is not None}
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        ends = [at for at in (line.find("="), line.find(":")) if at >= 0]
+        words = line[: min(ends)].split() if ends else []
+        if len(words) == 1:
+            found[words[0]] = line[min(ends) + 1 :].strip()
+    return found
 
 
 def parsed(parse: str, text: str, mask: Mask) -> Any:

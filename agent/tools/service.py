@@ -34,6 +34,8 @@ from proto import agent_pb2_grpc
 
 SERVICE = "middleware.agent.v1.Tools"
 FAILOVER = "failover"
+RELOAD = "reloadConfig"
+"""A push, which runs it, and whoever runs it by hand wait for each other."""
 _log = logging.getLogger(__name__)
 _CANCELLED_WITHIN = 0.05
 Context = aio.ServicerContext[Any, Any]
@@ -100,7 +102,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         self, request: pb.ReloadConfigRequest, context: Context
     ) -> pb.ReloadConfigResult:
         async def work() -> pb.ReloadConfigResult:
-            async with self._one_at_a_time["ReloadConfig"]:
+            async with self._one_at_a_time[RELOAD]:
                 pushed = self._reloader.check([PushedSource(f.source, f.content, f.sha256) for f in request.files])
                 result = await self._reloader.reload(pushed, dict(request.parameters), self._follower.alive)
             return pb.ReloadConfigResult(success=result.success, message=result.message, config=result.config)

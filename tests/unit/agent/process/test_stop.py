@@ -12,6 +12,9 @@ import pytest
 from grpc import aio
 
 from agent.engine.processes import Process, look
+from agent.process.link import StatusFollower
+from agent.process.state import StatusBoard
+from agent.settings import Settings
 from proto import agent_pb2 as pb
 from tests.support.stalls import in_time
 from tests.unit.agent.support import PYTHON, Manager, Node, alive, eventually
@@ -128,3 +131,23 @@ def _asleep(pid: int) -> Process | None:
 
 def _name(pid: int) -> str:
     return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+async def test_a_restart_that_never_ends_leaves_no_stop_behind(node: Node, manager: Manager) -> None:
+    """Agent 1 was killed in a restart, and the next one held the engine back as stopped on request."""
+    node.mount(node.document(process={"command": [PYTHON, "-c", DEAF], "stop": {"signal": "TERM", "timeout": 30}}))
+    agent = node.start_manager()
+    first = await manager.reaches(pb.RUNNING)
+    await eventually(lambda: (node.data / "listening").exists())
+    settings = Settings.from_environment(node.environment())
+    asked = asyncio.ensure_future(StatusFollower(settings.manager_socket, StatusBoard()).restart())
+    await manager.reaches(pb.STOPPING)
+    await asyncio.sleep(0.3)  # as long as the mark would take to be written
+    assert not (settings.state_dir / "stopped").exists()
+    agent.kill()
+    agent.wait(5)
+    await asyncio.gather(asked, return_exceptions=True)
+    os.killpg(first.pid, signal.SIGKILL)
+    node.start_manager()
+    status = await manager.reaches(pb.RUNNING)
+    assert not status.stop_requested

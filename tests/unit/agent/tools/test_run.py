@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -282,3 +283,18 @@ async def test_a_tool_is_undone_in_time_though_its_caller_is_gone(node: Node, ma
     (_, second), (_, lifted) = lines[-2:]
     assert (int(lifted) - int(second)) / 1e9 > 2.9
     assert in_time(began, 12)
+
+
+async def test_a_push_waits_for_whoever_reloads_by_hand(node: Node, manager: Manager, tools: Tools) -> None:
+    """Both write what the engine has: what the one had put was put back by the other."""
+    script = 'echo "begins" >> log; sleep 0.5; echo "ends" >> log'
+    await _start(node, manager, reloadConfig=_shell(script))
+    by_hand = asyncio.ensure_future(_run(tools, "reloadConfig", "by-hand/1"))
+    log = node.data / "log"
+    await eventually(log.exists, what="the run by hand")
+    document = node.document(revision=2, tools={"reloadConfig": _shell(script)})
+    request = pb.ReloadConfigRequest(files=pushed(document), parameters={"size": "2"})
+    result = await tools.ReloadConfig(request, timeout=10)
+    assert result.success, result.message
+    assert (await by_hand)[1].success
+    assert log.read_text().split() == ["begins", "ends"] * 2
