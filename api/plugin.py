@@ -234,8 +234,9 @@ class ComponentDefinition(Model):
     @model_validator(mode="after")
     def _ports(self) -> Self:
         """Kubernetes refuses a Service with two of one number only when it is made."""
-        for what, given in (("number", [port.port for port in self.ports]), ("name", [port.name for port in self.ports])):
-            twice = sorted({str(each) for each in given if given.count(each) > 1})
+        known = {"number": [str(port.port) for port in self.ports], "name": [port.name for port in self.ports]}
+        for what, given in known.items():
+            twice = sorted({each for each in given if given.count(each) > 1})
             if twice:
                 raise ValueError(f"ports: two have the {what} {', '.join(twice)}; give each its own")
         return self

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from language.patterns import pattern as compiled
-from language.quoting import QUOTINGS
+from language.quoting import QUOTINGS, as_json
 from language.sandbox import small
 from language.versions import version_key
 
@@ -137,6 +137,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "only": only,
         "paired": paired,
         **{name: _of_any(quoting) for name, quoting in QUOTINGS.items()},
+        "json": lambda value: as_json(*small(value)),
     }
 )
 TESTS: Mapping[str, Callable[..., bool]] = MappingProxyType(

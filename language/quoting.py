@@ -18,9 +18,10 @@ def quoted(text: str) -> str:
     return f'"{"".join(signs)}"'
 
 
-def as_json(text: str) -> str:
-    """A JSON string, which YAML takes as well."""
-    return json.dumps(text, ensure_ascii=False)
+def as_json(value: object) -> str:
+    """JSON, which YAML takes as well: a text as a string, numbers and truth values as they are."""
+    plain = value is None or isinstance(value, bool | int | float)
+    return json.dumps(value if plain else str(value), ensure_ascii=False)
 
 
 def as_property(text: str) -> str:

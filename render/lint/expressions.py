@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import jinja2
-from jinja2 import meta, nodes
+from jinja2 import nodes
 
 from language.filters import version
 from language.patterns import pattern as bounded_pattern
 from language.quoting import QUOTINGS
+from language.sandbox import asked_names
 from render.lint.names import Shape
 from render.plugin.problems import listing, near
 
@@ -66,7 +67,7 @@ def _asked(tree: nodes.Template) -> frozenset[str]:
     try:
         # Jinja2 counts a name that is set within one branch, and used there.
         own = {each.name for each in tree.find_all(nodes.Name) if each.ctx != "load"}
-        return frozenset(meta.find_undeclared_variables(tree)) - own
+        return frozenset(asked_names(tree)) - own
     except jinja2.TemplateAssertionError:  # an unknown filter, of which ``_known`` tells
         return frozenset(each.name for each in tree.find_all(nodes.Name) if each.ctx == "load")
 

@@ -57,7 +57,7 @@ class Templates:
         """Files that were rendered, included or imported so far."""
         self._environment = Sandbox(loader=jinja2.FunctionLoader(self._load), trim_blocks=True, lstrip_blocks=True)
         self._environment.tests |= dict(TESTS)
-        own = {**FILTERS, **{name: _of_text(quoting) for name, quoting in QUOTINGS.items()}}
+        own = {**FILTERS, **{name: _of_text(quoting) for name, quoting in QUOTINGS.items() if name != "json"}}
         self._environment.filters |= {name: deferring(name, each) for name, each in own.items()}
         self._environment.filters |= {"yesno": _yesno, "bytes": in_bytes}
         self._environment.globals[NAME] = AtStart()

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from api.app import Resources
 from api.meta import parse_quantity
+from api.plugin import ComponentDefinition
 from api.tools import Connection, Tool
 
 
@@ -38,3 +39,16 @@ def test_a_login_is_refused_where_nobody_would_read_its_answer() -> None:
 def test_a_step_has_exactly_one_action() -> None:
     with pytest.raises(ValidationError, match="found run, fail"):
         Tool.model_validate({"steps": [{"run": {"argv": ["true"]}, "fail": "no"}]})
+
+
+def test_two_ports_of_one_number_are_refused_with_that_number() -> None:
+    """Kubernetes refuses the Service only when an App is deployed, in its own words."""
+    definition = {
+        "name": "store",
+        "image": "shelf",
+        "process": {"command": ["shelf"]},
+        "ports": [{"name": "a", "port": 7000}, {"name": "b", "port": 7000}],
+        "tools": "tools.yaml",
+    }
+    with pytest.raises(ValidationError, match="two have the number 7000"):
+        ComponentDefinition.model_validate(definition)

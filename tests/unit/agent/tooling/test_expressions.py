@@ -138,3 +138,14 @@ def test_secrets_are_known_only_where_they_may_be(scope: Scope) -> None:
             expression("secret.absent")(scope)
     with pytest.raises(ExpressionError):
         expression("secret.password")(scope)
+
+
+def test_a_carriage_return_stays_where_it_stands() -> None:
+    """Jinja2 makes a plain line end of it; a protocol of lines wants the whole."""
+    assert text("PUB {{ subject }} 2\r\nok\r\n")({"subject": "a"}) == "PUB a 2\r\nok\r\n"
+    assert text("{{ 'a\r\nb' }}")({}) == "a\r\nb"
+
+
+@pytest.mark.parametrize(("value", "said"), [(True, "true"), (120, "120"), (None, "null"), ('a"b', '"a\\"b"')])
+def test_json_writes_each_value_as_its_own_kind(value: object, said: str) -> None:
+    assert expression("value | json")({"value": value}) == said
