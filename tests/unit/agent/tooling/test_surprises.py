@@ -7,12 +7,19 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 
+from agent.decoding import decode
+from agent.document import Connection as AgentConnection
+from agent.document import Step as AgentStep
+from agent.document import Tool as AgentTool
+from agent.document import Toolbox as AgentToolbox
 from agent.process.state import State, Status
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 from agent.tools.checks.engine import Writes
 from agent.tools.monitor import Monitor
+from api.tools import Step
 from language.expressions import ExpressionError, expression, text
 from tests.unit.agent.tooling.peers import SECRET, interpreter, listening, redis, run_steps
 
@@ -46,10 +53,16 @@ def test_an_expression_that_is_too_deep_for_the_compiler_says_so(operands: int) 
 
 @pytest.mark.parametrize("words", [[["PING"], 5], [["INFO", "server"], "PING"], ["PING", ["INFO"]]])
 async def test_commands_and_words_are_not_mixed(interpreter: Interpreter, words: list[Any]) -> None:
+    """The plugin is refused; an agent that is given such a document by an older platform says so too."""
+    with pytest.raises(ValidationError, match="one command"):
+        Step.model_validate({"resp": words})
+    step = decode(AgentStep, {"resp": words}, "step")
     async with redis({f"AUTH {SECRET}": "+OK"}) as engine:
-        connections = {"me": {"resp": engine.address}}
+        box = AgentToolbox(
+            connections={"me": AgentConnection(resp=engine.address)}, tools={"probe": AgentTool(steps=(step,))}
+        )
         with pytest.raises(ToolError, match=r"step 1: resp: .* a list of commands"):
-            await run_steps(interpreter, {"resp": words}, connections=connections)
+            await interpreter.run("probe", box, {})
         assert engine.received == []
 
 
