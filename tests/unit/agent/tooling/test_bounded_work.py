@@ -34,7 +34,7 @@ def test_a_pattern_whose_search_may_not_end_is_refused(written: str, sentence: s
     began = time.monotonic()
     with pytest.raises(ValueError, match=sentence):
         pattern(written).search(_SIXTY)
-    assert in_time(began, 1)
+    assert in_time(began, 5)
 
 
 @pytest.mark.parametrize("written", ["a*a*b", ".*a.*b", "(?:a?){10}b", "a*b"])
@@ -44,7 +44,7 @@ def test_a_search_that_takes_too_long_in_a_long_line_is_refused_there_and_done_i
     assert pattern(written).search(lines) is not None
     with pytest.raises(ValueError, match="may take too long; take the text apart first"):
         pattern(written).search("a" * 20_000)
-    assert in_time(began, 2)
+    assert in_time(began, 6)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_filter_that_takes_for_ever_is_refused(source: str, sentence: str) -> 
     began = time.monotonic()
     with pytest.raises(ExpressionError, match=sentence):
         expression(source)({})
-    assert in_time(began, 1)
+    assert in_time(began, 5)
 
 
 def test_filters_in_bounds_do_what_they_did() -> None:
@@ -93,7 +93,7 @@ def test_lines_of_blanks_are_read_once() -> None:
     began = time.monotonic()
     found = parsed("keyValue", "a = b = c \n d:\t7\n no value\ntwo words: x\n=y\n" + "k=x" + " " * 50_000 + "y\n", str)
     assert found == {"a": "b = c", "d": "7", "k": "x" + " " * 50_000 + "y"}
-    assert in_time(began, 1)
+    assert in_time(began, 5)
 
 
 def test_the_end_of_a_long_answer_is_looked_for_in_what_is_new() -> None:
@@ -103,7 +103,7 @@ def test_the_end_of_a_long_answer_is_looked_for_in_what_is_new() -> None:
     assert not answer.take(b"E")
     assert answer.take(b"ND")
     assert len(answer.text) == 4000 * 1003 + 3
-    assert in_time(began, 2)
+    assert in_time(began, 6)
 
 
 def test_an_end_that_takes_too_long_to_look_for_fails_the_step() -> None:

@@ -344,10 +344,10 @@ async def test_steps_that_wait_for_nobody_end_with_the_tools_time_and_hold_up_no
             ticks += 1
 
     beating = asyncio.ensure_future(beats())
-    with pytest.raises(ToolError, match=r"not finished within the tool's 0\.5 s"):
-        await run_steps(interpreter, loop, timeout=0.5)
+    with pytest.raises(ToolError, match=r"not finished within the tool's 3 s"):
+        await run_steps(interpreter, loop, timeout=3)
     beating.cancel()
-    assert ticks >= 5
+    assert ticks >= 5, "of some hundred"
 
 
 async def test_for_each_runs_over_lists_and_maps_and_gathers_what_came(interpreter: Interpreter) -> None:
