@@ -33,7 +33,9 @@ def fault_on_the_primary(app: RunningApp, instance: Instance, topology: str, fau
     outcome = run_case(instance, app, topology, fault, 0)
     print(outcome)
     assert outcome.problems == []
-    assert outcome.back <= seconds or stalled(began) or tilted(app)
+    # The first outage need not be the fault's: where the engine is back within a moment a slow one may be counted that
+    # comes much later. All outages together are no longer than the fault's may be then.
+    assert min(outcome.back, outcome.without) <= seconds or stalled(began) or tilted(app)
 
 
 def tilted(app: RunningApp) -> bool:
