@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from temporalio.exceptions import ApplicationError
 
+from activities.cluster.gather import together
 from activities.dependencies import Platform
 from api.names import app_labels
-from clients.resources import SERVICE
+from clients.resources import SERVICE, Manifest
 from render.desired.app import DesiredApp
 
 
@@ -21,7 +22,22 @@ async def node_addresses(platform: Platform, desired: DesiredApp) -> dict[str, s
 
 
 async def addresses_so_far(platform: Platform, desired: DesiredApp) -> dict[str, str]:
-    """By node name, of the nodes whose Services are there."""
+    """By node name, of the nodes whose Services are there, whoever has taken the labels off one: the address that
+    an engine announces is its own all the same, and the way back of an operation must not wait for a Repair."""
     services, _ = await platform.kubernetes.list(SERVICE, desired.namespace, labels=app_labels(desired.name))
-    found = {each["metadata"]["name"]: str(each["spec"].get("clusterIP") or "") for each in services}
-    return {node.name: found[node.name] for node in desired.nodes if found.get(node.name)}
+    found = {each["metadata"]["name"]: each for each in services}
+    unseen = [node.name for node in desired.nodes if node.name not in found]
+    for name, live in zip(unseen, await together(_own(platform, desired, name) for name in unseen), strict=True):
+        if live is not None:
+            found[name] = live
+    addresses = {name: str(each["spec"].get("clusterIP") or "") for name, each in found.items()}
+    return {
+        node.name: addresses[node.name] for node in desired.nodes if addresses.get(node.name) not in (None, "", "None")
+    }
+
+
+async def _own(platform: Platform, desired: DesiredApp, name: str) -> Manifest | None:
+    """The App's own Service of the name; what somebody else has made there counts for nothing."""
+    live = await platform.kubernetes.get(SERVICE, name, desired.namespace)
+    owners = ((live or {}).get("metadata") or {}).get("ownerReferences") or []
+    return live if any(owner.get("uid") == desired.uid for owner in owners) else None
