@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from temporalio.exceptions import ApplicationError
 
+from activities.cluster.apply import is_own
 from activities.cluster.gather import together
 from activities.dependencies import Platform
 from api.names import app_labels
+from api.steps import Target
 from clients.resources import SERVICE, Manifest
 from render.desired.app import DesiredApp
 
@@ -30,14 +32,18 @@ async def addresses_so_far(platform: Platform, desired: DesiredApp) -> dict[str,
     for name, live in zip(unseen, await together(_own(platform, desired, name) for name in unseen), strict=True):
         if live is not None:
             found[name] = live
-    addresses = {name: str(each["spec"].get("clusterIP") or "") for name, each in found.items()}
-    return {
-        node.name: addresses[node.name] for node in desired.nodes if addresses.get(node.name) not in (None, "", "None")
-    }
+    addresses = {name: address_of(each) for name, each in found.items()}
+    return {node.name: addresses[node.name] for node in desired.nodes if addresses.get(node.name)}
+
+
+def address_of(service: Manifest | None) -> str:
+    """Empty for one that has none, or is no Service of the kind that nodes have."""
+    address = str(((service or {}).get("spec") or {}).get("clusterIP") or "")
+    return "" if address == "None" else address
 
 
 async def _own(platform: Platform, desired: DesiredApp, name: str) -> Manifest | None:
     """The App's own Service of the name; what somebody else has made there counts for nothing."""
     live = await platform.kubernetes.get(SERVICE, name, desired.namespace)
-    owners = ((live or {}).get("metadata") or {}).get("ownerReferences") or []
-    return live if any(owner.get("uid") == desired.uid for owner in owners) else None
+    app = Target(desired.namespace, desired.name, desired.uid, "", "", "")
+    return live if live is not None and is_own(app, live) else None

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from temporalio.exceptions import ApplicationError
 
-from activities.agents.addresses import addresses_so_far, node_addresses
+from activities.agents.addresses import address_of, addresses_so_far, node_addresses
 from activities.app.applied_config import note_effective
 from activities.cluster.apply import apply_owned, check_owner
 from activities.cluster.events import tell
@@ -37,12 +37,6 @@ def announced(deployment: Mapping[str, object] | None) -> str:
     metadata = (deployment or {}).get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     return str((annotations or {}).get(ANNOTATION_ADDRESS) or "")
-
-
-def address_of(service: Manifest | None) -> str:
-    """Empty for one that has none, or is no Service of the kind that nodes have."""
-    address = str(((service or {}).get("spec") or {}).get("clusterIP") or "")
-    return "" if address == "None" else address
 
 
 async def apply_services(platform: Platform, target: Target, desired: DesiredApp) -> int:

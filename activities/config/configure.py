@@ -21,6 +21,7 @@ from temporalio import activity
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import agent_of, node_states
 from activities.agents.config_maps import rendered_config_maps
+from activities.agents.node_tools import node_tools
 from activities.agents.push import PushRefusedError, push
 from activities.app.applied_config import judged_anew, note_effective, read_back
 from activities.app.desired import StepContext, desired_for
@@ -31,7 +32,7 @@ from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.config.restart import restart_engine
 from activities.dependencies import Platform, permanent
-from activities.rollout.clearance import clearance, has_after_roll
+from activities.rollout.clearance import clearance
 from activities.rollout.plan_roll import ordered, writable_nodes
 from api.app import Phase
 from api.effective import Effective, noted
@@ -39,6 +40,7 @@ from api.names import app_labels
 from api.operations import OperationType
 from api.reconfigure import ConfigCommitted, ConfigPlan, ConfigPlans, ConfigureStep
 from api.steps import ComponentStep, ErrorType, RollNode, Step, Target
+from api.tools import ToolName
 from clients.agents import AgentTarget
 from clients.resources import CONFIG_MAP, Manifest
 from render.check.applied_parameters import (
@@ -107,7 +109,9 @@ class Configure:
             turns |= dict.fromkeys(writable_nodes(component, nodes, states), Turn.PRIMARY)
             nodes.sort(key=lambda node: turns.get(node.name, Turn.BEFORE_PRIMARY))
         rolls = [RollNode(node.name, node.component, node.group, states[node.name].uid) for node in nodes]
-        after = restart and await has_after_roll(self._platform, want.desired, component)
+        after = restart and ToolName.AFTER_ROLL in await node_tools(
+            self._platform, want.desired, component, component.nodes[0]
+        )
         return ConfigPlan(component.name, rolls, restart, changed, bool(turns), after), turns
 
     async def _check_turn(

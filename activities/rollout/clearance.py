@@ -13,7 +13,7 @@ engine misses a probe just when it may not be stopped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from temporalio import activity
@@ -96,13 +96,9 @@ async def clearance(
     return Clearance(platform, target, node.name, await node_tools(platform, desired, component, node))
 
 
-async def one_by_one(platform: Platform, desired: DesiredApp, component: DesiredComponent) -> bool:
-    """Whether two of its nodes are never to be stopped together: each is asked about a stop of itself alone."""
-    return bool(_ONE_BY_ONE & set(await node_tools(platform, desired, component, component.nodes[0])))
-
-
-async def has_after_roll(platform: Platform, desired: DesiredApp, component: DesiredComponent) -> bool:
-    return ToolName.AFTER_ROLL in await node_tools(platform, desired, component, component.nodes[0])
+def one_by_one(tools: Collection[str]) -> bool:
+    """Whether two nodes with these tools are never stopped together: each is asked about a stop of itself alone."""
+    return bool(_ONE_BY_ONE & set(tools))
 
 
 async def _until_yes(platform: Platform, target: Target, doing: str, ask: Callable[[], Awaitable[bool]]) -> bool:

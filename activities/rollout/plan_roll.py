@@ -17,14 +17,16 @@ from temporalio import activity
 
 from activities.agents.agent_targets import node_states
 from activities.agents.node_state import NodeState
+from activities.agents.node_tools import node_tools
 from activities.app.desired import desired_for
 from activities.app.observed import ObservedApp
 from activities.dependencies import Platform, permanent
-from activities.rollout.clearance import has_after_roll, one_by_one
+from activities.rollout.clearance import one_by_one
 from activities.rollout.volumes import ungrown
 from api.names import LABEL_ROLE, app_labels
 from api.operations import OperationType, Scope
 from api.steps import ErrorType, RollNode, RollPlan, RollRequest, Step
+from api.tools import ToolName
 from clients.resources import DEPLOYMENT
 from render.check.next_operation import Stale, stale_nodes
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
@@ -137,11 +139,13 @@ class Roll:
         after: list[str] = []
         for component in want.desired.components:
             chosen = [node for node in component.nodes if node.name in names]
+            if not chosen:
+                continue
             states = node_states(platform, target.namespace, target.app, [node.name for node in chosen])
-            alone = await one_by_one(platform, want.desired, component)
-            for batch in ordered(component, chosen, states, one_by_one=alone):
+            tools = await node_tools(platform, want.desired, component, chosen[0])
+            for batch in ordered(component, chosen, states, one_by_one=one_by_one(tools)):
                 batches.append([_roll_node(node, states) for node in batch])
-            if chosen and await has_after_roll(platform, want.desired, component):
+            if ToolName.AFTER_ROLL in tools:
                 after.append(component.name)
         return RollPlan(batches, after)
 

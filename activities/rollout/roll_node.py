@@ -72,7 +72,7 @@ class Node:
         volume = Volume(platform, step, want, component, group, node)
         if await volume.turns_out_unreadable():
             await volume.empty()
-        if await self._would_stop(step, want, component, group, node):
+        if cleared.asks and await self._would_stop(step, want, component, group, node):
             await cleared.may_stop()
         state = await self._renewed(step, want, component, group, node, volume)
         await self._check_version(step, state, node)
