@@ -111,7 +111,8 @@ def test_a_replica_is_not_there_again_before_it_has_saved_what_it_copied(app: Ru
         eventually(
             "though in sync", lambda: writer.set("saved:last", "too") and writer.execute_command("WAIT", 1, 1000)
         )
-        assert not kube.node_status(replica, NAMESPACE)["ready"]
+        # The kubelet asks once a second, and believes the second refusal.
+        eventually("it is not ready", lambda: not kube.node_status(replica, NAMESPACE)["ready"])
         assert copying.info("persistence")["aof_rewrite_in_progress"]
         eventually("it is ready again", lambda: kube.node_status(replica, NAMESPACE)["ready"])
         assert not copying.info("persistence")["aof_rewrite_in_progress"]
