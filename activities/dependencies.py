@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.plugins import Plugins
 from activities.terminated_pods import TerminatedPods
+from api.group import AgentBundle
 from api.names import LABEL_APP
 from api.steps import ErrorType
 from clients.agents import Agents
@@ -31,7 +32,7 @@ class Platform:
     terminated_pods: TerminatedPods
     authority: KeyPair
     installation: str
-    agent_image: str
+    agent: AgentBundle
 
 
 def watches(kubernetes: Kubernetes) -> tuple[SharedWatch, SharedWatch]:

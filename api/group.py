@@ -19,6 +19,14 @@ def node_ordinals(replicas: int, reserved: Collection[int]) -> list[int]:
     return list(islice((n for n in count() if n not in reserved), replicas))
 
 
+class AgentBundle(Model):
+    """The image that brings the agents into a Pod, and how: ``mounted`` as a volume of its own, where the cluster can
+    mount an image, else copied by an init container."""
+
+    image: str
+    mounted: bool = False
+
+
 class GroupSpec(Model):
     """All that a Pod of the group is made of. What counts is the revision that the status names: it is what Repair
     applies again, whatever the plugin, or a hand-edited Group, says by then."""
@@ -30,7 +38,7 @@ class GroupSpec(Model):
     reserve_ordinals: list[int] = []
     runtime_version: str
     image: str
-    agent_image: str
+    agent: AgentBundle
     user: int = Field(ge=1)
     ports: list[Port]
     termination_grace_period_seconds: int = Field(ge=1)

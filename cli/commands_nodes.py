@@ -153,8 +153,8 @@ def render(
     async def work(kubernetes: Kubernetes) -> tuple[NextStage, list[rendering.Change]]:
         manifest = await _manifest(kubernetes, name, text, namespace)
         found = await find(kubernetes, Given())
-        stage, live = await rendering.next_objects(kubernetes, manifest, found.agent_image)
-        objects = rendering.wanted_objects(stage, live, found.agent_image)
+        stage, live = await rendering.next_objects(kubernetes, manifest, found.agent)
+        objects = rendering.wanted_objects(stage, live, found.agent)
         keeps = stage.desired.deletion_policy == DeletionPolicy.RETAIN
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
             task = bar.add_task(f"Asking the API server about {len(objects)} objects", total=len(objects))

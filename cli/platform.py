@@ -14,10 +14,12 @@ from typing import TypeVar
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from api.group import AgentBundle
 from api.names import SYSTEM_NAMESPACE, entity_workflow_id
 from cli.session import CommandError, with_cluster
 from clients import temporal
 from clients.errors import KubernetesError
+from clients.image_volumes import Delivery, mounts_agents
 from clients.kubernetes import Kubernetes
 from clients.resources import DEPLOYMENT
 
@@ -42,8 +44,8 @@ class Found:
     temporal_address: str
     temporal_namespace: str
     installation: str
-    agent_image: str = ""
-    """What the worker gives to new nodes; empty where nobody says."""
+    agent: AgentBundle
+    """What the worker gives to new nodes; its image is empty where nobody says."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,16 @@ async def find(kubernetes: Kubernetes, given: Given) -> Found:
     pod = deployment.get("spec", {}).get("template", {}).get("spec", {})
     variables = [each for container in pod.get("containers") or [] for each in container.get("env") or []]
     settings = {str(each["name"]): str(each.get("value") or "") for each in variables}
+    image = settings.get("MW_AGENT_IMAGE", "")
+    try:
+        mounted = await mounts_agents(kubernetes, Delivery(settings.get("MW_AGENT_DELIVERY") or Delivery.COPY))
+    except KubernetesError:  # without the right to list the machines
+        mounted = False
     return Found(
         given.temporal_address or settings.get("TEMPORAL_ADDRESS") or "localhost:7233",
         given.temporal_namespace or settings.get("TEMPORAL_NAMESPACE") or "default",
         given.installation or settings.get("MW_INSTALLATION") or "default",
-        settings.get("MW_AGENT_IMAGE", ""),
+        AgentBundle(image=image, mounted=mounted),
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from api.app import App
+from api.group import AgentBundle
 from api.names import app_labels, metadata_name
 from api.operations import OperationType
 from cli.plugins import installed, installed_bundle
@@ -101,7 +102,7 @@ def pick(text: str, name: str | None, namespace: str) -> Manifest:
     return dict(fitting[0])
 
 
-async def next_objects(kubernetes: Kubernetes, manifest: Manifest, agent_image: str) -> tuple[NextStage, Live]:
+async def next_objects(kubernetes: Kubernetes, manifest: Manifest, agent: AgentBundle) -> tuple[NextStage, Live]:
     """What the platform would carry out next for the manifest, and the App's live objects. Raises CommandError with
     every problem where it would be refused."""
     metadata = manifest["metadata"]
@@ -125,7 +126,7 @@ async def next_objects(kubernetes: Kubernetes, manifest: Manifest, agent_image: 
     problems = validate(app, bundle, known, replace(now.recorded, held=held_sizes(claims)))
     if problems or bundle is None:
         raise _refused(problems)
-    stage, problems = await next_stage(kubernetes, app, bundle, plugins, now, live, agent_image)
+    stage, problems = await next_stage(kubernetes, app, bundle, plugins, now, live, agent)
     if stage is None:
         raise _refused(problems)
     return stage, _compared(live, app.name, ran=stage.ran)
@@ -148,7 +149,9 @@ async def live_objects(kubernetes: Kubernetes, app: App) -> Live:
     return {(each["kind"], each["metadata"]["name"]): each for items, _ in lists for each in items}
 
 
-def wanted_objects(stage: NextStage, live: Live, agent_image: str, budget_version: str = "policy/v1") -> list[Manifest]:
+def wanted_objects(
+    stage: NextStage, live: Live, agent: AgentBundle, budget_version: str = "policy/v1"
+) -> list[Manifest]:
     """As they are when the stage is carried out, in the order in which a Deploy writes them. Pure."""
     desired = stage.desired
     manifests = [
@@ -161,7 +164,7 @@ def wanted_objects(stage: NextStage, live: Live, agent_image: str, budget_versio
     addresses = {node.name: _address(live, node.name) for node in desired.nodes}
     for component in desired.components:
         bootstrap = None if stage.ran else component.bootstrap_node
-        placed = [_placed(stage, component, node, live, agent_image) for node in component.nodes]
+        placed = [_placed(stage, component, node, live, agent) for node in component.nodes]
         nodes = [node for node, _ in placed]
         deployments = {node.name: deployment for node, deployment in placed}
         rendered = config_maps_of(desired, component, nodes, addresses, config_maps, bootstrap=bootstrap)
@@ -171,7 +174,7 @@ def wanted_objects(stage: NextStage, live: Live, agent_image: str, budget_versio
 
 
 def _placed(
-    stage: NextStage, component: DesiredComponent, node: DesiredNode, live: Live, agent_image: str
+    stage: NextStage, component: DesiredComponent, node: DesiredNode, live: Live, agent: AgentBundle
 ) -> tuple[DesiredNode, Manifest]:
     """The node, of the version that it has then, and its Deployment. Only an operation that rolls changes the Pod of a
     node that is of another record; it brings the newest agents too. However a newer platform would make the others,
@@ -183,7 +186,7 @@ def _placed(
         return node, wanted
     if is_outdated(wanted, present) and stage.operation in _ROLLING:
         node = replace(node, runtime_version=group.spec.runtime_version)
-        group = replace(group, spec=group.spec.model_copy(update={"agent_image": agent_image}))
+        group = replace(group, spec=group.spec.model_copy(update={"agent": agent}))
         return node, deployment_manifest(stage.desired, component, group, node)
     if stage.operation == OperationType.DEPLOY or not keeps_template(wanted, present):
         return node, wanted

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from api.app import App
+from api.group import AgentBundle
 from api.operations import OperationType
 from cli.plugins import Installed, installed_bundle
 from cli.session import CommandError
@@ -95,10 +96,10 @@ async def next_stage(
     plugins: list[Installed],
     now: Running,
     live: Live,
-    agent_image: str,
+    agent: AgentBundle,
 ) -> tuple[NextStage | None, list[Problem]]:
     """Or why the App would be refused. ``bundle``: of the plugin version that the App names."""
-    whole = desired(app, bundle, agent_image=agent_image, recorded=now.recorded)
+    whole = desired(app, bundle, agent=agent, recorded=now.recorded)
     if now.deployed is None:
         return NextStage(OperationType.DEPLOY, "first deploy", whole), []
     runtimes = {each.version: each.runtime_versions for each in plugins if each.name == bundle.name}
@@ -111,7 +112,7 @@ async def next_stage(
     if version != bundle.version:
         bundle = await installed_bundle(kubernetes, bundle.name, version)
     deployed = scaled(now.deployed, whole) if operation == OperationType.SCALE else now.deployed
-    wanted = staged(app, bundle, deployed, stage_of(operation), agent_image=agent_image)
+    wanted = staged(app, bundle, deployed, stage_of(operation), agent=agent)
     if left:
         return NextStage(operation, left[0].sentence, wanted, tuple(left[1:]), ran=True), []
     part = await _unfinished(kubernetes, wanted, now.state, live)

@@ -29,10 +29,12 @@ from activities.interceptors.retry_status import RetryStatus
 from activities.plugins import Plugins
 from activities.registry import all_activities
 from activities.terminated_pods import TerminatedPods
+from api.group import AgentBundle
 from api.operations import ACTIVITY_QUEUE, WORKFLOW_QUEUE
 from clients.agents import Agents
 from clients.errors import KubernetesError
 from clients.first_of import first_of
+from clients.image_volumes import mounts_agents
 from clients.kubernetes import Kubernetes
 from clients.temporal import connect, tls_changed, tls_files
 from clients.tls.certificates import KeyPair
@@ -116,6 +118,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         deployments, pods = watches(kubernetes)
         await stack.enter_async_context(deployments)
         await stack.enter_async_context(pods)
+        mounted = await mounts_agents(kubernetes, settings.agent_delivery)
         platform = Platform(
             kubernetes=kubernetes,
             agents=agents,
@@ -126,9 +129,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             terminated_pods=TerminatedPods(pods),
             authority=authority,
             installation=settings.installation,
-            agent_image=settings.agent_image,
+            agent=AgentBundle(image=settings.agent_image, mounted=mounted),
         )
-        log.info("running", extra={"queues": [WORKFLOW_QUEUE, ACTIVITY_QUEUE], "agentImage": settings.agent_image})
+        agent = platform.agent.model_dump()
+        log.info("running", extra={"queues": [WORKFLOW_QUEUE, ACTIVITY_QUEUE], "agent": agent})
         for worker in workers(client, platform):
             await stack.enter_async_context(worker)
         stack.callback(stopping.set)

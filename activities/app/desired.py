@@ -77,10 +77,10 @@ async def stage(platform: Platform, app: App, live: ObservedApp, operation: str,
     """The App as it should run while ``operation`` is carried out. Raises ApplicationError InvalidSpec."""
     if live.deployed is None:
         bundle = await _bundle(platform, app.spec.plugin.name, app.spec.plugin.version)
-        return desired(app, bundle, agent_image=platform.agent_image, recorded=live.recorded)
+        return desired(app, bundle, agent=platform.agent, recorded=live.recorded)
     own = stage_of(operation)
     bundle = await _bundle(platform, app.spec.plugin.name, plugin_of(app, live.deployed, own))
-    return staged(app, bundle, live.deployed, own, agent_image=platform.agent_image, extend=extend)
+    return staged(app, bundle, live.deployed, own, agent=platform.agent, extend=extend)
 
 
 async def begun(platform: Platform, app: App, live: ObservedApp) -> DesiredApp:
@@ -94,7 +94,7 @@ async def begun(platform: Platform, app: App, live: ObservedApp) -> DesiredApp:
     reached = {str(each["metadata"]["name"]) for each in services if each["spec"].get("clusterIP")}
     deployments = platform.deployments.list(app.namespace, app_labels(app.name))
     versions = {str(each["metadata"]["name"]): version for each in deployments if (version := version_of(each))}
-    return as_begun(first, bundle, live.recorded, reached, versions, agent_image=platform.agent_image)
+    return as_begun(first, bundle, live.recorded, reached, versions, agent=platform.agent)
 
 
 async def _bundle(platform: Platform, name: str, version: str) -> PluginBundle:

@@ -90,7 +90,7 @@ class Load:
         problems = damage or await self._problems(app, bundle, known, live.recorded)
         if problems or bundle is None:
             return _refused(manifest, INVALID_SPEC, problems, app, _last(live))
-        wanted = desired(app, bundle, agent_image=platform.agent_image, recorded=live.recorded)
+        wanted = desired(app, bundle, agent=platform.agent, recorded=live.recorded)
         if live.state.deployed is None and (refusal := await self._left_by_nobody(app)):
             return _snapshot(manifest, app, reason=NOT_OWNED, refusal=refusal)
         if live.deployed is None:

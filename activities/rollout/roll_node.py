@@ -145,7 +145,7 @@ class Node:
         component = want.desired.component(step.component)
         group = component.group(step.group)
         # The newest agents: this is the planned restart at which they reach a Pod.
-        spec = group.spec.model_copy(update={"agent_image": self._platform.agent_image})
+        spec = group.spec.model_copy(update={"agent": self._platform.agent})
         node = next((each for each in group.nodes if each.name == step.node), None)
         if node is None:
             raise permanent(ErrorType.NOT_FOUND, f"{step.node} is no node of the App any more")

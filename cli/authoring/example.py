@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from api.app import App, Scalar
+from api.group import AgentBundle
 from cli.session import CommandError
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode, desired
 from render.manifests.node import node_config_map, stand_in_addresses
@@ -60,7 +61,7 @@ def example(
             },
         }
     )
-    return desired(app, bundle, agent_image="middleware.local/agent:example")
+    return desired(app, bundle, agent=AgentBundle(image="middleware.local/agent:example"))
 
 
 def node_files(of: DesiredApp, component: DesiredComponent, node: DesiredNode, *, first: bool) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from deploy.local.configs import FEATURE_GATES
 from deploy.local.paths import Paths
 from deploy.local.slots import Addresses
 
@@ -89,7 +90,7 @@ def _etcd(paths: Paths) -> Component:
 
 
 def _containerd(paths: Paths) -> Component:
-    command = ("containerd", "--config", str(paths.config / "containerd.toml"))
+    command = (str(paths.bin / "containerd"), "--config", str(paths.config / "containerd.toml"))
     return Component("containerd", command, Health(socket=paths.containerd_socket), wave=0)
 
 
@@ -103,6 +104,7 @@ def _apiserver(paths: Paths, addresses: Addresses) -> Component:
         service_cluster_ip_range=addresses.service_range,
         allow_privileged="true",
         authorization_mode="Node,RBAC",
+        feature_gates=",".join(f"{name}={str(on).lower()}" for name, on in FEATURE_GATES.items()),
         enable_admission_plugins="NodeRestriction",
         client_ca_file=pki / "ca.crt",
         tls_cert_file=pki / "kube-apiserver.crt",

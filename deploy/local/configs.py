@@ -15,6 +15,8 @@ from deploy.local.slots import Addresses
 CNI_PLUGINS = "/usr/lib/cni"  # where Debian's containernetworking-plugins puts them
 CLUSTER_DOMAIN = "cluster.local"
 MAXIMUM_PODS = 200
+FEATURE_GATES = {"ImageVolume": True}
+"""Of API server and kubelet; on by default from Kubernetes 1.35."""
 
 
 def containerd(paths: Paths) -> str:
@@ -48,6 +50,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
 
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
+      runtime_path = "{paths.bin}/containerd-shim-runc-v2"
 
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
@@ -93,6 +96,7 @@ def kubelet(paths: Paths, addresses: Addresses, cgroup_root: str) -> str:
         "tlsCertFile": str(paths.pki / f"{paths.kubelet_certificate}.crt"),
         "tlsPrivateKeyFile": str(paths.pki / f"{paths.kubelet_certificate}.key"),
         "containerRuntimeEndpoint": f"unix://{paths.containerd_socket}",
+        "featureGates": FEATURE_GATES,
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": cgroup_root,
         "failCgroupV1": False,

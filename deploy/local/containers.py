@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.local.commands import run
 from deploy.local.errors import LocalError
-from deploy.local.images import CTR, KUBERNETES_NAMESPACE
+from deploy.local.paths import Paths
 from deploy.local.processes import PROC, Identity, identify, is_alive, send, wait_gone
 
 # Where shims listen, whatever containerd's own directories are.
@@ -18,17 +18,16 @@ SHIM_SOCKETS = Path("/run/containerd/s")
 SOCKET_SECONDS = 60
 
 
-def end_all(containerd_socket: Path, seconds: float) -> None:
+def end_all(paths: Paths, seconds: float) -> None:
     """SIGTERM to the main process of every container, and wait for them that many seconds at most.
 
     Who is left, and the sandboxes, are killed with their cgroups. A containerd that does not answer ends nobody
     gracefully: its containers are then killed too.
     """
-    if not containerd_socket.exists():
+    if not paths.containerd_socket.exists():
         return
-    base = [CTR, "--address", str(containerd_socket), "--namespace", KUBERNETES_NAMESPACE]
     try:
-        listed = run([*base, "tasks", "list"], seconds=10).stdout.splitlines()[1:]
+        listed = run([*paths.ctr, "tasks", "list"], seconds=10).stdout.splitlines()[1:]
     except LocalError:
         return
     waiting: list[Identity] = []

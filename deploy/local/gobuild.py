@@ -19,6 +19,8 @@ _GO_PLACES = ("/usr/local/go/bin", "/usr/lib/go/bin", "/root/go/bin")
 # No version control: in a checkout that belongs to another user (`sudo make up`) git refuses, and the build with it.
 _MODULE_FLAGS = ("-mod=readonly", "-buildvcs=false")
 _MOST_MIB, _LEAST_MIB = 2048, 256  # what a compiler may take before it collects garbage
+_CONTAINERD = "github.com/containerd/containerd/v2/version.Version"
+_HELM = "helm.sh/helm/v3/internal/version.version"
 _VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 
 
@@ -31,9 +33,9 @@ def flags() -> list[str]:
 
 
 def _linker_flags() -> str:
-    """No debug tables, and the versions that Kubernetes and helm otherwise do not know of themselves."""
+    """No debug tables, and the versions that the programs otherwise do not know of themselves."""
     major, minor, _ = versions.KUBERNETES.removeprefix("v").split(".")
-    words = ["-s", "-w", f"-X helm.sh/helm/v3/internal/version.version={versions.HELM}"]
+    words = ["-s", "-w", f"-X {_CONTAINERD}={versions.CONTAINERD}", f"-X {_HELM}={versions.HELM}"]
     for package in _VERSION_PACKAGES:
         words += [f"-X {package}.gitVersion={versions.KUBERNETES}", f"-X {package}.gitTreeState=clean"]
         words += [f"-X {package}.gitMajor={major}", f"-X {package}.gitMinor={minor}"]

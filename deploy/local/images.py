@@ -15,9 +15,6 @@ from deploy.local.commands import run, search_path
 from deploy.local.errors import LocalError
 from deploy.local.releases import architecture
 
-CTR = "ctr"
-KUBERNETES_NAMESPACE = "k8s.io"
-
 
 def single_program_image(program: Path, name: str) -> bytes:
     """A Docker archive of one static program as `/<program>`, run as nobody. The same input gives the same bytes."""
@@ -37,15 +34,14 @@ def single_program_image(program: Path, name: str) -> bytes:
     return _tar({config_name: (config, 0o644), "layer.tar": (layer, 0o644), "manifest.json": (manifest, 0o644)})
 
 
-def load(socket: Path, archive: Path) -> list[str]:
+def load(ctr: Sequence[str], archive: Path) -> list[str]:
     """Load an OCI or Docker archive into the instance's containerd; the names of the images that it holds.
 
     Raises LocalError where the archive cannot be read or holds no image with a name.
     """
     if not archive.exists():
         raise LocalError(f"There is no image archive {archive}")
-    base = [CTR, "--address", str(socket), "--namespace", KUBERNETES_NAMESPACE]
-    done = run([*base, "images", "import", "--snapshotter", "overlayfs", str(archive)], seconds=600)
+    done = run([*ctr, "images", "import", "--local", "--snapshotter", "overlayfs", str(archive)], seconds=600)
     # ctr prints `unpacking <name> (sha256:...)...done` for each
     names = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("unpacking ")]
     if not names:
@@ -53,37 +49,36 @@ def load(socket: Path, archive: Path) -> list[str]:
     return names
 
 
-def listed(socket: Path) -> set[str]:
+def listed(ctr: Sequence[str]) -> set[str]:
     """The names of the images that the instance's containerd has."""
-    base = [CTR, "--address", str(socket), "--namespace", KUBERNETES_NAMESPACE]
-    return set(run([*base, "images", "list", "--quiet"]).stdout.split())
+    return set(run([*ctr, "images", "list", "--quiet"]).stdout.split())
 
 
-def digests(socket: Path) -> dict[str, str]:
+def digests(ctr: Sequence[str]) -> dict[str, str]:
     """The named images that this containerd has, and the digest of each. Its own names (`sha256:...`) are left out."""
-    base = [CTR, "--address", str(socket), "--namespace", KUBERNETES_NAMESPACE]
-    lines = [line.split() for line in run([*base, "images", "list"]).stdout.splitlines()[1:]]
+    lines = [line.split() for line in run([*ctr, "images", "list"]).stdout.splitlines()[1:]]
     return {line[0]: line[2] for line in lines if len(line) > 2 and not line[0].startswith("sha256:")}
 
 
-def copy(source: Path, target: Path, names: Sequence[str], seconds: float = 600) -> None:
+def copy(source: Sequence[str], target: Sequence[str], names: Sequence[str], seconds: float = 600) -> None:
     """Give the images of one containerd to another, through a pipe. Each has its own content and snapshots: both
     collect their garbage, and neither knows what the other still needs."""
     if not names:
         return
-    base = ["--namespace", KUBERNETES_NAMESPACE, "images"]
     environment = {**os.environ, "PATH": search_path()}
-    export = [CTR, "--address", str(source), *base, "export", "-", *names]
-    load_all = [CTR, "--address", str(target), *base, "import", "--snapshotter", "overlayfs", "-"]
+    export = [*source, "images", "export", "-", *names]
+    load_all = [*target, "images", "import", "--local", "--snapshotter", "overlayfs", "-"]
     with subprocess.Popen(export, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as exporting:
         try:
             done = subprocess.run(load_all, stdin=exporting.stdout, capture_output=True, text=True, check=False,
                                   env=environment, timeout=seconds)  # fmt: skip
         except subprocess.TimeoutExpired as late:
             exporting.kill()
-            raise LocalError(f"Copying {len(names)} images to {target} did not end within {seconds:g} s") from late
+            raise LocalError(f"Copying {len(names)} images to another node did not end within {seconds:g} s") from late
     if done.returncode or exporting.returncode:
-        raise LocalError(f"The images could not be copied to {target}: {done.stderr.strip() or 'the export failed'}")
+        raise LocalError(
+            f"The images could not be copied to another node: {done.stderr.strip() or 'the export failed'}"
+        )
 
 
 def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:

@@ -206,9 +206,9 @@ class Instance:
     def load_image(self, archive: Path) -> list[str]:
         """Load an image archive for the Pods of every node that runs; the names in it. Who does not run gets it from
         the first when it is started."""
-        names = images.load(self.paths.containerd_socket, archive)
+        names = images.load(self.paths.ctr, archive)
         for node in self._running_further():
-            images.load(node.paths.containerd_socket, archive)
+            images.load(node.paths.ctr, archive)
         return names
 
     def images(self) -> set[str]:
@@ -305,7 +305,7 @@ class Instance:
             held = node.images()
             missing = [name for name, digest in present.items() if held.get(name) != digest]
             self.progress.update(f"copying {len(missing)} images to {node.label}")
-            images.copy(self.paths.containerd_socket, node.paths.containerd_socket, missing)
+            images.copy(self.paths.ctr, node.paths.ctr, missing)
         for node in nodes:
             node.start_wave(2)
             node.network.namespace.refuse_absent_services(self.addresses.service_range)
@@ -322,7 +322,7 @@ class Instance:
         return json.dumps(manifests.cluster_objects(self.addresses))
 
     def _ensure_pause_image(self) -> None:
-        if versions.PAUSE_IMAGE in images.listed(self.paths.containerd_socket):
+        if versions.PAUSE_IMAGE in images.listed(self.paths.ctr):
             return
         archive = self.paths.run / "pause.tar"
         archive.write_bytes(images.single_program_image((self.paths.bin / "pause"), versions.PAUSE_IMAGE))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +19,6 @@ STATE_GIB = 3  # an instance with its images, for each node
 BUILD_GIB = 6  # Go's modules and build cache, and what they give
 # Programs, and the Debian packages that bring them.
 NEEDED = {
-    "containerd": "containerd",
-    "ctr": "containerd",
     "runc": "runc",
     f"{CNI_PLUGINS}/bridge": "containernetworking-plugins",
     "iptables": "iptables",
@@ -73,11 +70,3 @@ def install(packages: Sequence[str], progress: Progress) -> None:
         # a fresh machine has no package lists, an old one has lists of versions that are gone
         run(["apt-get", *options, "update"], seconds=300, environment=environment)
         run(install_all, seconds=600, environment=environment)
-    if "containerd" in packages:
-        _silence_service("containerd")
-
-
-def _silence_service(name: str) -> None:
-    """The package came for its program: its service, which nobody asked for, is neither run nor started at boot."""
-    if shutil.which("systemctl"):
-        subprocess.run(["systemctl", "disable", "--now", name], capture_output=True, check=False, timeout=60)

@@ -95,7 +95,7 @@ class Node:
 
     def images(self) -> dict[str, str]:
         """Its images by name, and their digests."""
-        return images.digests(self.paths.containerd_socket)
+        return images.digests(self.paths.ctr)
 
     def is_stale(self) -> bool:
         """After a reboot, or where the network namespace is gone, no container can be gone on with: containers outlive
@@ -111,7 +111,7 @@ class Node:
         """The kubelet first, or it would start again what is ended."""
         kubelets = [component for name, component in self.components.items() if name.startswith("kubelet")]
         stop_together({self.daemon(component): component.grace for component in kubelets})
-        containers.end_all(self.paths.containerd_socket, CONTAINER_GRACE)
+        containers.end_all(self.paths, CONTAINER_GRACE)
 
     def stop_all(self) -> None:
         """Wave by wave, the last first: who ends still needs those below it."""

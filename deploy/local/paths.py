@@ -83,6 +83,11 @@ class Paths:
         return self.run / "containerd.sock"
 
     @property
+    def ctr(self) -> tuple[str, ...]:
+        """The client of this containerd, as the beginning of a command."""
+        return str(self.bin / "ctr"), "--address", str(self.containerd_socket), "--namespace", "k8s.io"
+
+    @property
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
         return self.state / "kubeconfig"

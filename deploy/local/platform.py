@@ -40,7 +40,7 @@ def install(instance: Instance, *, with_example: bool = False) -> None:
         temporal_address=instance.temporal_address,
         temporal_namespace="default",
         installation=instance.name,
-        values=(*replicas(instance.node_count()), f"image.build={_build_of(instance)}"),
+        values=(*replicas(instance.node_count()), f"image.build={_build_of(instance)}", "agentImage.delivery=volume"),
         chart=installation.CHART,
         crds=installation.CRDS,
     )

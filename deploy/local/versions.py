@@ -5,7 +5,8 @@ Kubernetes 1.34 is the last release whose kubelet runs on cgroup v1 by default.
 
 from __future__ import annotations
 
-KUBERNETES = "v1.34.4"
+KUBERNETES = "v1.34.10"
+CONTAINERD = "v2.2.9"
 ETCD = "v3.6.4"
 COREDNS = "v1.12.4"
 HELM = "v3.19.0"

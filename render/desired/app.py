@@ -15,7 +15,7 @@ from typing import Any
 
 from api.app import App, ComponentTemplate, DeletionPolicy, GroupTemplate, Scalar
 from api.component import ComponentSpec
-from api.group import GroupSpec
+from api.group import AgentBundle, GroupSpec
 from api.names import component_name, group_name, node_name, role_service_name
 from api.plugin import ComponentDefinition, Credential, Parameter, Topology, TopologyComponent
 from render.plugin.bundle import PluginBundle
@@ -200,16 +200,16 @@ def desired(
     app: App,
     bundle: PluginBundle,
     *,
-    agent_image: str,
+    agent: AgentBundle,
     recorded: RecordedState | None = None,
 ) -> DesiredApp:
-    """What should run. ``agent_image``: of new nodes. Raises ValueError for an App that validation would refuse."""
+    """What should run. ``agent``: of new nodes. Raises ValueError for an App that validation would refuse."""
     topology = chosen_topology(app, bundle)
     if topology is None:
         raise ValueError(f"plugin {bundle.name} has no topology {app.spec.topology!r}")
     runtime_version = app.spec.runtime_version or _unspoken_version(bundle, recorded)
     components = tuple(
-        _component(app, bundle, default, runtime_version, agent_image, recorded) for default in start_order(topology)
+        _component(app, bundle, default, runtime_version, agent, recorded) for default in start_order(topology)
     )
     return DesiredApp(
         name=app.name,
@@ -241,7 +241,7 @@ def _component(
     bundle: PluginBundle,
     default: TopologyComponent,
     runtime_version: str,
-    agent_image: str,
+    agent: AgentBundle,
     recorded: RecordedState | None,
 ) -> DesiredComponent:
     definition = next(c for c in bundle.plugin.spec.components if c.name == default.name)
@@ -267,7 +267,7 @@ def _component(
             tolerations=group.tolerations,
             topology_spread_constraints=group.topology_spread_constraints,
             rolling_update=group.rolling_update,
-            **_pod_facts(definition, runtime_version, version.images[definition.image], agent_image, record),
+            **_pod_facts(definition, runtime_version, version.images[definition.image], agent, record),
         )
         groups.append(DesiredGroup(group.name, resource_name, spec, _nodes(spec, spec.ordinals, sorted(counts), {})))
     record_of_component = recorded.components.get(default.name) if recorded else None
@@ -334,13 +334,13 @@ def _nodes(
 
 
 def _pod_facts(
-    definition: ComponentDefinition, runtime_version: str, image: str, agent_image: str, record: GroupSpec | None
+    definition: ComponentDefinition, runtime_version: str, image: str, agent: AgentBundle, record: GroupSpec | None
 ) -> dict[str, Any]:
     if record is not None and record.runtime_version == runtime_version:
         return {
             "runtime_version": record.runtime_version,
             "image": record.image,
-            "agent_image": record.agent_image,
+            "agent": record.agent,
             "user": record.user,
             "ports": record.ports,
             "termination_grace_period_seconds": record.termination_grace_period_seconds,
@@ -348,7 +348,7 @@ def _pod_facts(
     return {
         "runtime_version": runtime_version,
         "image": image,
-        "agent_image": agent_image,
+        "agent": agent,
         "user": definition.user,
         "ports": definition.ports,
         "termination_grace_period_seconds": math.ceil(definition.process.stop.timeout) + STOP_MARGIN_SECONDS,

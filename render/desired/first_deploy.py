@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from api.app import App, ComponentTemplate, DeployedStatus, GroupTemplate, PluginReference
+from api.group import AgentBundle
 from render.desired.app import DesiredApp, Pinned, RecordedState, desired, pinned_to
 from render.plugin.bundle import PluginBundle
 
@@ -46,11 +47,11 @@ def as_begun(
     reached: Collection[str],
     versions: Mapping[str, str],
     *,
-    agent_image: str,
+    agent: AgentBundle,
 ) -> DesiredApp:
     """``reached``: names of the nodes that have an address; the others are not there yet for anybody. ``versions``: of
     what those that have a Deployment are, as the record may be newer."""
-    whole = desired(begun, bundle, agent_image=agent_image, recorded=recorded)
+    whole = desired(begun, bundle, agent=agent, recorded=recorded)
     ordinals = {
         group.resource_name: [node.ordinal for node in group.nodes if node.name in reached]
         for component in whole.components

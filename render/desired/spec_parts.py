@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api.app import App, ComponentTemplate, GroupTemplate, PluginReference, Resources, Scalar
-from api.group import GroupSpec
+from api.group import AgentBundle, GroupSpec
 from api.meta import parse_quantity
 from api.names import group_name
 from api.operations import OperationType
@@ -94,7 +94,7 @@ def staged(
     deployed: Deployed,
     stage: Collection[OperationType],
     *,
-    agent_image: str,
+    agent: AgentBundle,
     extend: bool = False,
 ) -> DesiredApp:
     """What should run while ``stage`` is carried out. ``bundle``: of the plugin version that ``plugin_of`` names.
@@ -103,13 +103,11 @@ def staged(
     ``kubectl scale`` in the middle of it is for the next one.
     """
     if WHOLE.issubset(stage):
-        return desired(app, bundle, agent_image=agent_image, recorded=deployed.recorded)
+        return desired(app, bundle, agent=agent, recorded=deployed.recorded)
     topology = chosen_topology(app, bundle)
     if topology is None:
         raise ValueError(f"plugin {bundle.name} has no topology {app.spec.topology!r}")
-    whole = desired(
-        _app_of(app, topology, deployed, stage), bundle, agent_image=agent_image, recorded=deployed.recorded
-    )
+    whole = desired(_app_of(app, topology, deployed, stage), bundle, agent=agent, recorded=deployed.recorded)
     ordinals = {
         group.resource_name: _ordinals(deployed, group.resource_name, group.spec, stage, extend=extend)
         for component in whole.components

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from api.app import App
+from api.group import AgentBundle
 from api.names import AGENT_PORTS
 from api.plugin import ComponentDefinition, Topology
 from api.tools import LONGEST, Tool, ToolName
@@ -84,7 +85,7 @@ def _rendered(
             },
         }
     )
-    wanted = desired(app, bundle, agent_image=_IMAGE_OF_CHECK)
+    wanted = desired(app, bundle, agent=AgentBundle(image=_IMAGE_OF_CHECK))
     try:
         for component in wanted.components:
             for failed in (*failed_checks(wanted, component), *warnings(wanted, component)):

@@ -84,7 +84,7 @@ def _pod_spec(
             "seccompProfile": {"type": "RuntimeDefault"},
             "sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": _local_port_range(group)}],
         },
-        "initContainers": [_install_container(group)],
+        "initContainers": [] if group.spec.agent.mounted else [_install_container(group)],
         "containers": [_middleware_container(group), _tools_container(group)],
         "volumes": _volumes(desired, group, node),
         "affinity": {**_apart(desired, component), **(spec.affinity or {})},
@@ -130,7 +130,7 @@ def _install_container(group: DesiredGroup) -> dict[str, Any]:
     """Copies the agent into the Pod, so that the engine's own image needs to hold nothing of ours."""
     return {
         "name": "install",
-        "image": group.spec.agent_image,
+        "image": group.spec.agent.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["/agent/bin/install", "/opt/agent"],
         "resources": _with_own(_INSTALL_RESOURCES, group),
@@ -153,7 +153,7 @@ def _middleware_container(group: DesiredGroup) -> dict[str, Any]:
         "resources": spec.resources.model_dump(exclude_defaults=True),
         "securityContext": _container_security(),
         "livenessProbe": _liveness(MANAGER_HEALTH_PORT),
-        "volumeMounts": _mounts("tmp-middleware"),
+        "volumeMounts": _mounts("tmp-middleware", group),
     }
 
 
@@ -169,7 +169,7 @@ def _tools_container(group: DesiredGroup) -> dict[str, Any]:
         "securityContext": _container_security(),
         "livenessProbe": _liveness(TOOLS_HEALTH_PORT),
         "readinessProbe": _probe("/readyz", TOOLS_HEALTH_PORT, period=1, failures=2),
-        "volumeMounts": _mounts("tmp-tools"),
+        "volumeMounts": _mounts("tmp-tools", group),
     }
 
 
@@ -217,9 +217,12 @@ def _pod_identity() -> list[dict[str, Any]]:
     return [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()]
 
 
-def _mounts(tmp: str) -> list[dict[str, Any]]:
+def _mounts(tmp: str, group: DesiredGroup) -> list[dict[str, Any]]:
+    agent: dict[str, Any] = {"name": "agent", "mountPath": "/agent", "readOnly": True}
+    if group.spec.agent.mounted:
+        agent["subPath"] = "agent"
     return [
-        {"name": "agent", "mountPath": "/agent", "readOnly": True},
+        agent,
         {"name": "middleware", "mountPath": "/middleware"},
         {"name": "scripts", "mountPath": "/scripts"},
         {"name": tmp, "mountPath": "/tmp"},  # noqa: S108 - the container's own, in a volume
@@ -232,11 +235,15 @@ def _mounts(tmp: str) -> list[dict[str, Any]]:
 def _volumes(desired: DesiredApp, group: DesiredGroup, node: DesiredNode) -> list[dict[str, Any]]:
     """The credentials are optional because some plugins have none; where a file wants one that is missing, the agent
     does not start the engine."""
+    bundle = group.spec.agent
+    agent: dict[str, Any] = {"emptyDir": {}}
+    if bundle.mounted:
+        agent = {"image": {"reference": bundle.image, "pullPolicy": "IfNotPresent"}}
     data: dict[str, Any] = {"emptyDir": {}}
     if group.spec.storage is not None:
         data = {"persistentVolumeClaim": {"claimName": node.name}}
     return [
-        {"name": "agent", "emptyDir": {}},
+        {"name": "agent", **agent},
         {"name": "middleware", **data},
         {"name": "scripts", "emptyDir": {}},
         {"name": "tmp-middleware", "emptyDir": {}},

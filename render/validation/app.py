@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from api.app import App, ComponentTemplate, GroupTemplate, Resources
+from api.group import AgentBundle
 from api.names import group_name
 from api.plugin import Topology, TopologyComponent
 from language.versions import version_key
@@ -71,7 +72,7 @@ def validate(
 def _templates(app: App, bundle: PluginBundle, recorded: RecordedState | None) -> list[Problem]:
     """What depends on the App as a whole: the plugin's checks of its parameters, and what the plugin's own check could
     not see, because only this App's settings lead there."""
-    wanted = desired(app, bundle, agent_image="", recorded=recorded)
+    wanted = desired(app, bundle, agent=AgentBundle(image=""), recorded=recorded)
     try:
         failed = [(each, message) for each in wanted.components for message in failed_checks(wanted, each)]
         if failed:

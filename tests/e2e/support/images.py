@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from deploy.local.commands import run
-from deploy.local.images import CTR, KUBERNETES_NAMESPACE, listed
+from deploy.local.images import listed
 from deploy.local.instance import Instance
 from deploy.local.paths import cache_root
 
@@ -21,7 +21,7 @@ class MissingImage:
 
     def __enter__(self) -> Self:
         self._ctr("images", "remove", "--sync", *self._names())
-        assert self._reference not in listed(self._instance.paths.containerd_socket)
+        assert self._reference not in listed(self._instance.paths.ctr)
         return self
 
     def __exit__(
@@ -42,5 +42,4 @@ class MissingImage:
         return [row[0] for row in rows if row[2] in digests]
 
     def _ctr(self, *arguments: str) -> str:
-        socket = str(self._instance.paths.containerd_socket)
-        return run([CTR, "--address", socket, "--namespace", KUBERNETES_NAMESPACE, *arguments]).stdout
+        return run([*self._instance.paths.ctr, *arguments]).stdout

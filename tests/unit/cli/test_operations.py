@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
+from api.group import AgentBundle
 from api.operations import EntityStatus, Verb
 from cli.history import Entry, query, spoken, table
 from cli.main import app
@@ -71,18 +72,20 @@ def worker(**settings: str) -> dict[str, Any]:
 
 async def test_the_worker_says_where_temporal_is() -> None:
     manifest = worker(TEMPORAL_ADDRESS="t:7233", TEMPORAL_NAMESPACE="n", MW_INSTALLATION="east", MW_AGENT_IMAGE="a:1")
-    assert await found(manifest, Given()) == Found("t:7233", "n", "east", "a:1")
-    assert await found(manifest, Given(None, "mine:1", "m", "west")) == Found("mine:1", "m", "west", "a:1")
+    assert await found(manifest, Given()) == Found("t:7233", "n", "east", AgentBundle(image="a:1"))
+    assert await found(manifest, Given(None, "mine:1", "m", "west")) == Found(
+        "mine:1", "m", "west", AgentBundle(image="a:1")
+    )
 
 
 @pytest.mark.parametrize("answer", [None, ForbiddenError("reading", 403, "Forbidden", "no")])
 async def test_without_a_worker_the_defaults_hold(answer: Exception | None) -> None:
-    assert await found(answer, Given()) == Found("localhost:7233", "default", "default")
+    assert await found(answer, Given()) == Found("localhost:7233", "default", "default", AgentBundle(image=""))
 
 
 async def test_a_temporal_that_is_away_is_not_waited_for_for_ever() -> None:
     with pytest.raises(CommandError, match=r"127\.0\.0\.1:9 cannot be reached.*TEMPORAL_ADDRESS"):
-        await connect(Found("127.0.0.1:9", "default", "default"))
+        await connect(Found("127.0.0.1:9", "default", "default", AgentBundle(image="")))
 
 
 def test_history_is_readable() -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from api.group import AgentBundle
 from api.operations import OperationType
 from cli import rendering
 from cli.session import CommandError
@@ -16,7 +17,7 @@ from clients.kubernetes import Kubernetes
 from render.manifests.deployments import TEMPLATE_HASH
 from tests.unit.render.support import wanted
 
-AGENT = "agent:1"
+AGENT = AgentBundle(image="agent:1")
 FIRST = NextStage(OperationType.DEPLOY, "first deploy", wanted())
 REPAIR = NextStage(OperationType.REPAIR, "", wanted())
 

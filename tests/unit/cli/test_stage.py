@@ -11,6 +11,7 @@ import pytest
 from activities.reconcile.prepare import Prepare
 from api.app import DeletionPolicy
 from api.effective import noted
+from api.group import AgentBundle
 from api.names import ANNOTATION_EFFECTIVE
 from api.operations import OperationType
 from cli import rendering
@@ -33,8 +34,8 @@ async def rendered(world: World, **spec: Any) -> tuple[NextStage, dict[str, rend
     """What comes next for such an App, and which objects it would add, change or remove."""
     kubernetes = cast(Kubernetes, world.cluster)
     before = dict(world.cluster.objects)
-    stage, live = await rendering.next_objects(kubernetes, manifest(**{**RUNS, **spec}), "agent:2")
-    objects = rendering.wanted_objects(stage, live, "agent:2")
+    stage, live = await rendering.next_objects(kubernetes, manifest(**{**RUNS, **spec}), AgentBundle(image="agent:2"))
+    objects = rendering.wanted_objects(stage, live, AgentBundle(image="agent:2"))
     keeps = stage.desired.deletion_policy == DeletionPolicy.RETAIN
     changes = await rendering.compare(kubernetes, objects, live, keeps_volumes=keeps)
     assert world.cluster.objects == before

@@ -21,6 +21,7 @@ from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.secrets import Secrets
 from api.app import App
+from api.group import AgentBundle
 from render.desired.app import DesiredApp, desired
 from render.manifests.node import node_config_map
 from render.plugin.bundle import PluginBundle, load_folder
@@ -61,7 +62,7 @@ def wanted(
         "components": components,
     }
     app = App.model_validate({"metadata": {"name": "orders", "namespace": "shop", "uid": UID}, "spec": spec})
-    return desired(app, bundle, agent_image="agent:1")
+    return desired(app, bundle, agent=AgentBundle(image="agent:1"))
 
 
 def addresses(of: DesiredApp) -> dict[str, str]:

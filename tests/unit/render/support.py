@@ -8,7 +8,7 @@ from typing import Any
 
 from api.app import App
 from api.component import ComponentSpec
-from api.group import GroupSpec
+from api.group import AgentBundle, GroupSpec
 from render.desired.app import DesiredApp, RecordedState, desired
 from render.lint.plugin import errors, lint
 from render.manifests.objects import component_resource, group_resource
@@ -130,7 +130,7 @@ def manifest(name: str = "books", **spec: Any) -> dict[str, Any]:
 def wanted(
     of: App | None = None, *, recorded: RecordedState | None = None, bundle: PluginBundle | None = None
 ) -> DesiredApp:
-    return desired(of or app(), bundle or shelf(), agent_image="agent:1", recorded=recorded)
+    return desired(of or app(), bundle or shelf(), agent=AgentBundle(image="agent:1"), recorded=recorded)
 
 
 def problems(name: str = "books", recorded: RecordedState | None = None, **spec: Any) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 
 from activities.app.dry_run import PodTrial
 from activities.app.observed import observe
+from api.group import AgentBundle
 from api.operations import OperationType
 from clients.errors import ConflictError, KubernetesError, UnavailableError, error_from_status
 from render.desired.app import desired
@@ -176,7 +177,7 @@ async def test_what_was_admitted_is_not_asked_for_at_each_look() -> None:
     tried: list[Manifest] = []
     world.cluster.admission = lambda pod: tried.append(pod)
     trial, live = PodTrial(world.platform), await observe(world.platform, "library", "books", "uid-1")
-    wanted = desired(world.app, shelf(), agent_image="agent:1", recorded=live.recorded)
+    wanted = desired(world.app, shelf(), agent=AgentBundle(image="agent:1"), recorded=live.recorded)
     for _ in range(2):
         assert await trial.problems(world.app, wanted, live.recorded) == []
     assert len(tried) == 2, "one Pod of each group"

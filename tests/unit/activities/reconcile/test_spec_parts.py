@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.app import App
+from api.group import AgentBundle
 from api.operations import OperationType
 from render.desired.spec_parts import pod_facts
 from tests.unit.activities.support.ledger import NEWER, Ledger
@@ -254,7 +255,7 @@ def test_whatever_a_pod_is_made_of_is_a_resize_that_rolls_its_nodes(change: dict
 
 def test_a_newer_agent_image_rolls_no_node() -> None:
     spec = Ledger(books()).runs().component("store").group("g").spec
-    assert pod_facts(spec.model_copy(update={"agent_image": "agent:2"})) == pod_facts(spec)
+    assert pod_facts(spec.model_copy(update={"agent": AgentBundle(image="agent:2")})) == pod_facts(spec)
 
 
 def test_how_a_group_is_rolled_may_change_without_any_operation() -> None:

@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.reconcile.prepare import Prepare
 from activities.rollout.roll_node import Node
-from api.group import Member, MemberState
+from api.group import AgentBundle, Member, MemberState
 from api.names import MIDDLEWARE_CONTAINER
 from api.operations import OperationType
 from api.steps import ErrorType, NodeStep
@@ -230,7 +230,7 @@ async def test_a_node_that_has_the_only_data_is_started_again(world: World) -> N
 def remembers(world: World) -> World:
     """Nobody has noted that version 2 has had the volume of node 1: its agent does not start version 1 on it."""
     readable(world)
-    world.platform.agent_image = "agent:2"  # it is given another Pod
+    world.platform.agent = AgentBundle(image="agent:2")  # it is given another Pod
     world.agents.volumes[NODES[1]] = "2"
     world.agents.stand(NODES[1], agent_pb2.UNREADABLE, "version 2 of the engine has had this volume")
     world.cluster.gets_ready = lambda node: node not in world.agents.waiting
@@ -278,7 +278,7 @@ async def test_a_volume_of_a_lower_version_is_never_thrown_away(remembers: World
 async def test_a_node_is_given_the_new_version_and_the_newest_agents(world: World) -> None:
     world.edit(runtimeVersion="2")
     await world.do(Prepare(world.platform).prepare, world.target(OperationType.UPGRADE))
-    world.platform.agent_image = "agent:2"
+    world.platform.agent = AgentBundle(image="agent:2")
     target, pod = world.target(OperationType.UPGRADE), world.pod(NODES[1])["metadata"]["uid"]
     await world.do(Node(world.platform).roll_node, NodeStep(target, "store", "g", NODES[1], pod))
     template = str(world.object("Deployment", NODES[1])["spec"]["template"])

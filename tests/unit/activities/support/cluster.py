@@ -25,6 +25,7 @@ from activities.reconcile.prepare import Prepare
 from activities.rollout.roll_node import Node
 from activities.terminated_pods import TerminatedPods
 from api.app import App
+from api.group import AgentBundle
 from api.look import AppSnapshot, LoadRequest
 from api.names import LABEL_NODE, LABEL_ROLE, MIDDLEWARE_CONTAINER, SYSTEM_NAMESPACE
 from api.operations import OperationType
@@ -247,7 +248,7 @@ class World(RecordedApp):
                 terminated_pods=TerminatedPods(cast(Any, pods)),
                 authority=_AUTHORITY[0],
                 installation="test",
-                agent_image="agent:1",
+                agent=AgentBundle(image="agent:1"),
             ),
         )
 

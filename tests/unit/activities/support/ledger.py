@@ -11,7 +11,7 @@ from typing import Any
 
 from activities.app.observed import ObservedApp
 from api.app import App
-from api.group import GroupSpec, MemberState
+from api.group import AgentBundle, GroupSpec, MemberState
 from api.operations import OperationType
 from render.desired import state_edits as edits
 from render.desired.app import DesiredApp, DesiredComponent, desired
@@ -72,14 +72,14 @@ class Ledger:
     # What is wanted
 
     def whole(self) -> DesiredApp:
-        return desired(self.app, self.bundle(), agent_image=AGENT, recorded=self.live.recorded)
+        return desired(self.app, self.bundle(), agent=AgentBundle(image=AGENT), recorded=self.live.recorded)
 
     def stage(self, operation: OperationType, *, extend: bool = False) -> DesiredApp:
         if self.live.deployed is None:
             return self.whole()
         chosen = stage_of(operation)
         bundle = self.bundle(plugin_of(self.app, self.deployed, chosen))
-        return staged(self.app, bundle, self.deployed, chosen, agent_image=AGENT, extend=extend)
+        return staged(self.app, bundle, self.deployed, chosen, agent=AgentBundle(image=AGENT), extend=extend)
 
     def pending(self) -> list[Part]:
         return pending(self.whole(), self.deployed)

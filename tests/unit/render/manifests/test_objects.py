@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from api.app import Phase
+from api.group import AgentBundle
 from api.plugin import Port
 from render.manifests.budgets import disruption_budgets
 from render.manifests.labels import object_labels
@@ -114,6 +115,15 @@ def test_containers_have_no_privileges() -> None:
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
         }
+
+
+def test_an_agent_that_is_mounted_needs_no_init_container() -> None:
+    mounted = replace(G, spec=G.spec.model_copy(update={"agent": AgentBundle(image="agent:1", mounted=True)}))
+    spec = pod(node_deployment(D, C, mounted, N))
+    assert spec["initContainers"] == []
+    assert {"name": "agent", "image": {"reference": "agent:1", "pullPolicy": "IfNotPresent"}} in spec["volumes"]
+    agent = {"name": "agent", "mountPath": "/agent", "readOnly": True, "subPath": "agent"}
+    assert all(agent in container["volumeMounts"] for container in spec["containers"])
 
 
 def test_the_agent_comes_by_an_init_container_into_the_engines_own_image() -> None:

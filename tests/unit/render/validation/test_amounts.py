@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from api.app import App
+from api.group import AgentBundle
 from render.desired.app import desired
 from render.manifests.node import node_config, stand_in_addresses, template_context
 from render.plugin.bundle import PluginBundle, load_folder
@@ -125,7 +126,7 @@ def test_the_default_of_the_data_size_is_of_the_limit_else_the_request_else_the_
         "components": [{"name": "redis-server", "groups": [group]}],
     }
     app = App.model_validate({"metadata": {"name": "orders", "namespace": "shop", "uid": "u"}, "spec": spec})
-    wanted = desired(app, redis(), agent_image="")
+    wanted = desired(app, redis(), agent=AgentBundle(image=""))
     component = wanted.component("redis-server")
     addresses = stand_in_addresses(wanted)
     context = template_context(wanted, component, component.nodes[0], addresses=addresses, bootstrap=None)

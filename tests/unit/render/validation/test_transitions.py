@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from api.app import App
+from api.group import AgentBundle
 from render.desired.app import desired
 from render.desired.spec_parts import Deployed
 from render.plugin.bundle import PluginBundle
@@ -33,7 +34,7 @@ def books(*, version: str = "1", plugin_version: str = "1.0.0", **group: Any) ->
 
 
 def deployed(of: App) -> Deployed:
-    runs = desired(of, shelf(), agent_image="agent:1")
+    runs = desired(of, shelf(), agent=AgentBundle(image="agent:1"))
     return Deployed(
         plugin_version="1.0.0",
         runtime_version=runs.runtime_version,
@@ -51,7 +52,7 @@ def refused(
 ) -> dict[str, str]:
     """Path -> message."""
     runs = before if isinstance(before, Deployed) else deployed(before)
-    want = desired(after, bundle or shelf(), agent_image="agent:1", recorded=runs.recorded)
+    want = desired(after, bundle or shelf(), agent=AgentBundle(image="agent:1"), recorded=runs.recorded)
     found = transition_problems(after, want, runs, installed=INSTALLED, expandable=expandable)
     return {problem.path: problem.message for problem in found}
 
@@ -223,7 +224,7 @@ def test_a_parameter_that_runs_and_does_not_go_with_fewer_nodes_is_changed_first
         components = [{**store(replicas=replicas)[0], "config": {"copies": copies}}]
         return app(runtimeVersion="1", components=components)
 
-    before = desired(of(3, 2), bundle, agent_image="agent:1")
+    before = desired(of(3, 2), bundle, agent=AgentBundle(image="agent:1"))
     runs = replace(
         deployed(of(3, 0)),
         recorded=records(before),
