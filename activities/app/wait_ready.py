@@ -96,6 +96,11 @@ class NodeWaiter:
             self._give_up(told, loop.time(), stuck_after)
             await self._consider(summary(asked), loop.time())
 
+    async def keep(self) -> None:
+        """Once: the Deployments of those that do not run are put back as the nodes need them. For a step that asks
+        engines, and is tried again until they answer."""
+        await together(self._kept(state) for state in self.states() if not state.running)
+
     def _give_up(self, left: Sequence[NodeState], now: float, stuck_after: float | None) -> None:
         # Only what Kubernetes says of a Pod, and that an engine keeps ending: one that copies much data is slow, not
         # stuck. Whatever is said: the words for one and the same missing image change with each attempt to pull it.

@@ -18,6 +18,7 @@ from activities.app.desired import StepContext, desired_for, stage
 from activities.app.disruption_budgets import apply_budgets
 from activities.app.node_services import record_addresses
 from activities.app.observed import update_state
+from activities.app.wait_ready import NodeWaiter
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.cluster.parameter_warnings import CONDITION, parameters_safe
@@ -87,6 +88,8 @@ class Record:
         found = dict(zip(agents, await together(ask(agent) for agent in agents.values()), strict=True))
         answers = {node: answer for node, answer in found.items() if isinstance(answer, dict)}
         if not answers and target.operation != OperationType.REPAIR:  # which also mends an App whose nodes are down
+            doing = f"{component.name}: read the configuration back"
+            await NodeWaiter(self._platform, target, doing, [node.name for node in component.nodes]).keep()
             failures = "; ".join(str(answer) for answer in found.values()) or "no node runs"
             raise ApplicationError(f"the configuration of {component.name} cannot be read back yet: {failures}")
         return answers

@@ -23,6 +23,7 @@ from activities.agents.agent_targets import reachable
 from activities.agents.node_tools import node_tools, own_bound
 from activities.agents.run_tool import on_nodes, run_tool
 from activities.app.desired import StepContext, desired_for
+from activities.app.wait_ready import NodeWaiter
 from activities.cluster.apply import check_own
 from activities.cluster.events import tell
 from activities.cluster.state import update_members
@@ -154,6 +155,8 @@ class RemoveNode:
             agents = reachable(platform, target, names)
             failed += await on_nodes(platform, agents, names, ToolName.FORGET, tool, arguments)
         if failed:
+            staying = [node.name for node in want.desired.nodes if node.name != step.node]
+            await NodeWaiter(platform, target, f"{step.node}: forget", staying).keep()
             raise ApplicationError(f"{step.node} is not forgotten by all yet: {'; '.join(failed)}")
 
     @activity.defn(name=Step.DISCARD_NODE)

@@ -13,6 +13,7 @@ from activities.agents.agent_targets import reachable
 from activities.agents.node_tools import node_tools
 from activities.agents.run_tool import on_nodes
 from activities.app.desired import desired_for
+from activities.app.wait_ready import NodeWaiter
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform
 from api.group import MemberState
@@ -66,6 +67,7 @@ class Scale:
         new = {node.name for node in want.live.state.nodes(MemberState.ADDING)}
         absent = [node.name for node in component.nodes if node.name in new and node.name not in agents]
         if absent:
+            await NodeWaiter(platform, target, f"{component.name}: join", absent).keep()
             raise ApplicationError(f"{', '.join(absent)} does not run, so it cannot join yet")
         failed = await on_nodes(platform, agents, list(agents), ToolName.JOIN, tool, {})
         if failed:

@@ -15,7 +15,7 @@ import pytest
 from deploy.local.instance import Instance
 from tests.e2e.support.apps import redis_app
 from tests.e2e.support.day2 import RunningApp, deployed
-from tests.e2e.support.kube import Kube, eventually
+from tests.e2e.support.kube import Kube, Manifest, eventually
 from tests.e2e.support.mw import mw
 
 pytestmark = pytest.mark.e2e
@@ -116,6 +116,12 @@ def test_a_switchover_and_a_restart_of_one_node(app: RunningApp, instance: Insta
 def test_paused_between_two_nodes_and_resumed(app: RunningApp, instance: Instance) -> None:
     nothing = mw(instance, "pause", NAME, "-n", NAMESPACE, codes=(1,))
     assert "no operation runs" in nothing.stdout + nothing.stderr
+
+    def slowly(spec: Manifest) -> None:  # so that the first node is being waited for when the pause comes
+        spec["components"][0]["groups"][0]["rollingUpdate"] = {"minReadySeconds": 8}
+
+    app.change(slowly)
+    app.settled()
     mw(instance, "restart", NAME, "-n", NAMESPACE, "--no-wait")
 
     def runs() -> bool:

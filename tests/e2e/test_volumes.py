@@ -15,12 +15,14 @@ from tests.e2e.support.kube import Kube, Manifest, eventually
 
 pytestmark = pytest.mark.e2e
 NAMESPACE, NAME, CLASS = "growing", "granary", "grows"
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 NODES = [f"{NAME}-redis-server-data-{n}" for n in range(2)]
 
 
 @pytest.fixture(scope="module")
 def app(kube: Kube) -> Iterator[RunningApp]:
-    (default,) = json.loads(kube.run("get", "storageclass", "-o", "json"))["items"]
+    classes = json.loads(kube.run("get", "storageclass", "-o", "json"))["items"]
+    (default,) = (each for each in classes if DEFAULT_CLASS in (each["metadata"].get("annotations") or {}))
     kept = {key: default[key] for key in ("apiVersion", "kind", "provisioner", "reclaimPolicy", "volumeBindingMode")}
     kube.apply({**kept, "metadata": {"name": CLASS}, "allowVolumeExpansion": True})
     kube.namespace(NAMESPACE)
