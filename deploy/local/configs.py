@@ -24,35 +24,39 @@ def containerd(paths: Paths) -> str:
 
     `restrict_oom_score_adj`: without it no sandbox starts where CAP_SYS_RESOURCE is missing.
     """
-    return f"""version = 2
+    return f"""version = 3
 root = "{paths.containerd_root}"
 state = "{paths.containerd_state}"
-disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
 
 [grpc]
   address = "{paths.containerd_socket}"
 
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{versions.PAUSE_IMAGE}"
-  restrict_oom_score_adj = true
-  netns_mounts_under_state_dir = true
-  max_concurrent_downloads = 3
   stream_server_address = "127.0.0.1"
 
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{CNI_PLUGINS}"
+[plugins."io.containerd.cri.v1.images"]
+  snapshotter = "overlayfs"
+  max_concurrent_downloads = 3
+
+  [plugins."io.containerd.cri.v1.images".pinned_images]
+    sandbox = "{versions.PAUSE_IMAGE}"
+
+[plugins."io.containerd.cri.v1.runtime"]
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = ["{CNI_PLUGINS}"]
     conf_dir = "{paths.config}/cni"
 
-  [plugins."io.containerd.grpc.v1.cri".containerd]
+  [plugins."io.containerd.cri.v1.runtime".containerd]
     default_runtime_name = "runc"
-    snapshotter = "overlayfs"
 
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
       runtime_path = "{paths.bin}/containerd-shim-runc-v2"
 
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
         SystemdCgroup = false
 """
 

@@ -46,6 +46,7 @@ def load(ctr: Sequence[str], archive: Path) -> list[str]:
     names = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("unpacking ")]
     if not names:
         raise LocalError(f"{archive} holds no image with a name: tag it before it is saved")
+    _name_by_id(ctr, names)
     return names
 
 
@@ -79,6 +80,14 @@ def copy(source: Sequence[str], target: Sequence[str], names: Sequence[str], sec
         raise LocalError(
             f"The images could not be copied to another node: {done.stderr.strip() or 'the export failed'}"
         )
+    _name_by_id(target, names)
+
+
+def _name_by_id(ctr: Sequence[str], names: Sequence[str]) -> None:
+    """Have the images named by their ids too. containerd does it once for each name, and marks the name; an image that
+    comes under the name of another keeps the mark, has no such name, and cannot be mounted as a volume (v2.2)."""
+    for name in names:
+        run([*ctr, "images", "label", name, "io.cri-containerd.image="])
 
 
 def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:

@@ -83,6 +83,8 @@ def main() -> None:
     binaries.mkdir(parents=True)
     folder.mkdir()
     extensions = write_library(standard, wheels, folder)
+    # Empty: Python looks for the folder when it starts, and complains where there is none.
+    (folder / VERSION / "lib-dynload").mkdir(parents=True)
     for name in (*FIRST_MODULES, LANDMARK):
         target = (folder / VERSION / name).with_suffix(".pyc")
         target.parent.mkdir(parents=True, exist_ok=True)
