@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.agent.tooling.databases import Database, Mariadb, Postgresql, running
+from tests.unit.agent.tooling.sql.databases import Database, Mariadb, Postgresql, running
 
 
 def _shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-PASSWORD = 'it\'s a \\ "secret" of ours'
+PASSWORD = 'q\'8 x\\z "Wq7" k_v'
 """With all that quoting can get wrong."""
 _NOBODY = 65534
 
@@ -77,18 +77,37 @@ class Database:
         """Its data, in ``folder/data``."""
         raise NotImplementedError
 
+    def serves(self) -> bool:
+        """Whether it lets users in: the port alone opens sooner with some."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def begin(self) -> None:
-        """Returns when it takes connections on its port."""
+        """Returns when it serves."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, **_as_nobody())  # type: ignore[call-overload]
         until = time.monotonic() + 60
         while time.monotonic() < until:
             assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if self.serves():
+                return
             time.sleep(0.02)
         raise AssertionError(f"it does not listen: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def stopped(self) -> None:
+        """Hangs, with all its processes."""
+        for process in self._all():
+            os.kill(process, signal.SIGSTOP)
+
+    def goes_on(self) -> None:
+        for process in self._all():
+            os.kill(process, signal.SIGCONT)
+
+    def _all(self) -> list[int]:
+        assert self.process is not None
+        own = self.process.pid
+        children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        return [own, *map(int, children)]
 
     def end(self) -> None:
         if self.process is not None:
@@ -122,6 +141,10 @@ class Postgresql(Database):
             _postgresql("postgres"), "-D", str(self.folder / "data"),
             *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
         ]  # fmt: skip
+
+    def serves(self) -> bool:
+        command = [_postgresql("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command, check=False).returncode == 0
 
     @staticmethod
     def made(folder: Path) -> None:
