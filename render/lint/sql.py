@@ -16,6 +16,11 @@ from language.statements import Place, places
 from render.lint.expressions import Read, read
 from render.plugin.problems import near
 
+_PASTED = (
+    'what an expression gives would be read as SQL; write :name in its place (:"name" where it names a table, a user '
+    "or a setting), and the expression in args: {name: …}. An expression here may only choose among words that stand "
+    "in it"
+)
 Found = tuple[tuple[str | int, ...], str, str]
 """Where in the step, what is wrong, and by which word it is found there."""
 
@@ -62,14 +67,7 @@ def _pasted(tree: nodes.Template, named: Mapping[str, Read]) -> Iterator[tuple[s
             if not _fixed(part, named, frozenset()):
                 first = next(part.find_all(nodes.Name), None) if not isinstance(part, nodes.Name) else part
                 name = first.name if isinstance(first, nodes.Name) else ""
-                yield (
-                    (
-                        'what an expression gives would be read as SQL; write :name in its place (:"name" where it names a '
-                        "table, a user or a setting), and the expression in args: {name: …}. An expression here may only "
-                        "choose among words that stand in it"
-                    ),
-                    name,
-                )
+                yield _PASTED, name
 
 
 def _fixed(node: nodes.Node | None, named: Mapping[str, Read], within: frozenset[str]) -> bool:

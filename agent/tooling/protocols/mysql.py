@@ -79,6 +79,7 @@ class _Column:
 class MysqlAnswer(SqlAnswer):
     """A result is: how many columns, each of them, an end, the rows, an end; or an OK; or an error."""
 
+    kind = "mysql"
     farewell = b"\1\0\0\0\1"
 
     def __init__(self, address: str, statements: Statements) -> None:

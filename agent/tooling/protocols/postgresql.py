@@ -59,6 +59,7 @@ class _Messages:
 class PostgresqlAnswer(SqlAnswer):
     """What is complete ends with ReadyForQuery, which also says whether a transaction is open."""
 
+    kind = "postgresql"
     farewell = b"X\0\0\0\4"
 
     def __init__(self, address: str, statements: Statements) -> None:

@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from agent.tooling.connections import Answer, Login
 from agent.tooling.failure import EngineError, LoginRefusedError, Mask, StepError, cut
@@ -85,7 +85,9 @@ def understood(address: str) -> Iterator[None]:
 
 
 class SqlAnswer(Answer):
-    """To all statements; each is sent when the one before it has been answered."""
+    """To all statements; each is sent when the one before it has been answered. ``kind``: the name of the step."""
+
+    kind: ClassVar[str]
 
     def __init__(self, address: str, statements: Statements) -> None:
         self.address, self.statements = address, statements
