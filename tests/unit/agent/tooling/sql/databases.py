@@ -138,18 +138,18 @@ class Postgresql(Database):
             "shared_buffers": "4MB",
         }
         return [
-            _postgresql("postgres"), "-D", str(self.folder / "data"),
+            postgresql_program("postgres"), "-D", str(self.folder / "data"),
             *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
         ]  # fmt: skip
 
     def serves(self) -> bool:
-        command = [_postgresql("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        command = [postgresql_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
     @staticmethod
     def made(folder: Path) -> None:
         data = str(folder / "data")
-        _run([_postgresql("initdb"), "-D", data, "-U", "postgres", "--no-sync", "-A", "trust", "-E", "UTF8"])
+        _run([postgresql_program("initdb"), "-D", data, "-U", "postgres", "--no-sync", "-A", "trust", "-E", "UTF8"])
         quoted = PASSWORD.replace("'", "''")
         users = [
             f"CREATE ROLE scram LOGIN PASSWORD '{quoted}'",
@@ -158,7 +158,7 @@ class Postgresql(Database):
             f"CREATE ROLE plain LOGIN PASSWORD '{quoted}'",
             "CREATE DATABASE things",
         ]
-        single = [_postgresql("postgres"), "--single", "-D", data, "-c", "fsync=off", "-j", "postgres"]
+        single = [postgresql_program("postgres"), "--single", "-D", data, "-c", "fsync=off", "-j", "postgres"]
         _run(single, input="".join(f"{each};\n\n" for each in users))
         rules = "local all postgres peer map=root\nhost all scram all scram-sha-256\nhost all md5 all md5\n"
         (folder / "data" / "pg_hba.conf").write_text(rules + "host all plain all password\nlocal all all reject\n")
@@ -166,7 +166,7 @@ class Postgresql(Database):
         (folder / "data" / "pg_ident.conf").write_text(f"root {who} postgres\n")
 
 
-def _postgresql(name: str) -> str:
+def postgresql_program(name: str) -> str:
     newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     own = Path(_program("postgres", [str(each) for each in newest[-1:]])).parent
     return str(own / name)
