@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from filelock import FileLock
 
 PASSWORD = 'q\'8 x\\z "Wq7" k_v'
@@ -213,6 +214,12 @@ class Mariadb(Database):
             ],
             input=text,
         )  # fmt: skip
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """One for all workers of a run."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
 
 
 @contextmanager
