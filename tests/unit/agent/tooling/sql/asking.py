@@ -27,6 +27,9 @@ class Dialect:
     sessions_of: str
     """Sessions, others than this one, that carry a statement with ``marker`` in it, as ``there``."""
     many_rows: str
+    quotes_otherwise: str
+    """In sessions from now on a backslash has another meaning than by default."""
+    quotes_as_ever: str
 
 
 POSTGRESQL = Dialect(
@@ -40,6 +43,8 @@ POSTGRESQL = Dialect(
     sessions_of="SELECT count(*) AS there FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'active'"
     " AND query LIKE '%' || :marker || '%'",
     many_rows="SELECT repeat('x', 1000) AS x FROM generate_series(1, 20000)",
+    quotes_otherwise="ALTER ROLE ALL SET standard_conforming_strings = off",
+    quotes_as_ever="ALTER ROLE ALL RESET standard_conforming_strings",
 )
 MYSQL = Dialect(
     step="mysql",
@@ -52,6 +57,8 @@ MYSQL = Dialect(
     sessions_of="SELECT count(*) AS there FROM information_schema.processlist WHERE id <> connection_id()"
     " AND info LIKE concat('%', :marker, '%')",
     many_rows="SELECT repeat('x', 1000) AS x FROM seq_1_to_20000",
+    quotes_otherwise="SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES'",
+    quotes_as_ever="SET GLOBAL sql_mode = DEFAULT",
 )
 
 

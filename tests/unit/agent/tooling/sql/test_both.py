@@ -54,6 +54,18 @@ async def test_whatever_a_value_has_in_it_arrives_as_it_is(asker: Asker, text: s
     assert await asker.rows("SELECT :x AS x, -:n AS n", args={"x": text, "n": -3}) == [{"x": text, "n": 3}]
 
 
+async def test_values_arrive_as_they_are_also_where_the_engine_is_set_to_quote_otherwise(asker: Asker) -> None:
+    """What a user of the App may have set for all sessions must not open a way into statements."""
+    await asker.ask(asker.dialect.quotes_otherwise)
+    asker.pool.close()
+    try:
+        for text in HOSTILE:
+            assert await asker.rows("SELECT :x AS x", args={"x": text}) == [{"x": text}]
+    finally:
+        await asker.ask(asker.dialect.quotes_as_ever)
+        asker.pool.close()
+
+
 async def test_a_name_is_quoted_as_a_name(asker: Asker) -> None:
     name = 'odd " name ` of; DROP'
     created = 'CREATE TABLE :"name" (a int)'
