@@ -195,10 +195,11 @@ class Mariadb(Database):
         _given_away(folder)
         quoted = PASSWORD.replace("\\", "\\\\").replace("'", "\\'")
         who = "root" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
-        share = Path("/usr/share/mysql")
-        parts = ("mysql_system_tables.sql", "mysql_system_tables_data.sql")
+        # Later versions have "mariadb" in both names.
+        (tables,) = Path("/usr/share").glob("m*/m*_system_tables.sql")
+        parts = (tables, tables.with_name(f"{tables.stem}_data.sql"))
         text = "CREATE DATABASE IF NOT EXISTS test;\nuse mysql;\nset @auth_root_socket=NULL;\n"
-        text += "".join((share / name).read_text() for name in parts)
+        text += "".join(part.read_text() for part in parts)
         text += (
             "FLUSH PRIVILEGES;\n"
             f"CREATE USER native IDENTIFIED BY '{quoted}';\n"
@@ -209,7 +210,7 @@ class Mariadb(Database):
         _run(
             [
                 _program("mariadbd"), "--no-defaults", "--bootstrap", f"--datadir={folder / 'data'}",
-                "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--lc-messages-dir=/usr/share/mysql",
+                "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", f"--lc-messages-dir={tables.parent}",
                 "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin",
             ],
             input=text,
