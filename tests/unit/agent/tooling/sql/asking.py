@@ -30,6 +30,7 @@ class Dialect:
     quotes_otherwise: str
     """In sessions from now on a backslash has another meaning than by default."""
     quotes_as_ever: str
+    ends_itself: str
 
 
 POSTGRESQL = Dialect(
@@ -45,6 +46,7 @@ POSTGRESQL = Dialect(
     many_rows="SELECT repeat('x', 1000) AS x FROM generate_series(1, 20000)",
     quotes_otherwise="ALTER ROLE ALL SET standard_conforming_strings = off",
     quotes_as_ever="ALTER ROLE ALL RESET standard_conforming_strings",
+    ends_itself="SELECT pg_terminate_backend(pg_backend_pid())",
 )
 MYSQL = Dialect(
     step="mysql",
@@ -59,6 +61,7 @@ MYSQL = Dialect(
     many_rows="SELECT repeat('x', 1000) AS x FROM seq_1_to_20000",
     quotes_otherwise="SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES'",
     quotes_as_ever="SET GLOBAL sql_mode = DEFAULT",
+    ends_itself="KILL CONNECTION connection_id()",
 )
 
 

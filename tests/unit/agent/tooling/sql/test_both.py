@@ -160,6 +160,13 @@ async def test_a_session_that_a_step_leaves_in_a_transaction_is_not_used_again(a
     assert await asker.rows(asker.dialect.session) != first
 
 
+async def test_a_session_that_the_engine_ends_fails_one_poll_with_its_words(asker: Asker) -> None:
+    first = await asker.rows(asker.dialect.session)
+    with pytest.raises(ToolError, match=r"57P01: terminating connection|1927 70100: Connection was killed"):
+        await asker.ask(asker.dialect.ends_itself)
+    assert await asker.rows(asker.dialect.session) != first
+
+
 async def test_an_engine_that_was_restarted_between_two_polls_is_asked_as_if_nothing_were(asker: Asker) -> None:
     first = await asker.rows(asker.dialect.session)
     asker.database.end()
