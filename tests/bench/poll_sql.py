@@ -10,6 +10,7 @@ import asyncio
 import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ async def measured(
         with tempfile.TemporaryDirectory() as shared, running(engine, Path(shared)) as database:
             if kind == "postgresql":
                 # Before there is a reaper, which takes every child's exit code.
-                show(kind, "psql a poll", await cost(lambda database=database: _psql(database), min(times, 200)))
+                show(kind, "psql a poll", await cost(partial(_psql, database), min(times, 200)))
             await _polled(kind, database, times, cost, show)
             print(f"{kind:<12}{'agent 2':<20}{await _resident(toolbox(kind, database)):>10.1f} MiB", flush=True)
     nobody = {"tools": {"ready": {"steps": [{"set": {"a": "b"}}]}, "getRole": {"steps": [{"set": {"a": "b"}}]}}}
@@ -98,7 +99,7 @@ async def _polled(
         box = decode(Toolbox, written(toolbox(kind, database)), "toolbox")
         try:
             for tool in ("ready", "getRole"):
-                show(kind, tool, await cost(lambda tool=tool: interpreter.run(tool, box, {}, pool=pool), times))
+                show(kind, tool, await cost(partial(interpreter.run, tool, box, {}, pool=pool), times))
         finally:
             pool.close()
 
