@@ -59,14 +59,27 @@ lint: generate ## Style, types, layers; and that nothing generated was out of da
 	command -v redis-check-rdb >/dev/null || { apt-get update -q && apt-get install -q -y --no-install-recommends redis-tools; }
 	ln -sf "$$(command -v redis-check-rdb)" $@
 
+# PostgreSQL's package would make a cluster and start it; MariaDB's "core" is the server's programs alone.
+.venv/bin/postgres: | .venv
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
+		mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >> /etc/postgresql-common/createcluster.conf; \
+		apt-get update -q && apt-get install -q -y --no-install-recommends postgresql; }
+	ln -sf "$$(ls /usr/lib/postgresql/*/bin/postgres | tail -1)" $@
+
+.venv/bin/mariadbd: | .venv
+	ls /usr/sbin/mariadbd >/dev/null 2>&1 || { apt-get update -q && apt-get install -q -y --no-install-recommends mariadb-server-core; }
+	ln -sf /usr/sbin/mariadbd $@
+
+ENGINES := .venv/bin/redis-server .venv/bin/postgres .venv/bin/mariadbd
+
 RUN_TESTS = PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m tests.run
 
 .PHONY: test
-test: .venv .venv/bin/redis-server ## Every test; the end-to-end ones on a cluster of their own (instance test)
+test: .venv $(ENGINES) ## Every test; the end-to-end ones on a cluster of their own (instance test)
 	$(RUN_TESTS) -- $(TESTS)
 
 .PHONY: test-unit
-test-unit: .venv .venv/bin/redis-server ## Of these only the units, the workflows and the replays: no cluster
+test-unit: .venv $(ENGINES) ## Of these only the units, the workflows and the replays: no cluster
 	$(RUN_TESTS) unit -- $(TESTS)
 
 .PHONY: test-e2e

@@ -65,6 +65,8 @@ class Step:
     name: str = ""
     when: str = ""
     resp: tuple[Any, ...] | None = None
+    mysql: Any = None
+    postgresql: Any = None
     tcp: TcpAction | None = None
     http: HttpAction | None = None
     run: RunAction | None = None
@@ -78,6 +80,7 @@ class Step:
     to: str = ""
     at: str = ""
     reply: tuple[str, ...] = ()
+    args: Mapping[str, Any] = field(default_factory=dict)
     refusals: str = "fail"
     with_: Mapping[str, Any] = field(default_factory=dict, metadata={"key": "with"})
     as_: tuple[str, ...] = field(default=(), metadata={"key": "as"})
@@ -101,7 +104,8 @@ class Step:
     @cached_property
     def waits(self) -> bool:
         """For somebody else."""
-        return any(each is not None for each in (self.resp, self.tcp, self.http, self.run, self.restart, self.reload))
+        own = (self.resp, self.mysql, self.postgresql, self.tcp, self.http, self.run, self.restart, self.reload)
+        return any(each is not None for each in own)
 
     @cached_property
     def longest(self) -> float:
@@ -113,17 +117,23 @@ class Step:
 
 @dataclass(frozen=True)
 class Connection:
-    """``resp``, ``tcp`` or ``http``: an address; ``login``: of RESP the words after AUTH."""
+    """``resp``, ``mysql``, ``postgresql``, ``tcp`` or ``http``: an address; ``login``: of RESP the words after AUTH;
+    ``user``, ``password``, ``database``: of SQL."""
 
     resp: str | None = None
+    mysql: str | None = None
+    postgresql: str | None = None
     tcp: str | None = None
     http: str | None = None
     login: tuple[str, ...] = ()
+    user: str = ""
+    password: str = ""
+    database: str = ""
     keep: bool = False
 
     @cached_property
     def address(self) -> str:
-        return self.resp or self.tcp or self.http or ""
+        return self.resp or self.mysql or self.postgresql or self.tcp or self.http or ""
 
 
 @dataclass(frozen=True)

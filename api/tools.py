@@ -143,6 +143,8 @@ LongSeconds = Annotated[float, Field(gt=0, le=86_400)]
 Expression = Annotated[str, Field(min_length=1)]
 """Bare, without braces."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Statement = Annotated[str, Field(min_length=1)]
+Statements = Statement | Annotated[list[Statement], Field(min_length=1)]
 Parse = Literal["text", "lines", "keyValue", "json"]
 
 
@@ -203,6 +205,11 @@ class Step(Model):
 
     resp: list[Any] | None = Field(default=None, min_length=1)
     """A command, or a list of commands that are sent together: their replies. Redis' protocol."""
+    mysql: Statements | None = None
+    """A statement of MySQL or MariaDB, or a list of them that are carried out one after another: of each its rows, a
+    list of maps with typed values."""
+    postgresql: Statements | None = None
+    """The same of PostgreSQL."""
     tcp: TcpAction | None = None
     http: HttpAction | None = None
     run: RunAction | None = None
@@ -223,8 +230,12 @@ class Step(Model):
     """What ``{{ at }}`` is in the connection's address."""
     reply: list[Literal["plain", "info", "fields", "table", "rows"]] | None = None
     """How the replies of ``resp`` are taken apart, where the command does not tell."""
+    args: dict[Name, Any] = {}
+    """Of ``mysql`` and ``postgresql``: ``:NAME`` in a statement is this value, quoted as the engine has it, and
+    ``:"NAME"`` this identifier."""
     refusals: Literal["fail", "value"] = "fail"
-    """``value``: what the engine refuses is no failure of the step; the reply tests true for ``is failed``."""
+    """``value``: what the engine refuses is no failure of the step; the reply tests true for ``is failed``. Of SQL it
+    has ``sqlstate``, ``errno`` (MySQL's number) and ``message``, and the statements after it are carried out."""
     with_: dict[Name, Any] = Field(default={}, alias="with")
     """Arguments of ``call``: ``arg.NAME`` in the sequence."""
 
@@ -244,7 +255,8 @@ class Step(Model):
     first_of: Expression | None = None
     """Stops at the first item with which the step succeeds; ``item`` stays for the steps after it."""
     optional: bool = False
-    """A failure is a value: ``as`` names it, and ``error`` is its sentence."""
+    """A failure is a value: ``as`` names it, and ``error`` is its sentence. Where an engine of SQL refused, ``as`` also
+    has ``sqlstate``, ``errno`` and ``message``."""
     timeout: LongSeconds = 5.0
     else_: list[Step] = Field(default=[], alias="else")
     on_failure: list[Step] = []
@@ -275,6 +287,19 @@ class Step(Model):
         return self
 
     @model_validator(mode="after")
+    def _statements(self) -> Self:
+        given = self.mysql if self.mysql is not None else self.postgresql
+        if given is None:
+            if self.args:
+                raise ValueError("args: is what is put into statements of mysql and postgresql; leave it out")
+            return self
+        if isinstance(given, list) and len(self.as_) not in (0, 1, len(given)):
+            raise ValueError(
+                f"as: has {len(self.as_)} names for {len(given)} statements; give each a name, or one for all"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _modifiers(self) -> Self:
         if self.for_each is not None and self.first_of is not None:
             raise ValueError("forEach and firstOf exclude each other; give one of them")
@@ -287,26 +312,51 @@ class Step(Model):
         return self
 
 
-ACTIONS = ("resp", "tcp", "http", "run", "write", "restart", "reload", "set", "fail", "call", "steps")
+CONNECTED = ("resp", "mysql", "postgresql", "tcp", "http")
+"""Actions that need a connection, each one of its kind."""
+ACTIONS = (*CONNECTED, "run", "write", "restart", "reload", "set", "fail", "call", "steps")
 
 
 class Connection(Model):
-    """``resp``, ``tcp`` or ``http``: ``host:port`` or ``unix:/path``. ``login``: the words after AUTH. With ``keep``
+    """One of ``resp``, ``mysql``, ``postgresql``, ``tcp`` and ``http``: ``host:port`` or ``unix:/path``. With ``keep``
     the agent keeps the connection for the next poll of the same tool."""
 
     resp: str | None = None
+    mysql: str | None = None
+    """The Unix socket counts as safe; over TCP nothing is encrypted but the password."""
+    postgresql: str | None = None
+    """A Unix socket is named as a file: ``unix:/middleware/run/.s.PGSQL.5432``."""
     tcp: str | None = None
     http: str | None = None
     login: list[str] = []
+    """Of ``resp``: the words after AUTH."""
+    user: str | None = None
+    """Of ``mysql`` and ``postgresql``, which need it; so are the next two."""
+    password: str | None = None
+    """Without it the server must know the user by its socket: ``peer``, ``unix_socket``."""
+    database: str | None = None
+    """By default PostgreSQL takes the one with the user's name, MySQL none."""
     keep: bool = False
 
     @model_validator(mode="after")
     def _one_protocol(self) -> Self:
-        given = [name for name in ("resp", "tcp", "http") if getattr(self, name) is not None]
+        given = [name for name in CONNECTED if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"a connection has exactly one of resp, tcp, http; found {', '.join(given) or 'none'}")
+            raise ValueError(
+                f"a connection has exactly one of {', '.join(CONNECTED)}; found {', '.join(given) or 'none'}"
+            )
         if self.login and self.resp is None:
-            raise ValueError("login: is known for resp only")
+            raise ValueError("login: is known for resp only; mysql and postgresql have user and password")
+        return self
+
+    @model_validator(mode="after")
+    def _account(self) -> Self:
+        of_sql = self.mysql is not None or self.postgresql is not None
+        if of_sql and not self.user:
+            raise ValueError("user: is missing; name with whom mysql or postgresql is asked")
+        for name in ("user", "password", "database"):
+            if not of_sql and getattr(self, name) is not None:
+                raise ValueError(f"{name}: is known for mysql and postgresql only")
         return self
 
 

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 from api.app import Scalar
 from api.meta import Model
 
-KINDS = ("resp", "tcp", "http", "run")
+KINDS = ("resp", "mysql", "postgresql", "tcp", "http", "run")
+_STATEMENTS = ("mysql", "postgresql")
 
 
 class RecordedAnswer(Model):
@@ -23,6 +24,9 @@ class RecordedAnswer(Model):
     """The address that was asked, as ``{{ node.address }}:6379``; without it whoever is asked answers so."""
     resp: list[Scalar] | None = Field(default=None, min_length=1)
     """The words with which the command begins."""
+    mysql: str | None = None
+    """The words with which the statement begins, its values filled in; also of ``postgresql``."""
+    postgresql: str | None = None
     tcp: str | None = None
     """The line that was sent, without blanks at its ends."""
     http: str | None = None
@@ -31,7 +35,8 @@ class RecordedAnswer(Model):
     """The words with which the program's command line begins."""
 
     reply: Any = None
-    """Of ``resp`` a text, a number, a list, null or ``{error: …}``; else a text: the answer, the body, the output."""
+    """Of ``resp`` a text, a number, a list, null or ``{error: …}``; of ``mysql`` and ``postgresql`` a list of rows,
+    each a map, one row, or ``{error: …, sqlstate: …, errno: …}``; else a text: the answer, the body, the output."""
     replies: list[Any] = []
     """Instead of ``reply``: one for each time it is asked; the last stays."""
     status: int = 200
@@ -46,6 +51,11 @@ class RecordedAnswer(Model):
         given = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             raise ValueError(f"an answer is to exactly one of {', '.join(KINDS)}; found {', '.join(given) or 'none'}")
+        if given[0] in _STATEMENTS:
+            for reply in self.replies or [self.reply]:
+                rows = reply if isinstance(reply, list) else [reply or {}]
+                if not all(isinstance(row, dict) for row in rows):
+                    raise ValueError(f"reply: of {given[0]} is a list of rows, each a map of columns; found {reply!r}")
         return self
 
 
@@ -75,7 +85,8 @@ class TrialCase(Model):
     fails: str = ""
     """The tool fails, and its sentence has this in it."""
     asks: list[list[Scalar] | str] = []
-    """What must have been sent, in this order among other things: words of a command or a program, or a line."""
+    """What must have been sent, in this order among other things: words of a command or a program, or a line; of a
+    statement a text with its first words."""
     writes: dict[str, str] = {}
     """Files that are there afterwards, by path."""
 

@@ -105,12 +105,13 @@ def failed(value: Any) -> bool:
 
 
 class Failure:
-    """Stands for the result of an optional step that failed: false, with ``error``, a sentence."""
+    """Stands for the result of an optional step that failed: false, with ``error``, a sentence. Where an engine of SQL
+    has answered, ``sqlstate``, ``errno`` (MySQL's) and ``message`` are what it said; else empty, and 0."""
 
-    __slots__ = ("error",)
+    __slots__ = ("errno", "error", "message", "sqlstate")
 
-    def __init__(self, error: str) -> None:
-        self.error = error
+    def __init__(self, error: str, *, sqlstate: str = "", errno: int = 0, message: str = "") -> None:
+        self.error, self.sqlstate, self.errno, self.message = error, sqlstate, errno, message
 
     def __bool__(self) -> bool:
         return False

@@ -34,6 +34,7 @@ from agent.tooling.interpreter import Interpreter
 from agent.tooling.names import Scope
 from agent.tooling.program import Program
 from agent.tooling.protocols import resp
+from agent.tooling.protocols.sql import Refusal, SqlAnswer
 from agent.tooling.secrets import Secrets
 from language.expressions import ExpressionError, filled
 
@@ -74,6 +75,9 @@ class RecordedEngine(ConnectionPool):
 
     async def exchange(self, request: Exchange) -> None:
         await asyncio.sleep(0)
+        if isinstance(request.answer, SqlAnswer):
+            self._statements(request.answer)
+            return
         if not isinstance(request.answer, RespAnswer):
             text = request.send.decode()
             found = self._answer("tcp", text.strip(), request.address)
@@ -84,6 +88,12 @@ class RecordedEngine(ConnectionPool):
         for command in reader.replies:
             found = self._answer("resp", command, request.address)
             request.answer.take(_encoded(found["reply"]))
+
+    def _statements(self, answer: SqlAnswer) -> None:
+        for text in answer.statements.texts:
+            found = self._answer(answer.kind, text.split(), answer.address)
+            if answer.answered(_rows(found["reply"])):
+                return
 
     async def program(self, _: Reaper, program: Program) -> str:
         found = self._answer("run", list(program.argv), "")
@@ -128,14 +138,22 @@ class RecordedProcess:
 
 
 def _begins(what: Any, recorded: Any) -> bool:
+    """``what``: a line, or words: of a command, of a program, of a statement, which is recorded as a text."""
     if isinstance(what, str):
         return bool(what == str(recorded).strip())
-    words = [_word(each) for each in recorded]
+    words = recorded.split() if isinstance(recorded, str) else [_word(each) for each in recorded]
     return [_word(each) for each in what[: len(words)]] == words
 
 
 def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _rows(value: Any) -> list[dict[str, Any]] | Refusal:
+    if isinstance(value, Mapping):
+        refusal = Refusal(str(value.get("error", value)), str(value.get("sqlstate", "")), int(value.get("errno", 0)))
+        return refusal if "error" in value else [dict(value)]
+    return [dict(row) for row in value or ()]
 
 
 def _text(value: Any) -> str:

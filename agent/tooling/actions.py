@@ -17,10 +17,13 @@ from agent.tooling.connections import Answer, ConnectionPool, Exchange, Login
 from agent.tooling.failure import Mask, RefusedError, StepError, shown
 from agent.tooling.names import Scope
 from agent.tooling.program import Program, run_program
-from agent.tooling.protocols import resp
+from agent.tooling.protocols import resp, statements
+from agent.tooling.protocols.sql import Account
 from agent.tooling.trace import Trace
 from language.expressions import filled
 from language.filters import Failure, word
+
+_CONNECTED = ("resp", *statements.KINDS, "tcp", "http")
 
 
 class Engine(Protocol):
@@ -49,6 +52,9 @@ class Actions:
         """Raises StepError, ExpressionError, PathRefusedError or OSError."""
         if step.resp is not None:
             return await self._resp(step, step.resp, scope)
+        for kind in statements.KINDS:
+            if (written := getattr(step, kind)) is not None:
+                return await self._sql(step, kind, written, scope)
         if step.tcp is not None:
             return await self._tcp(step, step.tcp, scope)
         if step.write is not None:
@@ -91,6 +97,28 @@ class Actions:
         ]
         return values if several else values[0]
 
+    async def _sql(self, step: Step, kind: str, written: Any, scope: Scope) -> Any:
+        connection, address = self._connection(step, scope)
+        several = not isinstance(written, str)
+        texts = [str(each) for each in filled(written if several else (written,), scope)]
+        with scope.with_secrets():
+            asked = statements.Asked(kind, texts, filled(step.args, scope), go_on=step.refusals == "value")
+            user, database = (str(filled(each, scope)) for each in (connection.user, connection.database))
+        for text in asked.traced(scope.secrets.mask) if self.trace.on else ():
+            self.trace.sent(text, address)
+
+        def login() -> Login:
+            with scope.with_secrets():
+                password = str(filled(connection.password, scope))
+            account = Account(user, password, database, step.timeout, local=address.startswith("unix:"))
+            return asked.login(address, account, scope.secrets.mask)
+
+        answer = asked.answer(address)
+        session = (user, database, step.timeout)
+        await self._exchanged(step, statements.exchange(answer, login, session, connection.keep))
+        values = statements.values(answer, scope.secrets.mask)
+        return values if several else values[0]
+
     async def _tcp(self, step: Step, action: TcpAction, scope: Scope) -> Any:
         connection, address = self._connection(step, scope)
         with scope.with_secrets():
@@ -117,7 +145,7 @@ class Actions:
 
     def _connection(self, step: Step, scope: Scope) -> tuple[Connection, str]:
         """The one that ``to`` names, else the first of its kind."""
-        kind = "resp" if step.resp is not None else "tcp" if step.tcp is not None else "http"
+        kind = next(kind for kind in _CONNECTED if getattr(step, kind) is not None)
         found = self.connections.get(step.to) if step.to else None
         if found is None:
             found = next((each for each in self.connections.values() if getattr(each, kind) is not None), None)

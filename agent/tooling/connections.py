@@ -29,10 +29,20 @@ class Answer(ABC):
 
     begun = False
     """Something has come."""
+    keepable = True
+    """What was asked leaves the connection as it was: others may go on with it."""
+    farewell = b""
+    """What is said before we close: an engine may log who leaves without it."""
+    work: Callable[[], None] | None = None
+    """To be done in a thread before what ``says`` gives is known: it takes longer than others may be held up."""
 
     @abstractmethod
     def take(self, data: bytes) -> bool:
         """Whether it is complete with ``data``. Raises StepError where it can be no answer."""
+
+    def says(self) -> bytes:
+        """What we say next, where the peer waits for it; it is said once."""
+        return b""
 
     def closed(self) -> bool:
         """Whether it is complete as the peer has closed."""
@@ -62,9 +72,15 @@ class Exchange:
     answer: Answer
     login: Callable[[], Login | None] = field(repr=False, default=lambda: None)
     keep: bool = False
+    session: str = ""
+    """What else a kept connection must be for, beside its address: a user, a database."""
     asked: Connection | None = field(default=None, repr=False)
     """On which the request has been sent and is not answered yet."""
     logging_in: Login | None = None
+
+    @property
+    def kept_as(self) -> tuple[str, str]:
+        return self.address, self.session
 
 
 class PeerClosedError(StepError):
@@ -77,6 +93,7 @@ class Connection:
     def __init__(self, own: socket.socket) -> None:
         self._socket = own
         self._unsent = b""
+        self.farewell = b""
         self._arrival = select.poll()
         self._arrival.register(own, select.POLLIN)
 
@@ -120,19 +137,23 @@ class Connection:
             return b""
 
     def close(self) -> None:
+        if self.farewell:
+            with suppress(OSError):
+                self._socket.send(self.farewell)
         self._socket.close()
 
 
 @dataclass
 class ConnectionPool:
-    """Kept connections, by address. A run that finds none, since another is using it, opens one of its own."""
+    """Kept connections, by address and session. A run that finds none, since another is using it, opens one of its
+    own."""
 
-    _kept: dict[str, Connection] = field(default_factory=dict)
+    _kept: dict[tuple[str, str], Connection] = field(default_factory=dict)
 
     def at_once(self, request: Exchange) -> bool:
         """Whether it was answered on a kept connection within a moment; else ``exchange`` is to go on with it. Raises
         StepError."""
-        kept = self._kept.pop(request.address, None) if request.keep else None
+        kept = self._kept.pop(request.kept_as, None) if request.keep else None
         if kept is None:
             return False
         if not kept.idle():
@@ -152,6 +173,7 @@ class ConnectionPool:
             if complete:
                 self._answered(request)
                 return True
+            kept.send(request.answer.says())
         return False
 
     async def exchange(self, request: Exchange) -> None:
@@ -177,6 +199,7 @@ class ConnectionPool:
         except BaseException:
             connection.close()
             raise
+        connection.farewell = request.answer.farewell
         connection.send(request.send)
         request.asked = connection
         await self._ask(request)
@@ -191,12 +214,12 @@ class ConnectionPool:
         self._answered(request)
 
     def _answered(self, request: Exchange) -> None:
-        if not request.keep or request.asked is None:
+        if not request.keep or not request.answer.keepable or request.asked is None:
             self._ended(request)
             return
-        if (other := self._kept.pop(request.address, None)) is not None:
+        if (other := self._kept.pop(request.kept_as, None)) is not None:
             other.close()
-        self._kept[request.address], request.asked = request.asked, None
+        self._kept[request.kept_as], request.asked = request.asked, None
 
     def _ended(self, request: Exchange) -> None:
         """Half an answer would be taken for the start of the next one."""
@@ -213,7 +236,10 @@ class ConnectionPool:
 
 async def _read(connection: Connection, address: str, answer: Answer) -> None:
     while not _taken(address, answer, await connection.receive()):
-        continue
+        if answer.work is not None:
+            await asyncio.to_thread(answer.work)
+            answer.work = None
+        connection.send(answer.says())
 
 
 def _taken(address: str, answer: Answer, data: bytes) -> bool:

@@ -14,11 +14,19 @@ class StepError(Exception):
     """What was expected and what was answered; the interpreter adds tool and step, and masks secrets."""
 
 
+class EngineError(StepError):
+    """What an engine of SQL has answered, with its codes: ``sqlstate`` of five signs, ``errno`` of MySQL's kind."""
+
+    def __init__(self, sentence: str, *, sqlstate: str = "", errno: int = 0, message: str = "") -> None:
+        super().__init__(sentence)
+        self.sqlstate, self.errno, self.message = sqlstate, errno, message
+
+
 class RefusedError(Exception):
     """Agent 1 has not done what agent 2 asked for; a sentence."""
 
 
-class LoginRefusedError(StepError):
+class LoginRefusedError(EngineError):
     """The peer is there and has answered the login by what the plugin says is a refusal of the credentials."""
 
 

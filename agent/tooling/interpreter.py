@@ -14,7 +14,7 @@ from agent.process.reaper import Reaper
 from agent.settings import PathRefusedError, Settings
 from agent.tooling.actions import Actions, Engine
 from agent.tooling.connections import ConnectionPool
-from agent.tooling.failure import LoginRefusedError, Mask, StepError, ToolError, shown
+from agent.tooling.failure import EngineError, LoginRefusedError, Mask, StepError, ToolError, shown
 from agent.tooling.names import Scope
 from agent.tooling.secrets import Secrets
 from agent.tooling.trace import Trace
@@ -178,7 +178,7 @@ class _Run:
         except _FAILURES as error:
             if not step.optional and not step.on_failure:
                 raise
-            failure = Failure(str(error))
+            failure = _failure(error)
             self.actions.trace.failed(error)
             scope.found |= dict.fromkeys(step.as_, failure) | {"error": failure.error}
             await self.steps(step.on_failure, scope, f"{position}, onFailure, ")
@@ -290,6 +290,12 @@ class _Run:
             self.depth -= 1
         self.position = position
         return result
+
+
+def _failure(error: StepError | ExpressionError) -> Failure:
+    if isinstance(error, EngineError):
+        return Failure(str(error), sqlstate=error.sqlstate, errno=error.errno, message=error.message)
+    return Failure(str(error))
 
 
 def _apart(names: tuple[str, ...], value: Any, mask: Mask) -> dict[str, Any]:

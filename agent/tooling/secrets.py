@@ -150,6 +150,7 @@ def _forms(value: str) -> Iterator[str]:
         yield form[1:-1] if form.startswith('"') and form != value else form
     yield value.replace("\\", "\\\\").replace("'", "\\'")
     yield value.replace("'", "''")
+    yield value.replace("\\", "\\\\").replace("'", "''")
     yield percent_encoded(value, safe="")
     if "\n" in value:
         yield from (line.strip() for line in value.splitlines() if len(line.strip()) >= _SHORTEST_LINE)

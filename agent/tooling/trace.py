@@ -15,7 +15,7 @@ from agent.tooling.failure import Mask, cut, shown
 
 _INDENT = "  "
 _LONGEST = 400
-_ACTIONS = ("resp", "tcp", "http", "run", "write", "restart", "reload", "set", "fail", "steps")
+_ACTIONS = ("resp", "mysql", "postgresql", "tcp", "http", "run", "write", "restart", "reload", "set", "fail", "steps")
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,8 @@ def _held(content: str | None) -> str:
 
 def _begins(asked: Any, wanted: Any) -> bool:
     if isinstance(wanted, str):
-        return bool(asked == wanted.strip())
+        begin = wanted.split()
+        return bool(asked[: len(begin)] == begin if isinstance(asked, list) else asked == wanted.strip())
     words = [_text(each) for each in asked[: len(wanted)]] if isinstance(asked, list) else None
     return words == [_text(each) for each in wanted]
 

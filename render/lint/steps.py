@@ -8,12 +8,13 @@ from typing import Any
 
 from jinja2 import nodes
 
-from api.tools import Connection, Step, Tool, ToolName
+from api.tools import CONNECTED, Connection, Step, Tool, ToolName
 from language.expressions import ENVIRONMENT
 from language.patterns import pattern as bounded_pattern
 from language.quoting import QUOTINGS
 from render.lint.expressions import LONGEST_PATTERN, Read, Remark, fields, read, unquoted, words
 from render.lint.names import ARGUMENTS, Shape
+from render.lint.sql import wrong_statements
 from render.lint.step_texts import flat, names_of, strings, surely, written_in
 from render.lint.tool_files import ToolFile
 from render.manifests.node import undo_problem
@@ -21,7 +22,6 @@ from render.plugin.problems import Problem, listing, near
 
 Path = tuple[str | int, ...]
 _SECRETS = ("secret", "alsoValid")
-_CONNECTED = ("resp", "tcp", "http")
 _QUOTINGS = ", ".join(name for name in QUOTINGS if name != "raw")
 
 
@@ -114,10 +114,11 @@ class Walk:
         return found
 
     def _connection(self, name: str, connection: Connection) -> None:
-        kind = next(kind for kind in _CONNECTED if getattr(connection, kind) is not None)
+        kind = next(kind for kind in CONNECTED if getattr(connection, kind) is not None)
         scope = Scope(what=f"connection {name}", at=True, arg={})
         self._text(getattr(connection, kind), ("connections", name, kind), scope)
-        self._texts(connection.login, ("connections", name, "login"), replace(scope, secrets=True))
+        for field_ in ("login", "user", "password", "database"):
+            self._texts(getattr(connection, field_), ("connections", name, field_), replace(scope, secrets=True))
 
     def _tool(self, name: str, tool: Tool) -> None:
         at = ("tools", name)
@@ -197,6 +198,12 @@ class Walk:
         self._connects(step, at, scope)
         if step.resp is not None:
             self._texts(step.resp, (*at, "resp"), open_scope)
+        for kind in ("mysql", "postgresql"):
+            if (statements := getattr(step, kind)) is not None:
+                self._texts(statements, (*at, kind), scope)
+                self._texts(step.args, (*at, "args"), open_scope)
+                for place, message, word in wrong_statements(kind, statements, step.args, self._vars):
+                    self._say((*at, *place), message, word=word)
         if step.tcp is not None:
             self._text(step.tcp.send, (*at, "tcp", "send"), open_scope, sent=True)
             if step.tcp.end is not None:
@@ -234,17 +241,19 @@ class Walk:
     def _own_name(self, at: Path, name: str) -> None:
         if name in self.known or name in ("arg", "item"):
             self._say(at, f"{name!r} is the platform's own name and would hide it; choose another")
+        if name.lower() in ("none", "true", "false"):
+            self._say(at, f"{name!r} is a value of its own in expressions and would hide it; choose another")
         if name in self._vars:
             self._say(at, f"{name!r} is also one of vars, which it would hide; choose another")
 
     def _connects(self, step: Step, at: Path, scope: Scope) -> None:
-        kind = next((name for name in _CONNECTED if getattr(step, name) is not None), None)
+        kind = next((name for name in CONNECTED if getattr(step, name) is not None), None)
         self._texts(step.at, (*at, "at"), scope)
         connections = self.file.box.connections
         if kind is None:
             for name, given in (("to", step.to), ("at", step.at)):
                 if given is not None:
-                    self._say((*at, name), "is for resp, tcp and http; remove it")
+                    self._say((*at, name), f"is for {listing(CONNECTED)}; remove it")
             return
         fitting = {name: each for name, each in connections.items() if getattr(each, kind) is not None}
         name = step.to or next(iter(fitting), "")
@@ -373,7 +382,7 @@ class Walk:
 
     def _why(self, name: str, scope: Scope) -> str:
         if name in _SECRETS:
-            return "a secret must not reach a command line or a log; write it in resp, in content, or in env of run"
+            return "a secret must not reach a command line or a log; write it in resp, args, content, or in env of run"
         if name == "arg":
             return f"nobody gives {scope.what} arguments"
         if name == "item":

@@ -5,7 +5,7 @@ The real engine, the plugin's own tools, the agent's interpreter on a kept conne
     python -m tests.bench.poll
     python -m tests.bench.poll --zookeeper 127.0.0.1:2181
 
-There is no ZooKeeper to start here; ``--zookeeper`` names one that runs.
+PostgreSQL and MariaDB: see ``poll_sql``. There is no ZooKeeper to start here; ``--zookeeper`` names one that runs.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from agent.tooling.connections import ConnectionPool
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.secrets import Secrets
+from tests.bench import poll_sql
 from tests.bench.agents import members
 from tests.unit.agent.support import eventually
 from tests.unit.plugins.support import PASSWORD, files, wanted
@@ -121,6 +122,7 @@ def main() -> None:
     if shutil.which("redis-server") is None:
         parser.error("it needs redis-server on PATH: make .venv/bin/redis-server")
     asyncio.run(of_redis(options.times))
+    asyncio.run(poll_sql.measured(options.times, cost, show))
     if options.zookeeper is None:
         print("zookeeper   not measured: no --zookeeper HOST:PORT given")
         return

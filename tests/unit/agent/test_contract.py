@@ -69,6 +69,8 @@ PROCESS = {
 }
 ACTION = {
     "resp": ["PING"],
+    "mysql": "SELECT :x",
+    "postgresql": ["SELECT :x", "SELECT 2"],
     "tcp": {"send": "x", "end": "y", "parse": "lines"},
     "http": {
         "path": "/x", "method": "POST", "headers": {"a": "b"}, "body": "c", "status": [200, 429], "parse": "json",
@@ -90,6 +92,7 @@ MODIFIERS = {
 STEPS = [
     *({name: value} for name, value in ACTION.items()),
     MODIFIERS | {"forEach": "f", "into": "all", "call": "found", "with": {"x": 1}},
+    {"mysql": "SELECT :x", "args": {"x": None}},
     {"firstOf": "f", "fail": "x"},
 ]
 TOOLBOX = {
@@ -97,6 +100,8 @@ TOOLBOX = {
         "me": {"resp": "127.0.0.1:1", "login": ["{{ secret.password }}"], "keep": True},
         "line": {"tcp": "127.0.0.1:2"},
         "web": {"http": "127.0.0.1:3"},
+        "sql": {"mysql": "127.0.0.1:4", "user": "u", "password": "p", "database": "d"},
+        "pg": {"postgresql": "unix:/x", "user": "u"},
     },
     "vars": {"one": "1 + 1", "two": 2, "yes": True},
     "sequences": {"found": {"steps": [{"fail": "x"}], "result": "{{ 1 }}"}},
@@ -195,7 +200,7 @@ def test_each_field_of_the_platforms_tool_language_is_known_to_the_agent() -> No
     ):  # fmt: skip
         fields = {each for each in model.model_fields if each not in FOR_THE_PLATFORM[model.__name__]}
         assert {each.name for each in dataclasses.fields(own)} == fields
-    assert {*ACTION} | {*MODIFIERS, "forEach", "firstOf", "into", "with"} == {
+    assert {*ACTION} | {*MODIFIERS, "args", "forEach", "firstOf", "into", "with"} == {
         field.alias or to_camel(name) for name, field in Step.model_fields.items()
     }, "every field has a value here"
 

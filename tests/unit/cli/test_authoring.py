@@ -114,6 +114,47 @@ def test_a_test_that_fails_says_what_should_be_and_what_is(kiosk: Path, case: st
     assert output.endswith("2 tests, 1 failed\n")
 
 
+DATABASE = {
+    "connections:\n": 'connections:\n  db: {mysql: "unix:/middleware/sock", user: root}\n'
+    '  pg: {postgresql: "127.0.0.1:5432", user: admin, password: "{{ secret.password }}"}\n',
+    "tools:\n": """tools:
+  lag:
+    steps:
+    - {mysql: SHOW REPLICA STATUS, as: rows}
+    - {mysql: [SELECT 1 AS one, 'SET GLOBAL :"name" = :value'], args: {name: read_only, value: "{{ true }}"}}
+    - {postgresql: "ALTER ROLE app PASSWORD :p", args: {p: "{{ secret.password }}"}, optional: true, as: answer}
+    - {when: answer is failed, set: {state: "{{ answer.sqlstate }}"}, else: [{set: {state: well}}]}
+    result: {seconds: "{{ rows[0].Seconds_Behind_Source + 1 }}", state: "{{ state }}"}
+""",
+}
+LAG = """\
+- name: a replica says how late it is
+  tool: lag
+  answers:
+  - {mysql: SHOW REPLICA STATUS, reply: [{Seconds_Behind_Source: 6}]}
+  - {mysql: SELECT 1, reply: {one: 1}}
+  - {mysql: SET GLOBAL}
+  - {postgresql: ALTER ROLE app PASSWORD 'secret-password', reply: {error: starting up, sqlstate: 57P03}}
+  result: {seconds: 7, state: 57P03}
+  asks: [SHOW REPLICA, SET GLOBAL `read_only` = TRUE, ALTER ROLE app]
+"""
+
+
+def test_statements_are_answered_as_recorded(kiosk: Path) -> None:
+    tools = FILES["tools.yaml"]
+    for before, after in DATABASE.items():
+        tools = tools.replace(before, after, 1)
+    write(kiosk, {**FILES, "tools.yaml": tools})
+    assert tried(kiosk, LAG) == (0, "1 test, 0 failed\n")
+    code, output = tried(kiosk, LAG.replace("reply: {one: 1}", "reply: {error: no more, errno: 1205}"))
+    assert code == 1
+    assert "statement 1: unix:/middleware/sock answers 1205: no more" in output
+    assert "nobody asked SET GLOBAL, for which an answer is recorded" in output
+    code, output = tried(kiosk, LAG.replace("reply: [{Seconds_Behind_Source: 6}]", "reply: six"))
+    assert code == 1
+    assert "reply: of mysql is a list of rows, each a map of columns; found 'six'" in output
+
+
 def test_waits_take_no_time(kiosk: Path) -> None:
     tools = FILES["tools.yaml"].replace(
         "call: state, as: info}\n    result: {role",
@@ -133,7 +174,10 @@ def test_waits_take_no_time(kiosk: Path) -> None:
     [
         (WELL.replace("tool: getRole", "tool: getRoll"), "kiosk.yaml:4:3: tests[0].tool: topology pair and runtime"),
         (WELL.replace("tool:", "tols:"), "kiosk.yaml:4:3: tests[0].tols: this field does not exist"),
-        (WELL.replace("resp: [INFO, replication], ", ""), "an answer is to exactly one of resp, tcp, http, run"),
+        (
+            WELL.replace("resp: [INFO, replication], ", ""),
+            "an answer is to exactly one of resp, mysql, postgresql, tcp, http, run",
+        ),
     ],
 )
 def test_a_test_that_cannot_be_read_says_where(kiosk: Path, case: str, said: str) -> None:

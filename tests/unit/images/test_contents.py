@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from importlib.machinery import FrozenImporter
 from pathlib import Path
 
@@ -15,7 +16,16 @@ from deploy.images.agent.runtime import archive, assemble, contents, pack, start
 from deploy.images.catalog import AGENT_PACKAGES, REPOSITORY
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
-from tests.unit.agent.support import Manager, arguments, eventually, fetch, role, running_node
+from tests.bench.processes import resident_mib
+from tests.unit.agent.support import Manager, arguments, eventually, fetch, role, running_node, write_secret
+from tests.unit.agent.tooling.sql.databases import (
+    PASSWORD,
+    Database,
+    Mariadb,
+    Postgresql,
+    running,
+    shared_folder,
+)
 
 STANDARD = Path(sysconfig.get_path("stdlib"))
 WHEELS = ("grpc", "grpc_health", "google", "jinja2", "markupsafe", "typing_extensions.py")
@@ -121,6 +131,50 @@ async def test_both_agents_run_on_the_bundles_modules_alone(bundle: Path, ours: 
             return (await fetch(node.tools_health_port, "/readyz"))[0] == 200
 
         await eventually(ready)
+
+
+@pytest.fixture
+def databases(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[tuple[Database, Database]]:
+    shared = shared_folder(tmp_path_factory, worker_id)
+    with running(Postgresql, shared) as postgresql, running(Mariadb, shared) as mariadb:
+        yield postgresql, mariadb
+
+
+async def test_the_bundles_agent_logs_in_with_databases_without_openssl_and_stays_small(
+    bundle: Path, ours: dict[str, archive.Source], databases: tuple[Database, Database]
+) -> None:
+    postgresql, mariadb = databases
+    pack.write(ours, bundle / "library.modules", bundle / "agent.modules")
+    alone = ("-I", "-S", "-B", str(shutil.copy(start.__file__, bundle)))
+    account = {"password": "{{ secret.password }}", "keep": True}
+    with running_node() as node:
+        write_secret(node.root / "secrets", {"password": PASSWORD.encode()})
+        node.mount(
+            node.document(
+                connections={
+                    "one": {"postgresql": postgresql.tcp, "user": "scram", "database": "postgres", **account},
+                    "other": {"mysql": mariadb.tcp, "user": "native", **account},
+                },
+                tools={
+                    "getRole": {
+                        "steps": [
+                            {"postgresql": "SELECT 'a' AS role", "as": "here"},
+                            {"mysql": "SELECT 'b' AS role", "as": "there"},
+                        ],
+                        "result": {"role": "{{ here[0].role ~ there[0].role }}"},
+                    },
+                    "ready": {"steps": [{"postgresql": "SELECT 1 AS one"}]},
+                },
+                roles=["ab"],
+            )
+        )
+        node.start(*alone, "manager")
+        agent = node.start(*alone, "tools")
+        async with node.channel(node.manager_port) as first, node.channel(node.tools_port) as second:
+            await Manager(agent_pb2_grpc.ProcessManagerStub(first)).reaches(pb.RUNNING)
+            report = await role(agent_pb2_grpc.ToolsStub(second))
+            assert report.role == "ab", report.message
+        assert resident_mib(agent.pid) <= 45
 
 
 def test_methods_of_dataclasses_are_not_compiled_at_each_start(bundle: Path, tmp_path: Path) -> None:

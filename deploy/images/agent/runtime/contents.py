@@ -7,11 +7,11 @@ from .archive import Source
 
 # What the agent imports of others' packages. A test compares it with the agent's code.
 IMPORTED = (
-    "asyncio", "collections", "collections.abc", "contextlib", "ctypes", "dataclasses", "enum", "fcntl", "functools",
-    "gc", "google.protobuf", "grpc", "grpc.aio", "grpc_health.v1.health", "grpc_health.v1.health_pb2_grpc", "hashlib",
-    "inspect", "itertools", "jinja2.compiler", "jinja2.exceptions", "jinja2.meta", "jinja2.nodes", "jinja2.runtime",
-    "jinja2.sandbox", "json", "logging", "math", "os", "pathlib", "re", "signal", "socket", "subprocess", "sys", "time",
-    "types", "typing",
+    "asyncio", "base64", "binascii", "collections", "collections.abc", "contextlib", "ctypes", "dataclasses", "enum",
+    "fcntl", "functools", "gc", "google.protobuf", "grpc", "grpc.aio", "grpc_health.v1.health",
+    "grpc_health.v1.health_pb2_grpc", "hashlib", "hmac", "inspect", "itertools", "jinja2.compiler",
+    "jinja2.exceptions", "jinja2.meta", "jinja2.nodes", "jinja2.runtime", "jinja2.sandbox", "json", "logging", "math",
+    "os", "pathlib", "re", "signal", "socket", "struct", "subprocess", "sys", "time", "types", "typing",
 )  # fmt: skip
 
 # What no `import` statement names: the interpreter and extension modules ask for these by themselves.

@@ -80,6 +80,7 @@ def test_a_secret_that_nobody_has_noted_as_used_is_what_is_used(tmp_path: Path) 
         'requirepass "it\'s \\"so\\" \\\\ said"',
         "identified by 'it\\'s \"so\" \\\\ said'",
         "identified by 'it''s \"so\" \\ said'",
+        "identified by 'it''s \"so\" \\\\ said'",
         "amqp://user:it%27s%20%22so%22%20%5C%20said@host",
         'password: it\'s "so" \\ said',
     ],
