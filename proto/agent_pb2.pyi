@@ -91,6 +91,26 @@ WRITES_REFUSED_HERE: Writes.ValueType  # 3
 """For a reason of this node, its disk, say: another may do better."""
 Global___Writes: _TypeAlias = Writes  # noqa: Y015
 
+class _Asked:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AskedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Asked.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ASKED_UNSPECIFIED: _Asked.ValueType  # 0
+    """Of a tool that does not say which of its steps asks."""
+    ASKED_NOTHING: _Asked.ValueType  # 1
+    ASKED_SOMEBODY: _Asked.ValueType  # 2
+
+class Asked(_Asked, metaclass=_AskedEnumTypeWrapper):
+    """Of a tool that failed: whether what it was to bring about may come all the same (a step's `asks` in the plugin)."""
+
+ASKED_UNSPECIFIED: Asked.ValueType  # 0
+"""Of a tool that does not say which of its steps asks."""
+ASKED_NOTHING: Asked.ValueType  # 1
+ASKED_SOMEBODY: Asked.ValueType  # 2
+Global___Asked: _TypeAlias = Asked  # noqa: Y015
+
 @_typing.final
 class StartRequest(_message.Message):
     """Calls that change something carry a request id (operation's run id and step); a repeat gets the first answer."""
@@ -588,9 +608,11 @@ class ToolResult(_message.Message):
     SUCCESS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
     success: _builtins.bool
     message: _builtins.str
     """A sentence; on failure: which step, what the engine answered."""
+    asked: Global___Asked.ValueType
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -599,10 +621,11 @@ class ToolResult(_message.Message):
         success: _builtins.bool = ...,
         message: _builtins.str = ...,
         values: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        asked: Global___Asked.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "success", b"success", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "message", b"message", "success", b"success", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
