@@ -51,6 +51,11 @@ class Missing(str):
     Repair (``AppSnapshot.missing``). Decided here, where it is found; no word of the sentence counts."""
 
 
+class Lost(Missing):
+    """Of what nobody but a person can put back, and no watch tells when that is done: it is looked for again and again
+    (``AppSnapshot.lost``)."""
+
+
 @dataclass(frozen=True)
 class AppObjects:
     """An App's objects as the API server lists them, by kind; also those that are being deleted. ``budget``: the API
@@ -197,7 +202,7 @@ def _compared(wanted: Manifest, live: Live) -> list[str]:
 def _missing_secrets(desired: DesiredApp, live: Live, authority: KeyPair) -> Iterator[str]:
     name = credentials_name(desired.name)
     if desired.credentials and name not in live:
-        yield Missing(f"Secret {name} is missing")
+        yield Lost(f"Secret {name} is missing")
     elif desired.credentials:
         present = live[name].get("data") or {}
         lacking = [each.name for each in desired.credentials if not present.get(each.name)]
