@@ -427,6 +427,7 @@ class RoleReport(_message.Message):
     CREDENTIALS_REFUSED_FIELD_NUMBER: _builtins.int
     FAILOVER_OFF_FIELD_NUMBER: _builtins.int
     CREDENTIALS_CHANGED_FIELD_NUMBER: _builtins.int
+    STOP_REFUSED_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     role: _builtins.str
     """Empty: not known now (engine not running, not answering)."""
@@ -466,6 +467,8 @@ class RoleReport(_message.Message):
     """A sentence, not empty: why the engine's own failover could not replace a lost primary now, as this node sees it."""
     credentials_changed: _builtins.str
     """Not empty: the App's Secret, as it is mounted, holds another password than the one in use. Another text for each edit."""
+    stop_refused: _builtins.bool
+    """The plugin's tool safeToStop says that this node may not be stopped now. False too where there is no such tool."""
     def __init__(
         self,
         *,
@@ -490,10 +493,11 @@ class RoleReport(_message.Message):
         credentials_refused: _builtins.bool = ...,
         failover_off: _builtins.str = ...,
         credentials_changed: _builtins.str = ...,
+        stop_refused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials_changed", b"credentials_changed", "credentials_refused", b"credentials_refused", "epoch", b"epoch", "failover_off", b"failover_off", "fenced", b"fenced", "follows", b"follows", "incarnation", b"incarnation", "keeps_ending", b"keeps_ending", "last_ready", b"last_ready", "message", b"message", "node", b"node", "now", b"now", "position", b"position", "process", b"process", "ready", b"ready", "refusal", b"refusal", "role", b"role", "sequence", b"sequence", "unsaved", b"unsaved", "volume_full", b"volume_full", "writes", b"writes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials_changed", b"credentials_changed", "credentials_refused", b"credentials_refused", "epoch", b"epoch", "failover_off", b"failover_off", "fenced", b"fenced", "follows", b"follows", "incarnation", b"incarnation", "keeps_ending", b"keeps_ending", "last_ready", b"last_ready", "message", b"message", "node", b"node", "now", b"now", "position", b"position", "process", b"process", "ready", b"ready", "refusal", b"refusal", "role", b"role", "sequence", b"sequence", "stop_refused", b"stop_refused", "unsaved", b"unsaved", "volume_full", b"volume_full", "writes", b"writes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

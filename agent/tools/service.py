@@ -262,4 +262,5 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
             credentials_refused=report.credentials_refused,
             credentials_changed=report.credentials_changed,
             failover_off=report.failover_off,
+            stop_refused=report.stop_refused,
         )
