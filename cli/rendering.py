@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from api.app import App
+from api.meta import service_address
 from api.names import app_labels, metadata_name
 from api.operations import OperationType
 from cli.plugins import installed, installed_bundle
@@ -219,8 +220,7 @@ def _claim(stage: NextStage, component: DesiredComponent, node: DesiredNode, liv
 
 
 def _address(live: Live, node: str) -> str:
-    service = live.get(("Service", node)) or {}
-    return str(service.get("spec", {}).get("clusterIP") or _NO_ADDRESS.format(node))
+    return service_address(live.get(("Service", node))) or _NO_ADDRESS.format(node)
 
 
 async def compare(

@@ -23,6 +23,7 @@ from activities.cluster.gather import together
 from activities.cluster.lost_pods import lost_pods
 from activities.dependencies import Platform
 from activities.look.astray import strayed
+from api.meta import service_address
 from api.names import agent_tls_name, app_labels, credentials_name
 from clients.resources import (
     CONFIG_MAP,
@@ -249,9 +250,9 @@ def _changed_config_map(node: str, live: Live) -> str:
 
 
 async def _config_maps(desired: DesiredApp, live: Live, services: Live) -> list[str]:
-    if any(node.name not in services for node in desired.nodes):
+    addresses = {node.name: service_address(services.get(node.name)) for node in desired.nodes}
+    if not all(addresses.values()):
         return []  # the Services are drift already, and without their addresses nothing can be rendered
-    addresses = {node.name: str(services[node.name]["spec"].get("clusterIP", "")) for node in desired.nodes}
     found = []
     for component in desired.components:
         rendered = await rendered_config_maps(desired, component, component.nodes, addresses, live, bootstrap=None)
