@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
+from agent.tooling.failure import ToolError
 from tests.support.stalls import in_time, stood_still
 from tests.unit.plugins.engines import Cluster, Engine, cluster, keep_asking, until
+from tests.unit.plugins.redis.test_tools import MASTER, bulk, redis
+from tests.unit.plugins.support import FakeEngine, Node, addresses, files, listening, wanted
 
 SOON = 4.0
 """Seconds in which one that is back takes writes where nobody has missed it; without the fence it is one less."""
@@ -182,11 +185,94 @@ async def test_without_sentinels_it_takes_writes_only_while_all_others_follow_it
                 await until(lambda: _lifted(primary), "Sentinels are back, and confirm it")
 
 
+APP = wanted("redis", "sentinel", redis_server=2, redis_sentinel=3)
+ADDRESSES = addresses(APP)
+OWN, OTHER = (ADDRESSES[node.name] for node in APP.component("redis-server").nodes)
+SENTINELS = [ADDRESSES[node.name] for node in APP.component("redis-sentinel").nodes]
+
+
+@dataclass
+class Says:
+    """What a Sentinel knows of this primary. ``vote``: the epoch of its last vote; ``heard``: ms ago."""
+
+    names: str = OWN
+    flags: str = "master"
+    heard: int = 200
+    epoch: int = 5
+    vote: int = 5
+
+    def answer(self, line: str) -> bytes | None:
+        words = line.upper().split()
+        if words[:2] == ["SENTINEL", "IS-MASTER-DOWN-BY-ADDR"]:
+            assert words[4] == "0", "it asks for nobody's vote"
+            return b"*3\r\n:0\r\n" + bulk("ab") + f":{self.vote}\r\n".encode()
+        if words[:2] != ["SENTINEL", "MASTER"]:
+            return b"+OK\r\n"
+        fields = {"name": "orders", "ip": self.names, "flags": self.flags, "config-epoch": self.epoch}
+        fields |= {"last-ok-ping-reply": self.heard, "down-after-milliseconds": 2500}
+        text = "".join(f"${len(word)}\r\n{word}\r\n" for each in fields.items() for word in map(str, each))
+        return f"*{2 * len(fields)}\r\n{text}".encode()
+
+
+def _primary(uptime: int) -> FakeEngine:
+    """In doubt."""
+    known = redis(f"{MASTER}min_slaves_good_slaves:0\r\n", uptime=uptime)
+
+    def answer(line: str) -> bytes | None:
+        if line == "CONFIG GET replica-priority":
+            return b"*2\r\n" + bulk("replica-priority") + bulk("101")
+        return known.answer(line)
+
+    return FakeEngine(answer)
+
+
+AWAY = Says(names=OTHER)
+MOVES = Says(flags="master,failover_in_progress")
+DOWN = Says(flags="s_down,master")
+LATE = Says(heard=1400)
+VOTED = Says(vote=6)
+
+
+@pytest.mark.parametrize(
+    ("said", "uptime", "confirmed"),
+    [
+        ([Says(), Says(), Says()], 0, True),
+        ([VOTED, VOTED, VOTED], 0, True),
+        ([Says(), Says(), LATE], 0, False),
+        ([Says(), Says(), LATE], 2, True),
+        ([Says(), Says(), DOWN], 3, False),
+        ([Says(), Says(), DOWN], 4, True),
+        ([Says(), Says()], 3, False),
+        ([Says(), Says()], 4, True),
+        ([VOTED, Says()], 4, False),
+        ([VOTED, Says()], 19, False),
+        ([VOTED, Says()], 20, True),
+        ([Says(), Says(), MOVES], 20, False),
+        ([Says(), Says(), AWAY], 20, False),
+        ([Says(), DOWN, DOWN], 20, False),
+        ([Says()], 99, False),
+        ([], 99, False),
+    ],
+)
+async def test_it_is_confirmed_by_all_sentinels_or_by_a_majority_that_has_settled(
+    tmp_path: Path, said: list[Says], uptime: int, confirmed: bool
+) -> None:
+    primary = _primary(uptime)
+    asked: dict[tuple[str, int], FakeEngine] = {(OWN, 6379): primary}
+    asked |= {(ip, 26379): FakeEngine(each.answer) for ip, each in zip(SENTINELS, said, strict=False)}
+    async with listening(asked):
+        with suppress(ToolError):  # whether it is ready is another matter
+            await Node(tmp_path, files(APP, "redis-server")).run("ready")
+    lifted = "CONFIG SET min-replicas-to-write 0" in primary.received
+    assert lifted is ("CONFIG SET replica-priority 100" in primary.received)
+    assert lifted is confirmed
+
+
 async def _taken(probe: Probe) -> bool:
     return bool(probe.taken)
 
 
 async def _lifted(engine: Engine) -> bool:
     found = await engine.ask("CONFIG", "GET", "min-replicas-to-write")
-    wanted = engine.node.bundle.document.names["config"]["min-replicas-to-write"]
-    return not await _fenced(engine) and bool(found["min-replicas-to-write"] == str(wanted))
+    own = engine.node.bundle.document.names["config"]["min-replicas-to-write"]
+    return not await _fenced(engine) and bool(found["min-replicas-to-write"] == str(own))
