@@ -95,6 +95,7 @@ class Step:
     timeout: float = 5.0
     else_: tuple[Step, ...] = field(default=(), metadata={"key": "else"})
     on_failure: tuple[Step, ...] = ()
+    asks: bool | None = None
 
     @cached_property
     def plain(self) -> bool:

@@ -55,6 +55,8 @@ class AppSnapshot:
     """One sentence for each object that is missing or was changed by somebody else; the first few."""
     missing: list[str] = field(default_factory=list)
     """Those of ``drift`` for which an operation at work may wait without end."""
+    lost: bool = False
+    """Something is missing that only a person can put back, and that nobody may watch: the Secret of the passwords."""
     cool_down: int = 0
     """``spec.failover.coolDownSeconds``."""
     evacuations: list[Evacuation] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,13 @@ from pydantic.alias_generators import to_camel
 
 Manifest = dict[str, Any]
 """A Kubernetes object as a raw dictionary."""
+
+
+def service_address(service: Mapping[str, Any] | None) -> str:
+    """Its ClusterIP; empty for one that has none: a headless one, whose field says "None", is reached nowhere."""
+    address = str(((service or {}).get("spec") or {}).get("clusterIP") or "")
+    return "" if address == "None" else address
+
 
 QUANTITY_PATTERN = r"^([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 _QUANTITY = re.compile(QUANTITY_PATTERN)

@@ -25,6 +25,8 @@ LABEL_COMPONENT = f"{API_GROUP}/component"
 LABEL_GROUP = f"{API_GROUP}/group"
 LABEL_NODE = f"{API_GROUP}/node"
 LABEL_ROLE = f"{API_GROUP}/role"
+LABEL_STOP, STOP_REFUSED = f"{API_GROUP}/stop", "refused"
+"""On a Pod whose engine says that it may not be stopped now; a disruption budget selects by it."""
 LABEL_SERVICE_ROLE = f"{API_GROUP}/service-role"
 """On a role's Service: the writable role that it selects."""
 LABEL_PLUGIN = f"{API_GROUP}/plugin"
@@ -99,6 +101,11 @@ def writable_budget_name(app: str, component: str) -> str:
     """The PodDisruptionBudget of the node that holds a writable role; that of the others is named as the component. The
     dot keeps it apart from that of a component of such a name."""
     return f"{app}-{component}.writable"
+
+
+def unsafe_budget_name(app: str, component: str) -> str:
+    """The PodDisruptionBudget of the nodes that may not be stopped now, by their own word."""
+    return f"{app}-{component}.unsafe"
 
 
 def metadata_name(app: str) -> str:

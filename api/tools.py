@@ -260,6 +260,9 @@ class Step(Model):
     timeout: LongSeconds = 5.0
     else_: list[Step] = Field(default=[], alias="else")
     on_failure: list[Step] = []
+    asks: bool | None = None
+    """In ``failover``. ``true``: from this step on another node may become writable, though the tool fails. ``false``:
+    once this step has succeeded it does not any more. Before the first of them the tool has changed nothing."""
 
     @model_validator(mode="after")
     def _one_action(self) -> Self:

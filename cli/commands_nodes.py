@@ -150,7 +150,7 @@ def render(
 
     text = file.read_text() if file is not None else None
 
-    async def work(kubernetes: Kubernetes) -> tuple[NextStage, list[rendering.Change]]:
+    async def work(kubernetes: Kubernetes) -> tuple[NextStage, list[rendering.Change], list[str]]:
         manifest = await _manifest(kubernetes, name, text, namespace)
         found = await find(kubernetes, Given())
         stage, live = await rendering.next_objects(kubernetes, manifest, found.agent)
@@ -161,11 +161,11 @@ def render(
             found_changes = await rendering.compare(
                 kubernetes, objects, live, lambda: bar.advance(task), keeps_volumes=keeps
             )
-        return stage, found_changes
+        return stage, found_changes, await rendering.drift_of(kubernetes, stage, live, found.agent)
 
-    stage, changes = with_cluster(kubeconfig, work)
+    stage, changes, drift = with_cluster(kubeconfig, work)
     differs = any(change.what != "none" for change in changes)
-    errors.print(escape(said(stage, differs=differs)), soft_wrap=True)
+    errors.print(escape(said(stage, differs=differs, drift=drift)), soft_wrap=True)
     show_changes(changes, form)
     if differs:
         raise typer.Exit(EXIT_DIFFERENT)

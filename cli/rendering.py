@@ -18,6 +18,7 @@ import yaml
 
 from api.app import App
 from api.group import AgentBundle
+from api.meta import service_address
 from api.names import app_labels, metadata_name
 from api.operations import OperationType
 from cli.plugins import installed, installed_bundle
@@ -38,7 +39,7 @@ from clients.resources import (
     Manifest,
 )
 from render.desired.app import DesiredComponent, DesiredNode
-from render.manifests.deployments import VERSION_LABEL, deployment_manifest, is_outdated, keeps_template, version_of
+from render.manifests.deployments import VERSION_LABEL, deployment_manifest, is_outdated, put_right, version_of
 from render.manifests.lists import (
     REVISION,
     budget_manifests,
@@ -132,6 +133,17 @@ async def next_objects(kubernetes: Kubernetes, manifest: Manifest, agent: AgentB
     return stage, _compared(live, app.name, ran=stage.ran)
 
 
+async def drift_of(kubernetes: Kubernetes, stage: NextStage, live: Live, agent: AgentBundle) -> list[str]:
+    """A sentence for each object of what runs that somebody has changed or removed: the platform puts that back before
+    it goes on with the spec."""
+    if stage.runs is None or stage.operation == OperationType.REPAIR:
+        return []
+    runs = replace(stage, operation=OperationType.REPAIR, desired=stage.runs)
+    changes = await compare(kubernetes, wanted_objects(runs, live, agent), live)
+    found = {"add": "is missing", "change": "was changed"}
+    return [f"{each.object_kind} {each.name} {found[each.what]}" for each in changes if each.what in found]
+
+
 def _compared(live: Live, app: str, *, ran: bool) -> Live:
     """Without what no operation applies: revisions, and the metadata ConfigMap once it is there, which is output."""
     output = ("ConfigMap", metadata_name(app)) if ran else None
@@ -181,15 +193,20 @@ def _placed(
     they stay."""
     group = component.group(node.group)
     wanted = deployment_manifest(stage.desired, component, group, node)
-    present = live.get(("Deployment", node.name))
+    present, member = live.get(("Deployment", node.name)), stage.state.members.get(node.name)
     if present is None:
         return node, wanted
-    if is_outdated(wanted, present) and stage.operation in _ROLLING:
+    if is_outdated(wanted, present, member) and stage.operation in _ROLLING:
         node = replace(node, runtime_version=group.spec.runtime_version)
         group = replace(group, spec=group.spec.model_copy(update={"agent": agent}))
         return node, deployment_manifest(stage.desired, component, group, node)
-    if stage.operation == OperationType.DEPLOY or not keeps_template(wanted, present):
+    if stage.operation == OperationType.DEPLOY:
         return node, wanted
+    recorded = stage.state.groups.get(group.resource_name)
+    former = recorded.current if recorded is not None else None
+    put = put_right(stage.desired, component, group, node, present, member, former)
+    if "template" in put["spec"]:
+        return node, put
     labels = {**wanted["metadata"]["labels"], VERSION_LABEL: version_of(present)}
     spec = {**wanted["spec"], "template": present["spec"]["template"]}
     return node, {**wanted, "metadata": {**wanted["metadata"], "labels": labels}, "spec": spec}
@@ -206,8 +223,7 @@ def _claim(stage: NextStage, component: DesiredComponent, node: DesiredNode, liv
 
 
 def _address(live: Live, node: str) -> str:
-    service = live.get(("Service", node)) or {}
-    return str(service.get("spec", {}).get("clusterIP") or _NO_ADDRESS.format(node))
+    return service_address(live.get(("Service", node))) or _NO_ADDRESS.format(node)
 
 
 async def compare(

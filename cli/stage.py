@@ -1,6 +1,7 @@
 """Which part of an App's spec the platform would carry out next, and the App as it is meant while it does.
 
-By the same pure code as the platform (``render.desired.spec_parts``, ``render.check.next_operation``), and by the same
+By the same pure code as the platform (``render.desired.spec_parts``, ``render.check.next_operation``, and
+``workflows.entity.planner``, which says what comes first), and by the same
 record: the statuses of App, Groups and Components, and their revisions.
 Components and Groups may have been edited by hand, and an edit is something to be put back, not what runs.
 """
@@ -8,11 +9,12 @@ Components and Groups may have been edited by hand, and an edit is something to 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from api.app import App
 from api.group import AgentBundle
+from api.look import AppSnapshot
 from api.operations import OperationType
 from cli.plugins import Installed, installed_bundle
 from cli.session import CommandError
@@ -27,6 +29,7 @@ from render.desired.spec_parts import Deployed, Part, pending, plugin_of, stage_
 from render.plugin.bundle import PluginBundle
 from render.plugin.problems import Problem
 from render.validation.transitions import transition_problems
+from workflows.entity.planner import Decision, Memory, plan
 
 Live = Mapping[tuple[str, str], Manifest]
 """The App's objects, by kind and name."""
@@ -44,21 +47,52 @@ class Running:
 @dataclass(frozen=True)
 class NextStage:
     """``operation``: what comes next; Repair where the spec is carried out, so that only drift is left. ``later``: the
-    parts after it. ``ran``: the first Deploy has completed."""
+    parts after it. ``ran``: the first Deploy has completed. ``state``: what is recorded of the nodes. ``runs``: the App
+    as a Repair keeps it; None before the first Deploy, and where its plugin version is gone. ``paused``: nothing is
+    carried out."""
 
     operation: OperationType
     sentence: str
     desired: DesiredApp
     later: tuple[Part, ...] = ()
     ran: bool = False
+    state: State = field(default_factory=State)
+    runs: DesiredApp | None = None
+    paused: bool = False
 
     def __str__(self) -> str:
         then = ", ".join(f"{part.operation} ({part.sentence})" for part in self.later)
         return f"{self.operation}: {self.sentence}" + (f"; then {then}" if then else "")
 
 
-def said(stage: NextStage, *, differs: bool) -> str:
-    """``differs``: whether something is shown with it."""
+def decided(stage: NextStage, drift: Sequence[str]) -> Decision:
+    """What the platform does first, by its own planner. ``drift``: sentences on what runs and is not as it should
+    be."""
+    carried_out = stage.operation == OperationType.REPAIR
+    wants = "what the spec says"
+    snapshot = AppSnapshot(
+        exists=True,
+        paused=stage.paused,
+        spec_hash=wants,
+        deployed_hash=(wants if carried_out else "what runs") if stage.ran else "",
+        operation="" if carried_out or not stage.ran else stage.operation,
+        change=stage.sentence,
+        drift=list(drift),
+    )
+    return plan(snapshot, Memory())
+
+
+def said(stage: NextStage, *, differs: bool, drift: Sequence[str] = ()) -> str:
+    """``differs``: whether something is shown with it; ``drift``: as for ``decided``."""
+    decision, plain = decided(stage, drift), _said(stage, differs=differs)
+    if stage.paused and decision.telling is not None:
+        return f"{decision.telling.message}; then {plain}"
+    if decision.operation == OperationType.REPAIR and stage.operation != OperationType.REPAIR:
+        return f"{OperationType.REPAIR}: {decision.reason}; then {plain}"
+    return plain
+
+
+def _said(stage: NextStage, *, differs: bool) -> str:
     if stage.operation != OperationType.REPAIR:
         return str(stage)
     return f"{stage}; what is shown was changed by somebody else" if differs else f"{stage.sentence}: nothing to change"
@@ -100,8 +134,9 @@ async def next_stage(
 ) -> tuple[NextStage | None, list[Problem]]:
     """Or why the App would be refused. ``bundle``: of the plugin version that the App names."""
     whole = desired(app, bundle, agent=agent, recorded=now.recorded)
+    paused = app.spec.paused
     if now.deployed is None:
-        return NextStage(OperationType.DEPLOY, "first deploy", whole), []
+        return NextStage(OperationType.DEPLOY, "first deploy", whole, paused=paused), []
     runtimes = {each.version: each.runtime_versions for each in plugins if each.name == bundle.name}
     problems = transition_problems(app, whole, now.deployed, installed=runtimes, expandable=None)
     if problems:
@@ -113,12 +148,26 @@ async def next_stage(
         bundle = await installed_bundle(kubernetes, bundle.name, version)
     deployed = scaled(now.deployed, whole) if operation == OperationType.SCALE else now.deployed
     wanted = staged(app, bundle, deployed, stage_of(operation), agent=agent)
+    runs = await _runs(kubernetes, app, bundle, now.deployed, agent)
+    stage = NextStage(operation, "the spec is carried out", wanted, (), True, now.state, runs, paused)
     if left:
-        return NextStage(operation, left[0].sentence, wanted, tuple(left[1:]), ran=True), []
+        return replace(stage, sentence=left[0].sentence, later=tuple(left[1:])), []
     part = await _unfinished(kubernetes, wanted, now.state, live)
     if part is not None:
-        return NextStage(part.operation, part.sentence, wanted, ran=True), []
-    return NextStage(operation, "the spec is carried out", wanted, ran=True), []
+        return replace(stage, operation=part.operation, sentence=part.sentence), []
+    return stage, []
+
+
+async def _runs(
+    kubernetes: Kubernetes, app: App, bundle: PluginBundle, deployed: Deployed, agent: AgentBundle
+) -> DesiredApp | None:
+    version = plugin_of(app, deployed, stage_of(OperationType.REPAIR))
+    if version != bundle.version:
+        try:
+            bundle = await installed_bundle(kubernetes, bundle.name, version)
+        except CommandError:
+            return None
+    return staged(app, bundle, deployed, stage_of(OperationType.REPAIR), agent=agent)
 
 
 def scaled(deployed: Deployed, whole: DesiredApp) -> Deployed:

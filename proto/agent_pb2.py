@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11proto/agent.proto\x12\x13middleware.agent.v1\"@\n\x0cStartRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04lead\x18\x02 \x01(\x08\x12\x0e\n\x06permit\x18\x03 \x01(\x08\":\n\x0bStopRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x17\n\x0ftimeout_seconds\x18\x02 \x01(\x01\"$\n\x0eRestartRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"3\n\rSignalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06signal\x18\x02 \x01(\t\"\x12\n\x10GetStatusRequest\"\xac\x03\n\rProcessStatus\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.middleware.agent.v1.ProcessState\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\r\n\x05since\x18\x03 \x01(\x03\x12\x0e\n\x06starts\x18\x04 \x01(\x05\x12\x16\n\texit_code\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\x0estop_requested\x18\x06 \x01(\x08\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12\x31\n\x06volume\x18\t \x01(\x0b\x32!.middleware.agent.v1.VolumeRecord\x12\x15\n\ragent_version\x18\n \x01(\t\x12\x18\n\x10\x63pu_milliseconds\x18\x0b \x01(\x03\x12\x14\n\x0ckernel_state\x18\x0c \x01(\t\x12\x10\n\x08may_lead\x18\r \x01(\x08\x12\x10\n\x08\x66\x61ilures\x18\x0e \x01(\x05\x12\x31\n\x08last_end\x18\x0f \x01(\x0b\x32\x1f.middleware.agent.v1.ProcessEnd\x12\x0b\n\x03now\x18\x10 \x01(\x03\x42\x0c\n\n_exit_code\"m\n\nProcessEnd\x12\x11\n\texit_code\x18\x01 \x01(\x05\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\x12\x0e\n\x06output\x18\x03 \x01(\t\x12\x15\n\rout_of_memory\x18\x04 \x01(\x08\x12\x14\n\x0cmemory_limit\x18\x05 \x01(\x03\"\xa6\x01\n\x0cVolumeRecord\x12\x0f\n\x07present\x18\x01 \x01(\x08\x12\x0f\n\x07\x61pp_uid\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x15\n\rlast_writable\x18\x04 \x01(\x03\x12\x11\n\tlast_seen\x18\x05 \x01(\x03\x12\x10\n\x08position\x18\x06 \x01(\x03\x12\x12\n\nlast_ready\x18\x07 \x01(\x03\x12\x16\n\x0e\x65ngine_version\x18\x08 \x01(\t\"\x10\n\x0eGetRoleRequest\"\xd0\x03\n\nRoleReport\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\r\n\x05ready\x18\x05 \x01(\x08\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x32\n\x07process\x18\x07 \x01(\x0e\x32!.middleware.agent.v1.ProcessState\x12\x10\n\x08sequence\x18\x08 \x01(\x03\x12\x13\n\x0bincarnation\x18\t \x01(\t\x12\x12\n\nlast_ready\x18\n \x01(\x03\x12\x13\n\x0bvolume_full\x18\x0b \x01(\x08\x12\x0e\n\x06\x66\x65nced\x18\x0c \x01(\x08\x12\x0f\n\x07unsaved\x18\r \x01(\t\x12\x14\n\x0ckeeps_ending\x18\x0e \x01(\x08\x12\x0b\n\x03now\x18\x0f \x01(\x03\x12+\n\x06writes\x18\x14 \x01(\x0e\x32\x1b.middleware.agent.v1.Writes\x12\x0f\n\x07refusal\x18\x15 \x01(\t\x12\x0f\n\x07\x66ollows\x18\x16 \x01(\t\x12\x1b\n\x13\x63redentials_refused\x18\x17 \x01(\x08\x12\x14\n\x0c\x66\x61ilover_off\x18\x18 \x01(\t\x12\x1b\n\x13\x63redentials_changed\x18\x19 \x01(\t\"\x13\n\x11RenewLeaseRequest\",\n\x0bLeaseStatus\x12\x0c\n\x04held\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9f\x01\n\x0f\x46\x61iloverRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x46\n\targuments\x18\x02 \x03(\x0b\x32\x33.middleware.agent.v1.FailoverRequest.ArgumentsEntry\x1a\x30\n\x0e\x41rgumentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9a\x01\n\nToolResult\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12;\n\x06values\x18\x03 \x03(\x0b\x32+.middleware.agent.v1.ToolResult.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"=\n\nPushedFile\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\xda\x01\n\x13ReloadConfigRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x1f.middleware.agent.v1.PushedFile\x12L\n\nparameters\x18\x03 \x03(\x0b\x32\x38.middleware.agent.v1.ReloadConfigRequest.ParametersEntry\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xaa\x01\n\x12ReloadConfigResult\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x43\n\x06\x63onfig\x18\x03 \x03(\x0b\x32\x33.middleware.agent.v1.ReloadConfigResult.ConfigEntry\x1a-\n\x0b\x43onfigEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc7\x01\n\nRunRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x41\n\targuments\x18\x03 \x03(\x0b\x32..middleware.agent.v1.RunRequest.ArgumentsEntry\x12\x13\n\x0b\x63redentials\x18\x04 \x01(\t\x12\r\n\x05trace\x18\x05 \x01(\x08\x1a\x30\n\x0e\x41rgumentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"V\n\tRunOutput\x12\x0e\n\x04line\x18\x01 \x01(\tH\x00\x12\x31\n\x06result\x18\x02 \x01(\x0b\x32\x1f.middleware.agent.v1.ToolResultH\x00\x42\x06\n\x04kind*\xc2\x01\n\x0cProcessState\x12\x1d\n\x19PROCESS_STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07STOPPED\x10\x01\x12\x0c\n\x08STARTING\x10\x02\x12\x0b\n\x07RUNNING\x10\x03\x12\x0b\n\x07\x42\x41\x43KOFF\x10\x04\x12\x0c\n\x08STOPPING\x10\x05\x12\n\n\x06\x45XITED\x10\x06\x12\x0e\n\nCRASH_LOOP\x10\x07\x12\x08\n\x04HELD\x10\x08\x12\r\n\tLINGERING\x10\t\x12\x0b\n\x07WAITING\x10\n\x12\x0e\n\nUNREADABLE\x10\x0b*b\n\x06Writes\x12\x16\n\x12WRITES_UNSPECIFIED\x10\x00\x12\x13\n\x0fWRITES_ACCEPTED\x10\x01\x12\x12\n\x0eWRITES_REFUSED\x10\x02\x12\x17\n\x13WRITES_REFUSED_HERE\x10\x03\x32\x88\x04\n\x0eProcessManager\x12N\n\x05Start\x12!.middleware.agent.v1.StartRequest\x1a\".middleware.agent.v1.ProcessStatus\x12L\n\x04Stop\x12 .middleware.agent.v1.StopRequest\x1a\".middleware.agent.v1.ProcessStatus\x12R\n\x07Restart\x12#.middleware.agent.v1.RestartRequest\x1a\".middleware.agent.v1.ProcessStatus\x12P\n\x06Signal\x12\".middleware.agent.v1.SignalRequest\x1a\".middleware.agent.v1.ProcessStatus\x12V\n\tGetStatus\x12%.middleware.agent.v1.GetStatusRequest\x1a\".middleware.agent.v1.ProcessStatus\x12Z\n\x0bWatchStatus\x12%.middleware.agent.v1.GetStatusRequest\x1a\".middleware.agent.v1.ProcessStatus0\x01\x32\x85\x04\n\x05Tools\x12O\n\x07GetRole\x12#.middleware.agent.v1.GetRoleRequest\x1a\x1f.middleware.agent.v1.RoleReport\x12S\n\tWatchRole\x12#.middleware.agent.v1.GetRoleRequest\x1a\x1f.middleware.agent.v1.RoleReport0\x01\x12V\n\nRenewLease\x12&.middleware.agent.v1.RenewLeaseRequest\x1a .middleware.agent.v1.LeaseStatus\x12Q\n\x08\x46\x61ilover\x12$.middleware.agent.v1.FailoverRequest\x1a\x1f.middleware.agent.v1.ToolResult\x12\x61\n\x0cReloadConfig\x12(.middleware.agent.v1.ReloadConfigRequest\x1a\'.middleware.agent.v1.ReloadConfigResult\x12H\n\x03Run\x12\x1f.middleware.agent.v1.RunRequest\x1a\x1e.middleware.agent.v1.RunOutput0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11proto/agent.proto\x12\x13middleware.agent.v1\"@\n\x0cStartRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04lead\x18\x02 \x01(\x08\x12\x0e\n\x06permit\x18\x03 \x01(\x08\":\n\x0bStopRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x17\n\x0ftimeout_seconds\x18\x02 \x01(\x01\"$\n\x0eRestartRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"3\n\rSignalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06signal\x18\x02 \x01(\t\"\x12\n\x10GetStatusRequest\"\xac\x03\n\rProcessStatus\x12\x30\n\x05state\x18\x01 \x01(\x0e\x32!.middleware.agent.v1.ProcessState\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12\r\n\x05since\x18\x03 \x01(\x03\x12\x0e\n\x06starts\x18\x04 \x01(\x05\x12\x16\n\texit_code\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\x0estop_requested\x18\x06 \x01(\x08\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12\x31\n\x06volume\x18\t \x01(\x0b\x32!.middleware.agent.v1.VolumeRecord\x12\x15\n\ragent_version\x18\n \x01(\t\x12\x18\n\x10\x63pu_milliseconds\x18\x0b \x01(\x03\x12\x14\n\x0ckernel_state\x18\x0c \x01(\t\x12\x10\n\x08may_lead\x18\r \x01(\x08\x12\x10\n\x08\x66\x61ilures\x18\x0e \x01(\x05\x12\x31\n\x08last_end\x18\x0f \x01(\x0b\x32\x1f.middleware.agent.v1.ProcessEnd\x12\x0b\n\x03now\x18\x10 \x01(\x03\x42\x0c\n\n_exit_code\"m\n\nProcessEnd\x12\x11\n\texit_code\x18\x01 \x01(\x05\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\x12\x0e\n\x06output\x18\x03 \x01(\t\x12\x15\n\rout_of_memory\x18\x04 \x01(\x08\x12\x14\n\x0cmemory_limit\x18\x05 \x01(\x03\"\xa6\x01\n\x0cVolumeRecord\x12\x0f\n\x07present\x18\x01 \x01(\x08\x12\x0f\n\x07\x61pp_uid\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x15\n\rlast_writable\x18\x04 \x01(\x03\x12\x11\n\tlast_seen\x18\x05 \x01(\x03\x12\x10\n\x08position\x18\x06 \x01(\x03\x12\x12\n\nlast_ready\x18\x07 \x01(\x03\x12\x16\n\x0e\x65ngine_version\x18\x08 \x01(\t\"\x10\n\x0eGetRoleRequest\"\xe6\x03\n\nRoleReport\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\r\n\x05ready\x18\x05 \x01(\x08\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x32\n\x07process\x18\x07 \x01(\x0e\x32!.middleware.agent.v1.ProcessState\x12\x10\n\x08sequence\x18\x08 \x01(\x03\x12\x13\n\x0bincarnation\x18\t \x01(\t\x12\x12\n\nlast_ready\x18\n \x01(\x03\x12\x13\n\x0bvolume_full\x18\x0b \x01(\x08\x12\x0e\n\x06\x66\x65nced\x18\x0c \x01(\x08\x12\x0f\n\x07unsaved\x18\r \x01(\t\x12\x14\n\x0ckeeps_ending\x18\x0e \x01(\x08\x12\x0b\n\x03now\x18\x0f \x01(\x03\x12+\n\x06writes\x18\x14 \x01(\x0e\x32\x1b.middleware.agent.v1.Writes\x12\x0f\n\x07refusal\x18\x15 \x01(\t\x12\x0f\n\x07\x66ollows\x18\x16 \x01(\t\x12\x1b\n\x13\x63redentials_refused\x18\x17 \x01(\x08\x12\x14\n\x0c\x66\x61ilover_off\x18\x18 \x01(\t\x12\x1b\n\x13\x63redentials_changed\x18\x19 \x01(\t\x12\x14\n\x0cstop_refused\x18\x1a \x01(\x08\"\x13\n\x11RenewLeaseRequest\",\n\x0bLeaseStatus\x12\x0c\n\x04held\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9f\x01\n\x0f\x46\x61iloverRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x46\n\targuments\x18\x02 \x03(\x0b\x32\x33.middleware.agent.v1.FailoverRequest.ArgumentsEntry\x1a\x30\n\x0e\x41rgumentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc5\x01\n\nToolResult\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12;\n\x06values\x18\x03 \x03(\x0b\x32+.middleware.agent.v1.ToolResult.ValuesEntry\x12)\n\x05\x61sked\x18\x04 \x01(\x0e\x32\x1a.middleware.agent.v1.Asked\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"=\n\nPushedFile\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\xda\x01\n\x13ReloadConfigRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x1f.middleware.agent.v1.PushedFile\x12L\n\nparameters\x18\x03 \x03(\x0b\x32\x38.middleware.agent.v1.ReloadConfigRequest.ParametersEntry\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xaa\x01\n\x12ReloadConfigResult\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x43\n\x06\x63onfig\x18\x03 \x03(\x0b\x32\x33.middleware.agent.v1.ReloadConfigResult.ConfigEntry\x1a-\n\x0b\x43onfigEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc7\x01\n\nRunRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x41\n\targuments\x18\x03 \x03(\x0b\x32..middleware.agent.v1.RunRequest.ArgumentsEntry\x12\x13\n\x0b\x63redentials\x18\x04 \x01(\t\x12\r\n\x05trace\x18\x05 \x01(\x08\x1a\x30\n\x0e\x41rgumentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"V\n\tRunOutput\x12\x0e\n\x04line\x18\x01 \x01(\tH\x00\x12\x31\n\x06result\x18\x02 \x01(\x0b\x32\x1f.middleware.agent.v1.ToolResultH\x00\x42\x06\n\x04kind*\xc2\x01\n\x0cProcessState\x12\x1d\n\x19PROCESS_STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07STOPPED\x10\x01\x12\x0c\n\x08STARTING\x10\x02\x12\x0b\n\x07RUNNING\x10\x03\x12\x0b\n\x07\x42\x41\x43KOFF\x10\x04\x12\x0c\n\x08STOPPING\x10\x05\x12\n\n\x06\x45XITED\x10\x06\x12\x0e\n\nCRASH_LOOP\x10\x07\x12\x08\n\x04HELD\x10\x08\x12\r\n\tLINGERING\x10\t\x12\x0b\n\x07WAITING\x10\n\x12\x0e\n\nUNREADABLE\x10\x0b*b\n\x06Writes\x12\x16\n\x12WRITES_UNSPECIFIED\x10\x00\x12\x13\n\x0fWRITES_ACCEPTED\x10\x01\x12\x12\n\x0eWRITES_REFUSED\x10\x02\x12\x17\n\x13WRITES_REFUSED_HERE\x10\x03*E\n\x05\x41sked\x12\x15\n\x11\x41SKED_UNSPECIFIED\x10\x00\x12\x11\n\rASKED_NOTHING\x10\x01\x12\x12\n\x0e\x41SKED_SOMEBODY\x10\x02\x32\x88\x04\n\x0eProcessManager\x12N\n\x05Start\x12!.middleware.agent.v1.StartRequest\x1a\".middleware.agent.v1.ProcessStatus\x12L\n\x04Stop\x12 .middleware.agent.v1.StopRequest\x1a\".middleware.agent.v1.ProcessStatus\x12R\n\x07Restart\x12#.middleware.agent.v1.RestartRequest\x1a\".middleware.agent.v1.ProcessStatus\x12P\n\x06Signal\x12\".middleware.agent.v1.SignalRequest\x1a\".middleware.agent.v1.ProcessStatus\x12V\n\tGetStatus\x12%.middleware.agent.v1.GetStatusRequest\x1a\".middleware.agent.v1.ProcessStatus\x12Z\n\x0bWatchStatus\x12%.middleware.agent.v1.GetStatusRequest\x1a\".middleware.agent.v1.ProcessStatus0\x01\x32\x85\x04\n\x05Tools\x12O\n\x07GetRole\x12#.middleware.agent.v1.GetRoleRequest\x1a\x1f.middleware.agent.v1.RoleReport\x12S\n\tWatchRole\x12#.middleware.agent.v1.GetRoleRequest\x1a\x1f.middleware.agent.v1.RoleReport0\x01\x12V\n\nRenewLease\x12&.middleware.agent.v1.RenewLeaseRequest\x1a .middleware.agent.v1.LeaseStatus\x12Q\n\x08\x46\x61ilover\x12$.middleware.agent.v1.FailoverRequest\x1a\x1f.middleware.agent.v1.ToolResult\x12\x61\n\x0cReloadConfig\x12(.middleware.agent.v1.ReloadConfigRequest\x1a\'.middleware.agent.v1.ReloadConfigResult\x12H\n\x03Run\x12\x1f.middleware.agent.v1.RunRequest\x1a\x1e.middleware.agent.v1.RunOutput0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,10 +41,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELOADCONFIGRESULT_CONFIGENTRY']._serialized_options = b'8\001'
   _globals['_RUNREQUEST_ARGUMENTSENTRY']._loaded_options = None
   _globals['_RUNREQUEST_ARGUMENTSENTRY']._serialized_options = b'8\001'
-  _globals['_PROCESSSTATE']._serialized_start=2609
-  _globals['_PROCESSSTATE']._serialized_end=2803
-  _globals['_WRITES']._serialized_start=2805
-  _globals['_WRITES']._serialized_end=2903
+  _globals['_PROCESSSTATE']._serialized_start=2674
+  _globals['_PROCESSSTATE']._serialized_end=2868
+  _globals['_WRITES']._serialized_start=2870
+  _globals['_WRITES']._serialized_end=2968
+  _globals['_ASKED']._serialized_start=2970
+  _globals['_ASKED']._serialized_end=3039
   _globals['_STARTREQUEST']._serialized_start=42
   _globals['_STARTREQUEST']._serialized_end=106
   _globals['_STOPREQUEST']._serialized_start=108
@@ -64,37 +66,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETROLEREQUEST']._serialized_start=990
   _globals['_GETROLEREQUEST']._serialized_end=1006
   _globals['_ROLEREPORT']._serialized_start=1009
-  _globals['_ROLEREPORT']._serialized_end=1473
-  _globals['_RENEWLEASEREQUEST']._serialized_start=1475
-  _globals['_RENEWLEASEREQUEST']._serialized_end=1494
-  _globals['_LEASESTATUS']._serialized_start=1496
-  _globals['_LEASESTATUS']._serialized_end=1540
-  _globals['_FAILOVERREQUEST']._serialized_start=1543
-  _globals['_FAILOVERREQUEST']._serialized_end=1702
-  _globals['_FAILOVERREQUEST_ARGUMENTSENTRY']._serialized_start=1654
-  _globals['_FAILOVERREQUEST_ARGUMENTSENTRY']._serialized_end=1702
-  _globals['_TOOLRESULT']._serialized_start=1705
-  _globals['_TOOLRESULT']._serialized_end=1859
-  _globals['_TOOLRESULT_VALUESENTRY']._serialized_start=1814
-  _globals['_TOOLRESULT_VALUESENTRY']._serialized_end=1859
-  _globals['_PUSHEDFILE']._serialized_start=1861
-  _globals['_PUSHEDFILE']._serialized_end=1922
-  _globals['_RELOADCONFIGREQUEST']._serialized_start=1925
-  _globals['_RELOADCONFIGREQUEST']._serialized_end=2143
-  _globals['_RELOADCONFIGREQUEST_PARAMETERSENTRY']._serialized_start=2094
-  _globals['_RELOADCONFIGREQUEST_PARAMETERSENTRY']._serialized_end=2143
-  _globals['_RELOADCONFIGRESULT']._serialized_start=2146
-  _globals['_RELOADCONFIGRESULT']._serialized_end=2316
-  _globals['_RELOADCONFIGRESULT_CONFIGENTRY']._serialized_start=2271
-  _globals['_RELOADCONFIGRESULT_CONFIGENTRY']._serialized_end=2316
-  _globals['_RUNREQUEST']._serialized_start=2319
-  _globals['_RUNREQUEST']._serialized_end=2518
-  _globals['_RUNREQUEST_ARGUMENTSENTRY']._serialized_start=1654
-  _globals['_RUNREQUEST_ARGUMENTSENTRY']._serialized_end=1702
-  _globals['_RUNOUTPUT']._serialized_start=2520
-  _globals['_RUNOUTPUT']._serialized_end=2606
-  _globals['_PROCESSMANAGER']._serialized_start=2906
-  _globals['_PROCESSMANAGER']._serialized_end=3426
-  _globals['_TOOLS']._serialized_start=3429
-  _globals['_TOOLS']._serialized_end=3946
+  _globals['_ROLEREPORT']._serialized_end=1495
+  _globals['_RENEWLEASEREQUEST']._serialized_start=1497
+  _globals['_RENEWLEASEREQUEST']._serialized_end=1516
+  _globals['_LEASESTATUS']._serialized_start=1518
+  _globals['_LEASESTATUS']._serialized_end=1562
+  _globals['_FAILOVERREQUEST']._serialized_start=1565
+  _globals['_FAILOVERREQUEST']._serialized_end=1724
+  _globals['_FAILOVERREQUEST_ARGUMENTSENTRY']._serialized_start=1676
+  _globals['_FAILOVERREQUEST_ARGUMENTSENTRY']._serialized_end=1724
+  _globals['_TOOLRESULT']._serialized_start=1727
+  _globals['_TOOLRESULT']._serialized_end=1924
+  _globals['_TOOLRESULT_VALUESENTRY']._serialized_start=1879
+  _globals['_TOOLRESULT_VALUESENTRY']._serialized_end=1924
+  _globals['_PUSHEDFILE']._serialized_start=1926
+  _globals['_PUSHEDFILE']._serialized_end=1987
+  _globals['_RELOADCONFIGREQUEST']._serialized_start=1990
+  _globals['_RELOADCONFIGREQUEST']._serialized_end=2208
+  _globals['_RELOADCONFIGREQUEST_PARAMETERSENTRY']._serialized_start=2159
+  _globals['_RELOADCONFIGREQUEST_PARAMETERSENTRY']._serialized_end=2208
+  _globals['_RELOADCONFIGRESULT']._serialized_start=2211
+  _globals['_RELOADCONFIGRESULT']._serialized_end=2381
+  _globals['_RELOADCONFIGRESULT_CONFIGENTRY']._serialized_start=2336
+  _globals['_RELOADCONFIGRESULT_CONFIGENTRY']._serialized_end=2381
+  _globals['_RUNREQUEST']._serialized_start=2384
+  _globals['_RUNREQUEST']._serialized_end=2583
+  _globals['_RUNREQUEST_ARGUMENTSENTRY']._serialized_start=1676
+  _globals['_RUNREQUEST_ARGUMENTSENTRY']._serialized_end=1724
+  _globals['_RUNOUTPUT']._serialized_start=2585
+  _globals['_RUNOUTPUT']._serialized_end=2671
+  _globals['_PROCESSMANAGER']._serialized_start=3042
+  _globals['_PROCESSMANAGER']._serialized_end=3562
+  _globals['_TOOLS']._serialized_start=3565
+  _globals['_TOOLS']._serialized_end=4082
 # @@protoc_insertion_point(module_scope)

@@ -91,6 +91,26 @@ WRITES_REFUSED_HERE: Writes.ValueType  # 3
 """For a reason of this node, its disk, say: another may do better."""
 Global___Writes: _TypeAlias = Writes  # noqa: Y015
 
+class _Asked:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AskedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Asked.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ASKED_UNSPECIFIED: _Asked.ValueType  # 0
+    """Of a tool that does not say which of its steps asks."""
+    ASKED_NOTHING: _Asked.ValueType  # 1
+    ASKED_SOMEBODY: _Asked.ValueType  # 2
+
+class Asked(_Asked, metaclass=_AskedEnumTypeWrapper):
+    """Of a tool that failed: whether what it was to bring about may come all the same (a step's `asks` in the plugin)."""
+
+ASKED_UNSPECIFIED: Asked.ValueType  # 0
+"""Of a tool that does not say which of its steps asks."""
+ASKED_NOTHING: Asked.ValueType  # 1
+ASKED_SOMEBODY: Asked.ValueType  # 2
+Global___Asked: _TypeAlias = Asked  # noqa: Y015
+
 @_typing.final
 class StartRequest(_message.Message):
     """Calls that change something carry a request id (operation's run id and step); a repeat gets the first answer."""
@@ -407,6 +427,7 @@ class RoleReport(_message.Message):
     CREDENTIALS_REFUSED_FIELD_NUMBER: _builtins.int
     FAILOVER_OFF_FIELD_NUMBER: _builtins.int
     CREDENTIALS_CHANGED_FIELD_NUMBER: _builtins.int
+    STOP_REFUSED_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     role: _builtins.str
     """Empty: not known now (engine not running, not answering)."""
@@ -446,6 +467,8 @@ class RoleReport(_message.Message):
     """A sentence, not empty: why the engine's own failover could not replace a lost primary now, as this node sees it."""
     credentials_changed: _builtins.str
     """Not empty: the App's Secret, as it is mounted, holds another password than the one in use. Another text for each edit."""
+    stop_refused: _builtins.bool
+    """The plugin's tool safeToStop says that this node may not be stopped now. False too where there is no such tool."""
     def __init__(
         self,
         *,
@@ -470,10 +493,11 @@ class RoleReport(_message.Message):
         credentials_refused: _builtins.bool = ...,
         failover_off: _builtins.str = ...,
         credentials_changed: _builtins.str = ...,
+        stop_refused: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials_changed", b"credentials_changed", "credentials_refused", b"credentials_refused", "epoch", b"epoch", "failover_off", b"failover_off", "fenced", b"fenced", "follows", b"follows", "incarnation", b"incarnation", "keeps_ending", b"keeps_ending", "last_ready", b"last_ready", "message", b"message", "node", b"node", "now", b"now", "position", b"position", "process", b"process", "ready", b"ready", "refusal", b"refusal", "role", b"role", "sequence", b"sequence", "unsaved", b"unsaved", "volume_full", b"volume_full", "writes", b"writes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials_changed", b"credentials_changed", "credentials_refused", b"credentials_refused", "epoch", b"epoch", "failover_off", b"failover_off", "fenced", b"fenced", "follows", b"follows", "incarnation", b"incarnation", "keeps_ending", b"keeps_ending", "last_ready", b"last_ready", "message", b"message", "node", b"node", "now", b"now", "position", b"position", "process", b"process", "ready", b"ready", "refusal", b"refusal", "role", b"role", "sequence", b"sequence", "stop_refused", b"stop_refused", "unsaved", b"unsaved", "volume_full", b"volume_full", "writes", b"writes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -588,9 +612,11 @@ class ToolResult(_message.Message):
     SUCCESS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
     success: _builtins.bool
     message: _builtins.str
     """A sentence; on failure: which step, what the engine answered."""
+    asked: Global___Asked.ValueType
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -599,10 +625,11 @@ class ToolResult(_message.Message):
         success: _builtins.bool = ...,
         message: _builtins.str = ...,
         values: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        asked: Global___Asked.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "success", b"success", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "message", b"message", "success", b"success", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,6 +24,7 @@ from watcher.roles.monitor import RoleMonitor
 from watcher.roles.moved import MovedRoles
 from watcher.roles.record import RoleRecorder
 from watcher.roles.rules import RoleRules
+from watcher.roles.stops import StopLabels
 from watcher.settings import Settings
 from watcher.status.metadata import MetadataWriter
 from watcher.status.writer import StatusWriter
@@ -44,10 +45,12 @@ async def act(kubernetes: Kubernetes, settings: Settings, lease: LeaderElection)
             def changed(key: AppKey) -> None:
                 recorder.add(key)
                 writer.add(key)
+                stops.add(key)
 
             rules = RoleRules(cluster)
             notifier = Notifier(cluster, settings.installation)
             monitor = RoleMonitor(cluster, agents, rules, changed)
+            stops = StopLabels(cluster, monitor.said)
             suspicions = Suspicions(cluster, settings.installation, notifier.connected)
             failures = FailureDetector(cluster, agents, rules, suspicions, changed, lambda: lease.held)
             moved = MovedRoles(cluster, rules, monitor.epochs)
@@ -58,8 +61,8 @@ async def act(kubernetes: Kubernetes, settings: Settings, lease: LeaderElection)
             metadata = MetadataWriter(cluster)
             cordons = Cordons(cluster, rules, notifier.tell)
             entities = Entities(cluster.apps.list, settings.installation, notifier.connected, notifier.tell)
-            parts = (notifier, recorder, writer, metadata, suspicions, failures, moved, monitor, cordons, entities)
-            for part in parts:
+            parts = (notifier, recorder, writer, metadata, suspicions, failures, moved, stops)
+            for part in (*parts, monitor, cordons, entities):
                 await stack.enter_async_context(part)
             log.info("watching", extra={"apps": len(cluster.apps.list()), "pods": len(cluster.pods.list())})
             await asyncio.Event().wait()

@@ -8,6 +8,7 @@ from temporalio.exceptions import ApplicationError
 from activities.cluster.apply import is_own
 from activities.cluster.gather import together
 from activities.dependencies import Platform
+from api.meta import service_address
 from api.names import app_labels
 from api.steps import Target
 from clients.resources import SERVICE, Manifest
@@ -32,14 +33,8 @@ async def addresses_so_far(platform: Platform, desired: DesiredApp) -> dict[str,
     for name, live in zip(unseen, await together(_own(platform, desired, name) for name in unseen), strict=True):
         if live is not None:
             found[name] = live
-    addresses = {name: address_of(each) for name, each in found.items()}
+    addresses = {name: service_address(each) for name, each in found.items()}
     return {node.name: addresses[node.name] for node in desired.nodes if addresses.get(node.name)}
-
-
-def address_of(service: Manifest | None) -> str:
-    """Empty for one that has none, or is no Service of the kind that nodes have."""
-    address = str(((service or {}).get("spec") or {}).get("clusterIP") or "")
-    return "" if address == "None" else address
 
 
 async def _own(platform: Platform, desired: DesiredApp, name: str) -> Manifest | None:

@@ -15,10 +15,15 @@ ANSWER_WITHIN = 5.0
 
 
 async def node_tools(
-    platform: Platform, desired: DesiredApp, component: DesiredComponent, node: DesiredNode
+    platform: Platform,
+    desired: DesiredApp,
+    component: DesiredComponent,
+    node: DesiredNode,
+    addresses: Mapping[str, str] | None = None,
 ) -> Mapping[str, Tool]:
-    """By name. Raises TemplateFailure, and a retryable ApplicationError while a node has no address."""
-    addresses = await node_addresses(platform, desired)
+    """By name. ``addresses``: of all nodes, where the caller has them. Raises TemplateFailure, and a retryable
+    ApplicationError while a node has no address."""
+    addresses = addresses or await node_addresses(platform, desired)
     context = template_context(desired, component, node, addresses=addresses, bootstrap=None)
     return render_tools(desired, component, context).tools
 

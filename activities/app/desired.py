@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from activities.app.observed import ObservedApp, observe
 from activities.dependencies import Platform, permanent
 from api.app import App
+from api.meta import service_address
 from api.names import app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, Target
@@ -91,7 +92,7 @@ async def begun(platform: Platform, app: App, live: ObservedApp) -> DesiredApp:
         raise permanent(ErrorType.NO_CANDIDATE, f"the first Deploy of App {app.namespace}/{app.name} has made no node")
     bundle = await _bundle(platform, first.spec.plugin.name, first.spec.plugin.version)
     services, _ = await platform.kubernetes.list(SERVICE, app.namespace, labels=app_labels(app.name))
-    reached = {str(each["metadata"]["name"]) for each in services if each["spec"].get("clusterIP")}
+    reached = {str(each["metadata"]["name"]) for each in services if service_address(each)}
     deployments = platform.deployments.list(app.namespace, app_labels(app.name))
     versions = {str(each["metadata"]["name"]): version for each in deployments if (version := version_of(each))}
     return as_begun(first, bundle, live.recorded, reached, versions, agent=platform.agent)

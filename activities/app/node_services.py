@@ -15,13 +15,14 @@ from dataclasses import replace
 
 from temporalio.exceptions import ApplicationError
 
-from activities.agents.addresses import address_of, addresses_so_far, node_addresses
+from activities.agents.addresses import addresses_so_far, node_addresses
 from activities.app.applied_config import note_effective
 from activities.cluster.apply import apply_owned, check_owner
 from activities.cluster.events import tell
 from activities.cluster.gather import together
 from activities.dependencies import Platform
 from api.effective import Effective, noted
+from api.meta import service_address
 from api.names import ANNOTATION_ADDRESS, app_labels
 from api.steps import Target
 from clients.errors import InvalidError
@@ -87,10 +88,10 @@ async def _apply(platform: Platform, target: Target, manifest: Manifest, address
 
 async def _announces_it(platform: Platform, target: Target, live: Manifest, address: str) -> bool:
     """Whether there is nothing to put right: it has the address, or its engine is to announce another."""
-    if address_of(live) == address:
+    if service_address(live) == address:
         return True
     config_map = await platform.kubernetes.get(CONFIG_MAP, str(live["metadata"]["name"]), target.namespace)
-    return _restarts(noted(config_map)) and bool(address_of(live))
+    return _restarts(noted(config_map)) and bool(service_address(live))
 
 
 def _restarts(note: Effective | None) -> bool:
@@ -149,7 +150,7 @@ def changed_addresses(
     found = []
     for node in nodes:
         told, note = announced(deployments.get(node)), noted(maps.get(node))
-        has = address_of(services.get(node))
+        has = service_address(services.get(node))
         if node in services and told and has != told and not _restarts(note):
             found.append(f"Service {node} has the address {has or 'none'}, and its engine announces {told}")
     return found

@@ -116,7 +116,7 @@ async def _refuse_while_in_use(platform: Platform, target: Target, name: str) ->
             ErrorType.CREDENTIALS_LOST,
             f"Secret {target.namespace}/{name} is gone, while {len(running)} nodes run with its passwords; restore it "
             "from a backup, or read the passwords from /etc/middleware-secrets in a running Pod and create it again "
-            f"with the label middleware.io/app={target.app}; then say mw retry {target.app}",
+            f"with the label middleware.io/app={target.app}; it is looked for every few seconds",
         )
 
 

@@ -110,7 +110,7 @@ class Configure:
             nodes.sort(key=lambda node: turns.get(node.name, Turn.BEFORE_PRIMARY))
         rolls = [RollNode(node.name, node.component, node.group, states[node.name].uid) for node in nodes]
         after = restart and ToolName.AFTER_ROLL in await node_tools(
-            self._platform, want.desired, component, component.nodes[0]
+            self._platform, want.desired, component, component.nodes[0], addresses
         )
         return ConfigPlan(component.name, rolls, restart, changed, bool(turns), after), turns
 
@@ -181,7 +181,7 @@ class Configure:
         if note is None:  # somebody has removed it, so only the engine knows whether it has read them at a start
             told = effective(component, values, answers)
             restart = told.differs != dynamic_differs(component, told)
-        cleared = await clearance(platform, target, want.desired, component, node)
+        cleared = await clearance(platform, target, want.desired, component, node, addresses)
         if restart:
             await cleared.may_stop()
             await restart_engine(platform, target, agent, f"{request_id}/restart", "the new parameters")

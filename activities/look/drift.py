@@ -23,6 +23,7 @@ from activities.cluster.gather import together
 from activities.cluster.lost_pods import lost_pods
 from activities.dependencies import Platform
 from activities.look.astray import strayed
+from api.meta import service_address
 from api.names import agent_tls_name, app_labels, credentials_name
 from clients.resources import (
     CONFIG_MAP,
@@ -49,6 +50,11 @@ Live = dict[str, Manifest]
 class Missing(str):
     """A sentence on what is not there: an operation at work may wait for that without end, so it makes room for a
     Repair (``AppSnapshot.missing``). Decided here, where it is found; no word of the sentence counts."""
+
+
+class Lost(Missing):
+    """Of what nobody but a person can put back, and no watch tells when that is done: it is looked for again and again
+    (``AppSnapshot.lost``)."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +203,7 @@ def _compared(wanted: Manifest, live: Live) -> list[str]:
 def _missing_secrets(desired: DesiredApp, live: Live, authority: KeyPair) -> Iterator[str]:
     name = credentials_name(desired.name)
     if desired.credentials and name not in live:
-        yield Missing(f"Secret {name} is missing")
+        yield Lost(f"Secret {name} is missing")
     elif desired.credentials:
         present = live[name].get("data") or {}
         lacking = [each.name for each in desired.credentials if not present.get(each.name)]
@@ -244,9 +250,9 @@ def _changed_config_map(node: str, live: Live) -> str:
 
 
 async def _config_maps(desired: DesiredApp, live: Live, services: Live) -> list[str]:
-    if any(node.name not in services for node in desired.nodes):
+    addresses = {node.name: service_address(services.get(node.name)) for node in desired.nodes}
+    if not all(addresses.values()):
         return []  # the Services are drift already, and without their addresses nothing can be rendered
-    addresses = {node.name: str(services[node.name]["spec"].get("clusterIP", "")) for node in desired.nodes}
     found = []
     for component in desired.components:
         rendered = await rendered_config_maps(desired, component, component.nodes, addresses, live, bootstrap=None)

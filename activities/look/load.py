@@ -16,7 +16,7 @@ from activities.app.observed import ObservedApp, observe
 from activities.app.retained_volumes import unreadable_beginnings, unreadable_volumes
 from activities.dependencies import Platform
 from activities.look.astray import end_moves_left, is_false, unwritable
-from activities.look.drift import AppObjects, Missing, find_drift, find_first_drift, list_objects
+from activities.look.drift import AppObjects, Lost, Missing, find_drift, find_first_drift, list_objects
 from activities.look.rebuild_state import STATE_LOST, rebuild_state
 from activities.roles.drain import evacuations
 from activities.rollout.volumes import expandable_groups, growable, unknown_classes
@@ -288,6 +288,7 @@ def _snapshot(
         credentials=credentials,
         drift=[str(each) for each in drift or []],
         missing=[str(each) for each in drift or [] if isinstance(each, Missing)],
+        lost=any(isinstance(each, Lost) for each in drift or []),
         evacuations=leaving or [],
         told_generation=told_generation,
         told=told,

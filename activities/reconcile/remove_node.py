@@ -33,6 +33,7 @@ from activities.roles import fencing
 from activities.rollout.clearance import Clearance
 from api.app import DeletionPolicy
 from api.group import MemberState
+from api.meta import service_address
 from api.names import app_labels, group_name, node_ordinal
 from api.steps import ErrorType, NodeStep, Step, Target
 from api.tools import Tool, ToolName
@@ -143,7 +144,7 @@ class RemoveNode:
             return  # it was forgotten: its address is what the others know it by, and goes last
         arguments = {
             "node": step.node,
-            "address": str(service["spec"].get("clusterIP", "")),
+            "address": service_address(service),
             "id": str(_id_of(want, step)),
         }
         failed = []

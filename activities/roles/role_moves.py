@@ -43,8 +43,9 @@ _BEFORE_THE_TOOL = frozenset({grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCo
 
 
 class NothingAskedError(ApplicationError):
-    """The candidate has not taken over and will not by this call: its agent refused before ``failover`` ran. Of a tool
-    that ran and failed nobody knows that: what it has asked for may still come."""
+    """The candidate has not taken over and will not by this call: its agent refused before ``failover`` ran, or that
+    failed and says that nothing comes of it. Of any other failure nobody knows that: what the tool has asked for may
+    still come."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ class RoleMover:
             failure = NothingAskedError if error.code in _BEFORE_THE_TOOL else ApplicationError
             raise failure(f"{candidate.node} has not taken over: {error}") from error
         if not result.success:
-            raise ApplicationError(f"{candidate.node} has not taken over: {result.message}")
+            failure = NothingAskedError if result.asked == agent_pb2.ASKED_NOTHING else ApplicationError
+            raise failure(f"{candidate.node} has not taken over: {result.message}")
 
     async def labelled(self, target: Target, component: DesiredComponent, candidate: str) -> None:
         """Until the Service leads to the new node. Without a watcher it never will; clients retry until one is back."""

@@ -10,8 +10,9 @@
    do not follow.
 6. Exactly one node is writable, or the step fails and says who is.
 Any failure before 4 lifts the fence and leaves everything as it was. So does a candidate whose agent refuses before its
-tool runs. Where ``failover`` itself fails the fence stays until it lifts itself: what the tool has asked for, of a
-Sentinel say, may come later, and by its failure nobody can tell whether it has asked.
+tool runs, and one whose ``failover`` fails and says that nothing comes of it (a step's ``asks``). Where it has asked,
+of a Sentinel say, or does not tell, the candidate is looked at for a while: if it has taken over, the step goes on.
+Else the fence stays until it lifts itself, or until a later attempt: what was asked for may still come.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ _FOLLOW_ATTEMPTS = 2 * _ATTEMPTS
 """Then the role has moved for two minutes, and an operator decides about replicas that do not follow. Not about the
 source: until it follows it may take itself for writable."""
 _LEVEL_EVERY = 0.05
+_COMES_WITHIN, _COMES_EVERY = 3.0, 0.3
+"""Seconds, of a candidate whose ``failover`` has failed."""
 _CANDIDATE_WITHIN = 60.0
 
 
@@ -207,6 +210,9 @@ class Switchover(RoleMover):
                 if fence.noted.first:  # else an earlier attempt may have asked it
                     await self._undo_fence(move, nodes.agents[move.source], fence.noted)
                 raise
+            except ApplicationError:
+                if not await self._has_taken_over(move, component):
+                    raise
         await self.labelled(move.target, component, move.candidate)
         failures = await self._follow(move, nodes, addresses[move.candidate])
         await self._verify(move, component)
@@ -217,6 +223,17 @@ class Switchover(RoleMover):
             if move.source not in failures and activity.info().attempt > _FOLLOW_ATTEMPTS:
                 raise permanent(ErrorType.TOOL_REFUSED, message)
             raise ApplicationError(message)
+
+    async def _has_taken_over(self, move: Move, component: DesiredComponent) -> bool:
+        """Though ``failover`` has failed: what it asked for may have come meanwhile, or come soon."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _COMES_WITHIN
+        while True:
+            if move.candidate in (await self.nodes(move.target, component)).holders():
+                return True
+            if loop.time() > deadline:
+                return False
+            await asyncio.sleep(_COMES_EVERY)
 
     async def _bounded(self, move: Move, nodes: Nodes, moves: Sequence[RoleMove]) -> None:
         """Until the role has moved there is an end of trying; then an operator decides, and the way back is open.

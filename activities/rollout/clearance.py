@@ -91,9 +91,15 @@ class Clearance:
 
 
 async def clearance(
-    platform: Platform, target: Target, desired: DesiredApp, component: DesiredComponent, node: DesiredNode
+    platform: Platform,
+    target: Target,
+    desired: DesiredApp,
+    component: DesiredComponent,
+    node: DesiredNode,
+    addresses: Mapping[str, str] | None = None,
 ) -> Clearance:
-    return Clearance(platform, target, node.name, await node_tools(platform, desired, component, node))
+    """``addresses``: as for ``node_tools``."""
+    return Clearance(platform, target, node.name, await node_tools(platform, desired, component, node, addresses))
 
 
 def one_by_one(tools: Collection[str]) -> bool:

@@ -32,12 +32,21 @@ class LoginRefusedError(EngineError):
 
 class ToolError(Exception):
     """A sentence for an operator: tool, step, expectation, answer. Secrets are masked. ``values``: of its result, what
-    was known by then. ``login_refused``: it failed since a peer did not accept the login."""
+    was known by then. ``login_refused``: it failed since a peer did not accept the login. ``asked``: whether what the
+    tool was to bring about may come all the same; None where it does not say."""
 
-    def __init__(self, message: str, values: Mapping[str, str] | None = None, *, login_refused: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        values: Mapping[str, str] | None = None,
+        *,
+        login_refused: bool = False,
+        asked: bool | None = None,
+    ) -> None:
         super().__init__(message)
         self.values = values or {}
         self.login_refused = login_refused
+        self.asked = asked
 
 
 def shown(text: str, mask: Mask, longest: int = _SHOWN) -> str:

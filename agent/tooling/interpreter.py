@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from agent.document import Sequence, Step, Tool, Toolbox
@@ -89,16 +88,16 @@ class Interpreter:
             return Outcome(self.secrets.masked(_values(result)), result)
         except TimeoutError as error:
             late = f"tool {name}, {run.position}: not finished within the tool's {tool.timeout:g} s"
-            raise ToolError(late, self._known(tool, scope)) from error
+            raise ToolError(late, self._known(tool, scope), asked=_asked(run, tool)) from error
         except (StepError, ExpressionError, PathRefusedError, OSError, ValueError) as error:
             failed = self.secrets.mask(f"tool {name}, {run.position}: {error}")
             refused = isinstance(error, LoginRefusedError)
-            raise ToolError(failed, self._known(tool, scope), login_refused=refused) from error
+            raise ToolError(failed, self._known(tool, scope), login_refused=refused, asked=_asked(run, tool)) from error
         except Exception as error:
             # Nobody has thought of it. A tool that fails is told to whoever waits for it; any other error is told to
             # nobody, and the last report of the node would go on to be taken for its state.
             failed = self.secrets.mask(f"tool {name}, {run.position}: {type(error).__name__}: {error}")
-            raise ToolError(failed, self._known(tool, scope)) from error
+            raise ToolError(failed, self._known(tool, scope), asked=_asked(run, tool)) from error
         finally:
             if pool is None:
                 own_pool.close()
@@ -128,7 +127,9 @@ class _Run:
     depth: int = 0
     turn: float = 0.0
     """When others have theirs."""
-    clock: Callable[[], float] = time.monotonic
+    asked: bool = False
+    """Whether a step with ``asks: true`` has begun, and none with ``asks: false`` has succeeded since."""
+    clock: Callable[[], float] = field(init=False)
 
     def __post_init__(self) -> None:
         self.clock = asyncio.get_running_loop().time
@@ -246,6 +247,11 @@ class _Run:
             await asyncio.sleep(step.every)
 
     async def _attempt(self, step: Step, scope: Scope) -> None:
+        self.asked = self.asked or step.asks is True
+        await self._act(step, scope)
+        self.asked = self.asked and step.asks is not False
+
+    async def _act(self, step: Step, scope: Scope) -> None:
         value = await self._value(step, scope)
         found = _apart(step.as_, value, scope.secrets.mask) if len(step.as_) > 1 else dict.fromkeys(step.as_, value)
         scope.found |= found
@@ -296,6 +302,24 @@ def _failure(error: StepError | ExpressionError) -> Failure:
     if isinstance(error, EngineError):
         return Failure(str(error), sqlstate=error.sqlstate, errno=error.errno, message=error.message)
     return Failure(str(error))
+
+
+def _asked(run: _Run, tool: Tool) -> bool | None:
+    """Whether what ``tool`` was to bring about may come though it failed; None where none of its steps tells."""
+    return run.asked if _says_who_asks(tool.steps, run.sequences, frozenset()) else None
+
+
+def _says_who_asks(steps: tuple[Step, ...], sequences: Mapping[str, Sequence], seen: frozenset[str]) -> bool:
+    for step in steps:
+        if step.asks:
+            return True
+        inner = (*step.steps, *step.else_, *step.on_failure)
+        if step.call and step.call not in seen and step.call in sequences:
+            seen |= {step.call}
+            inner += sequences[step.call].steps
+        if _says_who_asks(inner, sequences, seen):
+            return True
+    return False
 
 
 def _apart(names: tuple[str, ...], value: Any, mask: Mask) -> dict[str, Any]:

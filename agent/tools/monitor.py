@@ -69,6 +69,7 @@ class Report:
     credentials_refused: bool = False
     credentials_changed: str = ""
     failover_off: str = ""
+    stop_refused: bool = False
 
 
 _NEWS = attrgetter(*({each.name for each in fields(Report)} - {"position", "last_ready"}))
@@ -334,6 +335,7 @@ class Monitor:
             refusal=checked.refusal,
             credentials_refused=found.credentials_refused or checked.credentials_refused,
             credentials_changed=checked.credentials_changed,
+            stop_refused=checked.stop_refused,
             sequence=before.sequence,
         )
         if _NEWS(report) == _NEWS(before):

@@ -38,6 +38,7 @@ RELOAD = "reloadConfig"
 """A push, which runs it, and whoever runs it by hand wait for each other."""
 _log = logging.getLogger(__name__)
 _CANCELLED_WITHIN = 0.05
+_ASKED = {None: pb.ASKED_UNSPECIFIED, False: pb.ASKED_NOTHING, True: pb.ASKED_SOMEBODY}
 Context = aio.ServicerContext[Any, Any]
 
 
@@ -143,7 +144,9 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
     ) -> pb.ToolResult:
         try:
             outcome = await self._run(name, arguments, lines, traced=traced)
-        except (ToolError, DocumentError) as error:
+        except ToolError as error:
+            return pb.ToolResult(success=False, message=str(error), asked=_ASKED[error.asked])
+        except DocumentError as error:
             return pb.ToolResult(success=False, message=str(error))
         await self._monitor.poll()  # whoever watches learns of a changed role before the caller does
         kept = "; the lease is out, so the fence stays until it is renewed" if self._lease.keeps_fenced(name) else ""
@@ -259,4 +262,5 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
             credentials_refused=report.credentials_refused,
             credentials_changed=report.credentials_changed,
             failover_off=report.failover_off,
+            stop_refused=report.stop_refused,
         )

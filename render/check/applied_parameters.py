@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from api.app import Scalar
 from api.effective import Effective, noted
-from api.meta import Manifest
+from api.meta import Manifest, service_address
 from api.reconfigure import ParameterDiffers
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
 from render.manifests.deployments import digest
@@ -104,7 +104,7 @@ def compared(
     desired: DesiredApp, config_maps: Mapping[str, Manifest], services: Mapping[str, Manifest]
 ) -> Iterator[tuple[str, Effective, Effective]]:
     """Each node of which something is noted: what is noted, and what its files say."""
-    addresses = {name: str(each["spec"].get("clusterIP", "")) for name, each in services.items()}
+    addresses = {name: address for name, each in services.items() if (address := service_address(each))}
     if any(node.name not in addresses for node in desired.nodes):
         return
     for component in desired.components:

@@ -6,7 +6,8 @@ not on a node with a database under it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from render.lint.names import tool_names
 from render.lint.raw_parameters import any_text
@@ -27,7 +28,12 @@ def lint(files: Mapping[str, str], origin: str = "") -> list[Problem]:
     problems = [*read.problems, *_long_lines(files)]
     if read.bundle is not None:
         problems += _of_bundle(read.bundle, good=not read.problems)
-    return sorted(dict.fromkeys(problems), key=lambda each: (each.file, each.line, each.column))
+    return sorted(_once(problems), key=lambda each: (each.file, each.line, each.column))
+
+
+def _once(problems: Iterable[Problem]) -> Iterable[Problem]:
+    """What stands under a YAML anchor is read at each of its aliases, and is one mistake at one place."""
+    return {(replace(each, path="") if each.line else each): each for each in reversed([*problems])}.values()
 
 
 def errors(problems: list[Problem]) -> list[Problem]:

@@ -6,8 +6,11 @@
 2. Any other component is taken for one that needs a majority of itself: ``minAvailable`` keeps that, whatever
    ``maxUnavailable`` says, and counts nodes that have no Pod at all.
 3. A single node has none. It cannot be spared, so a budget would only hold up the drain for ever.
+4. Where the plugin has ``safeToStop``, one more forbids the eviction of each node that says no. The watcher gives its
+   Pod a label (``watcher.roles.stops``), by which the Pod leaves the budget of the others; whoever holds a writable
+   role stays in the first.
 
-The two of one component never select the same Pod: the eviction API answers such a Pod with an error for good.
+Those of one component never select the same Pod: the eviction API answers such a Pod with an error for good.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 from api.meta import Manifest
-from api.names import LABEL_ROLE, app_labels, writable_budget_name
+from api.names import LABEL_ROLE, LABEL_STOP, app_labels, unsafe_budget_name, writable_budget_name
 from api.tools import ToolName
 from render.desired.app import DesiredApp, DesiredComponent
 from render.manifests.labels import metadata, object_labels
@@ -35,21 +38,20 @@ def disruption_budgets(
     most = min(group.spec.rolling_update.max_unavailable for group in component.groups)
     labels = app_labels(desired.name, component.name)
     roles = moved_roles(desired, component)
-    if not roles:
-        kept = nodes - min(most, minority(nodes))
-        specs = {component.resource_name: {"minAvailable": kept, "selector": {"matchLabels": labels}}}
-    else:
-        # Not minAvailable: for a moment nobody may hold the role, and then one Pod more is counted here.
-        specs = {
-            component.resource_name: {
-                "maxUnavailable": min(most, spared(component)),
-                "selector": _selector(labels, "NotIn", roles),
-            },
-            writable_budget_name(desired.name, component.name): {
-                "maxUnavailable": 0,
-                "selector": _selector(labels, "In", roles),
-            },
-        }
+    others = [_with_role("NotIn", roles)] if roles else []
+    asked = ToolName.SAFE_TO_STOP in _tools(desired, component)
+    may_stop = [{"key": LABEL_STOP, "operator": "DoesNotExist"}] if asked else []
+    # With roles not minAvailable: for a moment nobody may hold the role, and then one Pod more is counted here.
+    most = min(most, spared(component) if roles else minority(nodes))
+    counted = {"maxUnavailable": most} if roles else {"minAvailable": nodes - most}
+    specs = {component.resource_name: {**counted, "selector": _selector(labels, [*others, *may_stop])}}
+    if roles:
+        name = writable_budget_name(desired.name, component.name)
+        specs[name] = {"maxUnavailable": 0, "selector": _selector(labels, [_with_role("In", roles)])}
+    if asked:
+        name = unsafe_budget_name(desired.name, component.name)
+        refusing = {"key": LABEL_STOP, "operator": "Exists"}
+        specs[name] = {"maxUnavailable": 0, "selector": _selector(labels, [*others, refusing])}
     return [
         {
             "apiVersion": api_version,
@@ -74,9 +76,13 @@ def minority(nodes: int) -> int:
     return max((nodes - 1) // 2, 1)
 
 
-def _selector(labels: dict[str, str], operator: str, roles: list[str]) -> dict[str, Any]:
+def _selector(labels: dict[str, str], expressions: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"matchLabels": labels, **({"matchExpressions": expressions} if expressions else {})}
+
+
+def _with_role(operator: str, roles: list[str]) -> dict[str, Any]:
     """``NotIn`` also selects Pods without a role: those that have just started, or whose engine is down."""
-    return {"matchLabels": labels, "matchExpressions": [{"key": LABEL_ROLE, "operator": operator, "values": roles}]}
+    return {"key": LABEL_ROLE, "operator": operator, "values": roles}
 
 
 def exclusive_roles(component: DesiredComponent) -> list[str]:
@@ -89,8 +95,14 @@ def moved_roles(desired: DesiredApp, component: DesiredComponent) -> list[str]:
     roles, nodes = exclusive_roles(component), component.nodes
     if not roles or len(nodes) < 2:
         return []
+    return roles if ToolName.FENCE in _tools(desired, component) else []
+
+
+def _tools(desired: DesiredApp, component: DesiredComponent) -> frozenset[str]:
+    """Names of those that the component's nodes have."""
+    nodes = component.nodes
     key = (desired.bundle.digest, desired.topology, component.name, nodes[0].runtime_version, len(nodes))
-    return roles if _has_fence(_Question(*key, asked=(desired, component))) else []
+    return _names_of_tools(_Question(*key, asked=(desired, component)))
 
 
 @dataclass(frozen=True)
@@ -105,9 +117,9 @@ class _Question:
     asked: tuple[DesiredApp, DesiredComponent] = field(compare=False)
 
 
-@lru_cache(maxsize=64)
-def _has_fence(question: _Question) -> bool:
+@lru_cache(maxsize=256)
+def _names_of_tools(question: _Question) -> frozenset[str]:
     desired, component = question.asked
     addresses = stand_in_addresses(desired)
     context = template_context(desired, component, component.nodes[0], addresses=addresses, bootstrap=None)
-    return ToolName.FENCE in render_tools(desired, component, context).tools
+    return frozenset(map(str, render_tools(desired, component, context).tools))

@@ -36,6 +36,8 @@ class Said:
     failover_off: str = ""
     keeps_ending: str = ""
     """Why its engine ends again and again, a sentence; empty where it does not."""
+    stop_refused: bool = False
+    """By the plugin's word the node may not be stopped now."""
     unreadable: str = ""
     """Why its engine may not be given its volume, a sentence; empty where it may."""
 
@@ -55,6 +57,7 @@ def said_after(known: Said | None, heard: Heard, now: float) -> Said:
         credentials_refused=report.credentials_refused,
         credentials_changed=report.credentials_changed,
         failover_off=report.failover_off,
+        stop_refused=report.stop_refused,
         keeps_ending=(report.message or "it does not say why") if report.keeps_ending else "",
         unreadable=report.message if report.process == agent_pb2.UNREADABLE else "",
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from api.app import Phase
+from api.meta import service_address
 from api.names import LABEL_COMPONENT, LABEL_NODE, component_name, role_service_name
 from clients.resources import Manifest
 from watcher.cache import apps, pods
@@ -92,7 +93,7 @@ def _outlived(snapshot: Snapshot, pod: Manifest, role: str, counts: Manifest) ->
 
 def _node(snapshot: Snapshot, name: str, pod: Manifest | None, claims: str) -> NodeFacts:
     service = next((s for s in snapshot.services if s["metadata"]["name"] == name), None)
-    address = str(((service or {}).get("spec") or {}).get("clusterIP") or "")
+    address = service_address(service)
     announced, differing = snapshot.announced.get(name, ""), snapshot.differing.get(name, ())
     known = NodeFacts(
         name,

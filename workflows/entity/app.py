@@ -153,7 +153,7 @@ class AppWorkflow:
                 lambda: self._state.notice or bool(self._state.queue), timeout=pause, timeout_summary="resync"
             )
         except TimeoutError:
-            self._state.notice = self._resync = True
+            self._state.notice, self._resync = True, not self._state.lost
 
     def _may_continue_as_new(self) -> bool:
         info = workflow.info()

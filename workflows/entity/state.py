@@ -19,6 +19,9 @@ from workflows.entity.planner import Failure, Memory
 SCHEMA = 1
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=5), timedelta(hours=1)
 """After an operation that failed for good: somebody may have removed the cause without touching the App."""
+LOST_EVERY = timedelta(seconds=15)
+"""How often it is looked whether a person has put back what was lost. No watch tells it: the right to watch one Secret
+is the right to read all Secrets of a namespace."""
 CLEARED_FOR = timedelta(seconds=20)
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 QUEUE_LIMIT = 50
@@ -110,6 +113,8 @@ class EntityState:
     move_retry_at: str = ""
     reliefs: dict[str, Relief] = field(default_factory=dict)
     """By component."""
+    lost: bool = False
+    """``AppSnapshot.lost`` of the last look."""
 
     def memory(self, snapshot: AppSnapshot, now: datetime) -> Memory:
         """What the planner has to know of the past. Forgets what the snapshot shows to be over."""
@@ -117,6 +122,8 @@ class EntityState:
         # Before a failover, and of a refused spec, nobody has looked for nodes that are not as recorded yet.
         whole = _whole(snapshot) and not snapshot.refusal and lost is None
         looked = not snapshot.refusal and lost is None
+        if looked:
+            self._look_for_the_lost(snapshot, now)
         if whole or not snapshot.exists or snapshot.deleting:
             self.halfway = ""
         if lost is None:
@@ -156,6 +163,13 @@ class EntityState:
         called_for |= {OperationType.SWITCHOVER} if snapshot.evacuations else set()
         self.paused_type = self.paused_type if self.paused_type in called_for else ""
         self.aborted_type = self.aborted_type if self.aborted_type in called_for else ""
+
+    def _look_for_the_lost(self, snapshot: AppSnapshot, now: datetime) -> None:
+        """What failed without what was lost begins again when that is back; not what an operator has ended."""
+        if self.lost and not snapshot.lost:
+            self.retry_at = now.isoformat() if self.retry_at else ""
+            self.repair_retry_at = ""
+        self.lost = snapshot.lost
 
     def asked_for(self, operation: str) -> bool:
         """Whether somebody has started one by hand that has not begun."""
@@ -252,6 +266,8 @@ class EntityState:
         alarms = [datetime.fromisoformat(at) for at in (self.retry_at, self.move_retry_at, *reliefs) if at]
         if self.anew:
             alarms.append(self.try_again_at())
+        if self.lost:
+            alarms.append(looked + LOST_EVERY)
         if (lost := self.failovers.next_at()) is not None:
             alarms.append(lost)
         coming = [each for each in alarms if each > looked]

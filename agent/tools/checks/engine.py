@@ -1,9 +1,11 @@
-"""Whether the engine takes writes, and whether it accepts the credentials that the App's Secret holds now.
+"""Whether the engine takes writes, whether it accepts the credentials that the App's Secret holds now, and whether its
+node may be stopped.
 
-Both are facts that nobody needs for the next step, so no poll waits for them: an engine whose writes are held back by a
-fence does not answer the question whether it takes them. Credentials are tried on a connection of their own, when the
-Secret has changed and else once a minute, should somebody have changed the engine's: those connections that are open
-were let in by the former ones, and stay.
+These are facts that nobody needs for the next step, so no poll waits for them: an engine whose writes are held back by
+a fence does not answer the question whether it takes them, and ``safeToStop`` may take long. Whoever stops a node by
+plan asks that himself; this answer is for evictions, which ask nobody but a budget. Credentials are tried on a
+connection of their own, when the Secret has changed and else once a minute, should somebody have changed the engine's:
+those connections that are open were let in by the former ones, and stay.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -26,8 +28,9 @@ from agent.tooling.interpreter import Interpreter
 
 _log = logging.getLogger(__name__)
 EVERY = 2.0
+ASK_STOP_EVERY = 5.0
 TRY_CREDENTIALS_EVERY = 60.0
-TAKES_WRITES = "takesWrites"
+TAKES_WRITES, SAFE_TO_STOP = "takesWrites", "safeToStop"
 _ASKS_THE_ENGINE = ("getRole", "ready")
 """Tools that log in, the first that there is."""
 
@@ -51,10 +54,11 @@ class Checked:
     credentials_refused: bool = False
     credentials_changed: str = ""
     """As ``Secrets.changed``."""
+    stop_refused: bool = False
 
 
 class EngineChecks:
-    """``run`` looks every 2 s; ``found`` is what it saw last of the process that runs."""
+    """``run`` looks every 2 s, and every 5 s at the last; ``found`` is what it saw last of the process that runs."""
 
     def __init__(self, documents: DocumentStore, interpreter: Interpreter, board: StatusBoard) -> None:
         self.found = Checked()
@@ -76,12 +80,17 @@ class EngineChecks:
 
     async def run(self) -> None:
         """Until cancelled. A failing look is logged, never fatal."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._again_and_again(self._look, EVERY))
+            both.create_task(self._again_and_again(self._ask_stop, ASK_STOP_EVERY))
+
+    async def _again_and_again(self, look: Callable[[], Awaitable[None]], every: float) -> None:
         while True:
             try:
-                await self._look()
+                await look()
             except Exception:
                 _log.exception("the engine cannot be looked at")
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(every)
 
     async def _look(self) -> None:
         status = self._board.status
@@ -101,7 +110,26 @@ class EngineChecks:
         writes, refusal = await self._takes_writes(bundle.document, names)
         changed = self._interpreter.secrets.changed()
         if process == self._process:
-            await self._saw(Checked(writes, refusal, refused, changed))
+            await self._saw(Checked(writes, refusal, refused, changed, self.found.stop_refused))
+
+    async def _ask_stop(self) -> None:
+        """Of one that cannot be asked nobody knows: its stop may be its remedy."""
+        status = self._board.status
+        process = (status.pid, status.starts)
+        if not status.alive:
+            return
+        try:
+            document = (bundle := self._documents.effective()).document
+        except DocumentError:
+            return
+        refused = False
+        if SAFE_TO_STOP in document.tools:
+            try:
+                await self._interpreter.run(SAFE_TO_STOP, document.toolbox, node_names(bundle, None))
+            except ToolError:
+                refused = True
+        if process == self._process:
+            await self._saw(replace(self.found, stop_refused=refused))
 
     async def _saw(self, found: Checked) -> None:
         if found != self.found:

@@ -87,13 +87,13 @@ ACTION = {
 MODIFIERS = {
     "name": "a", "when": "b", "to": "me", "at": "c", "reply": ["table"], "refusals": "value", "as": ["d", "e"],
     "expect": "g", "until": "h", "every": 0.25, "within": 9.0, "optional": True, "timeout": 3.0,
-    "else": [{"fail": "other"}], "onFailure": [{"fail": "third"}],
+    "else": [{"fail": "other"}], "onFailure": [{"fail": "third"}], "asks": True,
 }  # fmt: skip
 STEPS = [
     *({name: value} for name, value in ACTION.items()),
     MODIFIERS | {"forEach": "f", "into": "all", "call": "found", "with": {"x": 1}},
     {"mysql": "SELECT :x", "args": {"x": None}},
-    {"firstOf": "f", "fail": "x"},
+    {"firstOf": "f", "fail": "x", "asks": False},
 ]
 TOOLBOX = {
     "connections": {

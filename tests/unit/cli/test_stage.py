@@ -18,6 +18,7 @@ from cli import rendering
 from cli.session import CommandError
 from cli.stage import NextStage, said
 from clients.kubernetes import Kubernetes
+from render.manifests.deployments import POD_HASH, TEMPLATE_HASH
 from tests.unit.activities.support.cluster import World
 from tests.unit.render.support import DEFINITION, manifest, shelf, store
 
@@ -56,6 +57,43 @@ async def test_an_edit_by_hand_is_what_would_be_put_back(world: World) -> None:
     assert stage.operation == "Repair"
     assert list(changes) == ["Group books-store-g"]
     assert {"-  image: evil:1", "+  image: shelf:1"} <= set(changes["Group books-store-g"].diff)
+
+
+async def told(world: World, **spec: Any) -> str:
+    """As the command says it."""
+    kubernetes = cast(Kubernetes, world.cluster)
+    stage, live = await rendering.next_objects(kubernetes, manifest(**{**RUNS, **spec}), AgentBundle(image="agent:2"))
+    return said(
+        stage, differs=True, drift=await rendering.drift_of(kubernetes, stage, live, AgentBundle(image="agent:2"))
+    )
+
+
+async def test_what_somebody_has_changed_is_put_back_before_the_spec_goes_on_and_it_says_so(world: World) -> None:
+    assert (await told(world, runtimeVersion="2")).startswith("Upgrade: ")
+    live = world.object("Service", "books-store")
+    world.cluster.put({**live, "spec": {**live["spec"], "selector": {}}})
+    sentence = await told(world, runtimeVersion="2")
+    assert sentence.startswith("Repair: Service books-store was changed; then Upgrade: ")
+    loaded = await world.load()
+    assert loaded.drift == ["Service books-store was changed: spec.selector"], "as the platform sees it"
+
+
+async def test_of_a_paused_app_it_says_that_nothing_is_carried_out(world: World) -> None:
+    sentence = await told(world, runtimeVersion="2", paused=True)
+    assert sentence.startswith("paused: nothing is changed until spec.paused is false; then Upgrade: ")
+
+
+async def test_an_edited_annotation_of_a_deployment_shows_no_other_pod(world: World) -> None:
+    """By the annotation it looked as if the Pod was of another record, and its template as if it were to stay."""
+    live = world.object("Deployment", "books-store-g-0")
+    notes = {**live["metadata"]["annotations"], POD_HASH: "edited", TEMPLATE_HASH: "edited"}
+    grace = {"terminationGracePeriodSeconds": 1}
+    template = {**live["spec"]["template"], "spec": {**live["spec"]["template"]["spec"], **grace}}
+    changed = {**live, "metadata": {**live["metadata"], "annotations": notes}}
+    world.cluster.put({**changed, "spec": {**live["spec"], "template": template}})
+    stage, changes = await rendered(world)
+    assert stage.operation == "Repair"
+    assert "-      terminationGracePeriodSeconds: 1" in changes["Deployment books-store-g-0"].diff
 
 
 async def test_of_several_changes_the_next_part_and_what_comes_after(world: World) -> None:

@@ -68,8 +68,8 @@ class Engine:
     def data(self) -> Path:
         return self.node.directory / "data"
 
-    async def start(self) -> None:
-        """As agent 1 does: ``preStart``, files, process."""
+    async def start(self, before_process: Callable[[], Awaitable[Any]] | None = None) -> None:
+        """As agent 1 does: ``preStart``, files, process; what is awaited before the last as on a slow machine."""
         environment = {"MW_SECRETS_DIR": str(self.node.directory / "secrets"), "MW_DATA_DIR": str(self.data)}
         settings, secrets = Settings.from_environment(environment), Secrets(self.node.directory / "secrets")
         for directory in ("conf", "data"):
@@ -91,6 +91,8 @@ class Engine:
         conf = self.data / "conf" / ("redis.conf" if self.component == SERVER else "sentinel.conf")
         mode = [] if self.component == SERVER else ["--sentinel"]
         self.tilt = 0
+        if before_process is not None:
+            await before_process()
         with (self.node.directory / "log").open("a") as log:
             self.process = await asyncio.create_subprocess_exec(program, str(conf), *mode, stdout=log, stderr=log)
 

@@ -41,3 +41,15 @@ async def test_what_somebody_else_has_made_of_the_name_is_no_address_of_the_node
     world.cluster.put(service)
     with pytest.raises(ApplicationError, match=f"Service {NODES[0]} has no address yet"):
         await addresses(world)
+
+
+async def test_a_headless_service_is_no_address_of_a_node(world: World) -> None:
+    """Its field says "None", which is a text; files were rendered with it, and peers told of it."""
+    service = copy.deepcopy(world.object("Service", NODES[0]))
+    service["spec"]["clusterIP"] = "None"
+    world.cluster.put(service)
+    with pytest.raises(ApplicationError, match=f"Service {NODES[0]} has no address yet"):
+        await addresses(world)
+    found = await world.load()
+    assert not any("ConfigMap" in each for each in found.drift), "nothing is rendered with what is no address"
+    assert found.operation == "", "nor compared with what the engines were given"

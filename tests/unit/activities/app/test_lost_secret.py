@@ -11,9 +11,11 @@ from tests.unit.activities.support.cluster import NAME, World
 from tests.unit.render.support import store
 
 
-async def test_whoever_puts_it_back_is_told_how_the_operation_begins_at_once() -> None:
-    """It tries again by itself, but up to five minutes later."""
+async def test_whoever_is_to_put_it_back_is_told_how() -> None:
     world = await World(runtimeVersion="1", components=store(replicas=2)).deployed()
     world.cluster.remove(world.object("Secret", credentials_name(NAME)))
-    with pytest.raises(ApplicationError, match=f"create it again .*; then say mw retry {NAME}$"):
+    with pytest.raises(
+        ApplicationError,
+        match=r"create it again .*; it is looked for every few seconds$",
+    ):
         await world.carry_out(OperationType.REPAIR)

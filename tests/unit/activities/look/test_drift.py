@@ -282,6 +282,16 @@ async def test_a_password_that_somebody_took_out_of_the_secret_is_put_back() -> 
     assert (await world.load()).drift == []
 
 
+async def test_that_the_secret_itself_is_gone_is_known_as_something_that_only_a_person_puts_back() -> None:
+    world = await World(components=store(replicas=2)).deployed()
+    assert not (await world.load()).lost
+    secret = world.object("Secret", "books-credentials")
+    world.cluster.remove(secret)
+    assert (await world.load()).lost
+    world.cluster.put(secret)
+    assert not (await world.load()).lost
+
+
 # Claims
 
 

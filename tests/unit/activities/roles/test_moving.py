@@ -111,17 +111,24 @@ async def test_one_that_failed_before_anybody_was_asked_leaves_nothing(primary: 
 
 
 @pytest.mark.parametrize(
-    ("code", "before", "lifted"),
+    ("failure", "before", "lifted"),
     [
         (grpc.StatusCode.FAILED_PRECONDITION, False, True),
         (grpc.StatusCode.UNIMPLEMENTED, False, True),
         (grpc.StatusCode.FAILED_PRECONDITION, True, False),
         (grpc.StatusCode.DEADLINE_EXCEEDED, False, False),
-        (None, False, False),
+        (agent_pb2.ASKED_NOTHING, False, True),
+        (agent_pb2.ASKED_NOTHING, True, False),
+        (agent_pb2.ASKED_SOMEBODY, False, False),
+        (agent_pb2.ASKED_UNSPECIFIED, False, False),
     ],
 )
 async def test_clients_write_again_at_once_where_it_is_certain_that_the_other_was_not_asked(
-    primary: World, monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode | None, before: bool, lifted: bool
+    primary: World,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: grpc.StatusCode | agent_pb2.Asked.ValueType,
+    before: bool,
+    lifted: bool,
 ) -> None:
     """Its engine had ended behind the fence, and nobody could write until the fence lifted itself. What a tool has
     asked for may come though the tool failed, and what an earlier attempt asked for too: then the fence stays."""
@@ -129,15 +136,29 @@ async def test_clients_write_again_at_once_where_it_is_certain_that_the_other_wa
         note(primary)
 
     async def refuses(target: AgentTarget, *_: Any, **__: Any) -> agent_pb2.ToolResult:
-        if code is None:
-            return agent_pb2.ToolResult(success=False, message="in TILT")
-        raise AgentError(target, "Failover", code, "the process does not run")
+        if isinstance(failure, grpc.StatusCode):
+            raise AgentError(target, "Failover", failure, "the process does not run")
+        return agent_pb2.ToolResult(success=False, message="in TILT", asked=failure)
 
     monkeypatch.setattr(primary.agents, "failover", refuses)
     with pytest.raises(ApplicationError, match=f"{NEXT} has not taken over"):
         await move(primary)
     assert primary.agents.called("unfence") == ([OLD] if lifted else [])
     assert noted(primary) == ([] if lifted else [(OLD, NEXT)])
+
+
+async def test_what_was_asked_for_and_came_late_is_the_move(primary: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tool had given up; the source would have stayed fenced, and its clients without anybody."""
+
+    async def late(target: AgentTarget, *_: Any, **__: Any) -> agent_pb2.ToolResult:
+        primary.agents.say(OLD, "replica", 10)
+        primary.roles(store_1="primary")
+        return agent_pb2.ToolResult(success=False, message="waited in vain", asked=agent_pb2.ASKED_SOMEBODY)
+
+    monkeypatch.setattr(primary.agents, "failover", late)
+    await move(primary)
+    assert OLD in primary.agents.called("follow")
+    assert noted(primary) == []
 
 
 async def test_nor_does_its_repeat_forget_that_the_other_was_asked_before(primary: World) -> None:

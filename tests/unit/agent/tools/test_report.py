@@ -65,6 +65,22 @@ async def _ready(tools: Tools, wanted: bool) -> bool:
     return (await role(tools)).ready is wanted
 
 
+async def test_that_it_may_not_be_stopped_is_told_and_that_it_may_again(
+    node: Node, manager: Manager, tools: Tools
+) -> None:
+    """A drain asked nobody: it asks a disruption budget, and that goes by this word."""
+    (node.data / "well").touch()
+    safe = {"steps": [{"run": {"argv": ["/bin/test", "-e", "copied"]}, "timeout": 1}]}
+    await _start(node, manager, tools={"ready": READY, "getRole": ROLE, "safeToStop": safe})
+
+    async def refuses(wanted: bool) -> bool:
+        return (await role(tools)).stop_refused is wanted
+
+    await eventually(lambda: refuses(True), what="it refuses")
+    (node.data / "copied").touch()
+    await eventually(lambda: refuses(False), what="it may be stopped")
+
+
 async def test_a_full_volume_is_told_at_once_and_again_when_there_is_room(
     node: Node, manager: Manager, tools: Tools
 ) -> None:

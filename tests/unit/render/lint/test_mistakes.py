@@ -66,6 +66,15 @@ def test_what_is_hard_to_read_is_a_warning_and_keeps_nothing_from_being_installe
     assert "tools.yaml:21:3: tools.getRoles: warning: " in str(found[0])
 
 
+def test_a_mistake_under_an_anchor_is_told_once() -> None:
+    """It was told at the anchor for each of its aliases."""
+    tools = FILES["tools.yaml"].replace(
+        "  ready:", "  first: &same {steps: [{fail: '{{ nobody }}'}]}\n  second: *same\n  ready:"
+    )
+    (found,) = errors(lint({**FILES, "tools.yaml": tools}))
+    assert "nobody" in found.message
+
+
 def test_in_what_another_file_extends_the_place_is_in_that_file() -> None:
     tools = FILES["tools.yaml"].replace("info.loading", "«lodaing")
     line = next(number for number, text in enumerate(tools.splitlines(), start=1) if "«" in text)

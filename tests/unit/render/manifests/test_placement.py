@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.names import LABEL_ROLE
-from render.desired.app import DesiredApp, DesiredComponent
+from api.names import LABEL_ROLE, LABEL_STOP
+from render.desired.app import DesiredApp
 from render.manifests.budgets import disruption_budgets, moved_roles
 from render.manifests.objects import node_deployment
 from render.plugin.bundle import PluginBundle
@@ -34,9 +34,14 @@ def budgets(of: DesiredApp, component: str = "store") -> dict[str, dict[str, Any
     return {each["metadata"]["name"]: each["spec"] for each in disruption_budgets(of, of.component(component))}
 
 
-def selects(budget: dict[str, Any], role: str | None) -> bool:
-    """Whether it counts a node of the component that holds the role (None: a Pod without the label)."""
+def selects(budget: dict[str, Any], role: str | None, *, refuses: bool = False) -> bool:
+    """Whether it counts a node of the component that holds the role (None: a Pod without the label). ``refuses``: by
+    its own word it may not be stopped."""
     for term in budget["selector"].get("matchExpressions", []):
+        if term["key"] == LABEL_STOP:
+            if refuses != (term["operator"] == "Exists"):
+                return False
+            continue
         assert term["key"] == LABEL_ROLE
         if (role in term["values"]) != (term["operator"] == "In"):
             return False
@@ -96,6 +101,21 @@ def test_no_pod_is_selected_by_two_budgets(role: str | None) -> None:
     assert sum(selects(budget, role) for budget in found.values()) == 1
 
 
+SAFE_TO_STOP = "safeToStop: {steps: [{tcp: {send: may I stop}}]}\n"
+
+
+@pytest.mark.parametrize("role", ["primary", "replica", None])
+@pytest.mark.parametrize("fence", [FENCE, ""])
+def test_a_node_that_may_not_be_stopped_is_not_evicted(role: str | None, fence: str) -> None:
+    """The plugin was asked before a planned stop and not before an eviction, so a drain took the last copy in sync."""
+    found = budgets(wanted(bundle=shelf(tools_yaml=with_tools(fence + SAFE_TO_STOP))))
+    (counts,) = (budget for budget in found.values() if selects(budget, role, refuses=True))
+    assert counts["maxUnavailable"] == 0
+    (counts,) = (budget for budget in found.values() if selects(budget, role))
+    assert counts.get("maxUnavailable") == (0 if role == "primary" and fence else 1 if fence else None)
+    assert selects(found["books-store.unsafe"], "replica", refuses=True)
+
+
 @pytest.mark.parametrize(
     ("nodes", "most", "allowed"), [(4, 1, 1), (4, 2, 2), (4, 9, 2), (3, 2, 1), (2, 1, 1), (2, 2, 1)]
 )
@@ -116,8 +136,8 @@ def test_of_several_groups_the_strictest_counts() -> None:
 @settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(2, 99), st.integers(1, 99))
 def test_of_voters_a_majority_always_stays(nodes: int, most: int) -> None:
-    component = voters(nodes, most)
-    (budget,) = disruption_budgets(wanted(), component)
+    of = voters(nodes, most)
+    (budget,) = disruption_budgets(of, of.component("watch"))
     kept = budget["spec"]["minAvailable"]
     assert kept < nodes, "a drain comes to its end"
     assert nodes - kept <= most
@@ -125,10 +145,10 @@ def test_of_voters_a_majority_always_stays(nodes: int, most: int) -> None:
         assert kept > nodes / 2
 
 
-def voters(nodes: int, most: int) -> DesiredComponent:
+def voters(nodes: int, most: int) -> DesiredApp:
     group = {"name": "g", "replicas": nodes, "rollingUpdate": {"maxUnavailable": most}}
     of = app(components=[{"name": "watch", "groups": [group]}])
-    return wanted(of).component("watch")
+    return wanted(of)
 
 
 def test_a_single_node_can_be_drained() -> None:

@@ -14,10 +14,13 @@ from api.look import AppSnapshot, Evacuation
 from api.operations import OperationResult, OperationType, Outcome, Scope
 from workflows.entity.planner import plan
 from workflows.entity.start_operation import shortened
-from workflows.entity.state import FIRST_RETRY, KEPT_RESULTS, LONGEST_RETRY, EntityState, Ticket
+from workflows.entity.state import FIRST_RETRY, KEPT_RESULTS, LONGEST_RETRY, LOST_EVERY, EntityState, Ticket
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 APP = AppSnapshot(exists=True, uid="u", generation=2, spec_hash="two", deployed_hash="one", operation="Upgrade")
+
+
+LOST = replace(APP, drift=["Secret x-credentials is missing"], missing=["Secret x-credentials is missing"], lost=True)
 
 
 def after(*ends: tuple[str, str], state: EntityState | None = None, snapshot: AppSnapshot = APP) -> EntityState:
@@ -349,3 +352,21 @@ def test_what_was_said_holds_while_something_calls_for_the_operation(
     state.interrupted(snapshot, kind, paused=True, aborted=True)
     state.memory(snapshot, NOW)
     assert (state.paused_type == kind, state.goes_back(kind, snapshot)) == (kept, kept)
+
+
+@pytest.mark.parametrize("failed", [OperationType.UPGRADE, OperationType.REPAIR])
+def test_what_failed_without_a_lost_secret_begins_again_when_that_is_back(failed: OperationType) -> None:
+    """It was looked for again after five minutes, and each further failure doubled that."""
+    state = after((failed, Outcome.FAILED), (failed, Outcome.FAILED), (failed, Outcome.FAILED))
+    assert following(state, snapshot=LOST) in ("", OperationType.REPAIR)
+    assert state.until_retry(NOW, NOW) == LOST_EVERY, "no watch tells it"
+    assert EntityState.decode(state.encode()).lost
+    assert following(state, minutes=0.25, snapshot=LOST) in ("", OperationType.REPAIR)
+    assert following(state, minutes=0.5) == "Upgrade"
+    assert state.until_retry(NOW, NOW) > LOST_EVERY
+
+
+def test_not_what_an_operator_has_ended() -> None:
+    state = after((OperationType.UPGRADE, Outcome.ABORTED))
+    following(state, snapshot=LOST)
+    assert following(state) == ""
