@@ -95,6 +95,8 @@ class ErrorType(StrEnum):
     """The engine answered that it will not do what was asked."""
     TOOL_REFUSED = "ToolRefused"
     """A tool of the plugin ran and failed: what it says is for an operator to judge."""
+    TOOL_STALLED = "ToolStalled"
+    """A long tool has made no progress for as long as its plugin allows. It may go on in the engine."""
     NO_CANDIDATE = "NoCandidate"
     """No node can take over a writable role without losing data."""
     NO_SUCH_NODE = "NoSuchNode"

@@ -5,14 +5,13 @@ Not remembered by a request id: each attempt must look anew, and the tools are m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from temporalio.exceptions import ApplicationError
 
-from activities.agents.node_tools import own_bound
 from activities.dependencies import Platform
 from api.steps import ErrorType
-from api.tools import Tool, ToolName
+from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
 
 
@@ -30,26 +29,3 @@ async def run_tool(
     if not result.success:
         raise ApplicationError(f"{agent.node}: {result.message}", type=ErrorType.TOOL_REFUSED)
     return dict(result.values)
-
-
-async def on_nodes(
-    platform: Platform,
-    agents: Mapping[str, AgentTarget],
-    nodes: Sequence[str],
-    name: ToolName,
-    tool: Tool,
-    arguments: Mapping[str, str],
-) -> list[str]:
-    """Runs ``tool`` on the nodes, one after another; of a tool that is for the component as a whole until the first
-    that succeeds. ``agents``: of those that run. The sentences of those that failed; all are asked."""
-    failed = []
-    for node in nodes:
-        try:
-            if node not in agents:
-                raise ApplicationError(f"{node} does not run")
-            await run_tool(platform, agents[node], name, arguments, timeout=own_bound(tool))
-            if tool.once:
-                return []
-        except ApplicationError as error:
-            failed.append(error.message)
-    return failed

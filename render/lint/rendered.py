@@ -11,7 +11,7 @@ from dataclasses import replace
 from api.app import App
 from api.names import AGENT_PORTS
 from api.plugin import ComponentDefinition, Topology
-from api.tools import LONGEST, Tool, ToolName
+from api.tools import LONG_TOOLS, LONGEST, LONGEST_CANCEL, Tool, ToolName
 from render.check.credentials import BOTH
 from render.check.parameter_checks import failed_checks, warnings
 from render.check.trial import render_trial
@@ -131,6 +131,7 @@ def _files(wanted: DesiredApp) -> Iterator[Problem]:
 def _tools(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
     roles = [role.name for role in definition.roles]
     yield from _too_long(file, tools)
+    yield from _long(file, tools)
     there, missing = ([name for name in BOTH if (name in tools) is is_there] for is_there in (True, False))
     if there and missing:
         message = f"tool '{there[0]}' is there without '{missing[0]}'"
@@ -156,6 +157,18 @@ def _too_long(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
         if most is not None and tool.timeout > most:
             message = f"tool {name!r} may take {tool.timeout:g} s, but the platform waits for it for {most:g} s"
             yield file.problem(("tools", name, "timeout"), f"{message}; give it a timeout of at most {most:g}")
+
+
+def _long(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    for name, tool in tools.items():
+        if tool.cancel is None:
+            continue
+        if name in set(ToolName) - LONG_TOOLS:
+            message = f"tool {name!r} may not be long, since others wait for it; give it steps"
+            yield file.problem(("tools", name), f"{message} (long may be {listing(sorted(LONG_TOOLS))})")
+        if tool.cancel.timeout > LONGEST_CANCEL:
+            message = f"cancel may take {tool.cancel.timeout:g} s, but a Failover may be waiting for it"
+            yield file.problem(("tools", name, "cancel", "timeout"), f"{message}; at most {LONGEST_CANCEL:g}")
 
 
 _FAILOVER_TOOLS = (ToolName.FENCE, ToolName.UNFENCE, ToolName.DETACH, ToolName.FAILOVER, ToolName.FOLLOW)

@@ -22,7 +22,9 @@ class FakeAgents:
     runs as when it is to lead. ``unreachable``: nodes whose agent 1 does not answer for its status; ``crashing``: whose
     engine ends at each start. ``refuses``: what a node's agent says to what is pushed; ``pushed``: the files, last.
     ``revisions``: of its document; ``mounted``: of the App's credentials, where a node's are not as new as asked for.
-    ``volumes``: the version of the engine that a node's volume remembers. ``calls``: what was asked, in order."""
+    ``volumes``: the version of the engine that a node's volume remembers. ``long``: how a long tool stands, from one
+    question to the next; the last answer stays, a text is what keeps the agent from answering. ``calls``: what was
+    asked, in order."""
 
     def __init__(self) -> None:
         self.reports: dict[str, agent_pb2.RoleReport] = {}
@@ -38,6 +40,7 @@ class FakeAgents:
         self.revisions: dict[str, int] = {}
         self.mounted: dict[str, str] = {}
         self.volumes: dict[str, str] = {}
+        self.long: list[agent_pb2.LongToolStatus | str] = []
         self.calls: list[tuple[str, str, dict[str, str]]] = []
 
     def say(
@@ -105,6 +108,21 @@ class FakeAgents:
         if isinstance(result, str):
             return agent_pb2.ToolResult(success=False, message=result)
         return agent_pb2.ToolResult(success=True, values=result)
+
+    async def long_tool(
+        self,
+        target: AgentTarget,
+        tool: str,
+        verb: agent_pb2.LongToolVerb.ValueType,
+        arguments: Mapping[str, str],
+        **_: Any,
+    ) -> agent_pb2.LongToolStatus:
+        name = agent_pb2.LongToolVerb.Name(verb).removeprefix("LONG_TOOL_").lower()
+        self.calls.append((target.node, f"{tool} {name}", dict(arguments)))
+        status = self.long.pop(0) if len(self.long) > 1 else self.long[0]
+        if isinstance(status, str):
+            raise AgentError(target, f"LongTool {tool}", grpc.StatusCode.UNAVAILABLE, status)
+        return status
 
     async def reload_config(
         self, target: AgentTarget, request: agent_pb2.ReloadConfigRequest, **_: Any
