@@ -99,6 +99,8 @@ class ErrorType(StrEnum):
     """A long tool has made no progress for as long as its plugin allows. It may go on in the engine."""
     NO_CANDIDATE = "NoCandidate"
     """No node can take over a writable role without losing data."""
+    DIVERGED = "Diverged"
+    """Of two nodes each has data that the other has not: no rule may choose between them, a person may."""
     NO_SUCH_NODE = "NoSuchNode"
     """What somebody named is not there."""
     TEMPLATE = "TemplateFailure"

@@ -370,10 +370,15 @@ class Poll(Model):
 
 class Tool(Model):
     """``result`` maps result names to values (for getRole: ``role``, and where the engine has them ``epoch`` and
-    ``position``, numbers, and ``followers``, addresses or names; for ready: ``unsaved``, a sentence while the volume
+    ``position``, and ``followers``, addresses or names; for ready: ``unsaved``, a sentence while the volume
     has less than the engine, ``volatile``, true where it has less at any moment, ``follows``, the address that a
     replica follows, or ``nobody``, and ``failoverOff``, a sentence while the engine's own failover could not replace a
     primary). ``timeout`` bounds the whole tool.
+
+    A ``position``, of getRole, fence and detach alike, says how far the data have come: a whole number (an offset), a
+    list of them of which the first that differs decides (``[timeline, offset]``), or a set (``SOURCE:1-5:7,OTHER:1-3``,
+    as MySQL's GTIDs), of which the one that contains the other is ahead. Of two sets that each have what the other has
+    not neither is: they have diverged, and only a person decides between them. Empty, 0: not known.
 
     A long tool has ``start``, ``poll`` and ``cancel`` in place of ``steps``: the engine carries it on by itself, for as
     long as it takes. No time bounds it; the absence of progress for ``stalls`` seconds does."""
@@ -381,7 +386,7 @@ class Tool(Model):
     only: Expression | None = None
     """Where it does not hold the component has no such tool. It knows what templates of files know."""
     timeout: LongSeconds = 10.0
-    steps: list[Step] = []
+    steps: list[Step] = Field(default=[], min_length=1)
     result: Any = None
     start: Part | None = None
     """Sets it going in the engine, and ends at once. Run only where ``poll`` says ``idle`` or ``failed``; when it has

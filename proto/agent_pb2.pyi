@@ -389,8 +389,8 @@ class VolumeRecord(_message.Message):
     """Unix milliseconds at which this node was last seen in a writable role; 0: never."""
     last_seen: _builtins.int
     """Unix milliseconds of the last observation."""
-    position: _builtins.int
-    """Engine's replication position, where the plugin reports one."""
+    position: _builtins.str
+    """How far the engine's data have come, where the plugin says so: as language.positions writes it. Empty: not known."""
     last_ready: _builtins.int
     """Unix milliseconds at which this node was last ready (a replica: in sync)."""
     engine_version: _builtins.str
@@ -405,7 +405,7 @@ class VolumeRecord(_message.Message):
         role: _builtins.str = ...,
         last_writable: _builtins.int = ...,
         last_seen: _builtins.int = ...,
-        position: _builtins.int = ...,
+        position: _builtins.str = ...,
         last_ready: _builtins.int = ...,
         engine_version: _builtins.str = ...,
     ) -> None: ...
@@ -462,7 +462,8 @@ class RoleReport(_message.Message):
     """Empty: not known now (engine not running, not answering)."""
     epoch: _builtins.int
     """Orders claims of a role: the engine's own where the plugin captures one, else unix milliseconds when this node took it."""
-    position: _builtins.int
+    position: _builtins.str
+    """As VolumeRecord's."""
     ready: _builtins.bool
     """Serving and, for a replica, in sync."""
     message: _builtins.str
@@ -502,7 +503,7 @@ class RoleReport(_message.Message):
         node: _builtins.str = ...,
         role: _builtins.str = ...,
         epoch: _builtins.int = ...,
-        position: _builtins.int = ...,
+        position: _builtins.str = ...,
         ready: _builtins.bool = ...,
         message: _builtins.str = ...,
         process: Global___ProcessState.ValueType = ...,

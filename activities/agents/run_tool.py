@@ -13,6 +13,7 @@ from activities.dependencies import Platform
 from api.steps import ErrorType
 from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
+from language.positions import Position, PositionError
 
 
 async def run_tool(
@@ -29,3 +30,12 @@ async def run_tool(
     if not result.success:
         raise ApplicationError(f"{agent.node}: {result.message}", type=ErrorType.TOOL_REFUSED)
     return dict(result.values)
+
+
+def told_position(node: str, name: str, text: str) -> Position:
+    """How far its data have come, by a tool of the node. Raises a retryable ApplicationError where it is none."""
+    try:
+        return Position.parse(text)
+    except PositionError as error:
+        message = f"{node}: tool {name}, its result: position: {error}"
+        raise ApplicationError(message, type=ErrorType.TOOL_REFUSED) from error

@@ -47,7 +47,7 @@ class FakeAgents:
         self,
         node: str,
         role: str = "",
-        position: int = 0,
+        position: int | str = 0,
         *,
         ready: bool = True,
         message: str = "",
@@ -56,7 +56,7 @@ class FakeAgents:
     ) -> None:
         """``facts``: further fields of the report."""
         self.reports[node] = agent_pb2.RoleReport(
-            node=node, role=role, position=position, ready=ready, message=message, unsaved=unsaved, **facts
+            node=node, role=role, position=str(position or ""), ready=ready, message=message, unsaved=unsaved, **facts
         )
 
     def called(self, call: str) -> list[str]:
@@ -69,9 +69,11 @@ class FakeAgents:
             raise AgentError(target, "GetRole", grpc.StatusCode.UNAVAILABLE, "nobody there")
         return self.reports[target.node]
 
-    def wait(self, node: str, position: int = 0, **volume: Any) -> None:
+    def wait(self, node: str, position: int | str = 0, **volume: Any) -> None:
         """Its engine waits for a primary before it starts."""
-        record = agent_pb2.VolumeRecord(present=True, app_uid=UID, role="replica", position=position, **volume)
+        record = agent_pb2.VolumeRecord(
+            present=True, app_uid=UID, role="replica", position=str(position or ""), **volume
+        )
         self.waiting[node] = agent_pb2.ProcessStatus(state=agent_pb2.BACKOFF, volume=record, may_lead=True)
         self.reports.pop(node, None)
         self.answers[node, "detach"] = self.answers[node, "follow"] = "the process does not run"

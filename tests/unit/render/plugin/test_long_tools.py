@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.render.plugin.test_bundle import found
+from tests.unit.render.support import found_by_lint as found
 from tests.unit.render.support import with_tools
 
 STEPS: dict[str, Any] = {"steps": [{"set": {"a": "b"}}]}
