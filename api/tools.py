@@ -42,6 +42,12 @@ class ToolName(StrEnum):
     PRE_START = "preStart"
     """Result ``role``, where it can say so: the role with which the engine begins. Where the platform replaces a lost
     primary, one that was writable and does not say that it begins with another role waits for the lease."""
+    BOOTSTRAP = "bootstrap"
+    """Before the first start of an engine on an empty volume, by agent 1, in the engine's container, after ``preStart``
+    and with the files written: make the data, users and databases in ``arg.directory``. That becomes the tool's
+    ``directory`` when all of it has succeeded; a try that did not is removed by the next. Where the component has a
+    writable role only the node that may begin as first primary does it, and none once the App has run: the others get
+    the data from it."""
     FOLLOWERS = "followers"
     """On a node whose engine waits for its lease: asks the other nodes' engines whom they follow. Result ``followers``:
     addresses or names of those that follow this node still, none of which was detached."""
@@ -399,6 +405,8 @@ class Tool(Model):
     """An operator decides then whether it is waited for again, or ended."""
     once: Literal["component"] | None = None
     """``join`` and ``forget``: one node of the component is enough, any that succeeds. Else all are asked."""
+    directory: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] | None = None
+    """Of ``bootstrap``: where the data are to be, below ``/middleware``."""
     undo: Undo | None = None
     """For what must not outlive a caller that died, where the engine has no time limit of its own. Starts when the tool
     ends, well or not; another run of the tool starts it anew."""
@@ -414,7 +422,7 @@ class Tool(Model):
             return self
         if missing:
             raise ValueError(f"a long tool has start, poll and cancel; add {' and '.join(missing)}")
-        for name in ("steps", "result", "timeout", "undo"):
+        for name in ("steps", "result", "timeout", "undo", "directory"):
             if name in self.model_fields_set:
                 raise ValueError(f"{name}: has no meaning beside start, poll and cancel; leave it out")
         return self

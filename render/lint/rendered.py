@@ -132,6 +132,7 @@ def _tools(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, 
     roles = [role.name for role in definition.roles]
     yield from _too_long(file, tools)
     yield from _long(file, tools)
+    yield from _bootstrap(file, tools)
     there, missing = ([name for name in BOTH if (name in tools) is is_there] for is_there in (True, False))
     if there and missing:
         message = f"tool '{there[0]}' is there without '{missing[0]}'"
@@ -169,6 +170,15 @@ def _long(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
         if tool.cancel.timeout > LONGEST_CANCEL:
             message = f"cancel may take {tool.cancel.timeout:g} s, but a Failover may be waiting for it"
             yield file.problem(("tools", name, "cancel", "timeout"), f"{message}; at most {LONGEST_CANCEL:g}")
+
+
+def _bootstrap(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    for name, tool in tools.items():
+        if name == ToolName.BOOTSTRAP and tool.directory is None:
+            message = "tool 'bootstrap' has no directory; write where the data are to be, for example directory: data"
+            yield file.problem(("tools", name), message)
+        if name != ToolName.BOOTSTRAP and tool.directory is not None:
+            yield file.problem(("tools", name, "directory"), "is for the tool 'bootstrap' alone; remove it")
 
 
 _FAILOVER_TOOLS = (ToolName.FENCE, ToolName.UNFENCE, ToolName.DETACH, ToolName.FAILOVER, ToolName.FOLLOW)

@@ -252,10 +252,12 @@ def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapp
         if wrong:
             line = line_of(bundle.files[file], f"  {name}:")
             raise TemplateFailure(f"{bundle.name} {bundle.version}", file, line, f"tools.{name}.undo.tool: {wrong}")
-    asks = ToolName.PRE_START in tools and _asks_the_engine(tools[ToolName.PRE_START].steps, box.sequences, set())
-    if asks:
-        line = line_of(bundle.files[file], f"  {ToolName.PRE_START}:")
-        message = f"tools.preStart: {asks} is for an engine that runs; preStart comes before it starts"
+    for name in (ToolName.PRE_START, ToolName.BOOTSTRAP):
+        asks = name in tools and _asks_the_engine(tools[name].steps, box.sequences, set())
+        if not asks:
+            continue
+        line = line_of(bundle.files[file], f"  {name}:")
+        message = f"tools.{name}: {asks} is for an engine that runs; {name} comes before it starts"
         raise TemplateFailure(f"{bundle.name} {bundle.version}", file, line, message)
     return box.model_copy(update={"tools": tools})
 
