@@ -9,14 +9,18 @@ from cli import tool
 from cli.session import CommandError
 
 
-@pytest.mark.parametrize("name", ["fence", "failover", "follow", "reloadConfig", "leave", "beforeStop", "leave.start", "leave.cancel"])
+@pytest.mark.parametrize(
+    "name", ["fence", "failover", "follow", "reloadConfig", "leave", "beforeStop", "leave.start", "leave.cancel"]
+)
 def test_what_changes_the_engine_wants_force(name: str) -> None:
     with pytest.raises(CommandError, match=f"{name} changes what the platform goes by; run it with --force"):
         tool.check(name, force=False)
     tool.check(name, force=True)
 
 
-@pytest.mark.parametrize("name", ["ready", "getRole", "getVersion", "readConfig", "takesWrites", "slowlog", "leave.poll"])
+@pytest.mark.parametrize(
+    "name", ["ready", "getRole", "getVersion", "readConfig", "takesWrites", "slowlog", "leave.poll"]
+)
 def test_what_only_looks_and_a_plugins_own_tools_are_run(name: str) -> None:
     tool.check(name, force=False)
 
