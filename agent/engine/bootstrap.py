@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,9 +81,20 @@ def _holds_something(directory: Path) -> bool:
 
 def _make_empty(directory: Path) -> None:
     if directory.exists():
-        shutil.rmtree(directory)
+        _remove(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(mode=0o700)
+
+
+def _remove(directory: Path) -> None:
+    """Links are removed, and not what they lead to. shutil is not in the agents' bundle."""
+    for folder, directories, files in os.walk(directory, topdown=False):
+        for name in files:
+            os.unlink(os.path.join(folder, name))
+        for name in directories:
+            path = os.path.join(folder, name)
+            (os.unlink if os.path.islink(path) else os.rmdir)(path)
+    os.rmdir(directory)
 
 
 def _put_in_place(trial: Path, directory: Path, settings: Settings) -> None:

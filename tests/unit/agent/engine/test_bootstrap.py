@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ MAKE = """
 echo "$USERS" > "$1/users"
 echo made >> /proc/self/cwd/tries
 [ -e slow ] && { echo $$ > "$1/pid"; exec sleep 1000; }
+mkdir -p "$1/base/1" && echo x > "$1/base/1/x" && ln -s /proc/self/cwd "$1/link"
 [ -e broken ] && { echo "role app already exists" >&2; exit 1; }
 echo whole > "$1/whole"
 """
@@ -89,7 +91,7 @@ async def test_an_agent_that_is_killed_in_the_middle_leaves_no_half(node: Node, 
     assert not main(node).exists()
     node.start_manager()
     await manager.reaches(pb.RUNNING)
-    assert sorted(each.name for each in main(node).iterdir()) == ["users", "whole"]
+    assert sorted(each.name for each in main(node).iterdir()) == ["base", "link", "users", "whole"]
 
 
 async def test_data_that_are_there_are_never_touched(node: Node, manager: Manager) -> None:
@@ -105,8 +107,7 @@ async def test_where_data_are_lost_none_are_made_in_their_place(node: Node, mana
     await manager.reaches(pb.RUNNING)
     node.processes[-1].terminate()
     node.processes[-1].wait(20)
-    for each in main(node).iterdir():
-        each.unlink()
+    shutil.rmtree(main(node))
     node.start_manager()
     status = await manager.reaches(pb.BACKOFF)
     assert f"{main(node)} is empty, and the volume has had data: they are not made anew" in status.message
