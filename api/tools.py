@@ -370,6 +370,8 @@ class Poll(Model):
     """Asks the engine how far a long tool is, and changes nothing."""
 
     timeout: Annotated[float, Field(gt=0, le=20)] = 10.0
+    every: Annotated[float, Field(ge=1, le=300)] = 5.0
+    """Seconds between two questions: more where a question costs much, as a program that takes seconds to start."""
     steps: list[Step] = Field(min_length=1)
     result: Standing
 
@@ -422,6 +424,8 @@ class Tool(Model):
             return self
         if missing:
             raise ValueError(f"a long tool has start, poll and cancel; add {' and '.join(missing)}")
+        if self.poll is not None and self.stalls < 2 * self.poll.every:
+            raise ValueError(f"stalls: is less than two polls, which are {self.poll.every:g} s apart; allow more time")
         for name in ("steps", "result", "timeout", "undo", "directory"):
             if name in self.model_fields_set:
                 raise ValueError(f"{name}: has no meaning beside start, poll and cancel; leave it out")

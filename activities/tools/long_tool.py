@@ -32,8 +32,6 @@ from clients.errors import KubernetesError
 from proto import agent_pb2
 
 log = logging.getLogger(__name__)
-POLL_EVERY = 3.0
-"""Seconds."""
 _TOLD_EVERY = 10.0
 """Seconds between two writes of the App's status, which everybody watches."""
 _SHOWN_WITHIN = 10.0
@@ -56,6 +54,11 @@ class LongRun:
     @property
     def _key(self) -> str:
         return f"{self.name} of {self.node}"
+
+    @property
+    def _every(self) -> float:
+        assert self.tool.poll is not None
+        return self.tool.poll.every
 
     async def finished(self) -> None:
         """Returns when it is done. Raises ApplicationError ToolRefused with its own sentence where it could not be
@@ -87,7 +90,7 @@ class LongRun:
                 how = f" at {watched.best:.0f} %" if watched.begun else ", and has not begun"
                 raise permanent(ErrorType.TOOL_STALLED, f"{said}{how}: {watched.said}")
             await self._tell(watched)
-            await asyncio.sleep(POLL_EVERY)
+            await asyncio.sleep(self._every)
 
     def _check(self, status: agent_pb2.LongToolStatus, watched: Watched) -> None:
         """Raises ApplicationError ToolRefused where it has ended without being done, or could not be begun."""

@@ -114,8 +114,11 @@ def toolbox_document(box: Toolbox) -> dict[str, Any]:
     for name, tool in written.get("tools", {}).items():
         tool.pop("only", None)
         tool.get("undo", {}).pop("when", None)
-        long = box.tools[name].poll is not None
-        tools |= {f"{name}.{part}": tool[part] for part in LONG_PARTS} if long else {name: tool}
+        if box.tools[name].poll is None:
+            tools[name] = tool
+            continue
+        tool["poll"].pop("every", None)
+        tools |= {f"{name}.{part}": tool[part] for part in LONG_PARTS}
     return {**written, "tools": tools} if tools else written
 
 

@@ -207,8 +207,8 @@ def test_each_field_of_the_platforms_tool_language_is_known_to_the_agent() -> No
 
 def test_each_part_of_a_long_tool_is_a_tool_of_the_agents() -> None:
     step = {"fail": "x"}
-    poll = {"timeout": 7, "steps": [step], "result": {"state": "idle", "progress": 0, "eta": "{{ 3 }}"}}
-    long = {"start": {"timeout": 30, "steps": [step]}, "poll": poll, "cancel": {"steps": [step]}, "stalls": 60}
+    poll = {"timeout": 7, "every": 60, "steps": [step], "result": {"state": "idle", "progress": 0, "eta": "{{ 3 }}"}}
+    long = {"start": {"timeout": 30, "steps": [step]}, "poll": poll, "cancel": {"steps": [step]}, "stalls": 120}
     box = Toolbox.model_validate({"tools": {"leave": long, "ready": {"steps": [step]}}})
     read = decode(AgentToolbox, json.loads(json.dumps(toolbox_document(box))), "toolbox")
     assert {name: each.timeout for name, each in read.tools.items()} == {

@@ -32,6 +32,7 @@ def test_a_tool_of_hours_has_no_mistake() -> None:
     [
         ({"start": STEPS}, "a long tool has start, poll and cancel; add poll and cancel"),
         (LEAVE | STEPS, "steps: has no meaning beside start, poll and cancel; leave it out"),
+        (LEAVE | {"stalls": 5}, "stalls: is less than two polls, which are 5 s apart; allow more time"),
         (LEAVE | {"timeout": 7200}, "timeout: has no meaning beside start, poll and cancel; leave it out"),
         (STEPS | {"stalls": 60}, "stalls: is for a tool with start, poll and cancel; give those, or leave it out"),
         ({"timeout": 3}, "steps: a tool has at least one step; or start, poll and cancel, if it takes hours"),
