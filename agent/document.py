@@ -156,6 +156,7 @@ class Tool:
     steps: tuple[Step, ...]
     timeout: float = 10.0
     result: Any = None
+    directory: str = ""
     undo: Undo | None = None
 
 

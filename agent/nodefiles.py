@@ -18,6 +18,7 @@ from agent.tooling.names import Scope
 from agent.tooling.secrets import Secrets
 from language.expressions import ExpressionError, expression
 from language.filters import word
+from language.positions import Position
 
 LEAD = "node.lead"
 OPEN, CLOSE = "\ue000", "\ue001"
@@ -39,7 +40,7 @@ def node_names(bundle: Bundle, record: Record | None, *, lead: bool = False) -> 
     return {
         **given,
         "node": {**given.get("node", {}), **about},
-        "last": {"role": own.role, "position": own.position, "epoch": own.epoch},
+        "last": {"role": own.role, "position": Position.parse(own.position).value, "epoch": own.epoch},
     }
 
 

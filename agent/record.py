@@ -12,17 +12,19 @@ from pathlib import Path
 
 from agent.decoding import DecodingError, decode
 from agent.storage import write_atomically
+from language.positions import Position
 
 
 @dataclass(frozen=True)
 class Record:
-    """Times in unix milliseconds; 0 is never. ``epoch`` orders claims of ``role``."""
+    """Times in unix milliseconds; 0 is never. ``epoch`` orders claims of ``role``. ``position``: as
+    ``language.positions`` writes it; empty where it is not known."""
 
     app_uid: str = ""
     role: str = ""
     last_writable: int = 0
     last_seen: int = 0
-    position: int = 0
+    position: str = ""
     epoch: int = 0
     last_ready: int = 0
 
@@ -30,7 +32,10 @@ class Record:
 def read_record(state_dir: Path) -> Record | None:
     """None where no engine has run on this volume, or the record is unreadable."""
     try:
-        return decode(Record, json.loads((state_dir / "record.json").read_text(encoding="utf-8")), "record.json")
+        text = (state_dir / "record.json").read_text(encoding="utf-8")
+        record = decode(Record, json.loads(text), "record.json")
+        Position.parse(record.position)
+        return record
     except (OSError, ValueError, DecodingError):
         return None
 

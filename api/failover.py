@@ -58,10 +58,10 @@ class Takeover:
 @dataclass(frozen=True)
 class Fenced:
     """``proof``: why the source acknowledges no write any more, a sentence. ``position``: the last one that its volume
-    remembers, 0 where nobody could ask. ``seconds``: how long it took."""
+    remembers, empty where nobody could ask. ``seconds``: how long it took."""
 
     proof: str
-    position: int = 0
+    position: str = ""
     seconds: float = 0.0
     by_lease: bool = False
     """Nobody has stopped it: it has stopped itself, and would go on if its replicas followed it again."""
@@ -80,11 +80,13 @@ class FenceRequest:
 
 @dataclass(frozen=True)
 class Chosen:
-    """``position``: where the candidate begins. ``message``: why this one, a sentence."""
+    """``position``: where the candidate begins. ``message``: why this one, a sentence. ``lost``: what the source may
+    have had alone, a sentence; empty where nothing is known of it."""
 
     candidate: str = ""
-    position: int = 0
+    position: str = ""
     message: str = ""
+    lost: str = ""
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,12 @@ class ToolName(StrEnum):
     PRE_START = "preStart"
     """Result ``role``, where it can say so: the role with which the engine begins. Where the platform replaces a lost
     primary, one that was writable and does not say that it begins with another role waits for the lease."""
+    BOOTSTRAP = "bootstrap"
+    """Before the first start of an engine on an empty volume, by agent 1, in the engine's container, after ``preStart``
+    and with the files written: make the data, users and databases in ``arg.directory``. That becomes the tool's
+    ``directory`` when all of it has succeeded; a try that did not is removed by the next. Where the component has a
+    writable role only the node that may begin as first primary does it, and none once the App has run: the others get
+    the data from it."""
     FOLLOWERS = "followers"
     """On a node whose engine waits for its lease: asks the other nodes' engines whom they follow. Result ``followers``:
     addresses or names of those that follow this node still, none of which was detached."""
@@ -120,6 +126,13 @@ LONGEST: Mapping[str, float] = MappingProxyType(
 """Seconds for which the platform waits for a tool, where clients wait meanwhile, or a look at all nodes does. A plugin
 with a longer ``timeout`` is refused at its installation. ``join``, ``leave`` and ``forget`` are waited for as long as
 their own ``timeout`` says; the agents bound what they run by themselves."""
+
+LONG_PARTS = ("start", "poll", "cancel")
+LONG_TOOLS = frozenset({ToolName.JOIN, ToolName.LEAVE, ToolName.AFTER_ROLL})
+"""Which of the platform's tools may be long: those that it waits for while the engine serves as before. The parts of a
+plugin's own are run by hand (``mw tool APP NODE NAME.start``), and whoever does that watches it."""
+LONGEST_CANCEL = 10.0
+"""Seconds for ``cancel``: a Failover may be waiting for the end of the operation."""
 
 
 FOLLOWS_NOBODY = "nobody"
@@ -382,23 +395,94 @@ class Undo(Model):
     """Known when the node is rendered, as ``only``: without it there is no undo."""
 
 
+class Part(Model):
+    """``start`` or ``cancel`` of a long tool. ``timeout`` bounds it, and not what it sets going."""
+
+    timeout: Seconds = 10.0
+    steps: list[Step] = Field(min_length=1)
+
+
+STANDINGS = ("idle", "running", "done", "failed")
+
+
+class Standing(Model):
+    """What ``poll`` says of a long tool; each is a value or an expression in ``{{ }}``."""
+
+    state: str
+    """``idle`` (nothing of it runs, and it is not done), ``running``, ``done``, or ``failed`` (its last run has ended
+    without being done, and ``message`` says why)."""
+    progress: str | float
+    """Per cent, 0 to 100; as fine as the engine can tell. Only a higher number than before counts as progress."""
+    eta: str | float | None = None
+    """Seconds that are left by the engine's own estimate; for people."""
+    message: str = ""
+    """A sentence for people: ``12 of 30 partitions moved``."""
+
+
+class Poll(Model):
+    """Asks the engine how far a long tool is, and changes nothing."""
+
+    timeout: Annotated[float, Field(gt=0, le=20)] = 10.0
+    every: Annotated[float, Field(ge=1, le=300)] = 5.0
+    """Seconds between two questions: more where a question costs much, as a program that takes seconds to start."""
+    steps: list[Step] = Field(min_length=1)
+    result: Standing
+
+
 class Tool(Model):
     """``result`` maps result names to values (for getRole: ``role``, and where the engine has them ``epoch`` and
-    ``position``, numbers, and ``followers``, addresses or names; for ready: ``unsaved``, a sentence while the volume
+    ``position``, and ``followers``, addresses or names; for ready: ``unsaved``, a sentence while the volume
     has less than the engine, ``volatile``, true where it has less at any moment, ``follows``, the address that a
     replica follows, or ``nobody``, and ``failoverOff``, a sentence while the engine's own failover could not replace a
-    primary). ``timeout`` bounds the whole tool."""
+    primary). ``timeout`` bounds the whole tool.
+
+    A ``position``, of getRole, fence and detach alike, says how far the data have come: a whole number (an offset), a
+    list of them of which the first that differs decides (``[timeline, offset]``), or a set (``SOURCE:1-5:7,OTHER:1-3``,
+    as MySQL's GTIDs), of which the one that contains the other is ahead. Of two sets that each have what the other has
+    not neither is: they have diverged, and only a person decides between them. Empty, 0: not known.
+
+    A long tool has ``start``, ``poll`` and ``cancel`` in place of ``steps``: the engine carries it on by itself, for as
+    long as it takes. No time bounds it; the absence of progress for ``stalls`` seconds does."""
 
     only: Expression | None = None
     """Where it does not hold the component has no such tool. It knows what templates of files know."""
     timeout: LongSeconds = 10.0
-    steps: list[Step] = Field(min_length=1)
+    steps: list[Step] = Field(default=[], min_length=1)
     result: Any = None
+    start: Part | None = None
+    """Sets it going in the engine, and ends at once. Run only where ``poll`` says ``idle`` or ``failed``; when it has
+    ended ``poll`` has to say something else within 10 s."""
+    poll: Poll | None = None
+    cancel: Part | None = None
+    """Ends the run in the engine, which stays usable; does no harm where nothing runs. Run when the operation is ended
+    before the tool is done."""
+    stalls: LongSeconds = 600.0
+    """An operator decides then whether it is waited for again, or ended."""
     once: Literal["component"] | None = None
     """``join`` and ``forget``: one node of the component is enough, any that succeeds. Else all are asked."""
+    directory: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] | None = None
+    """Of ``bootstrap``: where the data are to be, below ``/middleware``."""
     undo: Undo | None = None
     """For what must not outlive a caller that died, where the engine has no time limit of its own. Starts when the tool
     ends, well or not; another run of the tool starts it anew."""
+
+    @model_validator(mode="after")
+    def _short_or_long(self) -> Self:
+        missing = [name for name in LONG_PARTS if getattr(self, name) is None]
+        if len(missing) == len(LONG_PARTS):
+            if not self.steps:
+                raise ValueError("steps: a tool has at least one step; or start, poll and cancel, if it takes hours")
+            if "stalls" in self.model_fields_set:
+                raise ValueError("stalls: is for a tool with start, poll and cancel; give those, or leave it out")
+            return self
+        if missing:
+            raise ValueError(f"a long tool has start, poll and cancel; add {' and '.join(missing)}")
+        if self.poll is not None and self.stalls < 2 * self.poll.every:
+            raise ValueError(f"stalls: is less than two polls, which are {self.poll.every:g} s apart; allow more time")
+        for name in ("steps", "result", "timeout", "undo", "directory"):
+            if name in self.model_fields_set:
+                raise ValueError(f"{name}: has no meaning beside start, poll and cancel; leave it out")
+        return self
 
 
 class Toolbox(Model):
@@ -409,4 +493,4 @@ class Toolbox(Model):
     connections: dict[Name, Connection] = {}
     vars: dict[Name, Scalar] = {}
     sequences: dict[Name, Sequence] = {}
-    tools: dict[str, Tool] = {}
+    tools: dict[Annotated[str, Field(pattern=r"^[^.]+$")], Tool] = {}

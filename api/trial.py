@@ -63,7 +63,8 @@ class Remembered(Model):
     """What ``last`` is: the agent's record on the volume."""
 
     role: str = ""
-    position: int = 0
+    position: int | list[int] | str = 0
+    """A number, a list of numbers, or a set such as ``SOURCE:1-5:7``."""
     epoch: int = 0
 
 

@@ -27,9 +27,10 @@ _ONLY_LOOK = frozenset(
 
 def check(tool: str, *, force: bool) -> None:
     """Raises CommandError for a tool that is not run by hand, or not without ``force``."""
-    if tool == ToolName.PRE_START:
-        raise CommandError("preStart runs before a start of the engine, in its container; its lines are in: mw logs")
-    if tool in set(ToolName) - _ONLY_LOOK and not force:
+    if tool in (ToolName.PRE_START, ToolName.BOOTSTRAP):
+        raise CommandError(f"{tool} runs before a start of the engine, in its container; its lines are in: mw logs")
+    name, _, part = tool.partition(".")  # of a long tool
+    if name in set(ToolName) - _ONLY_LOOK and part != "poll" and not force:
         raise CommandError(f"{tool} changes what the platform goes by; run it with --force where that is meant")
 
 

@@ -204,6 +204,20 @@ class Agents:
             target, f"Run {tool}", grpc.StatusCode.UNAVAILABLE, "the agent ended the call without a result"
         )
 
+    async def long_tool(
+        self,
+        target: AgentTarget,
+        tool: str,
+        verb: agent_pb2.LongToolVerb.ValueType,
+        arguments: Mapping[str, str],
+        *,
+        timeout: float,
+    ) -> agent_pb2.LongToolStatus:
+        """How far a tool of hours is, once it was begun or cancelled, where that is asked for."""
+        request = agent_pb2.LongToolRequest(tool=tool, verb=verb, arguments=dict(arguments))
+        async with self._stub(target, TOOLS_PORT, f"LongTool {tool}") as channel:
+            return await agent_pb2_grpc.ToolsStub(channel).LongTool(request, timeout=timeout)
+
     def _stub(self, target: AgentTarget, port: int, call: str) -> _Call:
         return _Call(self, target, port, call)
 

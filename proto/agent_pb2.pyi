@@ -111,6 +111,56 @@ ASKED_NOTHING: Asked.ValueType  # 1
 ASKED_SOMEBODY: Asked.ValueType  # 2
 Global___Asked: _TypeAlias = Asked  # noqa: Y015
 
+class _LongToolVerb:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LongToolVerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LongToolVerb.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LONG_TOOL_POLL: _LongToolVerb.ValueType  # 0
+    """Ask how far it is."""
+    LONG_TOOL_BEGIN: _LongToolVerb.ValueType  # 1
+    """Ask, and start it where nothing of it runs and it is not done. A second call finds what the first has begun."""
+    LONG_TOOL_CANCEL: _LongToolVerb.ValueType  # 2
+    """Cancel it, and ask what came of that."""
+
+class LongToolVerb(_LongToolVerb, metaclass=_LongToolVerbEnumTypeWrapper): ...
+
+LONG_TOOL_POLL: LongToolVerb.ValueType  # 0
+"""Ask how far it is."""
+LONG_TOOL_BEGIN: LongToolVerb.ValueType  # 1
+"""Ask, and start it where nothing of it runs and it is not done. A second call finds what the first has begun."""
+LONG_TOOL_CANCEL: LongToolVerb.ValueType  # 2
+"""Cancel it, and ask what came of that."""
+Global___LongToolVerb: _TypeAlias = LongToolVerb  # noqa: Y015
+
+class _LongToolState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LongToolStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LongToolState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LONG_TOOL_UNKNOWN: _LongToolState.ValueType  # 0
+    """The poll failed; message says why."""
+    LONG_TOOL_IDLE: _LongToolState.ValueType  # 1
+    """Nothing of it runs, and it is not done."""
+    LONG_TOOL_RUNNING: _LongToolState.ValueType  # 2
+    LONG_TOOL_DONE: _LongToolState.ValueType  # 3
+    LONG_TOOL_FAILED: _LongToolState.ValueType  # 4
+    """Its last run has ended without being done."""
+
+class LongToolState(_LongToolState, metaclass=_LongToolStateEnumTypeWrapper): ...
+
+LONG_TOOL_UNKNOWN: LongToolState.ValueType  # 0
+"""The poll failed; message says why."""
+LONG_TOOL_IDLE: LongToolState.ValueType  # 1
+"""Nothing of it runs, and it is not done."""
+LONG_TOOL_RUNNING: LongToolState.ValueType  # 2
+LONG_TOOL_DONE: LongToolState.ValueType  # 3
+LONG_TOOL_FAILED: LongToolState.ValueType  # 4
+"""Its last run has ended without being done."""
+Global___LongToolState: _TypeAlias = LongToolState  # noqa: Y015
+
 @_typing.final
 class StartRequest(_message.Message):
     """Calls that change something carry a request id (operation's run id and step); a repeat gets the first answer."""
@@ -359,8 +409,8 @@ class VolumeRecord(_message.Message):
     """Unix milliseconds at which this node was last seen in a writable role; 0: never."""
     last_seen: _builtins.int
     """Unix milliseconds of the last observation."""
-    position: _builtins.int
-    """Engine's replication position, where the plugin reports one."""
+    position: _builtins.str
+    """How far the engine's data have come, where the plugin says so: as language.positions writes it. Empty: not known."""
     last_ready: _builtins.int
     """Unix milliseconds at which this node was last ready (a replica: in sync)."""
     engine_version: _builtins.str
@@ -375,7 +425,7 @@ class VolumeRecord(_message.Message):
         role: _builtins.str = ...,
         last_writable: _builtins.int = ...,
         last_seen: _builtins.int = ...,
-        position: _builtins.int = ...,
+        position: _builtins.str = ...,
         last_ready: _builtins.int = ...,
         engine_version: _builtins.str = ...,
     ) -> None: ...
@@ -433,7 +483,8 @@ class RoleReport(_message.Message):
     """Empty: not known now (engine not running, not answering)."""
     epoch: _builtins.int
     """Orders claims of a role: the engine's own where the plugin captures one, else unix milliseconds when this node took it."""
-    position: _builtins.int
+    position: _builtins.str
+    """As VolumeRecord's."""
     ready: _builtins.bool
     """Serving and, for a replica, in sync."""
     message: _builtins.str
@@ -475,7 +526,7 @@ class RoleReport(_message.Message):
         node: _builtins.str = ...,
         role: _builtins.str = ...,
         epoch: _builtins.int = ...,
-        position: _builtins.int = ...,
+        position: _builtins.str = ...,
         ready: _builtins.bool = ...,
         message: _builtins.str = ...,
         process: Global___ProcessState.ValueType = ...,
@@ -839,3 +890,86 @@ class RunOutput(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___RunOutput: _TypeAlias = RunOutput  # noqa: Y015
+
+@_typing.final
+class LongToolRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ArgumentsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TOOL_FIELD_NUMBER: _builtins.int
+    VERB_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
+    tool: _builtins.str
+    verb: Global___LongToolVerb.ValueType
+    @_builtins.property
+    def arguments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        tool: _builtins.str = ...,
+        verb: Global___LongToolVerb.ValueType = ...,
+        arguments: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "tool", b"tool", "verb", b"verb"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LongToolRequest: _TypeAlias = LongToolRequest  # noqa: Y015
+
+@_typing.final
+class LongToolStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    ETA_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    state: Global___LongToolState.ValueType
+    progress: _builtins.float
+    """Per cent, 0 to 100."""
+    eta: _builtins.float
+    """Seconds that are left by the engine's own estimate."""
+    message: _builtins.str
+    """A sentence: of the run, or why refused."""
+    refused: _builtins.bool
+    """start or cancel failed: what it says is for an operator to judge."""
+    def __init__(
+        self,
+        *,
+        state: Global___LongToolState.ValueType = ...,
+        progress: _builtins.float = ...,
+        eta: _builtins.float | None = ...,
+        message: _builtins.str = ...,
+        refused: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_eta", b"_eta", "eta", b"eta"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_eta", b"_eta", "eta", b"eta", "message", b"message", "progress", b"progress", "refused", b"refused", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__eta: _TypeAlias = _typing.Literal["eta"]  # noqa: Y015
+    _WhichOneofArgType__eta: _TypeAlias = _typing.Literal["_eta", b"_eta"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__eta) -> _WhichOneofReturnType__eta | None: ...
+
+Global___LongToolStatus: _TypeAlias = LongToolStatus  # noqa: Y015

@@ -359,6 +359,11 @@ class ToolsStub:
                 request_serializer=proto_dot_agent__pb2.RunRequest.SerializeToString,
                 response_deserializer=proto_dot_agent__pb2.RunOutput.FromString,
                 _registered_method=True)
+        self.LongTool = channel.unary_unary(
+                '/middleware.agent.v1.Tools/LongTool',
+                request_serializer=proto_dot_agent__pb2.LongToolRequest.SerializeToString,
+                response_deserializer=proto_dot_agent__pb2.LongToolStatus.FromString,
+                _registered_method=True)
 
 
 class ToolsServicer:
@@ -406,6 +411,13 @@ class ToolsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LongTool(self, request, context):
+        """A tool of hours, which the engine carries on by itself: looked at, begun, or cancelled. Answers at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ToolsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -438,6 +450,11 @@ def add_ToolsServicer_to_server(servicer, server):
                     servicer.Run,
                     request_deserializer=proto_dot_agent__pb2.RunRequest.FromString,
                     response_serializer=proto_dot_agent__pb2.RunOutput.SerializeToString,
+            ),
+            'LongTool': grpc.unary_unary_rpc_method_handler(
+                    servicer.LongTool,
+                    request_deserializer=proto_dot_agent__pb2.LongToolRequest.FromString,
+                    response_serializer=proto_dot_agent__pb2.LongToolStatus.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -603,6 +620,33 @@ class Tools:
             '/middleware.agent.v1.Tools/Run',
             proto_dot_agent__pb2.RunRequest.SerializeToString,
             proto_dot_agent__pb2.RunOutput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LongTool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/middleware.agent.v1.Tools/LongTool',
+            proto_dot_agent__pb2.LongToolRequest.SerializeToString,
+            proto_dot_agent__pb2.LongToolStatus.FromString,
             options,
             channel_credentials,
             insecure,

@@ -135,6 +135,8 @@ class ToolsStub:
     """Writes the pushed documents (checksums verified first), applies them, reads back."""
     Run: _grpc.UnaryStreamMultiCallable[_agent_pb2.RunRequest, _agent_pb2.RunOutput]
     """Any other tool of the plugin; streams output lines, the last message carries the result."""
+    LongTool: _grpc.UnaryUnaryMultiCallable[_agent_pb2.LongToolRequest, _agent_pb2.LongToolStatus]
+    """A tool of hours, which the engine carries on by itself: looked at, begun, or cancelled. Answers at once."""
 
 @_typing.type_check_only
 class ToolsAsyncStub(ToolsStub):
@@ -153,6 +155,8 @@ class ToolsAsyncStub(ToolsStub):
     """Writes the pushed documents (checksums verified first), applies them, reads back."""
     Run: _aio.UnaryStreamMultiCallable[_agent_pb2.RunRequest, _agent_pb2.RunOutput]  # type: ignore[assignment]
     """Any other tool of the plugin; streams output lines, the last message carries the result."""
+    LongTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.LongToolRequest, _agent_pb2.LongToolStatus]  # type: ignore[assignment]
+    """A tool of hours, which the engine carries on by itself: looked at, begun, or cancelled. Answers at once."""
 
 class ToolsServicer(metaclass=_abc_1.ABCMeta):
     """Agent 2, the tools' container, port 50052. FAILED_PRECONDITION with the process's state where the process does not run."""
@@ -204,5 +208,13 @@ class ToolsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_pb2.RunOutput], _abc.AsyncIterator[_agent_pb2.RunOutput]]:
         """Any other tool of the plugin; streams output lines, the last message carries the result."""
+
+    @_abc_1.abstractmethod
+    def LongTool(
+        self,
+        request: _agent_pb2.LongToolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.LongToolStatus, _abc.Awaitable[_agent_pb2.LongToolStatus]]:
+        """A tool of hours, which the engine carries on by itself: looked at, begun, or cancelled. Answers at once."""
 
 def add_ToolsServicer_to_server(servicer: ToolsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -11,6 +11,7 @@ from activities.dependencies import Platform
 from api.names import app_labels
 from api.steps import Target
 from clients.agents import AgentError, AgentTarget
+from language.positions import Position, PositionError
 from proto import agent_pb2
 
 _ASK_TIMEOUT = 3.0
@@ -63,3 +64,11 @@ def could_not_write(report: agent_pb2.RoleReport) -> str:
     if report.writes == agent_pb2.WRITES_REFUSED_HERE:
         return report.refusal or "it refuses writes"
     return "its volume is full" if report.volume_full else ""
+
+
+def remembered_position(volume: agent_pb2.VolumeRecord) -> Position:
+    """How far a volume's data have come; none where what stands there is no position."""
+    try:
+        return Position.parse(volume.position)
+    except PositionError:
+        return Position()

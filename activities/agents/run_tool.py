@@ -5,15 +5,15 @@ Not remembered by a request id: each attempt must look anew, and the tools are m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from temporalio.exceptions import ApplicationError
 
-from activities.agents.node_tools import own_bound
 from activities.dependencies import Platform
 from api.steps import ErrorType
-from api.tools import Tool, ToolName
+from api.tools import ToolName
 from clients.agents import AgentError, AgentTarget
+from language.positions import Position, PositionError
 
 
 async def run_tool(
@@ -32,24 +32,10 @@ async def run_tool(
     return dict(result.values)
 
 
-async def on_nodes(
-    platform: Platform,
-    agents: Mapping[str, AgentTarget],
-    nodes: Sequence[str],
-    name: ToolName,
-    tool: Tool,
-    arguments: Mapping[str, str],
-) -> list[str]:
-    """Runs ``tool`` on the nodes, one after another; of a tool that is for the component as a whole until the first
-    that succeeds. ``agents``: of those that run. The sentences of those that failed; all are asked."""
-    failed = []
-    for node in nodes:
-        try:
-            if node not in agents:
-                raise ApplicationError(f"{node} does not run")
-            await run_tool(platform, agents[node], name, arguments, timeout=own_bound(tool))
-            if tool.once:
-                return []
-        except ApplicationError as error:
-            failed.append(error.message)
-    return failed
+def told_position(node: str, name: str, text: str) -> Position:
+    """How far its data have come, by a tool of the node. Raises a retryable ApplicationError where it is none."""
+    try:
+        return Position.parse(text)
+    except PositionError as error:
+        message = f"{node}: tool {name}, its result: position: {error}"
+        raise ApplicationError(message, type=ErrorType.TOOL_REFUSED) from error

@@ -4,7 +4,7 @@
    engine has had it is noted on the claim: one that was restored from a snapshot has no annotation that says so. Where
    the wanted version may not be given one of them nothing starts, and the next look refuses the spec.
 2. Of the volumes with a record the newest is the one with the highest time of having been writable, then of having been
-   seen, then the highest replication position.
+   seen, then the furthest replication position. Of two that have diverged neither is chosen: the Component names it.
 3. Record the choice in the Component before anything starts: a crash in between finds the same choice again.
 4. For each node: a document without hold and with a higher revision, applied, pushed, then Start. Its claim is this
    App's from then on. The chosen node first, so that the others find it.
@@ -18,7 +18,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.addresses import node_addresses
-from activities.agents.agent_targets import agent_of
+from activities.agents.agent_targets import agent_of, remembered_position
 from activities.agents.config_maps import rendered_config_maps
 from activities.agents.node_state import NodeState
 from activities.agents.push import release
@@ -35,6 +35,7 @@ from api.names import ANNOTATION_APP_UID, ANNOTATION_RUNTIME_VERSION
 from api.steps import ComponentStep, ErrorType, Step, Survey, Target
 from clients.agents import AgentError
 from clients.resources import COMPONENT, CONFIG_MAP, VOLUME_CLAIM, Manifest
+from language.positions import diverged, furthest, shown
 from proto import agent_pb2
 from render.desired.app import DesiredComponent
 
@@ -45,18 +46,23 @@ _RUNS = (agent_pb2.STARTING, agent_pb2.RUNNING, agent_pb2.BACKOFF)
 
 def newest(records: Mapping[str, agent_pb2.VolumeRecord], writable: Collection[str]) -> str:
     """The node whose volume is to be believed, empty where no volume has a record. Ties go to the first name. That it
-    was writable does not count of one that ended as a replica: its data may be set aside for those of its successor."""
+    was writable does not count of one that ended as a replica: its data may be set aside for those of its successor.
+    Raises ApplicationError Diverged where each of two has what the other has not."""
     present = {node: record for node, record in records.items() if record.present}
     if not present:
         return ""
-    return max(
-        sorted(present),
-        key=lambda node: (
-            present[node].last_writable if present[node].role in writable else 0,
-            present[node].last_seen,
-            present[node].position,
-        ),
-    )
+    times = {
+        node: (record.last_writable if record.role in writable else 0, record.last_seen)
+        for node, record in present.items()
+    }
+    last = [node for node in present if times[node] == max(times.values())]
+    positions = {node: remembered_position(present[node]) for node in last}
+    if pair := diverged(positions):
+        stands = [f"{node} (at {shown(positions[node])})" for node in pair]
+        said = f"the volumes of {' and '.join(stands)} have diverged"
+        advice = "write the node that is to begin into spec.bootstrapNode of their Component"
+        raise permanent(ErrorType.DIVERGED, f"{said}: each has data that the other has not; {advice}")
+    return furthest(positions)[0]
 
 
 class AdoptVolumes:

@@ -20,8 +20,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable
-from activities.agents.node_tools import node_tools, own_bound
-from activities.agents.run_tool import on_nodes, run_tool
+from activities.agents.node_tools import node_tools
 from activities.app.desired import StepContext, desired_for
 from activities.app.wait_ready import NodeWaiter
 from activities.cluster.apply import check_own
@@ -31,6 +30,7 @@ from activities.cluster.status import tell_step
 from activities.dependencies import Platform, permanent
 from activities.roles import fencing
 from activities.rollout.clearance import Clearance
+from activities.tools.run_to_end import on_nodes, run_to_end, tried_often_enough
 from api.app import DeletionPolicy
 from api.group import MemberState
 from api.meta import service_address
@@ -51,7 +51,12 @@ class RemoveNode:
 
     @activity.defn(name=Step.LEAVE_NODE)
     async def leave_node(self, step: NodeStep) -> None:
-        """Returns when nothing is lost with the node. Raises ToolRefused where its tool says otherwise."""
+        """Returns when nothing is lost with the node. Raises ToolRefused where its tool says otherwise, ToolStalled
+        where it makes no progress."""
+        with tried_often_enough():
+            await self._leave(step)
+
+    async def _leave(self, step: NodeStep) -> None:
         platform, target = self._platform, step.target
         want = await desired_for(platform, target)
         check_leaves(want, step)
@@ -65,14 +70,14 @@ class RemoveNode:
         await tell_step(platform, target, f"{step.node}: leave")
         await platform.deployments.synced(30)
         await platform.pods.synced(30)
-        agent = reachable(platform, target, [step.node]).get(step.node)
-        if agent is None:
+        if step.node not in reachable(platform, target, [step.node]):
             new = member is not None and member.state == MemberState.ADDING
             if new and not await self._may_hold_data(step):
                 return
-            raise ApplicationError(f"{step.node} does not run, so it cannot give away what only it has")
+            if tool.poll is None:
+                raise ApplicationError(f"{step.node} does not run, so it cannot give away what only it has")
         try:
-            await run_tool(platform, agent, ToolName.LEAVE, {}, timeout=own_bound(tool))
+            await run_to_end(platform, target, step.node, ToolName.LEAVE, tool, {})
         except ApplicationError as error:
             if error.type != ErrorType.TOOL_REFUSED:
                 raise
@@ -135,6 +140,10 @@ class RemoveNode:
     @activity.defn(name=Step.FORGET_NODE)
     async def forget_node(self, step: NodeStep) -> None:
         """Each node that stays forgets it. All are asked, and then it fails with what each said that does not."""
+        with tried_often_enough():
+            await self._forget(step)
+
+    async def _forget(self, step: NodeStep) -> None:
         platform, target = self._platform, step.target
         want = await desired_for(platform, target)
         check_leaves(want, step)
@@ -153,8 +162,7 @@ class RemoveNode:
             if tool is None:
                 continue
             names = [node.name for node in component.nodes if node.name != step.node]
-            agents = reachable(platform, target, names)
-            failed += await on_nodes(platform, agents, names, ToolName.FORGET, tool, arguments)
+            failed += await on_nodes(platform, target, names, ToolName.FORGET, tool, arguments)
         if failed:
             staying = [node.name for node in want.desired.nodes if node.name != step.node]
             await NodeWaiter(platform, target, f"{step.node}: forget", staying).keep()

@@ -11,11 +11,11 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable
 from activities.agents.node_tools import node_tools
-from activities.agents.run_tool import on_nodes
 from activities.app.desired import desired_for
 from activities.app.wait_ready import NodeWaiter
 from activities.cluster.status import tell_step
-from activities.dependencies import Platform
+from activities.dependencies import Platform, permanent
+from activities.tools.run_to_end import on_nodes, tried_often_enough
 from api.group import MemberState
 from api.steps import ComponentPlan, ComponentStep, ErrorType, GroupPlan, RollNode, ScalePlan, Step, Target
 from api.tools import ToolName
@@ -56,6 +56,10 @@ class Scale:
     async def join_nodes(self, step: ComponentStep) -> None:
         """Runs ``join`` on every node of the component that runs: it does no harm where it is done. A new node that
         does not run has not joined."""
+        with tried_often_enough():
+            await self._join(step)
+
+    async def _join(self, step: ComponentStep) -> None:
         platform, target = self._platform, step.target
         want = await desired_for(platform, target)
         component = want.desired.component(step.component)
@@ -69,6 +73,8 @@ class Scale:
         if absent:
             await NodeWaiter(platform, target, f"{component.name}: join", absent).keep()
             raise ApplicationError(f"{', '.join(absent)} does not run, so it cannot join yet")
-        failed = await on_nodes(platform, agents, list(agents), ToolName.JOIN, tool, {})
+        failed = await on_nodes(platform, target, list(agents), ToolName.JOIN, tool, {})
+        if failed and tool.poll is not None:  # it was waited for long enough
+            raise permanent(ErrorType.TOOL_REFUSED, "; ".join(failed))
         if failed:
             raise ApplicationError("; ".join(failed), type=ErrorType.TOOL_REFUSED)

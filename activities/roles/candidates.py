@@ -16,12 +16,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from activities.agents.agent_targets import remembered_position
 from activities.app.desired import StepContext
 from activities.dependencies import permanent
 from activities.roles.role_moves import Nodes
 from api.app import DataLoss, RoleMove
 from api.failover import CLOCK_TOLERANCE, Chosen, Takeover
 from api.steps import ErrorType
+from language.positions import Position, diverged, furthest, shown
 from proto import agent_pb2
 
 IN_SYNC_WITHIN = 5_000
@@ -74,7 +76,7 @@ class Waiting:
     begin as one, whatever is allowed; ``behind``: why it may lack acknowledged writes. Sentences, each empty where that
     is not so."""
 
-    position: int
+    position: Position
     in_sync_at: int
     cannot: str
     behind: str
@@ -91,7 +93,7 @@ def judged(
     taken in again. ``now``: when they were asked, unix milliseconds."""
     return {
         name: Waiting(
-            int(status.volume.position),
+            remembered_position(status.volume),
             int(status.volume.last_ready),
             "it was replaced itself" if name in replaced else _why_never(status, takeover.target.uid, writable),
             _why_behind(status.volume, takeover.well, now) or _clock_differs(status, now),
@@ -104,7 +106,7 @@ def _why_never(status: agent_pb2.ProcessStatus, app_uid: str, writable: Collecti
     volume = status.volume
     if not status.may_lead:
         return "it waits for a primary, and its agent or its plugin is of a version that cannot begin as one"
-    if not volume.present or volume.app_uid != app_uid or not volume.position or not volume.last_ready:
+    if not volume.present or volume.app_uid != app_uid or not remembered_position(volume) or not volume.last_ready:
         return "it waits for a primary, and has never had the data"
     if volume.role in writable:
         return f"it does not run, and was {volume.role} itself"
@@ -156,7 +158,7 @@ def able_to_lead(waits: Mapping[str, Waiting], *, lossy: bool) -> list[str]:
 
 def best_of(
     takeover: Takeover,
-    detached: Mapping[str, int],
+    detached: Mapping[str, Position],
     waits: Mapping[str, Waiting],
     refused: Sequence[str],
     *,
@@ -166,32 +168,54 @@ def best_of(
     """Among those that run (``detached``, their positions) and those that wait and lack nothing: they all followed the
     source in the end, so their positions are of one history. One that may lack something may remember an older one: it
     is taken where there is nobody else and loss is allowed, or by force by its name. Of those that are equally far one
-    that is not ``unsaved`` is taken: were it killed too, it would have all that. Raises NoCandidate."""
+    that is not ``unsaved`` is taken: were it killed too, it would have all that. Raises NoCandidate, Diverged."""
     able = {name: each for name, each in waits.items() if not each.cannot}
     positions = {**detached, **{name: each.position for name, each in able.items() if not each.behind}}
     if not positions and lossy:
         # A primary that was started counts from 0: positions of two that were in sync at other times do not compare.
         latest = max((each.in_sync_at for each in able.values()), default=0)
         positions = {name: each.position for name, each in able.items() if each.in_sync_at >= latest - IN_SYNC_WITHIN}
-    candidate = takeover.candidate or (furthest_of(positions, unsaved) if positions else "")
-    if takeover.force and candidate in able:
-        positions[candidate] = able[candidate].position
     why = because([*refused, *(f"{n}: {w.cannot or w.behind}" for n, w in waits.items() if w.cannot or w.behind)])
+    by_force = takeover.force and bool(takeover.candidate)
+    if by_force and takeover.candidate in able:
+        positions[takeover.candidate] = able[takeover.candidate].position
+    candidate = takeover.candidate or furthest_of(positions, unsaved)
     if candidate not in positions:
         who = f"{candidate} cannot" if candidate else "nobody can"
         raise permanent(ErrorType.NO_CANDIDATE, f"{who} take over from {takeover.source}{why}")
-    furthest = furthest_of(positions, unsaved)
-    behind = positions[furthest] - positions[candidate]
-    if behind and not takeover.force:
-        message = f"{candidate} is {behind} behind {furthest}; choose that one, or force it"
-        raise permanent(ErrorType.NO_CANDIDATE, message)
-    return Chosen(candidate, positions[candidate], f"{candidate} has the most data ({positions[candidate]}){why}")
+    if not by_force:
+        _check_furthest(candidate, positions, takeover)
+    position = positions[candidate]
+    return Chosen(candidate, str(position), f"{candidate} has the most data ({shown(position)}){why}")
+
+
+def _check_furthest(candidate: str, positions: Mapping[str, Position], takeover: Takeover) -> None:
+    """Raises NoCandidate where another has more, Diverged where each of two has what the other has not: whichever took
+    over, writes would be lost, and which may be is not for a rule to decide, whatever loss is allowed."""
+    if pair := diverged(positions):
+        one, other = pair
+        said = f"{one} (at {shown(positions[one])}) and {other} (at {shown(positions[other])}) have diverged"
+        advice = f"mw failover {takeover.target.app} --to NODE --force takes one, and what only the other has is lost"
+        raise permanent(ErrorType.DIVERGED, f"{said}: each has data that the other has not; {advice}")
+    most = furthest(positions)[0]
+    if not positions[candidate].reaches(positions[most]):
+        said = f"{candidate} is {positions[candidate].beside(positions[most])}"
+        said = f"{said} {most}" if said.endswith("behind") else f"{said} ({most})"
+        raise permanent(ErrorType.NO_CANDIDATE, f"{said}; choose that one, or force it")
+
+
+def set_aside(fenced: Position, chosen: Position) -> str:
+    """What the old primary may have had alone; empty where nothing is known of it."""
+    if chosen.reaches(fenced):
+        return ""
+    said = f"it had come to {shown(fenced)}, and its successor begins at {shown(chosen)}"
+    return f"{said}: what lies between was not replicated, and is kept on its volume"
 
 
 def because(refused: Sequence[str]) -> str:
     return f" ({'; '.join(refused)})" if refused else ""
 
 
-def furthest_of(positions: Mapping[str, int], unsaved: Collection[str]) -> str:
-    """The first by name of those that came furthest, of those that have saved all if there are any."""
-    return max(sorted(positions), key=lambda name: (positions[name], name not in unsaved))
+def furthest_of(positions: Mapping[str, Position], unsaved: Collection[str]) -> str:
+    """The first by name of those that came furthest, of those that have saved all if there are any. Empty: of none."""
+    return max(furthest(positions), key=lambda name: name not in unsaved, default="")

@@ -39,6 +39,7 @@ from activities.roles.candidates import (
     best_of,
     is_well,
     lossy,
+    set_aside,
     unheard,
     why_not,
 )
@@ -50,6 +51,7 @@ from api.names import app_labels
 from api.operations import OperationType
 from api.steps import ErrorType, Step, Target
 from clients.agents import AgentError
+from language.positions import Position
 from proto import agent_pb2
 from render.desired.app import DesiredComponent
 
@@ -287,7 +289,7 @@ class Failover(FailoverBase):
         await tell(self.platform, takeover.target, "Fenced", f"{takeover.source}: {sentence}")
         spent = round(loop.time() - began, 2)
         return Fenced(
-            sentence, proof.position, spent, by_lease=not stopped, by_machine=bool(stopped) and proof.by_machine
+            sentence, str(proof.position), spent, by_lease=not stopped, by_machine=bool(stopped) and proof.by_machine
         )
 
     async def _stopped_or_out(
@@ -320,7 +322,8 @@ class Failover(FailoverBase):
 
     @activity.defn(name=Step.CHOOSE)
     async def choose(self, request: PromoteRequest) -> Chosen:
-        """The replica with the most data. Raises NoCandidate, with the source running again, where none may."""
+        """The replica with the most data. Raises NoCandidate, with the source running again, where none may, and
+        Diverged where each of two has data that the other has not."""
         takeover = request.takeover
         want = await self.running(takeover.target)
         component = want.desired.component(takeover.component)
@@ -342,7 +345,9 @@ class Failover(FailoverBase):
                 raise permanent(ErrorType.NO_CANDIDATE, few + because(detached.refused))
             waits = self.judged(want, component, takeover, detached.waiting)
             lossily = lossy(want, takeover)
-            return best_of(takeover, detached.positions, waits, detached.refused, lossy=lossily, unsaved=unsaved)
+            chosen = best_of(takeover, detached.positions, waits, detached.refused, lossy=lossily, unsaved=unsaved)
+            lost = set_aside(Position.parse(request.fenced.position), Position.parse(chosen.position))
+            return replace(chosen, lost=lost)
         except ApplicationError as error:
             await self.give_up(takeover, want, component, error.message)
             raise

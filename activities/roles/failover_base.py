@@ -21,7 +21,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.agents.agent_targets import reachable, reports
 from activities.agents.request_ids import request_id
-from activities.agents.run_tool import run_tool
+from activities.agents.run_tool import run_tool, told_position
 from activities.app.desired import StepContext, begun, stage
 from activities.app.node_services import restored_addresses
 from activities.app.observed import observe
@@ -39,6 +39,7 @@ from api.operations import OperationType
 from api.steps import ErrorType, Target
 from api.tools import LONGEST, ToolName
 from clients.agents import AgentError, AgentTarget
+from language.positions import Position
 from proto import agent_pb2
 from render.desired.app import DesiredComponent
 from render.validation.app import parse_app
@@ -55,7 +56,7 @@ class Detached:
     """Replicas that follow nobody any more: ``positions`` of those that run, which do not move now; ``waiting``: those
     that wait for a primary, and were stopped. ``refused``: why others did not, sentences."""
 
-    positions: Mapping[str, int]
+    positions: Mapping[str, Position]
     waiting: Mapping[str, agent_pb2.ProcessStatus]
     refused: Sequence[str]
 
@@ -82,14 +83,14 @@ class FailoverBase(RoleMover):
     async def detach(self, takeover: Takeover, component: DesiredComponent) -> Detached:
         others = [node.name for node in component.nodes if node.name != takeover.source]
         agents = reachable(self.platform, takeover.target, others)
-        positions: dict[str, int] = {}
+        positions: dict[str, Position] = {}
         waiting: dict[str, agent_pb2.ProcessStatus] = {}
         refused = [f"{name} does not run" for name in others if name not in agents]
 
         async def detach(agent: AgentTarget) -> None:
             try:
                 result = await run_tool(self.platform, agent, ToolName.DETACH, {}, timeout=_DETACH_WITHIN) or {}
-                positions[agent.node] = int(result.get("position") or 0)
+                positions[agent.node] = told_position(agent.node, ToolName.DETACH, result.get("position", ""))
             except ApplicationError as error:
                 status = await keep_from_following(self.platform, agent)
                 if status is None:

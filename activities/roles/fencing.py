@@ -22,6 +22,7 @@ from typing import Any
 
 from temporalio import activity
 
+from activities.agents.agent_targets import remembered_position
 from activities.cluster.gather import together
 from activities.cluster.status import StatusChange, tell_step, write_status
 from activities.dependencies import Platform
@@ -31,6 +32,7 @@ from api.names import app_labels
 from api.steps import Target
 from clients.agents import AgentError, AgentTarget
 from clients.resources import APP, POD, Manifest
+from language.positions import Position
 from proto import agent_pb2
 from render.manifests.node import LEASE_SECONDS
 
@@ -120,7 +122,7 @@ class Proof:
         self._platform, self._takeover = platform, takeover
         self._lost_at = takeover.seen / 1000
         self._labels = app_labels(takeover.target.app, takeover.component, node=takeover.source)
-        self.position = 0
+        self.position = Position()
         self.by_machine = False
         """The last proof is of the Pod that ended, not of the node."""
 
@@ -224,7 +226,9 @@ class Proof:
             status = await self._platform.agents.stop(agent, request_id, grace=STOP_GRACE, timeout=timeout)
         except AgentError:
             return ""
-        self.position = max(self.position, status.volume.position)
+        remembered = remembered_position(status.volume)
+        if not self.position.reaches(remembered):
+            self.position = remembered
         if status.state not in _ENDED:
             return ""
         return "started" if status.starts else "stopped"

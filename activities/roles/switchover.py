@@ -28,7 +28,7 @@ from temporalio.exceptions import ApplicationError
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import could_not_write, node_states
 from activities.agents.node_tools import bound, node_tools
-from activities.agents.run_tool import run_tool
+from activities.agents.run_tool import run_tool, told_position
 from activities.app.desired import StepContext, desired_for
 from activities.cluster.events import tell
 from activities.cluster.moving import Noted, end_left, end_moves, may_be_under_way, moves_of, note_move
@@ -51,6 +51,7 @@ from api.operations import OperationType
 from api.steps import ErrorType, Move, MoveRequest, Step
 from api.tools import LONGEST, ToolName
 from clients.agents import AgentTarget
+from language.positions import Position, furthest
 from proto import agent_pb2
 from render.desired.app import DesiredComponent
 from render.desired.state_edits import stayed_writable
@@ -147,7 +148,11 @@ class Switchover(RoleMover):
                 if report.role not in nodes.writable and request.candidate in ("", name) and name not in going
                 if name not in unable
             }
-            ready = {name: report.position for name, report in able.items() if report.ready and not report.unsaved}
+            ready = {
+                name: told_position(name, ToolName.GET_ROLE, report.position)
+                for name, report in able.items()
+                if report.ready and not report.unsaved
+            }
             chosen = preferred(ready, closed, only_open=off)
             if chosen:
                 return chosen
@@ -268,22 +273,24 @@ class Switchover(RoleMover):
         began = loop.time()
         try:
             fenced = await self.run(source, ToolName.FENCE, {"seconds": str(FENCE_SECONDS)})
-            await self._level(candidate, int(fenced.get("position") or 0), began + PROMOTE_WITHIN)
+            level = told_position(source.node, ToolName.FENCE, fenced.get("position", ""))
+            await self._level(candidate, level, began + PROMOTE_WITHIN)
         except BaseException:
             # Shielded: a cancelled step must not leave the clients waiting for the fence's own end.
             await asyncio.shield(self._undo_fence(move, source, noted))
             raise
         return Fence(noted, began + ASK_WITHIN)
 
-    async def _level(self, candidate: AgentTarget, position: int, deadline: float) -> None:
+    async def _level(self, candidate: AgentTarget, position: Position, deadline: float) -> None:
         loop = asyncio.get_running_loop()
         while True:
             report = await self.platform.agents.role(candidate, timeout=3.0)
-            if report.position >= position:
+            reached = told_position(candidate.node, ToolName.GET_ROLE, report.position)
+            if reached.reaches(position):
                 return
             if loop.time() > deadline:
-                behind = position - report.position
-                raise ApplicationError(f"{candidate.node} is {behind} behind and does not catch up; nothing was moved")
+                stands = reached.beside(position)
+                raise ApplicationError(f"{candidate.node} is {stands} and does not catch up; nothing was moved")
             await asyncio.sleep(_LEVEL_EVERY)
 
     async def _undo_fence(self, move: Move, source: AgentTarget, noted: Noted) -> None:
@@ -323,9 +330,10 @@ def _unable(request: MoveRequest, source: str, reports: Mapping[str, agent_pb2.R
     return {name: why for name, report in counts.items() if name != source and (why := could_not_write(report))}
 
 
-def preferred(ready: Mapping[str, int], closed: Collection[str], *, only_open: bool) -> str:
+def preferred(ready: Mapping[str, Position], closed: Collection[str], *, only_open: bool) -> str:
     """The node with the highest position, of those whose machine is not ``closed`` where there is one, or of them only;
-    empty for none. Pure."""
+    empty for none. Of two that have diverged the first by name: it has to come up with the fenced source all the same.
+    Pure."""
     open_ones = {name: position for name, position in ready.items() if name not in closed}
     chosen = open_ones if open_ones or only_open else ready
-    return max(sorted(chosen), key=lambda name: chosen[name]) if chosen else ""
+    return next(iter(furthest(chosen)), "")

@@ -28,6 +28,7 @@ from activities.cluster.events import tell
 from activities.cluster.status import tell_step
 from activities.dependencies import Platform
 from activities.interceptors.retry_status import tell_going_on, tell_waiting
+from activities.tools.run_to_end import run_to_end, tried_often_enough
 from api.steps import ComponentStep, ErrorType, Step, Target
 from api.tools import Tool, ToolName
 from render.desired.app import DesiredApp, DesiredComponent, DesiredNode
@@ -138,6 +139,10 @@ class AfterRoll:
     @activity.defn(name=Step.AFTER_ROLL)
     async def after_roll(self, step: ComponentStep) -> None:
         """Runs the tool on one node that serves. Raises ToolRefused where it fails: an operator decides."""
+        with tried_often_enough():
+            await self._after_roll(step)
+
+    async def _after_roll(self, step: ComponentStep) -> None:
         platform, target = self._platform, step.target
         desired = (await desired_for(platform, target)).desired
         component = desired.component(step.component)
@@ -150,5 +155,4 @@ class AfterRoll:
             raise ApplicationError(f"no node of {component.name} serves", type=ErrorType.TOOL_REFUSED)
         tool = (await node_tools(platform, desired, component, serving[0])).get(ToolName.AFTER_ROLL)
         if tool is not None:
-            agent = agent_of(target, states[serving[0].name])
-            await run_tool(platform, agent, ToolName.AFTER_ROLL, {}, timeout=own_bound(tool))
+            await run_to_end(platform, target, serving[0].name, ToolName.AFTER_ROLL, tool, {})

@@ -1,4 +1,4 @@
-"""Everything before ``exec``: directories, stale pid files and half-written ones, ``preStart``, files.
+"""Everything before ``exec``: directories, stale pid files and half-written ones, ``preStart``, files, ``bootstrap``.
 
 ``preStart`` finds the node's role from its peers and its own disk, so a node starts correctly with the platform down.
 Where that leads back to a writable role, the lease has the last word (``agent.lease.gate``).
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from agent.document import NodeDocument
 from agent.documents import Bundle
+from agent.engine.bootstrap import LostDataError, bootstrap
 from agent.engine.data_version import DamagedRecordError, DataVersion
 from agent.lease.gate import must_ask
 from agent.nodefiles import node_names, start_names, write_files
@@ -74,6 +75,7 @@ async def prepare(bundle: Bundle, interpreter: Interpreter, volume: DataVersion,
         await asyncio.to_thread(write_files, bundle, settings, names, interpreter.secrets)
         kept = json.dumps(found).encode()
         await asyncio.to_thread(write_atomically, settings.run_dir / FOUND_FILE, kept, 0o600)
+        await bootstrap(bundle.document, interpreter, known, role)
         scope = Scope(names, {}, interpreter.secrets)
         argv = tuple(word(filled(each, scope)) for each in process.command)
         with scope.with_secrets():
@@ -84,7 +86,7 @@ async def prepare(bundle: Bundle, interpreter: Interpreter, volume: DataVersion,
             directory=str(settings.locate(process.working_directory)),
             asks=must_ask(bundle.document, record, role),
         )
-    except (ToolError, DamagedRecordError) as error:
+    except (ToolError, DamagedRecordError, LostDataError) as error:
         raise NotPreparedError(str(error)) from error
     except (ExpressionError, PathRefusedError, OSError) as error:
         raise NotPreparedError(interpreter.secrets.mask(f"preparing the start: {error}")) from error

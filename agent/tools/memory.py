@@ -53,11 +53,11 @@ class Memory:
         if unsaved or not (writable or self._settled):
             self._kept = self._as_before(found, writable=writable)
         elif volatile and not writable:
-            self._kept = replace(found, position=0, last_ready=0)
+            self._kept = replace(found, position="", last_ready=0)
         elif writable or ready:
             self._kept = found
         else:
-            self._kept = replace(found, position=last.position if last is not None else 0)
+            self._kept = replace(found, position=last.position if last is not None else "")
         self.newest = found
         self._save(found.last_seen)
 
@@ -67,7 +67,7 @@ class Memory:
         before = self._kept
         if before is not None and before.app_uid == found.app_uid and (writable or before.role == found.role):
             return replace(before, last_seen=before.last_ready, last_writable=found.last_writable)
-        return replace(found, position=0, last_seen=0, last_ready=0)
+        return replace(found, position="", last_seen=0, last_ready=0)
 
     def _save(self, now: int) -> None:
         kept, written = self._kept, self._written
@@ -93,5 +93,5 @@ class Memory:
         self._written_at = now
 
 
-def _what_matters(record: Record) -> tuple[str, str, int, int, bool]:
+def _what_matters(record: Record) -> tuple[str, str, int, str, bool]:
     return record.app_uid, record.role, record.epoch, record.position, record.last_ready == record.last_seen

@@ -34,6 +34,7 @@ from agent.tooling.interpreter import Interpreter
 from agent.tools.checks.engine import EngineChecks, Writes
 from agent.tools.memory import Memory
 from agent.tools.volume import Volume
+from language.positions import Position, PositionError
 
 _log = logging.getLogger(__name__)
 _SIGN_OF_LIFE = 10.0
@@ -42,7 +43,7 @@ _EAGER_FOR = 15.0
 """A starting engine is asked every 0.1 s for its first 15 s: half an interval on each node of a deploy adds up."""
 _UNKNOWN_INTERVAL = 1.0
 _LARGEST = 2**63 - 1
-"""Of epoch and position, as reports have them."""
+"""Of an epoch, as reports have it."""
 _UNSAVED, _VOLATILE, _FOLLOWS, _FAILOVER_OFF = "unsaved", "volatile", "follows", "failoverOff"
 
 
@@ -53,7 +54,7 @@ class Report:
     node: str = ""
     role: str = ""
     epoch: int = 0
-    position: int = 0
+    position: str = ""
     ready: bool = False
     message: str = "not asked yet"
     process: State = State.UNKNOWN
@@ -92,7 +93,7 @@ class _Readiness:
 class _Finding:
     role: str = ""
     epoch: int = 0
-    position: int = 0
+    position: str = ""
     followers: str = ""
     problem: str = ""
     login_refused: bool = False
@@ -276,7 +277,7 @@ class Monitor:
             found = await self._interpreter.run(
                 "getRole", document.toolbox, names, pool=self._pools["getRole"], waits=waits
             )
-            epoch, position = (_whole(found.values, name) for name in ("epoch", "position"))
+            epoch, position = _whole(found.values, "epoch"), _position(found.values)
             return _Finding(found.values.get("role", ""), epoch, position, found.values.get("followers", ""))
         except ToolError as error:
             return _Finding(problem=str(error), login_refused=error.login_refused)
@@ -367,3 +368,11 @@ def _whole(values: Mapping[str, str], name: str) -> int:
         said = f"tool getRole, its result: {name} is {text[:40]!r}; it must be a whole number of at most 64 bits"
         raise ToolError(said) from error
     return number
+
+
+def _position(values: Mapping[str, str]) -> str:
+    """In the one way in which it is written. Raises ToolError."""
+    try:
+        return str(Position.parse(values.get("position", "")))
+    except PositionError as error:
+        raise ToolError(f"tool getRole, its result: position: {error}") from error

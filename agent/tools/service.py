@@ -25,6 +25,7 @@ from agent.requests import RequestMemory
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.names import Scope
+from agent.tools.long import LongTools, long_tool, part
 from agent.tools.monitor import Monitor, Report
 from agent.tools.reload import PushedSource, PushRefusedError, Reloader
 from agent.tools.undo import Undoing
@@ -65,6 +66,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         self._reloader = Reloader(documents, interpreter)
         # By tool, not for all: a backup of hours must not keep a failover waiting.
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._long = LongTools(self._run)
         self._undoing = Undoing(interpreter.settings.state_dir, documents, board, self._undo)
 
     async def resume(self) -> None:
@@ -134,6 +136,21 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         finally:
             running.cancel()  # only the waiting: the work itself is shielded
 
+    async def LongTool(self, request: pb.LongToolRequest, context: Context) -> pb.LongToolStatus:  # noqa: N802
+        await self._require_process(context)
+        await self._require_tool(context, part(request.tool, "poll"))
+        verbs = {pb.LONG_TOOL_BEGIN: self._long.begin, pb.LONG_TOOL_CANCEL: self._long.cancel}
+        verb = verbs.get(request.verb, self._long.poll)
+
+        async def work() -> pb.LongToolStatus:
+            try:
+                return await verb(request.tool, dict(request.arguments))
+            except DocumentError as error:
+                return pb.LongToolStatus(message=str(error))
+
+        # Not remembered: the engine says what there is to know. But it goes on when its caller goes away.
+        return await self._requests.once("LongTool", "", pb.LongToolStatus, work)
+
     async def _run_tool(
         self,
         name: str,
@@ -143,6 +160,9 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         traced: bool = False,
     ) -> pb.ToolResult:
         try:
+            long, verb = long_tool(name, self._documents.effective().document.tools)
+            if long:
+                return await self._by_hand(long, verb, arguments)
             outcome = await self._run(name, arguments, lines, traced=traced)
         except ToolError as error:
             return pb.ToolResult(success=False, message=str(error), asked=_ASKED[error.asked])
@@ -151,6 +171,17 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         await self._monitor.poll()  # whoever watches learns of a changed role before the caller does
         kept = "; the lease is out, so the fence stays until it is renewed" if self._lease.keeps_fenced(name) else ""
         return pb.ToolResult(success=True, message=f"tool {name} succeeded{kept}", values=outcome.values)
+
+    async def _by_hand(self, tool: str, verb: str, arguments: Mapping[str, str]) -> pb.ToolResult:
+        """A person too finds a run that is under way."""
+        begins = verb == "start"
+        standing = await (self._long.begin if begins else self._long.cancel)(tool, arguments)
+        failed = standing.refused or not standing.state
+        return pb.ToolResult(
+            success=not failed,
+            message=standing.message,
+            values={"state": pb.LongToolState.Name(standing.state).removeprefix("LONG_TOOL_").lower()},
+        )
 
     async def _run(
         self,

@@ -97,7 +97,7 @@ def _planned(bundle: PluginBundle, folder: Path, path: Path) -> Iterator[_Planne
             "secrets": secrets,
             "tool": case.tool,
             "arguments": {key: _text(value) for key, value in case.arguments.items()},
-            "last": case.last.model_dump(),
+            "last": {**case.last.model_dump(), "position": _written(case.last.position)},
             "first": case.first,
             "lead": case.lead,
             "answers": [_recorded(each) for each in (*case.answers, *tests.answers)],
@@ -188,3 +188,8 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(_text, value))
     return "" if value is None else str(value)
+
+
+def _written(position: int | list[int] | str) -> str:
+    """As an agent's record has it."""
+    return " ".join(map(str, position)) if isinstance(position, list) else str(position)

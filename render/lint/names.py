@@ -25,6 +25,7 @@ _NODE = _fields("name", "address", "ordinal", "id", "group")
 _AMOUNTS = _fields("cpu", "memory")
 ARGUMENTS: Mapping[str, Shape] = MappingProxyType(
     {
+        ToolName.BOOTSTRAP: _fields("directory"),
         ToolName.FENCE: _fields("seconds"),
         ToolName.FAILOVER: _fields("from"),
         ToolName.FOLLOW: _fields("primary"),

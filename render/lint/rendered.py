@@ -12,7 +12,7 @@ from api.app import App
 from api.group import AgentBundle
 from api.names import AGENT_PORTS
 from api.plugin import ComponentDefinition, Topology
-from api.tools import LONGEST, Tool, ToolName
+from api.tools import LONG_TOOLS, LONGEST, LONGEST_CANCEL, Tool, ToolName
 from render.check.credentials import BOTH
 from render.check.parameter_checks import failed_checks, warnings
 from render.check.trial import render_trial
@@ -132,6 +132,8 @@ def _files(wanted: DesiredApp) -> Iterator[Problem]:
 def _tools(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
     roles = [role.name for role in definition.roles]
     yield from _too_long(file, tools)
+    yield from _long(file, tools)
+    yield from _bootstrap(file, tools)
     there, missing = ([name for name in BOTH if (name in tools) is is_there] for is_there in (True, False))
     if there and missing:
         message = f"tool '{there[0]}' is there without '{missing[0]}'"
@@ -157,6 +159,27 @@ def _too_long(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
         if most is not None and tool.timeout > most:
             message = f"tool {name!r} may take {tool.timeout:g} s, but the platform waits for it for {most:g} s"
             yield file.problem(("tools", name, "timeout"), f"{message}; give it a timeout of at most {most:g}")
+
+
+def _long(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    for name, tool in tools.items():
+        if tool.cancel is None:
+            continue
+        if name in set(ToolName) - LONG_TOOLS:
+            message = f"tool {name!r} may not be long, since others wait for it; give it steps"
+            yield file.problem(("tools", name), f"{message} (long may be {listing(sorted(LONG_TOOLS))})")
+        if tool.cancel.timeout > LONGEST_CANCEL:
+            message = f"cancel may take {tool.cancel.timeout:g} s, but a Failover may be waiting for it"
+            yield file.problem(("tools", name, "cancel", "timeout"), f"{message}; at most {LONGEST_CANCEL:g}")
+
+
+def _bootstrap(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    for name, tool in tools.items():
+        if name == ToolName.BOOTSTRAP and tool.directory is None:
+            message = "tool 'bootstrap' has no directory; write where the data are to be, for example directory: data"
+            yield file.problem(("tools", name), message)
+        if name != ToolName.BOOTSTRAP and tool.directory is not None:
+            yield file.problem(("tools", name, "directory"), "is for the tool 'bootstrap' alone; remove it")
 
 
 _FAILOVER_TOOLS = (ToolName.FENCE, ToolName.UNFENCE, ToolName.DETACH, ToolName.FAILOVER, ToolName.FOLLOW)

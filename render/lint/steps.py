@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import nodes
 
-from api.tools import CONNECTED, Connection, Step, Tool, ToolName
+from api.tools import CONNECTED, STANDINGS, Connection, Step, Tool, ToolName
 from language.expressions import ENVIRONMENT
 from language.patterns import pattern as bounded_pattern
 from language.quoting import QUOTINGS
@@ -85,7 +85,8 @@ class Walk:
 
     def _all_steps(self) -> Iterator[list[Step]]:
         yield from (each.steps for each in self.file.box.sequences.values())
-        yield from (each.steps for each in self.file.box.tools.values())
+        for tool in self.file.box.tools.values():
+            yield from (each.steps for each in (tool, tool.start, tool.poll, tool.cancel) if each is not None)
 
     # Named things
 
@@ -135,8 +136,27 @@ class Walk:
                 self._undo(undo_problem(name, self.file.box.tools), (*at, "undo", "tool"), tool.undo.tool)
         after = self._steps(tool.steps, (*at, "steps"), scope)
         self._texts(tool.result, (*at, "result"), after)
+        self._long(tool, at, scope)
         if name in (ToolName.GET_ROLE, ToolName.PRE_START) and isinstance(tool.result, Mapping):
             self._role(tool.result.get("role"), (*at, "result", "role"))
+
+    def _long(self, tool: Tool, at: Path, scope: Scope) -> None:
+        """Each part is run by itself, and sees nothing that another has found."""
+        for name, part in (("start", tool.start), ("cancel", tool.cancel)):
+            if part is not None:
+                self._steps(part.steps, (*at, name, "steps"), scope)
+        if tool.poll is not None:
+            after = self._steps(tool.poll.steps, (*at, "poll", "steps"), scope)
+            for name, written in tool.poll.result.model_dump().items():
+                self._texts(written, (*at, "poll", "result", name), after)
+            self._standing(tool.poll.result.state, (*at, "poll", "result", "state"))
+
+    def _standing(self, written: str, at: Path) -> None:
+        found = read(ENVIRONMENT, written, bare=False)
+        given = words(found.tree) if found.tree is not None else None
+        for state in sorted((given or set()) - {*STANDINGS}):
+            hint = near(state, STANDINGS) or f"; it is one of {listing(STANDINGS)}"
+            self._say(at, f"gives the state {state!r}, which is none{hint}", word=state)
 
     def _when_rendered(self, written: str | None, at: Path, known: Mapping[str, Shape]) -> None:
         """``only`` is known when the node is rendered: it sees what templates see."""

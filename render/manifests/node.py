@@ -17,7 +17,7 @@ from api.meta import parse_quantity
 from api.names import LABEL_PLUGIN_VERSION
 from api.node import DOCUMENT_KEY, SCHEMA, EngineVersion, Lease, Member, NodeDocument, NodeFile, NodeIdentity
 from api.plugin import ConfigFile
-from api.tools import Sequence, Step, Tool, Toolbox, ToolName
+from api.tools import LONG_PARTS, Sequence, Step, Tool, Toolbox, ToolName
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.manifests.labels import metadata, object_labels
 from render.plugin.bundle import CONFIG_MAP_LIMIT, PluginBundle
@@ -106,14 +106,20 @@ def written_document(document: NodeDocument) -> dict[str, Any]:
 
 def toolbox_document(box: Toolbox) -> dict[str, Any]:
     """What the agents read: what is as it is by default is left out, the agents' defaults are the same. ``only`` and
-    ``extends`` have had their effect."""
+    ``extends`` have had their effect. Each part of a long tool is a tool to them: ``leave.poll``."""
     written: dict[str, Any] = box.model_dump(
         by_alias=True, mode="json", exclude_defaults=True, exclude={"extends": True}
     )
-    for tool in written.get("tools", {}).values():
+    tools: dict[str, Any] = {}
+    for name, tool in written.get("tools", {}).items():
         tool.pop("only", None)
         tool.get("undo", {}).pop("when", None)
-    return written
+        if box.tools[name].poll is None:
+            tools[name] = tool
+            continue
+        tool["poll"].pop("every", None)
+        tools |= {f"{name}.{part}": tool[part] for part in LONG_PARTS}
+    return {**written, "tools": tools} if tools else written
 
 
 def _lease(desired: DesiredApp, component: DesiredComponent) -> Lease | None:
@@ -249,10 +255,12 @@ def render_tools(desired: DesiredApp, component: DesiredComponent, context: Mapp
         if wrong:
             line = line_of(bundle.files[file], f"  {name}:")
             raise TemplateFailure(f"{bundle.name} {bundle.version}", file, line, f"tools.{name}.undo.tool: {wrong}")
-    asks = ToolName.PRE_START in tools and _asks_the_engine(tools[ToolName.PRE_START].steps, box.sequences, set())
-    if asks:
-        line = line_of(bundle.files[file], f"  {ToolName.PRE_START}:")
-        message = f"tools.preStart: {asks} is for an engine that runs; preStart comes before it starts"
+    for name in (ToolName.PRE_START, ToolName.BOOTSTRAP):
+        asks = name in tools and _asks_the_engine(tools[name].steps, box.sequences, set())
+        if not asks:
+            continue
+        line = line_of(bundle.files[file], f"  {name}:")
+        message = f"tools.{name}: {asks} is for an engine that runs; {name} comes before it starts"
         raise TemplateFailure(f"{bundle.name} {bundle.version}", file, line, message)
     return box.model_copy(update={"tools": tools})
 
@@ -326,6 +334,8 @@ def undo_problem(name: str, tools: Mapping[str, Tool]) -> str:
     if undo.tool not in tools:
         others = sorted({*tools} - {name})
         return f"there is no tool {undo.tool!r}{near(undo.tool, others)}; write it, or name one of {listing(others)}"
+    if tools[undo.tool].poll is not None:
+        return f"{undo.tool} takes hours; name a tool with steps"
     if tools[undo.tool].undo is not None:
         return f"{undo.tool} has an undo of its own; remove that one: {undo.tool} has to be the end of it"
     return ""

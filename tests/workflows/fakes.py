@@ -40,6 +40,8 @@ from api.steps import (
 from render.desired.credentials import BACKWARDS, Changes, Stage, advanced, begun, edited, stage_of, turned_back
 from tests.workflows.cluster import INSTALLATION, FakeApp, FakeCluster
 
+LOST = "it had come to 7, and its successor begins at 5"
+
 
 class FakeActivities:
     def __init__(self, cluster: FakeCluster) -> None:
@@ -179,12 +181,12 @@ class FakeActivities:
     async def fence(self, request: FenceRequest) -> Fenced:
         app = await self._begin(Step.FENCE, request.takeover.target, request.takeover.source)
         await self._held(app, f"fence:{request.takeover.source}")
-        return Fenced("stopped", position=7)
+        return Fenced("stopped", position="7")
 
     @activity.defn(name=Step.CHOOSE)
     async def choose(self, request: PromoteRequest) -> Chosen:
         await self._begin(Step.CHOOSE, request.takeover.target)
-        return Chosen(request.takeover.candidate or "other", 5)
+        return Chosen(request.takeover.candidate or "other", "5", lost=LOST)
 
     @activity.defn(name=Step.PROMOTE)
     async def promote(self, request: PromoteRequest) -> None:

@@ -12,15 +12,12 @@ from api.reconfigure import ConfigPlan, ConfigPlans
 from api.steps import ErrorType, RollNode, Step
 from tests.support.stalls import in_time
 from tests.workflows.cluster import FakeApp, FakeCluster
+from tests.workflows.fakes import LOST
 from tests.workflows.running import idle, notify, operation, say, start_by_hand, suspect
 from tests.workflows.test_by_hand import failure
 from workflows.entity.app import BLIND_FOR, LOOK_AGAIN
 
 STEPS = ["planFailover:x-0", "fence:x-0", "choose", "promote:other"]
-LOST = (
-    "it had come to 7, and its successor begins at 5: what lies between was not replicated, and is kept on its volume"
-)
-
 READMITTED = f"readmit:x-0:{LOST}"
 
 

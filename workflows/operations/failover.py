@@ -63,19 +63,9 @@ async def _failover(target: Target, request: OperationInput) -> OperationResult:
         step = PromoteRequest(takeover, fenced, chosen)
         await run_step(Step.PROMOTE, step, type(None), f"{takeover.source} → {primary}")
         said = f"{primary} has taken over from {takeover.source} ({fenced.proof}); "
-        lost = set_aside(fenced, chosen)
+        lost = chosen.lost
     step_back = ReadmitRequest(takeover, primary, lost)
     became = await run_step(Step.READMIT, step_back, str, f"{takeover.source}: back as replica")
     message = said + became
     workflow.set_current_details(f"Failover of **{target.namespace}/{target.app}**: {message}")
     return OperationResult(target.operation, Outcome.COMPLETED, message, target.workflow_id)
-
-
-def set_aside(fenced: Fenced, chosen: Chosen) -> str:
-    """What the old primary may have had alone; empty where nothing is known of it."""
-    if fenced.position <= chosen.position:
-        return ""
-    return (
-        f"it had come to {fenced.position}, and its successor begins at {chosen.position}: what lies between was not "
-        "replicated, and is kept on its volume"
-    )

@@ -50,6 +50,9 @@ _WAITING = Limits(timedelta(hours=1))
 _BY_TOOLS = Limits(timedelta(hours=25), attempts=10)
 """The plugin says how long its tools may take, a day at most. A worker that dies is noticed by its heartbeat. What ten
 attempts, in a minute and a half, have not brought about is an operator's to decide."""
+_BY_LONG_TOOLS = Limits(timedelta(hours=25))
+"""Some of these take as long as they make progress: an attempt of a day is followed by the next, and so is one whose
+worker was restarted. The step itself gives what fails ten times to an operator (``activities.tools.run_to_end``)."""
 
 LIMITS: dict[Step, Limits] = {
     **dict.fromkeys(SHORT_STEPS, _SHORT),
@@ -73,11 +76,11 @@ LIMITS: dict[Step, Limits] = {
     Step.READMIT: Limits(timedelta(minutes=3), attempts=3),
     Step.ROLL_NODE: _WAITING,
     Step.EXPAND_VOLUMES: Limits(timedelta(minutes=15)),
-    Step.AFTER_ROLL: _BY_TOOLS,
-    Step.JOIN_NODES: _BY_TOOLS,
-    Step.LEAVE_NODE: _BY_TOOLS,
+    Step.AFTER_ROLL: _BY_LONG_TOOLS,
+    Step.JOIN_NODES: _BY_LONG_TOOLS,
+    Step.LEAVE_NODE: _BY_LONG_TOOLS,
     Step.REMOVE_NODE: Limits(timedelta(minutes=10)),
-    Step.FORGET_NODE: _BY_TOOLS,
+    Step.FORGET_NODE: _BY_LONG_TOOLS,
     Step.CONFIGURE_NODE: _WAITING,
     Step.GIVE_CREDENTIALS: _BY_TOOLS,
     Step.AWAIT_RESULT: _WAITING,

@@ -172,7 +172,12 @@ def _tree(value: Any) -> Any:
 
 
 FOR_THE_PLATFORM: dict[str, tuple[str, ...]] = defaultdict(
-    tuple[str, ...], {"Toolbox": ("extends",), "Tool": ("only", "once"), "Undo": ("when",)}
+    tuple[str, ...],
+    {
+        "Toolbox": ("extends",),
+        "Tool": ("only", "once", "start", "poll", "cancel", "stalls"),
+        "Undo": ("when",),
+    },
 )
 
 
@@ -203,6 +208,18 @@ def test_each_field_of_the_platforms_tool_language_is_known_to_the_agent() -> No
     assert {*ACTION} | {*MODIFIERS, "args", "forEach", "firstOf", "into", "with"} == {
         field.alias or to_camel(name) for name, field in Step.model_fields.items()
     }, "every field has a value here"
+
+
+def test_each_part_of_a_long_tool_is_a_tool_of_the_agents() -> None:
+    step = {"fail": "x"}
+    poll = {"timeout": 7, "every": 60, "steps": [step], "result": {"state": "idle", "progress": 0, "eta": "{{ 3 }}"}}
+    long = {"start": {"timeout": 30, "steps": [step]}, "poll": poll, "cancel": {"steps": [step]}, "stalls": 120}
+    box = Toolbox.model_validate({"tools": {"leave": long, "ready": {"steps": [step]}}})
+    read = decode(AgentToolbox, json.loads(json.dumps(toolbox_document(box))), "toolbox")
+    assert {name: each.timeout for name, each in read.tools.items()} == {
+        "leave.start": 30, "leave.poll": 7, "leave.cancel": 10, "ready": 10,
+    }  # fmt: skip
+    assert read.tools["leave.poll"].result == {"state": "idle", "progress": 0, "eta": "{{ 3 }}"}
 
 
 def test_a_document_leaves_out_what_is_as_it_is_by_default() -> None:

@@ -9,21 +9,26 @@ from cli import tool
 from cli.session import CommandError
 
 
-@pytest.mark.parametrize("name", ["fence", "failover", "follow", "reloadConfig", "leave", "beforeStop"])
+@pytest.mark.parametrize(
+    "name", ["fence", "failover", "follow", "reloadConfig", "leave", "beforeStop", "leave.start", "leave.cancel"]
+)
 def test_what_changes_the_engine_wants_force(name: str) -> None:
     with pytest.raises(CommandError, match=f"{name} changes what the platform goes by; run it with --force"):
         tool.check(name, force=False)
     tool.check(name, force=True)
 
 
-@pytest.mark.parametrize("name", ["ready", "getRole", "getVersion", "readConfig", "takesWrites", "slowlog"])
+@pytest.mark.parametrize(
+    "name", ["ready", "getRole", "getVersion", "readConfig", "takesWrites", "slowlog", "leave.poll"]
+)
 def test_what_only_looks_and_a_plugins_own_tools_are_run(name: str) -> None:
     tool.check(name, force=False)
 
 
-def test_a_tool_of_the_start_is_not_run_by_hand() -> None:
+@pytest.mark.parametrize("name", [ToolName.PRE_START, ToolName.BOOTSTRAP])
+def test_a_tool_of_the_start_is_not_run_by_hand(name: str) -> None:
     with pytest.raises(CommandError, match="before a start of the engine"):
-        tool.check(ToolName.PRE_START, force=True)
+        tool.check(name, force=True)
 
 
 def test_arguments_are_words_of_their_own() -> None:

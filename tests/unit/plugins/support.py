@@ -199,4 +199,4 @@ class Node:
 
 def record(role: str, position: int = 1000, epoch: int = 7) -> Record:
     """What the volume remembers of an earlier run in this App."""
-    return Record(app_uid=UID, role=role, position=position, epoch=epoch)
+    return Record(app_uid=UID, role=role, position=str(position or ""), epoch=epoch)

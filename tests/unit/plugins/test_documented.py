@@ -74,5 +74,7 @@ def test_the_guides_example_of_tools_is_a_tool_file() -> None:
     examples = [block for block in blocks if block.startswith("connections:")]
     assert len(examples) == 2
     assert all(Toolbox.model_validate(load_yaml(block)).tools["getRole"] for block in examples)
+    (long,) = [block for block in blocks if "stalls:" in block]
+    assert Toolbox.model_validate({"tools": load_yaml(long)}).tools["leave"].poll
     assert all(load_yaml(block) for block in blocks), "all of them are YAML"
     assert "${" not in text

@@ -39,8 +39,8 @@ def test_a_claim_belongs_to_the_app_whose_uid_it_carries() -> None:
 
 def test_who_was_writable_last_wins_over_who_was_seen_last() -> None:
     records = {
-        "a": VolumeRecord(present=True, role="primary", last_writable=10, last_seen=10, position=1),
-        "b": VolumeRecord(present=True, role="replica", last_writable=0, last_seen=99, position=9),
+        "a": VolumeRecord(present=True, role="primary", last_writable=10, last_seen=10, position="1"),
+        "b": VolumeRecord(present=True, role="replica", last_writable=0, last_seen=99, position="9"),
     }
     assert newest(records, WRITABLE) == "a"
 
@@ -49,18 +49,31 @@ def test_who_was_writable_and_has_become_a_replica_is_one_of_them() -> None:
     """It was replaced, and its data set aside; its successor's record is lost, or says no more than it had saved."""
     records = {
         "a": VolumeRecord(present=True, role="replica", last_writable=10),
-        "b": VolumeRecord(present=True, role="replica", last_seen=99, position=9),
+        "b": VolumeRecord(present=True, role="replica", last_seen=99, position="9"),
     }
     assert newest(records, WRITABLE) == "b"
 
 
 def test_without_a_writable_one_the_last_seen_then_the_position_decides() -> None:
     records = {
-        "a": VolumeRecord(present=True, last_seen=5, position=1),
-        "b": VolumeRecord(present=True, last_seen=5, position=2),
-        "c": VolumeRecord(present=True, last_seen=4, position=9),
+        "a": VolumeRecord(present=True, last_seen=5, position="1"),
+        "b": VolumeRecord(present=True, last_seen=5, position="2"),
+        "c": VolumeRecord(present=True, last_seen=4, position="9"),
     }
     assert newest(records, WRITABLE) == "b"
+
+
+def test_of_two_that_have_diverged_none_begins_unless_a_person_names_it() -> None:
+    records = {
+        "a": VolumeRecord(present=True, last_seen=5, position="p:1-9"),
+        "b": VolumeRecord(present=True, last_seen=5, position="p:1-8,q:1"),
+        "c": VolumeRecord(present=True, last_seen=4, position="p:1-20"),
+    }
+    with pytest.raises(
+        ApplicationError, match=r"volumes of a \(at p:1-9\) and b \(at p:1-8,q:1\) have diverged"
+    ) as error:
+        newest(records, WRITABLE)
+    assert (error.value.type, error.value.non_retryable) == (ErrorType.DIVERGED, True)
 
 
 def test_an_empty_volume_is_never_chosen() -> None:

@@ -318,6 +318,16 @@ async def test_a_failing_join_is_tried_again(world: World) -> None:
     assert not error.value.non_retryable
 
 
+async def test_a_join_that_failed_ten_times_is_an_operators_however_often_a_worker_was_restarted(world: World) -> None:
+    world.agents.tools["join"] = "nobody answers"
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, attempt=10)
+    step = ComponentStep(world.target(OperationType.SCALE), "store")
+    with pytest.raises(ApplicationError, match="nobody answers") as error:
+        await environment.run(Scale(world.platform).join_nodes, step)
+    assert error.value.non_retryable
+
+
 async def test_nodes_of_an_aborted_scale_stay_until_asked_for_and_go_when_the_number_is_lowered(world: World) -> None:
     """What an abort leaves: the spec still wants them, so they are not taken away behind its author's back."""
     await planned(world, 4)

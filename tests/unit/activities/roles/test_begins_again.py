@@ -24,7 +24,7 @@ OLD = NODES[0]
 
 
 def _waits(world: World) -> None:
-    record = agent_pb2.VolumeRecord(present=True, app_uid="uid-1", role="primary", position=50)
+    record = agent_pb2.VolumeRecord(present=True, app_uid="uid-1", role="primary", position="50")
     world.agents.waiting[OLD] = agent_pb2.ProcessStatus(state=agent_pb2.WAITING, volume=record)
 
 

@@ -6,6 +6,7 @@ from activities.agents.node_state import NodeState
 from activities.roles.drain import fixed, of_node
 from activities.roles.switchover import preferred
 from api.look import Evacuation
+from language.positions import Position
 from render.desired.app import DesiredApp
 from tests.unit.render.manifests.test_placement import movable
 from tests.unit.render.support import app, store, wanted
@@ -74,12 +75,21 @@ def test_a_node_whose_pod_waits_for_a_machine_is_on_none() -> None:
 # Whom a Switchover chooses
 
 
+def at(**positions: int | str) -> dict[str, Position]:
+    return {name: Position.parse(str(position)) for name, position in positions.items()}
+
+
 def test_the_newest_data_decides_among_machines_that_take_pods() -> None:
-    assert preferred({"a": 10, "b": 20, "c": 30}, {"c"}, only_open=False) == "b"
-    assert preferred({"a": 10, "b": 20, "c": 30}, set(), only_open=False) == "c"
+    assert preferred(at(a=10, b=20, c=30), {"c"}, only_open=False) == "b"
+    assert preferred(at(a=10, b=20, c=30), set(), only_open=False) == "c"
 
 
 def test_only_cordoned_machines_are_better_than_none_but_not_for_a_drain() -> None:
-    assert preferred({"a": 10, "b": 20}, {"a", "b"}, only_open=False) == "b"
-    assert preferred({"a": 10, "b": 20}, {"a", "b"}, only_open=True) == ""
+    assert preferred(at(a=10, b=20), {"a", "b"}, only_open=False) == "b"
+    assert preferred(at(a=10, b=20), {"a", "b"}, only_open=True) == ""
     assert preferred({}, set(), only_open=False) == ""
+
+
+def test_of_two_that_have_diverged_one_is_asked_for_all_that_the_fenced_source_has() -> None:
+    diverged = at(a="p:1-9", b="p:1-8,q:1", c="p:1-7")
+    assert preferred(diverged, set(), only_open=False) == "a"

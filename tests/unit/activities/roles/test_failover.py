@@ -19,6 +19,7 @@ from api.names import ANNOTATION_ADDRESS, LABEL_ROLE
 from api.operations import Suspicion
 from api.steps import ErrorType
 from clients.agents import AgentError, AgentTarget
+from language.positions import Position
 from proto import agent_pb2
 from tests.unit.activities.support.cluster import NAMESPACE, World
 from tests.unit.activities.support.failing import NODES, SEEN, fenced, marked, planned, takeover, world
@@ -152,6 +153,63 @@ async def test_the_replica_that_came_furthest_takes_over(world: World) -> None:
         await chosen(world, candidate=NODES[1])
 
 
+def detached_at(world: World, first: str, second: str) -> None:
+    world.agents.answers[NODES[1], "detach"] = {"position": first}
+    world.agents.answers[NODES[2], "detach"] = {"position": second}
+
+
+async def test_a_later_timeline_goes_before_a_higher_offset(world: World) -> None:
+    detached_at(world, "4 512", "3 90000")
+    assert (await chosen(world)).candidate == NODES[1]
+    with pytest.raises(ApplicationError, match=f"{NODES[2]} is at 3 90000, behind 4 512 \\({NODES[1]}\\)") as refused:
+        await chosen(world, candidate=NODES[2])
+    assert refused.value.type == ErrorType.NO_CANDIDATE
+
+
+async def test_who_has_all_transactions_of_the_others_takes_over(world: World) -> None:
+    detached_at(world, "p:1-90", "p:1-100")
+    assert (await chosen(world)).candidate == NODES[2]
+
+
+@pytest.mark.parametrize(("loss", "force"), [("Refuse", False), ("Allow", False), ("Allow", True)])
+async def test_of_two_that_have_diverged_none_takes_over_by_itself(world: World, loss: str, force: bool) -> None:
+    """Each has transactions that the other has not: whichever took over, some would be lost without a word."""
+    world.edit(failover={"dataLoss": loss})
+    detached_at(world, "p:1-100", "p:1-99,errant:1")
+    with pytest.raises(ApplicationError) as refused:
+        await chosen(world, force=force)
+    stands = f"{NODES[1]} (at p:1-100) and {NODES[2]} (at errant:1,p:1-99) have diverged"
+    advice = "mw failover books --to NODE --force takes one, and what only the other has is lost"
+    assert refused.value.message == f"{stands}: each has data that the other has not; {advice}"
+    assert (refused.value.type, refused.value.non_retryable) == (ErrorType.DIVERGED, True)
+
+
+async def test_of_two_that_have_diverged_a_person_may_name_one(world: World) -> None:
+    detached_at(world, "p:1-100", "p:1-99,errant:1")
+    assert (await chosen(world, candidate=NODES[2], force=True)).candidate == NODES[2]
+
+
+async def test_a_replica_that_gives_no_position_that_can_be_read_takes_no_part(world: World) -> None:
+    detached_at(world, "0/16B3748", "30")
+    found = await chosen(world)
+    assert found.candidate == NODES[2]
+    assert f"{NODES[1]}: tool detach, its result: position: '0/16B3748' is no position" in found.message
+
+
+@pytest.mark.parametrize(("fenced_at", "begins", "lost"), [
+    ("50", "30", "it had come to 50, and its successor begins at 30: what lies between was not replicated"),
+    ("p:1-50", "p:1-49", "it had come to p:1-50, and its successor begins at p:1-49"),
+    ("30", "30", ""),
+    ("", "30", ""),
+])  # fmt: skip
+async def test_what_only_the_lost_primary_had_is_told(world: World, fenced_at: str, begins: str, lost: str) -> None:
+    detached_at(world, begins, begins)
+    request = PromoteRequest(takeover(world), Fenced("stopped", fenced_at))
+    found: Chosen = await world.do(Failover(world.platform).choose, request)
+    assert found.lost.startswith(lost)
+    assert bool(found.lost) == bool(lost)
+
+
 async def test_of_two_that_are_equally_far_one_takes_over_that_has_saved_it(world: World) -> None:
     world.agents.say(NODES[1], "replica", 30, unsaved="it writes its file")
     world.agents.say(NODES[2], "replica", 30)
@@ -252,7 +310,7 @@ async def test_without_a_stop_no_permission_to_lose_data_replaces_the_quorum(wor
 
 async def test_promoted_once_it_is_followed_by_the_others(world: World) -> None:
     world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
-    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], "10"))
     await world.do(Promote(world.platform).promote, request)
     assert world.agents.called("failover") == [NODES[1]]
     assert world.agents.called("follow") == [NODES[2]]
@@ -266,7 +324,7 @@ async def test_a_service_that_somebody_has_deleted_is_put_back_and_holds_nothing
     address = service["spec"]["clusterIP"]
     world.object("Deployment", node)["metadata"].setdefault("annotations", {})[ANNOTATION_ADDRESS] = address
     world.cluster.remove(service)
-    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], "10"))
     await world.do(Promote(world.platform).promote, request)
     assert world.agents.called("failover") == [NODES[1]]
     assert world.object("Service", node)["spec"]["clusterIP"] == address
@@ -276,7 +334,7 @@ async def test_a_chosen_one_that_ends_before_it_takes_over_gives_the_role_back(w
     """It waits for a primary before it starts, and the old one was stopped: nobody would ever start."""
     await fenced(world, seen=SEEN)
     del world.agents.reports[NODES[1]]
-    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], "10"))
     with pytest.raises(ApplicationError, match=f"{NODES[0]} serves again"):
         await world.do(Promote(world.platform).promote, request)
     assert world.agents.called("permit") == [NODES[0]]
@@ -287,7 +345,7 @@ async def test_one_that_may_have_been_writable_is_waited_for_but_not_without_end
     """Its Deployment was deleted after it had been asked: no Repair, which would make it anew, interrupts a
     Failover."""
     await fenced(world, seen=SEEN)
-    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], "10"))
     world.agents.say(NODES[2], "primary")
     world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
     with pytest.raises(ApplicationError, match="are writable"):
@@ -311,7 +369,7 @@ async def test_one_that_may_have_been_writable_is_waited_for_but_not_without_end
 async def test_a_second_writable_node_is_never_called_success(world: World) -> None:
     world.agents.say(NODES[2], "primary")
     world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
-    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], "10"))
     with pytest.raises(ApplicationError, match="are writable"):
         await world.do(Promote(world.platform).promote, request)
 
@@ -353,7 +411,7 @@ def test_whoever_takes_over_was_in_sync_when_the_primary_was_last_well_whatever_
 
 @given(st.dictionaries(st.sampled_from(NODES), st.integers(0, 5), min_size=1), st.sets(st.sampled_from(NODES)))
 def test_nobody_has_more_than_the_one_that_takes_over(positions: dict[str, int], unsaved: set[str]) -> None:
-    best = furthest_of(positions, unsaved)
+    best = furthest_of({name: Position.parse(str(number)) for name, number in positions.items()}, unsaved)
     assert positions[best] == max(positions.values())
     equals = {name for name, position in positions.items() if position == positions[best]}
     assert best == min((equals - unsaved) or equals)

@@ -18,11 +18,11 @@ __all__ = ["world"]
 
 
 async def test_its_own_agent_proves_it_by_stopping_the_engine(world: World) -> None:
-    status = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED, volume=agent_pb2.VolumeRecord(position=44))
+    status = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED, volume=agent_pb2.VolumeRecord(position="44"))
     world.agents.stopped[NODES[0]] = status
     found = await fenced(world, seen=SEEN)
     assert "its agent has stopped it" in found.proof
-    assert found.position == 44
+    assert found.position == "44"
     assert marked(world) == [NODES[0]]
     assert not world.agents.called("detach"), "no replica has stopped following for nothing"
 

@@ -193,7 +193,7 @@ async def test_given_up_it_is_said_that_nothing_was_moved_only_where_the_other_s
 async def test_a_failover_notes_it_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await fenced(world, seen=SEEN)
     seen = watch(world, monkeypatch)
-    request = PromoteRequest(takeover(world, seen=SEEN), Fenced("stopped"), Chosen(NEXT, 10, "most"))
+    request = PromoteRequest(takeover(world, seen=SEEN), Fenced("stopped"), Chosen(NEXT, "10", "most"))
     world.agents.stopped[OLD] = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED)
     await world.do(Promote(world.platform).promote, request)
     assert seen["failover"] == [(OLD, NEXT)]
@@ -204,7 +204,7 @@ async def test_a_failover_notes_it_too(world: World, monkeypatch: pytest.MonkeyP
 
 
 def waits(world: World, node: str) -> None:
-    record = agent_pb2.VolumeRecord(present=True, app_uid="uid-1", role="primary", position=50)
+    record = agent_pb2.VolumeRecord(present=True, app_uid="uid-1", role="primary", position="50")
     world.agents.reports.pop(node, None)
     world.agents.waiting[node] = agent_pb2.ProcessStatus(state=agent_pb2.WAITING, volume=record)
 
@@ -418,7 +418,9 @@ async def test_who_takes_over_by_force_settles_what_was_noted_before(world: Worl
     assert noted(world) == [(OLD, NEXT)], "nothing has become of it yet"
     world.agents.stopped[OLD] = agent_pb2.ProcessStatus(state=agent_pb2.STOPPED)
     await world.do(Failover(world.platform).fence, FenceRequest(found))
-    await world.do(Promote(world.platform).promote, PromoteRequest(found, Fenced("stopped"), Chosen(THIRD, 10, "most")))
+    await world.do(
+        Promote(world.platform).promote, PromoteRequest(found, Fenced("stopped"), Chosen(THIRD, "10", "most"))
+    )
     assert noted(world) == []
 
 

@@ -122,14 +122,14 @@ def document(world: World, node: str = NODES[0]) -> dict[str, Any]:
 async def replaced(world: World) -> None:
     await fenced(world, seen=SEEN)
     world.pod(NODES[1])["metadata"]["labels"][LABEL_ROLE] = "primary"
-    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], 10))
+    request = PromoteRequest(takeover(world), Fenced("stopped"), Chosen(NODES[1], "10"))
     await world.do(Promote(world.platform).promote, request)
 
 
 async def test_who_was_replaced_is_held_from_before_the_other_is_writable_until_it_is_taken_in(world: World) -> None:
     """Should it return while its successor and the platform are down, it must not serve by its own record."""
     before = document(world)
-    failing = Chosen(NODES[1], 10)
+    failing = Chosen(NODES[1], "10")
     world.agents.reports.pop(NODES[1])
     world.agents.wait(NODES[1], 10, last_ready=SEEN)
     world.agents.leads[NODES[1]] = ""

@@ -22,7 +22,9 @@ class FakeAgents:
     runs as when it is to lead. ``unreachable``: nodes whose agent 1 does not answer for its status; ``crashing``: whose
     engine ends at each start. ``refuses``: what a node's agent says to what is pushed; ``pushed``: the files, last.
     ``revisions``: of its document; ``mounted``: of the App's credentials, where a node's are not as new as asked for.
-    ``volumes``: the version of the engine that a node's volume remembers. ``calls``: what was asked, in order."""
+    ``volumes``: the version of the engine that a node's volume remembers. ``long``: how a long tool stands, from one
+    question to the next; the last answer stays, a text is what keeps the agent from answering. ``calls``: what was
+    asked, in order."""
 
     def __init__(self) -> None:
         self.reports: dict[str, agent_pb2.RoleReport] = {}
@@ -38,13 +40,14 @@ class FakeAgents:
         self.revisions: dict[str, int] = {}
         self.mounted: dict[str, str] = {}
         self.volumes: dict[str, str] = {}
+        self.long: list[agent_pb2.LongToolStatus | str] = []
         self.calls: list[tuple[str, str, dict[str, str]]] = []
 
     def say(
         self,
         node: str,
         role: str = "",
-        position: int = 0,
+        position: int | str = 0,
         *,
         ready: bool = True,
         message: str = "",
@@ -53,7 +56,7 @@ class FakeAgents:
     ) -> None:
         """``facts``: further fields of the report."""
         self.reports[node] = agent_pb2.RoleReport(
-            node=node, role=role, position=position, ready=ready, message=message, unsaved=unsaved, **facts
+            node=node, role=role, position=str(position or ""), ready=ready, message=message, unsaved=unsaved, **facts
         )
 
     def called(self, call: str) -> list[str]:
@@ -66,9 +69,11 @@ class FakeAgents:
             raise AgentError(target, "GetRole", grpc.StatusCode.UNAVAILABLE, "nobody there")
         return self.reports[target.node]
 
-    def wait(self, node: str, position: int = 0, **volume: Any) -> None:
+    def wait(self, node: str, position: int | str = 0, **volume: Any) -> None:
         """Its engine waits for a primary before it starts."""
-        record = agent_pb2.VolumeRecord(present=True, app_uid=UID, role="replica", position=position, **volume)
+        record = agent_pb2.VolumeRecord(
+            present=True, app_uid=UID, role="replica", position=str(position or ""), **volume
+        )
         self.waiting[node] = agent_pb2.ProcessStatus(state=agent_pb2.BACKOFF, volume=record, may_lead=True)
         self.reports.pop(node, None)
         self.answers[node, "detach"] = self.answers[node, "follow"] = "the process does not run"
@@ -105,6 +110,21 @@ class FakeAgents:
         if isinstance(result, str):
             return agent_pb2.ToolResult(success=False, message=result)
         return agent_pb2.ToolResult(success=True, values=result)
+
+    async def long_tool(
+        self,
+        target: AgentTarget,
+        tool: str,
+        verb: agent_pb2.LongToolVerb.ValueType,
+        arguments: Mapping[str, str],
+        **_: Any,
+    ) -> agent_pb2.LongToolStatus:
+        name = agent_pb2.LongToolVerb.Name(verb).removeprefix("LONG_TOOL_").lower()
+        self.calls.append((target.node, f"{tool} {name}", dict(arguments)))
+        status = self.long.pop(0) if len(self.long) > 1 else self.long[0]
+        if isinstance(status, str):
+            raise AgentError(target, f"LongTool {tool}", grpc.StatusCode.UNAVAILABLE, status)
+        return status
 
     async def reload_config(
         self, target: AgentTarget, request: agent_pb2.ReloadConfigRequest, **_: Any

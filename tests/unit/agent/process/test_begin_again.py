@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Tools = agent_pb2_grpc.ToolsAsyncStub
 
 SAY = "import pathlib, time; pathlib.Path('started').write_text('x'); time.sleep(1000)"
-PRIMARY = Record(app_uid="uid-1", role="primary", last_writable=1, last_seen=2, position=10, epoch=3)
+PRIMARY = Record(app_uid="uid-1", role="primary", last_writable=1, last_seen=2, position="10", epoch=3)
 
 
 def _document(node: Node, **changes: Any) -> dict[str, Any]:
@@ -130,8 +130,8 @@ async def test_whoever_begins_with_another_role_asks_nobody(node: Node, manager:
 @pytest.mark.parametrize(
     "record",
     [
-        Record(app_uid="uid-1", role="replica", position=10),
-        Record(app_uid="an-earlier-app", role="primary", position=10),
+        Record(app_uid="uid-1", role="replica", position="10"),
+        Record(app_uid="an-earlier-app", role="primary", position="10"),
         None,
     ],
 )

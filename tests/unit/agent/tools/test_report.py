@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
 from tests.support.stalls import in_time
@@ -152,7 +154,7 @@ async def test_the_volume_remembers_no_more_of_an_engine_than_it_has_saved(
     await _start(node, manager, tools={"ready": ready, "getRole": at})
 
     async def kept(position: int) -> bool:
-        return (await manager.status()).volume.position == position
+        return (await manager.status()).volume.position == str(position)
 
     await eventually(lambda: kept(41), what="saved, and remembered")
     (node.data / "unsaved").write_text("it writes what it has copied")
@@ -168,12 +170,42 @@ async def test_the_volume_remembers_no_more_of_an_engine_than_it_has_saved(
     await eventually(lambda: _ready(tools, False), what="no longer in sync, and it has not saved either")
     await _written_again(node)
     volume = (await manager.status()).volume
-    assert (volume.role, volume.position) == ("replica", 41)
+    assert (volume.role, volume.position) == ("replica", "41")
     assert volume.last_seen == volume.last_ready == before.last_ready
     (node.data / "well").touch()
     (node.data / "unsaved").write_text("")
     await eventually(lambda: kept(99), what="saved, and remembered")
     assert (await fetch(node.tools_health_port, "/readyz"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "reported", "last"),
+    [("{{ [3, 7] }}", "3 7", "[3, 7]"), ("B:1,\nA:1-2:3", "a:1-3,b:1", "a:1-3,b:1"), ("{{ 42 }}", "42", "42")],
+)
+async def test_how_far_it_is_may_have_parts_and_is_remembered_so(
+    node: Node, manager: Manager, tools: Tools, given: str, reported: str, last: str
+) -> None:
+    (node.data / "well").touch()
+    remembers = {"steps": [{"set": {"a": "b"}}], "result": {"last": "{{ last.position | json }}"}}
+    at = {"steps": ROLE["steps"], "result": {"role": "{{ r }}", "position": given}}
+    await _start(node, manager, tools={"ready": READY, "getRole": at, "remembers": remembers})
+
+    async def kept() -> bool:
+        return (await manager.status()).volume.position == reported
+
+    await eventually(kept, what="remembered")
+    assert (await role(tools)).position == reported
+    async for output in tools.Run(pb.RunRequest(tool="remembers"), timeout=20):
+        assert output.result.values["last"].strip('"') == last
+
+
+async def test_a_position_that_is_none_is_told(node: Node, manager: Manager, tools: Tools) -> None:
+    (node.data / "well").touch()
+    at = {"steps": ROLE["steps"], "result": {"role": "{{ r }}", "position": "0/16B3748"}}
+    await _start(node, manager, tools={"ready": READY, "getRole": at})
+    said = await role(tools)
+    assert (said.role, said.ready) == ("", False)
+    assert said.message.startswith("tool getRole, its result: position: '0/16B3748' is no position; it has to be")
 
 
 async def _written_again(node: Node) -> None:
@@ -191,4 +223,4 @@ async def _unsaved(tools: Tools) -> bool:
 
 
 async def _at(tools: Tools, position: int) -> bool:
-    return (await role(tools)).position == position
+    return (await role(tools)).position == str(position)

@@ -170,6 +170,19 @@ def test_a_tool_that_the_platform_would_cut_off_is_refused(tool: str, seconds: i
     assert found(tools_yaml=tools.replace(f"timeout: {seconds}", f"timeout: {most}")) == ""
 
 
+def test_a_bootstrap_says_where_the_data_are_to_be_and_asks_no_engine() -> None:
+    step = "{run: {argv: [initdb, '{{ arg.directory }}']}}"
+    assert found(tools_yaml=with_tools(f"bootstrap: {{directory: data/main, timeout: 300, steps: [{step}]}}\n")) == ""
+    said = found(tools_yaml=with_tools(f"bootstrap: {{steps: [{step}]}}\n"))
+    assert "tool 'bootstrap' has no directory; write where the data are to be, for example directory: data" in said
+    outside = found(tools_yaml=with_tools(f"bootstrap: {{directory: ../x, steps: [{step}]}}\n"))
+    assert "tools.bootstrap.directory" in outside
+    other = found(tools_yaml=with_tools("custom: {directory: data, steps: [{set: {x: y}}]}\n"))
+    assert "tools.custom.directory: is for the tool 'bootstrap' alone; remove it" in other
+    asks = found(tools_yaml=with_tools("bootstrap: {directory: data, steps: [{restart: {}}]}\n"))
+    assert "restart is for an engine that runs; bootstrap comes before it starts" in asks
+
+
 def test_leaving_may_take_hours() -> None:
     assert found(tools_yaml=with_tools("leave: {timeout: 36000, steps: [{set: {x: y}, timeout: 36000}]}\n")) == ""
 
