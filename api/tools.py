@@ -47,7 +47,8 @@ class ToolName(StrEnum):
     addresses or names of those that follow this node still, none of which was detached."""
     READ_CONFIG = "readConfig"
     RELOAD_CONFIG = "reloadConfig"
-    """Arguments: the dynamic parameters that changed, by name."""
+    """Arguments: the dynamic parameters that changed, by name. Not run where a restart follows, unless it says
+    ``beforeRestart: true``."""
     TAKES_WRITES = "takesWrites"
     """Run every 2 s on each node that runs: whether the engine takes writes, asked of the engine without writing
     anything. Result ``writes``: ``accepted``, ``refused`` (no other node would do better) or ``refusedHere`` (another
@@ -341,6 +342,11 @@ class Tool(Model):
     timeout: LongSeconds = 10.0
     steps: list[Step] = Field(min_length=1)
     result: Any = None
+    before_restart: bool | None = None
+    """``reloadConfig`` only: whether it is run where a restart of the engine with its new files follows. By default it
+    is not: the start reads the dynamic parameters too, and an engine that reads its whole file anew would fail at what
+    it takes at a start only. ``true`` for an engine that keeps them elsewhere than in a file that each start reads, and
+    for a tool that gives them to the engine by name and so hears of a bad value before the restart."""
     once: Literal["component"] | None = None
     """``join`` and ``forget``: one node of the component is enough, any that succeeds. Else all are asked."""
     undo: Undo | None = None

@@ -4,7 +4,9 @@
    interrupted change goes on where it stopped.
 2. ``configureNode``: the node's files to the cluster and to its agent, the changed dynamic parameters to the engine,
    and what it then says of them noted. Where a parameter is only read at the start, the engine is restarted by its
-   agent: its Pod and its address stay. ``revert`` does the same with the recorded parameters.
+   agent: its Pod and its address stay. The start reads the dynamic parameters too, so ``reloadConfig`` is left out
+   then, unless the plugin says ``beforeRestart``: an engine that reads its whole file anew would fail at what it takes
+   at a start only, or take a half of it. ``revert`` does the same with the recorded parameters.
 3. ``commitConfig``: the new parameters become the record. Until then the former ones are, and are put back everywhere
    where an engine refuses. It answers which engines run with something else than they were given.
 Where the order of parameters matters (``render.desired.parameter_order``), nodes get them one by one in that order, and
@@ -21,7 +23,7 @@ from temporalio import activity
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import agent_of, node_states
 from activities.agents.config_maps import rendered_config_maps
-from activities.agents.node_tools import node_tools
+from activities.agents.node_tools import node_tools, reloads_before_restart
 from activities.agents.push import PushRefusedError, push
 from activities.app.applied_config import judged_anew, note_effective, read_back
 from activities.app.desired import StepContext, desired_for
@@ -34,7 +36,7 @@ from activities.config.restart import restart_engine
 from activities.dependencies import Platform, permanent
 from activities.rollout.clearance import clearance
 from activities.rollout.plan_roll import ordered, writable_nodes
-from api.app import Phase
+from api.app import Phase, Scalar
 from api.effective import Effective, noted
 from api.names import app_labels
 from api.operations import OperationType
@@ -174,13 +176,15 @@ class Configure:
         request_id = f"{activity.info().workflow_run_id}/configure/{node.name}/{revision_of(manifest)}"
         # A refusal is remembered too, and another attempt is to ask anew; a restart that has happened is not.
         push_id = f"{request_id}/{activity.info().attempt}"
-        try:
-            answers = await push(platform, agent, manifest, parameters, push_id)
-        except PushRefusedError as error:
-            raise permanent(ErrorType.ENGINE_REFUSED, f"{node.name}: {error}") from error
+        beforehand = await reloads_before_restart(platform, want.desired, component, node)
+        # Where nobody knows yet whether a restart follows, the engine is asked first.
+        waits = not beforehand and (restart or note is None)
+        answers = await _pushed(platform, agent, manifest, {} if waits else parameters, push_id)
         if note is None:  # somebody has removed it, so only the engine knows whether it has read them at a start
             told = effective(component, values, answers)
             restart = told.differs != dynamic_differs(component, told)
+            if waits and parameters and not restart:
+                answers = await _pushed(platform, agent, manifest, parameters, f"{push_id}/reload")
         cleared = await clearance(platform, target, want.desired, component, node)
         if restart:
             await cleared.may_stop()
@@ -211,6 +215,16 @@ class Configure:
         else:
             await tell(platform, target, "ParametersSet", f"{component.name}: every node runs with the new parameters")
         return ConfigCommitted(differs)
+
+
+async def _pushed(
+    platform: Platform, agent: AgentTarget, manifest: Manifest, parameters: Mapping[str, Scalar], push_id: str
+) -> dict[str, str]:
+    """What the engine answers. Raises EngineRefused."""
+    try:
+        return await push(platform, agent, manifest, parameters, push_id)
+    except PushRefusedError as error:
+        raise permanent(ErrorType.ENGINE_REFUSED, f"{agent.node}: {error}") from error
 
 
 def _wants(

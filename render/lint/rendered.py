@@ -5,6 +5,7 @@ What an App would run into later, with a database under it, is found here with f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from render.plugin.problems import Problem, at_line, in_file, listing
 from render.plugin.templates import TemplateFailure
 
 _IMAGE_OF_CHECK = "agent:check"
+_CONFIG = re.compile(r"\bconfig\b")
 
 
 def definition_problems(bundle: PluginBundle) -> Iterator[Problem]:
@@ -110,6 +112,7 @@ def _rendered(
     for component in wanted.components:
         file_of_tools, own = tool_files[component.name], tools[component.name]
         yield from _tools(component.definition, file_of_tools, own)
+        yield from _reload(bundle, component.definition, file_of_tools, own)
         if topology.failover == "platform":
             yield from _failover(topology, component.definition, file_of_tools, own)
 
@@ -131,6 +134,7 @@ def _files(wanted: DesiredApp) -> Iterator[Problem]:
 def _tools(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
     roles = [role.name for role in definition.roles]
     yield from _too_long(file, tools)
+    yield from _out_of_place(file, tools)
     there, missing = ([name for name in BOTH if (name in tools) is is_there] for is_there in (True, False))
     if there and missing:
         message = f"tool '{there[0]}' is there without '{missing[0]}'"
@@ -142,6 +146,26 @@ def _tools(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, 
         yield file.problem(("tools",), f"tool 'getRole' is missing, but roles are declared ({listing(roles)})")
     if ToolName.GET_ROLE in tools and "role" not in results(tools[ToolName.GET_ROLE]):
         yield file.problem(("tools", "getRole"), "tool 'getRole' has no result 'role'; write result: {role: …}")
+
+
+def _reload(
+    bundle: PluginBundle, definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, Tool]
+) -> Iterator[Problem]:
+    """A file that is written once brings no parameter at a start, so the author has to decide."""
+    reload = tools.get(ToolName.RELOAD_CONFIG)
+    if reload is None or reload.before_restart is not None:
+        return
+    kept = [
+        each.path
+        for each in definition.files
+        if each.write == "once" and _CONFIG.search(bundle.files.get(each.template, ""))
+    ]
+    if kept:
+        message = (
+            f"{kept[0]} is written once, so a restart does not bring a changed parameter that stands in it; write "
+            "beforeRestart: true to run this tool also where a restart follows, or false where the start reads them all"
+        )
+        yield file.problem(("tools", ToolName.RELOAD_CONFIG), message)
 
 
 def results(tool: Tool) -> set[str]:
@@ -156,6 +180,21 @@ def _too_long(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
         if most is not None and tool.timeout > most:
             message = f"tool {name!r} may take {tool.timeout:g} s, but the platform waits for it for {most:g} s"
             yield file.problem(("tools", name, "timeout"), f"{message}; give it a timeout of at most {most:g}")
+
+
+_ONLY_OF: Mapping[str, tuple[ToolName, ...]] = {
+    "once": (ToolName.JOIN, ToolName.FORGET),
+    "beforeRestart": (ToolName.RELOAD_CONFIG,),
+}
+
+
+def _out_of_place(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    """A field of other tools, which nothing would read here."""
+    for name, tool in tools.items():
+        given = {"once": tool.once, "beforeRestart": tool.before_restart}
+        for field, of in _ONLY_OF.items():
+            if given[field] is not None and name not in of:
+                yield file.problem(("tools", name, field), f"this field is of {listing(of)} only; leave it out")
 
 
 _FAILOVER_TOOLS = (ToolName.FENCE, ToolName.UNFENCE, ToolName.DETACH, ToolName.FAILOVER, ToolName.FOLLOW)

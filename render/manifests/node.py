@@ -106,12 +106,13 @@ def written_document(document: NodeDocument) -> dict[str, Any]:
 
 def toolbox_document(box: Toolbox) -> dict[str, Any]:
     """What the agents read: what is as it is by default is left out, the agents' defaults are the same. ``only`` and
-    ``extends`` have had their effect."""
+    ``extends`` have had their effect, and ``beforeRestart`` is for the platform."""
     written: dict[str, Any] = box.model_dump(
         by_alias=True, mode="json", exclude_defaults=True, exclude={"extends": True}
     )
     for tool in written.get("tools", {}).values():
-        tool.pop("only", None)
+        for of_the_platform in ("only", "beforeRestart"):
+            tool.pop(of_the_platform, None)
         tool.get("undo", {}).pop("when", None)
     return written
 

@@ -316,4 +316,11 @@ MORE = [
         "  unfence:\n    only: topology == 'pair' and «last.role\n",
         "is decided when the node is rendered",
     ),
+    Mistake(
+        "tools.yaml",
+        "  unfence:\n",
+        "  unfence:\n    «beforeRestart: true\n",
+        "this field is of reloadConfig only; leave it out",
+    ),
+    Mistake("tools.yaml", "  unfence:\n", "  unfence:\n    «once: component\n", "this field is of forget, join only"),
 ]
