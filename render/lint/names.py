@@ -37,7 +37,7 @@ ARGUMENTS: Mapping[str, Shape] = MappingProxyType(
 
 def rendered_names(bundle: PluginBundle, component: ComponentDefinition) -> dict[str, Shape]:
     """What templates know, and defaults and checks of parameters."""
-    described = {each.name: _component(each) for each in bundle.plugin.spec.components}
+    described = {each.name: _component(bundle, each) for each in bundle.plugin.spec.components}
     parameters = bundle.parameters.get(component.name, {})
     return {
         "app": _fields("name", "namespace"),
@@ -75,5 +75,8 @@ def secret_names(bundle: PluginBundle) -> dict[str, Shape]:
     return {each.name: None for each in bundle.plugin.spec.credentials}
 
 
-def _component(definition: ComponentDefinition) -> dict[str, Shape]:
-    return {"name": None, "nodes": None, "ports": {port.name: None for port in definition.ports}, "service": None}
+def _component(bundle: PluginBundle, definition: ComponentDefinition) -> dict[str, Shape]:
+    """With the ports of any topology: one that the others lack is missed when those are rendered."""
+    at = [each for topology in bundle.plugin.spec.topologies for each in topology.components]
+    ports = [*definition.ports, *(port for each in at if each.name == definition.name for port in each.ports or ())]
+    return {"name": None, "nodes": None, "ports": {port.name: None for port in ports}, "service": None}

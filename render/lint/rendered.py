@@ -6,12 +6,12 @@ What an App would run into later, with a database under it, is found here with f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from api.app import App
 from api.names import AGENT_PORTS
-from api.plugin import ComponentDefinition, Topology
+from api.plugin import ComponentDefinition, Port, Topology
 from api.tools import LONGEST, Tool, ToolName
 from render.check.credentials import BOTH
 from render.check.parameter_checks import failed_checks, warnings
@@ -22,6 +22,7 @@ from render.lint.tool_files import ToolFile
 from render.manifests.node import stand_in_addresses, template_context
 from render.plugin.amounts import resource_problems, size_problem
 from render.plugin.bundle import DEFINITION, PluginBundle
+from render.plugin.parameters import parameter_problems
 from render.plugin.problems import Problem, at_line, in_file, listing
 from render.plugin.templates import TemplateFailure
 
@@ -47,17 +48,28 @@ def definition_problems(bundle: PluginBundle) -> Iterator[Problem]:
                 bounds = f"{component.minimum} to {component.maximum}"
                 message = f"{component.replicas} is not in {bounds}"
                 yield in_file(DEFINITION, text, f"{path}.components[{position}].replicas", message)
+            elif component.odd and component.replicas % 2 == 0:
+                message = f"{component.replicas} is even, and odd: true stands beside it; write an odd number"
+                yield in_file(DEFINITION, text, f"{path}.components[{position}].replicas", message)
+            at, parameters = f"{path}.components[{position}].defaults", bundle.parameters.get(component.name, {})
+            for found in parameter_problems(at, component.name, component.defaults, parameters):
+                yield in_file(DEFINITION, text, found.path, found.message)
+            yield from _agents_ports(text, f"{path}.components[{position}]", component.ports or ())
     for index, definition in enumerate(bundle.plugin.spec.components):
         path = f"spec.components[{index}]"
-        for position, port in enumerate(definition.ports):
-            if port.port in AGENT_PORTS:
-                message = f"{port.port} is the agents' own; choose another"
-                yield in_file(DEFINITION, text, f"{path}.ports[{position}].port", message)
+        yield from _agents_ports(text, path, definition.ports)
         paths = [file.path for file in definition.files]
         for position, file in enumerate(definition.files):
             if file.path in paths[:position]:
                 message = f"{file.path} is written twice; remove one"
                 yield in_file(DEFINITION, text, f"{path}.files[{position}].path", message)
+
+
+def _agents_ports(text: str, path: str, ports: Iterable[Port]) -> Iterator[Problem]:
+    for position, port in enumerate(ports):
+        if port.port in AGENT_PORTS:
+            message = f"{port.port} is the agents' own; choose another"
+            yield in_file(DEFINITION, text, f"{path}.ports[{position}].port", message)
 
 
 def rendered_problems(bundle: PluginBundle, tool_files: Mapping[str, ToolFile]) -> Iterator[Problem]:

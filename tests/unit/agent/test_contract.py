@@ -167,7 +167,7 @@ def _tree(value: Any) -> Any:
 
 
 FOR_THE_PLATFORM: dict[str, tuple[str, ...]] = defaultdict(
-    tuple[str, ...], {"Toolbox": ("extends",), "Tool": ("only", "once"), "Undo": ("when",)}
+    tuple[str, ...], {"Toolbox": ("extends",), "Tool": ("only", "once", "before_restart"), "Undo": ("when",)}
 )
 
 
