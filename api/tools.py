@@ -49,6 +49,11 @@ class ToolName(StrEnum):
     RELOAD_CONFIG = "reloadConfig"
     """Arguments: the dynamic parameters that changed, by name. Not run where a restart follows, unless it says
     ``beforeRestart: true``."""
+    VALIDATE_CONFIG = "validateConfig"
+    """On one node, before a Reconfigure changes anything: the engine's own check of the new files. Arguments: by the
+    path of each file that is written anew before each start, the path at which the new one lies meanwhile
+    (``arg['/middleware/conf/my.cnf']``). Its failure refuses the Reconfigure, with its sentence. It must not touch the
+    engine that runs, nor its data."""
     TAKES_WRITES = "takesWrites"
     """Run every 2 s on each node that runs: whether the engine takes writes, asked of the engine without writing
     anything. Result ``writes``: ``accepted``, ``refused`` (no other node would do better) or ``refusedHere`` (another
@@ -107,6 +112,7 @@ LONGEST: Mapping[str, float] = MappingProxyType(
         ToolName.GET_VERSION: 20.0,
         ToolName.READ_CONFIG: 20.0,
         ToolName.RELOAD_CONFIG: 120.0,
+        ToolName.VALIDATE_CONFIG: 60.0,
         ToolName.PREPARE_FAILOVER: 45.0,
         ToolName.FENCE: 15.0,
         ToolName.UNFENCE: 15.0,

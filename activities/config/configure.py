@@ -1,7 +1,8 @@
 """``planConfig``, ``configureNode``, ``commitConfig``: parameters of a running App, one node first.
 
 1. ``planConfig``: which nodes do not run with the parameters that the spec wants, by what is noted on each, so that an
-   interrupted change goes on where it stopped.
+   interrupted change goes on where it stopped. Where the plugin has the tool ``validateConfig``, one node's engine is
+   asked about the new files: what it refuses ends the operation before anything is touched.
 2. ``configureNode``: the node's files to the cluster and to its agent, the changed dynamic parameters to the engine,
    and what it then says of them noted. Where a parameter is only read at the start, the engine is restarted by its
    agent: its Pod and its address stay. The start reads the dynamic parameters too, so ``reloadConfig`` is left out
@@ -33,6 +34,7 @@ from activities.cluster.apply import apply_owned, put
 from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.config.restart import restart_engine
+from activities.config.validate import validate_files
 from activities.dependencies import Platform, permanent
 from activities.rollout.clearance import clearance
 from activities.rollout.plan_roll import ordered, writable_nodes
@@ -81,7 +83,18 @@ class Configure:
         await platform.pods.synced(30)
         addresses = await node_addresses(platform, want.desired)
         plans = [(await self._plan(target, want, component, addresses))[0] for component in want.desired.components]
+        if target.stage != OperationType.REPAIR:  # what is put back has run already
+            for plan in plans:
+                nodes = [node.name for node in plan.nodes]
+                component = want.desired.component(plan.component)
+                live = await self._config_maps(target, component)
+                await validate_files(platform, target, want, component, nodes, addresses, live)
         return ConfigPlans([plan for plan in plans if plan.nodes or plan.changed])
+
+    async def _config_maps(self, target: Target, component: DesiredComponent) -> dict[str, Manifest]:
+        labels = app_labels(target.app, component.name)
+        found, _ = await self._platform.kubernetes.list(CONFIG_MAP, target.namespace, labels=labels)
+        return {str(each["metadata"]["name"]): each for each in found}
 
     async def _plan(
         self, target: Target, want: StepContext, component: DesiredComponent, addresses: Mapping[str, str]
@@ -89,10 +102,7 @@ class Configure:
         """And when each node's turn is, where the order of parameters says so."""
         record = want.live.recorded.components.get(component.name)
         changed = changed_parameters(record.config, component.config) if record is not None else []
-        found, _ = await self._platform.kubernetes.list(
-            CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
-        )
-        live = {str(each["metadata"]["name"]): each for each in found}
+        live = await self._config_maps(target, component)
         before = record.config if record is not None else {}
         chosen, restart = [], False
         turns: dict[str, Turn] = {}
@@ -205,10 +215,7 @@ class Configure:
         await update_state(platform, target, lambda before: reconfigured(before, want.desired, component), want.live)
         await apply_owned(platform, target, component_resource(want.desired, component))
         await judged_anew(platform, target, want.desired, component)
-        found, _ = await platform.kubernetes.list(
-            CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
-        )
-        differs = unlike({str(each["metadata"]["name"]): each for each in found})
+        differs = unlike(await self._config_maps(target, component))
         if differs:
             said = "; ".join(map(str, differs))
             await tell(platform, target, "ParametersDiffer", f"{component.name}: {said}", warning=True)

@@ -32,7 +32,14 @@ ARGUMENTS: Mapping[str, Shape] = MappingProxyType(
         ToolName.RELOAD_CONFIG: None,
     }
 )
-"""What ``arg`` has in a tool of the platform's; the others of these get none, and a plugin's own tools anything."""
+"""What ``arg`` has in a tool of the platform's, but for ``validateConfig`` (``arguments``); the others of these get
+none, and a plugin's own tools anything."""
+
+
+def arguments(component: ComponentDefinition) -> dict[str, Shape]:
+    """By tool. ``validateConfig`` gets the places of the component's own files."""
+    files = {file.path: None for file in component.files if file.write == "always"}
+    return {**ARGUMENTS, ToolName.VALIDATE_CONFIG: files}
 
 
 def rendered_names(bundle: PluginBundle, component: ComponentDefinition) -> dict[str, Shape]:

@@ -436,3 +436,52 @@ async def test_what_an_engine_runs_with_otherwise_is_told_and_noted(three: World
     ]
     assert note(three, "books-store-g-0").differs == {"connections": ["60", "100"]}
     assert any(event.startswith("ParametersDiffer: store: books-store-g-0 runs with") for event in three.events())
+
+
+# The engine's own check beforehand
+
+VALIDATES = "validateConfig: {steps: [{run: {argv: [shelf, check, \"{{ arg['/middleware/conf/shelf.conf'] }}\"]}}]}\n"
+CHECKED = shelf(tools_yaml=with_tools(VALIDATES))
+
+
+async def test_an_engine_that_refuses_the_new_files_ends_the_operation_before_anything_is_touched(
+    virtual_time: None,
+) -> None:
+    world = await runs(CHECKED)
+    files = {node: file(world, node) for node in NODES}
+    world.edit(components=config(threads=4))
+    world.agents.refuses[NODES[1]] = "tool validateConfig, step 1: shelf: bad threads"
+    with pytest.raises(
+        ApplicationError, match="books-store-g-1: tool validateConfig, step 1: shelf: bad threads"
+    ) as error:
+        await planned(world)
+    assert (error.value.type, error.value.non_retryable) == (ErrorType.ENGINE_REFUSED, True)
+    assert "threads 4" in world.agents.asked[NODES[1]][FILE]
+    assert {node: file(world, node) for node in NODES} == files
+    assert (world.agents.called("push"), world.agents.called("restart")) == ([], [])
+
+
+async def test_one_node_that_can_be_asked_is_enough(virtual_time: None) -> None:
+    world = await runs(CHECKED)
+    world.edit(components=config(threads=4))
+    world.agents.unreachable.add(NODES[1])
+    assert [node.name for node in (await planned(world)).components[0].nodes] == [NODES[1], NODES[0]]
+    assert world.agents.called("validateConfig") == [NODES[0]]
+
+
+async def test_where_no_node_can_be_asked_the_operation_goes_on_and_says_so(virtual_time: None) -> None:
+    world = await runs(CHECKED)
+    world.edit(components=config(threads=4))
+    world.agents.unreachable |= set(NODES)
+    assert (await planned(world)).components
+    assert any(event.startswith("ConfigNotValidated: store: no node could be asked") for event in world.events())
+
+
+async def test_what_is_put_back_is_not_asked_about(virtual_time: None) -> None:
+    world = await runs(CHECKED)
+    world.edit(components=config(threads=4))
+    await configure(world, NODES[1])
+    target = replace(world.target(OperationType.RECONFIGURE), stage=OperationType.REPAIR)
+    plans = await world.do(Configure(world.platform).plan_config, target)
+    assert [node.name for node in plans.components[0].nodes] == [NODES[1]]
+    assert world.agents.called("validateConfig") == []
