@@ -1,12 +1,12 @@
 """The plugin format: what ``plugin.yaml`` declares. A new middleware is such a definition plus templates, no code.
 
 Templates are Jinja2, rendered in a sandbox with strict undefined names. They see ``app`` (name, namespace),
-``plugin``, ``runtimeVersion``, ``topology``, ``component`` (name, nodes, ports, service), ``components`` (by name,
-the same), ``parameters`` (by name: apply, readBack), ``node`` (name, address, ordinal, id, group; id counts from 1
-above the component's ``idBase`` and is unique in the component), ``bootstrap`` (the node that may start as first
-primary, or none), ``config`` (effective parameters) and ``resources`` (cpu in cores, memory in bytes; limit, else
-request, else the topology's, else 0; ``resources.limits`` and ``resources.requests`` the same of one of the two, 0
-where the App gives none). ``nodes``
+``plugin``, ``runtimeVersion``, ``topology``, ``component`` (name, version of its engine, nodes, ports, service),
+``components`` (by name, the same), ``parameters`` (by name: apply, readBack), ``node`` (name, address, ordinal, id,
+group; id counts from 1 above the component's ``idBase`` and is unique in the component), ``bootstrap`` (the node that
+may start as first primary, or none), ``config`` (effective parameters) and ``resources`` (cpu in cores, memory in
+bytes; limit, else request, else the topology's, else 0; ``resources.limits`` and ``resources.requests`` the same of one
+of the two, 0 where the App gives none). ``nodes``
 entries have name, address, ordinal, id, group. Beyond Jinja2's own: the filters and tests of
 ``language.filters``, and the filters ``yesno`` and ``bytes``.
 """
@@ -31,7 +31,10 @@ class RuntimeVersion(Model):
     """``images`` maps the image names that components use to references."""
 
     version: str
+    """What an App names, and what it is upgraded by; that of the engine of each component that has none of its own."""
     images: dict[str, str]
+    components: dict[DnsLabel, Annotated[str, Field(min_length=1, max_length=63)]] = {}
+    """By component, the version of its engine where that is another: a ZooKeeper 3.8 beside a Kafka 3.9."""
     upgrades_from: list[str] | None = None
     """Versions from which a running App may be moved to this one; by default every lower one. Naming a higher one
     allows a downgrade."""
@@ -286,6 +289,10 @@ class PluginSpec(Model):
         if self.default_runtime_version not in versions:
             raise ValueError(f"defaultRuntimeVersion {self.default_runtime_version!r} is not in runtimeVersions")
         for version in self.runtime_versions:
+            strangers = sorted(set(version.components) - defined)
+            if strangers:
+                named = f"runtimeVersions[{version.version}].components names {', '.join(strangers)}"
+                raise ValueError(f"{named}, which spec.components does not define")
             for definition in self.components:
                 if definition.image not in version.images:
                     raise ValueError(f"runtimeVersions[{version.version}].images has no {definition.image!r}")

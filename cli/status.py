@@ -168,10 +168,15 @@ def _add_component(root: Tree, component: Manifest, found: Loaded) -> None:
     for group in (g for g in found.groups if g["spec"]["component"] == name):
         spec, status = group["spec"], group.get("status") or {}
         count = _colored(f"{status.get('ready', 0)}/{spec['replicas']}", status.get("ready") == spec["replicas"])
-        leaves = branch.add(f"{escape(str(spec['group']))}  {count}  {escape(str(spec.get('runtimeVersion', '')))}")
+        leaves = branch.add(f"{escape(str(spec['group']))}  {count}  {escape(_engine(spec))}")
         for node in status.get("nodes") or []:
             version = found.versions.get(str(node["name"]), "")
             leaves.add(_node(node, version if version != spec.get("runtimeVersion") else ""))
+
+
+def _engine(spec: Mapping[str, Any]) -> str:
+    """The version of the component's own engine."""
+    return str(spec.get("engineVersion", ""))
 
 
 def _node(node: Mapping[str, Any], version: str) -> str:
@@ -204,6 +209,7 @@ def app_json(found: Loaded) -> dict[str, Any]:
                 "component": g["spec"]["component"],
                 "name": g["spec"]["group"],
                 "runtimeVersion": g["spec"].get("runtimeVersion", ""),
+                "engineVersion": _engine(g["spec"]),
                 "status": g.get("status") or {},
             }
             for g in found.groups

@@ -267,7 +267,7 @@ def _component(
             tolerations=group.tolerations,
             topology_spread_constraints=group.topology_spread_constraints,
             rolling_update=group.rolling_update,
-            **_pod_facts(definition, runtime_version, version.images[definition.image], agent_image, record),
+            **_pod_facts(bundle, definition, runtime_version, version.images[definition.image], agent_image, record),
         )
         nodes = _nodes(spec, spec.ordinals, sorted(counts), {}, base=definition.id_base)
         groups.append(DesiredGroup(group.name, resource_name, spec, nodes))
@@ -338,11 +338,17 @@ def _nodes(
 
 
 def _pod_facts(
-    definition: ComponentDefinition, runtime_version: str, image: str, agent_image: str, record: GroupSpec | None
+    bundle: PluginBundle,
+    definition: ComponentDefinition,
+    runtime_version: str,
+    image: str,
+    agent_image: str,
+    record: GroupSpec | None,
 ) -> dict[str, Any]:
     if record is not None and record.runtime_version == runtime_version:
         return {
             "runtime_version": record.runtime_version,
+            "engine_version": record.engine_version,
             "image": record.image,
             "agent_image": record.agent_image,
             "user": record.user,
@@ -351,6 +357,7 @@ def _pod_facts(
         }
     return {
         "runtime_version": runtime_version,
+        "engine_version": bundle.engine_version(definition.name, runtime_version),
         "image": image,
         "agent_image": agent_image,
         "user": definition.user,

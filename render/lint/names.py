@@ -86,4 +86,4 @@ def _component(bundle: PluginBundle, definition: ComponentDefinition) -> dict[st
     """With the ports of any topology: one that the others lack is missed when those are rendered."""
     at = [each for topology in bundle.plugin.spec.topologies for each in topology.components]
     ports = [*definition.ports, *(port for each in at if each.name == definition.name for port in each.ports or ())]
-    return {"name": None, "nodes": None, "ports": {port.name: None for port in ports}, "service": None}
+    return {"name": None, "version": None, "nodes": None, "ports": {port.name: None for port in ports}, "service": None}

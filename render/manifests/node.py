@@ -140,7 +140,7 @@ def template_context(
     bootstrap: str | None,
 ) -> dict[str, Any]:
     """What templates see; the contract is the docstring of ``api.plugin``. Plain values only."""
-    described = {c.name: _describe_component(desired, c, addresses) for c in desired.components}
+    described = {c.name: _describe_component(desired, c, addresses, node.runtime_version) for c in desired.components}
     own = next(n for n in described[component.name]["nodes"] if n["name"] == node.name)
     first = next((n for n in described[component.name]["nodes"] if n["name"] == bootstrap), None)
     context: dict[str, Any] = {
@@ -192,7 +192,7 @@ def _without_joining(desired: DesiredApp, component: DesiredComponent, context: 
 
 
 def _describe_component(
-    desired: DesiredApp, component: DesiredComponent, addresses: Mapping[str, str]
+    desired: DesiredApp, component: DesiredComponent, addresses: Mapping[str, str], runtime_version: str
 ) -> dict[str, Any]:
     nodes = [
         {"name": n.name, "address": addresses[n.name], "ordinal": n.ordinal, "id": n.id, "group": n.group}
@@ -200,6 +200,7 @@ def _describe_component(
     ]
     return {
         "name": component.name,
+        "version": desired.bundle.engine_version(component.name, runtime_version),
         "nodes": nodes,
         "ports": {port.name: port.port for port in component.definition.ports},
         "service": f"{component.resource_name}.{desired.namespace}.svc",

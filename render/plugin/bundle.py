@@ -65,6 +65,11 @@ class PluginBundle:
                 return file, line
         return DEFINITION, 0
 
+    def engine_version(self, component: str, runtime_version: str) -> str:
+        """The version of the component's own engine where the App's is ``runtime_version``."""
+        versions = (each for each in self.plugin.spec.runtime_versions if each.version == runtime_version)
+        return next((each.components.get(component, each.version) for each in versions), runtime_version)
+
     def definition_in(self, at: TopologyComponent) -> ComponentDefinition:
         """The component as it is in the topology of ``at``."""
         own = next(each for each in self.plugin.spec.components if each.name == at.name)

@@ -1,4 +1,4 @@
-"""What a component is in one topology and not in another, and ids that components share one space for."""
+"""What a component is in one topology and not in another; ids of one space; versions of a component's own engine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from render.check.successor import check_successor
+from render.manifests.node import stand_in_addresses, template_context
 from render.plugin.bundle import PluginBundle
 from render.plugin.problems import Problem
 from render.validation.app import parse_app, validate
@@ -96,3 +97,28 @@ def test_a_newer_plugin_that_gives_running_nodes_other_ids_is_refused() -> None:
     (problem,) = check_successor(shelf(), newer)
     assert problem.path == "spec.components[1].idBase"
     assert "shelf 1.0.0 has idBase 0" in problem.message
+
+
+OWN = DEFINITION.replace('images: {shelf: "shelf:2"}', 'images: {shelf: "shelf:2"}, components: {watch: "1.4"}')
+
+
+def test_a_component_may_have_a_version_of_its_own_beside_that_of_the_app() -> None:
+    of = wanted(app(runtimeVersion="2"), bundle=shelf(plugin_yaml=OWN))
+    told = {
+        each.name: (each.groups[0].spec.engine_version, each.groups[0].spec.runtime_version) for each in of.components
+    }
+    assert told == {"store": ("2", "2"), "watch": ("1.4", "2")}
+
+
+def test_templates_and_tools_see_the_versions_of_all_components() -> None:
+    of = wanted(app(runtimeVersion="2"), bundle=shelf(plugin_yaml=OWN))
+    watch = of.component("watch")
+    seen = template_context(of, watch, watch.nodes[0], addresses=stand_in_addresses(of), bootstrap=None)
+    assert (seen["component"]["version"], seen["components"]["store"]["version"]) == ("1.4", "2")
+    assert seen["runtimeVersion"] == "2"
+
+
+def test_a_version_of_a_component_that_is_none_is_told_of() -> None:
+    assert "components names wacth, which spec.components does not define" in found_by_lint(
+        plugin_yaml=OWN.replace("{watch: ", "{wacth: ")
+    )
