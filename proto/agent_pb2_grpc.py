@@ -406,7 +406,7 @@ class ToolsServicer:
 
     def ValidateConfig(self, request, context):
         """The tool validateConfig of what is sent, on files that are written beside those in effect, and removed again. Nothing
-        that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION before the first start in this Pod.
+        that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION where the files cannot be made.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

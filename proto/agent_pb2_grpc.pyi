@@ -135,7 +135,7 @@ class ToolsStub:
     """Writes the pushed documents (checksums verified first), applies them, reads back."""
     ValidateConfig: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ValidateConfigRequest, _agent_pb2.ToolResult]
     """The tool validateConfig of what is sent, on files that are written beside those in effect, and removed again. Nothing
-    that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION before the first start in this Pod.
+    that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION where the files cannot be made.
     """
     Run: _grpc.UnaryStreamMultiCallable[_agent_pb2.RunRequest, _agent_pb2.RunOutput]
     """Any other tool of the plugin; streams output lines, the last message carries the result."""
@@ -157,7 +157,7 @@ class ToolsAsyncStub(ToolsStub):
     """Writes the pushed documents (checksums verified first), applies them, reads back."""
     ValidateConfig: _aio.UnaryUnaryMultiCallable[_agent_pb2.ValidateConfigRequest, _agent_pb2.ToolResult]  # type: ignore[assignment]
     """The tool validateConfig of what is sent, on files that are written beside those in effect, and removed again. Nothing
-    that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION before the first start in this Pod.
+    that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION where the files cannot be made.
     """
     Run: _aio.UnaryStreamMultiCallable[_agent_pb2.RunRequest, _agent_pb2.RunOutput]  # type: ignore[assignment]
     """Any other tool of the plugin; streams output lines, the last message carries the result."""
@@ -212,7 +212,7 @@ class ToolsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ToolResult, _abc.Awaitable[_agent_pb2.ToolResult]]:
         """The tool validateConfig of what is sent, on files that are written beside those in effect, and removed again. Nothing
-        that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION before the first start in this Pod.
+        that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION where the files cannot be made.
         """
 
     @_abc_1.abstractmethod

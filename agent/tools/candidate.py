@@ -28,8 +28,8 @@ TOOL = "validateConfig"
 FOLDER = "candidate"
 
 
-class NeverStartedError(Exception):
-    """What ``preStart`` finds is not known, so the files cannot be filled in."""
+class NotAskedError(Exception):
+    """The engine could not be asked here, which says nothing about the files; a sentence."""
 
 
 class CandidateCheck:
@@ -41,14 +41,16 @@ class CandidateCheck:
         self._folder = self._settings.state_dir / FOLDER
 
     async def check(self, candidate: Bundle) -> str:
-        """What the engine has against the files, a sentence; empty where it takes them. Raises NeverStartedError."""
+        """What the engine has against the files, a sentence; empty where it takes them. Raises NotAskedError."""
         found = await asyncio.to_thread(self._found)
         names = node_names(candidate, read_record(self._settings.state_dir))
         try:
             places = await asyncio.to_thread(self._write, candidate, start_names(names, found))
             await self._interpreter.run(TOOL, candidate.document.toolbox, names, arguments=places)
-        except (ToolError, ExpressionError, PathRefusedError, OSError) as error:
+        except (ToolError, ExpressionError, PathRefusedError) as error:
             return self._interpreter.secrets.mask(str(error))
+        except OSError as error:
+            raise NotAskedError(f"the files cannot be written beside those in effect: {error}") from error
         finally:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         return ""
@@ -58,7 +60,7 @@ class CandidateCheck:
         try:
             found: dict[str, str] = json.loads((self._settings.run_dir / FOUND_FILE).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise NeverStartedError("the engine was never started in this Pod") from error
+            raise NotAskedError("the engine was never started in this Pod, so its files cannot be filled in") from error
         return found
 
     def _write(self, candidate: Bundle, names: Mapping[str, Any]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.names import Scope
 from agent.tools.candidate import TOOL as CHECK
-from agent.tools.candidate import CandidateCheck, NeverStartedError
+from agent.tools.candidate import CandidateCheck, NotAskedError
 from agent.tools.monitor import Monitor, Report
 from agent.tools.reload import PushedSource, PushRefusedError, Reloader
 from agent.tools.undo import Undoing
@@ -130,7 +130,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
                 raise AssertionError("aborted")
             try:
                 refusal = await self._candidates.check(candidate)
-            except NeverStartedError as error:
+            except NotAskedError as error:
                 await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
                 raise
         return pb.ToolResult(success=not refusal, message=refusal or f"tool {CHECK} succeeded")

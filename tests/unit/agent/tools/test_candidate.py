@@ -73,6 +73,15 @@ async def test_a_plugin_without_the_tool_says_so(node: Node, manager: Manager, t
     assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
+async def test_a_node_that_cannot_hold_the_files_is_no_refusal(node: Node, manager: Manager, tools: Tools) -> None:
+    await start(node, manager, tools)
+    (node.data / ".agent/candidate").write_text("in the way")
+    request = pb.ValidateConfigRequest(files=pushed(checking(node, 2), **{SOURCE: content(0)}))
+    with pytest.raises(aio.AioRpcError, match="cannot be written beside those in effect") as error:
+        await tools.ValidateConfig(request, timeout=20)
+    assert error.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+
+
 async def test_before_the_first_start_nobody_knows_what_stands_in_the_files(node: Node, tools: Tools) -> None:
     (node.root / "secrets" / "password").write_text(SECRET + "\n")
     node.mount(checking(node), **{SOURCE: content(5)})
