@@ -37,7 +37,7 @@ from clients.resources import (
     Manifest,
 )
 from render.desired.app import DesiredComponent, DesiredNode
-from render.manifests.deployments import VERSION_LABEL, deployment_manifest, is_outdated, keeps_template, version_of
+from render.manifests.deployments import VERSION_LABELS, deployment_manifest, is_outdated, keeps_template
 from render.manifests.lists import (
     REVISION,
     budget_manifests,
@@ -187,7 +187,8 @@ def _placed(
         return node, deployment_manifest(stage.desired, component, group, node)
     if stage.operation == OperationType.DEPLOY or not keeps_template(wanted, present):
         return node, wanted
-    labels = {**wanted["metadata"]["labels"], VERSION_LABEL: version_of(present)}
+    runs = {key: value for key, value in present["metadata"]["labels"].items() if key in VERSION_LABELS}
+    labels = {**wanted["metadata"]["labels"], **runs}
     spec = {**wanted["spec"], "template": present["spec"]["template"]}
     return node, {**wanted, "metadata": {**wanted["metadata"], "labels": labels}, "spec": spec}
 

@@ -8,6 +8,7 @@ import pytest
 
 from render.check.successor import check_successor
 from render.manifests.node import stand_in_addresses, template_context
+from render.manifests.objects import component_service, node_deployment
 from render.plugin.bundle import PluginBundle
 from render.plugin.problems import Problem
 from render.validation.app import parse_app, validate
@@ -116,6 +117,16 @@ def test_templates_and_tools_see_the_versions_of_all_components() -> None:
     seen = template_context(of, watch, watch.nodes[0], addresses=stand_in_addresses(of), bootstrap=None)
     assert (seen["component"]["version"], seen["components"]["store"]["version"]) == ("1.4", "2")
     assert seen["runtimeVersion"] == "2"
+
+
+def test_pods_are_labelled_with_the_version_of_their_own_engine_and_with_the_apps() -> None:
+    of = wanted(app(runtimeVersion="2"), bundle=shelf(plugin_yaml=OWN))
+    watch = of.component("watch")
+    deployment = node_deployment(of, watch, watch.groups[0], watch.nodes[0])
+    for metadata in (deployment["metadata"], deployment["spec"]["template"]["metadata"]):
+        assert metadata["labels"]["app.kubernetes.io/version"] == "1.4"
+        assert metadata["labels"]["middleware.io/runtime-version"] == "2"
+    assert component_service(of, watch)["metadata"]["labels"]["app.kubernetes.io/version"] == "1.4"
 
 
 def test_a_version_of_a_component_that_is_none_is_told_of() -> None:
