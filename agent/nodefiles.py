@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from agent.document import NodeFile
 from agent.documents import Bundle
 from agent.record import Record
 from agent.settings import Settings
@@ -65,6 +66,12 @@ def _on_its_line(source: str, scope: Scope) -> str:
     return value
 
 
+def filled(bundle: Bundle, names: Mapping[str, Any], secrets: Secrets) -> list[tuple[NodeFile, bytes]]:
+    """Each file and what it is to hold. Raises ExpressionError."""
+    scope = Scope(names, {}, secrets)
+    return [(file, written(bundle.sources[file.source], scope).encode()) for file in bundle.document.files]
+
+
 def write_files(bundle: Bundle, settings: Settings, names: Mapping[str, Any], secrets: Secrets) -> list[str]:
     """The paths that were changed. All are evaluated before the first is written.
 
@@ -72,20 +79,16 @@ def write_files(bundle: Bundle, settings: Settings, names: Mapping[str, Any], se
     version of it names the addresses of nodes that are gone (a Sentinel would watch a primary that nobody is).
     Raises ExpressionError, PathRefusedError or OSError.
     """
-    scope = Scope(names, {}, secrets)
-    filled = [
-        (settings.locate(file.path), written(bundle.sources[file.source], scope).encode(), file)
-        for file in bundle.document.files
-    ]
+    whole = [(settings.locate(file.path), content, file) for file, content in filled(bundle, names, secrets)]
     uid = bundle.document.node.app_uid.encode()
     marker = settings.state_dir / "once-for"
     of_this_app = not marker.exists() or marker.read_bytes() == uid
     changed: list[str] = []
-    for path, content, file in filled:
+    for path, content, file in whole:
         if file.write == "once" and path.exists() and of_this_app:
             continue
         if write_if_changed(path, content, int(file.mode, 8)):
             changed.append(file.path)
-    if any(file.write == "once" for _, _, file in filled):
+    if any(file.write == "once" for _, _, file in whole):
         write_if_changed(marker, uid)
     return changed

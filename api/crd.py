@@ -59,7 +59,7 @@ _COLUMNS: dict[str, list[dict[str, Any]]] = {
         _column("Component", ".spec.component"),
         _column("Desired", ".spec.replicas", "integer"),
         _column("Ready", ".status.ready", "integer"),
-        _column("Version", ".spec.runtimeVersion"),
+        _column("Version", ".spec.engineVersion"),
         _AGE,
         _column("Image", ".spec.image", priority=1),
         _column("Storage", ".spec.storage.size", priority=1),

@@ -37,6 +37,9 @@ class GroupSpec(Model):
     replicas: int = Field(ge=1, le=99)
     reserve_ordinals: list[int] = []
     runtime_version: str
+    """The App's."""
+    engine_version: str
+    """Of the component's own engine, as the plugin says; what ``getVersion`` must answer."""
     image: str
     agent: AgentBundle
     user: int = Field(ge=1)

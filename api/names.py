@@ -30,6 +30,10 @@ LABEL_STOP, STOP_REFUSED = f"{API_GROUP}/stop", "refused"
 LABEL_SERVICE_ROLE = f"{API_GROUP}/service-role"
 """On a role's Service: the writable role that it selects."""
 LABEL_PLUGIN = f"{API_GROUP}/plugin"
+LABEL_RUNTIME_VERSION = f"{API_GROUP}/runtime-version"
+"""On Deployments and Pods of nodes: the App's version of which they are, which operations decide by. The recommended
+``app.kubernetes.io/version`` is that of the component's own engine."""
+LABEL_ENGINE_VERSION = "app.kubernetes.io/version"
 LABEL_PLUGIN_VERSION = f"{API_GROUP}/plugin-version"
 
 ANNOTATION_APP_UID = f"{API_GROUP}/app-uid"

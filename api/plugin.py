@@ -1,11 +1,12 @@
 """The plugin format: what ``plugin.yaml`` declares. A new middleware is such a definition plus templates, no code.
 
 Templates are Jinja2, rendered in a sandbox with strict undefined names. They see ``app`` (name, namespace),
-``plugin``, ``runtimeVersion``, ``topology``, ``component`` (name, nodes, ports, service), ``components`` (by name,
-the same), ``parameters`` (by name: apply, readBack), ``node`` (name, address, ordinal, id, group; id counts from 1,
-unique in the component), ``bootstrap`` (the node that may start as first primary, or none), ``config`` (effective
-parameters) and ``resources`` (cpu in cores, memory in bytes; limit, else request, else the topology's, else 0;
-``resources.limits`` and ``resources.requests`` the same of one of the two, 0 where the App gives none). ``nodes``
+``plugin``, ``runtimeVersion``, ``topology``, ``component`` (name, version of its engine, nodes, ports, service),
+``components`` (by name, the same), ``parameters`` (by name: apply, readBack), ``node`` (name, address, ordinal, id,
+group; id counts from 1 above the component's ``idBase`` and is unique in the component), ``bootstrap`` (the node that
+may start as first primary, or none), ``config`` (effective parameters) and ``resources`` (cpu in cores, memory in
+bytes; limit, else request, else the topology's, else 0; ``resources.limits`` and ``resources.requests`` the same of one
+of the two, 0 where the App gives none). ``nodes``
 entries have name, address, ordinal, id, group. Beyond Jinja2's own: the filters and tests of
 ``language.filters``, and the filters ``yesno`` and ``bytes``.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from api.app import Resources, Scalar, Storage
 from api.meta import DnsLabel, Model, SemanticVersion
@@ -30,20 +31,51 @@ class RuntimeVersion(Model):
     """``images`` maps the image names that components use to references."""
 
     version: str
+    """What an App names, and what it is upgraded by; that of the engine of each component that has none of its own."""
     images: dict[str, str]
+    components: dict[DnsLabel, Annotated[str, Field(min_length=1, max_length=63)]] = {}
+    """By component, the version of its engine where that is another: a ZooKeeper 3.8 beside a Kafka 3.9."""
     upgrades_from: list[str] | None = None
     """Versions from which a running App may be moved to this one; by default every lower one. Naming a higher one
     allows a downgrade."""
 
 
+class Port(Model):
+    name: Annotated[DnsLabel, Field(max_length=15)]
+    port: int = Field(ge=1, le=65535)
+
+
+def _distinct(ports: list[Port]) -> list[Port]:
+    """Kubernetes refuses a Service with two of one number only when it is made."""
+    known = {"number": [str(port.port) for port in ports], "name": [port.name for port in ports]}
+    for what, given in known.items():
+        twice = sorted({each for each in given if given.count(each) > 1})
+        if twice:
+            raise ValueError(f"two have the {what} {', '.join(twice)}; give each its own")
+    return ports
+
+
+Ports = Annotated[list[Port], Field(min_length=1), AfterValidator(_distinct)]
+
+
 class TopologyComponent(Model):
-    """``after``: components that must be ready first. Replica bounds count all groups of the component together."""
+    """``after``: components that must be ready first. Replica bounds count all groups of the component together. What
+    a component is by its definition may be otherwise in one topology: ``scaling``, ``ports``, ``defaults``."""
 
     name: DnsLabel
     after: list[DnsLabel] = []
     replicas: int = Field(default=1, ge=1)
     minimum: int = Field(default=1, ge=1)
     maximum: int = Field(default=99, ge=1)
+    odd: bool = False
+    """The number of nodes must be odd, for an engine whose majority gains nothing by an even one."""
+    scaling: Literal["dynamic", "fixed"] | None = None
+    """In place of the component's own."""
+    ports: Ports | None = None
+    """In place of the component's own, all of them."""
+    defaults: dict[str, Scalar] = {}
+    """By parameter, the value where the App gives none, in place of the parameter's own ``default`` or
+    ``defaultExpression``."""
     resources: Resources = Resources()
     storage: Storage | None = None
 
@@ -56,11 +88,6 @@ class Topology(Model):
     """Who replaces a lost holder of a writable role. ``platform``: its agents hold a lease (``api.node.Lease``), and
     the workflow Failover needs the tools fence, unfence, detach, failover and follow."""
     components: list[TopologyComponent] = Field(min_length=1)
-
-
-class Port(Model):
-    name: Annotated[DnsLabel, Field(max_length=15)]
-    port: int = Field(ge=1, le=65535)
 
 
 class Stop(Model):
@@ -215,11 +242,14 @@ class ComponentDefinition(Model):
     """``scaling: fixed``: the engine's members are decided at the first deploy; a change of replicas is refused."""
 
     name: DnsLabel
+    id_base: int = Field(default=0, ge=0, le=1_000_000)
+    """Added to the ``id`` of each node, for components whose engines take their ids from one space: those of Kafka's
+    controllers and of its brokers must differ. An App in which two would meet is refused."""
     scaling: Literal["dynamic", "fixed"] = "dynamic"
     image: str
     user: int = Field(default=999, ge=1)
     process: Process
-    ports: list[Port] = Field(min_length=1)
+    ports: Ports
     files: list[ConfigFile] = []
     parameters: Annotated[
         list[RelativePath], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
@@ -230,16 +260,6 @@ class ComponentDefinition(Model):
     """YAML file: a Toolbox of ``api.tools``."""
     monitor: Monitor = Monitor()
     client: ClientProgram | None = None
-
-    @model_validator(mode="after")
-    def _ports(self) -> Self:
-        """Kubernetes refuses a Service with two of one number only when it is made."""
-        known = {"number": [str(port.port) for port in self.ports], "name": [port.name for port in self.ports]}
-        for what, given in known.items():
-            twice = sorted({each for each in given if given.count(each) > 1})
-            if twice:
-                raise ValueError(f"ports: two have the {what} {', '.join(twice)}; give each its own")
-        return self
 
 
 class PluginSpec(Model):
@@ -269,6 +289,10 @@ class PluginSpec(Model):
         if self.default_runtime_version not in versions:
             raise ValueError(f"defaultRuntimeVersion {self.default_runtime_version!r} is not in runtimeVersions")
         for version in self.runtime_versions:
+            strangers = sorted(set(version.components) - defined)
+            if strangers:
+                named = f"runtimeVersions[{version.version}].components names {', '.join(strangers)}"
+                raise ValueError(f"{named}, which spec.components does not define")
             for definition in self.components:
                 if definition.image not in version.images:
                     raise ValueError(f"runtimeVersions[{version.version}].images has no {definition.image!r}")

@@ -65,7 +65,7 @@ class Step(StrEnum):
 SHORT_STEPS = frozenset(
     {
         Step.PREPARE, Step.SERVICES, Step.RECORD, Step.FINISH, Step.PLAN_DELETION, Step.BEGIN, Step.TELL_STATE,
-        Step.ROLL_BACK, Step.PLAN_SCALE, Step.DISCARD_NODE, Step.PLAN_CONFIG, Step.COMMIT_CONFIG, Step.BEGIN_ROTATION,
+        Step.ROLL_BACK, Step.PLAN_SCALE, Step.DISCARD_NODE, Step.COMMIT_CONFIG, Step.BEGIN_ROTATION,
         Step.KEEP_BOTH, Step.ADVANCE_ROTATION, Step.ENQUEUE, Step.CANCEL_TICKET,
     }
 )  # fmt: skip

@@ -53,7 +53,13 @@ class ToolName(StrEnum):
     addresses or names of those that follow this node still, none of which was detached."""
     READ_CONFIG = "readConfig"
     RELOAD_CONFIG = "reloadConfig"
-    """Arguments: the dynamic parameters that changed, by name."""
+    """Arguments: the dynamic parameters that changed, by name. Not run where a restart follows, unless it says
+    ``beforeRestart: true``."""
+    VALIDATE_CONFIG = "validateConfig"
+    """On one node, before a Reconfigure changes anything: the engine's own check of the new files. Arguments: by the
+    path of each file that is written anew before each start, the path at which the new one lies meanwhile
+    (``arg['/middleware/conf/my.cnf']``). Its failure refuses the Reconfigure, with its sentence. It must not touch the
+    engine that runs, nor its data."""
     TAKES_WRITES = "takesWrites"
     """Run every 2 s on each node that runs: whether the engine takes writes, asked of the engine without writing
     anything. Result ``writes``: ``accepted``, ``refused`` (no other node would do better) or ``refusedHere`` (another
@@ -112,6 +118,7 @@ LONGEST: Mapping[str, float] = MappingProxyType(
         ToolName.GET_VERSION: 20.0,
         ToolName.READ_CONFIG: 20.0,
         ToolName.RELOAD_CONFIG: 120.0,
+        ToolName.VALIDATE_CONFIG: 60.0,
         ToolName.PREPARE_FAILOVER: 45.0,
         ToolName.FENCE: 15.0,
         ToolName.UNFENCE: 15.0,
@@ -458,6 +465,11 @@ class Tool(Model):
     before the tool is done."""
     stalls: LongSeconds = 600.0
     """An operator decides then whether it is waited for again, or ended."""
+    before_restart: bool | None = None
+    """``reloadConfig`` only: whether it is run where a restart of the engine with its new files follows. By default it
+    is not: the start reads the dynamic parameters too, and an engine that reads its whole file anew would fail at what
+    it takes at a start only. ``true`` for an engine that keeps them elsewhere than in a file that each start reads, and
+    for a tool that gives them to the engine by name and so hears of a bad value before the restart."""
     once: Literal["component"] | None = None
     """``join`` and ``forget``: one node of the component is enough, any that succeeds. Else all are asked."""
     directory: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] | None = None

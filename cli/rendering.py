@@ -39,7 +39,7 @@ from clients.resources import (
     Manifest,
 )
 from render.desired.app import DesiredComponent, DesiredNode
-from render.manifests.deployments import VERSION_LABEL, deployment_manifest, is_outdated, put_right, version_of
+from render.manifests.deployments import VERSION_LABELS, deployment_manifest, is_outdated, put_right
 from render.manifests.lists import (
     REVISION,
     budget_manifests,
@@ -207,7 +207,8 @@ def _placed(
     put = put_right(stage.desired, component, group, node, present, member, former)
     if "template" in put["spec"]:
         return node, put
-    labels = {**wanted["metadata"]["labels"], VERSION_LABEL: version_of(present)}
+    runs = {key: value for key, value in present["metadata"]["labels"].items() if key in VERSION_LABELS}
+    labels = {**wanted["metadata"]["labels"], **runs}
     spec = {**wanted["spec"], "template": present["spec"]["template"]}
     return node, {**wanted, "metadata": {**wanted["metadata"], "labels": labels}, "spec": spec}
 

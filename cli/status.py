@@ -13,14 +13,13 @@ from rich.text import Text
 from rich.tree import Tree
 
 from api.app import EndpointServes
-from api.names import LABEL_NODE, app_labels
+from api.names import LABEL_ENGINE_VERSION, LABEL_NODE, app_labels
 from cli.session import CommandError
 from clients.errors import ForbiddenError, NotFoundError
 from clients.kubernetes import Kubernetes
 from clients.resources import APP, COMPONENT, GROUP, POD, Manifest
 from render.desired.recorded_state import read_deployed
 
-VERSION_LABEL = "app.kubernetes.io/version"
 _NO_PLATFORM = "the cluster knows no Apps; install the platform first: mw install --temporal-address HOST:PORT"
 
 
@@ -66,7 +65,7 @@ async def _versions(kubernetes: Kubernetes, namespace: str, name: str) -> dict[s
     except ForbiddenError:
         return {}
     labels = [pod["metadata"]["labels"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    return {str(each[LABEL_NODE]): str(each.get(VERSION_LABEL, "")) for each in labels if LABEL_NODE in each}
+    return {str(each[LABEL_NODE]): str(each.get(LABEL_ENGINE_VERSION, "")) for each in labels if LABEL_NODE in each}
 
 
 def is_ready(app: Manifest) -> bool:
@@ -168,10 +167,15 @@ def _add_component(root: Tree, component: Manifest, found: Loaded) -> None:
     for group in (g for g in found.groups if g["spec"]["component"] == name):
         spec, status = group["spec"], group.get("status") or {}
         count = _colored(f"{status.get('ready', 0)}/{spec['replicas']}", status.get("ready") == spec["replicas"])
-        leaves = branch.add(f"{escape(str(spec['group']))}  {count}  {escape(str(spec.get('runtimeVersion', '')))}")
+        leaves = branch.add(f"{escape(str(spec['group']))}  {count}  {escape(_engine(spec))}")
         for node in status.get("nodes") or []:
             version = found.versions.get(str(node["name"]), "")
-            leaves.add(_node(node, version if version != spec.get("runtimeVersion") else ""))
+            leaves.add(_node(node, version if version != _engine(spec) else ""))
+
+
+def _engine(spec: Mapping[str, Any]) -> str:
+    """The version of the component's own engine."""
+    return str(spec.get("engineVersion", ""))
 
 
 def _node(node: Mapping[str, Any], version: str) -> str:
@@ -204,11 +208,12 @@ def app_json(found: Loaded) -> dict[str, Any]:
                 "component": g["spec"]["component"],
                 "name": g["spec"]["group"],
                 "runtimeVersion": g["spec"].get("runtimeVersion", ""),
+                "engineVersion": _engine(g["spec"]),
                 "status": g.get("status") or {},
             }
             for g in found.groups
         ]
-        result["runtimeVersions"] = dict(found.versions)
+        result["engineVersions"] = dict(found.versions)
         result["pluginVersion"] = found.plugin_version
     return result
 

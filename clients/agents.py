@@ -171,6 +171,12 @@ class Agents:
         async with self._stub(target, TOOLS_PORT, "ReloadConfig") as channel:
             return await agent_pb2_grpc.ToolsStub(channel).ReloadConfig(request, timeout=timeout)
 
+    async def validate_config(
+        self, target: AgentTarget, request: agent_pb2.ValidateConfigRequest, *, timeout: float
+    ) -> agent_pb2.ToolResult:
+        async with self._stub(target, TOOLS_PORT, "ValidateConfig") as channel:
+            return await agent_pb2_grpc.ToolsStub(channel).ValidateConfig(request, timeout=timeout)
+
     async def failover(
         self, target: AgentTarget, request_id: str, arguments: Mapping[str, str], *, timeout: float
     ) -> agent_pb2.ToolResult:

@@ -811,6 +811,28 @@ class ReloadConfigResult(_message.Message):
 Global___ReloadConfigResult: _TypeAlias = ReloadConfigResult  # noqa: Y015
 
 @_typing.final
+class ValidateConfigRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___PushedFile]:
+        """As in ReloadConfigRequest."""
+
+    def __init__(
+        self,
+        *,
+        files: _abc.Iterable[Global___PushedFile] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateConfigRequest: _TypeAlias = ValidateConfigRequest  # noqa: Y015
+
+@_typing.final
 class RunRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

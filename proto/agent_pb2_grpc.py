@@ -354,6 +354,11 @@ class ToolsStub:
                 request_serializer=proto_dot_agent__pb2.ReloadConfigRequest.SerializeToString,
                 response_deserializer=proto_dot_agent__pb2.ReloadConfigResult.FromString,
                 _registered_method=True)
+        self.ValidateConfig = channel.unary_unary(
+                '/middleware.agent.v1.Tools/ValidateConfig',
+                request_serializer=proto_dot_agent__pb2.ValidateConfigRequest.SerializeToString,
+                response_deserializer=proto_dot_agent__pb2.ToolResult.FromString,
+                _registered_method=True)
         self.Run = channel.unary_stream(
                 '/middleware.agent.v1.Tools/Run',
                 request_serializer=proto_dot_agent__pb2.RunRequest.SerializeToString,
@@ -404,6 +409,14 @@ class ToolsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ValidateConfig(self, request, context):
+        """The tool validateConfig of what is sent, on files that are written beside those in effect, and removed again. Nothing
+        that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION where the files cannot be made.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Run(self, request, context):
         """Any other tool of the plugin; streams output lines, the last message carries the result.
         """
@@ -445,6 +458,11 @@ def add_ToolsServicer_to_server(servicer, server):
                     servicer.ReloadConfig,
                     request_deserializer=proto_dot_agent__pb2.ReloadConfigRequest.FromString,
                     response_serializer=proto_dot_agent__pb2.ReloadConfigResult.SerializeToString,
+            ),
+            'ValidateConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateConfig,
+                    request_deserializer=proto_dot_agent__pb2.ValidateConfigRequest.FromString,
+                    response_serializer=proto_dot_agent__pb2.ToolResult.SerializeToString,
             ),
             'Run': grpc.unary_stream_rpc_method_handler(
                     servicer.Run,
@@ -593,6 +611,33 @@ class Tools:
             '/middleware.agent.v1.Tools/ReloadConfig',
             proto_dot_agent__pb2.ReloadConfigRequest.SerializeToString,
             proto_dot_agent__pb2.ReloadConfigResult.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/middleware.agent.v1.Tools/ValidateConfig',
+            proto_dot_agent__pb2.ValidateConfigRequest.SerializeToString,
+            proto_dot_agent__pb2.ToolResult.FromString,
             options,
             channel_credentials,
             insecure,

@@ -133,6 +133,10 @@ class ToolsStub:
     Failover: _grpc.UnaryUnaryMultiCallable[_agent_pb2.FailoverRequest, _agent_pb2.ToolResult]
     ReloadConfig: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ReloadConfigRequest, _agent_pb2.ReloadConfigResult]
     """Writes the pushed documents (checksums verified first), applies them, reads back."""
+    ValidateConfig: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ValidateConfigRequest, _agent_pb2.ToolResult]
+    """The tool validateConfig of what is sent, on files that are written beside those in effect, and removed again. Nothing
+    that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION where the files cannot be made.
+    """
     Run: _grpc.UnaryStreamMultiCallable[_agent_pb2.RunRequest, _agent_pb2.RunOutput]
     """Any other tool of the plugin; streams output lines, the last message carries the result."""
     LongTool: _grpc.UnaryUnaryMultiCallable[_agent_pb2.LongToolRequest, _agent_pb2.LongToolStatus]
@@ -153,6 +157,10 @@ class ToolsAsyncStub(ToolsStub):
     Failover: _aio.UnaryUnaryMultiCallable[_agent_pb2.FailoverRequest, _agent_pb2.ToolResult]  # type: ignore[assignment]
     ReloadConfig: _aio.UnaryUnaryMultiCallable[_agent_pb2.ReloadConfigRequest, _agent_pb2.ReloadConfigResult]  # type: ignore[assignment]
     """Writes the pushed documents (checksums verified first), applies them, reads back."""
+    ValidateConfig: _aio.UnaryUnaryMultiCallable[_agent_pb2.ValidateConfigRequest, _agent_pb2.ToolResult]  # type: ignore[assignment]
+    """The tool validateConfig of what is sent, on files that are written beside those in effect, and removed again. Nothing
+    that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION where the files cannot be made.
+    """
     Run: _aio.UnaryStreamMultiCallable[_agent_pb2.RunRequest, _agent_pb2.RunOutput]  # type: ignore[assignment]
     """Any other tool of the plugin; streams output lines, the last message carries the result."""
     LongTool: _aio.UnaryUnaryMultiCallable[_agent_pb2.LongToolRequest, _agent_pb2.LongToolStatus]  # type: ignore[assignment]
@@ -200,6 +208,16 @@ class ToolsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ReloadConfigResult, _abc.Awaitable[_agent_pb2.ReloadConfigResult]]:
         """Writes the pushed documents (checksums verified first), applies them, reads back."""
+
+    @_abc_1.abstractmethod
+    def ValidateConfig(
+        self,
+        request: _agent_pb2.ValidateConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ToolResult, _abc.Awaitable[_agent_pb2.ToolResult]]:
+        """The tool validateConfig of what is sent, on files that are written beside those in effect, and removed again. Nothing
+        that runs is touched. UNIMPLEMENTED where there is no such tool, FAILED_PRECONDITION where the files cannot be made.
+        """
 
     @_abc_1.abstractmethod
     def Run(

@@ -28,6 +28,14 @@ async def node_tools(
     return render_tools(desired, component, context).tools
 
 
+async def reloads_before_restart(
+    platform: Platform, desired: DesiredApp, component: DesiredComponent, node: DesiredNode
+) -> bool:
+    """Whether dynamic parameters are given to the engine also where a restart with its new files follows."""
+    tool = (await node_tools(platform, desired, component, node)).get(ToolName.RELOAD_CONFIG)
+    return tool is not None and bool(tool.before_restart)
+
+
 def bound(tool: ToolName) -> float:
     """Seconds for which the platform waits for a call of the tool. Only for tools that ``LONGEST`` names: a plugin
     whose tool may take longer cannot be installed."""

@@ -1,10 +1,13 @@
 """``planConfig``, ``configureNode``, ``commitConfig``: parameters of a running App, one node first.
 
 1. ``planConfig``: which nodes do not run with the parameters that the spec wants, by what is noted on each, so that an
-   interrupted change goes on where it stopped.
+   interrupted change goes on where it stopped. Where the plugin has the tool ``validateConfig``, one node's engine is
+   asked about the new files: what it refuses ends the operation before anything is touched.
 2. ``configureNode``: the node's files to the cluster and to its agent, the changed dynamic parameters to the engine,
    and what it then says of them noted. Where a parameter is only read at the start, the engine is restarted by its
-   agent: its Pod and its address stay. ``revert`` does the same with the recorded parameters.
+   agent: its Pod and its address stay. The start reads the dynamic parameters too, so ``reloadConfig`` is left out
+   then, unless the plugin says ``beforeRestart``: an engine that reads its whole file anew would fail at what it takes
+   at a start only, or take a half of it. ``revert`` does the same with the recorded parameters.
 3. ``commitConfig``: the new parameters become the record. Until then the former ones are, and are put back everywhere
    where an engine refuses. It answers which engines run with something else than they were given.
 Where the order of parameters matters (``render.desired.parameter_order``), nodes get them one by one in that order, and
@@ -21,7 +24,7 @@ from temporalio import activity
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import agent_of, node_states
 from activities.agents.config_maps import rendered_config_maps
-from activities.agents.node_tools import node_tools
+from activities.agents.node_tools import node_tools, reloads_before_restart
 from activities.agents.push import PushRefusedError, push
 from activities.app.applied_config import judged_anew, note_effective, read_back
 from activities.app.desired import StepContext, desired_for
@@ -31,10 +34,11 @@ from activities.cluster.apply import apply_owned, put
 from activities.cluster.events import tell
 from activities.cluster.status import ConditionChange, StatusChange, tell_step
 from activities.config.restart import restart_engine
+from activities.config.validate import validate_files
 from activities.dependencies import Platform, permanent
 from activities.rollout.clearance import clearance
 from activities.rollout.plan_roll import ordered, writable_nodes
-from api.app import Phase
+from api.app import Phase, Scalar
 from api.effective import Effective, noted
 from api.names import app_labels
 from api.operations import OperationType
@@ -79,7 +83,18 @@ class Configure:
         await platform.pods.synced(30)
         addresses = await node_addresses(platform, want.desired)
         plans = [(await self._plan(target, want, component, addresses))[0] for component in want.desired.components]
+        if target.stage != OperationType.REPAIR:  # what is put back has run already
+            for plan in plans:
+                nodes = [node.name for node in plan.nodes]
+                component = want.desired.component(plan.component)
+                live = await self._config_maps(target, component)
+                await validate_files(platform, target, want, component, nodes, addresses, live)
         return ConfigPlans([plan for plan in plans if plan.nodes or plan.changed])
+
+    async def _config_maps(self, target: Target, component: DesiredComponent) -> dict[str, Manifest]:
+        labels = app_labels(target.app, component.name)
+        found, _ = await self._platform.kubernetes.list(CONFIG_MAP, target.namespace, labels=labels)
+        return {str(each["metadata"]["name"]): each for each in found}
 
     async def _plan(
         self, target: Target, want: StepContext, component: DesiredComponent, addresses: Mapping[str, str]
@@ -87,10 +102,7 @@ class Configure:
         """And when each node's turn is, where the order of parameters says so."""
         record = want.live.recorded.components.get(component.name)
         changed = changed_parameters(record.config, component.config) if record is not None else []
-        found, _ = await self._platform.kubernetes.list(
-            CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
-        )
-        live = {str(each["metadata"]["name"]): each for each in found}
+        live = await self._config_maps(target, component)
         before = record.config if record is not None else {}
         chosen, restart = [], False
         turns: dict[str, Turn] = {}
@@ -174,13 +186,15 @@ class Configure:
         request_id = f"{activity.info().workflow_run_id}/configure/{node.name}/{revision_of(manifest)}"
         # A refusal is remembered too, and another attempt is to ask anew; a restart that has happened is not.
         push_id = f"{request_id}/{activity.info().attempt}"
-        try:
-            answers = await push(platform, agent, manifest, parameters, push_id)
-        except PushRefusedError as error:
-            raise permanent(ErrorType.ENGINE_REFUSED, f"{node.name}: {error}") from error
+        beforehand = await reloads_before_restart(platform, want.desired, component, node)
+        # Where nobody knows yet whether a restart follows, the engine is asked first.
+        waits = not beforehand and (restart or note is None)
+        answers = await _pushed(platform, agent, manifest, {} if waits else parameters, push_id)
         if note is None:  # somebody has removed it, so only the engine knows whether it has read them at a start
             told = effective(component, values, answers)
             restart = told.differs != dynamic_differs(component, told)
+            if waits and parameters and not restart:
+                answers = await _pushed(platform, agent, manifest, parameters, f"{push_id}/reload")
         cleared = await clearance(platform, target, want.desired, component, node, addresses)
         if restart:
             await cleared.may_stop()
@@ -201,16 +215,23 @@ class Configure:
         await update_state(platform, target, lambda before: reconfigured(before, want.desired, component), want.live)
         await apply_owned(platform, target, component_resource(want.desired, component))
         await judged_anew(platform, target, want.desired, component)
-        found, _ = await platform.kubernetes.list(
-            CONFIG_MAP, target.namespace, labels=app_labels(target.app, component.name)
-        )
-        differs = unlike({str(each["metadata"]["name"]): each for each in found})
+        differs = unlike(await self._config_maps(target, component))
         if differs:
             said = "; ".join(map(str, differs))
             await tell(platform, target, "ParametersDiffer", f"{component.name}: {said}", warning=True)
         else:
             await tell(platform, target, "ParametersSet", f"{component.name}: every node runs with the new parameters")
         return ConfigCommitted(differs)
+
+
+async def _pushed(
+    platform: Platform, agent: AgentTarget, manifest: Manifest, parameters: Mapping[str, Scalar], push_id: str
+) -> dict[str, str]:
+    """What the engine answers. Raises EngineRefused."""
+    try:
+        return await push(platform, agent, manifest, parameters, push_id)
+    except PushRefusedError as error:
+        raise permanent(ErrorType.ENGINE_REFUSED, f"{agent.node}: {error}") from error
 
 
 def _wants(

@@ -7,6 +7,7 @@ somebody edited. Nothing is restarted by it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -14,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from activities.agents.addresses import node_addresses
 from activities.agents.agent_targets import reachable
 from activities.agents.config_maps import rendered_config_maps
+from activities.agents.node_tools import reloads_before_restart
 from activities.agents.push import PushRefusedError, push
 from activities.agents.request_ids import request_id
 from activities.app.applied_config import note_effective, read_back
@@ -81,12 +83,18 @@ class SyncNodes:
         lacks = note is not None and (note.dynamic != wants.dynamic or _differs(note.read_back, answers))
         if not lacks and await self._revision(agent) >= revision_of(manifest):
             return changed
+        # A restart that is still to come brings them.
+        waits = (
+            note is not None
+            and note.restart != wants.restart
+            and not await reloads_before_restart(self._platform, desired, component, node)
+        )
         try:
             after = await push(
                 self._platform,
                 agent,
                 manifest,
-                dynamic_of(component, values) if lacks else {},
+                dynamic_of(component, values) if lacks and not waits else {},
                 request_id("sync", node.name),
             )
         except PushRefusedError as error:
@@ -94,6 +102,8 @@ class SyncNodes:
             raise ApplicationError(f"{node.name} does not take its files: {error}") from error
         if note is not None and after:
             done = without_restart(component, effective(component, values, after), note)
+            if waits:
+                done = replace(done, dynamic=note.dynamic)
             await note_effective(self._platform, target.namespace, node.name, done)
         return True
 

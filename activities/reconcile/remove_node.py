@@ -217,7 +217,8 @@ def _id_of(want: StepContext, step: NodeStep) -> int:
     """The id that the engine knows the node by."""
     ordinal = node_ordinal(want.app.name, step.component, step.group, step.node)
     assert ordinal is not None  # checked before
-    return node_id(ordinal, step.group, sorted(group.name for group in want.desired.component(step.component).groups))
+    component = want.desired.component(step.component)
+    return node_id(ordinal, step.group, sorted(each.name for each in component.groups), component.definition.id_base)
 
 
 def _belongings(want: StepContext) -> Iterator[Resource]:

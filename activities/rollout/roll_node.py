@@ -75,14 +75,15 @@ class Node:
         if cleared.asks and await self._would_stop(step, want, component, group, node):
             await cleared.may_stop()
         state = await self._renewed(step, want, component, group, node, volume)
-        await self._check_version(step, state, node)
+        version = want.desired.bundle.engine_version(node.component, node.runtime_version)
+        await self._check_version(step, state, version)
         await self._grown(step, group)
         values = node_parameters(want.desired, component, node, await node_addresses(platform, want.desired))
         answers = await read_back(platform, agent_of(target, state))
         await note_effective(platform, target.namespace, node.name, effective(component, values, answers))
         await cleared.has_settled()
         await self._note(step, lambda before: verified(before, node.name))
-        await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {node.runtime_version}")
+        await tell(platform, target, "NodeRolled", f"{node.name} serves again, version {version}")
 
     async def _renewed(
         self,
@@ -215,15 +216,15 @@ class Node:
         if name is not None:
             await self._platform.kubernetes.delete(POD, name, step.target.namespace, uid=step.pod)
 
-    async def _check_version(self, step: NodeStep, state: NodeState, node: DesiredNode) -> None:
+    async def _check_version(self, step: NodeStep, state: NodeState, wants: str) -> None:
         """The image's tag is a promise; the engine knows."""
         agent = agent_of(step.target, state)
         result = await run_tool(self._platform, agent, ToolName.GET_VERSION, {}, timeout=bound(ToolName.GET_VERSION))
         if result is None:
             return
         version = result.get("version", "")
-        if version != node.runtime_version and not version.startswith(f"{node.runtime_version}."):
-            message = f"{node.name} runs version {version}; its image should hold {node.runtime_version}"
+        if version != wants and not version.startswith(f"{wants}."):
+            message = f"{step.node} runs version {version}; its image should hold {wants}"
             raise permanent(ErrorType.NODE_STUCK, message)
 
 

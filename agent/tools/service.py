@@ -25,6 +25,8 @@ from agent.requests import RequestMemory
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter, Outcome
 from agent.tooling.names import Scope
+from agent.tools.candidate import TOOL as CHECK
+from agent.tools.candidate import CandidateCheck, NotAskedError
 from agent.tools.long import LongTools, long_tool, part
 from agent.tools.monitor import Monitor, Report
 from agent.tools.reload import PushedSource, PushRefusedError, Reloader
@@ -64,6 +66,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         self._lease = lease
         self._follower = follower
         self._reloader = Reloader(documents, interpreter)
+        self._candidates = CandidateCheck(interpreter)
         # By tool, not for all: a backup of hours must not keep a failover waiting.
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._long = LongTools(self._run)
@@ -115,6 +118,25 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         except PushRefusedError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise
+
+    async def ValidateConfig(  # noqa: N802
+        self, request: pb.ValidateConfigRequest, context: Context
+    ) -> pb.ToolResult:
+        async with self._one_at_a_time[CHECK]:
+            try:
+                candidate = self._reloader.check([PushedSource(f.source, f.content, f.sha256) for f in request.files])
+            except PushRefusedError as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                raise
+            if candidate is None or CHECK not in candidate.document.tools:
+                await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"there is no tool {CHECK!r} in what was sent")
+                raise AssertionError("aborted")
+            try:
+                refusal = await self._candidates.check(candidate)
+            except NotAskedError as error:
+                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+                raise
+        return pb.ToolResult(success=not refusal, message=refusal or f"tool {CHECK} succeeded")
 
     async def Run(self, request: pb.RunRequest, context: Context) -> AsyncIterator[pb.RunOutput]:  # noqa: N802
         await self._require_process(context)

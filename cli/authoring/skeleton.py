@@ -129,8 +129,10 @@ tools:
     - {forEach: parameters | list, resp: [CONFIG, GET, "{{ item }}"], as: answer, into: answers}
     result: "{{ answers | merged }}"
 
-  # Sets the dynamic parameters that have changed.
+  # Sets the dynamic parameters that have changed. By default it is not run where a restart follows, which brings them
+  # too; this one hears of a bad value before that.
   reloadConfig:
+    beforeRestart: true
     steps:
     - {forEach: arg, resp: [CONFIG, SET, "{{ item.name }}", "{{ item.value }}"]}
 """

@@ -244,7 +244,7 @@ def _component(
     agent: AgentBundle,
     recorded: RecordedState | None,
 ) -> DesiredComponent:
-    definition = next(c for c in bundle.plugin.spec.components if c.name == default.name)
+    definition, parameters = bundle.definition_in(default), bundle.parameters_in(default)
     template = next((c for c in app.spec.components if c.name == default.name), None)
     version = next(v for v in bundle.plugin.spec.runtime_versions if v.version == runtime_version)
     templates = group_templates(template, default)
@@ -267,17 +267,18 @@ def _component(
             tolerations=group.tolerations,
             topology_spread_constraints=group.topology_spread_constraints,
             rolling_update=group.rolling_update,
-            **_pod_facts(definition, runtime_version, version.images[definition.image], agent, record),
+            **_pod_facts(bundle, definition, runtime_version, version.images[definition.image], agent, record),
         )
-        groups.append(DesiredGroup(group.name, resource_name, spec, _nodes(spec, spec.ordinals, sorted(counts), {})))
+        nodes = _nodes(spec, spec.ordinals, sorted(counts), {}, base=definition.id_base)
+        groups.append(DesiredGroup(group.name, resource_name, spec, nodes))
     record_of_component = recorded.components.get(default.name) if recorded else None
     return DesiredComponent(
         name=default.name,
         resource_name=component_name(app.name, default.name),
         definition=definition,
         after=tuple(default.after),
-        config=effective_config(template, bundle.parameters[default.name]),
-        parameters=bundle.parameters[default.name],
+        config=effective_config(template, parameters),
+        parameters=parameters,
         groups=tuple(groups),
         role_services={
             role.name: role_service_name(app.name, default.name, role.name)
@@ -291,22 +292,23 @@ def _component(
 def pinned_to(desired: DesiredApp, pinned: Pinned) -> DesiredApp:
     """The same App, but for what stays as it runs."""
 
-    def group(of: DesiredGroup, names: Sequence[str]) -> DesiredGroup:
+    def group(of: DesiredGroup, names: Sequence[str], base: int) -> DesiredGroup:
         ordinals = pinned.ordinals.get(of.resource_name, of.spec.ordinals)
         joining = pinned.joining.get(of.resource_name, ())
-        return replace(of, nodes=_nodes(of.spec, ordinals, names, pinned.versions, joining))
+        return replace(of, nodes=_nodes(of.spec, ordinals, names, pinned.versions, joining, base=base))
 
     def component(of: DesiredComponent) -> DesiredComponent:
         names = sorted(each.name for each in of.groups)
-        groups = tuple(group(each, names) for each in of.groups)
+        groups = tuple(group(each, names, of.definition.id_base) for each in of.groups)
         return replace(of, groups=groups, config=pinned.config.get(of.name, of.config))
 
     return replace(desired, components=tuple(map(component, desired.components)))
 
 
-def node_id(ordinal: int, group: str, group_names: Sequence[str]) -> int:
-    """``group_names``: of all groups of the component, sorted: the numbers of two groups never meet."""
-    return ordinal * len(group_names) + group_names.index(group) + 1
+def node_id(ordinal: int, group: str, group_names: Sequence[str], base: int) -> int:
+    """``group_names``: of all groups of the component, sorted: the numbers of two groups never meet. ``base``: the
+    component's ``idBase``."""
+    return base + ordinal * len(group_names) + group_names.index(group) + 1
 
 
 def _nodes(
@@ -315,9 +317,11 @@ def _nodes(
     group_names: Sequence[str],
     versions: Mapping[str, str],
     joining: Collection[int] = (),
+    *,
+    base: int,
 ) -> tuple[DesiredNode, ...]:
     """``group_names``: of all groups of the component, in an order that gives each node an id of its own.
-    ``versions``, ``joining``: see ``Pinned``."""
+    ``versions``, ``joining``: see ``Pinned``; ``base``: see ``node_id``."""
     names = {ordinal: node_name(spec.app, spec.component, spec.group, ordinal) for ordinal in ordinals}
     return tuple(
         DesiredNode(
@@ -325,7 +329,7 @@ def _nodes(
             component=spec.component,
             group=spec.group,
             ordinal=ordinal,
-            id=node_id(ordinal, spec.group, group_names),
+            id=node_id(ordinal, spec.group, group_names, base),
             runtime_version=versions.get(name, spec.runtime_version),
             joining=ordinal in joining,
         )
@@ -334,11 +338,17 @@ def _nodes(
 
 
 def _pod_facts(
-    definition: ComponentDefinition, runtime_version: str, image: str, agent: AgentBundle, record: GroupSpec | None
+    bundle: PluginBundle,
+    definition: ComponentDefinition,
+    runtime_version: str,
+    image: str,
+    agent: AgentBundle,
+    record: GroupSpec | None,
 ) -> dict[str, Any]:
     if record is not None and record.runtime_version == runtime_version:
         return {
             "runtime_version": record.runtime_version,
+            "engine_version": record.engine_version,
             "image": record.image,
             "agent": record.agent,
             "user": record.user,
@@ -347,6 +357,7 @@ def _pod_facts(
         }
     return {
         "runtime_version": runtime_version,
+        "engine_version": bundle.engine_version(definition.name, runtime_version),
         "image": image,
         "agent": agent,
         "user": definition.user,

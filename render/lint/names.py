@@ -33,12 +33,19 @@ ARGUMENTS: Mapping[str, Shape] = MappingProxyType(
         ToolName.RELOAD_CONFIG: None,
     }
 )
-"""What ``arg`` has in a tool of the platform's; the others of these get none, and a plugin's own tools anything."""
+"""What ``arg`` has in a tool of the platform's, but for ``validateConfig`` (``arguments``); the others of these get
+none, and a plugin's own tools anything."""
+
+
+def arguments(component: ComponentDefinition) -> dict[str, Shape]:
+    """By tool. ``validateConfig`` gets the places of the component's own files."""
+    files = {file.path: None for file in component.files if file.write == "always"}
+    return {**ARGUMENTS, ToolName.VALIDATE_CONFIG: files}
 
 
 def rendered_names(bundle: PluginBundle, component: ComponentDefinition) -> dict[str, Shape]:
     """What templates know, and defaults and checks of parameters."""
-    described = {each.name: _component(each) for each in bundle.plugin.spec.components}
+    described = {each.name: _component(bundle, each) for each in bundle.plugin.spec.components}
     parameters = bundle.parameters.get(component.name, {})
     return {
         "app": _fields("name", "namespace"),
@@ -76,5 +83,8 @@ def secret_names(bundle: PluginBundle) -> dict[str, Shape]:
     return {each.name: None for each in bundle.plugin.spec.credentials}
 
 
-def _component(definition: ComponentDefinition) -> dict[str, Shape]:
-    return {"name": None, "nodes": None, "ports": {port.name: None for port in definition.ports}, "service": None}
+def _component(bundle: PluginBundle, definition: ComponentDefinition) -> dict[str, Shape]:
+    """With the ports of any topology: one that the others lack is missed when those are rendered."""
+    at = [each for topology in bundle.plugin.spec.topologies for each in topology.components]
+    ports = [*definition.ports, *(port for each in at if each.name == definition.name for port in each.ports or ())]
+    return {"name": None, "version": None, "nodes": None, "ports": {port.name: None for port in ports}, "service": None}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from render.lint.names import tool_names
+from render.lint.names import arguments, tool_names
 from render.lint.raw_parameters import any_text
 from render.lint.rendered import definition_problems, rendered_problems
 from render.lint.steps import Walk
@@ -54,7 +54,7 @@ def _of_bundle(bundle: PluginBundle, *, good: bool) -> list[Problem]:
             parameters = bundle.parameters.get(component.name, {})
             own_texts = frozenset(name for name, each in parameters.items() if any_text(name, each))
             roles = tuple(role.name for role in component.roles)
-            of_tools += Walk(file, tool_names(bundle, component), own_texts, roles).run()
+            of_tools += Walk(file, tool_names(bundle, component), arguments(component), own_texts, roles).run()
         templates += template_problems(bundle, component, file)
         templates += expressions_of_definition(bundle, index, component, file)
     problems += [*of_tools, *templates]

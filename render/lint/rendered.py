@@ -5,13 +5,14 @@ What an App would run into later, with a database under it, is found here with f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from api.app import App
 from api.group import AgentBundle
 from api.names import AGENT_PORTS
-from api.plugin import ComponentDefinition, Topology
+from api.plugin import ComponentDefinition, Port, Topology
 from api.tools import LONG_TOOLS, LONGEST, LONGEST_CANCEL, Tool, ToolName
 from render.check.credentials import BOTH
 from render.check.parameter_checks import failed_checks, warnings
@@ -22,10 +23,12 @@ from render.lint.tool_files import ToolFile
 from render.manifests.node import stand_in_addresses, template_context
 from render.plugin.amounts import resource_problems, size_problem
 from render.plugin.bundle import DEFINITION, PluginBundle
+from render.plugin.parameters import parameter_problems
 from render.plugin.problems import Problem, at_line, in_file, listing
 from render.plugin.templates import TemplateFailure
 
 _IMAGE_OF_CHECK = "agent:check"
+_CONFIG = re.compile(r"\bconfig\b")
 
 
 def definition_problems(bundle: PluginBundle) -> Iterator[Problem]:
@@ -46,17 +49,28 @@ def definition_problems(bundle: PluginBundle) -> Iterator[Problem]:
                 bounds = f"{component.minimum} to {component.maximum}"
                 message = f"{component.replicas} is not in {bounds}"
                 yield in_file(DEFINITION, text, f"{path}.components[{position}].replicas", message)
+            elif component.odd and component.replicas % 2 == 0:
+                message = f"{component.replicas} is even, and odd: true stands beside it; write an odd number"
+                yield in_file(DEFINITION, text, f"{path}.components[{position}].replicas", message)
+            at, parameters = f"{path}.components[{position}].defaults", bundle.parameters.get(component.name, {})
+            for found in parameter_problems(at, component.name, component.defaults, parameters):
+                yield in_file(DEFINITION, text, found.path, found.message)
+            yield from _agents_ports(text, f"{path}.components[{position}]", component.ports or ())
     for index, definition in enumerate(bundle.plugin.spec.components):
         path = f"spec.components[{index}]"
-        for position, port in enumerate(definition.ports):
-            if port.port in AGENT_PORTS:
-                message = f"{port.port} is the agents' own; choose another"
-                yield in_file(DEFINITION, text, f"{path}.ports[{position}].port", message)
+        yield from _agents_ports(text, path, definition.ports)
         paths = [file.path for file in definition.files]
         for position, file in enumerate(definition.files):
             if file.path in paths[:position]:
                 message = f"{file.path} is written twice; remove one"
                 yield in_file(DEFINITION, text, f"{path}.files[{position}].path", message)
+
+
+def _agents_ports(text: str, path: str, ports: Iterable[Port]) -> Iterator[Problem]:
+    for position, port in enumerate(ports):
+        if port.port in AGENT_PORTS:
+            message = f"{port.port} is the agents' own; choose another"
+            yield in_file(DEFINITION, text, f"{path}.ports[{position}].port", message)
 
 
 def rendered_problems(bundle: PluginBundle, tool_files: Mapping[str, ToolFile]) -> Iterator[Problem]:
@@ -111,6 +125,7 @@ def _rendered(
     for component in wanted.components:
         file_of_tools, own = tool_files[component.name], tools[component.name]
         yield from _tools(component.definition, file_of_tools, own)
+        yield from _reload(bundle, component.definition, file_of_tools, own)
         if topology.failover == "platform":
             yield from _failover(topology, component.definition, file_of_tools, own)
 
@@ -134,6 +149,7 @@ def _tools(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, 
     yield from _too_long(file, tools)
     yield from _long(file, tools)
     yield from _bootstrap(file, tools)
+    yield from _out_of_place(file, tools)
     there, missing = ([name for name in BOTH if (name in tools) is is_there] for is_there in (True, False))
     if there and missing:
         message = f"tool '{there[0]}' is there without '{missing[0]}'"
@@ -145,6 +161,26 @@ def _tools(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, 
         yield file.problem(("tools",), f"tool 'getRole' is missing, but roles are declared ({listing(roles)})")
     if ToolName.GET_ROLE in tools and "role" not in results(tools[ToolName.GET_ROLE]):
         yield file.problem(("tools", "getRole"), "tool 'getRole' has no result 'role'; write result: {role: …}")
+
+
+def _reload(
+    bundle: PluginBundle, definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, Tool]
+) -> Iterator[Problem]:
+    """A file that is written once brings no parameter at a start, so the author has to decide."""
+    reload = tools.get(ToolName.RELOAD_CONFIG)
+    if reload is None or reload.before_restart is not None:
+        return
+    kept = [
+        each.path
+        for each in definition.files
+        if each.write == "once" and _CONFIG.search(bundle.files.get(each.template, ""))
+    ]
+    if kept:
+        message = (
+            f"{kept[0]} is written once, so a restart does not bring a changed parameter that stands in it; write "
+            "beforeRestart: true to run this tool also where a restart follows, or false where the start reads them all"
+        )
+        yield file.problem(("tools", ToolName.RELOAD_CONFIG), message)
 
 
 def results(tool: Tool) -> set[str]:
@@ -180,6 +216,21 @@ def _bootstrap(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
             yield file.problem(("tools", name), message)
         if name != ToolName.BOOTSTRAP and tool.directory is not None:
             yield file.problem(("tools", name, "directory"), "is for the tool 'bootstrap' alone; remove it")
+
+
+_ONLY_OF: Mapping[str, tuple[ToolName, ...]] = {
+    "once": (ToolName.JOIN, ToolName.FORGET),
+    "beforeRestart": (ToolName.RELOAD_CONFIG,),
+}
+
+
+def _out_of_place(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+    """A field of other tools, which nothing would read here."""
+    for name, tool in tools.items():
+        given = {"once": tool.once, "beforeRestart": tool.before_restart}
+        for field, of in _ONLY_OF.items():
+            if given[field] is not None and name not in of:
+                yield file.problem(("tools", name, field), f"this field is of {listing(of)} only; leave it out")
 
 
 _FAILOVER_TOOLS = (ToolName.FENCE, ToolName.UNFENCE, ToolName.DETACH, ToolName.FAILOVER, ToolName.FOLLOW)

@@ -13,7 +13,7 @@ from language.expressions import ENVIRONMENT
 from language.patterns import pattern as bounded_pattern
 from language.quoting import QUOTINGS
 from render.lint.expressions import LONGEST_PATTERN, Read, Remark, fields, read, unquoted, words
-from render.lint.names import ARGUMENTS, Shape
+from render.lint.names import Shape
 from render.lint.sql import wrong_statements
 from render.lint.step_texts import flat, names_of, strings, surely, written_in
 from render.lint.tool_files import ToolFile
@@ -43,10 +43,12 @@ class Scope:
 
 @dataclass
 class Walk:
-    """``known``: what the platform gives. ``any_text``: parameters that may be any text. ``roles``: declared."""
+    """``known``: what the platform gives. ``arguments``: by tool, what ``arg`` has in it. ``any_text``: parameters
+    that may be any text. ``roles``: declared."""
 
     file: ToolFile
     known: Mapping[str, Shape]
+    arguments: Mapping[str, Shape]
     any_text: frozenset[str] = frozenset()
     roles: tuple[str, ...] = ()
     problems: list[Problem] = field(default_factory=list)
@@ -126,7 +128,7 @@ class Walk:
         own = name not in set(ToolName)
         if own and (hint := near(name, set(ToolName))):
             self._say(at, f"the platform calls no tool {name!r} by itself{hint}", warns=True)
-        scope = Scope(arg=None if own else ARGUMENTS.get(name, {}), what=f"tool {name}")
+        scope = Scope(arg=None if own else self.arguments.get(name, {}), what=f"tool {name}")
         rendered = {key: shape for key, shape in self.known.items() if key not in ("secret", "alsoValid", "last")}
         self._when_rendered(tool.only, (*at, "only"), rendered)
         if tool.undo is not None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from api.group import GroupSpec, Member
 from api.meta import Manifest
-from api.names import API_GROUP
+from api.names import API_GROUP, LABEL_ENGINE_VERSION, LABEL_RUNTIME_VERSION
 from render.desired.app import DesiredApp, DesiredComponent, DesiredGroup, DesiredNode
 from render.desired.spec_parts import pod_facts
 from render.manifests.objects import node_deployment
@@ -27,7 +27,8 @@ TEMPLATE_HASH = f"{API_GROUP}/pod-template-hash"
 POD_HASH = f"{API_GROUP}/pod-hash"
 """On Deployments: of the facts of the Group's record of which the Pod was made
 (``render.desired.spec_parts.pod_facts``)."""
-VERSION_LABEL = "app.kubernetes.io/version"
+VERSION_LABEL = LABEL_RUNTIME_VERSION
+VERSION_LABELS = (LABEL_RUNTIME_VERSION, LABEL_ENGINE_VERSION)
 
 
 def digest(value: Any) -> str:
@@ -102,7 +103,7 @@ def put_right(
 
 def without_template(deployment: Manifest) -> Manifest:
     """What of a node's Deployment may be put right while its Pod template stays."""
-    labels = {key: value for key, value in deployment["metadata"]["labels"].items() if key != VERSION_LABEL}
+    labels = {key: value for key, value in deployment["metadata"]["labels"].items() if key not in VERSION_LABELS}
     metadata = {key: value for key, value in deployment["metadata"].items() if key != "annotations"}
     spec = {key: value for key, value in deployment["spec"].items() if key not in ("template", "selector")}
     return {**deployment, "metadata": {**metadata, "labels": labels}, "spec": spec}

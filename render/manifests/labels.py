@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.names import API_VERSION, LABEL_MANAGED_BY, LABEL_PLUGIN, MANAGED_BY, app_labels
+from api.group import GroupSpec
+from api.names import (
+    API_VERSION,
+    LABEL_ENGINE_VERSION,
+    LABEL_MANAGED_BY,
+    LABEL_PLUGIN,
+    LABEL_RUNTIME_VERSION,
+    MANAGED_BY,
+    app_labels,
+)
 from render.desired.app import DesiredApp
 
 
@@ -13,9 +22,10 @@ def object_labels(
     component: str | None = None,
     group: str | None = None,
     node: str | None = None,
-    runtime_version: str | None = None,
+    spec: GroupSpec | None = None,
 ) -> dict[str, str]:
-    """Ours and the recommended ones. The plugin's version is not among them: a hot upgrade must not change a Pod.
+    """Ours and the recommended ones. ``spec``: of a Pod, or of what makes it. The plugin's version is not among them: a
+    hot upgrade must not change a Pod.
 
     Nor is ``app.kubernetes.io/instance``: Argo CD tracks by it what it has applied, and prunes what carries it and does
     not stand in Git. Volume claims and passwords have no owner that would tell it otherwise.
@@ -25,8 +35,12 @@ def object_labels(
         LABEL_PLUGIN: desired.bundle.name,
         "app.kubernetes.io/name": desired.bundle.name,
         LABEL_MANAGED_BY: MANAGED_BY,
-        "app.kubernetes.io/version": runtime_version or desired.runtime_version,
+        LABEL_ENGINE_VERSION: desired.runtime_version,
     }
+    if spec is not None:
+        labels |= {LABEL_RUNTIME_VERSION: spec.runtime_version, LABEL_ENGINE_VERSION: spec.engine_version}
+    elif component is not None:
+        labels[LABEL_ENGINE_VERSION] = desired.bundle.engine_version(component, desired.runtime_version)
     if component is not None:
         labels["app.kubernetes.io/component"] = component
     return labels

@@ -106,13 +106,15 @@ def written_document(document: NodeDocument) -> dict[str, Any]:
 
 def toolbox_document(box: Toolbox) -> dict[str, Any]:
     """What the agents read: what is as it is by default is left out, the agents' defaults are the same. ``only`` and
-    ``extends`` have had their effect. Each part of a long tool is a tool to them: ``leave.poll``."""
+    ``extends`` have had their effect, and ``beforeRestart`` is for the platform. Each part of a long tool is a tool to
+    them: ``leave.poll``."""
     written: dict[str, Any] = box.model_dump(
         by_alias=True, mode="json", exclude_defaults=True, exclude={"extends": True}
     )
     tools: dict[str, Any] = {}
     for name, tool in written.get("tools", {}).items():
-        tool.pop("only", None)
+        for of_the_platform in ("only", "beforeRestart"):
+            tool.pop(of_the_platform, None)
         tool.get("undo", {}).pop("when", None)
         if box.tools[name].poll is None:
             tools[name] = tool
@@ -145,7 +147,7 @@ def template_context(
     bootstrap: str | None,
 ) -> dict[str, Any]:
     """What templates see; the contract is the docstring of ``api.plugin``. Plain values only."""
-    described = {c.name: _describe_component(desired, c, addresses) for c in desired.components}
+    described = {c.name: _describe_component(desired, c, addresses, node.runtime_version) for c in desired.components}
     own = next(n for n in described[component.name]["nodes"] if n["name"] == node.name)
     first = next((n for n in described[component.name]["nodes"] if n["name"] == bootstrap), None)
     context: dict[str, Any] = {
@@ -197,7 +199,7 @@ def _without_joining(desired: DesiredApp, component: DesiredComponent, context: 
 
 
 def _describe_component(
-    desired: DesiredApp, component: DesiredComponent, addresses: Mapping[str, str]
+    desired: DesiredApp, component: DesiredComponent, addresses: Mapping[str, str], runtime_version: str
 ) -> dict[str, Any]:
     nodes = [
         {"name": n.name, "address": addresses[n.name], "ordinal": n.ordinal, "id": n.id, "group": n.group}
@@ -205,6 +207,7 @@ def _describe_component(
     ]
     return {
         "name": component.name,
+        "version": desired.bundle.engine_version(component.name, runtime_version),
         "nodes": nodes,
         "ports": {port.name: port.port for port in component.definition.ports},
         "service": f"{component.resource_name}.{desired.namespace}.svc",

@@ -36,7 +36,7 @@ def node_deployment(
 ) -> dict[str, Any]:
     """The node's Deployment: one replica, replaced and never doubled (strategy Recreate)."""
     selector = app_labels(desired.name, component.name, group.name, node.name)
-    labels = object_labels(desired, component.name, group.name, node.name, group.spec.runtime_version)
+    labels = object_labels(desired, component.name, group.name, node.name, group.spec)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -58,7 +58,7 @@ def node_pod(
 ) -> dict[str, Any]:
     """A Pod as the Deployment would make it, to ask whether it would be admitted. Its name is no node's, nor one that a
     Deployment gives."""
-    labels = object_labels(desired, component.name, group.name, node.name, group.spec.runtime_version)
+    labels = object_labels(desired, component.name, group.name, node.name, group.spec)
     return {
         "apiVersion": "v1",
         "kind": "Pod",

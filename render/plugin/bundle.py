@@ -18,7 +18,7 @@ import jsonschema
 import yaml
 
 from api.names import API_GROUP, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, MANAGED_BY
-from api.plugin import ComponentDefinition, Parameter, Plugin, Topology
+from api.plugin import ComponentDefinition, Parameter, Plugin, Topology, TopologyComponent
 from render.plugin.extension import ExtensionError, extended_folder, merged_definition, put_together
 from render.plugin.parameters import control_characters, foreign_reference, schema_errors
 from render.plugin.problems import Problem, at_line, field_path, in_file, near, read_model
@@ -64,6 +64,26 @@ class PluginBundle:
             if line := line_of(self.files.get(file, ""), f"{parameter}:"):
                 return file, line
         return DEFINITION, 0
+
+    def engine_version(self, component: str, runtime_version: str) -> str:
+        """The version of the component's own engine where the App's is ``runtime_version``."""
+        versions = (each for each in self.plugin.spec.runtime_versions if each.version == runtime_version)
+        return next((each.components.get(component, each.version) for each in versions), runtime_version)
+
+    def definition_in(self, at: TopologyComponent) -> ComponentDefinition:
+        """The component as it is in the topology of ``at``."""
+        own = next(each for each in self.plugin.spec.components if each.name == at.name)
+        other = {"scaling": at.scaling, "ports": at.ports}
+        return own.model_copy(update={name: value for name, value in other.items() if value is not None})
+
+    def parameters_in(self, at: TopologyComponent) -> Mapping[str, Parameter]:
+        """Its parameters, with the defaults of that topology."""
+        own = self.parameters[at.name]
+        changed = {
+            name: own[name].model_copy(update={"default": value, "default_expression": None})
+            for name, value in at.defaults.items()
+        }
+        return {**own, **changed}
 
     def topology(self, name: str) -> Topology:
         return next(each for each in self.plugin.spec.topologies if each.name == name)

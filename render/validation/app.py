@@ -6,7 +6,7 @@ refuse some of it earlier where the API server has them; nothing here relies on 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from api.plugin import Topology, TopologyComponent
 from language.versions import version_key
 from render.check.parameter_checks import failed_checks
 from render.check.trial import render_trial
-from render.desired.app import RecordedState, chosen_topology, desired, group_templates, replicas_of
+from render.desired.app import DesiredApp, RecordedState, chosen_topology, desired, group_templates, replicas_of
 from render.plugin.amounts import resource_problems, size_problem
 from render.plugin.bundle import PluginBundle
 from render.plugin.parameters import parameter_problems
@@ -26,7 +26,7 @@ from render.plugin.problems import Problem, from_pydantic, listing, near
 from render.plugin.templates import TemplateFailure
 from render.validation.derived_names import name_problems
 from render.validation.immutability import immutability_problems
-from render.validation.transitions import component_path
+from render.validation.transitions import component_path, group_path
 
 __all__ = ["Problem", "parse_app", "validate"]
 
@@ -73,6 +73,8 @@ def _templates(app: App, bundle: PluginBundle, recorded: RecordedState | None) -
     """What depends on the App as a whole: the plugin's checks of its parameters, and what the plugin's own check could
     not see, because only this App's settings lead there."""
     wanted = desired(app, bundle, agent=AgentBundle(image=""), recorded=recorded)
+    if meeting := list(_meeting_ids(app, wanted)):
+        return meeting
     try:
         failed = [(each, message) for each in wanted.components for message in failed_checks(wanted, each)]
         if failed:
@@ -81,6 +83,24 @@ def _templates(app: App, bundle: PluginBundle, recorded: RecordedState | None) -
     except TemplateFailure as failure:
         return [Problem("spec.plugin", f"{failure}; correct the plugin, or the parameters that lead there")]
     return []
+
+
+def _meeting_ids(app: App, wanted: DesiredApp) -> Iterator[Problem]:
+    """Two nodes of one id, of components whose ids are of one space."""
+    for above in (each for each in wanted.components if each.definition.id_base):
+        taken = {node.id: node.name for node in above.nodes}
+        for other in wanted.components:
+            if other.definition.id_base > above.definition.id_base or other is above:
+                continue
+            for group in other.groups:
+                met = next((node for node in group.nodes if node.id in taken), None)
+                if met is not None:
+                    message = (
+                        f"{met.name} would have the id {met.id}, which is that of {taken[met.id]} (the ids of "
+                        f"{above.name} begin above its idBase, {above.definition.id_base}); use fewer nodes or groups "
+                        "here, or lower ordinals"
+                    )
+                    yield Problem(f"{group_path(app, other.name, group.name)}.replicas", message)
 
 
 def _parameter_path(app: App, component: str, parameter: str) -> str:
@@ -160,12 +180,15 @@ def _replicas(app: App, topology: Topology, recorded: RecordedState | None) -> l
         index, template = written.get(default.name, (-1, None))
         groups = group_templates(template, default)
         total = sum(replicas_of(app, default, groups, recorded).values())
-        if default.minimum <= total <= default.maximum:
+        in_bounds, even = default.minimum <= total <= default.maximum, default.odd and total % 2 == 0
+        if in_bounds and not even:
             continue
         path = f"spec.components[{index}].groups" if template is not None else "spec.components"
         if template is not None and len(template.groups) == 1 and template.groups[0].replicas is not None:
             path += "[0].replicas"
-        if default.minimum == default.maximum:
+        if in_bounds:
+            bound = "an odd number"
+        elif default.minimum == default.maximum:
             bound = f"exactly {default.minimum}"
         elif total < default.minimum:
             bound = f"at least {default.minimum}"

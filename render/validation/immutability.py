@@ -81,7 +81,7 @@ def _parameters(app: App, bundle: PluginBundle, topology: Topology, recorded: Re
         if record is None:
             continue
         index = next((i for i, c in enumerate(app.spec.components) if c.name == default.name), None)
-        parameters = bundle.parameters[default.name]
+        parameters = bundle.parameters_in(default)
         config = effective_config(app.spec.components[index] if index is not None else None, parameters)
         for name, parameter in parameters.items():
             if parameter.apply == "immutable" and config.get(name) != record.config.get(name):

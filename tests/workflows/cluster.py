@@ -34,7 +34,7 @@ class FakeApp:
     ``replaced``: those it has. ``rolls``: nodes that a rolling operation finds to roll; ``after``:
     components that have a tool for the end of that; ``writable``: which
     of them holds the writable role; ``too_late``: what rollBack answers. ``secret``: the App's credentials; ``kept``:
-    why they cannot be changed; ``both_for``: what keepBoth answers."""
+    why they cannot be changed; ``unfit``: what an engine has against new files; ``both_for``: what keepBoth answers."""
 
     snapshot: AppSnapshot
     plan: Plan = PLAN
@@ -51,6 +51,7 @@ class FakeApp:
     too_late: bool = False
     secret: dict[str, str] = field(default_factory=lambda: {"password": "old", "password.used": "old"})
     kept: str = ""
+    unfit: str = ""
     both_for: float = 0.0
     states: list[StateRequest] = field(default_factory=list)
     reports: list[ReportRequest] = field(default_factory=list)

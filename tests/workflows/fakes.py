@@ -250,7 +250,10 @@ class FakeActivities:
 
     @activity.defn(name=Step.PLAN_CONFIG)
     async def plan_config(self, target: Target) -> ConfigPlans:
-        return (await self._begin(Step.PLAN_CONFIG, target)).config
+        app = await self._begin(Step.PLAN_CONFIG, target)
+        if app.unfit:
+            raise ApplicationError(app.unfit, type=ErrorType.ENGINE_REFUSED, non_retryable=True)
+        return app.config
 
     @activity.defn(name=Step.CONFIGURE_NODE)
     async def configure_node(self, step: ConfigureStep) -> None:

@@ -116,6 +116,16 @@ async def test_a_refused_parameter_is_put_back_and_not_tried_again(client: Clien
     assert steps.count("planConfig") == 1
 
 
+async def test_what_an_engine_refuses_beforehand_touches_no_node(client: Client, cluster: FakeCluster) -> None:
+    app = changed(cluster, "unfit", "Reconfigure")
+    app.config = ConfigPlans([ConfigPlan("server", NODES, changed=["save"])])
+    app.unfit = "a: tool validateConfig: unknown variable 'sav'"
+    await notify(client, "unfit")
+    await cluster.until(lambda: app.reports)
+    assert [step for step in cluster.steps("unfit") if "onfig" in step] == ["planConfig"]
+    assert "unknown variable 'sav'; no engine was touched" in app.reports[-1].message
+
+
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_node_that_cannot_be_put_back_keeps_no_other_from_it(
     client: Client, cluster: FakeCluster, restart: bool

@@ -14,15 +14,22 @@ from typing import Any
 
 from api.app import EndpointServes
 from api.group import node_ordinals
-from api.names import LABEL_APP, LABEL_COMPONENT, LABEL_GROUP, LABEL_NODE, LABEL_SERVICE_ROLE, app_labels, node_name
+from api.names import (
+    LABEL_APP,
+    LABEL_COMPONENT,
+    LABEL_GROUP,
+    LABEL_NODE,
+    LABEL_RUNTIME_VERSION,
+    LABEL_SERVICE_ROLE,
+    app_labels,
+    node_name,
+)
 from clients.resources import Manifest
 from watcher.cache import pods
 from watcher.status import conditions
 from watcher.status.facts import AppFacts, ComponentFacts, NodeFacts
 from watcher.status.gather import Snapshot, app_facts, component_facts
 from watcher.status.health import Health, counted, health, of_component
-
-LABEL_VERSION = "app.kubernetes.io/version"
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,7 @@ def _component_status(component: Manifest, facts: ComponentFacts, now: str) -> d
 def _app_status(snapshot: Snapshot, facts: AppFacts, verdict: Health, now: str) -> dict[str, Any]:
     nodes = [node for component in facts.components for node in component.nodes]
     # Of the Pods, not of the Groups: those say at once what an upgrade is only about to bring.
-    versions = {pods.label(pod, LABEL_VERSION) for pod in snapshot.pods if pods.exists(pod)} - {""}
+    versions = {pods.label(pod, LABEL_RUNTIME_VERSION) for pod in snapshot.pods if pods.exists(pod)} - {""}
     status = {
         "phase": str(verdict.phase),
         "message": verdict.message,

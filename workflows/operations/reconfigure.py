@@ -1,6 +1,7 @@
 """``Reconfigure``: parameters of a running App, one node first, verified, then the rest.
 
-Where an engine refuses, or an operator aborts, the former parameters are put back on every node that had got the new
+What an engine refuses when it is asked beforehand, by ``validateConfig``, touches nothing. Where an engine refuses when
+it is given them, or an operator aborts, the former parameters are put back on every node that had got the new
 ones, also on disk, and the operation ends with what the engine answered. It is not tried again by itself. A component
 of which every node has had them keeps them: they are its record by then.
 """
@@ -22,7 +23,7 @@ from workflows.operations.shared.control import Control, Controlled, controlled,
 from workflows.operations.shared.manual_start import begun_by_entity, manual_start
 from workflows.operations.shared.roll_nodes import after_roll, move_away
 from workflows.temporal.activity_call import run_step
-from workflows.temporal.errors import timed_out
+from workflows.temporal.errors import engine_refused, timed_out
 from workflows.temporal.gather import all_of
 
 PUT_BACK_WITHIN = timedelta(minutes=5)
@@ -50,7 +51,12 @@ class ReconfigureWorkflow(Controlled):
         differs: list[ParameterDiffers] = []
 
         async def body() -> OperationResult:
-            plans = await run_step(Step.PLAN_CONFIG, target, ConfigPlans, "which nodes lack which parameters")
+            try:
+                plans = await run_step(Step.PLAN_CONFIG, target, ConfigPlans, "which nodes lack which parameters")
+            except ActivityError as error:
+                if not engine_refused(error):
+                    raise
+                return await refused(own_failure(error) or "")
             for plan in plans.components:
                 try:
                     differs.extend(await _component(self.control, target, plan, touched))
@@ -58,17 +64,16 @@ class ReconfigureWorkflow(Controlled):
                     message = own_failure(error)
                     if message is None:
                         raise
-                    return OperationResult(
-                        target.operation,
-                        Outcome.REFUSED,
-                        f"{message}; {await self.control.undone(undo)}",
-                        target.workflow_id,
-                    )
+                    return await refused(message)
                 touched.clear()
                 committed.append(plan)
             message = _result(plans.components, differs)
             await run_step(Step.FINISH, replace(target, reason=message), type(None), "note what runs")
             return OperationResult(target.operation, Outcome.COMPLETED, message, target.workflow_id)
+
+        async def refused(message: str) -> OperationResult:
+            said = f"{message}; {await self.control.undone(undo)}"
+            return OperationResult(target.operation, Outcome.REFUSED, said, target.workflow_id)
 
         async def undo() -> str:
             if request.aborted:  # an earlier run was interrupted on its way back, and its memory is gone

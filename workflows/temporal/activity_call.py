@@ -81,6 +81,7 @@ LIMITS: dict[Step, Limits] = {
     Step.LEAVE_NODE: _BY_LONG_TOOLS,
     Step.REMOVE_NODE: Limits(timedelta(minutes=10)),
     Step.FORGET_NODE: _BY_LONG_TOOLS,
+    Step.PLAN_CONFIG: Limits(timedelta(minutes=5)),  # with the engine's own check of the files of each component
     Step.CONFIGURE_NODE: _WAITING,
     Step.GIVE_CREDENTIALS: _BY_TOOLS,
     Step.AWAIT_RESULT: _WAITING,

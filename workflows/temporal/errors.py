@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, TimeoutError
 
+from api.steps import ErrorType
+
 
 def root_of(error: BaseException) -> BaseException:
     """The error that the step itself raised: its type decides, and its sentence is what a person needs."""
@@ -19,3 +21,9 @@ def timed_out(error: BaseException) -> str:
         return ""
     last = cause.cause
     return last.message if isinstance(last, ApplicationError) else "it was not done in time"
+
+
+def engine_refused(error: BaseException) -> bool:
+    """Whether an engine does not take what it was given, or asked about."""
+    cause = root_of(error)
+    return isinstance(cause, ApplicationError) and cause.type == ErrorType.ENGINE_REFUSED

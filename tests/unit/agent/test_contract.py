@@ -175,7 +175,7 @@ FOR_THE_PLATFORM: dict[str, tuple[str, ...]] = defaultdict(
     tuple[str, ...],
     {
         "Toolbox": ("extends",),
-        "Tool": ("only", "once", "start", "poll", "cancel", "stalls"),
+        "Tool": ("only", "once", "before_restart", "start", "poll", "cancel", "stalls"),
         "Undo": ("when",),
     },
 )

@@ -135,7 +135,7 @@ def test_while_versions_move_each_node_shows_its_own() -> None:
     text = printed(tree(moving))
     assert "redis 0.9.0 (to be 1.0.0)" in text
     assert "cache-redis-data-0  master  ready  8.0" in text
-    assert app_json(moving)["runtimeVersions"] == {"cache-redis-data-0": "8.0"}
+    assert app_json(moving)["engineVersions"] == {"cache-redis-data-0": "8.0"}
     assert "to be" not in printed(tree(still))
 
 

@@ -13,12 +13,14 @@ from activities.config import restart
 from activities.config.configure import Configure
 from activities.config.sync_nodes import SyncNodes
 from api.effective import Effective, noted
+from api.names import ANNOTATION_EFFECTIVE
 from api.operations import OperationType
 from api.reconfigure import ConfigPlans, ConfigureStep
 from api.steps import ComponentStep, ErrorType, NodeStep
 from proto import agent_pb2
+from render.plugin.bundle import PluginBundle
 from tests.unit.activities.support.cluster import World
-from tests.unit.render.support import PARAMETERS, shelf, store
+from tests.unit.render.support import PARAMETERS, shelf, store, with_tools
 
 NODES = ["books-store-g-0", "books-store-g-1"]
 FILE = "middleware__conf__shelf.conf"
@@ -97,6 +99,65 @@ async def test_another_is_read_by_a_restart_of_the_engine_alone(world: World) ->
     assert world.agents.called("restart") == [NODES[1]]
     assert world.pod(NODES[1])["metadata"]["uid"] == pod
     assert (await planned(world)).components[0].nodes[0].name == NODES[0]
+
+
+RELOAD = "reloadConfig: {BEFORE steps: [{tcp: {send: reload}, as: said, expect: said == 'ok'}]}\n"
+AT_THE_START = shelf(tools_yaml=with_tools(RELOAD.replace("BEFORE", "")))
+BEFOREHAND = shelf(tools_yaml=with_tools(RELOAD.replace("BEFORE", "beforeRestart: true,")))
+
+
+async def runs(bundle: PluginBundle) -> World:
+    world = await World(bundle, runtimeVersion="1", components=store(replicas=2)).deployed()
+    world.roles(store_0="primary")
+    return world
+
+
+async def test_a_dynamic_parameter_beside_one_that_is_read_at_the_start_is_read_there_too(virtual_time: None) -> None:
+    """The engine that reads its whole file anew would meet the other one, which it takes at a start only."""
+    world = await runs(AT_THE_START)
+    world.edit(components=config(cache_size="128mb", threads=4))
+    await configure(world, NODES[1])
+    assert [call[1:] for call in world.agents.calls if call[1] in ("push", "restart")][-2:] == [
+        ("push", {}),
+        ("restart", {}),
+    ]
+    assert [node.name for node in (await planned(world)).components[0].nodes] == [NODES[0]]
+
+
+async def test_a_tool_that_says_so_is_run_before_the_restart(virtual_time: None) -> None:
+    world = await runs(BEFOREHAND)
+    world.edit(components=config(cache_size="128mb", threads=4))
+    await configure(world, NODES[1])
+    assert [call[1:] for call in world.agents.calls if call[1] in ("push", "restart")][-2:] == [
+        ("push", {"cache-size": "128mb"}),
+        ("restart", {}),
+    ]
+
+
+@pytest.mark.parametrize("threads", ["2", "4"])
+async def test_without_a_note_the_engine_is_asked_whether_a_restart_is_to_come(
+    virtual_time: None, threads: str
+) -> None:
+    world = await runs(AT_THE_START)
+    world.edit(components=config(cache_size="128mb", threads=4))
+    live = world.object("ConfigMap", NODES[1])
+    world.cluster.put({**live, "metadata": {**live["metadata"], "annotations": {}}})
+    world.agents.tools["readConfig"] = {"cache-size": "64mb", "threads": threads}
+    await configure(world, NODES[1])
+    last = ("restart", {}) if threads == "2" else ("push", {"cache-size": "128mb"})
+    assert [call[1:] for call in world.agents.calls if call[1] in ("push", "restart")][-2:] == [("push", {}), last]
+
+
+async def test_what_waits_for_a_restart_is_not_reloaded_by_a_repair_either(virtual_time: None) -> None:
+    world = await runs(AT_THE_START)
+    before = note(world, NODES[1])
+    live = world.object("ConfigMap", NODES[1])
+    half = replace(before, dynamic="", restart="").annotation()
+    world.cluster.put({**live, "metadata": {**live["metadata"], "annotations": {ANNOTATION_EFFECTIVE: half}}})
+    world.agents.tools["readConfig"] = {"cache-size": "64mb"}
+    await synced(world)
+    assert all(given == {} for node, call, given in world.agents.calls if (node, call) == (NODES[1], "push"))
+    assert (note(world, NODES[1]).dynamic, note(world, NODES[1]).restart) == ("", "")
 
 
 async def test_what_an_engine_refuses_ends_the_step_for_good_and_is_put_back(world: World) -> None:
@@ -375,3 +436,52 @@ async def test_what_an_engine_runs_with_otherwise_is_told_and_noted(three: World
     ]
     assert note(three, "books-store-g-0").differs == {"connections": ["60", "100"]}
     assert any(event.startswith("ParametersDiffer: store: books-store-g-0 runs with") for event in three.events())
+
+
+# The engine's own check beforehand
+
+VALIDATES = "validateConfig: {steps: [{run: {argv: [shelf, check, \"{{ arg['/middleware/conf/shelf.conf'] }}\"]}}]}\n"
+CHECKED = shelf(tools_yaml=with_tools(VALIDATES))
+
+
+async def test_an_engine_that_refuses_the_new_files_ends_the_operation_before_anything_is_touched(
+    virtual_time: None,
+) -> None:
+    world = await runs(CHECKED)
+    files = {node: file(world, node) for node in NODES}
+    world.edit(components=config(threads=4))
+    world.agents.refuses[NODES[1]] = "tool validateConfig, step 1: shelf: bad threads"
+    with pytest.raises(
+        ApplicationError, match="books-store-g-1: tool validateConfig, step 1: shelf: bad threads"
+    ) as error:
+        await planned(world)
+    assert (error.value.type, error.value.non_retryable) == (ErrorType.ENGINE_REFUSED, True)
+    assert "threads 4" in world.agents.asked[NODES[1]][FILE]
+    assert {node: file(world, node) for node in NODES} == files
+    assert (world.agents.called("push"), world.agents.called("restart")) == ([], [])
+
+
+async def test_one_node_that_can_be_asked_is_enough(virtual_time: None) -> None:
+    world = await runs(CHECKED)
+    world.edit(components=config(threads=4))
+    world.agents.unreachable.add(NODES[1])
+    assert [node.name for node in (await planned(world)).components[0].nodes] == [NODES[1], NODES[0]]
+    assert world.agents.called("validateConfig") == [NODES[0]]
+
+
+async def test_where_no_node_can_be_asked_the_operation_goes_on_and_says_so(virtual_time: None) -> None:
+    world = await runs(CHECKED)
+    world.edit(components=config(threads=4))
+    world.agents.unreachable |= set(NODES)
+    assert (await planned(world)).components
+    assert any(event.startswith("ConfigNotValidated: store: no node could be asked") for event in world.events())
+
+
+async def test_what_is_put_back_is_not_asked_about(virtual_time: None) -> None:
+    world = await runs(CHECKED)
+    world.edit(components=config(threads=4))
+    await configure(world, NODES[1])
+    target = replace(world.target(OperationType.RECONFIGURE), stage=OperationType.REPAIR)
+    plans = await world.do(Configure(world.platform).plan_config, target)
+    assert [node.name for node in plans.components[0].nodes] == [NODES[1]]
+    assert world.agents.called("validateConfig") == []

@@ -21,7 +21,7 @@ from api.steps import ComponentPlan, ComponentStep, GroupPlan, GroupStep, NodeSt
 from proto.agent_pb2 import ReloadConfigResult
 from render.plugin.bundle import PluginBundle
 from tests.unit.activities.support.cluster import World
-from tests.unit.render.support import PARAMETERS, WATCH, shelf, store, with_tools
+from tests.unit.render.support import DEFINITION, PARAMETERS, WATCH, shelf, store, with_tools
 
 NODES = [f"books-store-g-{n}" for n in range(4)]
 SCALES = """
@@ -105,6 +105,17 @@ async def test_a_removal_that_was_interrupted_is_found_again(world: World) -> No
     assert world.nodes("deleting") == [NODES[2]]
     plan = await again(world)
     assert [node.name for node in plan.removing] == [NODES[2]]
+
+
+async def test_a_node_is_forgotten_by_the_id_that_its_engine_had() -> None:
+    world = await running(
+        plugin_yaml=DEFINITION.replace("- name: store\n    image", "- name: store\n    idBase: 40\n    image")
+    )
+    await planned(world, 2)
+    steps = RemoveNode(world.platform)
+    for each in (steps.leave_node, steps.remove_node, steps.forget_node):
+        await world.do(each, step(world, NODES[2]))
+    assert {arguments["id"] for _, call, arguments in world.agents.calls if call == "forget"} == {"43"}
 
 
 async def test_a_node_leaves_stops_and_is_forgotten_by_everybody(world: World) -> None:

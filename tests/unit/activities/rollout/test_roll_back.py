@@ -95,7 +95,7 @@ async def test_after_an_abort_the_former_record_counts_and_nothing_is_left_to_ro
 async def test_once_the_primary_runs_the_new_version_there_is_only_forward(world: World) -> None:
     await begun(world, OperationType.UPGRADE, runtimeVersion="2")
     pod = world.pod(NODES[1])
-    labels = {**pod["metadata"]["labels"], "middleware.io/role": "primary", "app.kubernetes.io/version": "2"}
+    labels = {**pod["metadata"]["labels"], "middleware.io/role": "primary", "middleware.io/runtime-version": "2"}
     world.cluster.put({**pod, "metadata": {**pod["metadata"], "labels": labels}})
     assert (await back(world, OperationType.UPGRADE)).too_late
     assert world.state.runtime_version == "2"
@@ -105,7 +105,7 @@ async def test_a_failover_in_mid_way_back_may_make_it_too_late(world: World) -> 
     await begun(world, OperationType.UPGRADE, runtimeVersion="2")
     assert not (await back(world, OperationType.UPGRADE)).too_late
     pod = world.pod(NODES[1])
-    labels = {**pod["metadata"]["labels"], "middleware.io/role": "primary", "app.kubernetes.io/version": "2"}
+    labels = {**pod["metadata"]["labels"], "middleware.io/role": "primary", "middleware.io/runtime-version": "2"}
     world.cluster.put({**pod, "metadata": {**pod["metadata"], "labels": labels}})
     assert (await back(world, OperationType.UPGRADE)).too_late
 

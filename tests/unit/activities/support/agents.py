@@ -20,7 +20,8 @@ class FakeAgents:
     before ``tools``. ``stopped``: what agent 1 of a node says to a stop; one without does not answer. ``waiting``: what
     that of a node says whose engine does not run; it is stopped and started as it is asked. ``leads``: what such a one
     runs as when it is to lead. ``unreachable``: nodes whose agent 1 does not answer for its status; ``crashing``: whose
-    engine ends at each start. ``refuses``: what a node's agent says to what is pushed; ``pushed``: the files, last.
+    engine ends at each start. ``refuses``: what a node's agent says to what is pushed; ``pushed``: the files, last;
+    ``asked``: those about which it was asked.
     ``revisions``: of its document; ``mounted``: of the App's credentials, where a node's are not as new as asked for.
     ``volumes``: the version of the engine that a node's volume remembers. ``long``: how a long tool stands, from one
     question to the next; the last answer stays, a text is what keeps the agent from answering. ``calls``: what was
@@ -37,6 +38,7 @@ class FakeAgents:
         self.crashing: set[str] = set()
         self.refuses: dict[str, str] = {}
         self.pushed: dict[str, dict[str, str]] = {}
+        self.asked: dict[str, dict[str, str]] = {}
         self.revisions: dict[str, int] = {}
         self.mounted: dict[str, str] = {}
         self.volumes: dict[str, str] = {}
@@ -125,6 +127,16 @@ class FakeAgents:
         if isinstance(status, str):
             raise AgentError(target, f"LongTool {tool}", grpc.StatusCode.UNAVAILABLE, status)
         return status
+
+    async def validate_config(
+        self, target: AgentTarget, request: agent_pb2.ValidateConfigRequest, **_: Any
+    ) -> agent_pb2.ToolResult:
+        if target.node in self.unreachable:
+            raise AgentError(target, "ValidateConfig", grpc.StatusCode.UNAVAILABLE, "nobody there")
+        self.asked[target.node] = {file.source: file.content.decode() for file in request.files}
+        self.calls.append((target.node, "validateConfig", {}))
+        refusal = self.refuses.get(target.node)
+        return agent_pb2.ToolResult(success=refusal is None, message=refusal or "")
 
     async def reload_config(
         self, target: AgentTarget, request: agent_pb2.ReloadConfigRequest, **_: Any

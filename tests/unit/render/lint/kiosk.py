@@ -316,4 +316,17 @@ MORE = [
         "  unfence:\n    only: topology == 'pair' and «last.role\n",
         "is decided when the node is rendered",
     ),
+    Mistake(
+        "tools.yaml",
+        "  unfence:\n",
+        "  unfence:\n    «beforeRestart: true\n",
+        "this field is of reloadConfig only; leave it out",
+    ),
+    Mistake("tools.yaml", "  unfence:\n", "  unfence:\n    «once: component\n", "this field is of forget, join only"),
+    Mistake(
+        "tools.yaml",
+        "  unfence:\n",
+        "  validateConfig: {steps: [{run: {argv: [kiosk, \"{{ arg['«/middleware/kiosk.cnf'] }}\"]}}]}\n  unfence:\n",
+        "arg has no '/middleware/kiosk.cnf'; did you mean /middleware/kiosk.conf?",
+    ),
 ]

@@ -114,3 +114,16 @@ def test_the_names_that_lint_knows_are_those_that_are_rendered(topology: str) ->
 @pytest.mark.parametrize("plugin", [path.parent.name for path in sorted(PLUGINS.glob("*/plugin.yaml"))])
 def test_the_plugins_here_have_no_mistake(plugin: str) -> None:
     assert errors(lint(folder_files(PLUGINS / plugin))) == []
+
+
+def test_a_file_that_is_written_once_makes_the_author_decide_about_a_restart() -> None:
+    """Its dynamic parameters would otherwise be lost silently where a restart follows."""
+    once = FILES["plugin.yaml"].replace("kiosk.conf.j2}", "kiosk.conf.j2, write: once}")
+    tools = FILES["tools.yaml"] + "  reloadConfig: {steps: [{forEach: arg, resp: [SET, '{{ item.value }}']}]}\n"
+    assert errors(lint({**FILES, "tools.yaml": tools})) == []
+    (found,) = errors(lint({**FILES, "plugin.yaml": once, "tools.yaml": tools}))
+    assert (found.file, found.path) == ("tools.yaml", "tools.reloadConfig")
+    assert "/middleware/kiosk.conf is written once" in found.message
+    for word in ("true", "false"):
+        decided = tools.replace("reloadConfig: {", f"reloadConfig: {{beforeRestart: {word}, ")
+        assert errors(lint({**FILES, "plugin.yaml": once, "tools.yaml": decided})) == []

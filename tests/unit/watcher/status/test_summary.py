@@ -96,7 +96,7 @@ def test_the_runtime_version_in_effect_is_that_of_the_pods() -> None:
     """The Groups say at once what an upgrade is only about to bring."""
     found = [pod("redis-server", 0), pod("redis-server", 1)]
     for each, version in zip(found, ("8.0", "7.0"), strict=True):
-        each["metadata"]["labels"]["app.kubernetes.io/version"] = version
+        each["metadata"]["labels"]["middleware.io/runtime-version"] = version
     between = summarize(Snapshot(running(), [], [group("redis-server", 2)], found, []), NOW)
     assert between.app["runtimeVersion"] == "7.0, 8.0"
     assert summarize(Snapshot(running(), [], [], found[:1], []), NOW).app["runtimeVersion"] == "8.0"
