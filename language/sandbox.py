@@ -71,6 +71,7 @@ def asked_names(parsed: nodes.Template) -> frozenset[str]:
     """The names that it asks for and does not set. Nothing in it is evaluated."""
     assert parsed.environment is not None
     tracking = _Names(parsed.environment)
+    tracking.optimizer = None  # it would put the values of constants into the tree
     tracking.visit(parsed)
     return frozenset(tracking.undeclared_identifiers)
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from render.lint.meaning.constants import words_of
+from render.lint.meaning.parameters import parameter_problems
+from render.lint.meaning.results import result_problems
+from render.lint.meaning.times import time_problems
 from render.lint.names import tool_names
 from render.lint.raw_parameters import any_text
 from render.lint.rendered import definition_problems, rendered_problems
@@ -48,7 +52,9 @@ def _of_bundle(bundle: PluginBundle, *, good: bool) -> list[Problem]:
             parameters = bundle.parameters.get(component.name, {})
             own_texts = frozenset(name for name, each in parameters.items() if any_text(name, each))
             roles = tuple(role.name for role in component.roles)
-            of_tools += Walk(file, tool_names(bundle, component), own_texts, roles).run()
+            of_tools += Walk(file, tool_names(bundle, component), own_texts, roles, words_of(bundle, component)).run()
+            of_tools += [*result_problems(file), *time_problems(file)]
+            templates += parameter_problems(bundle, component, file)
         templates += template_problems(bundle, component, file)
         templates += expressions_of_definition(bundle, index, component, file)
     problems += [*of_tools, *templates]
