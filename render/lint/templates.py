@@ -17,6 +17,7 @@ from render.lint.tool_files import ToolFile
 from render.plugin.at_start import NAME
 from render.plugin.bundle import DEFINITION, PluginBundle
 from render.plugin.problems import Problem, at_line, in_file, listing, near
+from render.plugin.yaml_text import words_in
 
 _SECRETS = ("secret", "alsoValid")
 _QUOTINGS = ", ".join(name for name in QUOTINGS if name != "raw")
@@ -74,7 +75,7 @@ def _names(found: Read, known: Mapping[str, Shape]) -> Iterator[Remark]:
 def _placed(file: str, text: str, remark: Remark) -> Problem:
     lines = text.splitlines()
     line = lines[remark.line - 1] if 0 < remark.line <= len(lines) else ""
-    column = line.find(remark.word) + 1 if remark.word else 0
+    column = next(words_in(line, remark.word), -1) + 1 if remark.word else 0
     return at_line(file, remark.line, remark.message, column, warns=remark.warns)
 
 

@@ -18,7 +18,7 @@ import jsonschema
 import yaml
 
 from api.names import API_GROUP, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, MANAGED_BY
-from api.plugin import ComponentDefinition, Parameter, Plugin, Topology
+from api.plugin import WITHOUT_REFERENCES, ComponentDefinition, Parameter, Plugin, Topology, references
 from render.plugin.extension import ExtensionError, extended_folder, merged_definition, put_together
 from render.plugin.parameters import control_characters, foreign_reference, schema_errors
 from render.plugin.problems import Problem, at_line, field_path, in_file, near, read_model
@@ -113,10 +113,14 @@ def read_files(files: Mapping[str, str], origin: str = "") -> Reading:
     document, problems = parsed_yaml(DEFINITION, files[DEFINITION])
     if problems:
         return Reading(label, None, tuple(problems))
-    plugin, problems = read_model(Plugin, document, DEFINITION, files[DEFINITION])
+    text = files[DEFINITION]
+    plugin, problems = read_model(Plugin, document, DEFINITION, text, context=WITHOUT_REFERENCES)
     if plugin is None:
         return Reading(label, None, tuple(problems))
     label = f"{plugin.metadata.name} {plugin.metadata.version}"
+    problems += [
+        in_file(DEFINITION, text, ("spec", *at), said, word=word) for at, word, said in references(plugin.spec)
+    ]
     problems += [*_taken_version(plugin.metadata.version, files), *_undeclared_files(plugin, files)]
     parameters: dict[str, Mapping[str, Parameter]] = {}
     for component in plugin.spec.components:

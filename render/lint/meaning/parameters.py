@@ -34,8 +34,11 @@ def parameter_problems(bundle: PluginBundle, component: ComponentDefinition, too
     for name, parameter in parameters.items():
         file, _ = bundle.place_of(component, name)
         if parameter.apply == "dynamic" and ToolName.RELOAD_CONFIG not in tools.names("tools") and tools.whole:
-            message = "dynamic, but no tool reloadConfig hands it to the running engine; write the tool, or apply:"
-            yield in_file(file, bundle.files[file], (name, "apply"), f"{message} restart")
+            message = (
+                "dynamic, but no tool reloadConfig hands it to the running engine; write the tool, or apply: restart"
+            )
+            advice = "right only where the engine reads its file anew by itself"
+            yield in_file(file, bundle.files[file], (name, "apply"), f"{message} ({advice})", warns=True)
         if doubtful or name in asked.names or not tools.whole:
             continue
         if parameter.apply == "dynamic" and (handed_over is None or name in handed_over):

@@ -97,12 +97,6 @@ MEANT = [
     ),
     Mistake(
         "parameters.yaml",
-        "  default: 4\n",
-        "  default: 4\n  «apply: dynamic\n",
-        "dynamic, but no tool reloadConfig hands it to the running engine",
-    ),
-    Mistake(
-        "parameters.yaml",
         "motto:",
         "«spare: {schema: {type: integer}, default: 1}\nmotto:",
         "reads config.spare: an App that sets it changes nothing",

@@ -102,3 +102,50 @@ def test_tools_and_results_that_a_test_names_are_those_of_the_plugin() -> None:
         (3, 13, "the plugin has no tool 'raedy'; did you mean ready?"),
         (4, 37, "the plugin has no result of getRole 'rule'; did you mean role?"),
     ]
+
+
+def test_a_dynamic_parameter_that_no_tool_hands_to_the_engine_is_a_warning() -> None:
+    parameters = FILES["parameters.yaml"].replace("  default: 4\n", "  default: 4\n  apply: dynamic\n")
+    (found,) = lint({**FILES, "parameters.yaml": parameters})
+    assert found.warns
+    assert str(found).startswith(
+        "parameters.yaml:4:3: slots.apply: warning: dynamic, but no tool reloadConfig hands it"
+    )
+
+
+def test_all_rounds_of_mistakes_are_told_in_one() -> None:
+    """The schema's, those between fields, those in expressions, and what only rendering meets."""
+    mistakes = [
+        Mistake("plugin.yaml", "    image: kiosk\n", "    image: kiosk\n    «usr: 1000\n", "this field does not exist"),
+        Mistake("plugin.yaml", "components: [{name: kiosk}]", "components: [{name: «kiosks}]", "does not define"),
+        Mistake("plugin.yaml", 'Version: "2"', 'Version: "«3"', "is not in runtimeVersions"),
+        Mistake("plugin.yaml", "secret.password", "secret.«pasword", "which credentials do not name"),
+        Mistake("tools.yaml", "fail: it loads", 'fail: "{{ «itm }}"', "nothing is called 'itm' here"),
+        Mistake("kiosk.conf.j2", "config.slots", "config.«slot", "did you mean slots?"),
+    ]
+    files, places = with_mistakes(mistakes)
+    found = lint(files)
+    assert [(each.file, each.line, each.column) for each in found] == places
+    assert [mistake.said for mistake in mistakes if mistake.said not in "\n".join(map(str, found))] == []
+
+
+def test_what_only_rendering_meets_is_told_beside_mistakes_in_other_files() -> None:
+    files, places = with_mistakes(
+        [
+            Mistake("plugin.yaml", "    image: kiosk\n", "    image: kiosk\n    «usr: 1000\n", ""),
+            Mistake("parameters.yaml", "value <= 8", "value <= 3", "the default fails: 4 slots are too many"),
+            Mistake("tools.yaml", "fail: it loads", 'fail: "{{ «itm }}"', ""),
+        ]
+    )
+    said = [str(each) for each in lint(files)]
+    assert len(said) == len(places) + 1
+    assert any("the default fails: 4 slots are too many" in each for each in said)
+
+
+def test_missing_tools_are_told_beside_mistakes_in_the_same_file() -> None:
+    tools = (
+        FILES["tools.yaml"].replace("  ready:\n", "  redy:\n").replace("info.role == 'master'", "inf.role == 'master'")
+    )
+    said = "\n".join(map(str, lint({**FILES, "tools.yaml": tools})))
+    assert "tool 'ready' is missing" in said
+    assert "nothing is called 'inf' here" in said
