@@ -120,7 +120,9 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         lines: asyncio.Queue[str | None] = asyncio.Queue()
 
         async def work() -> pb.ToolResult:
-            return await self._run_tool(request.tool, dict(request.arguments), lines, traced=request.trace)
+            return await self._run_tool(
+                request.tool, dict(request.arguments), lines, traced=request.trace, whole=request.trace_whole
+            )
 
         running = asyncio.ensure_future(
             self._requests.once(f"Run {request.tool}", request.request_id, pb.ToolResult, work)
@@ -140,9 +142,10 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         lines: asyncio.Queue[str | None] | None,
         *,
         traced: bool = False,
+        whole: bool = False,
     ) -> pb.ToolResult:
         try:
-            outcome = await self._run(name, arguments, lines, traced=traced)
+            outcome = await self._run(name, arguments, lines, traced=traced, whole=whole)
         except (ToolError, DocumentError) as error:
             return pb.ToolResult(success=False, message=str(error))
         await self._monitor.poll()  # whoever watches learns of a changed role before the caller does
@@ -156,6 +159,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         lines: asyncio.Queue[str | None] | None = None,
         *,
         traced: bool = False,
+        whole: bool = False,
     ) -> Outcome:
         if self._lease.keeps_fenced(name):
             _log.warning("%s is not run: the lease is out, so the fence stays until it is renewed", name)
@@ -177,6 +181,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
                         arguments=arguments,
                         line=None if lines is None else lines.put_nowait,
                         traced=traced,
+                        whole=whole,
                     )
             finally:
                 self._lease.ran(name, arguments)  # also a failed one may have reached the engine

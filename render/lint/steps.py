@@ -191,6 +191,10 @@ class Walk:
         inner = self._action(step, at, inner).knows(*step.as_)
         self._bare(step.expect, (*at, "expect"), inner)
         self._bare(step.until, (*at, "until"), inner)
+        if step.otherwise is not None:
+            self._text(step.otherwise, (*at, "otherwise"), inner, value=True)
+        if step.error is not None:
+            self._pattern(step.error, (*at, "error"))
         after = replace(inner, item=scope.item or step.first_of is not None)
         if step.into is not None:
             after = after.knows(step.into)
@@ -206,13 +210,7 @@ class Walk:
         if step.tcp is not None:
             self._text(step.tcp.send, (*at, "tcp", "send"), open_scope, sent=True)
             if step.tcp.end is not None:
-                try:
-                    bounded_pattern(step.tcp.end)
-                except ValueError as error:
-                    self._say((*at, "tcp", "end"), str(error))
-            if step.tcp.end is not None and len(step.tcp.end) > LONGEST_PATTERN:
-                message = f"a regular expression of {len(step.tcp.end)} characters; {LONGEST_PATTERN} is the most"
-                self._say((*at, "tcp", "end"), f"{message} that one can read", warns=True)
+                self._pattern(step.tcp.end, (*at, "tcp", "end"))
         if step.http is not None:
             self._text(step.http.path, (*at, "http", "path"), scope)
             self._texts(step.http.headers, (*at, "http", "headers"), open_scope)
@@ -236,6 +234,15 @@ class Walk:
         for number, name in enumerate([*step.as_, *([step.into] if step.into else [])]):
             self._own_name((*at, "as" if number < len(step.as_) else "into"), name)
         return scope
+
+    def _pattern(self, written: str, at: Path) -> None:
+        try:
+            bounded_pattern(written)
+        except ValueError as error:
+            self._say(at, str(error))
+        if len(written) > LONGEST_PATTERN:
+            message = f"a regular expression of {len(written)} characters; {LONGEST_PATTERN} is the most"
+            self._say(at, f"{message} that one can read", warns=True)
 
     def _own_name(self, at: Path, name: str) -> None:
         if name in self.known or name in ("arg", "item"):
