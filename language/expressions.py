@@ -79,7 +79,7 @@ def _written(value: Any) -> Any:
 _JINJA_FILTERS = (
     "abs", "default", "first", "float", "groupby", "int", "items", "join", "last", "length", "list", "lower", "map",
     "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "select", "selectattr", "sort", "string",
-    "sum", "trim", "unique", "upper",
+    "sum", "trim", "unique", "upper", "urlencode",
 )  # fmt: skip
 _JINJA_TESTS = (
     "defined", "undefined", "none", "number", "string", "mapping", "sequence", "true", "false", "odd", "even",

@@ -172,7 +172,7 @@ def chains(tree: nodes.Node) -> Iterator[tuple[list[str], int]]:
 def unquoted(tree: nodes.Node, wanted: Callable[[list[str]], bool]) -> Iterator[tuple[list[str], int]]:
     """The chains for which ``wanted`` holds and to which no quoting filter is applied."""
     for each in tree.iter_child_nodes():
-        if isinstance(each, nodes.Filter) and each.name in QUOTINGS:
+        if isinstance(each, nodes.Filter) and each.name in (*QUOTINGS, "urlencode"):
             continue
         chain = chain_of(each) if isinstance(each, nodes.Getattr | nodes.Getitem) else None
         if chain is not None and wanted(chain):

@@ -340,7 +340,8 @@ def _parse_parameters(file: str, text: str) -> tuple[dict[str, Parameter], list[
             jsonschema.Draft202012Validator.check_schema(parameter.schema_)
         except jsonschema.SchemaError as error:
             at = (name, "schema", *error.absolute_path)
-            problems.append(in_file(file, text, at, f"is not JSON Schema: {error.message}"))
+            message = f"is not JSON Schema: {error.message}{_reason(error)}"
+            problems.append(in_file(file, text, at, message))
             parameters[name] = parameter.model_copy(update={"schema_": {"enum": []}, "default": None})
             continue
         if reference := foreign_reference(parameter.schema_):
@@ -351,3 +352,14 @@ def _parse_parameters(file: str, text: str) -> tuple[dict[str, Parameter], list[
             said = [*schema_errors(parameter.schema_, parameter.default), control_characters(parameter.default)]
             problems += [in_file(file, text, (name, "default"), each) for each in said if each]
     return parameters, problems
+
+
+def _reason(error: jsonschema.SchemaError) -> str:
+    """Why a pattern is none; the schema of schemas only says that it is none."""
+    if error.validator != "format" or error.validator_value != "regex":
+        return ""
+    try:
+        re.compile(str(error.instance))
+    except re.error as wrong:
+        return f": {wrong}"
+    return ""

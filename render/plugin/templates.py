@@ -13,10 +13,11 @@ from typing import Any
 
 import jinja2
 
+from language.expressions import ENVIRONMENT as AGENT
 from language.filters import FILTERS, TESTS
 from language.quoting import QUOTINGS
 from language.sandbox import Sandbox, bounded_range
-from render.plugin.at_start import NAME, AtStart, deferring
+from render.plugin.at_start import NAME, AtStart, deferring, undecided
 from render.plugin.byte_sizes import in_bytes
 
 OUTPUT_LIMIT = 512 * 1024
@@ -56,10 +57,13 @@ class Templates:
         self.loaded: set[str] = set()
         """Files that were rendered, included or imported so far."""
         self._environment = Sandbox(loader=jinja2.FunctionLoader(self._load), trim_blocks=True, lstrip_blocks=True)
-        self._environment.tests |= dict(TESTS)
+        tests: dict[str, Callable[..., Any]] = {**self._environment.tests, **TESTS}
+        self._environment.tests = {name: undecided(each) for name, each in tests.items()}
         own = {**FILTERS, **{name: _of_text(quoting) for name, quoting in QUOTINGS.items() if name != "json"}}
-        self._environment.filters |= {name: deferring(name, each) for name, each in own.items()}
-        self._environment.filters |= {"yesno": _yesno, "bytes": in_bytes}
+        filters = {**self._environment.filters, **own, "yesno": _yesno, "bytes": in_bytes}
+        self._environment.filters = {
+            name: deferring(name, each, known=name in AGENT.filters) for name, each in filters.items()
+        }
         self._environment.globals[NAME] = AtStart()
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
