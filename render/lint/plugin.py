@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from api.plugin import references
+from render.lint.meaning.commands import command_problems
 from render.lint.meaning.constants import words_of
+from render.lint.meaning.definition import naming_problems
 from render.lint.meaning.parameters import parameter_problems
-from render.lint.meaning.results import result_problems
 from render.lint.meaning.times import time_problems
-from render.lint.meaning.tools import tool_problems
+from render.lint.meaning.tools import result_problems, tool_problems
 from render.lint.names import tool_names
 from render.lint.raw_parameters import any_text
 from render.lint.rendered import definition_problems, rendered_problems
@@ -45,7 +46,7 @@ def _of_bundle(bundle: PluginBundle, read: Sequence[Problem]) -> list[Problem]:
     not rendered, and what would be said of it then is said when that is mended; all others are."""
     tools = {each.name: read_tool_file(bundle.files, each.tools) for each in bundle.plugin.spec.components}
     problems = [problem for each in tools.values() for problem in each.problems]
-    wrong = list(definition_problems(bundle))
+    wrong = [*definition_problems(bundle), *naming_problems(bundle)]
     problems += wrong
     of_tools: list[Problem] = []
     templates: list[Problem] = []
@@ -56,12 +57,13 @@ def _of_bundle(bundle: PluginBundle, read: Sequence[Problem]) -> list[Problem]:
             own_texts = frozenset(name for name, each in parameters.items() if any_text(name, each))
             roles = tuple(role.name for role in component.roles)
             of_tools += Walk(file, tool_names(bundle, component), own_texts, roles, words_of(bundle, component)).run()
-            of_tools += [*result_problems(file), *time_problems(file), *tool_problems(bundle, component, file)]
+            of_tools += [*result_problems(file), *time_problems(file), *command_problems(file)]
+            of_tools += tool_problems(bundle, component, file)
             templates += parameter_problems(bundle, component, file)
         templates += template_problems(bundle, component, file)
         templates += expressions_of_definition(bundle, index, component, file)
     problems += [*of_tools, *templates]
-    fits = not wrong and not any(references(bundle.plugin.spec))
+    fits = not errors(wrong) and not any(references(bundle.plugin.spec))
     unsound = {each.file for each in errors([*read, *problems])}
     unsound |= {each.template for component in bundle.plugin.spec.components for each in component.files}.difference(
         bundle.files

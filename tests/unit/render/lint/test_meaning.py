@@ -7,6 +7,7 @@ import pytest
 from render.lint.meaning.trials import trial_problems
 from render.lint.plugin import errors, lint
 from render.plugin.bundle import from_files
+from tests.unit.render.lint.fresh import FRESH
 from tests.unit.render.lint.kiosk import FILES, Mistake, with_mistakes
 from tests.unit.render.lint.meant import MEANT
 
@@ -16,7 +17,7 @@ FOUND = """\
 """
 
 
-@pytest.mark.parametrize("mistake", MEANT, ids=lambda mistake: mistake.said)
+@pytest.mark.parametrize("mistake", [*MEANT, *FRESH], ids=lambda mistake: mistake.said)
 def test_what_reads_well_and_cannot_be_meant_is_found_at_its_place(mistake: Mistake) -> None:
     files, places = with_mistakes([mistake])
     found = errors(lint(files))
@@ -149,3 +150,10 @@ def test_missing_tools_are_told_beside_mistakes_in_the_same_file() -> None:
     said = "\n".join(map(str, lint({**FILES, "tools.yaml": tools})))
     assert "tool 'ready' is missing" in said
     assert "nothing is called 'inf' here" in said
+
+
+def test_a_password_that_nothing_uses_is_a_warning() -> None:
+    definition = FILES["plugin.yaml"].replace("[{name: password}]", "[{name: password}, {name: spare}]")
+    (found,) = lint({**FILES, "plugin.yaml": definition})
+    assert found.warns
+    assert "uses the password 'spare'" in found.message
