@@ -23,7 +23,7 @@ def main() -> int:
         case ["tool", *_]:
             from agent.tools.by_hand import run
         case _:
-            sys.stderr.write("usage: agent manager | agent tools | agent tool NAME [--trace] [NAME=VALUE ...]\n")
+            sys.stderr.write("usage: agent manager | agent tools | agent tool NAME [--trace[=full]] [NAME=VALUE ...]\n")
             return 2
     gc.enable()
     return run()

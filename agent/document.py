@@ -87,6 +87,8 @@ class Step:
     into: str = ""
     expect: str = ""
     until: str = ""
+    otherwise: str = ""
+    error: str = ""
     every: float = 0.5
     within: float = 30.0
     for_each: str = ""

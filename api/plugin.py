@@ -14,9 +14,10 @@ entries have name, address, ordinal, id, group. Beyond Jinja2's own: the filters
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from api.app import Resources, Scalar, Storage
 from api.meta import DnsLabel, Model, SemanticVersion
@@ -271,37 +272,61 @@ class PluginSpec(Model):
     credentials: list[Credential] = []
 
     @model_validator(mode="after")
-    def _references(self) -> Self:
-        defined = {c.name for c in self.components}
-        for topology in self.topologies:
-            names = [c.name for c in topology.components]
-            for component in topology.components:
-                if component.name not in defined:
-                    raise ValueError(
-                        f"topology {topology.name!r} uses {component.name!r}, which spec.components does not define"
-                    )
-                missing = sorted(set(component.after) - set(names))
-                if missing:
-                    raise ValueError(f"topology {topology.name!r}: {component.name!r} comes after {missing}, not in it")
-        if sum(t.default for t in self.topologies) != 1:
-            raise ValueError("exactly one topology has default: true")
-        versions = {v.version: v for v in self.runtime_versions}
-        if self.default_runtime_version not in versions:
-            raise ValueError(f"defaultRuntimeVersion {self.default_runtime_version!r} is not in runtimeVersions")
-        for version in self.runtime_versions:
-            strangers = sorted(set(version.components) - defined)
-            if strangers:
-                named = f"runtimeVersions[{version.version}].components names {', '.join(strangers)}"
-                raise ValueError(f"{named}, which spec.components does not define")
-            for definition in self.components:
-                if definition.image not in version.images:
-                    raise ValueError(f"runtimeVersions[{version.version}].images has no {definition.image!r}")
-        given = {credential.name for credential in self.credentials}
-        for definition in self.components:
-            unknown = definition.client.secrets - given if definition.client is not None else set()
-            if unknown:
-                raise ValueError(f"client of {definition.name!r} uses {sorted(unknown)}, which credentials do not name")
+    def _references(self, info: ValidationInfo) -> Self:
+        wrong = [] if info.context == WITHOUT_REFERENCES else [message for _, _, message in references(self)]
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
+
+
+WITHOUT_REFERENCES = "without references"
+"""Context of a validation whose caller asks ``references`` itself, for the places."""
+Misfit = tuple[tuple[str | int, ...], str, str]
+"""Where in ``spec``, at which word, and what is wrong."""
+
+
+def references(spec: PluginSpec) -> Iterator[Misfit]:
+    """Names that nothing in ``spec`` defines."""
+    yield from _of_topologies(spec)
+    versions = [each.version for each in spec.runtime_versions]
+    if spec.default_runtime_version not in versions:
+        default = spec.default_runtime_version
+        message = f"defaultRuntimeVersion {default!r} is not in runtimeVersions; there are {', '.join(versions)}"
+        yield ("defaultRuntimeVersion",), default, message
+    for number, version in enumerate(spec.runtime_versions):
+        for image in dict.fromkeys(each.image for each in spec.components):
+            if image not in version.images:
+                message = f"runtimeVersions[{version.version}].images has no {image!r}, which a component needs"
+                yield ("runtimeVersions", number, "images"), "", message
+        for name in sorted(set(version.components) - {each.name for each in spec.components}):
+            message = (
+                f"runtimeVersions[{version.version}].components names {name}, which spec.components does not define"
+            )
+            yield ("runtimeVersions", number, "components"), name, message
+    given = {credential.name for credential in spec.credentials}
+    for number, definition in enumerate(spec.components):
+        for name in sorted(definition.client.secrets - given) if definition.client is not None else ():
+            message = f"client of {definition.name!r} uses {name!r}, which credentials do not name"
+            yield ("components", number, "client"), name, message
+
+
+def _of_topologies(spec: PluginSpec) -> Iterator[Misfit]:
+    defined = {each.name for each in spec.components}
+    for number, topology in enumerate(spec.topologies):
+        names = {each.name for each in topology.components}
+        for position, component in enumerate(topology.components):
+            at = ("topologies", number, "components", position)
+            if component.name not in defined:
+                message = f"topology {topology.name!r} uses {component.name!r}, which spec.components does not define"
+                yield (*at, "name"), component.name, message
+            for other in component.after:
+                if other not in names:
+                    message = f"topology {topology.name!r}: {component.name!r} comes after {other!r}, not in it"
+                    yield (*at, "after"), other, message
+    defaults = [number for number, topology in enumerate(spec.topologies) if topology.default]
+    if len(defaults) != 1:
+        where: tuple[str | int, ...] = ("topologies", defaults[1], "default") if defaults else ("topologies",)
+        yield where, "", f"exactly one topology has default: true; here {len(defaults) or 'none'}"
 
 
 class PluginMetadata(Model):

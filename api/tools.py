@@ -269,6 +269,11 @@ class Step(Model):
     """Must hold after the action, or the step has failed."""
     until: Expression | None = None
     """The step is repeated until it succeeds and this holds."""
+    otherwise: str | None = Field(default=None, min_length=1)
+    """The sentence with which the step fails where ``expect`` or ``until`` does not hold; it knows what they know."""
+    error: Pattern | None = None
+    """Where in a long answer the engine says what is wrong: its first group, or all that it matches, is what a failure
+    shows of the answer. Without it, or where it is not found, the answer's beginning."""
     every: Seconds = 0.5
     within: LongSeconds = 30.0
     for_each: Expression | None = None
@@ -332,9 +337,16 @@ class Step(Model):
             raise ValueError("with: are arguments of call; leave it out")
         if self.else_ and self.when is None:
             raise ValueError("else: needs a when")
+        if self.otherwise is not None and self.expect is None and self.until is None:
+            raise ValueError("otherwise: is what a step says whose expect or until does not hold; give one of them")
+        if self.error is not None and not self.as_ and self.steps is None and self.call is None:
+            silent = next((name for name in _SILENT if getattr(self, name) is not None), None)
+            if silent is not None:
+                raise ValueError(f"error: is searched in an answer, and {silent} gets none; leave it out")
         return self
 
 
+_SILENT = ("write", "restart", "reload", "set", "fail")
 CONNECTED = ("resp", "mysql", "postgresql", "tcp", "http")
 """Actions that need a connection, each one of its kind."""
 ACTIONS = (*CONNECTED, "run", "write", "restart", "reload", "set", "fail", "call", "steps")

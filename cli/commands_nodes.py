@@ -109,6 +109,7 @@ def run_tool(
     tool: Annotated[str, typer.Argument(metavar="TOOL", help="Of the plugin, such as ready; another name lists them.")],
     given: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="The tool's arguments.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="Also what each step sent, got and decided.")] = False,
+    whole: Annotated[bool, typer.Option("--trace-full", help="The same, with long answers whole.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also a tool that changes the engine.")] = False,
     namespace: Namespace = "default",
     kubeconfig: Kubeconfig = None,
@@ -117,7 +118,7 @@ def run_tool(
     try:
         program = client.find_kubectl()
         tools.check(tool, force=force)
-        command = tools.command(tool, tools.arguments(given or []), trace=trace)
+        command = tools.command(tool, tools.arguments(given or []), trace=trace, whole=whole)
     except CommandError as error:
         fail(str(error))
 

@@ -79,13 +79,18 @@ def render(
     ] = None,
     topology: Annotated[str | None, typer.Option("--topology", help="Default: the plugin's.")] = None,
     runtime_version: Annotated[str | None, typer.Option("--runtime-version", help="Default: the plugin's.")] = None,
-    form: Annotated[RenderForm, typer.Option("-o", "--output")] = RenderForm.DIFF,
+    form: Annotated[
+        RenderForm, typer.Option("-o", "--output", help="Without --against diff is yaml.")
+    ] = RenderForm.DIFF,
 ) -> None:
     """All files and objects of an example App; with --against what differs from another version's (exit code 4)."""
     try:
         objects = rendering.objects(folder, topology, runtime_version)
         if against is None:
-            typer.echo(rendering.document(objects), nl=False)
+            if form is RenderForm.JSON:
+                output.print_json(data=rendering.readable_objects(objects))
+            else:
+                typer.echo(rendering.document(objects), nl=False)
             return
         sides = (str(against), str(folder))
         changes = rendering.differences(objects, rendering.objects(against, topology, runtime_version), sides)

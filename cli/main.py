@@ -15,6 +15,7 @@ from rich.markup import escape
 from api.names import SYSTEM_NAMESPACE
 from cli import commands_nodes, commands_operations, commands_plugins, completion, installation, status, watching
 from cli import uninstall as uninstallation
+from cli.authoring import images
 from cli.options import Form, Installation, Kubeconfig, Output
 from cli.session import EXIT_INTERRUPTED, EXIT_NOT_READY, embedded_state, errors, fail, output, with_cluster
 from cli.uninstall import Apps
@@ -30,6 +31,7 @@ app = typer.Typer(
     "about is not Ready, 4 render found a difference, 130 interrupted.",
 )
 app.add_typer(commands_plugins.app, name="plugin")
+app.add_typer(images.app, name="image")
 
 commands_operations.add_to(app)
 commands_nodes.add_to(app)

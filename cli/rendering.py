@@ -49,6 +49,7 @@ from render.manifests.lists import (
 )
 from render.manifests.objects import metadata_config_map, node_volume_claim
 from render.manifests.volumes import held_sizes
+from render.plugin.at_start import shown
 from render.plugin.problems import Problem
 from render.validation.app import parse_app, validate
 
@@ -307,6 +308,6 @@ def readable(manifest: Mapping[str, Any]) -> Manifest:
 def _spread(data: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     for key, text in sorted(data.items()):
         try:
-            yield key, json.loads(text) if text.startswith(("{", "[")) else text
+            yield key, json.loads(text) if text.startswith(("{", "[")) else shown(text)
         except ValueError:
-            yield key, text
+            yield key, shown(text)

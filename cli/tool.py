@@ -42,7 +42,7 @@ def arguments(given: Sequence[str]) -> Mapping[str, str]:
     return dict(word.split("=", 1) for word in given)
 
 
-def command(tool: str, given: Mapping[str, str], *, trace: bool) -> list[str]:
+def command(tool: str, given: Mapping[str, str], *, trace: bool, whole: bool = False) -> list[str]:
     """What runs in the tools' container."""
     words = [f"{name}={value}" for name, value in given.items()]
-    return ["/agent/bin/agent", "tool", tool, *(["--trace"] if trace else []), *words]
+    return ["/agent/bin/agent", "tool", tool, *(["--trace=full"] if whole else ["--trace"] if trace else []), *words]

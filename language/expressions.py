@@ -22,7 +22,7 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, StrictUndefined, Undefined
 
 from language.filters import FILTERS, TESTS, word
-from language.sandbox import LARGEST_LIST, Sandbox, asked_names, bounded_range, small
+from language.sandbox import LARGEST_LIST, Sandbox, asked_names, begin_work, bounded_range, end_work, small
 
 _BRACES = "{{"
 _RETURN = "\ue002"
@@ -79,7 +79,7 @@ def _written(value: Any) -> Any:
 _JINJA_FILTERS = (
     "abs", "default", "first", "float", "groupby", "int", "items", "join", "last", "length", "list", "lower", "map",
     "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "select", "selectattr", "sort", "string",
-    "sum", "trim", "unique", "upper",
+    "sum", "trim", "unique", "upper", "urlencode",
 )  # fmt: skip
 _JINJA_TESTS = (
     "defined", "undefined", "none", "number", "string", "mapping", "sequence", "true", "false", "odd", "even",
@@ -130,6 +130,7 @@ class Expression:
 
     def __call__(self, names: Names) -> Any:
         """Raises ExpressionError."""
+        begun = begin_work()
         try:
             given = _given(self.uses, names)
             if "range" in self.uses and "range" not in given:
@@ -151,6 +152,8 @@ class Expression:
             RecursionError,
         ) as error:
             raise ExpressionError(f"{self.source}: {error}") from error
+        finally:
+            end_work(begun)
         return found
 
 

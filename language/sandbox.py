@@ -8,7 +8,9 @@ what it is made of asks here first: operators, concatenation, ``range``, methods
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
 from functools import wraps
 from typing import Any, Literal
 
@@ -17,7 +19,7 @@ from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import TemplateRuntimeError
 from jinja2.filters import do_round
 from jinja2.meta import TrackingCodeGenerator
-from jinja2.runtime import StrictUndefined
+from jinja2.runtime import Context, LoopContext, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 LARGEST_TEXT = 1024 * 1024
@@ -27,6 +29,13 @@ LARGEST_LIST = 100_000
 rendering."""
 LARGEST_NUMBER = 4096
 """Bits."""
+MOST_WORK = 1_000_000
+"""Turns of loops and calls of one rendering, or of one expression with its vars: some seconds. No plugin has needed a
+hundredth."""
+_SEARCHED, _MADE = 32, 64
+"""Items that are looked at, and characters that are made, while a loop turns once."""
+_CALLED = 20
+"""Turns of a loop that take as long as a call."""
 _MOST_DIGITS = 20
 _METHODS = frozenset(
     (
@@ -44,6 +53,53 @@ class BoundError(TemplateRuntimeError):
     """A sentence: what asks for too much."""
 
 
+_left: ContextVar[list[int] | None] = ContextVar("work", default=None)
+
+
+@contextmanager
+def bounded_work() -> Iterator[None]:
+    """What is evaluated within shares one bound of work: an expression with all vars that it asks for, a file with all
+    that it includes."""
+    begun = begin_work()
+    try:
+        yield
+    finally:
+        end_work(begun)
+
+
+def begin_work() -> Token[list[int] | None] | None:
+    """As ``bounded_work``, for what is evaluated at each poll. None where a bound holds already."""
+    return None if _left.get() is not None else _left.set([MOST_WORK])
+
+
+def end_work(begun: Token[list[int] | None] | None) -> None:
+    if begun is not None:
+        _left.reset(begun)
+
+
+def spend(work: int) -> None:
+    """Raises BoundError where it is too much."""
+    left = _left.get()
+    if left is not None:
+        left[0] -= work
+        if left[0] < 0:
+            raise BoundError(
+                f"it takes more than {MOST_WORK} turns of loops and calls, or as much work on lists and texts"
+            )
+
+
+def _searched(value: Any) -> Any:
+    """Before something is looked for in it."""
+    spend(1 + (len(value) // _SEARCHED if isinstance(value, str | list | tuple) else 0))
+    return value
+
+
+def _turns(values: Iterable[Any]) -> Iterator[Any]:
+    for each in values:
+        spend(1)
+        yield each
+
+
 class _Generator(CodeGenerator):
     """``a ~ b`` asks the environment, as the operators do that a sandbox may intercept. And nothing is evaluated when
     it is compiled: what is kept compiled is then no larger than what was written."""
@@ -52,6 +108,23 @@ class _Generator(CodeGenerator):
         if not isinstance(node, nodes.TemplateData):
             raise nodes.Impossible
         return super()._output_child_to_const(node, frame, finalize)
+
+    def visit_For(self, node: nodes.For, frame: Frame) -> None:  # noqa: N802
+        turns = nodes.EnvironmentAttribute("turns", lineno=node.lineno)
+        node.iter = nodes.Call(turns, [node.iter], [], None, None, lineno=node.lineno)
+        super().visit_For(node, frame)
+
+    def visit_Include(self, node: nodes.Include, frame: Frame) -> None:  # noqa: N802
+        self.writeline("environment.turn()", node)
+        super().visit_Include(node, frame)
+
+    def visit_Operand(self, node: nodes.Operand, frame: Frame) -> None:  # noqa: N802
+        if node.op not in ("in", "notin"):
+            super().visit_Operand(node, frame)
+            return
+        self.write(f" {'in' if node.op == 'in' else 'not in'} environment.searched(")
+        self.visit(node.expr, frame)
+        self.write(")")
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
         self.write("environment.joined((")
@@ -71,6 +144,7 @@ def asked_names(parsed: nodes.Template) -> frozenset[str]:
     """The names that it asks for and does not set. Nothing in it is evaluated."""
     assert parsed.environment is not None
     tracking = _Names(parsed.environment)
+    tracking.optimizer = None  # it would put the values of constants into the tree
     tracking.visit(parsed)
     return frozenset(tracking.undeclared_identifiers)
 
@@ -90,6 +164,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for name in _UNBOUNDED:
             self.filters.pop(name, None)
         self.filters |= {name: _of_small(self.filters[name]) for name in ("join", "replace", "string", "tojson")}
+        self.tests["in"] = _in
         self.filters |= {"round": _rounded, "sum": _summed(_of_small(self.filters["sum"]))}
 
     def wrap_str_format(self, value: Any) -> None:
@@ -111,9 +186,26 @@ class Sandbox(ImmutableSandboxedEnvironment):
             _check_product(left, right)
         return super().call_binop(context, operator, left, right)
 
+    searched = staticmethod(_searched)
+    turns = staticmethod(_turns)
+
+    def turn(self) -> None:
+        """Of an ``include``: a file that includes itself is deep, and one that does so twice has no end."""
+        spend(_CALLED)
+
+    def call(__self, __context: Context, __obj: Any, *arguments: Any, **named: Any) -> Any:  # noqa: N805
+        """Macros among them. A recursive loop is given its next items by a call."""
+        inner = len(arguments[0]) if isinstance(__obj, LoopContext) and isinstance(arguments[0], Sized) else 0
+        spend(_CALLED * (1 + inner))
+        return super().call(__context, __obj, *arguments, **named)
+
     def joined(self, values: tuple[Any, ...]) -> str:
         """``a ~ b``. Raises BoundError."""
         return "".join(map(str, small(*values)))
+
+
+def _in(value: Any, among: Any) -> bool:
+    return value in _searched(among)
 
 
 def _check_power(left: Any, right: Any) -> None:
@@ -144,7 +236,9 @@ def _of_small(own: Callable[..., Any]) -> Callable[..., Any]:
         # Generators, which map and select give, are written out: else counting would use them up.
         written = [list(each) if isinstance(each, Iterator) else each for each in arguments]
         _check_growth([each for each in (*written, *named.values()) if _is_data(each)])
-        return own(*written, **named)
+        made = own(*written, **named)
+        spend(1 + (len(made) // _MADE if isinstance(made, str) else 0))
+        return made
 
     return bounded
 

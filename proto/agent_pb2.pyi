@@ -861,6 +861,7 @@ class RunRequest(_message.Message):
     ARGUMENTS_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
+    TRACE_WHOLE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     tool: _builtins.str
     credentials: _builtins.str
@@ -869,6 +870,8 @@ class RunRequest(_message.Message):
     """
     trace: _builtins.bool
     """Lines also tell what each step did; secrets are masked."""
+    trace_whole: _builtins.bool
+    """They tell whole what else is cut."""
     @_builtins.property
     def arguments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -879,10 +882,11 @@ class RunRequest(_message.Message):
         arguments: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         credentials: _builtins.str = ...,
         trace: _builtins.bool = ...,
+        trace_whole: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "credentials", b"credentials", "request_id", b"request_id", "tool", b"tool", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "credentials", b"credentials", "request_id", b"request_id", "tool", b"tool", "trace", b"trace", "trace_whole", b"trace_whole"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

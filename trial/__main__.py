@@ -28,7 +28,7 @@ from agent.settings import Settings
 from agent.tooling import actions, http
 from agent.tooling.answers import RespAnswer
 from agent.tooling.connections import ConnectionPool, Exchange
-from agent.tooling.failure import StepError, ToolError
+from agent.tooling.failure import StepError, ToolError, answered
 from agent.tooling.http import Response
 from agent.tooling.interpreter import Interpreter
 from agent.tooling.names import Scope
@@ -98,7 +98,8 @@ class RecordedEngine(ConnectionPool):
     async def program(self, _: Reaper, program: Program) -> str:
         found = self._answer("run", list(program.argv), "")
         if found.get("exitCode", 0) not in program.exit_codes:
-            raise StepError(f"{program.argv[0]} ended with exit code {found['exitCode']}: {found['reply']}")
+            said = f"{program.argv[0]} ended with exit code {found['exitCode']}, saying"
+            raise answered(said, _text(found["reply"]), program.mask)
         return _text(found["reply"])
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: str) -> Response:

@@ -14,7 +14,7 @@ from agent.storage import write_atomically
 from agent.tooling import http
 from agent.tooling.answers import RespAnswer, TextAnswer, parsed, resp_login
 from agent.tooling.connections import Answer, ConnectionPool, Exchange, Login
-from agent.tooling.failure import Mask, RefusedError, StepError, shown
+from agent.tooling.failure import Mask, RefusedError, StepError, answered, shown
 from agent.tooling.names import Scope
 from agent.tooling.program import Program, run_program
 from agent.tooling.protocols import resp, statements
@@ -125,7 +125,7 @@ class Actions:
             send = str(filled(action.send, scope))
         answer = TextAnswer(address, action.end, scope.secrets.mask)
         if self.trace.on:
-            self.trace.sent(shown(send, scope.secrets.mask), address)
+            self.trace.sent(send if self.trace.whole else shown(send, scope.secrets.mask), address)
         await self._exchanged(step, Exchange(address, send.encode(), answer, keep=connection.keep))
         return parsed(action.parse, answer.text, scope.secrets.mask)
 
@@ -183,8 +183,8 @@ class Actions:
         response = await http.request(action.method, url, headers, body)
         if response.status not in action.status:
             wanted = " or ".join(str(status) for status in action.status)
-            answered = f"{response.status}, {shown(response.body, scope.secrets.mask)}"
-            raise StepError(f"{url}: expected status {wanted}, answered {answered}")
+            said = f"{url}: expected status {wanted}, answered {response.status},"
+            raise answered(said, response.body, scope.secrets.mask)
         return {"status": response.status, "body": parsed(action.parse, response.body, scope.secrets.mask)}
 
     async def _engine(self, step: Step) -> None:
@@ -222,7 +222,7 @@ def _reply(step: Step, mask: Mask, command: list[Any], shape: str, reply: Any) -
     if isinstance(reply, resp.ReplyError):
         if step.refusals == "value":
             return Failure(reply.text)
-        raise StepError(f"{' '.join(str(word) for word in command[:2])}: the engine answers {shown(reply.text, mask)}")
+        raise answered(f"{' '.join(str(word) for word in command[:2])}: the engine answers", reply.text, mask)
     try:
         return resp.SHAPES[shape](reply)
     except resp.ProtocolError as error:

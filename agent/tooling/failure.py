@@ -4,14 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-_SHOWN = 240
+from language.patterns import pattern
+
+SHOWN = 240
+LONGEST_PICKED = 1000
+"""Characters of what an author has picked."""
 
 Mask = Callable[[str], str]
 """Blackens the secrets in a text."""
 
 
 class StepError(Exception):
-    """What was expected and what was answered; the interpreter adds tool and step, and masks secrets."""
+    """What was expected and what was answered; the interpreter adds tool and step, and masks secrets. ``answer``: all
+    that was answered, where ``saying`` can be followed by a part of it."""
+
+    def __init__(self, message: str, *, saying: str = "", answer: str = "") -> None:
+        super().__init__(message)
+        self.saying, self.answer = saying, answer
+
+
+def answered(saying: str, answer: str, mask: Mask) -> StepError:
+    """A failure that ends with what was answered."""
+    return StepError(f"{saying} {shown(answer, mask)}", saying=saying, answer=answer)
+
+
+def picked(written: str, answer: str) -> str | None:
+    """What the step's ``error`` finds in an answer, which is masked already: the pattern could pick half a secret."""
+    try:
+        found = pattern(written).search(answer) if written and answer else None
+    except ValueError:  # the answer is too long for it
+        return None
+    return None if found is None else (found.group(1) if found.re.groups else found.group(0)) or None
 
 
 class EngineError(StepError):
@@ -49,7 +72,7 @@ class ToolError(Exception):
         self.asked = asked
 
 
-def shown(text: str, mask: Mask, longest: int = _SHOWN) -> str:
+def shown(text: str, mask: Mask, longest: int = SHOWN) -> str:
     """An answer in one short line. It is masked before it is cut, and before signs of it are escaped: half a secret, or
     a secret in another form, would be no secret to whoever masks the sentence."""
     return repr(cut(mask(text), longest)) if text else "nothing"

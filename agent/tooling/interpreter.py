@@ -13,12 +13,21 @@ from agent.process.reaper import Reaper
 from agent.settings import PathRefusedError, Settings
 from agent.tooling.actions import Actions, Engine
 from agent.tooling.connections import ConnectionPool
-from agent.tooling.failure import EngineError, LoginRefusedError, Mask, StepError, ToolError, shown
+from agent.tooling.failure import (
+    LONGEST_PICKED,
+    EngineError,
+    LoginRefusedError,
+    Mask,
+    StepError,
+    ToolError,
+    picked,
+    shown,
+)
 from agent.tooling.names import Scope
 from agent.tooling.secrets import Secrets
 from agent.tooling.trace import Trace
 from language.expressions import ExpressionError, expression, filled
-from language.filters import Failure
+from language.filters import Failure, word
 
 _DEEPEST = 16
 """Sequences that call each other."""
@@ -57,17 +66,18 @@ class Interpreter:
         line: Callable[[str], None] | None = None,
         waits: Callable[[], object] | None = None,
         traced: bool = False,
+        whole: bool = False,
     ) -> Outcome:
         """``known``: names such as ``node`` and ``peers``. Kept connections live in ``pool``, or end with the run.
         ``waits`` is called before each wait for somebody who does not answer within a moment. ``traced``: ``line``
-        also gets what each step did.
+        also gets what each step did; ``whole``: however long it is.
 
         Raises ToolError.
         """
         tool = toolbox.tools[name]
         own_pool = ConnectionPool() if pool is None else pool
         scope = Scope({**known, "arg": dict(arguments or {})}, toolbox.vars, self.secrets)
-        trace = Trace(self._masked(line), self.secrets.mask) if traced and line is not None else Trace()
+        trace = Trace(self._masked(line), self.secrets.mask, whole) if traced and line is not None else Trace()
         actions = Actions(
             self.settings,
             self.reaper,
@@ -239,7 +249,7 @@ class _Run:
                 self.actions.trace.judged("until", step.until, held)
                 if held:
                     return None
-                failure = StepError(f"waited for {step.until}, but {_stands(step, scope)}")
+                failure = _unmet(f"waited for {step.until}", step, scope)
             except _FAILURES as error:
                 failure = error
             if loop.time() + step.every >= deadline:
@@ -252,7 +262,13 @@ class _Run:
         self.asked = self.asked and step.asks is not False
 
     async def _act(self, step: Step, scope: Scope) -> None:
-        value = await self._value(step, scope)
+        try:
+            value = await self._value(step, scope)
+        except StepError as error:
+            said = picked(step.error, scope.secrets.mask(error.answer))
+            if said is None or isinstance(error, LoginRefusedError):
+                raise
+            raise StepError(f"{error.saying} {shown(said, scope.secrets.mask, LONGEST_PICKED)}") from error
         found = _apart(step.as_, value, scope.secrets.mask) if len(step.as_) > 1 else dict.fromkeys(step.as_, value)
         scope.found |= found
         trace = self.actions.trace
@@ -262,7 +278,7 @@ class _Run:
         held = expression(step.expect)(scope)
         trace.judged("expect", step.expect, held)
         if not held:
-            raise StepError(f"expected {step.expect}, but {_stands(step, scope)}")
+            raise _unmet(f"expected {step.expect}", step, scope)
 
     async def _value(self, step: Step, scope: Scope) -> Any:
         if step.steps:
@@ -340,10 +356,21 @@ def _items(written: str, scope: Scope) -> list[Any]:
     raise StepError(f"{written} is no list, but {shown(str(found), scope.secrets.mask)}")
 
 
+def _unmet(wanted: str, step: Step, scope: Scope) -> StepError:
+    """In the author's own words where there are any."""
+    if step.otherwise:
+        return StepError(word(filled(step.otherwise, scope)))
+    return StepError(f"{wanted}, but {_stands(step, scope)}")
+
+
 def _stands(step: Step, scope: Scope) -> str:
     """What the step has found, for whoever reads why that was not enough."""
-    mask = scope.secrets.mask
-    return "; ".join(f"{name} is {shown(str(scope.found.get(name)), mask)}" for name in step.as_) or "it is not so"
+    mask, said = scope.secrets.mask, []
+    for name in step.as_:
+        value = str(scope.found.get(name))
+        part = picked(step.error, mask(value))
+        said.append(f"{name} says {shown(part, mask, LONGEST_PICKED)}" if part else f"{name} is {shown(value, mask)}")
+    return "; ".join(said) or "it is not so"
 
 
 def _values(result: Any) -> dict[str, str]:

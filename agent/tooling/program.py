@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.process.reaper import Reaper
-from agent.tooling.failure import Mask, StepError, shown
+from agent.tooling.failure import Mask, StepError, answered
 
 _LARGEST_OUTPUT = 4 * 1024 * 1024
 _AFTER_EXIT = 1.0
@@ -87,7 +87,7 @@ async def run_program(reaper: Reaper, program: Program) -> str:
     standard, errors = (lines.output.decode("utf-8", "replace") for lines, _ in outputs)
     if code not in program.exit_codes:
         said = errors.strip() or standard.strip()
-        raise StepError(f"{name} ended with exit code {code}, saying {shown(said, program.mask)}")
+        raise answered(f"{name} ended with exit code {code}, saying", said, program.mask)
     return standard
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.document import Step
-from agent.tooling.failure import Mask, cut, shown
+from agent.tooling.failure import SHOWN, Mask, cut
 
 _INDENT = "  "
 _LONGEST = 400
@@ -24,6 +24,8 @@ class Trace:
 
     line: Callable[[str], None] | None = None
     mask: Mask = str
+    whole: bool = False
+    """Nothing is cut."""
 
     @property
     def on(self) -> bool:
@@ -45,11 +47,15 @@ class Trace:
     def found(self, names: Mapping[str, Any]) -> None:
         if self.line is not None:
             for name, value in names.items():
-                self.line(f"{_INDENT}{name} = {cut(self.mask(repr(value)), _LONGEST)}")
+                self.line(f"{_INDENT}{name} = {self._shown(repr(value), _LONGEST)}")
 
     def judged(self, what: str, expression: str, value: object) -> None:
         if self.line is not None:
-            self.line(f"{_INDENT}{what} {expression}: {shown(str(value), self.mask)}")
+            self.line(f"{_INDENT}{what} {expression}: {self._shown(repr(str(value)), SHOWN)}")
+
+    def _shown(self, text: str, longest: int) -> str:
+        masked = self.mask(text)
+        return masked if self.whole else cut(masked, longest)
 
     def failed(self, error: object) -> None:
         if self.line is not None:

@@ -1,4 +1,5 @@
-"""``agent tool NAME [--trace] [NAME=VALUE ...]``: has agent 2 run one tool, and prints what came of it (``mw tool``).
+"""``agent tool NAME [--trace[=full]] [NAME=VALUE ...]``: has agent 2 run one tool, and prints what came of it (``mw
+tool``).
 
 It asks agent 2 by a socket in their container rather than run the steps itself: the lease, an ``undo`` and one run of a
 tool at a time hold for a person too. Prints lines as they come, then each value of the result. Exit code 1: the tool
@@ -17,14 +18,15 @@ from agent.settings import Settings
 from proto import agent_pb2 as pb
 from proto import agent_pb2_grpc
 
-_USAGE = "usage: agent tool NAME [--trace] [NAME=VALUE ...]\n"
-_TRACE = "--trace"
+_USAGE = "usage: agent tool NAME [--trace[=full]] [NAME=VALUE ...]\n"
+_TRACE, _WHOLE = "--trace", "--trace=full"
 
 
 def run() -> int:
     """The exit code."""
     words = sys.argv[2:]
-    given = [word for word in words if word != _TRACE]
+    traces = {_TRACE, _WHOLE}
+    given = [word for word in words if word not in traces]
     if not given or "=" in given[0] or not all("=" in word for word in given[1:]):
         sys.stderr.write(_USAGE)
         return 2
@@ -32,7 +34,8 @@ def run() -> int:
         request_id=f"by-hand/{os.urandom(8).hex()}",
         tool=given[0],
         arguments=dict(word.split("=", 1) for word in given[1:]),
-        trace=_TRACE in words,
+        trace=bool(traces.intersection(words)),
+        trace_whole=_WHOLE in words,
     )
     socket = Settings.from_environment().tools_socket
     try:

@@ -145,7 +145,9 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         lines: asyncio.Queue[str | None] = asyncio.Queue()
 
         async def work() -> pb.ToolResult:
-            return await self._run_tool(request.tool, dict(request.arguments), lines, traced=request.trace)
+            return await self._run_tool(
+                request.tool, dict(request.arguments), lines, traced=request.trace, whole=request.trace_whole
+            )
 
         running = asyncio.ensure_future(
             self._requests.once(f"Run {request.tool}", request.request_id, pb.ToolResult, work)
@@ -180,12 +182,13 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         lines: asyncio.Queue[str | None] | None,
         *,
         traced: bool = False,
+        whole: bool = False,
     ) -> pb.ToolResult:
         try:
             long, verb = long_tool(name, self._documents.effective().document.tools)
             if long:
                 return await self._by_hand(long, verb, arguments)
-            outcome = await self._run(name, arguments, lines, traced=traced)
+            outcome = await self._run(name, arguments, lines, traced=traced, whole=whole)
         except ToolError as error:
             return pb.ToolResult(success=False, message=str(error), asked=_ASKED[error.asked])
         except DocumentError as error:
@@ -212,6 +215,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
         lines: asyncio.Queue[str | None] | None = None,
         *,
         traced: bool = False,
+        whole: bool = False,
     ) -> Outcome:
         if self._lease.keeps_fenced(name):
             _log.warning("%s is not run: the lease is out, so the fence stays until it is renewed", name)
@@ -233,6 +237,7 @@ class ToolsService(agent_pb2_grpc.ToolsServicer):
                         arguments=arguments,
                         line=None if lines is None else lines.put_nowait,
                         traced=traced,
+                        whole=whole,
                     )
             finally:
                 self._lease.ran(name, arguments)  # also a failed one may have reached the engine

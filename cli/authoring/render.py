@@ -34,7 +34,12 @@ def differences(of: list[Manifest], against: list[Manifest], sides: tuple[str, s
 
 def document(manifests: list[Manifest]) -> str:
     """With the files of nodes spread out, for people to read."""
-    return "---\n".join(dump(readable(each)) for each in manifests)
+    return "---\n".join(dump(each) for each in readable_objects(manifests))
+
+
+def readable_objects(manifests: list[Manifest]) -> list[Manifest]:
+    """With the files of nodes spread out."""
+    return [readable(each) for each in manifests]
 
 
 def _manifests(of: DesiredApp) -> Iterator[Manifest]:

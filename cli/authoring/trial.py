@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from api.meta import counted
-from api.trial import KINDS, RecordedAnswer, TrialCase, TrialFile
+from api.trial import KINDS, RecordedAnswer, TrialCase
 from cli.authoring.example import example, loaded, node_files
 from cli.session import CommandError
-from render.plugin.bundle import DEFINITION, TESTS, PluginBundle, parsed_yaml
-from render.plugin.problems import Problem, in_file, listing, near, read_model
+from render.lint.meaning.trials import read_trials
+from render.plugin.bundle import TESTS, PluginBundle
+from render.plugin.problems import in_file
 
 _PATIENCE = 120.0
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -64,12 +65,7 @@ def lines(folder: Path, outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 def _planned(bundle: PluginBundle, folder: Path, path: Path) -> Iterator[_Planned]:
     name, text = f"{TESTS}/{path.name}", path.read_text(encoding="utf-8")
-    document, problems = parsed_yaml(name, text)
-    tests: TrialFile | None = None
-    if not problems:
-        tests, problems = read_model(TrialFile, document, name, text)
-    if tests is not None and not problems:
-        problems = list(_unknown(bundle, tests, name, text))
+    tests, problems = read_trials(bundle, name, text)
     if problems or tests is None:
         raise CommandError("\n  ".join(["tests cannot be read:", *(f"{folder}/{each}" for each in problems)]))
     replicas = {} if tests.replicas is None else {tests.component: tests.replicas}
@@ -104,13 +100,6 @@ def _planned(bundle: PluginBundle, folder: Path, path: Path) -> Iterator[_Planne
             "own": len(case.answers),
         }
         yield _Planned(name, in_file(name, text, ("tests", number), "").line, case, given)
-
-
-def _unknown(bundle: PluginBundle, tests: TrialFile, file: str, text: str) -> Iterator[Problem]:
-    components = [each.name for each in bundle.plugin.spec.components]
-    if tests.component not in components:
-        hint = near(tests.component, components) or f"; it has {listing(components)}"
-        yield in_file(file, text, ("component",), f"{DEFINITION} has no component {tests.component!r}{hint}")
 
 
 def _recorded(answer: RecordedAnswer) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class Image:
     """One image.
 
     `suite` is the Debian release below it, `sources` the repository's folders copied as our packages, `requirements`
-    the packages installed from the lock (None: none at all; empty: the whole lock).
+    the packages installed from the lock (None: none at all; empty: the whole lock), `folder` the
+    recipe of somebody else's image (None: the one here that has the image's name).
     """
 
     name: str
@@ -43,6 +44,7 @@ class Image:
     suite: str
     sources: tuple[str, ...] = ()
     requirements: tuple[str, ...] | None = None
+    folder: Path | None = None
 
     @property
     def reference(self) -> str:

@@ -39,7 +39,7 @@ def recipe(image: Image, repository: Path) -> Recipe:
     wanted = None
     if image.requirements is not None:
         wanted = requirements.subset((repository / "requirements.lock").read_text(), image.requirements)
-    return Recipe(image, Path(__file__).parent / image.name, repository, wanted)
+    return Recipe(image, image.folder or Path(__file__).parent / image.name, repository, wanted)
 
 
 def stage_runtime(recipe_: Recipe, wheels: Path, folder: Path) -> Path:
@@ -54,7 +54,8 @@ def stage_runtime(recipe_: Recipe, wheels: Path, folder: Path) -> Path:
 def stage(recipe_: Recipe, key: str, folder: Path) -> Path:
     """Lays out the image's context: its own files, and for images of ours `source/` and `bundle.digest`."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(recipe_.folder, folder, ignore=shutil.ignore_patterns("runtime"))
+    ignored = shutil.ignore_patterns("runtime") if recipe_.image.folder is None else None
+    shutil.copytree(recipe_.folder, folder, ignore=ignored)
     if recipe_.image.sources:
         (folder / "source").mkdir()
         (folder / "bundle.digest").write_text(key + "\n")

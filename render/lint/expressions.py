@@ -132,7 +132,7 @@ def _patterns(tree: nodes.Template) -> Iterator[tuple[str, str, int]]:
 def fields(tree: nodes.Template, names: frozenset[str], known: Mapping[str, Shape]) -> Iterator[Remark]:
     """Fields that something which the platform gives does not have. ``names``: those that ``tree`` asks for."""
     for each in tree.find_all((nodes.Getattr, nodes.Getitem)):
-        chain = _chain(each)
+        chain = chain_of(each)
         if chain is None or chain[0] not in names or chain[0] not in known:
             continue
         base, shape = chain[0], known[chain[0]]
@@ -146,14 +146,14 @@ def fields(tree: nodes.Template, names: frozenset[str], known: Mapping[str, Shap
             base, shape = f"{base}.{part}", shape[part]
 
 
-def _chain(node: nodes.Node) -> list[str] | None:
+def chain_of(node: nodes.Node) -> list[str] | None:
     """``a.b['c']`` as its parts."""
     if isinstance(node, nodes.Name):
         return [node.name]
     if isinstance(node, nodes.Getattr):
-        before, part = _chain(node.node), node.attr
+        before, part = chain_of(node.node), node.attr
     elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-        before, part = _chain(node.node), node.arg.value
+        before, part = chain_of(node.node), node.arg.value
     else:
         return None
     return None if before is None else [*before, part]
@@ -162,7 +162,7 @@ def _chain(node: nodes.Node) -> list[str] | None:
 def chains(tree: nodes.Node) -> Iterator[tuple[list[str], int]]:
     """All of them in it, each at its longest."""
     for each in tree.iter_child_nodes():
-        chain = _chain(each) if isinstance(each, nodes.Getattr | nodes.Getitem) else None
+        chain = chain_of(each) if isinstance(each, nodes.Getattr | nodes.Getitem) else None
         if chain is not None:
             yield chain, each.lineno
         else:
@@ -172,9 +172,9 @@ def chains(tree: nodes.Node) -> Iterator[tuple[list[str], int]]:
 def unquoted(tree: nodes.Node, wanted: Callable[[list[str]], bool]) -> Iterator[tuple[list[str], int]]:
     """The chains for which ``wanted`` holds and to which no quoting filter is applied."""
     for each in tree.iter_child_nodes():
-        if isinstance(each, nodes.Filter) and each.name in QUOTINGS:
+        if isinstance(each, nodes.Filter) and each.name in (*QUOTINGS, "urlencode"):
             continue
-        chain = _chain(each) if isinstance(each, nodes.Getattr | nodes.Getitem) else None
+        chain = chain_of(each) if isinstance(each, nodes.Getattr | nodes.Getitem) else None
         if chain is not None and wanted(chain):
             yield chain, each.lineno
         elif chain is None:

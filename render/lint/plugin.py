@@ -6,9 +6,16 @@ not on a node with a database under it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from api.plugin import references
+from render.lint.meaning.commands import command_problems
+from render.lint.meaning.constants import words_of
+from render.lint.meaning.definition import naming_problems
+from render.lint.meaning.parameters import parameter_problems
+from render.lint.meaning.times import time_problems
+from render.lint.meaning.tools import result_problems, tool_problems
 from render.lint.names import arguments, tool_names
 from render.lint.raw_parameters import any_text
 from render.lint.rendered import definition_problems, rendered_problems
@@ -27,7 +34,7 @@ def lint(files: Mapping[str, str], origin: str = "") -> list[Problem]:
     read = read_files(files, origin)
     problems = [*read.problems, *_long_lines(files)]
     if read.bundle is not None:
-        problems += _of_bundle(read.bundle, good=not read.problems)
+        problems += _of_bundle(read.bundle, read.problems)
     return sorted(_once(problems), key=lambda each: (each.file, each.line, each.column))
 
 
@@ -40,11 +47,12 @@ def errors(problems: list[Problem]) -> list[Problem]:
     return [each for each in problems if not each.warns]
 
 
-def _of_bundle(bundle: PluginBundle, *, good: bool) -> list[Problem]:
-    """``good``: nothing is wrong with plugin.yaml and the parameters by themselves, so that an App can be rendered."""
+def _of_bundle(bundle: PluginBundle, read: Sequence[Problem]) -> list[Problem]:
+    """``read``: what is wrong with plugin.yaml and the parameters by themselves. A file in which something is wrong is
+    not rendered, and what would be said of it then is said when that is mended; all others are."""
     tools = {each.name: read_tool_file(bundle.files, each.tools) for each in bundle.plugin.spec.components}
     problems = [problem for each in tools.values() for problem in each.problems]
-    wrong = list(definition_problems(bundle))
+    wrong = [*definition_problems(bundle), *naming_problems(bundle)]
     problems += wrong
     of_tools: list[Problem] = []
     templates: list[Problem] = []
@@ -54,14 +62,25 @@ def _of_bundle(bundle: PluginBundle, *, good: bool) -> list[Problem]:
             parameters = bundle.parameters.get(component.name, {})
             own_texts = frozenset(name for name, each in parameters.items() if any_text(name, each))
             roles = tuple(role.name for role in component.roles)
-            of_tools += Walk(file, tool_names(bundle, component), arguments(component), own_texts, roles).run()
+            of_tools += Walk(
+                file, tool_names(bundle, component), arguments(component), own_texts, roles, words_of(bundle, component)
+            ).run()
+            of_tools += [*result_problems(file), *time_problems(file), *command_problems(file)]
+            of_tools += tool_problems(bundle, component, file)
+            templates += parameter_problems(bundle, component, file)
         templates += template_problems(bundle, component, file)
         templates += expressions_of_definition(bundle, index, component, file)
     problems += [*of_tools, *templates]
-    if good and not wrong and not errors(templates):
-        sound = all(each.whole for each in tools.values()) and not errors(of_tools)
-        problems += rendered_problems(bundle, tools if sound else {})
-    if good:
+    fits = not errors(wrong) and not any(references(bundle.plugin.spec))
+    unsound = {each.file for each in errors([*read, *problems])}
+    unsound |= {each.template for component in bundle.plugin.spec.components for each in component.files}.difference(
+        bundle.files
+    )
+    if fits:
+        sound = not any(file.name in unsound for each in tools.values() for file in each.files)
+        sound = sound and all(each.whole for each in tools.values())
+        problems += rendered_problems(bundle, tools if sound else {}, frozenset(unsound - {DEFINITION}))
+    if fits and not unsound - {file.name for each in tools.values() for file in each.files}:
         problems += _unused_files(bundle, tools)
     return problems
 

@@ -13,11 +13,12 @@ from api.app import App
 from api.group import AgentBundle
 from api.names import AGENT_PORTS
 from api.plugin import ComponentDefinition, Port, Topology
-from api.tools import LONG_TOOLS, LONGEST, LONGEST_CANCEL, Tool, ToolName
+from api.tools import LONG_TOOLS, LONGEST_CANCEL, Tool, ToolName
 from render.check.credentials import BOTH
 from render.check.parameter_checks import failed_checks, warnings
 from render.check.trial import render_trial
 from render.desired.app import DesiredApp, desired, start_order
+from render.lint.meaning.tools import FAILOVER_TOOLS, takes_over
 from render.lint.raw_parameters import raw_parameters
 from render.lint.tool_files import ToolFile
 from render.manifests.node import stand_in_addresses, template_context
@@ -73,13 +74,16 @@ def _agents_ports(text: str, path: str, ports: Iterable[Port]) -> Iterator[Probl
             yield in_file(DEFINITION, text, f"{path}.ports[{position}].port", message)
 
 
-def rendered_problems(bundle: PluginBundle, tool_files: Mapping[str, ToolFile]) -> Iterator[Problem]:
+def rendered_problems(
+    bundle: PluginBundle, tool_files: Mapping[str, ToolFile], unsound: frozenset[str]
+) -> Iterator[Problem]:
     """What an App without any settings of its own would meet, in each topology and runtime version. ``tool_files``: by
-    component; empty where something is wrong with them already."""
+    component; empty where something is wrong with them already. ``unsound``: templates and parameter files that are
+    passed over, as something is wrong with them."""
     said: set[Problem] = set()
     for topology in bundle.plugin.spec.topologies:
         for version in bundle.plugin.spec.runtime_versions:
-            for problem in _rendered(bundle, topology, version.version, tool_files):
+            for problem in _rendered(bundle, topology, version.version, tool_files, unsound):
                 if problem not in said:
                     said.add(problem)
                     where = f"(topology {topology.name}, runtime version {version.version})"
@@ -87,7 +91,11 @@ def rendered_problems(bundle: PluginBundle, tool_files: Mapping[str, ToolFile]) 
 
 
 def _rendered(
-    bundle: PluginBundle, topology: Topology, runtime_version: str, tool_files: Mapping[str, ToolFile]
+    bundle: PluginBundle,
+    topology: Topology,
+    runtime_version: str,
+    tool_files: Mapping[str, ToolFile],
+    unsound: frozenset[str],
 ) -> Iterator[Problem]:
     app = App.model_validate(
         {
@@ -102,6 +110,8 @@ def _rendered(
     wanted = desired(app, bundle, agent=AgentBundle(image=_IMAGE_OF_CHECK))
     try:
         for component in wanted.components:
+            if unsound.intersection(component.definition.parameters):
+                continue
             for failed in (*failed_checks(wanted, component), *warnings(wanted, component)):
                 file, _ = bundle.place_of(component.definition, failed.parameter)
                 message = f"the default fails: {failed.message}"
@@ -110,9 +120,9 @@ def _rendered(
     except TemplateFailure as failure:
         yield at_line(failure.file, failure.line, failure.message)
         return
-    failures = list(_files(wanted))
+    failures = list(_files(wanted, unsound))
     yield from failures
-    if failures:
+    if failures or unsound:
         return
     yield from raw_parameters(wanted)
     if not tool_files:
@@ -130,23 +140,28 @@ def _rendered(
             yield from _failover(topology, component.definition, file_of_tools, own)
 
 
-def _files(wanted: DesiredApp) -> Iterator[Problem]:
+def _files(wanted: DesiredApp, unsound: frozenset[str]) -> Iterator[Problem]:
     """Each template by itself, so that a mistake in the first does not hide those of the others."""
     addresses = stand_in_addresses(wanted)
     for component in wanted.components:
+        if unsound.intersection(component.definition.parameters):
+            continue
         for node in dict.fromkeys((component.nodes[0], component.nodes[-1])):
             for bootstrap in (component.bootstrap_node, None):
                 context = template_context(wanted, component, node, addresses=addresses, bootstrap=bootstrap)
                 for file in component.definition.files:
+                    if file.template in unsound:
+                        continue
                     try:
                         wanted.bundle.templates.render(file.template, context)
                     except TemplateFailure as failure:
+                        if failure.file in unsound:  # it is included
+                            continue
                         yield at_line(failure.file, failure.line, failure.message)
 
 
 def _tools(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
-    roles = [role.name for role in definition.roles]
-    yield from _too_long(file, tools)
+    """Those that are left where ``only`` does not hold; of what the file does not have at all it is told before."""
     yield from _long(file, tools)
     yield from _bootstrap(file, tools)
     yield from _out_of_place(file, tools)
@@ -155,12 +170,13 @@ def _tools(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, 
         message = f"tool '{there[0]}' is there without '{missing[0]}'"
         advice = "write both, or neither for an engine that holds one password only"
         yield file.problem(("tools", there[0]), f"{message}; {advice}")
-    if ToolName.READY not in tools:
-        yield file.problem(("tools",), "tool 'ready' is missing; without it nobody knows when a node serves")
-    if roles and ToolName.GET_ROLE not in tools:
-        yield file.problem(("tools",), f"tool 'getRole' is missing, but roles are declared ({listing(roles)})")
-    if ToolName.GET_ROLE in tools and "role" not in results(tools[ToolName.GET_ROLE]):
-        yield file.problem(("tools", "getRole"), "tool 'getRole' has no result 'role'; write result: {role: …}")
+    written = file.names("tools")
+    if ToolName.READY not in tools and ToolName.READY in written:
+        yield file.problem(("tools", ToolName.READY, "only"), "without 'ready' nobody knows when a node serves")
+    if definition.roles and ToolName.GET_ROLE not in tools and ToolName.GET_ROLE in written:
+        roles = listing(role.name for role in definition.roles)
+        message = f"tool 'getRole' is missing, but roles are declared ({roles})"
+        yield file.problem(("tools", ToolName.GET_ROLE, "only"), message)
 
 
 def _reload(
@@ -181,20 +197,6 @@ def _reload(
             "beforeRestart: true to run this tool also where a restart follows, or false where the start reads them all"
         )
         yield file.problem(("tools", ToolName.RELOAD_CONFIG), message)
-
-
-def results(tool: Tool) -> set[str]:
-    """The names of what it gives, where it names them."""
-    return {str(name) for name in tool.result} if isinstance(tool.result, Mapping) else set()
-
-
-def _too_long(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
-    """What the platform would cut off in the middle."""
-    for name, tool in tools.items():
-        most = LONGEST.get(name)
-        if most is not None and tool.timeout > most:
-            message = f"tool {name!r} may take {tool.timeout:g} s, but the platform waits for it for {most:g} s"
-            yield file.problem(("tools", name, "timeout"), f"{message}; give it a timeout of at most {most:g}")
 
 
 def _long(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
@@ -233,19 +235,10 @@ def _out_of_place(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem
                 yield file.problem(("tools", name, field), f"this field is of {listing(of)} only; leave it out")
 
 
-_FAILOVER_TOOLS = (ToolName.FENCE, ToolName.UNFENCE, ToolName.DETACH, ToolName.FAILOVER, ToolName.FOLLOW)
-
-
 def _failover(
     topology: Topology, definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, Tool]
 ) -> Iterator[Problem]:
-    """What the platform needs to replace a lost primary."""
-    if not any(role.writable and role.exclusive for role in definition.roles):
-        return
-    missing = [name for name in _FAILOVER_TOOLS if name not in tools]
-    if missing:
+    missing = [name for name in FAILOVER_TOOLS if name not in tools and name in file.names("tools")]
+    if missing and takes_over(definition):
         message = f"topology {topology.name!r} has failover: platform, but these tools are missing: {listing(missing)}"
         yield file.problem(("tools",), message)
-    if ToolName.GET_ROLE in tools and "position" not in results(tools[ToolName.GET_ROLE]):
-        message = "tool 'getRole' has no result 'position', by which failover: platform chooses who takes over"
-        yield file.problem(("tools", "getRole"), message)

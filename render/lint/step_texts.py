@@ -32,7 +32,7 @@ def written_in(step: Step) -> Iterator[tuple[str, bool]]:
     for bare in (step.when, step.expect, step.until, step.for_each, step.first_of):
         if bare is not None:
             yield bare, True
-    given = step.model_dump(include={"at", "with_", "args", *ACTIONS} - {"call", "steps"})
+    given = step.model_dump(include={"at", "otherwise", "with_", "args", *ACTIONS} - {"call", "steps"})
     yield from ((text, False) for text in strings(given))
 
 

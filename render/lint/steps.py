@@ -13,6 +13,10 @@ from language.expressions import ENVIRONMENT
 from language.patterns import pattern as bounded_pattern
 from language.quoting import QUOTINGS
 from render.lint.expressions import LONGEST_PATTERN, Read, Remark, fields, read, unquoted, words
+from render.lint.meaning.conditions import condition, holding, reads, there
+from render.lint.meaning.constants import Words, impossible
+from render.lint.meaning.scope import Branch, Scope, joined
+from render.lint.meaning.unbraced import meant_as_expression
 from render.lint.names import Shape
 from render.lint.sql import wrong_statements
 from render.lint.step_texts import flat, names_of, strings, surely, written_in
@@ -25,32 +29,22 @@ _SECRETS = ("secret", "alsoValid")
 _QUOTINGS = ", ".join(name for name in QUOTINGS if name != "raw")
 
 
-@dataclass(frozen=True)
-class Scope:
-    """``found``: what steps have named by now. ``arg``: what ``arg`` has; None for anything, empty for nothing."""
-
-    found: frozenset[str] = frozenset()
-    arg: Shape = None
-    what: str = ""
-    """The tool or the sequence, for sentences."""
-    item: bool = False
-    at: bool = False
-    secrets: bool = False
-
-    def knows(self, *names: str) -> Scope:
-        return replace(self, found=self.found | set(names))
+def _fails(steps: Iterable[Step]) -> bool:
+    """Whether the tool never gets past them."""
+    return any(step.fail is not None and not step.optional and not step.on_failure for step in steps)
 
 
 @dataclass
 class Walk:
     """``known``: what the platform gives. ``arguments``: by tool, what ``arg`` has in it. ``any_text``: parameters
-    that may be any text. ``roles``: declared."""
+    that may be any text. ``roles``: declared. ``words``: what a name can be."""
 
     file: ToolFile
     known: Mapping[str, Shape]
     arguments: Mapping[str, Shape]
     any_text: frozenset[str] = frozenset()
     roles: tuple[str, ...] = ()
+    words: Words = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     _asked: dict[str, set[str]] = field(default_factory=dict)
     """By section, the names of it that something uses."""
@@ -79,7 +73,7 @@ class Walk:
             after = self._steps(
                 sequence.steps, ("sequences", name, "steps"), Scope(arg=arguments, what=f"sequence {name}")
             )
-            self._texts(sequence.result, ("sequences", name, "result"), after)
+            self._texts(sequence.result, ("sequences", name, "result"), after, value=True)
         for name, tool in box.tools.items():
             self._tool(name, tool)
         self._unused()
@@ -137,7 +131,7 @@ class Walk:
             if tool.undo.tool in self.file.box.tools or tool.undo.tool not in self.file.names("tools"):
                 self._undo(undo_problem(name, self.file.box.tools), (*at, "undo", "tool"), tool.undo.tool)
         after = self._steps(tool.steps, (*at, "steps"), scope)
-        self._texts(tool.result, (*at, "result"), after)
+        self._texts(tool.result, (*at, "result"), after, value=True)
         self._long(tool, at, scope)
         if name in (ToolName.GET_ROLE, ToolName.PRE_START) and isinstance(tool.result, Mapping):
             self._role(tool.result.get("role"), (*at, "result", "role"))
@@ -199,8 +193,19 @@ class Walk:
         return scope
 
     def _step(self, step: Step, at: Path, scope: Scope) -> Scope:
-        self._bare(step.when, (*at, "when"), scope)
-        after_else = self._steps(step.else_, (*at, "else"), scope)
+        asked = self._bare(step.when, (*at, "when"), scope)
+        holds, fails = holding(asked), holding(asked, positive=False)
+        other = self._steps(step.else_, (*at, "else"), scope.where(fails))
+        carried_out = self._carried_out(step, at, scope.where(holds))
+        if step.when is None:
+            return replace(carried_out, holds=scope.holds | carried_out.holds)
+        return joined(
+            scope,
+            Branch(carried_out, holds, step.when, ends=_fails([step])),
+            Branch(other, fails, f"not ({step.when})", ends=_fails(step.else_)),
+        )
+
+    def _carried_out(self, step: Step, at: Path, scope: Scope) -> Scope:
         self._bare(step.for_each, (*at, "forEach"), scope)
         self._bare(step.first_of, (*at, "firstOf"), scope)
         loops = step.for_each is not None or step.first_of is not None
@@ -208,12 +213,16 @@ class Walk:
         inner = self._action(step, at, inner).knows(*step.as_)
         self._bare(step.expect, (*at, "expect"), inner)
         self._bare(step.until, (*at, "until"), inner)
+        if step.otherwise is not None:
+            self._text(step.otherwise, (*at, "otherwise"), inner, value=True)
+        if step.error is not None:
+            self._pattern(step.error, (*at, "error"))
         after = replace(inner, item=scope.item or step.first_of is not None)
         if step.into is not None:
             after = after.knows(step.into)
         if step.optional or step.on_failure:
             after = self._steps(step.on_failure, (*at, "onFailure"), after.knows("error"))
-        return after.knows(*after_else.found)
+        return after
 
     def _action(self, step: Step, at: Path, scope: Scope) -> Scope:
         open_scope = replace(scope, secrets=True)
@@ -229,13 +238,7 @@ class Walk:
         if step.tcp is not None:
             self._text(step.tcp.send, (*at, "tcp", "send"), open_scope, sent=True)
             if step.tcp.end is not None:
-                try:
-                    bounded_pattern(step.tcp.end)
-                except ValueError as error:
-                    self._say((*at, "tcp", "end"), str(error))
-            if step.tcp.end is not None and len(step.tcp.end) > LONGEST_PATTERN:
-                message = f"a regular expression of {len(step.tcp.end)} characters; {LONGEST_PATTERN} is the most"
-                self._say((*at, "tcp", "end"), f"{message} that one can read", warns=True)
+                self._pattern(step.tcp.end, (*at, "tcp", "end"))
         if step.http is not None:
             self._text(step.http.path, (*at, "http", "path"), scope)
             self._texts(step.http.headers, (*at, "http", "headers"), open_scope)
@@ -249,7 +252,7 @@ class Walk:
             self._text(step.write.content, (*at, "write", "content"), open_scope, sent=True)
         for name, written in (step.set or {}).items():
             self._own_name((*at, "set", name), name)
-            self._texts(written, (*at, "set", name), scope)
+            self._texts(written, (*at, "set", name), scope, value=True)
             scope = scope.knows(name)
         self._texts(step.fail, (*at, "fail"), scope)
         if step.call is not None:
@@ -259,6 +262,15 @@ class Walk:
         for number, name in enumerate([*step.as_, *([step.into] if step.into else [])]):
             self._own_name((*at, "as" if number < len(step.as_) else "into"), name)
         return scope
+
+    def _pattern(self, written: str, at: Path) -> None:
+        try:
+            bounded_pattern(written)
+        except ValueError as error:
+            self._say(at, str(error))
+        if len(written) > LONGEST_PATTERN:
+            message = f"a regular expression of {len(written)} characters; {LONGEST_PATTERN} is the most"
+            self._say(at, f"{message} that one can read", warns=True)
 
     def _own_name(self, at: Path, name: str) -> None:
         if name in self.known or name in ("arg", "item"):
@@ -270,7 +282,7 @@ class Walk:
 
     def _connects(self, step: Step, at: Path, scope: Scope) -> None:
         kind = next((name for name in CONNECTED if getattr(step, name) is not None), None)
-        self._texts(step.at, (*at, "at"), scope)
+        self._texts(step.at, (*at, "at"), scope, value=True)
         connections = self.file.box.connections
         if kind is None:
             for name, given in (("to", step.to), ("at", step.at)):
@@ -301,7 +313,7 @@ class Walk:
             self._say((*at, "at"), f"connection {name!r} has a fixed address, so this would ask the same node{hint}")
 
     def _call(self, step: Step, name: str, at: Path, scope: Scope) -> None:
-        self._texts(step.with_, (*at, "with"), scope)
+        self._texts(step.with_, (*at, "with"), scope, value=True)
         self._asked.setdefault("sequences", set()).add(name)
         sequence = self.file.box.sequences.get(name)
         if sequence is None:
@@ -333,22 +345,26 @@ class Walk:
 
     # Expressions
 
-    def _bare(self, written: str | None, at: Path, scope: Scope) -> None:
-        if written is not None:
-            self._expression(written, at, scope, bare=True)
+    def _bare(self, written: str | None, at: Path, scope: Scope) -> nodes.Node | None:
+        """What was read, where it can be."""
+        return condition(self._expression(written, at, scope, bare=True).tree) if written is not None else None
 
-    def _texts(self, written: Any, at: Path, scope: Scope) -> None:
+    def _texts(self, written: Any, at: Path, scope: Scope, *, value: bool = False) -> None:
+        """``value``: an expression is what mostly stands there."""
         if isinstance(written, str):
-            self._text(written, at, scope)
+            self._text(written, at, scope, value=value)
         elif isinstance(written, Mapping):
             for key, each in written.items():
-                self._texts(each, (*at, str(key)), scope)
+                self._texts(each, (*at, str(key)), scope, value=value)
         elif isinstance(written, list | tuple):
             for number, each in enumerate(written):
-                self._texts(each, (*at, number), scope)
+                self._texts(each, (*at, number), scope, value=value)
 
-    def _text(self, written: str, at: Path, scope: Scope, *, sent: bool = False) -> None:
+    def _text(self, written: str, at: Path, scope: Scope, *, sent: bool = False, value: bool = False) -> None:
         """``sent``: an engine, or the reader of a file, takes it apart."""
+        if written not in self.roles and self._meant(written, scope, value=value):
+            advice = f'write "{{{{ {written} }}}}", or "{{{{ {written!r} }}}}" for the letters themselves'
+            self._say(at, f"is a text, not the value of {written}, which is known here; {advice}")
         found = self._expression(written, at, scope, bare=False)
         if not sent or found.tree is None:
             return
@@ -362,6 +378,11 @@ class Walk:
                 word=chain[1],
             )
 
+    def _meant(self, written: str, scope: Scope, *, value: bool) -> bool:
+        steps = scope.found | set(self._vars) | ({"item"} if scope.item else set())
+        steps |= {"arg"} if scope.arg is None or scope.arg else set()
+        return meant_as_expression(written, steps, set(self.known), value=value)
+
     def _somebodys_own(self, chain: list[str]) -> bool:
         return len(chain) > 1 and (chain[0] in _SECRETS or (chain[0] == "config" and chain[1] in self.any_text))
 
@@ -374,6 +395,30 @@ class Walk:
         self._remarks(at, fields(found.tree, frozenset(local - {"arg"} if not scope.arg else local), seen))
         for name in sorted(local):
             self._name(name, at, scope)
+        self._sometimes(found.tree, at, scope)
+        return found
+
+    def _sometimes(self, tree: nodes.Template, at: Path, scope: Scope) -> None:
+        """Names that a step before may have left out."""
+        for name, var in (self._read_names(tree, scope) if scope.sometimes else {}).items():
+            written = " or ".join(dict.fromkeys(each.written for each in scope.sometimes[name]))
+            said = f"vars.{var} asks for {name!r}, which" if var else f"{name!r}"
+            advice = f"ask {name} is defined first, write {name} | default(…), or set it in else"
+            self._say(at, f"{said} is there only where this holds: {written}; {advice}", word=var or name)
+
+    def _read_names(self, tree: nodes.Template, scope: Scope) -> dict[str, str]:
+        """Those that may be missing, each with the var by which it is read, or nothing."""
+        found: dict[str, str] = {}
+        todo, seen = [(tree, scope.holds, "")], set[str]()
+        while todo:
+            current, holds, var = todo.pop()
+            for name, held in reads(current, holds):
+                inner = self._vars[name].tree if name in self._vars else None
+                if inner is not None and name not in seen:
+                    seen.add(name)
+                    todo.append((inner, held, var or name))
+                elif name not in self._vars and not there(name, held, scope.sometimes):
+                    found.setdefault(name, var)
         return found
 
     def _name(self, name: str, at: Path, scope: Scope) -> None:
@@ -437,6 +482,8 @@ class Walk:
     def _read(self, at: Path, written: str, *, bare: bool) -> Read:
         found = read(ENVIRONMENT, written, bare=bare)
         self._remarks(at, found.remarks)
+        if found.tree is not None:
+            self._remarks(at, impossible(found.tree, self.words))
         if found.tree is not None and any(not isinstance(part, nodes.Output) for part in found.tree.body):
             self._say(
                 at, "only expressions in {{ }} may stand here, no statements; use when, else and forEach of steps"

@@ -7,13 +7,25 @@ an App can hold (``render.plugin.parameters`` refuses them), and the agent puts 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, NoReturn
 
 import jinja2
 
 OPEN, CLOSE = "\ue000", "\ue001"
 NAME = "atStart"
+_WHOLE = frozenset({"default", "d", "first", "join", "last", "list", "raw", "string", "trim"})
+"""Filters that leave a text as it is."""
+
+
+_WRITTEN = re.compile(f"{OPEN}([^{CLOSE}]*){CLOSE}")
+
+
+def shown(text: str) -> str:
+    """A rendered file for people to read: with the expressions that the agent will put in, and not their signs."""
+    return _WRITTEN.sub(lambda found: f"{{{{ {NAME}.{found.group(1)} }}}}", text)
 
 
 class AtStart:
@@ -30,9 +42,13 @@ class AtStart:
     def __getitem__(self, name: str) -> AtStart:
         return AtStart(f"{self._expression}[{name!r}]")
 
-    def filtered(self, name: str, *arguments: Any) -> AtStart:
-        given = f"({', '.join(map(repr, arguments))})" if arguments else ""
-        return AtStart(f"{self._expression} | {name}{given}")
+    def filtered(self, name: str, *arguments: Any, **named: Any) -> AtStart:
+        given = ", ".join([*map(repr, arguments), *(f"{key}={value!r}" for key, value in named.items())])
+        return AtStart(f"{self._expression} | {name}{f'({given})' if given else ''}")
+
+    def __repr__(self) -> str:
+        """As it stands among the arguments of another's filter."""
+        return f"({self._expression})"
 
     def __str__(self) -> str:
         return f"{OPEN}{self._expression}{CLOSE}"
@@ -47,10 +63,38 @@ class AtStart:
     __hash__ = None  # type: ignore[assignment]
 
 
-def deferring(name: str, own: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, which the agent calls where its value is known only there."""
+def deferring(name: str, own: Callable[..., Any], *, known: bool) -> Callable[..., Any]:
+    """The filter, which the agent calls where its value is known only there. ``known``: the agent has it too."""
+    at = 0 if getattr(own, "jinja_pass_arg", None) is None else 1
 
-    def either(value: Any, *arguments: Any) -> Any:
-        return value.filtered(name, *arguments) if isinstance(value, AtStart) else own(value, *arguments)
+    @wraps(own)  # which also keeps what Jinja2 notes on a filter: that it is given the environment
+    def either(*arguments: Any, **named: Any) -> Any:
+        value = arguments[at]
+        if isinstance(value, str) and OPEN in value and name not in _WHOLE:
+            raise jinja2.TemplateRuntimeError(
+                f"{name} would change the text of {NAME} itself, not its value; apply it to each part by itself: "
+                f"{{{{ {NAME}.… | {name} }}}}"
+            )
+        if not isinstance(value, AtStart):
+            return own(*arguments, **named)
+        if not known:
+            raise jinja2.TemplateRuntimeError(
+                f"{NAME}.… | {name}: the agents, which evaluate it, have no filter {name!r}; docs/plugin-reference.md "
+                "lists those that they have"
+            )
+        return value.filtered(name, *arguments[at + 1 :], **named)
+
+    return either
+
+
+def undecided(own: Callable[..., Any]) -> Callable[..., Any]:
+    """The test, which cannot be made of what is known only as the engine starts."""
+    at = 0 if getattr(own, "jinja_pass_arg", None) is None else 1
+
+    @wraps(own)
+    def either(*arguments: Any, **named: Any) -> Any:
+        if isinstance(arguments[at], AtStart):
+            return bool(arguments[at])  # which says so
+        return own(*arguments, **named)
 
     return either

@@ -18,7 +18,15 @@ import jsonschema
 import yaml
 
 from api.names import API_GROUP, LABEL_PLUGIN, LABEL_PLUGIN_VERSION, MANAGED_BY
-from api.plugin import ComponentDefinition, Parameter, Plugin, Topology, TopologyComponent
+from api.plugin import (
+    WITHOUT_REFERENCES,
+    ComponentDefinition,
+    Parameter,
+    Plugin,
+    Topology,
+    TopologyComponent,
+    references,
+)
 from render.plugin.extension import ExtensionError, extended_folder, merged_definition, put_together
 from render.plugin.parameters import control_characters, foreign_reference, schema_errors
 from render.plugin.problems import Problem, at_line, field_path, in_file, near, read_model
@@ -133,10 +141,14 @@ def read_files(files: Mapping[str, str], origin: str = "") -> Reading:
     document, problems = parsed_yaml(DEFINITION, files[DEFINITION])
     if problems:
         return Reading(label, None, tuple(problems))
-    plugin, problems = read_model(Plugin, document, DEFINITION, files[DEFINITION])
+    text = files[DEFINITION]
+    plugin, problems = read_model(Plugin, document, DEFINITION, text, context=WITHOUT_REFERENCES)
     if plugin is None:
         return Reading(label, None, tuple(problems))
     label = f"{plugin.metadata.name} {plugin.metadata.version}"
+    problems += [
+        in_file(DEFINITION, text, ("spec", *at), said, word=word) for at, word, said in references(plugin.spec)
+    ]
     problems += [*_taken_version(plugin.metadata.version, files), *_undeclared_files(plugin, files)]
     parameters: dict[str, Mapping[str, Parameter]] = {}
     for component in plugin.spec.components:
@@ -356,7 +368,8 @@ def _parse_parameters(file: str, text: str) -> tuple[dict[str, Parameter], list[
             jsonschema.Draft202012Validator.check_schema(parameter.schema_)
         except jsonschema.SchemaError as error:
             at = (name, "schema", *error.absolute_path)
-            problems.append(in_file(file, text, at, f"is not JSON Schema: {error.message}"))
+            message = f"is not JSON Schema: {error.message}{_reason(error)}"
+            problems.append(in_file(file, text, at, message))
             parameters[name] = parameter.model_copy(update={"schema_": {"enum": []}, "default": None})
             continue
         if reference := foreign_reference(parameter.schema_):
@@ -367,3 +380,14 @@ def _parse_parameters(file: str, text: str) -> tuple[dict[str, Parameter], list[
             said = [*schema_errors(parameter.schema_, parameter.default), control_characters(parameter.default)]
             problems += [in_file(file, text, (name, "default"), each) for each in said if each]
     return parameters, problems
+
+
+def _reason(error: jsonschema.SchemaError) -> str:
+    """Why a pattern is none; the schema of schemas only says that it is none."""
+    if error.validator != "format" or error.validator_value != "regex":
+        return ""
+    try:
+        re.compile(str(error.instance))
+    except re.error as wrong:
+        return f": {wrong}"
+    return ""

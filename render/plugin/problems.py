@@ -98,14 +98,14 @@ Read = TypeVar("Read", bound=BaseModel)
 
 
 def read_model(
-    model: type[Read], document: object, file: str, text: str, within: Iterable[str] = ()
+    model: type[Read], document: object, file: str, text: str, within: Iterable[str] = (), *, context: str | None = None
 ) -> tuple[Read | None, list[Problem]]:
     """The model, and all that is wrong with it. Where something is, the model is what the rest gives without it, so
     that one mistake does not hide the others; None where nothing can be made of it."""
     base, problems, left = tuple(within), dict[Problem, None](), document
     for _ in range(_ROUNDS):
         try:
-            return model.model_validate(left), list(problems)
+            return model.model_validate(left, context=context), list(problems)
         except ValidationError as error:
             if left is document:
                 problems = dict.fromkeys(from_pydantic(error, file, text, base))

@@ -13,10 +13,11 @@ from typing import Any
 
 import jinja2
 
+from language.expressions import ENVIRONMENT as AGENT
 from language.filters import FILTERS, TESTS
 from language.quoting import QUOTINGS
-from language.sandbox import Sandbox, bounded_range
-from render.plugin.at_start import NAME, AtStart, deferring
+from language.sandbox import Sandbox, bounded_range, bounded_work
+from render.plugin.at_start import NAME, AtStart, deferring, undecided
 from render.plugin.byte_sizes import in_bytes
 
 OUTPUT_LIMIT = 512 * 1024
@@ -56,10 +57,13 @@ class Templates:
         self.loaded: set[str] = set()
         """Files that were rendered, included or imported so far."""
         self._environment = Sandbox(loader=jinja2.FunctionLoader(self._load), trim_blocks=True, lstrip_blocks=True)
-        self._environment.tests |= dict(TESTS)
+        tests: dict[str, Any] = {**self._environment.tests, **TESTS}
+        self._environment.tests = {name: undecided(each) for name, each in tests.items()}
         own = {**FILTERS, **{name: _of_text(quoting) for name, quoting in QUOTINGS.items() if name != "json"}}
-        self._environment.filters |= {name: deferring(name, each) for name, each in own.items()}
-        self._environment.filters |= {"yesno": _yesno, "bytes": in_bytes}
+        filters = {**self._environment.filters, **own, "yesno": _yesno, "bytes": in_bytes}
+        self._environment.filters = {
+            name: deferring(name, each, known=name in AGENT.filters) for name, each in filters.items()
+        }
         self._environment.globals[NAME] = AtStart()
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
@@ -72,6 +76,7 @@ class Templates:
         """For whoever reads a template without rendering it."""
         return self._environment
 
+    @bounded_work()
     def render(self, file: str, context: Mapping[str, Any]) -> str:
         """The rendered text of ``file``. Raises TemplateFailure."""
         try:
@@ -94,6 +99,7 @@ class Templates:
             name, line = self._place(error, file)
             raise TemplateFailure(self._plugin, name, line, _sentence(error)) from error
 
+    @bounded_work()
     def evaluate(self, expression: str, file: str, line: int, context: Mapping[str, Any]) -> Any:
         """The value of an expression that stands at ``line`` of ``file``. Raises TemplateFailure."""
         try:
@@ -103,6 +109,7 @@ class Templates:
         except Exception as error:
             raise TemplateFailure(self._plugin, file, line, f"expression {expression!r}: {_sentence(error)}") from error
 
+    @bounded_work()
     def phrase(self, text: str, file: str, line: int, context: Mapping[str, Any]) -> str:
         """A text with ``{{ }}`` in it that stands at ``line`` of ``file``. Raises TemplateFailure."""
         try:

@@ -81,12 +81,13 @@ class Marks:
         if node is None:
             return self.place(path)
         start, end = node.start_mark.index, node.end_mark.index
-        found = list(_words(self.text[start:end], word))
+        found = list(words_in(self.text[start:end], word))
         at = start + found[min(number, len(found) - 1)] if found else start
         return Place(self.text.count("\n", 0, at) + 1, at - self.text.rfind("\n", 0, at))
 
 
-def _words(text: str, word: str) -> Iterator[int]:
+def words_in(text: str, word: str) -> Iterator[int]:
+    """Where ``word`` begins in the text, and not where it is a part of another."""
     edges = [r"(?<![\w])" if word[:1].isalnum() else "", r"(?![\w])" if word[-1:].isalnum() else ""]
     yield from (found.start() for found in re.finditer(edges[0] + re.escape(word) + edges[1], text))
 

@@ -86,7 +86,8 @@ ACTION = {
 }  # fmt: skip
 MODIFIERS = {
     "name": "a", "when": "b", "to": "me", "at": "c", "reply": ["table"], "refusals": "value", "as": ["d", "e"],
-    "expect": "g", "until": "h", "every": 0.25, "within": 9.0, "optional": True, "timeout": 3.0,
+    "expect": "g", "until": "h", "otherwise": "i", "error": "j",
+    "every": 0.25, "within": 9.0, "optional": True, "timeout": 3.0,
     "else": [{"fail": "other"}], "onFailure": [{"fail": "third"}], "asks": True,
 }  # fmt: skip
 STEPS = [

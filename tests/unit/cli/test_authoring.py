@@ -172,7 +172,7 @@ def test_waits_take_no_time(kiosk: Path) -> None:
 @pytest.mark.parametrize(
     ("case", "said"),
     [
-        (WELL.replace("tool: getRole", "tool: getRoll"), "kiosk.yaml:4:3: tests[0].tool: topology pair and runtime"),
+        (WELL.replace("tool: getRole", "tool: getRoll"), "kiosk.yaml:4:3: tests[0].tool: the plugin has no tool"),
         (WELL.replace("tool:", "tols:"), "kiosk.yaml:4:3: tests[0].tols: this field does not exist"),
         (
             WELL.replace("resp: [INFO, replication], ", ""),
@@ -265,3 +265,15 @@ def test_render_against_another_version_shows_what_differs(kiosk: Path) -> None:
     assert result.exit_code == 4
     assert result.stdout.count("+    places 4") == 2
     assert f"--- ConfigMap example-kiosk-nodes-0 ({other})" in result.stdout
+
+
+def test_rendered_objects_are_json_for_programs_and_readable_for_people(kiosk: Path) -> None:
+    result = runner.invoke(app, ["plugin", "render", str(kiosk), "-o", "json"])
+    assert result.exit_code == 0, result.output
+    objects = json.loads(result.output)
+    assert {"ConfigMap", "Deployment"} <= {each["kind"] for each in objects}
+    for form in ("json", "yaml", "diff"):
+        shown = runner.invoke(app, ["plugin", "render", str(kiosk), "-o", form]).output
+        assert "{{ atStart.secret.password | quoted }}" in shown
+        assert not {"\ue000", "\ue001", "\\ue000"} & set(shown)
+        assert "ue000" not in shown

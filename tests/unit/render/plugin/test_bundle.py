@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from render.check.successor import check_successor, shared_runtime_versions
-from render.lint.plugin import lint
+from render.lint.plugin import errors, lint
 from render.plugin.bundle import PluginRefused, digest_of, from_config_maps, from_files, load_folder, to_config_maps
 from tests.unit.render.support import DEFINITION, FILES, TOOLS, WATCH, shelf, with_tools
 from tests.unit.render.support import found_by_lint as found
@@ -80,7 +80,7 @@ def test_refusals_name_file_and_field() -> None:
 
 
 def test_a_good_plugin_passes_the_check() -> None:
-    assert lint(FILES) == []
+    assert errors(lint(FILES)) == []
 
 
 def test_the_check_finds_what_an_app_would_run_into() -> None:
@@ -96,7 +96,7 @@ def test_the_check_finds_what_an_app_would_run_into() -> None:
     assert "2 is not in 3 to 99" in found(plugin_yaml=text.replace("minimum: 2", "minimum: 3"))
     half = with_tools("acceptCredentials: {steps: [{set: {a: b}}]}\n")
     assert "'acceptCredentials' is there without 'retireCredentials'" in found(tools_yaml=half)
-    assert [each.file for each in lint({**FILES, "litter.j2": ""})] == ["litter.j2"]
+    assert [each.file for each in errors(lint({**FILES, "litter.j2": ""}))] == ["litter.j2"]
 
 
 def undone_by(tool: str, more: str = "unfence: {steps: [{set: {x: y}}]}\n") -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from render.lint.plugin import lint
+from render.lint.plugin import errors, lint
 from render.plugin.bundle import PluginRefused, folder_files, load_folder
 from render.plugin.extension import merged
 from tests.unit.render.support import FILES
@@ -60,7 +60,7 @@ def test_what_is_installed_is_whole(plugins: Path) -> None:
     files = folder_files(plugins / "ledge")
     assert "extends: shelf" not in files["plugin.yaml"]
     assert {"tools.yaml", "ledge.yaml", "watch.yaml", "shelf.conf.j2"} <= set(files)
-    assert lint(files) == []
+    assert errors(lint(files)) == []
 
 
 def test_a_file_of_the_other_that_nothing_names_any_more_is_left_out(plugins: Path) -> None:

@@ -1,0 +1,1 @@
+"""What reads well, and yet cannot be what its author meant."""
