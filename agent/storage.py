@@ -59,6 +59,19 @@ def remove_leftovers(directory: Path, names: Iterable[str] | None = None) -> Non
                     path.unlink()
 
 
+def remove_tree(directory: Path) -> None:
+    """Links are removed, and not what they lead to; a folder that is not there is none. shutil is not in the agents'
+    bundle. Raises OSError."""
+    for folder, directories, files in os.walk(directory, topdown=False):
+        for name in files:
+            os.unlink(os.path.join(folder, name))
+        for name in directories:
+            path = os.path.join(folder, name)
+            (os.unlink if os.path.islink(path) else os.rmdir)(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(directory)
+
+
 def write_if_changed(path: Path, content: bytes, mode: int = 0o640) -> bool:
     """True where something was written."""
     try:

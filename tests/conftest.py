@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from tests.support.guardian import Guardian
 
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 _guardian = pytest.StashKey[Guardian]()
 
 

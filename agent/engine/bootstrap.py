@@ -19,7 +19,7 @@ from typing import Any
 from agent.document import NodeDocument
 from agent.record import has_record
 from agent.settings import Settings
-from agent.storage import write_atomically
+from agent.storage import remove_tree, write_atomically
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 
@@ -81,20 +81,9 @@ def _holds_something(directory: Path) -> bool:
 
 def _make_empty(directory: Path) -> None:
     if directory.exists():
-        _remove(directory)
+        remove_tree(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(mode=0o700)
-
-
-def _remove(directory: Path) -> None:
-    """Links are removed, and not what they lead to. shutil is not in the agents' bundle."""
-    for folder, directories, files in os.walk(directory, topdown=False):
-        for name in files:
-            os.unlink(os.path.join(folder, name))
-        for name in directories:
-            path = os.path.join(folder, name)
-            (os.unlink if os.path.islink(path) else os.rmdir)(path)
-    os.rmdir(directory)
 
 
 def _put_in_place(trial: Path, directory: Path, settings: Settings) -> None:

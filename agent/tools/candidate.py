@@ -8,8 +8,8 @@ meanwhile leaves them; the next check removes them first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from agent.nodefiles import filled, node_names, start_names
 from agent.process.preparation import FOUND_FILE
 from agent.record import read_record
 from agent.settings import PathRefusedError
-from agent.storage import write_atomically
+from agent.storage import remove_tree, write_atomically
 from agent.tooling.failure import ToolError
 from agent.tooling.interpreter import Interpreter
 from language.expressions import ExpressionError
@@ -52,7 +52,7 @@ class CandidateCheck:
         except OSError as error:
             raise NotAskedError(f"the files cannot be written beside those in effect: {error}") from error
         finally:
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+            await asyncio.to_thread(self._clear)
         return ""
 
     def _found(self) -> dict[str, str]:
@@ -63,9 +63,13 @@ class CandidateCheck:
             raise NotAskedError("the engine was never started in this Pod, so its files cannot be filled in") from error
         return found
 
+    def _clear(self) -> None:
+        with contextlib.suppress(OSError):
+            remove_tree(self._folder)
+
     def _write(self, candidate: Bundle, names: Mapping[str, Any]) -> dict[str, str]:
         """By the path of each file, where the new one lies. Not those that are written once: what is there stays."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._clear()
         self._folder.mkdir(mode=0o700)
         places: dict[str, str] = {}
         for file, content in filled(candidate, names, self._interpreter.secrets):

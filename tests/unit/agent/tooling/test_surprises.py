@@ -93,7 +93,13 @@ async def test_a_node_that_cannot_be_asked_is_not_told_as_ready(interpreter: Int
     told = SimpleNamespace(listen=lambda _: None, share=lambda _: None, problem="", fenced=False)
     checks = SimpleNamespace(
         listen=lambda _: None,
-        found=SimpleNamespace(writes=Writes.UNSPECIFIED, refusal="", credentials_refused=False, credentials_changed=""),
+        found=SimpleNamespace(
+            writes=Writes.UNSPECIFIED,
+            refusal="",
+            credentials_refused=False,
+            credentials_changed="",
+            stop_refused=False,
+        ),
     )
     board = SimpleNamespace(status=Status(state=State.RUNNING))
     documents = SimpleNamespace(effective=_surprise)

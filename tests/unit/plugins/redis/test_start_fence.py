@@ -152,7 +152,7 @@ async def test_a_majority_of_sentinels_is_enough_though_not_at_once(tmp_path: Pa
             await primary.start()
             async with asked(primary):
                 await until(lambda: _taken(probe), "it takes writes")
-        assert probe.taken[0] - began > 3.9
+        assert probe.taken[0] - began > 2.9, "its uptime is counted in whole seconds"
 
 
 async def test_without_sentinels_it_takes_writes_only_while_all_others_follow_it(tmp_path: Path) -> None:

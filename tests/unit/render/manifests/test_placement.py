@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api.names import LABEL_ROLE, LABEL_STOP
@@ -133,7 +133,6 @@ def test_of_several_groups_the_strictest_counts() -> None:
     assert budgets(of)["books-store"]["maxUnavailable"] == 2
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers(2, 99), st.integers(1, 99))
 def test_of_voters_a_majority_always_stays(nodes: int, most: int) -> None:
     of = voters(nodes, most)

@@ -273,14 +273,14 @@ any_facts = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=300)  # a busy machine is no failure
+@settings(max_examples=300)
 @given(any_facts)
 def test_a_holder_that_is_well_is_never_suspected_whatever_else_is_the_case(known: Facts) -> None:
     known = replace(known, holder=FIRST, last=FIRST, nodes={**known.nodes, FIRST: (WELL,)})
     assert not [f for f in findings(known, NOW) if f.node == FIRST and f.kind in LOST]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(any_facts)
 def test_only_the_last_holder_is_lost_and_only_where_policy_allows(known: Facts) -> None:
     found = findings(known, NOW)
@@ -303,7 +303,7 @@ reports = st.builds(
 failures = st.floats(0, 30)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(reports | failures, max_size=12), reports)
 def test_a_late_report_changes_nothing_of_what_is_known(history: list[Any], late: agent_pb2.RoleReport) -> None:
     seen = Observation()
