@@ -21,9 +21,10 @@ from itertools import combinations
 
 LARGEST = 2**64 - 1
 """Of one number: more than any engine counts."""
-_NUMBERS = re.compile(r"-?\d+( -?\d+)*")
+_NUMBERS = re.compile(r"-?\d{1,20}( -?\d{1,20})*")
 _SOURCE = re.compile(r"[A-Za-z0-9_-]+")
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+_RANGE = re.compile(r"(\d{1,20})(?:-(\d{1,20}))?")
+_TAG = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHOWN = 120
 
 
@@ -171,7 +172,7 @@ def _read(source: str, name: str, word: str, given: str) -> tuple[str, tuple[int
     """A range of ``name``, or, where it is no range, the tag of the ranges that follow."""
     matched = _RANGE.fullmatch(word)
     if matched is None:
-        if not _SOURCE.fullmatch(word):
+        if not _TAG.fullmatch(word):
             raise PositionError(f"{word[:40]!r} in {given[:40]!r} is no range; it has to be FROM-TO")
         return f"{source}:{word.lower()}", None
     low, high = int(matched.group(1)), int(matched.group(2) or matched.group(1))

@@ -50,7 +50,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             (
                 r"(?<!\w)[eE]'(?:[^'\\]|\\.|'')*'",
                 r"'(?:[^']|'')*'",
-                r'(?<!:)"(?:[^"]|"")*"',
+                r'(?:(?<!:)|(?<=::))"(?:[^"]|"")*"',
                 r"--[^\n]*",
                 r"/\*.*?\*/",
                 r"\$(?P<tag>[A-Za-z_]\w*|)\$.*?\$(?P=tag)\$",
@@ -100,6 +100,8 @@ def statement(kind: str, text: str, arguments: Mapping[str, Any]) -> str:
 def _place(found: re.Match[str]) -> Place | None:
     if found["open"]:
         raise ValueError(f"the statement opens {found['open']} and does not close it")
+    if found[0].startswith("/*") and "/*" in found[0][2:]:  # PostgreSQL's nest, MySQL's do not: where it ends differs
+        raise ValueError("a comment of the statement has another in it; remove one")
     name = found["identifier"] or found["value"]
     return Place(name, found["identifier"] is not None) if name else None
 

@@ -286,6 +286,9 @@ class Switchover(RoleMover):
         while True:
             report = await self.platform.agents.role(candidate, timeout=3.0)
             reached = told_position(candidate.node, ToolName.GET_ROLE, report.position)
+            if not position and reached:
+                message = "fence gives no position, so nobody knows whether the candidate has all of its data"
+                raise ApplicationError(f"{message}; nothing was moved")
             if reached.reaches(position):
                 return
             if loop.time() > deadline:

@@ -88,7 +88,9 @@ class LongRun:
             if watched.without >= self.tool.stalls:
                 said = f"{self.node}: {self.name} has made no progress for {duration(self.tool.stalls)}"
                 how = f" at {watched.best:.0f} %" if watched.begun else ", and has not begun"
-                raise permanent(ErrorType.TOOL_STALLED, f"{said}{how}: {watched.said}")
+                cancel = f"mw tool {self.target.app} {self.node} {self.name}.cancel --force"
+                left = f"; the engine may still be at it, and an abort leaves it so: {cancel} ends it"
+                raise permanent(ErrorType.TOOL_STALLED, f"{said}{how}: {watched.said}{left if watched.begun else ''}")
             await self._tell(watched)
             await asyncio.sleep(self._every)
 

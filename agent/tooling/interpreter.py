@@ -374,7 +374,15 @@ def _stands(step: Step, scope: Scope) -> str:
 
 
 def _values(result: Any) -> dict[str, str]:
-    return {str(key): _text(value) for key, value in result.items()} if isinstance(result, Mapping) else {}
+    if not isinstance(result, Mapping):
+        return {}
+    return {str(key): _position(value) if key == "position" else _text(value) for key, value in result.items()}
+
+
+def _position(value: Any) -> str:
+    """A list of which a part is not known says nothing: what is left of it would be another position."""
+    parts = [_text(each) for each in value] if isinstance(value, list | tuple) else [_text(value)]
+    return " ".join(parts) if all(parts) else ""
 
 
 def _text(value: Any) -> str:

@@ -163,7 +163,7 @@ def _files(wanted: DesiredApp, unsound: frozenset[str]) -> Iterator[Problem]:
 def _tools(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
     """Those that are left where ``only`` does not hold; of what the file does not have at all it is told before."""
     yield from _long(file, tools)
-    yield from _bootstrap(file, tools)
+    yield from _bootstrap(definition, file, tools)
     yield from _out_of_place(file, tools)
     there, missing = ([name for name in BOTH if (name in tools) is is_there] for is_there in (True, False))
     if there and missing:
@@ -211,13 +211,24 @@ def _long(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
             yield file.problem(("tools", name, "cancel", "timeout"), f"{message}; at most {LONGEST_CANCEL:g}")
 
 
-def _bootstrap(file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
+def _bootstrap(definition: ComponentDefinition, file: ToolFile, tools: Mapping[str, Tool]) -> Iterator[Problem]:
     for name, tool in tools.items():
         if name == ToolName.BOOTSTRAP and tool.directory is None:
             message = "tool 'bootstrap' has no directory; write where the data are to be, for example directory: data"
             yield file.problem(("tools", name), message)
         if name != ToolName.BOOTSTRAP and tool.directory is not None:
             yield file.problem(("tools", name, "directory"), "is for the tool 'bootstrap' alone; remove it")
+        if name == ToolName.BOOTSTRAP and tool.directory is not None:
+            for place in _made_before(definition):
+                if place.startswith(f"/middleware/{tool.directory}/"):
+                    message = f"{place} is there before 'bootstrap' runs, which begins on an empty directory only"
+                    yield file.problem(("tools", name, "directory"), f"{message}; choose another for one of them")
+
+
+def _made_before(definition: ComponentDefinition) -> Iterator[str]:
+    """What the agent makes in a node's volume before an engine's first start."""
+    yield from (f"/middleware/{each}" for each in definition.process.directories)
+    yield from (file.path for file in definition.files)
 
 
 _ONLY_OF: Mapping[str, tuple[ToolName, ...]] = {

@@ -44,6 +44,10 @@ def encrypted(password: str, challenge: bytes, pem: bytes) -> bytes:
     return pow(int.from_bytes(padded, "big"), exponent, modulus).to_bytes(size, "big")
 
 
+_LONGEST_MODULUS, _LONGEST_EXPONENT = 1025, 5
+"""Bytes: of 8,192 and 32 bits, with the sign's."""
+
+
 def _xor(one: bytes, other: bytes) -> bytes:
     return bytes(left ^ right for left, right in zip(one, other, strict=True))
 
@@ -77,6 +81,8 @@ def _public_key(pem: bytes) -> tuple[int, int]:
         exponent, _ = _element(rest, 0x02)
     except (ValueError, IndexError) as error:
         raise KeyUnusableError("the server gives no RSA key in PEM") from error
+    if len(modulus) > _LONGEST_MODULUS or len(exponent) > _LONGEST_EXPONENT:  # it would keep the agent busy for seconds
+        raise KeyUnusableError("the server's key is larger than any that MySQL makes")
     return int.from_bytes(modulus, "big"), int.from_bytes(exponent, "big")
 
 

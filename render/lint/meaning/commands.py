@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from api.tools import Step
 from render.lint.tool_files import ToolFile
 from render.plugin.problems import Problem
 
-_SHELL = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"})
+_SHELL = frozenset({"|", "||", "&&", ">", ">>", "<", "2>&1", "2>"})
+_SIGNS = frozenset({"|", ">", "<"})
+"""Which may also be the value of an option: ``-F |``."""
 _Path = tuple[str | int, ...]
 
 
@@ -35,8 +38,8 @@ def _steps(file: ToolFile, steps: Iterable[Step], at: _Path) -> Iterator[Problem
         if " " in argv[0].strip() and "{{" not in argv[0]:
             message = f"{argv[0]!r} is taken for the name of a program; write [{', '.join(argv[0].split())}, …]"
             yield file.problem((*here, "run", "argv"), message)
-        for word in argv[1:]:
-            if word in _SHELL:
+        for before, word in pairwise(argv):
+            if word in _SHELL and not (word in _SIGNS and before.startswith("-")):
                 message = f"{word!r} is for a shell, and none reads it: the program gets it as a word"
                 yield file.problem((*here, "run", "argv"), f"{message}; take its output apart by captured or parse")
 

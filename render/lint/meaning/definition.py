@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import PurePath
 
 from render.plugin.bundle import DEFINITION, PluginBundle
 from render.plugin.problems import Problem, in_file, listing, near
@@ -56,11 +57,13 @@ def _unknown(bundle: PluginBundle) -> Iterator[tuple[_At, str]]:
 
 
 def _unwritten(bundle: PluginBundle) -> Iterator[tuple[_At, str]]:
-    """A file that the engine is started with, and that is written under nearly that name."""
+    """A file that the engine is started with, and that is written under nearly that name. Of another kind, such as a
+    pid file, the engine may write itself."""
     for number, component in enumerate(bundle.plugin.spec.components):
         paths = [file.path for file in component.files]
         for position, word in enumerate(component.process.command):
-            hint = near(word, paths) if word.startswith("/middleware/") and word not in paths else ""
+            alike = [path for path in paths if PurePath(path).suffix == PurePath(word).suffix]
+            hint = near(word, alike) if word.startswith("/middleware/") and word not in paths else ""
             if hint and word.rpartition("/")[2] not in [path.rpartition("/")[2] for path in paths]:
                 yield ("components", number, "process", "command", position), f"nothing writes {word}{hint}"
 

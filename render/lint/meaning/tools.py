@@ -71,7 +71,11 @@ READ: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """What the platform reads of each, as ``ToolName`` says it."""
 _NEEDED: Mapping[str, str] = MappingProxyType(
-    {ToolName.GET_VERSION: "version", ToolName.FOLLOWERS: "followers", ToolName.TAKES_WRITES: "writes"}
+    {
+        ToolName.GET_VERSION: "version",
+        ToolName.FOLLOWERS: "followers",
+        ToolName.TAKES_WRITES: "writes",
+    }
 )
 """Without which the tool says nothing. Of ``getRole`` the rendered tools are asked."""
 

@@ -120,6 +120,8 @@ def test_positions_of_two_kinds_do_not_compare() -> None:
     [
         ("0/16B3748", "'0/16B3748' is no position; it has to be a whole number, a list of whole numbers, or a set"),
         ("1.5", "'1.5' is no position"),
+        ("9" * 5000, "is no position"),
+        (f"a:1-{'9' * 5000}", "is no range"),
         (str(2**64), "a number of it is beyond 64 bits"),
         ("a:5-1", "'5-1' in 'a:5-1' is no range"),
         ("a:", "is no range; it has to be FROM-TO"),

@@ -133,8 +133,10 @@ async def test_without_progress_an_operator_decides_and_the_run_is_left_as_it_is
     world.agents.long = [at(10), at(40), at(39, "12 of 30 partitions moved")]
     with pytest.raises(ApplicationError) as stalled:
         await leave(world)
-    message = f"{NODE}: leave has made no progress for 60 s at 40 %: 39 %: 12 of 30 partitions moved"
-    assert (stalled.value.message, stalled.value.type) == (message, ErrorType.TOOL_STALLED)
+    message, _, remedy = stalled.value.message.partition("; ")
+    assert message == f"{NODE}: leave has made no progress for 60 s at 40 %: 39 %: 12 of 30 partitions moved"
+    assert f"{NODE} leave.cancel --force ends it" in remedy
+    assert stalled.value.type == ErrorType.TOOL_STALLED
     assert stalled.value.non_retryable
     assert "leave cancel" not in asked(world)
 

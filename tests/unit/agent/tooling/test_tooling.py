@@ -104,6 +104,15 @@ async def test_a_sequence_sees_its_arguments_and_nothing_of_its_caller(interpret
         await run_steps(interpreter, {"call": "a"}, sequences={"a": {"steps": [{"call": "a"}]}})
 
 
+@pytest.mark.parametrize(("parts", "position"), [("[3, 7]", "3 7"), ("[3, none]", ""), ("[none]", ""), ("none", "")])
+async def test_of_a_position_with_an_unknown_part_nothing_is_known(
+    interpreter: Interpreter, parts: str, position: str
+) -> None:
+    """What was left of it was another position, from which all others had diverged."""
+    outcome = await run_steps(interpreter, {"set": {"x": 1}}, result={"position": f"{{{{ {parts} }}}}"})
+    assert outcome.values == {"position": position}
+
+
 async def test_a_line_protocol_is_read_until_its_end_or_until_the_peer_closes(interpreter: Interpreter) -> None:
     async with answering(INFO=["ro", "le:mas", "ter\r\noff", "set:7\r\n."]) as engine:
         outcome = await run_steps(

@@ -71,6 +71,8 @@ def test_a_var_that_asks_for_what_may_be_missing_is_told_with_the_name() -> None
             "motto {{ config.motto | quoted }}",
             "{% for v in config.values() %}{{ v | json }}{% endfor %}",
         ),
+        ("tools.yaml", "    result: {role:", "    - {run: {argv: [cut, -d, ';', -f, '2', f]}}\n    result: {role:"),
+        ("tools.yaml", "    result: {role:", "    - {run: {argv: [psql, -F, '|', -c, x]}}\n    result: {role:"),
         ("tools.yaml", 'result: {follows: "{{ follows }}"}', 'result: {role: primary, follows: "{{ follows }}"}'),
     ],
 )

@@ -175,6 +175,8 @@ def test_a_bootstrap_says_where_the_data_are_to_be_and_asks_no_engine() -> None:
     assert found(tools_yaml=with_tools(f"bootstrap: {{directory: data/main, timeout: 300, steps: [{step}]}}\n")) == ""
     said = found(tools_yaml=with_tools(f"bootstrap: {{steps: [{step}]}}\n"))
     assert "tool 'bootstrap' has no directory; write where the data are to be, for example directory: data" in said
+    within = found(tools_yaml=with_tools(f"bootstrap: {{directory: conf, steps: [{step}]}}\n"))
+    assert "is there before 'bootstrap' runs, which begins on an empty directory only" in within
     outside = found(tools_yaml=with_tools(f"bootstrap: {{directory: ../x, steps: [{step}]}}\n"))
     assert "tools.bootstrap.directory" in outside
     other = found(tools_yaml=with_tools("custom: {directory: data, steps: [{set: {x: y}}]}\n"))

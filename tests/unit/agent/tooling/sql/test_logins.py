@@ -184,7 +184,7 @@ async def test_mysql_8_is_logged_in_with_over_tcp_without_tls(
 
 def test_what_is_no_key_gets_no_password() -> None:
     for pem in (b"", b"no pem", b"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"):
-        with pytest.raises(mysql_login.KeyUnusableError, match="no RSA key"):
+        with pytest.raises(mysql_login.KeyUnusableError, match=r"no RSA key|larger than any"):
             mysql_login.encrypted("password", bytes(20), pem)
 
 
