@@ -74,7 +74,7 @@ def test_a_group_edited_by_hand_is_put_back(app: RunningApp, instance: Instance,
     code, changes, said = render(instance)
     assert (code, [each["kind"] for each in changes]) == (4, ["Group"])
     assert "-  image: evil:1" in changes[0]["diff"]
-    assert said.startswith("Repair: ")
+    assert said.startswith("paused: nothing is changed until spec.paused is false; then Repair: ")
     app.change(lambda spec: spec.update(paused=False))
     app.settled(60)
 

@@ -184,7 +184,7 @@ def test_an_agent_that_cannot_begin_says_why_in_its_groups_status(kube: Kube, de
 def test_nothing_in_a_pod_is_privileged(kube: Kube, deployed: Manifest) -> None:
     for pod in kube.pods(NAMESPACE, APP):
         assert pod["spec"]["automountServiceAccountToken"] is False
-        for container in pod["spec"]["containers"] + pod["spec"]["initContainers"]:
+        for container in pod["spec"]["containers"] + pod["spec"].get("initContainers", []):
             security = pod["spec"]["securityContext"] | container["securityContext"]
             assert security["runAsNonRoot"] is True
             assert security["readOnlyRootFilesystem"] is True
