@@ -31,7 +31,7 @@ def test_plugins_are_small_and_hold_no_code(plugin: str) -> None:
     found = [path for path in (PLUGINS / plugin).rglob("*") if path.is_file()]
     assert {path.suffix for path in found} <= {".yaml", ".j2"}
     lines = {path: path.read_text().splitlines() for path in found}
-    assert sum(len(lines[path]) for path in found if path.parent.name in ("tools", "templates")) <= 1010
+    assert sum(len(lines[path]) for path in found if path.parent.name in ("tools", "templates")) <= 1020
     assert [line for path in found for line in lines[path] if len(line) > 120] == []
     patterns = [each for path in found for line in lines[path] for each in _PATTERN.findall(line)]
     assert [pattern for pattern in patterns if len(pattern) > 60] == []
