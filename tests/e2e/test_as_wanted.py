@@ -66,7 +66,13 @@ def test_a_primary_that_refuses_writes_is_never_as_wanted(app: RunningApp) -> No
         assert app.status()["phase"] == "Degraded"
         assert condition(app, "WritesAccepted") == ("False", "WritesRefused")
         assert condition(app, "Ready") == ("False", "WritesRefused")
-        eventually("an Event says so", lambda: app.events("WritesRefused"))
+
+        def told() -> bool:
+            """Set again and again: a look that comes just then puts the parameter back, before an Event is due."""
+            engine.config_set("min-replicas-to-write", 5)
+            return bool(app.events("WritesRefused"))
+
+        eventually("an Event says so", told, timeout=90)
         engine.config_set("min-replicas-to-write", 0)
     app.settled()
 
