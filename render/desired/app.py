@@ -129,6 +129,8 @@ class DesiredApp:
     credentials: tuple[Credential, ...]
     deletion_policy: DeletionPolicy
     paused: bool
+    agent: AgentBundle
+    """The newest: of new nodes, and of those that are rolled. A Group's record keeps that of its first ones."""
     replaced: frozenset[str] = frozenset()
     """Nodes in whose place another was made primary: their engines wait until they are taken in again."""
 
@@ -223,6 +225,7 @@ def desired(
         credentials=tuple(bundle.plugin.spec.credentials),
         deletion_policy=app.spec.deletion_policy,
         paused=app.spec.paused,
+        agent=agent,
         replaced=frozenset(each.node for each in app.status.fenced if each.successor),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 
 from api.app import Phase
-from api.group import AgentBundle
+from api.group import AgentBundle, Member, MemberState
 from api.plugin import Port
 from render.manifests.budgets import disruption_budgets
+from render.manifests.deployments import deployment_manifest, hashes_of, put_right
 from render.manifests.labels import object_labels
 from render.manifests.lists import record_manifests, service_manifests
 from render.manifests.local_ports import local_port_range
@@ -124,6 +126,19 @@ def test_an_agent_that_is_mounted_needs_no_init_container() -> None:
     assert {"name": "agent", "image": {"reference": "agent:1", "pullPolicy": "IfNotPresent"}} in spec["volumes"]
     agent = {"name": "agent", "mountPath": "/agent", "readOnly": True, "subPath": "agent"}
     assert all(agent in container["volumeMounts"] for container in spec["containers"])
+
+
+def test_a_node_that_was_rolled_with_other_agents_is_put_right_as_it_was_rolled() -> None:
+    """Its Group's record names the former ones; an edit of its Pod's template was let stand."""
+    newest = AgentBundle(image="agent:2", mounted=True)
+    mine = replace(D, agent=newest)
+    rolled = deployment_manifest(mine, C, replace(G, spec=G.spec.model_copy(update={"agent": newest})), N)
+    pod_hash, template_hash = hashes_of(rolled)
+    member = Member(name=N.name, state=MemberState.NORMAL, pod_hash=pod_hash, template_hash=template_hash)
+    edited = json.loads(json.dumps(rolled))
+    edited["spec"]["template"]["spec"]["containers"][0]["image"] = "evil:1"
+    assert put_right(mine, C, G, N, edited, member, None) == rolled
+    assert "template" not in put_right(D, C, G, N, edited, member, None)["spec"], "made by a platform of other agents"
 
 
 def test_the_agent_comes_by_an_init_container_into_the_engines_own_image() -> None:
