@@ -155,14 +155,14 @@ def render(
         manifest = await _manifest(kubernetes, name, text, namespace)
         found = await find(kubernetes, Given())
         stage, live = await rendering.next_objects(kubernetes, manifest, found.agent)
-        objects = rendering.wanted_objects(stage, live, found.agent)
+        objects = rendering.wanted_objects(stage, live)
         keeps = stage.desired.deletion_policy == DeletionPolicy.RETAIN
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
             task = bar.add_task(f"Asking the API server about {len(objects)} objects", total=len(objects))
             found_changes = await rendering.compare(
                 kubernetes, objects, live, lambda: bar.advance(task), keeps_volumes=keeps
             )
-        return stage, found_changes, await rendering.drift_of(kubernetes, stage, live, found.agent)
+        return stage, found_changes, await rendering.drift_of(kubernetes, stage, live)
 
     stage, changes, drift = with_cluster(kubeconfig, work)
     differs = any(change.what != "none" for change in changes)

@@ -134,13 +134,13 @@ async def next_objects(kubernetes: Kubernetes, manifest: Manifest, agent: AgentB
     return stage, _compared(live, app.name, ran=stage.ran)
 
 
-async def drift_of(kubernetes: Kubernetes, stage: NextStage, live: Live, agent: AgentBundle) -> list[str]:
+async def drift_of(kubernetes: Kubernetes, stage: NextStage, live: Live) -> list[str]:
     """A sentence for each object of what runs that somebody has changed or removed: the platform puts that back before
     it goes on with the spec."""
     if stage.runs is None or stage.operation == OperationType.REPAIR:
         return []
     runs = replace(stage, operation=OperationType.REPAIR, desired=stage.runs)
-    changes = await compare(kubernetes, wanted_objects(runs, live, agent), live)
+    changes = await compare(kubernetes, wanted_objects(runs, live), live)
     found = {"add": "is missing", "change": "was changed"}
     return [f"{each.object_kind} {each.name} {found[each.what]}" for each in changes if each.what in found]
 
@@ -162,9 +162,7 @@ async def live_objects(kubernetes: Kubernetes, app: App) -> Live:
     return {(each["kind"], each["metadata"]["name"]): each for items, _ in lists for each in items}
 
 
-def wanted_objects(
-    stage: NextStage, live: Live, agent: AgentBundle, budget_version: str = "policy/v1"
-) -> list[Manifest]:
+def wanted_objects(stage: NextStage, live: Live, budget_version: str = "policy/v1") -> list[Manifest]:
     """As they are when the stage is carried out, in the order in which a Deploy writes them. Pure."""
     desired = stage.desired
     manifests = [
@@ -177,7 +175,7 @@ def wanted_objects(
     addresses = {node.name: _address(live, node.name) for node in desired.nodes}
     for component in desired.components:
         bootstrap = None if stage.ran else component.bootstrap_node
-        placed = [_placed(stage, component, node, live, agent) for node in component.nodes]
+        placed = [_placed(stage, component, node, live) for node in component.nodes]
         nodes = [node for node, _ in placed]
         deployments = {node.name: deployment for node, deployment in placed}
         rendered = config_maps_of(desired, component, nodes, addresses, config_maps, bootstrap=bootstrap)
@@ -187,7 +185,7 @@ def wanted_objects(
 
 
 def _placed(
-    stage: NextStage, component: DesiredComponent, node: DesiredNode, live: Live, agent: AgentBundle
+    stage: NextStage, component: DesiredComponent, node: DesiredNode, live: Live
 ) -> tuple[DesiredNode, Manifest]:
     """The node, of the version that it has then, and its Deployment. Only an operation that rolls changes the Pod of a
     node that is of another record; it brings the newest agents too. However a newer platform would make the others,
@@ -199,8 +197,7 @@ def _placed(
         return node, wanted
     if is_outdated(wanted, present, member) and stage.operation in _ROLLING:
         node = replace(node, runtime_version=group.spec.runtime_version)
-        group = replace(group, spec=group.spec.model_copy(update={"agent": agent}))
-        return node, deployment_manifest(stage.desired, component, group, node)
+        return node, deployment_manifest(stage.desired, component, stage.desired.rolled(group), node)
     if stage.operation == OperationType.DEPLOY:
         return node, wanted
     recorded = stage.state.groups.get(group.resource_name)

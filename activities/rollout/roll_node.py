@@ -145,12 +145,10 @@ class Node:
     def _place(self, want: StepContext, step: NodeStep) -> tuple[DesiredComponent, DesiredGroup, DesiredNode]:
         component = want.desired.component(step.component)
         group = component.group(step.group)
-        # The newest agents: this is the planned restart at which they reach a Pod.
-        spec = group.spec.model_copy(update={"agent": self._platform.agent})
         node = next((each for each in group.nodes if each.name == step.node), None)
         if node is None:
             raise permanent(ErrorType.NOT_FOUND, f"{step.node} is no node of the App any more")
-        return component, replace(group, spec=spec), node
+        return component, want.desired.rolled(group), node
 
     async def _give(
         self, step: NodeStep, want: StepContext, component: DesiredComponent, group: DesiredGroup, node: DesiredNode

@@ -138,6 +138,10 @@ class DesiredApp:
     def nodes(self) -> tuple[DesiredNode, ...]:
         return tuple(node for component in self.components for node in component.nodes)
 
+    def rolled(self, group: DesiredGroup) -> DesiredGroup:
+        """The group as its Pods are made at a planned restart, which brings them the newest agents."""
+        return replace(group, spec=group.spec.model_copy(update={"agent": self.agent}))
+
     def component(self, name: str) -> DesiredComponent:
         return next(component for component in self.components if component.name == name)
 

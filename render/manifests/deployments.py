@@ -94,10 +94,10 @@ def put_right(
     if not keeps_template(wanted, live, member):
         return wanted
     # A planned restart has brought it other agents than the record names.
-    newest = replace(group, spec=group.spec.model_copy(update={"agent": desired.agent}))
-    rolled = deployment_manifest(desired, component, newest, node)
-    if hashes_of(rolled) == hashes_of(live, member):
-        return rolled
+    if desired.agent != group.spec.agent:
+        rolled = deployment_manifest(desired, component, desired.rolled(group), node)
+        if hashes_of(rolled) == hashes_of(live, member):
+            return rolled
     if former is not None and member is not None and member.pod_hash == digest(pod_facts(former)):
         before = replace(node, runtime_version=former.runtime_version)
         earlier = deployment_manifest(desired, component, replace(group, spec=former), before)

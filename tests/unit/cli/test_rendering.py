@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from api.group import AgentBundle
 from api.operations import OperationType
 from cli import rendering
 from cli.session import CommandError
@@ -17,7 +16,6 @@ from clients.kubernetes import Kubernetes
 from render.manifests.deployments import TEMPLATE_HASH
 from tests.unit.render.support import wanted
 
-AGENT = AgentBundle(image="agent:1")
 FIRST = NextStage(OperationType.DEPLOY, "first deploy", wanted())
 REPAIR = NextStage(OperationType.REPAIR, "", wanted())
 
@@ -46,7 +44,7 @@ def as_live(objects: list[dict[str, Any]]) -> rendering.Live:
 
 
 async def test_a_new_app_is_all_added_and_no_secret_is_among_it() -> None:
-    changes = await compare(rendering.wanted_objects(FIRST, {}, AGENT), {})
+    changes = await compare(rendering.wanted_objects(FIRST, {}), {})
     assert {each.what for each in changes.values()} == {"add"}
     kinds = {each.object_kind for each in changes.values()}
     assert {"Component", "Group", "Service", "ConfigMap", "Deployment"} <= kinds
@@ -54,25 +52,23 @@ async def test_a_new_app_is_all_added_and_no_secret_is_among_it() -> None:
 
 
 async def test_what_is_there_already_is_no_difference() -> None:
-    live = as_live(rendering.wanted_objects(FIRST, {}, AGENT))
-    assert {each.what for each in (await compare(rendering.wanted_objects(REPAIR, live, AGENT), live)).values()} == {
-        "none"
-    }
+    live = as_live(rendering.wanted_objects(FIRST, {}))
+    assert {each.what for each in (await compare(rendering.wanted_objects(REPAIR, live), live)).values()} == {"none"}
 
 
 async def test_a_changed_line_of_a_file_is_one_line_of_the_difference() -> None:
-    live = as_live(rendering.wanted_objects(FIRST, {}, AGENT))
+    live = as_live(rendering.wanted_objects(FIRST, {}))
     key = next(key for key in live if key[0] == "ConfigMap" and "node.json" in (live[key].get("data") or {}))
     data = live[key]["data"]
     data["node.json"] = json.dumps({**json.loads(data["node.json"]), "hold": True})
-    change = (await compare(rendering.wanted_objects(REPAIR, live, AGENT), live))[f"{key[0]} {key[1]}"]
+    change = (await compare(rendering.wanted_objects(REPAIR, live), live))[f"{key[0]} {key[1]}"]
     assert change.what == "change"
     assert [line for line in change.diff if line.startswith("-    ")] == ["-    hold: true", "-    revision: 1"]
     assert "+    hold: false" in change.diff
 
 
 async def test_what_is_not_wanted_any_more_is_named() -> None:
-    objects = rendering.wanted_objects(FIRST, {}, AGENT)
+    objects = rendering.wanted_objects(FIRST, {})
     live = as_live(objects)
     left = await compare(objects[:-1], live)
     gone = objects[-1]
@@ -80,14 +76,12 @@ async def test_what_is_not_wanted_any_more_is_named() -> None:
 
 
 async def test_a_pod_of_an_unchanged_group_stays_as_an_older_platform_made_it() -> None:
-    live = as_live(rendering.wanted_objects(FIRST, {}, AGENT))
+    live = as_live(rendering.wanted_objects(FIRST, {}))
     for (kind, _), manifest in live.items():
         if kind == "Deployment":
             manifest["metadata"]["annotations"][TEMPLATE_HASH] = "of an older platform"
             manifest["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1
-    assert {each.what for each in (await compare(rendering.wanted_objects(REPAIR, live, AGENT), live)).values()} == {
-        "none"
-    }
+    assert {each.what for each in (await compare(rendering.wanted_objects(REPAIR, live), live)).values()} == {"none"}
 
 
 def test_the_app_of_a_file() -> None:

@@ -36,7 +36,7 @@ async def rendered(world: World, **spec: Any) -> tuple[NextStage, dict[str, rend
     kubernetes = cast(Kubernetes, world.cluster)
     before = dict(world.cluster.objects)
     stage, live = await rendering.next_objects(kubernetes, manifest(**{**RUNS, **spec}), AgentBundle(image="agent:2"))
-    objects = rendering.wanted_objects(stage, live, AgentBundle(image="agent:2"))
+    objects = rendering.wanted_objects(stage, live)
     keeps = stage.desired.deletion_policy == DeletionPolicy.RETAIN
     changes = await rendering.compare(kubernetes, objects, live, keeps_volumes=keeps)
     assert world.cluster.objects == before
@@ -63,9 +63,7 @@ async def told(world: World, **spec: Any) -> str:
     """As the command says it."""
     kubernetes = cast(Kubernetes, world.cluster)
     stage, live = await rendering.next_objects(kubernetes, manifest(**{**RUNS, **spec}), AgentBundle(image="agent:2"))
-    return said(
-        stage, differs=True, drift=await rendering.drift_of(kubernetes, stage, live, AgentBundle(image="agent:2"))
-    )
+    return said(stage, differs=True, drift=await rendering.drift_of(kubernetes, stage, live))
 
 
 async def test_what_somebody_has_changed_is_put_back_before_the_spec_goes_on_and_it_says_so(world: World) -> None:
