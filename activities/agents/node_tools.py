@@ -29,10 +29,14 @@ async def node_tools(
 
 
 async def reloads_before_restart(
-    platform: Platform, desired: DesiredApp, component: DesiredComponent, node: DesiredNode
+    platform: Platform,
+    desired: DesiredApp,
+    component: DesiredComponent,
+    node: DesiredNode,
+    addresses: Mapping[str, str] | None = None,
 ) -> bool:
     """Whether dynamic parameters are given to the engine also where a restart with its new files follows."""
-    tool = (await node_tools(platform, desired, component, node)).get(ToolName.RELOAD_CONFIG)
+    tool = (await node_tools(platform, desired, component, node, addresses)).get(ToolName.RELOAD_CONFIG)
     return tool is not None and bool(tool.before_restart)
 
 

@@ -82,12 +82,13 @@ class Configure:
         await platform.deployments.synced(30)
         await platform.pods.synced(30)
         addresses = await node_addresses(platform, want.desired)
-        plans = [(await self._plan(target, want, component, addresses))[0] for component in want.desired.components]
-        if target.stage != OperationType.REPAIR:  # what is put back has run already
-            for plan in plans:
+        plans = []
+        for component in want.desired.components:
+            live = await self._config_maps(target, component)
+            plan, _ = await self._plan(target, want, component, addresses, live)
+            plans.append(plan)
+            if target.stage != OperationType.REPAIR:  # what is put back has run already
                 nodes = [node.name for node in plan.nodes]
-                component = want.desired.component(plan.component)
-                live = await self._config_maps(target, component)
                 await validate_files(platform, target, want, component, nodes, addresses, live)
         return ConfigPlans([plan for plan in plans if plan.nodes or plan.changed])
 
@@ -97,12 +98,16 @@ class Configure:
         return {str(each["metadata"]["name"]): each for each in found}
 
     async def _plan(
-        self, target: Target, want: StepContext, component: DesiredComponent, addresses: Mapping[str, str]
+        self,
+        target: Target,
+        want: StepContext,
+        component: DesiredComponent,
+        addresses: Mapping[str, str],
+        live: Mapping[str, Manifest],
     ) -> tuple[ConfigPlan, Mapping[str, Turn]]:
         """And when each node's turn is, where the order of parameters says so."""
         record = want.live.recorded.components.get(component.name)
         changed = changed_parameters(record.config, component.config) if record is not None else []
-        live = await self._config_maps(target, component)
         before = record.config if record is not None else {}
         chosen, restart = [], False
         turns: dict[str, Turn] = {}
@@ -130,7 +135,8 @@ class Configure:
         self, step: ConfigureStep, want: StepContext, component: DesiredComponent, addresses: Mapping[str, str]
     ) -> None:
         """Raises SpecChanged where the primary is another by now, so that another node comes first."""
-        plan, turns = await self._plan(step.node.target, want, component, addresses)
+        live = await self._config_maps(step.node.target, component)
+        plan, turns = await self._plan(step.node.target, want, component, addresses, live)
         own = turns.get(step.node.node, Turn.BEFORE_PRIMARY)
         if any(node.name == step.node.node for node in plan.nodes):
             first = plan.nodes[0].name
@@ -186,7 +192,7 @@ class Configure:
         request_id = f"{activity.info().workflow_run_id}/configure/{node.name}/{revision_of(manifest)}"
         # A refusal is remembered too, and another attempt is to ask anew; a restart that has happened is not.
         push_id = f"{request_id}/{activity.info().attempt}"
-        beforehand = await reloads_before_restart(platform, want.desired, component, node)
+        beforehand = await reloads_before_restart(platform, want.desired, component, node, addresses)
         # Where nobody knows yet whether a restart follows, the engine is asked first.
         waits = not beforehand and (restart or note is None)
         answers = await _pushed(platform, agent, manifest, {} if waits else parameters, push_id)

@@ -87,7 +87,7 @@ class SyncNodes:
         waits = (
             note is not None
             and note.restart != wants.restart
-            and not await reloads_before_restart(self._platform, desired, component, node)
+            and not await reloads_before_restart(self._platform, desired, component, node, addresses)
         )
         try:
             after = await push(

@@ -38,7 +38,7 @@ async def validate_files(
     EngineRefused."""
     chosen = {node.name: node for node in component.nodes if node.name in nodes}
     if not chosen or ToolName.VALIDATE_CONFIG not in await node_tools(
-        platform, want.desired, component, chosen[nodes[0]]
+        platform, want.desired, component, chosen[nodes[0]], addresses
     ):
         return
     await tell_step(platform, target, f"{component.name}: ask the engine about its new files")
